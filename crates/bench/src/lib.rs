@@ -1,0 +1,1 @@
+//! Contenders side by side in one run, as ratios.

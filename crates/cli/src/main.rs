@@ -1,0 +1,2 @@
+//! The wharf command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Derive macros for types that may live in shared memory.

@@ -1,0 +1,1 @@
+//! Floor probes, latency statistics and the near/far state of the cores.

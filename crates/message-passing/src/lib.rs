@@ -1,0 +1,1 @@
+//! Addresses, links and transports: ship it as a message.

@@ -1,0 +1,1 @@
+//! Real processes killed, stepped, starved and scribbled on: the test rings above unit tests.

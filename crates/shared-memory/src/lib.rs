@@ -1,0 +1,1 @@
+//! Regions, locks, last-value cells and the log: share it in place.

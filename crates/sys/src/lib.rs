@@ -1,0 +1,1 @@
+//! The operating system behind one floor: memory, waiting, sockets, liveness, clock.

@@ -1,0 +1,1 @@
+//! Inter-process communication for Linux: share it in place, or ship it as a message.
