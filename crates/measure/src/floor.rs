@@ -23,6 +23,7 @@ use crate::latency::{clock_cost_ns, median};
 use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use wharf_sys::cpu;
 
@@ -141,17 +142,23 @@ impl Prober {
 
     /// One probe: at most about 10 ms on idle CPUs. The calling thread sleeps meanwhile.
     pub fn floor(self) -> io::Result<Floor> {
-        let lines = Lines::default();
+        let lines = &Lines::default();
+        let (ready, is_ready) = mpsc::sync_channel(1);
+        let (go, may_go) = mpsc::sync_channel(1);
         std::thread::scope(|scope| {
-            let pong = scope.spawn(|| {
+            let pong = scope.spawn(move || {
                 cpu::pin_this_thread(self.pair.second)?;
-                lines.ready.0.store(1, Ordering::Release); // pairs with the Acquire in `measure`
-                answer_every_variant(&lines);
+                // When the other side has failed there is nobody to answer.
+                if ready.send(()).is_ok() && may_go.recv().is_ok() {
+                    answer_every_variant(lines);
+                }
                 Ok(())
             });
-            let ping = scope.spawn(|| {
+            let ping = scope.spawn(move || {
                 cpu::pin_this_thread(self.pair.first)?;
-                Ok(measure_every_variant(&lines, || pong.is_finished()))
+                let both = is_ready.recv().is_ok() && go.send(()).is_ok();
+                both.then(|| measure_every_variant(lines))
+                    .ok_or_else(|| io::Error::other("the floor probe's pong side failed"))
             });
             // A panic in these threads cannot happen: they touch atomics and a clock.
             let floor = ping
@@ -174,7 +181,6 @@ struct Line(AtomicU64);
 struct Lines {
     ping: Line,
     pong: Line,
-    ready: Line,
 }
 
 #[derive(Clone, Copy)]
@@ -214,16 +220,8 @@ impl Lines {
     }
 }
 
-fn measure_every_variant(lines: &Lines, peer_gone: impl Fn() -> bool) -> Floor {
-    // Acquire: pairs with the Release in `floor`. The peer becomes ready or ends with an error,
-    // so one of the two conditions ends the loop.
-    while lines.ready.0.load(Ordering::Acquire) == 0 {
-        if peer_gone() {
-            return Floor::of(f64::NAN);
-        }
-        std::hint::spin_loop();
-    }
-    let mut best: Option<(f64, Floor)> = None;
+fn measure_every_variant(lines: &Lines) -> Floor {
+    let mut best: Option<Floor> = None;
     for variant in VARIANTS {
         let (there, back) = lines.of(variant);
         let floor = if variant.pause {
@@ -231,11 +229,11 @@ fn measure_every_variant(lines: &Lines, peer_gone: impl Fn() -> bool) -> Floor {
         } else {
             bounce::<false>(there, back)
         };
-        if best.is_none_or(|(lowest, _)| floor.one_way_ns < lowest) {
-            best = Some((floor.one_way_ns, floor));
+        if best.is_none_or(|lowest| floor.one_way_ns < lowest.one_way_ns) {
+            best = Some(floor);
         }
     }
-    best.map_or(Floor::of(f64::NAN), |(_, floor)| floor)
+    best.unwrap_or(Floor::of(f64::NAN))
 }
 
 fn answer_every_variant(lines: &Lines) {
