@@ -7,6 +7,7 @@
 //! A [`Tracee`] belongs to the thread that made it (the kernel's rule), lives at most as long as
 //! its limit, and never outlives its tracer. Its threads are followed, its children are not.
 
+mod allocations;
 mod count;
 mod fault;
 mod mark;
@@ -20,6 +21,7 @@ mod system;
 mod tracee;
 mod watchdog;
 
+pub use allocations::{CountingAllocator, allocations};
 pub use count::{PhaseCounts, count_phases};
 pub use fault::{Errno, Failed, Fault, FaultReport};
 pub use mark::mark;
