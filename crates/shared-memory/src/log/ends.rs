@@ -1,0 +1,231 @@
+//! The two ends of a log as the layers above hold them: safe, in mapped memory, with messages in place.
+#![allow(unsafe_code)]
+
+use super::mapped::{MappedPage, MappedRing};
+use super::reader::{Polled, Reader};
+use super::writer::Writer;
+use super::{Corrupt, Fences, Signals, WriteError};
+use crate::atomic::{Ordering, fence};
+use std::sync::Arc;
+use wharf_sys::memory::Mapping;
+
+/// Orders announcements by membarrier(2) where both sides agreed on it.
+#[derive(Debug, Clone, Copy)]
+struct Membarrier;
+
+impl Signals for Membarrier {
+    fn barrier(&self, asymmetric: bool) -> bool {
+        if !asymmetric {
+            return Fences.barrier(false);
+        }
+        let done = wharf_sys::barrier::global_expedited().is_ok();
+        // When the system refuses (a filter installed after connect), order at least our own side.
+        fence(Ordering::SeqCst);
+        done
+    }
+}
+
+/// The writing end of a log.
+#[derive(Debug)]
+pub struct LogWriter {
+    writer: Writer<MappedRing, MappedPage>,
+    /// Payload bytes lent at the head; everything else that writes takes them back first.
+    lent: Option<u64>,
+}
+
+impl LogWriter {
+    pub(crate) fn new(writer: Writer<MappedRing, MappedPage>) -> LogWriter {
+        LogWriter { writer, lent: None }
+    }
+
+    /// Writes a message of at most [`largest_frame`](Self::largest_frame) bytes, whole or not at all. With
+    /// `rendezvous` the reader says at once when it takes it.
+    #[inline(always)]
+    pub fn try_write(&mut self, message: &[u8], rendezvous: bool) -> Result<(), WriteError> {
+        self.lent = None;
+        self.writer.try_write(message, rendezvous)
+    }
+
+    /// Writes what fits of a larger message, of which `done` bytes are written already; `Ok` when all of it is.
+    /// Between two calls only this or [`abort_parts`](Self::abort_parts) may follow.
+    pub fn try_write_part(&mut self, message: &[u8], done: &mut usize, rendezvous: bool) -> Result<(), WriteError> {
+        self.lent = None;
+        self.writer.try_write_part(message, done, rendezvous)
+    }
+
+    /// Gives up a message that was written in part; readers never see it.
+    pub fn abort_parts(&mut self) {
+        self.lent = None;
+        self.writer.abort_parts();
+    }
+
+    /// Lends room for a message of `len` bytes in place; see [`lent`](Self::lent), [`lent_mut`](Self::lent_mut).
+    #[inline]
+    pub fn try_lend(&mut self, len: u64) -> Result<(), WriteError> {
+        self.lent = None;
+        self.writer.make_room(len)?;
+        self.lent = Some(len);
+        Ok(())
+    }
+
+    /// Whether a message of `len` bytes (or a part of a larger one) would be written now.
+    pub fn look_for_room(&mut self, len: u64) -> Result<(), WriteError> {
+        self.lent = None;
+        let part = self.writer.largest_part();
+        self.writer.make_room(if len > self.largest_frame() { part } else { len })
+    }
+
+    /// The lent bytes: whatever an earlier message left there, or what was filled in. Empty when nothing is lent.
+    #[inline]
+    pub fn lent(&self) -> &[u8] {
+        let Some(len) = self.lent else { return &[] };
+        let (ring, position) = self.writer.head();
+        // SAFETY: `try_lend` found the bytes at the head free, no reader looks at them before the commit, and the
+        // borrow of `self` keeps every call away that would write or commit them.
+        unsafe { ring.slice(position, len) }.unwrap_or(&[])
+    }
+
+    /// The lent bytes, to be filled. Empty when nothing is lent.
+    #[inline]
+    pub fn lent_mut(&mut self) -> &mut [u8] {
+        let Some(len) = self.lent else { return &mut [] };
+        let (ring, position) = self.writer.head();
+        // SAFETY: as in `lent`, and the exclusive borrow of `self` makes this the only slice.
+        unsafe { ring.slice_mut(position, len) }.unwrap_or(&mut [])
+    }
+
+    /// Publishes the lent bytes as a message. `false` when nothing was lent.
+    #[inline]
+    pub fn commit_lent(&mut self, rendezvous: bool) -> bool {
+        match self.lent.take() {
+            Some(len) => {
+                self.writer.commit_loan(len, rendezvous);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Takes lent bytes back; nothing is published.
+    pub fn take_back(&mut self) {
+        self.lent = None;
+    }
+
+    /// Most bytes that one frame, and so a loan, holds.
+    pub fn largest_frame(&self) -> u64 {
+        self.writer.largest_frame()
+    }
+
+    /// Messages written.
+    #[inline]
+    pub fn sent(&self) -> u64 {
+        self.writer.sent()
+    }
+
+    /// Messages that the reader says it has taken.
+    pub fn taken(&self) -> u64 {
+        self.writer.taken()
+    }
+
+    /// Whether the reader must be rung for; asking clears it.
+    #[inline(always)]
+    pub fn take_must_ring(&mut self) -> bool {
+        self.writer.take_must_ring()
+    }
+
+    /// Whether the reader has said that it takes nothing more.
+    pub fn reader_closed(&self) -> bool {
+        self.writer.reader_closed()
+    }
+
+    /// Announces sleep: the reader rings once when it next releases or takes something. Look once more afterwards.
+    /// `false`: the system refused the barrier; sleep in slices.
+    pub fn announce(&mut self) -> bool {
+        self.writer.announce(&Membarrier)
+    }
+
+    /// Takes the announcement back.
+    pub fn awake(&mut self) {
+        self.writer.awake();
+    }
+
+    /// Says that nothing follows.
+    pub fn close(&mut self) {
+        self.lent = None;
+        self.writer.close();
+    }
+}
+
+/// The reading end of a log.
+#[derive(Debug)]
+pub struct LogReader {
+    reader: Reader<MappedRing, MappedPage>,
+    peer: Arc<Mapping>,
+}
+
+impl LogReader {
+    pub(crate) fn new(reader: Reader<MappedRing, MappedPage>, peer: Arc<Mapping>) -> LogReader {
+        LogReader { reader, peer }
+    }
+
+    /// Releases the message before and looks for the next.
+    #[inline(always)]
+    pub fn poll(&mut self) -> Result<Polled, Corrupt> {
+        self.reader.poll()
+    }
+
+    /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
+    #[inline(always)]
+    pub fn message(&self) -> &[u8] {
+        match self.reader.in_ring() {
+            // SAFETY: the reader gives a place in the ring only when the writer is trusted to leave unreleased frames
+            // alone, and releases this one in the next `poll`, which the borrow of `self` keeps away.
+            Some((ring, position, len)) => unsafe { ring.slice(position, len) }.unwrap_or(&[]),
+            None => self.reader.copied(),
+        }
+    }
+
+    /// Whether the last message lies in the ring.
+    #[inline]
+    pub fn in_place(&self) -> bool {
+        self.reader.in_ring().is_some()
+    }
+
+    /// Messages taken.
+    #[inline]
+    pub fn taken(&self) -> u64 {
+        self.reader.taken()
+    }
+
+    /// Whether the writer must be rung for; asking clears it.
+    #[inline(always)]
+    pub fn take_must_ring(&mut self) -> bool {
+        self.reader.take_must_ring()
+    }
+
+    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. `false`: the system
+    /// refused the barrier; sleep in slices.
+    pub fn announce(&mut self) -> bool {
+        self.reader.announce(&Membarrier)
+    }
+
+    /// Takes the announcement back.
+    pub fn awake(&mut self) {
+        self.reader.awake();
+    }
+
+    /// Tells the writer at once how far this reader is.
+    pub fn publish(&mut self) {
+        self.reader.publish();
+    }
+
+    /// Says that nothing more will be taken.
+    pub fn close(&mut self) {
+        self.reader.close();
+    }
+
+    /// The peer's memory as this process maps it: read-only.
+    pub fn peer_mapping(&self) -> &Mapping {
+        &self.peer
+    }
+}

@@ -1,0 +1,194 @@
+//! Rings and control pages in mapped memory.
+#![allow(unsafe_code)]
+
+use super::frame::{HEADER_BYTES, ends_inside};
+use super::page::{PAGE_BYTES, Page};
+use super::ring::Ring;
+use crate::atomic::AtomicU64;
+use std::ops::Deref;
+use std::sync::Arc;
+use wharf_sys::memory::{Access, Mapping};
+
+/// A ring inside a mapping that it keeps alive.
+#[derive(Debug)]
+pub(crate) struct MappedRing {
+    base: *mut u8,
+    mask: u64,
+    mapping: Arc<Mapping>,
+}
+
+// SAFETY: the mapping is `Send + Sync` and lives as long as this; headers are reached only as atomics, and payload
+// bytes only under the log's protocol (one writer, who touches no byte that a reader may look at).
+unsafe impl Send for MappedRing {}
+
+impl MappedRing {
+    /// The ring of `size` bytes at `offset`; `None` unless it lies inside the mapping, on 64 bytes, and `size` is a
+    /// power of two.
+    pub(crate) fn new(mapping: &Arc<Mapping>, offset: u64, size: u64) -> Option<MappedRing> {
+        let end = offset.checked_add(size)?;
+        if end > mapping.len() as u64 || offset % 64 != 0 || size < 64 || !size.is_power_of_two() {
+            return None;
+        }
+        // SAFETY: `offset` lies inside the mapping, which is one allocation of `len` bytes.
+        let base = unsafe { mapping.as_ptr().add(offset as usize) };
+        Some(MappedRing { base, mask: size - 1, mapping: Arc::clone(mapping) })
+    }
+
+    /// The payload bytes behind the header at `position`, in place.
+    ///
+    /// # Safety
+    /// The ring's writer is trusted to leave these bytes alone until the reader releases them, and the caller
+    /// releases them only after the last use of the slice.
+    #[inline(always)]
+    pub(crate) unsafe fn slice(&self, position: u64, len: u64) -> Option<&[u8]> {
+        let offset = position & self.mask;
+        if !ends_inside(offset, len, self.mask + 1) {
+            return None;
+        }
+        // SAFETY: the payload ends inside the ring, as just checked, and so inside the mapping.
+        let start = unsafe { self.base.add((offset + HEADER_BYTES) as usize) };
+        // SAFETY: the bytes are mapped and initialised, and the caller keeps writers away from them.
+        Some(unsafe { std::slice::from_raw_parts(start, len as usize) })
+    }
+
+    /// The payload bytes behind the header at `position`, to be filled.
+    ///
+    /// # Safety
+    /// The caller is the ring's only writer, no reader may look at these bytes yet, and no other slice of them lives.
+    #[inline(always)]
+    #[allow(clippy::mut_from_ref)] // the exclusive borrow is of the writer that owns this ring, one level up
+    pub(crate) unsafe fn slice_mut(&self, position: u64, len: u64) -> Option<&mut [u8]> {
+        let offset = position & self.mask;
+        if !ends_inside(offset, len, self.mask + 1) || self.mapping.access() != Access::ReadWrite {
+            return None;
+        }
+        // SAFETY: the payload ends inside the ring, as just checked, and so inside the mapping.
+        let start = unsafe { self.base.add((offset + HEADER_BYTES) as usize) };
+        // SAFETY: the bytes are mapped for writing, and the caller has them to itself.
+        Some(unsafe { std::slice::from_raw_parts_mut(start, len as usize) })
+    }
+}
+
+impl Ring for MappedRing {
+    #[inline(always)]
+    fn size(&self) -> u64 {
+        self.mask + 1
+    }
+
+    #[inline(always)]
+    fn word(&self, position: u64) -> &AtomicU64 {
+        let offset = position & self.mask & !(HEADER_BYTES - 1);
+        // SAFETY: the masked offset is at most `size - 8`, inside the ring.
+        let at = unsafe { self.base.add(offset as usize) };
+        // SAFETY: eight mapped bytes on an eight-byte boundary (the ring starts on 64), reached as an atomic by both
+        // sides; in read-only mappings only `load` is called on it.
+        unsafe { &*at.cast::<AtomicU64>() }
+    }
+
+    #[inline(always)]
+    fn put(&self, position: u64, prefix: Option<u64>, payload: &[u8]) -> bool {
+        let before = if prefix.is_some() { 8 } else { 0 };
+        let offset = position & self.mask;
+        if !ends_inside(offset, before + payload.len() as u64, self.mask + 1) {
+            return false;
+        }
+        // SAFETY: the payload ends inside the ring, as just checked.
+        let mut to = unsafe { self.base.add((offset + HEADER_BYTES) as usize) };
+        if let Some(prefix) = prefix {
+            // SAFETY: eight bytes at the start of the payload's place, which the writer has to itself.
+            unsafe { to.cast::<u64>().write(prefix) };
+            // SAFETY: still inside the payload's place.
+            to = unsafe { to.add(8) };
+        }
+        // SAFETY: source and destination do not overlap (the caller's slice is not part of the ring that only this
+        // writer hands out exclusively), and no reader looks at the destination before the header is committed.
+        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), to, payload.len()) };
+        true
+    }
+
+    fn append_to(&self, position: u64, skip: u64, len: u64, out: &mut Vec<u8>) -> bool {
+        let offset = position & self.mask;
+        if skip > len || !ends_inside(offset, len, self.mask + 1) {
+            return false;
+        }
+        let wanted = (len - skip) as usize;
+        out.reserve(wanted);
+        // SAFETY: the payload ends inside the ring, as just checked.
+        let from = unsafe { self.base.add((offset + HEADER_BYTES + skip) as usize) };
+        // SAFETY: `reserve` made `wanted` bytes of room behind the vector's end.
+        let to = unsafe { out.as_mut_ptr().add(out.len()) };
+        // SAFETY: `from` has `wanted` mapped bytes, `to` has room for them, and they are different allocations.
+        unsafe { copy_from_changing_memory(from, to, wanted) };
+        // SAFETY: the bytes up to the new length have just been written.
+        unsafe { out.set_len(out.len() + wanted) };
+        true
+    }
+}
+
+/// Copies bytes that another process may be changing meanwhile: one pass, each byte read once, no assumption by the
+/// compiler that they hold still.
+///
+/// # Safety
+/// `from` is readable and `to` writable for `len` bytes, and they do not overlap.
+#[inline]
+unsafe fn copy_from_changing_memory(from: *const u8, to: *mut u8, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        // A string move is opaque to the compiler, so it cannot read twice or merge with other reads; processors
+        // with fast short string moves run it at full bandwidth.
+        // SAFETY: the caller vouches for both ranges; the direction flag is clear by the calling convention.
+        unsafe {
+            std::arch::asm!(
+                "rep movsb",
+                inout("rcx") len => _,
+                inout("rsi") from => _,
+                inout("rdi") to => _,
+                options(nostack, preserves_flags)
+            );
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        for at in 0..len {
+            // SAFETY: `at` is below `len`, for which the caller vouches.
+            let source = unsafe { from.add(at) };
+            // SAFETY: readable by the caller's word; volatile because the byte may change at any time.
+            let byte = unsafe { source.read_volatile() };
+            // SAFETY: `at` is below `len`, for which the caller vouches.
+            let target = unsafe { to.add(at) };
+            // SAFETY: writable by the caller's word.
+            unsafe { target.write(byte) };
+        }
+    }
+}
+
+/// A control page inside a mapping that it keeps alive.
+#[derive(Debug, Clone)]
+pub(crate) struct MappedPage {
+    page: *const Page,
+    _mapping: Arc<Mapping>,
+}
+
+// SAFETY: the page holds nothing but atomics, and the mapping lives as long as this.
+unsafe impl Send for MappedPage {}
+
+impl MappedPage {
+    /// The control page at the start of a mapping; `None` when the mapping is too small.
+    pub(crate) fn new(mapping: &Arc<Mapping>) -> Option<MappedPage> {
+        if (mapping.len() as u64) < PAGE_BYTES {
+            return None;
+        }
+        Some(MappedPage { page: mapping.as_ptr().cast_const().cast(), _mapping: Arc::clone(mapping) })
+    }
+}
+
+impl Deref for MappedPage {
+    type Target = Page;
+
+    #[inline(always)]
+    fn deref(&self) -> &Page {
+        // SAFETY: at least a page of mapped memory, page-aligned, all of it atomics. On read-only mappings only loads
+        // are made: the writer and the reader store into their own side's page alone.
+        unsafe { &*self.page }
+    }
+}

@@ -1,0 +1,205 @@
+//! The log: a ring of frames that one process writes and others read, each page of it written by one side only.
+//!
+//! A [`Side`] is one process's half of a shared-memory link: sealed memory with its control page and its two rings.
+//! Two sides joined give each process a [`LogWriter`] for its own rings and a [`LogReader`] for the peer's.
+//!
+//! * A message of up to a quarter of the small ring travels in the *small ring*, which stays in the caches while the
+//!   reader keeps up; otherwise it travels in the *large ring*; a message larger than that travels in parts.
+//! * *When full*: [`WriteError::Full`], and nothing of a message that fits one frame is visible.
+//! * *When the peer dies*: what it committed stays readable, since the memory lives as long as its last mapping. The
+//!   log itself knows nothing of death; the link's lifeline does.
+//! * *When the peer lies*: every header and position is copied once, checked and then used; what cannot be is an
+//!   error ([`Corrupt`], [`WriteError::Position`]), never a wrong access.
+//!
+//! The layout is drawn in `docs/layout.md`, what a death leaves behind is told in `docs/recovery.md`. The header that
+//! is polled in place follows the classic single-producer ring with per-slot sequence words; the private copies of
+//! the other side's position follow FastForward (Giacomoni, Moseley, Vachharajani, PPoPP 2008) and its successors;
+//! sleeping by asymmetric barrier follows membarrier(2).
+
+mod assembly;
+mod ends;
+mod frame;
+mod mapped;
+#[cfg(all(test, loom))]
+mod model;
+mod page;
+mod reader;
+mod ring;
+mod side;
+#[cfg(all(test, not(loom)))]
+mod tests;
+#[cfg(test)]
+mod boxed;
+mod writer;
+
+pub use ends::{LogReader, LogWriter};
+pub use reader::Polled;
+pub use side::{LogError, Side, Terms};
+
+use crate::atomic::{Ordering, fence};
+use frame::Grid;
+
+/// Smallest ring: a page, so that a quarter of it still carries a useful message.
+const SMALLEST_RING: u64 = 4096;
+/// Largest ring: what keeps every position sum far from overflow and every offset in a `usize`.
+const LARGEST_RING: u64 = 1 << 40;
+
+/// The sizes of a side's rings and the alignment of payloads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    small_bytes: u64,
+    large_bytes: u64,
+    align: u64,
+}
+
+impl Geometry {
+    /// The small ring of an ordinary link: half of a first-level cache, so that both sides' copies stay warm.
+    pub const WARM_BYTES: u64 = 16 * 1024;
+
+    /// Rings of `small_bytes` and `large_bytes` (powers of two, 4 KiB to 1 TiB) with payloads on `align` bytes (8 or
+    /// 64). `None` when one of these does not hold.
+    pub fn new(small_bytes: u64, large_bytes: u64, align: u64) -> Option<Geometry> {
+        let ring = |bytes: u64| bytes.is_power_of_two() && (SMALLEST_RING..=LARGEST_RING).contains(&bytes);
+        (ring(small_bytes) && ring(large_bytes) && (align == 8 || align == 64)).then_some(Geometry {
+            small_bytes,
+            large_bytes,
+            align,
+        })
+    }
+
+    /// Rings for a link that queues `capacity` bytes: a warm ring of 16 KiB and a large ring of the next power of two
+    /// that holds a message of `capacity` bytes. `None` when `align` is not 8 or 64 or `capacity` is above 512 GiB.
+    pub fn for_capacity(capacity: u64, align: u64) -> Option<Geometry> {
+        if capacity > LARGEST_RING / 2 {
+            return None;
+        }
+        let with_headers = capacity.saturating_add(4 * align).max(2 * Self::WARM_BYTES);
+        Geometry::new(Self::WARM_BYTES, with_headers.next_power_of_two(), align)
+    }
+
+    /// Bytes of the small ring.
+    pub fn small_bytes(&self) -> u64 {
+        self.small_bytes
+    }
+
+    /// Bytes of the large ring.
+    pub fn large_bytes(&self) -> u64 {
+        self.large_bytes
+    }
+
+    /// Alignment of payloads in bytes.
+    pub fn align(&self) -> u64 {
+        self.align
+    }
+
+    /// Bytes of a side's whole memory.
+    pub fn total_bytes(&self) -> u64 {
+        page::PAGE_BYTES + self.small_bytes + self.large_bytes
+    }
+
+    fn grid(self) -> Grid {
+        Grid::new(self.align)
+    }
+}
+
+/// Why a frame was not written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// No room now.
+    #[error("the log is full: its readers have not released enough yet")]
+    Full,
+    /// No single frame holds so much; send it in parts.
+    #[error("a single frame holds at most {limit} bytes")]
+    LargerThanFrame {
+        /// The most that one frame holds.
+        limit: u64,
+    },
+    /// This writer was closed.
+    #[error("this end of the log is closed")]
+    Closed,
+    /// A reader takes nothing more.
+    #[error("the reader has closed")]
+    ReaderClosed,
+    /// A reader reports a position that it cannot have.
+    #[error("the reader reports position {told}, outside of {from}..={to}")]
+    Position {
+        /// What it reported.
+        told: u64,
+        /// The least that it can be.
+        from: u64,
+        /// The most that it can be.
+        to: u64,
+    },
+}
+
+/// Why a frame cannot be read: its writer broke the rules of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Corrupt {
+    /// A header that nobody writes.
+    #[error("the word {word:#018x} at position {at} is no frame header")]
+    Header {
+        /// The word.
+        word: u64,
+        /// Its position.
+        at: u64,
+    },
+    /// A frame that does not lie inside its ring.
+    #[error("a frame of {len} bytes at position {at} where {room} fit")]
+    Length {
+        /// The length it states.
+        len: u64,
+        /// The bytes up to the end of the ring.
+        room: u64,
+        /// Its position.
+        at: u64,
+    },
+    /// A message above the limit agreed at connect.
+    #[error("a message of {len} bytes where at most {limit} were agreed")]
+    Limit {
+        /// The length it states.
+        len: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A part of a message that does not fit what came before.
+    #[error("a part of {got} bytes behind {have} of a message of {total}")]
+    Part {
+        /// Bytes received before.
+        have: u64,
+        /// Bytes of this part.
+        got: u64,
+        /// Bytes of the whole message.
+        total: u64,
+    },
+    /// This process has no memory for the message.
+    #[error("no memory for a message part of {len} bytes")]
+    Memory {
+        /// The bytes wanted.
+        len: u64,
+    },
+}
+
+/// How the sleeping side makes sure that its announcement is seen or its last look is fresh.
+///
+/// The other side does: store what matters, [order], load the ticket. The sleeping side does: store the ticket,
+/// [`Signals::barrier`], load what matters.
+pub(crate) trait Signals {
+    /// Orders the store before from the loads after. With `asymmetric` it also forces that order on every processor
+    /// that runs the other side, which then needs no fence of its own. `false` when the system refused: sleep in
+    /// slices then.
+    fn barrier(&self, asymmetric: bool) -> bool;
+}
+
+/// Plain fences on both sides.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fences;
+
+impl Signals for Fences {
+    fn barrier(&self, _asymmetric: bool) -> bool {
+        // Pairs with the fences in `Writer::look_for_sleepers` and `Reader::publish`.
+        fence(Ordering::SeqCst);
+        true
+    }
+}

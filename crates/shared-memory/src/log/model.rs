@@ -1,0 +1,231 @@
+//! Models of the log: every interleaving and every permitted stale read, with loom.
+
+use super::boxed::BoxedRing;
+use super::page::Page;
+use super::reader::{Polled, Reader};
+use super::ring::Ring;
+use super::writer::Writer;
+use super::{Fences, Geometry, WriteError};
+use loom::sync::{Condvar, Mutex};
+use loom::thread;
+use std::sync::Arc;
+
+type ModelWriter = Writer<BoxedRing, Arc<Page>>;
+type ModelReader = Reader<BoxedRing, Arc<Page>>;
+
+fn pair(small: u64, large: u64, readers: usize) -> (ModelWriter, Vec<ModelReader>) {
+    // Smaller than `Geometry::new` allows, so that a few messages wrap and switch.
+    let geometry = Geometry { small_bytes: small, large_bytes: large, align: 8 };
+    let rings = [BoxedRing::new(small), BoxedRing::new(large)];
+    let page = Page::boxed();
+    let mut writer = Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&page), geometry, false);
+    let readers = (0..readers)
+        .map(|_| {
+            let own = Page::boxed();
+            let start = writer.add_reader(Arc::clone(&own));
+            let [small, large] = rings.clone();
+            Reader::new(small, large, own, Arc::clone(&page), geometry, start, false, 1024, false)
+        })
+        .collect();
+    (writer, readers)
+}
+
+/// A doorbell: rings are counted, a sleeper takes them all.
+#[derive(Default)]
+struct Doorbell {
+    rung: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Doorbell {
+    fn ring(&self) {
+        *self.rung.lock().unwrap() = true;
+        self.changed.notify_one();
+    }
+
+    fn sleep(&self) {
+        let mut rung = self.rung.lock().unwrap();
+        while !*rung {
+            rung = self.changed.wait(rung).unwrap();
+        }
+        *rung = false;
+    }
+}
+
+fn number(reader: &ModelReader) -> u64 {
+    // Read in place, as cooperating readers do: what orders these loads is the load of the header alone.
+    let (ring, position, len) = reader.in_ring().unwrap();
+    let mut bytes = Vec::new();
+    assert!(ring.append_to(position, 0, len, &mut bytes));
+    u64::from_le_bytes(bytes.try_into().unwrap())
+}
+
+#[test]
+fn one_writer_and_one_reader_through_wraps() {
+    loom::model(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let writing = thread::spawn(move || {
+            let mut next = 1_u64;
+            while next <= 4 {
+                match writer.try_write(&next.to_le_bytes(), false) {
+                    Ok(()) => next += 1,
+                    Err(WriteError::Full) => thread::yield_now(),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        });
+        let mut last = 0;
+        while last < 4 {
+            match reader.poll().unwrap() {
+                Polled::Message => {
+                    assert_eq!(number(&reader), last + 1);
+                    last += 1;
+                }
+                _ => thread::yield_now(),
+            }
+        }
+        writing.join().unwrap();
+        assert_eq!(reader.poll(), Ok(Polled::Empty));
+    });
+}
+
+#[test]
+fn one_writer_and_two_readers() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let (mut writer, readers) = pair(64, 64, 2);
+        // Three frames fill a ring of 64 bytes and its reserve, so the later ones wait for the slower reader.
+        let reading: Vec<_> = readers
+            .into_iter()
+            .map(|mut reader| {
+                thread::spawn(move || {
+                    let mut last = 0;
+                    for _ in 0..2 {
+                        if reader.poll().unwrap() == Polled::Message {
+                            last += 1;
+                            assert_eq!(number(&reader), last);
+                        }
+                    }
+                    (reader, last)
+                })
+            })
+            .collect();
+        let sent = (1..=3_u64).take_while(|next| writer.try_write(&next.to_le_bytes(), false).is_ok()).count() as u64;
+        for reader in reading {
+            let (mut reader, mut last) = reader.join().unwrap();
+            while reader.poll().unwrap() == Polled::Message {
+                last += 1;
+                assert_eq!(number(&reader), last);
+            }
+            assert_eq!(last, sent);
+        }
+    });
+}
+
+#[test]
+fn a_sleeping_reader_is_always_rung() {
+    loom::model(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let bell = Arc::new(Doorbell::default());
+        let ringer = Arc::clone(&bell);
+        let writing = thread::spawn(move || {
+            for next in 1..=2_u64 {
+                writer.try_write(&next.to_le_bytes(), false).unwrap();
+                if writer.take_must_ring() {
+                    ringer.ring();
+                }
+            }
+        });
+        let mut last = 0;
+        while last < 2 {
+            if reader.poll().unwrap() == Polled::Message {
+                last += 1;
+                assert_eq!(number(&reader), last);
+                continue;
+            }
+            reader.announce(&Fences);
+            if reader.poll().unwrap() == Polled::Message {
+                last += 1;
+                assert_eq!(number(&reader), last);
+            } else {
+                // A wake-up that is lost here is a deadlock, which loom reports.
+                bell.sleep();
+            }
+            reader.awake();
+        }
+        writing.join().unwrap();
+    });
+}
+
+#[test]
+fn a_writer_that_sleeps_for_room_is_always_rung() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let mut full = 0_u64;
+        while writer.try_write(&(full + 1).to_le_bytes(), false).is_ok() {
+            full += 1;
+        }
+        let bell = Arc::new(Doorbell::default());
+        let ringer = Arc::clone(&bell);
+        // The reader takes what is there, says so, and never comes back: a ring that is lost now is lost for good.
+        let reading = thread::spawn(move || {
+            for next in 1..=full {
+                assert_eq!(reader.poll(), Ok(Polled::Message));
+                assert_eq!(number(&reader), next);
+            }
+            let _ = reader.poll();
+            if reader.take_must_ring() {
+                ringer.ring();
+            }
+            reader
+        });
+        while writer.try_write(&(full + 1).to_le_bytes(), false).is_err() {
+            writer.announce(&Fences);
+            if writer.make_room(8).is_err() {
+                bell.sleep();
+            }
+            writer.awake();
+        }
+        let mut reader = reading.join().unwrap();
+        // The last message is there, whether the reader's last poll already found it or not.
+        if reader.taken() == full {
+            assert_eq!(reader.poll(), Ok(Polled::Message));
+        }
+        assert_eq!(number(&reader), full + 1);
+    });
+}
+
+#[test]
+fn a_writer_that_stops_for_ever_leaves_whole_messages_only() {
+    loom::model(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let writing = thread::spawn(move || {
+            writer.try_write(&1_u64.to_le_bytes(), false).unwrap();
+            // The next one is filled in and never committed.
+            writer.make_room(8).unwrap();
+            let (ring, position) = writer.head();
+            assert!(ring.put(position, None, &2_u64.to_le_bytes()));
+        });
+        let mut seen = 0;
+        for _ in 0..3 {
+            if reader.poll().unwrap() == Polled::Message {
+                seen += 1;
+                assert_eq!(number(&reader), 1);
+            }
+            thread::yield_now();
+        }
+        writing.join().unwrap();
+        if reader.poll().unwrap() == Polled::Message {
+            seen += 1;
+        }
+        assert_eq!(seen, 1);
+        assert_eq!(reader.poll(), Ok(Polled::Empty));
+    });
+}

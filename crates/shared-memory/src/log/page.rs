@@ -1,0 +1,79 @@
+//! The control page: what one side of a log tells the other, in memory that only this side writes.
+//!
+//! The picture is in `docs/layout.md`. The three parts stand 128 bytes apart because processors fetch lines in
+//! pairs: what changes with every few messages must not drag along what changes only when somebody sleeps.
+
+use crate::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// Bytes that the control page takes at the start of a side's memory.
+pub(crate) const PAGE_BYTES: u64 = 4096;
+
+/// In `data_ticket` or `room_ticket`: this side has closed for good and never sleeps again.
+pub(crate) const CLOSED: u32 = u32::MAX;
+
+/// The page itself. Zero bytes are its initial state, and every word of it is an atomic: the other side may write
+/// its own page at any time.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Page {
+    /// Magic, version and alignment, sizes of the small and the large ring: written once before the memory is passed
+    /// on, for whoever finds it in a dump; never used as a bound.
+    pub(crate) label: [AtomicU64; 4],
+    gap_label: [AtomicU64; 12],
+    /// Positions up to which this side, as a reader, is done with the small and the large ring.
+    pub(crate) released: [AtomicU64; 2],
+    /// Messages that this side, as a reader, has taken.
+    pub(crate) taken: AtomicU64,
+    gap_released: [AtomicU64; 13],
+    /// This side, as a reader, sleeps until a frame is written: a fresh number each time, 0 while awake.
+    pub(crate) data_ticket: AtomicU32,
+    /// This side, as a writer, sleeps until room is made or a message is taken: likewise.
+    pub(crate) room_ticket: AtomicU32,
+}
+
+/// `WHARFLOG` in memory order.
+pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"WHARFLOG");
+
+/// Version of the picture in `docs/layout.md`.
+pub(crate) const VERSION: u32 = 1;
+
+impl Page {
+    /// A page outside of shared memory, for models and tests.
+    #[cfg(any(test, loom))]
+    pub(crate) fn boxed() -> std::sync::Arc<Page> {
+        use std::array::from_fn;
+        std::sync::Arc::new(Page {
+            label: from_fn(|_| AtomicU64::new(0)),
+            gap_label: from_fn(|_| AtomicU64::new(0)),
+            released: from_fn(|_| AtomicU64::new(0)),
+            taken: AtomicU64::new(0),
+            gap_released: from_fn(|_| AtomicU64::new(0)),
+            data_ticket: AtomicU32::new(0),
+            room_ticket: AtomicU32::new(0),
+        })
+    }
+
+    /// Writes the label. Relaxed: the memory is handed on through a socket afterwards, which orders everything.
+    pub(crate) fn write_label(&self, align: u64, small_bytes: u64, large_bytes: u64) {
+        let second = u64::from(VERSION) | (align << 32);
+        for (word, value) in self.label.iter().zip([MAGIC, second, small_bytes, large_bytes]) {
+            word.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use std::mem::offset_of;
+
+    #[test]
+    fn the_page_is_laid_out_as_drawn() {
+        assert_eq!(offset_of!(Page, label), 0);
+        assert_eq!(offset_of!(Page, released), 128);
+        assert_eq!(offset_of!(Page, taken), 144);
+        assert_eq!(offset_of!(Page, data_ticket), 256);
+        assert_eq!(offset_of!(Page, room_ticket), 260);
+        assert!(size_of::<Page>() as u64 <= PAGE_BYTES);
+    }
+}

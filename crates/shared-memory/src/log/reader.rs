@@ -1,0 +1,321 @@
+//! The reading end of a log: follows frames, checks every one, and tells the writer what it is done with.
+//!
+//! A reader trusts nothing that it reads: a header is loaded once, taken apart, bounded, and only then used. Towards a
+//! writer that is not trusted the payload is copied out in one pass before anybody looks at it.
+
+use super::assembly::Assembly;
+use super::frame::{Grid, Header, Kind, RENDEZVOUS, ends_inside};
+use super::page::{CLOSED, Page};
+use super::ring::Ring;
+use super::writer::{LARGE, SMALL, Start, fresh_ticket};
+use super::{Corrupt, Geometry, Signals};
+use crate::atomic::{Ordering, compiler_fence, fence};
+use std::ops::Deref;
+use wharf_sys::crash_point;
+
+/// Frames without a message that one poll follows before it reports "nothing yet": a writer that does its job never
+/// makes more than a pad, a switch, an abort and a pad; one that says switches for ever gets no more of our time.
+const IDLE_FRAMES_PER_POLL: u32 = 8;
+
+/// One ring as its reader sees it.
+#[derive(Debug)]
+struct Track<R> {
+    ring: R,
+    /// Position of the next header to look at.
+    head: u64,
+    /// What the writer was last told.
+    published: u64,
+}
+
+/// Where the message that the last poll found lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// In the current ring, behind the header at this position.
+    InPlace {
+        position: u64,
+        len: u64,
+    },
+    /// In the assembly buffer.
+    Copied,
+}
+
+/// What a poll saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polled {
+    /// A message; it stays until the next poll.
+    Message,
+    /// Nothing yet.
+    Empty,
+    /// The writer has closed: nothing will follow.
+    Closed,
+}
+
+/// One reader of a log.
+#[derive(Debug)]
+pub(crate) struct Reader<R, P> {
+    tracks: [Track<R>; 2],
+    current: usize,
+    grid: Grid,
+    /// This side's own page, which the writer reads.
+    own: P,
+    /// The writer's page.
+    peer: P,
+    found: Found,
+    /// Bytes of the frame handed out by the last poll, released by the next.
+    lent: u64,
+    taken: u64,
+    assembly: Assembly,
+    /// Copy every message before it is looked at.
+    copy: bool,
+    max_message: u64,
+    next_ticket: u32,
+    /// The writer's ticket for which it was last rung.
+    rung: u32,
+    must_ring: bool,
+    asymmetric: bool,
+}
+
+impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
+    #[allow(clippy::too_many_arguments)] // one place makes it, from the terms agreed at connect
+    pub(crate) fn new(
+        small: R,
+        large: R,
+        own: P,
+        peer: P,
+        geometry: Geometry,
+        start: Start,
+        copy: bool,
+        max_message: u64,
+        asymmetric: bool,
+    ) -> Self {
+        let track = |ring: R, which: usize| Track { ring, head: start.heads[which], published: start.heads[which] };
+        for which in [SMALL, LARGE] {
+            // Release, as every store to these words; the writer counts us in only after the handshake anyway.
+            own.released[which].store(start.heads[which], Ordering::Release);
+        }
+        Reader {
+            tracks: [track(small, SMALL), track(large, LARGE)],
+            current: start.ring,
+            grid: geometry.grid(),
+            own,
+            peer,
+            found: Found::Nothing,
+            lent: 0,
+            taken: 0,
+            assembly: Assembly::new(max_message),
+            copy,
+            max_message,
+            next_ticket: 1,
+            rung: 0,
+            must_ring: false,
+            asymmetric,
+        }
+    }
+
+    /// Looks for the next message, releasing the one before.
+    #[inline(always)]
+    pub(crate) fn poll(&mut self) -> Result<Polled, Corrupt> {
+        let track = &mut self.tracks[self.current & 1];
+        let size = track.ring.size();
+        track.head += self.lent;
+        self.lent = 0;
+        // An eighth of the ring: often enough that the writer seldom waits, seldom enough that the line with our
+        // position stays ours for many messages.
+        if track.head - track.published >= size / 8 {
+            self.publish();
+        }
+        let track = &self.tracks[self.current & 1];
+        // Acquire pairs with the writer's release store in `commit_sized`.
+        let word = track.ring.word(track.head).load(Ordering::Acquire);
+        if word == 0 {
+            self.found = Found::Nothing;
+            if track.head != track.published {
+                self.publish();
+            }
+            return Ok(Polled::Empty);
+        }
+        let len = word >> 32;
+        // The common case in one comparison: a whole message, no flags, in place, that ends inside the ring.
+        if word as u32 == Kind::Data as u32
+            && !self.copy
+            && ends_inside(track.head & (size - 1), len, size)
+            && len <= self.max_message
+        {
+            self.found = Found::InPlace { position: track.head, len };
+            self.lent = self.grid.frame(len);
+            self.taken += 1;
+            return Ok(Polled::Message);
+        }
+        self.follow()
+    }
+
+    /// Everything but the common case: flags, parts, pads, switches, the close, copies, nonsense.
+    #[inline(never)]
+    fn follow(&mut self) -> Result<Polled, Corrupt> {
+        self.found = Found::Nothing;
+        let mut idle = 0;
+        // Ends: every turn returns, or takes a non-empty part of a message whose total is bounded, or counts idle up.
+        while idle < IDLE_FRAMES_PER_POLL {
+            let track = &mut self.tracks[self.current & 1];
+            // Acquire: as in `poll`. The word is loaded again on the first turn, and only this copy is used.
+            let word = track.ring.word(track.head).load(Ordering::Acquire);
+            if word == 0 {
+                break;
+            }
+            let size = track.ring.size();
+            let offset = track.head & (size - 1);
+            let at = track.head;
+            let Some(header) = Header::unpack(word) else {
+                return Err(Corrupt::Header { word, at });
+            };
+            let len = u64::from(header.len);
+            let carries = matches!(header.kind, Kind::Data | Kind::First | Kind::More | Kind::Last);
+            if (carries && !ends_inside(offset, len, size)) || (!carries && len != 0) {
+                return Err(Corrupt::Length { len, room: size.saturating_sub(offset + 8), at });
+            }
+            let frame = self.grid.frame(len);
+            match header.kind {
+                Kind::Data => {
+                    if len > self.max_message {
+                        return Err(Corrupt::Limit { len, limit: self.max_message });
+                    }
+                    self.assembly.drop_parts();
+                    if self.copy {
+                        if !self.assembly.whole(&track.ring, at, len) {
+                            return Err(Corrupt::Memory { len });
+                        }
+                        self.found = Found::Copied;
+                        track.head += frame;
+                    } else {
+                        self.found = Found::InPlace { position: at, len };
+                        self.lent = frame;
+                    }
+                    return Ok(self.take(header.flags));
+                }
+                Kind::First | Kind::More | Kind::Last => {
+                    let whole = self.assembly.part(&track.ring, at, header.kind, len)?;
+                    track.head += frame;
+                    if whole {
+                        self.found = Found::Copied;
+                        return Ok(self.take(header.flags));
+                    }
+                    if self.tracks[self.current & 1].head - self.tracks[self.current & 1].published >= size / 8 {
+                        self.publish();
+                    }
+                }
+                Kind::Abort => {
+                    self.assembly.drop_parts();
+                    track.head += frame;
+                    idle += 1;
+                }
+                Kind::Pad => {
+                    track.head += self.grid.to_next_lap(offset, size);
+                    idle += 1;
+                }
+                Kind::Switch => {
+                    track.head += frame;
+                    self.current ^= 1;
+                    // The writer may come back to a ring only when it knows it free.
+                    self.publish();
+                    idle += 1;
+                }
+                Kind::Close => {
+                    self.publish();
+                    return Ok(Polled::Closed);
+                }
+            }
+        }
+        self.publish();
+        Ok(Polled::Empty)
+    }
+
+    fn take(&mut self, flags: u8) -> Polled {
+        self.taken += 1;
+        if flags & RENDEZVOUS != 0 {
+            self.publish();
+        }
+        Polled::Message
+    }
+
+    /// The message that the last poll found, unless it lies in the ring: then [`Reader::in_ring`] says where.
+    #[inline(always)]
+    pub(crate) fn copied(&self) -> &[u8] {
+        match self.found {
+            Found::Copied => self.assembly.message(),
+            _ => &[],
+        }
+    }
+
+    /// Ring, position and length of the message that the last poll found, when it is to be read in place.
+    #[inline(always)]
+    pub(crate) fn in_ring(&self) -> Option<(&R, u64, u64)> {
+        match self.found {
+            Found::InPlace { position, len } => Some((&self.tracks[self.current & 1].ring, position, len)),
+            _ => None,
+        }
+    }
+
+    /// Messages taken so far.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// Tells the writer how far we are, and notes whether it sleeps on that.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn publish(&mut self) {
+        for which in [SMALL, LARGE] {
+            let track = &mut self.tracks[which];
+            track.published = track.head;
+            // Release pairs with the writer's acquire load in `refresh`: our reads of these frames are done.
+            self.own.released[which].store(track.head, Ordering::Release);
+        }
+        // Release pairs with the acquire load in `Writer::taken`.
+        self.own.taken.store(self.taken, Ordering::Release);
+        crash_point!("log.publish.told");
+        if self.asymmetric {
+            // As in `Writer::look_for_sleepers`, with the parts exchanged: the sleeping writer runs the barrier.
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            // Pairs with the fence in `Writer::announce`.
+            fence(Ordering::SeqCst);
+        }
+        // Relaxed: ordered by the fences above.
+        let ticket = self.peer.room_ticket.load(Ordering::Relaxed);
+        if ticket != 0 && ticket != self.rung {
+            self.rung = ticket;
+            self.must_ring = true;
+        }
+    }
+
+    /// Whether the writer sleeps on a ticket that it has not been rung for; asking clears it.
+    #[inline(always)]
+    pub(crate) fn take_must_ring(&mut self) -> bool {
+        std::mem::take(&mut self.must_ring)
+    }
+
+    /// Announces that this reader is about to sleep. After this, poll once more before sleeping.
+    pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
+        self.publish();
+        self.next_ticket = fresh_ticket(self.next_ticket);
+        // Relaxed: the barrier orders it before our next look at the header.
+        self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
+        crash_point!("log.announce.said");
+        signals.barrier(self.asymmetric)
+    }
+
+    /// Takes the announcement back.
+    pub(crate) fn awake(&mut self) {
+        // Relaxed: a writer that still sees the ticket rings once too often, which is harmless.
+        self.own.data_ticket.store(0, Ordering::Relaxed);
+    }
+
+    /// Says that nothing more will be taken.
+    pub(crate) fn close(&mut self) {
+        self.publish();
+        // Release: everything published before stays visible with it; the writer reads it as a hint, then once more
+        // when it is rung.
+        self.own.data_ticket.store(CLOSED, Ordering::Release);
+    }
+}

@@ -1,0 +1,156 @@
+//! One process's half of a link: memory that it alone writes, sealed so that the other can only read it.
+
+use super::ends::{LogReader, LogWriter};
+use super::frame::HEADER_BYTES;
+use super::mapped::{MappedPage, MappedRing};
+use super::page::PAGE_BYTES;
+use super::reader::Reader;
+use super::writer::{Start, Writer};
+use super::{Geometry, LARGEST_RING};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use wharf_sys::crash_point;
+use wharf_sys::memory::{self, Access, Mapping, ReserveError, Seals};
+
+/// Why the memory of a link could not be made or taken over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogError {
+    /// The machine, or the control group, has no room for it.
+    #[error("no room for {asked} bytes of shared memory: {free} bytes are free; ask for a smaller capacity")]
+    NoRoom {
+        /// The bytes asked for.
+        asked: u64,
+        /// The bytes that are free.
+        free: u64,
+    },
+    /// The peer passed memory that it could shrink, grow or let others write.
+    #[error("the peer's memory carries seals {found:?} where {expected:?} are needed")]
+    NotSealed {
+        /// What it carries.
+        found: Seals,
+        /// What it must carry.
+        expected: Seals,
+    },
+    /// The peer passed memory of another size than it announced.
+    #[error("the peer's memory has {found} bytes where {expected} were announced")]
+    WrongSize {
+        /// Its size.
+        found: u64,
+        /// The announced size.
+        expected: u64,
+    },
+    /// The system refused.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+/// What the two sides have agreed on when they join.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// The peer may be hostile: every message is copied before anybody looks at it.
+    pub hostile: bool,
+    /// Largest message in bytes that is accepted.
+    pub max_message: u64,
+    /// Both processes are registered for membarrier(2), so that the side that goes to sleep pays for the order of
+    /// things and the side that works does not.
+    pub asymmetric: bool,
+}
+
+/// One process's half of a link, not yet joined with the other.
+#[derive(Debug)]
+pub struct Side {
+    memory: OwnedFd,
+    mapping: Arc<Mapping>,
+    geometry: Geometry,
+}
+
+impl Side {
+    /// Makes, reserves, maps and seals the memory of one side: a control page and two rings, all zero.
+    ///
+    /// The memory is reserved here: a machine without room is [`LogError::NoRoom`] now, not a signal later. The
+    /// seals (`F_SEAL_SHRINK|GROW|FUTURE_WRITE|SEAL`, memfd_create(2)) leave this mapping as the only writable one.
+    pub fn create(geometry: Geometry) -> Result<Side, LogError> {
+        let failed = |doing| move |source| LogError::System { doing, source };
+        let memory = memory::memfd("wharf-log").map_err(failed("make the link's memory"))?;
+        let total = geometry.total_bytes();
+        memory::reserve(memory.as_fd(), total).map_err(|error| match error {
+            ReserveError::NoRoom { asked, free } => LogError::NoRoom { asked, free },
+            ReserveError::System(source) => LogError::System { doing: "reserve the link's memory", source },
+        })?;
+        crash_point!("log.side.reserved");
+        let mapping = Mapping::map(memory.as_fd(), total as usize, Access::ReadWrite)
+            .map_err(failed("map the link's memory"))?;
+        memory::seal(memory.as_fd(), Seals::LINK).map_err(failed("seal the link's memory"))?;
+        crash_point!("log.side.sealed");
+        let mapping = Arc::new(mapping);
+        let page = MappedPage::new(&mapping).ok_or(LogError::WrongSize { found: total, expected: PAGE_BYTES })?;
+        page.write_label(geometry.align, geometry.small_bytes, geometry.large_bytes);
+        Ok(Side { memory, mapping, geometry })
+    }
+
+    /// The memory, to be passed to the peer.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+
+    /// Its sizes, to be told to the peer.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry
+    }
+
+    /// Joins this side with the peer's memory, which the peer says has `theirs` for its sizes. Gives the writer of
+    /// our log and the reader of the peer's.
+    ///
+    /// The peer's memory is accepted only with all four seals and the announced size, so that nothing the peer does
+    /// later can take it away under the mapping (no SIGBUS).
+    pub fn join(&self, peer: OwnedFd, theirs: Geometry, terms: Terms) -> Result<(LogWriter, LogReader), LogError> {
+        let failed = |doing| move |source| LogError::System { doing, source };
+        let seals = memory::seals(peer.as_fd()).map_err(failed("read the seals of the peer's memory"))?;
+        if !seals.contains(Seals::LINK) {
+            return Err(LogError::NotSealed { found: seals, expected: Seals::LINK });
+        }
+        let found = memory::file_len(peer.as_fd()).map_err(failed("read the size of the peer's memory"))?;
+        let expected = theirs.total_bytes();
+        if found != expected || expected > 3 * LARGEST_RING {
+            return Err(LogError::WrongSize { found, expected });
+        }
+        let peer_mapping = Mapping::map(peer.as_fd(), expected as usize, Access::ReadOnly)
+            .map_err(failed("map the peer's memory"))?;
+        let peer_mapping = Arc::new(peer_mapping);
+        let wrong = || LogError::WrongSize { found, expected };
+        let own_page = MappedPage::new(&self.mapping).ok_or_else(wrong)?;
+        let peer_page = MappedPage::new(&peer_mapping).ok_or_else(wrong)?;
+        let (small, large) = rings(&self.mapping, self.geometry).ok_or_else(wrong)?;
+        let mut writer = Writer::new(small, large, own_page.clone(), self.geometry, terms.asymmetric);
+        let (small, large) = rings(&peer_mapping, theirs).ok_or_else(wrong)?;
+        // Both sides begin with a fresh log: nobody writes before the handshake is over.
+        writer.add_reader(peer_page.clone());
+        let reader = Reader::new(
+            small,
+            large,
+            own_page,
+            peer_page,
+            theirs,
+            Start::fresh(theirs),
+            terms.hostile,
+            terms.max_message,
+            terms.asymmetric,
+        );
+        Ok((LogWriter::new(writer), LogReader::new(reader, peer_mapping)))
+    }
+}
+
+fn rings(mapping: &Arc<Mapping>, geometry: Geometry) -> Option<(MappedRing, MappedRing)> {
+    let small = MappedRing::new(mapping, PAGE_BYTES, geometry.small_bytes)?;
+    let large = MappedRing::new(mapping, PAGE_BYTES + geometry.small_bytes, geometry.large_bytes)?;
+    Some((small, large))
+}
+
+const _: () = assert!(PAGE_BYTES % 64 == 0 && HEADER_BYTES == 8);

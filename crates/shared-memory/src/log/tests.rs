@@ -1,0 +1,341 @@
+//! The log against a plain queue: random sizes, rings, alignments, parts, aborts and nonsense, with printed seeds.
+
+use super::boxed::BoxedRing;
+use super::page::Page;
+use super::reader::{Polled, Reader};
+use super::ring::Ring;
+use super::writer::{Start, Writer};
+use super::{Corrupt, Fences, Geometry, WriteError};
+use crate::atomic::Ordering;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+type TestWriter = Writer<BoxedRing, Arc<Page>>;
+type TestReader = Reader<BoxedRing, Arc<Page>>;
+
+struct Pair {
+    writer: TestWriter,
+    readers: Vec<TestReader>,
+    rings: [BoxedRing; 2],
+    reader_page: Arc<Page>,
+}
+
+fn pair(geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pair {
+    let rings = [BoxedRing::new(geometry.small_bytes), BoxedRing::new(geometry.large_bytes)];
+    let writer_page = Page::boxed();
+    let mut writer =
+        Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, false);
+    let mut reader_page = Page::boxed();
+    let readers = (0..readers)
+        .map(|_| {
+            let page = Page::boxed();
+            reader_page = Arc::clone(&page);
+            let start = writer.add_reader(Arc::clone(&page));
+            let [small, large] = rings.clone();
+            let peer = Arc::clone(&writer_page);
+            Reader::new(small, large, page, peer, geometry, start, copy, max_message, false)
+        })
+        .collect();
+    Pair { writer, readers, rings, reader_page }
+}
+
+fn message(reader: &TestReader) -> Vec<u8> {
+    match reader.in_ring() {
+        Some((ring, position, len)) => {
+            let mut out = Vec::new();
+            assert!(ring.append_to(position, 0, len, &mut out));
+            out
+        }
+        None => reader.copied().to_vec(),
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): enough randomness for tests, repeatable from its seed.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+fn seeds() -> Vec<u64> {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+    let mut seeds: Vec<u64> = (0..60).collect();
+    seeds.push(now);
+    println!("fresh seed: {now}");
+    seeds
+}
+
+#[test]
+fn every_reader_gets_every_message_in_order_whatever_the_sizes() {
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let align = if random.below(2) == 0 { 8 } else { 64 };
+        let geometry = Geometry::new(4096, 4096 << random.below(3), align).unwrap();
+        let count = 1 + random.below(3) as usize;
+        let copy = random.below(2) == 0;
+        let Pair { mut writer, mut readers, .. } = pair(geometry, count, copy, 1 << 20);
+        let mut expected: Vec<VecDeque<Vec<u8>>> = vec![VecDeque::new(); count];
+        let largest = writer.largest_frame();
+        let mut next = 0_u64;
+        for step in 0..3000 {
+            if random.below(3) > 0 {
+                let len = match random.below(20) {
+                    0 => random.below(largest + 1),
+                    1 => largest,
+                    2 => 0,
+                    3..6 => random.below(2048),
+                    _ => random.below(100),
+                };
+                let bytes: Vec<u8> = (0..len).map(|at| (next + at) as u8).collect();
+                match writer.try_write(&bytes, random.below(8) == 0) {
+                    Ok(()) => {
+                        next += 1;
+                        expected.iter_mut().for_each(|queue| queue.push_back(bytes.clone()));
+                    }
+                    Err(WriteError::Full) => {}
+                    Err(other) => panic!("seed {seed} step {step}: {other}"),
+                }
+            } else {
+                let which = random.below(count as u64) as usize;
+                for _ in 0..random.below(60) {
+                    match (readers[which].poll(), expected[which].pop_front()) {
+                        (Ok(Polled::Message), Some(bytes)) => {
+                            assert_eq!(message(&readers[which]), bytes, "seed {seed} step {step}");
+                        }
+                        (Ok(Polled::Empty), None) => break,
+                        (got, want) => panic!("seed {seed} step {step}: {got:?}, expected {:?}", want.map(|w| w.len())),
+                    }
+                }
+            }
+        }
+        writer.close();
+        for (reader, mut queue) in readers.iter_mut().zip(expected) {
+            while let Some(bytes) = queue.pop_front() {
+                assert_eq!(reader.poll(), Ok(Polled::Message), "seed {seed}");
+                assert_eq!(message(reader), bytes, "seed {seed}");
+            }
+            assert_eq!(reader.poll(), Ok(Polled::Closed));
+            assert_eq!(reader.poll(), Ok(Polled::Closed));
+            assert_eq!(reader.taken(), writer.sent());
+        }
+        assert_eq!(writer.taken(), writer.sent());
+    }
+}
+
+#[test]
+fn messages_in_parts_arrive_whole_and_aborted_ones_never() {
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let geometry = Geometry::new(4096, 8192, if seed % 2 == 0 { 8 } else { 64 }).unwrap();
+        let Pair { mut writer, mut readers, .. } = pair(geometry, 1, seed % 3 == 0, 1 << 20);
+        let reader = &mut readers[0];
+        let (mut sent, mut got) = (VecDeque::new(), 0);
+        for _ in 0..40 {
+            let len = 7000 + random.below(60_000) as usize;
+            let bytes: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+            let give_up = random.below(3) == 0;
+            let give_up_after = random.below(20);
+            let mut done = 0;
+            let mut turns = 0;
+            loop {
+                match writer.try_write_part(&bytes, &mut done, false) {
+                    Ok(()) => {
+                        sent.push_back(bytes);
+                        break;
+                    }
+                    Err(WriteError::Full) if give_up && turns >= give_up_after => {
+                        if done > 0 {
+                            writer.abort_parts();
+                        }
+                        break;
+                    }
+                    Err(WriteError::Full) => {}
+                    Err(other) => panic!("seed {seed}: {other}"),
+                }
+                turns += 1;
+                assert!(turns < 100_000, "seed {seed}: stuck");
+                while reader.poll() == Ok(Polled::Message) {
+                    assert_eq!(Some(message(reader)), sent.pop_front(), "seed {seed}");
+                    got += 1;
+                }
+            }
+            if writer.try_write(b"between", false).is_ok() {
+                sent.push_back(b"between".to_vec());
+            }
+        }
+        while reader.poll() == Ok(Polled::Message) {
+            assert_eq!(Some(message(reader)), sent.pop_front(), "seed {seed}");
+            got += 1;
+        }
+        assert!(sent.is_empty() && got > 0, "seed {seed}: {} messages missing", sent.len());
+    }
+}
+
+#[test]
+fn a_keeping_up_reader_keeps_the_stream_in_the_small_ring() {
+    let geometry = Geometry::new(4096, 1 << 16, 8).unwrap();
+    let Pair { mut writer, mut readers, rings, .. } = pair(geometry, 1, false, 1 << 20);
+    for turn in 0..5000_u64 {
+        assert_eq!(writer.try_write(&turn.to_le_bytes(), false), Ok(()));
+        assert_eq!(readers[0].poll(), Ok(Polled::Message));
+        assert_eq!(message(&readers[0]), turn.to_le_bytes());
+    }
+    let touched = (0..rings[1].size() / 8).any(|word| rings[1].word(word * 8).load(Ordering::Relaxed) != 0);
+    assert!(!touched, "the large ring was used although the reader kept up");
+}
+
+#[test]
+fn after_a_backlog_the_stream_comes_back_to_the_small_ring() {
+    let geometry = Geometry::new(4096, 1 << 16, 8).unwrap();
+    let Pair { mut writer, mut readers, rings, .. } = pair(geometry, 1, false, 1 << 20);
+    let mut sent = 0_u64;
+    while writer.try_write(&sent.to_le_bytes(), false).is_ok() {
+        sent += 1;
+    }
+    assert!(sent * 16 > (1 << 16), "the whole capacity is used before the log is full");
+    for turn in 0..sent {
+        assert_eq!(readers[0].poll(), Ok(Polled::Message));
+        assert_eq!(message(&readers[0]), turn.to_le_bytes());
+    }
+    assert_eq!(readers[0].poll(), Ok(Polled::Empty));
+    for turn in 0..4000_u64 {
+        assert_eq!(writer.try_write(&turn.to_le_bytes(), false), Ok(()));
+        assert_eq!(readers[0].poll(), Ok(Polled::Message));
+    }
+    let snapshot = |ring: &BoxedRing| -> Vec<u64> {
+        (0..ring.size() / 8).map(|word| ring.word(word * 8).load(Ordering::Relaxed)).collect()
+    };
+    let before = snapshot(&rings[1]);
+    for turn in 0..4000_u64 {
+        assert_eq!(writer.try_write(&(turn + 7).to_le_bytes(), false), Ok(()));
+        assert_eq!(readers[0].poll(), Ok(Polled::Message));
+    }
+    assert!(before == snapshot(&rings[1]), "the large ring is still in use");
+}
+
+#[test]
+fn a_dropped_loan_publishes_nothing() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+    writer.make_room(100).unwrap();
+    let (ring, position) = writer.head();
+    assert!(ring.put(position, None, &[7; 100]));
+    assert_eq!(readers[0].poll(), Ok(Polled::Empty));
+    writer.try_write(b"real", false).unwrap();
+    assert_eq!(readers[0].poll(), Ok(Polled::Message));
+    assert_eq!(message(&readers[0]), b"real");
+}
+
+#[test]
+fn a_writer_rings_once_for_each_ticket() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+    writer.try_write(b"1", false).unwrap();
+    assert!(!writer.take_must_ring(), "nobody sleeps");
+    assert_eq!(readers[0].poll(), Ok(Polled::Message));
+    readers[0].announce(&Fences);
+    assert_eq!(readers[0].poll(), Ok(Polled::Empty));
+    writer.try_write(b"2", false).unwrap();
+    assert!(writer.take_must_ring());
+    writer.try_write(b"3", false).unwrap();
+    assert!(!writer.take_must_ring(), "one ring a ticket");
+    readers[0].awake();
+    assert_eq!(readers[0].poll(), Ok(Polled::Message));
+    readers[0].announce(&Fences);
+    writer.try_write(b"4", false).unwrap();
+    assert!(writer.take_must_ring(), "a fresh ticket is rung for again");
+}
+
+#[test]
+fn a_reader_that_lies_about_its_position_is_an_error() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    for lie in [1_u64 << 20, u64::MAX] {
+        let Pair { mut writer, reader_page, .. } = pair(geometry, 1, false, 1 << 20);
+        reader_page.released[0].store(lie, Ordering::Release);
+        let mut outcome = Ok(());
+        for _ in 0..2000 {
+            outcome = writer.try_write(&[1; 64], false);
+            if outcome.is_err() {
+                break;
+            }
+        }
+        assert!(matches!(outcome, Err(WriteError::Position { told, .. }) if told == lie), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_closed_reader_is_told_to_the_writer() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+    readers[0].close();
+    let _ = writer.try_write(b"1", false);
+    assert!(writer.take_must_ring(), "the transport learns of the close");
+    assert!(writer.reader_closed());
+}
+
+#[test]
+fn scribbled_rings_give_errors_and_bounded_work_but_never_a_wrong_length() {
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let geometry = Geometry::new(4096, 4096, 8).unwrap();
+        let limit = 3000;
+        let Pair { mut writer, mut readers, rings, .. } = pair(geometry, 1, true, limit);
+        let reader = &mut readers[0];
+        for _ in 0..200 {
+            let _ = writer.try_write(&[3; 40], false);
+            for _ in 0..random.below(30) {
+                let ring = &rings[random.below(2) as usize];
+                let word = match random.below(4) {
+                    0 => random.next(),
+                    1 => random.below(9) | (random.below(8192) << 32),
+                    2 => random.below(9),
+                    _ => random.below(9) | (random.next() << 32),
+                };
+                ring.word(random.below(4096)).store(word, Ordering::Relaxed);
+            }
+            match reader.poll() {
+                Ok(Polled::Message) => assert!(message(reader).len() as u64 <= limit),
+                Ok(_) => {}
+                Err(
+                    Corrupt::Header { .. }
+                    | Corrupt::Length { .. }
+                    | Corrupt::Limit { .. }
+                    | Corrupt::Part { .. }
+                    | Corrupt::Memory { .. },
+                ) => break,
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_of_switches_does_not_hold_a_reader() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    let Pair { mut readers, rings, .. } = pair(geometry, 1, true, 100);
+    for ring in &rings {
+        for word in 0..ring.size() / 8 {
+            ring.word(word * 8).store(super::frame::Kind::Switch as u64, Ordering::Relaxed);
+        }
+    }
+    assert_eq!(readers[0].poll(), Ok(Polled::Empty));
+}
+
+#[test]
+fn a_fresh_start_is_where_a_fresh_writer_adds_its_first_reader() {
+    for align in [8, 64] {
+        let geometry = Geometry::new(4096, 8192, align).unwrap();
+        let mut writer: TestWriter =
+            Writer::new(BoxedRing::new(4096), BoxedRing::new(8192), Page::boxed(), geometry, false);
+        assert_eq!(writer.add_reader(Page::boxed()), Start::fresh(geometry));
+    }
+}
