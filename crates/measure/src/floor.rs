@@ -341,7 +341,10 @@ mod tests {
     #[test]
     fn a_probe_ends_and_sees_a_positive_cost() {
         let Ok(prober) = Prober::new() else {
-            assert!(cpu::allowed().len() < 2, "only one CPU may refuse a probe");
+            assert!(
+                cpu::allowed().unwrap_or_default().len() < 2,
+                "only one CPU may refuse a probe"
+            );
             return;
         };
         let floor = prober.floor().expect("pinning to an allowed CPU works");

@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_sleeping_ping_pong_ends_and_takes_time() {
-        let Some(&first) = cpu::allowed().first() else {
+        let Some(&first) = cpu::allowed().unwrap_or_default().first() else {
             panic!("a running process has a CPU")
         };
         let pair = Pair {
