@@ -1,0 +1,94 @@
+//! The process-wide memory barrier (`membarrier`): a fence that the rare side pays for both.
+//!
+//! A sleeper that has announced its sleep and a sender that has published a frame race like two stores
+//! followed by two loads: without a fence on *both* sides each may miss the other. The sender is the
+//! frequent side. When its process is registered, the sleeper's [`global_expedited`] puts the fence into
+//! every running thread of the sender's process, and the sender needs none of its own.
+
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::thread::{MembarrierCommand, membarrier};
+
+use crate::fork;
+
+const UNKNOWN: u8 = 0;
+const REGISTERED: u8 = 1;
+const UNAVAILABLE: u8 = 2;
+
+/// Whether this process is registered. A new program image starts with `UNKNOWN` again, exactly like the
+/// kernel's own note of the registration, which an `exec` clears.
+static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+
+/// How two processes order an announcement against a publication; they agree on it at connect.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Capability {
+    /// The sleeping side calls [`global_expedited`]; the sending side is registered and needs no fence.
+    GlobalExpedited,
+    /// The sending side executes a sequentially consistent fence for every message.
+    Unavailable,
+}
+
+impl Capability {
+    /// What this process can offer. Registers it.
+    pub fn of_this_process() -> Capability {
+        if register() {
+            Capability::GlobalExpedited
+        } else {
+            Capability::Unavailable
+        }
+    }
+
+    /// What both sides can use: the barrier only when both have it.
+    #[must_use]
+    pub fn and(self, peer: Capability) -> Capability {
+        match (self, peer) {
+            (Capability::GlobalExpedited, Capability::GlobalExpedited) => {
+                Capability::GlobalExpedited
+            }
+            _ => Capability::Unavailable,
+        }
+    }
+}
+
+/// Registers this process as a receiver of [`global_expedited`] barriers, once. `false` means that the
+/// kernel (or a system-call filter) does not offer it: then the sender fences for each message.
+pub fn register() -> bool {
+    match STATE.load(Ordering::Acquire) {
+        REGISTERED => true,
+        UNAVAILABLE => false,
+        // Two threads may both come here; registering twice is harmless and gives one answer.
+        _ => {
+            fork::watch();
+            let done = membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
+            STATE.store(
+                if done { REGISTERED } else { UNAVAILABLE },
+                Ordering::Release,
+            );
+            done
+        }
+    }
+}
+
+/// Whether this process is registered: one load, for the path of every message.
+#[inline]
+pub fn registered() -> bool {
+    // Relaxed: the flag orders nothing. Whoever skips its fence because of it learned from the handshake,
+    // on the same thread or through a lock, that the registration was done.
+    STATE.load(Ordering::Relaxed) == REGISTERED
+}
+
+/// Executes a full barrier on every running thread of every registered process, and on this thread.
+/// About 0.4 µs while the peer is idle and 9 µs while it runs: for the way to sleep only.
+pub fn global_expedited() -> io::Result<()> {
+    Ok(membarrier(MembarrierCommand::GlobalExpedited)?)
+}
+
+/// Called in a forked child, where nothing else runs: the registration may not have been inherited.
+pub(crate) fn renew_after_fork() {
+    if STATE.load(Ordering::Relaxed) == REGISTERED
+        && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_err()
+    {
+        STATE.store(UNAVAILABLE, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,294 @@
+//! The directory of names itself: found, checked, and used through one open descriptor.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::error::refused;
+use super::{
+    DirectoryError, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name,
+};
+use crate::memory::Access;
+use crate::socket::{my_uid, overflow_uid};
+
+/// A directory of names. Clones share it.
+///
+/// It is used through one open descriptor, so what was checked when it was opened stays checked. If it is
+/// removed, every use fails; open it again.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    path: PathBuf,
+    directory: OwnedFd,
+    /// Permission bits of files made here: those of the directory without the right to search.
+    file_mode: u32,
+    identity: (u64, u64),
+}
+
+/// Who may own a directory and who may change it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Ours alone.
+    Private,
+    /// Chosen by the user: ours, root's or our group's, as long as not everybody may change it.
+    Chosen,
+}
+
+impl Domain {
+    /// The user's directory: `$WHARF_DIR` when that is set, else `/dev/shm/wharf-UID`.
+    pub fn open() -> Result<Domain, DirectoryError> {
+        match std::env::var_os("WHARF_DIR").filter(|path| !path.is_empty()) {
+            Some(path) => Domain::at(Path::new(&path)),
+            None => {
+                let path = PathBuf::from(format!("/dev/shm/wharf-{}", my_uid()));
+                Domain::prepare(&path, Rule::Private)
+            }
+        }
+    }
+
+    /// The directory at `path`, made with mode 0700 when it is not there (its parent must be).
+    ///
+    /// It must belong to this user, to root, or to a group of this user that may write in it, and not
+    /// everybody may write in it. A symbolic link is refused.
+    pub fn at(path: &Path) -> Result<Domain, DirectoryError> {
+        Domain::prepare(path, Rule::Chosen)
+    }
+
+    fn prepare(path: &Path, rule: Rule) -> Result<Domain, DirectoryError> {
+        let fail = |error| DirectoryError::system(path, error);
+        if my_uid() == overflow_uid() {
+            return Err(DirectoryError::OverflowUid {
+                path: path.to_path_buf(),
+                uid: my_uid(),
+            });
+        }
+        let made = match rustix::fs::mkdir(path, Mode::RWXU) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
+            // A read-only file system says so even when the directory is there.
+            Err(Errno::ROFS) if path.is_dir() => false,
+            Err(error) => return Err(fail(error)),
+        };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let directory = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
+            Ok(directory) => directory,
+            Err(Errno::NOTDIR | Errno::LOOP) => {
+                return Err(DirectoryError::NotADirectory {
+                    path: path.to_path_buf(),
+                    found: what_is_at(path),
+                });
+            }
+            Err(error) => return Err(fail(error)),
+        };
+        if made {
+            // A strange mask may have cut the mode down.
+            rustix::fs::fchmod(&directory, Mode::RWXU).map_err(fail)?;
+        }
+        let stat = rustix::fs::fstat(&directory).map_err(fail)?;
+        let mode = stat.st_mode & 0o7777;
+        check(path, rule, stat.st_uid, stat.st_gid, mode)?;
+        Ok(Domain {
+            shared: Arc::new(Shared {
+                path: path.to_path_buf(),
+                directory,
+                file_mode: mode & 0o660 | 0o600,
+                identity: (stat.st_dev, stat.st_ino),
+            }),
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The path of a name's file: `NAME.SUFFIX` in this directory.
+    ///
+    /// A socket's path may be longer than a socket address holds; [`connect`](crate::socket::connect) and
+    /// [`bind_socket`](Domain::bind_socket) take any length.
+    pub fn file(&self, name: &Name, suffix: &str) -> PathBuf {
+        self.path().join(format!("{name}.{suffix}"))
+    }
+
+    /// Publishes a new file, readable and writable by those who may write in the directory: `build` fills
+    /// it while it has no name, then it appears in one step.
+    pub fn publish_new<E>(
+        &self,
+        name: &Name,
+        suffix: &str,
+        build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+    ) -> Result<OwnedFd, PublishError<E>> {
+        self.publish_new_with_mode(name, suffix, self.file_mode(), build)
+    }
+
+    /// [`publish_new`](Domain::publish_new) with permission bits of the caller's choice.
+    pub fn publish_new_with_mode<E>(
+        &self,
+        name: &Name,
+        suffix: &str,
+        mode: u32,
+        build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+    ) -> Result<OwnedFd, PublishError<E>> {
+        let file_name = file_name(name, suffix).map_err(PublishError::System)?;
+        publish::publish_in(
+            self.fd(),
+            &file_name,
+            &self.path().join(&file_name),
+            mode,
+            build,
+        )
+    }
+
+    /// Opens a name's file. A name that does not exist is [`io::ErrorKind::NotFound`].
+    pub fn open_file(&self, name: &Name, suffix: &str, access: Access) -> io::Result<OwnedFd> {
+        let file_name = file_name(name, suffix)?;
+        // A pipe put there must not make us wait.
+        let flags = access.open_flags()
+            | OFlags::NOFOLLOW
+            | OFlags::NONBLOCK
+            | OFlags::NOCTTY
+            | OFlags::CLOEXEC;
+        retry_on_intr(|| rustix::fs::openat(self.fd(), &file_name, flags, Mode::empty()))
+            .map_err(|error| refused("open", &self.path().join(&file_name), error))
+    }
+
+    /// Removes a name. What it stood for lives until the last process that uses it is gone.
+    pub fn unlink(&self, name: &Name, suffix: &str) -> io::Result<()> {
+        let file_name = file_name(name, suffix)?;
+        rustix::fs::unlinkat(self.fd(), &file_name, AtFlags::empty())
+            .map_err(|error| refused("unlink", &self.path().join(&file_name), error))
+    }
+
+    /// The names that have a file with this suffix, sorted.
+    pub fn list(&self, suffix: &str) -> io::Result<Vec<String>> {
+        let fail = |error| refused("list", self.path(), error);
+        let ending = format!(".{suffix}");
+        let mut names = Vec::new();
+        // Bounded by the directory's entries.
+        for entry in rustix::fs::Dir::read_from(self.fd()).map_err(fail)? {
+            let entry = entry.map_err(fail)?;
+            // What is not UTF-8 was not made by this library.
+            let Ok(file_name) = entry.file_name().to_str() else {
+                continue;
+            };
+            let Some(name) = file_name.strip_suffix(&ending) else {
+                continue;
+            };
+            if Name::new(name).is_ok() {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Takes the lock of a name; `None` when somebody alive holds it.
+    pub fn lock(&self, name: &Name, suffix: &str) -> io::Result<Option<NameLock>> {
+        lock::take(self, &file_name(name, suffix)?)
+    }
+
+    /// Listens under a name whose lock is held: a record socket is bound aside, made to listen, and moved
+    /// into place, so that whoever finds the name can connect.
+    pub fn bind_socket(
+        &self,
+        lock: &NameLock,
+        name: &Name,
+        suffix: &str,
+        backlog: u32,
+    ) -> io::Result<UnixListenerFd> {
+        socket_name::bind(self, lock, file_name(name, suffix)?, backlog)
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.shared.directory.as_fd()
+    }
+
+    pub(super) fn file_mode(&self) -> u32 {
+        self.shared.file_mode
+    }
+
+    pub(super) fn same(&self, other: &Domain) -> bool {
+        self.shared.identity == other.shared.identity
+    }
+}
+
+fn file_name(name: &Name, suffix: &str) -> io::Result<PathBuf> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if suffix.is_empty() || suffix.len() > 16 || !suffix.bytes().all(plain) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected a suffix of 1 to 16 small letters, digits and dashes, found {suffix:?}"
+            ),
+        ));
+    }
+    Ok(PathBuf::from(format!("{name}.{suffix}")))
+}
+
+fn check(path: &Path, rule: Rule, owner: u32, group: u32, mode: u32) -> Result<(), DirectoryError> {
+    let path = path.to_path_buf();
+    let me = my_uid();
+    if owner == overflow_uid() {
+        return Err(DirectoryError::OverflowUid { path, uid: owner });
+    }
+    let group_may_write = mode & 0o020 != 0;
+    let owner_fits = match rule {
+        Rule::Private => owner == me,
+        Rule::Chosen => owner == me || owner == 0 || (group_may_write && in_group(group)),
+    };
+    if !owner_fits {
+        return Err(DirectoryError::Owner {
+            path,
+            expected: me,
+            found: owner,
+        });
+    }
+    let allowed = match rule {
+        Rule::Private => 0o700,
+        Rule::Chosen => 0o775,
+    };
+    if mode & 0o777 & !allowed != 0 {
+        let expected = if rule == Rule::Private {
+            0o700
+        } else {
+            mode & 0o777 & allowed
+        };
+        return Err(DirectoryError::Mode {
+            path,
+            expected,
+            found: mode,
+        });
+    }
+    Ok(())
+}
+
+fn in_group(group: u32) -> bool {
+    rustix::process::getegid().as_raw() == group
+        || rustix::process::getgroups()
+            .is_ok_and(|groups| groups.iter().any(|gid| gid.as_raw() == group))
+}
+
+fn what_is_at(path: &Path) -> String {
+    let Ok(facts) = std::fs::symlink_metadata(path) else {
+        return "nothing".to_owned();
+    };
+    match FileType::from_raw_mode(facts.mode()) {
+        FileType::Symlink => {
+            let target = std::fs::read_link(path).unwrap_or_default();
+            format!("a symbolic link to {}", target.display())
+        }
+        FileType::RegularFile => "a file".to_owned(),
+        FileType::Socket => "a socket".to_owned(),
+        FileType::Fifo => "a pipe".to_owned(),
+        _ => "something else".to_owned(),
+    }
+}

@@ -1,0 +1,111 @@
+//! The lock of a name: whoever holds it is alive, says the kernel.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::Domain;
+use super::error::refused;
+use crate::fork::ForkClosedFd;
+
+/// How often a lock file that was replaced between its opening and its locking is opened again. Each time
+/// another process has got or given up the lock, so somebody gets on.
+const TRIES: u32 = 1_000;
+
+/// The right to a name, held until the last clone is dropped or the process ends.
+///
+/// A forked child does not hold it. The lock is a file beside the name; giving the lock up removes the
+/// file, a killed holder leaves it, unlocked, for the next visitor.
+#[derive(Clone, Debug)]
+pub struct NameLock {
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    fd: ForkClosedFd,
+    domain: Domain,
+    file_name: PathBuf,
+}
+
+impl NameLock {
+    /// Whether this is the lock of the file called `locked` in `domain`.
+    pub(super) fn is_for(&self, domain: &Domain, locked: &Path) -> bool {
+        self.held.domain.same(domain) && self.held.file_name == lock_name(locked)
+    }
+
+    /// Whether this process holds it: not so in a forked child.
+    pub fn is_ours(&self) -> bool {
+        self.held.fd.is_ours()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let Ok(fd) = self.fd.get() else { return };
+        // First the name, then the lock: whoever opened the file before finds, once it has the lock, that
+        // the file lost its name, and opens again.
+        let _ = rustix::fs::unlinkat(self.domain.fd(), &self.file_name, AtFlags::empty());
+        let _ = rustix::fs::flock(fd, FlockOperation::Unlock);
+    }
+}
+
+fn lock_name(locked: &Path) -> PathBuf {
+    let mut name = locked.as_os_str().to_owned();
+    name.push(".lock");
+    PathBuf::from(name)
+}
+
+/// Takes the lock of the file called `locked`; `None` when somebody holds it.
+pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock>> {
+    let file_name = lock_name(locked);
+    let path = domain.path().join(&file_name);
+    let fail = |error| refused("lock", &path, error);
+    for _ in 0..TRIES {
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(domain.file_mode());
+        let file = retry_on_intr(|| rustix::fs::openat(domain.fd(), &file_name, flags, mode))
+            .map_err(fail)?;
+        match retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(fail(error)),
+        }
+        if is_still_there(domain.fd(), &file_name, file.as_fd()).map_err(fail)? {
+            let held = Held {
+                fd: ForkClosedFd::new(file),
+                domain: domain.clone(),
+                file_name,
+            };
+            return Ok(Some(NameLock {
+                held: Arc::new(held),
+            }));
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        format!(
+            "the lock file {} was replaced {TRIES} times while it was being locked; try again",
+            path.display()
+        ),
+    ))
+}
+
+/// Whether the name still leads to the file that was locked.
+fn is_still_there(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    file: BorrowedFd<'_>,
+) -> Result<bool, Errno> {
+    let ours = rustix::fs::fstat(file)?;
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(named) => Ok((named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)),
+        Err(Errno::NOENT) => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,48 @@
+//! Where names live: one private directory for the regions and sockets of a user.
+//!
+//! A name appears whole or not at all, and what a dead process left behind is proved dead by a kernel
+//! lock before it is replaced, never by guess.
+
+mod domain;
+mod error;
+mod lock;
+mod name;
+mod publish;
+mod socket_name;
+
+pub use domain::Domain;
+pub use error::{DirectoryError, PublishError};
+pub use lock::NameLock;
+pub use name::{Name, NameError};
+pub use publish::publish_file;
+pub use socket_name::UnixListenerFd;
+
+use std::io;
+use std::os::fd::AsFd;
+
+/// What the kernel says about an open file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileFacts {
+    /// Its owner; the overflow uid when the owner is outside our user namespace.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+    /// Its permission bits.
+    pub mode: u32,
+    /// How many names it has; zero when unlinked.
+    pub nlink: u64,
+    /// Its length in bytes.
+    pub len: u64,
+}
+
+/// Asks the kernel about an open file.
+pub fn facts(fd: impl AsFd) -> io::Result<FileFacts> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(FileFacts {
+        uid: stat.st_uid,
+        gid: stat.st_gid,
+        mode: stat.st_mode & 0o7777,
+        nlink: stat.st_nlink as u64,
+        len: u64::try_from(stat.st_size).unwrap_or(0),
+    })
+}

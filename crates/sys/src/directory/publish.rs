@@ -1,0 +1,194 @@
+//! Publishing a file: built without a name, linked in one step, so that nobody ever sees half of it.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use super::error::{PublishError, refused};
+use crate::memory::proc_path;
+
+/// How hidden files begin: never the beginning of a [`Name`](super::Name).
+const HIDDEN: &str = ".new-";
+
+/// How often a hidden name that exists already is tried again under another number.
+const TRIES: u32 = 100;
+
+/// How many dead hidden files one publication removes at most.
+const SWEEP: usize = 64;
+
+/// Publishes a file at `path` with permission bits `mode`: `build` fills it while it has no name, then it
+/// is linked in one step. Killed at any time it leaves the whole file or nothing.
+///
+/// On a file system without nameless files a hidden one stands in, which a kill can leave behind; the
+/// next publication in that directory finds it unlocked and removes it.
+pub fn publish_file<E>(
+    path: &Path,
+    mode: u32,
+    build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+) -> Result<OwnedFd, PublishError<E>> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(PublishError::System(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected the path of a file, found {}; name a file in a directory",
+                path.display()
+            ),
+        )));
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = retry_on_intr(|| rustix::fs::openat(CWD, parent, flags, Mode::empty()))
+        .map_err(|error| PublishError::System(refused("open", parent, error)))?;
+    publish_in(directory.as_fd(), Path::new(name), path, mode, build)
+}
+
+/// Publishes `name` in `directory`; `path` is for messages.
+pub(super) fn publish_in<E>(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    mode: u32,
+    build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+) -> Result<OwnedFd, PublishError<E>> {
+    let system = |error| PublishError::System(refused("publish", path, error));
+    // A name that exists is told before the work of building; the link at the end decides.
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(_) => return Err(PublishError::Taken),
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(system(error)),
+    }
+    let flags = OFlags::RDWR | OFlags::TMPFILE | OFlags::CLOEXEC;
+    let bits = Mode::from_raw_mode(mode & 0o777);
+    match retry_on_intr(|| rustix::fs::openat(directory, ".", flags, bits)) {
+        Ok(file) => publish_nameless(directory, name, path, bits, file, build),
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
+            publish_hidden(directory, name, path, bits, build)
+        }
+        Err(error) => Err(system(error)),
+    }
+}
+
+fn publish_nameless<E>(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    bits: Mode,
+    file: OwnedFd,
+    build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+) -> Result<OwnedFd, PublishError<E>> {
+    // The mode at opening was cut down by the process's mask.
+    rustix::fs::fchmod(&file, bits)
+        .map_err(|error| PublishError::System(refused("publish", path, error)))?;
+    build(file.as_fd()).map_err(PublishError::Build)?;
+    crate::crash_point!("publish.before-link");
+    let linked = match rustix::fs::linkat(
+        CWD,
+        proc_path(&file).as_str(),
+        directory,
+        name,
+        AtFlags::SYMLINK_FOLLOW,
+    ) {
+        // Without /proc: by the descriptor itself, which needs a privilege on older kernels.
+        Err(Errno::NOENT) => rustix::fs::linkat(&file, "", directory, name, AtFlags::EMPTY_PATH),
+        other => other,
+    };
+    crate::crash_point!("publish.after-link");
+    match linked {
+        Ok(()) => Ok(file),
+        Err(Errno::EXIST) => Err(PublishError::Taken),
+        Err(error) => Err(PublishError::System(refused("publish", path, error))),
+    }
+}
+
+/// For file systems without nameless files. The hidden file is locked while it is built: one that is not
+/// locked belongs to nobody alive.
+pub(super) fn publish_hidden<E>(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    path: &Path,
+    bits: Mode,
+    build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+) -> Result<OwnedFd, PublishError<E>> {
+    let system = |error| PublishError::System(refused("publish", path, error));
+    sweep(directory).map_err(system)?;
+    let (hidden, file) = make_hidden(directory).map_err(system)?;
+    let published = (|| {
+        rustix::fs::fchmod(&file, bits).map_err(system)?;
+        build(file.as_fd()).map_err(PublishError::Build)?;
+        match rustix::fs::linkat(
+            directory,
+            hidden.as_str(),
+            directory,
+            name,
+            AtFlags::empty(),
+        ) {
+            Ok(()) => Ok(()),
+            Err(Errno::EXIST) => Err(PublishError::Taken),
+            Err(error) => Err(system(error)),
+        }
+    })();
+    let removed = rustix::fs::unlinkat(directory, hidden.as_str(), AtFlags::empty());
+    published?;
+    removed.map_err(system)?;
+    // The lock was the proof that a hidden file has a living builder; the published file has none.
+    retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::Unlock)).map_err(system)?;
+    Ok(file)
+}
+
+fn make_hidden(directory: BorrowedFd<'_>) -> Result<(String, OwnedFd), Errno> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let pid = rustix::process::getpid().as_raw_nonzero();
+    for _ in 0..TRIES {
+        let hidden = format!("{HIDDEN}{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = match retry_on_intr(|| {
+            rustix::fs::openat(directory, hidden.as_str(), flags, Mode::RUSR | Mode::WUSR)
+        }) {
+            Ok(file) => file,
+            // A leftover, or a process of the same number in another namespace.
+            Err(Errno::EXIST) => continue,
+            Err(error) => return Err(error),
+        };
+        // A sweep may have come between the making and the locking; then the file has lost its name.
+        let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
+        if locked.is_ok() && rustix::fs::fstat(&file)?.st_nlink == 1 {
+            return Ok((hidden, file));
+        }
+    }
+    Err(Errno::EXIST)
+}
+
+/// Removes hidden files whose builders are gone.
+fn sweep(directory: BorrowedFd<'_>) -> Result<(), Errno> {
+    let mut removed = 0;
+    // Bounded by the directory's entries.
+    for entry in rustix::fs::Dir::read_from(directory)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if !name.to_bytes().starts_with(HIDDEN.as_bytes()) {
+            continue;
+        }
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(directory, name, flags, Mode::empty()) else {
+            continue;
+        };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() {
+            // Whether it worked or another sweep was faster does not matter.
+            let _ = rustix::fs::unlinkat(directory, name, AtFlags::empty());
+            removed += 1;
+            if removed == SWEEP {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,234 @@
+//! Naming a process so that the name cannot come to mean another: pid, start time and namespace.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Mutex;
+
+use rustix::io::Errno;
+use rustix::process::{Pid, test_kill_process};
+
+use crate::fork;
+
+/// A process, named for as long as the machine runs.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ProcessId {
+    /// Its id in its own pid namespace.
+    pub pid: u32,
+    /// When it started, in clock ticks since boot, as `/proc/PID/stat` tells in its own namespace.
+    pub start_time: u64,
+    /// Which pid namespace (low half) and time namespace (high half) the other two fields belong to.
+    pub pid_namespace: u64,
+}
+
+/// What can be said about a process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// It exists; it may be stopped.
+    Alive,
+    /// It is gone, or a zombie, or its id belongs to a later process.
+    Dead,
+    /// It cannot be seen from here: it lives in another namespace, or `/proc` hides it. Only a lock that
+    /// it holds can tell (see [`is_held_by_other`](super::is_held_by_other)).
+    OtherNamespace,
+}
+
+/// This process's own name with the fork epoch in which it was found.
+static ME: Mutex<Option<(u32, ProcessId)>> = Mutex::new(None);
+
+impl ProcessId {
+    /// The calling process. Remembered; a forked child finds its own.
+    pub fn me() -> io::Result<ProcessId> {
+        fork::watch();
+        let epoch = fork::epoch();
+        // A child forked while another thread held this lock must not wait for it for ever.
+        let mut remembered = match ME.try_lock() {
+            Ok(remembered) => remembered,
+            Err(_) => return ProcessId::find_me(),
+        };
+        match *remembered {
+            Some((then, me)) if then == epoch => return Ok(me),
+            _ => {}
+        }
+        let me = ProcessId::find_me()?;
+        *remembered = Some((epoch, me));
+        Ok(me)
+    }
+
+    fn find_me() -> io::Result<ProcessId> {
+        let text = fs::read("/proc/self/stat").map_err(no_proc)?;
+        let stat = Stat::parse(&text).ok_or_else(|| {
+            io::Error::new(
+                io::ErrorKind::InvalidData,
+                "cannot make sense of /proc/self/stat",
+            )
+        })?;
+        // The pid from the file, not from getpid: it is the one that others look up in this `/proc`.
+        Ok(ProcessId {
+            pid: stat.pid,
+            start_time: stat.start_time,
+            pid_namespace: namespace()?,
+        })
+    }
+
+    /// Whether this process is alive.
+    pub fn standing(self) -> Standing {
+        match ProcessId::me() {
+            Ok(me) if me == self => return Standing::Alive,
+            Ok(me) if me.pid_namespace == self.pid_namespace => {}
+            _ => return Standing::OtherNamespace,
+        }
+        let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
+            // No process has such a number: what was written here is not ours.
+            return Standing::Dead;
+        };
+        let text = match fs::read(format!("/proc/{}/stat", self.pid)) {
+            Ok(text) => text,
+            // Gone, or hidden from us: the kernel's own answer about the number decides.
+            Err(_) => {
+                return match test_kill_process(pid) {
+                    Err(Errno::SRCH) => Standing::Dead,
+                    _ => Standing::OtherNamespace,
+                };
+            }
+        };
+        match Stat::parse(&text) {
+            Some(stat) if stat.start_time != self.start_time || stat.is_dead() => Standing::Dead,
+            Some(_) => Standing::Alive,
+            None => Standing::OtherNamespace,
+        }
+    }
+}
+
+/// The name of the program that a process runs, for people to read.
+pub fn program_name(pid: u32) -> Option<String> {
+    let folder = format!("/proc/{pid}");
+    let program = fs::read_link(Path::new(&folder).join("exe")).ok();
+    let name = program
+        .as_deref()
+        .and_then(Path::file_name)
+        .map(|name| name.to_string_lossy().into_owned());
+    match name {
+        Some(name) => Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()),
+        // Another user's: the short name is open to all.
+        None => Some(
+            fs::read_to_string(Path::new(&folder).join("comm"))
+                .ok()?
+                .trim_end()
+                .to_owned(),
+        ),
+    }
+}
+
+/// What one line of `/proc/PID/stat` says, as far as it matters here.
+#[derive(PartialEq, Eq, Debug)]
+struct Stat {
+    pid: u32,
+    state: u8,
+    threads: u64,
+    start_time: u64,
+}
+
+impl Stat {
+    fn parse(text: &[u8]) -> Option<Stat> {
+        let text = String::from_utf8_lossy(text);
+        let (pid, _) = text.split_once(' ')?;
+        // The program's name stands in parentheses and may itself contain some, and spaces.
+        let (_, rest) = text.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace();
+        // Fields are numbered from 1 for the pid; `rest` begins with the third, the state.
+        let state = *fields.next()?.as_bytes().first()?;
+        let threads = fields.nth(20 - 4)?.parse().ok()?;
+        let start_time = fields.nth(22 - 21)?.parse().ok()?;
+        Some(Stat {
+            pid: pid.parse().ok()?,
+            state,
+            threads,
+            start_time,
+        })
+    }
+
+    /// A process whose first thread has ended while others run looks like a zombie, and is none.
+    fn is_dead(&self) -> bool {
+        matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
+    }
+}
+
+fn namespace() -> io::Result<u64> {
+    let pids = fs::metadata("/proc/self/ns/pid").map_err(no_proc)?.ino();
+    // Start times are told relative to a time namespace. A kernel without them has one for all.
+    let times = fs::metadata("/proc/self/ns/time").map_or(0, |facts| facts.ino());
+    Ok((pids & 0xffff_ffff) | (times << 32))
+}
+
+fn no_proc(error: io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("cannot read this process's own entry in /proc: {error}; mount /proc"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINE: &str = "77 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 12345 1000 10 18446744073709551615";
+
+    #[test]
+    fn a_program_name_with_parentheses_does_not_confuse() {
+        let stat = Stat::parse(LINE.as_bytes());
+        assert_eq!(
+            stat,
+            Some(Stat {
+                pid: 77,
+                state: b'S',
+                threads: 3,
+                start_time: 12345
+            })
+        );
+        assert_eq!(Stat::parse(b""), None);
+        assert_eq!(Stat::parse(b"77 (x) S 1 2"), None);
+    }
+
+    #[test]
+    fn a_zombie_with_running_threads_is_no_zombie() {
+        let dead = |state, threads| {
+            Stat {
+                pid: 1,
+                state,
+                threads,
+                start_time: 0,
+            }
+            .is_dead()
+        };
+        assert!(dead(b'Z', 1));
+        assert!(dead(b'X', 0));
+        assert!(!dead(b'Z', 2));
+        assert!(!dead(b'T', 1));
+    }
+
+    #[test]
+    fn a_reused_number_and_another_namespace_are_told_apart() -> io::Result<()> {
+        let me = ProcessId::me()?;
+        assert_eq!(me.pid, std::process::id());
+        assert_eq!(me.standing(), Standing::Alive);
+        let earlier = ProcessId {
+            start_time: me.start_time.wrapping_sub(1),
+            ..me
+        };
+        assert_eq!(earlier.standing(), Standing::Dead);
+        let elsewhere = ProcessId {
+            pid_namespace: me.pid_namespace ^ 1,
+            ..me
+        };
+        assert_eq!(elsewhere.standing(), Standing::OtherNamespace);
+        let nonsense = ProcessId {
+            pid: u32::MAX,
+            ..me
+        };
+        assert_eq!(nonsense.standing(), Standing::Dead);
+        assert_eq!(ProcessId { pid: 0, ..me }.standing(), Standing::Dead);
+        Ok(())
+    }
+}

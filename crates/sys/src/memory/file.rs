@@ -1,0 +1,76 @@
+//! Files that hold memory: anonymous ones, their length, and descriptions of one's own.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::Access;
+
+/// Makes an anonymous file in memory. `name` shows in `/proc/PID/maps` and means nothing else.
+///
+/// It is close-on-exec, sealable, and not executable where the kernel can say so (Linux 6.3).
+pub fn memfd(name: &str) -> io::Result<OwnedFd> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    match rustix::fs::memfd_create(name, flags | MemfdFlags::NOEXEC_SEAL) {
+        // An older kernel does not know the flag. The same error also means a name that is too long, and
+        // then the second call repeats it.
+        Err(Errno::INVAL) => Ok(rustix::fs::memfd_create(name, flags)?),
+        other => Ok(other?),
+    }
+}
+
+/// Sets the length of a file; what is new reads as zero.
+pub fn set_len(fd: impl AsFd, len: u64) -> io::Result<()> {
+    let fd = fd.as_fd();
+    Ok(rustix::io::retry_on_intr(|| {
+        rustix::fs::ftruncate(fd, len)
+    })?)
+}
+
+/// The length of a file in bytes.
+pub fn file_len(fd: impl AsFd) -> io::Result<u64> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// Opens the same memory once more, as a file description that this process shares with nobody.
+///
+/// Locks and status flags belong to the description. One that arrived from a peer is shared with it; the
+/// new one is not. Refuses anything that is not a plain file or anonymous memory, because opening a pipe
+/// or a device could wait or act.
+pub fn reopen(fd: impl AsFd, access: Access) -> io::Result<OwnedFd> {
+    let fd = fd.as_fd();
+    let kind = FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode);
+    if kind != FileType::RegularFile {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected a descriptor of memory or a plain file, found {kind:?}; pass the region's own descriptor"
+            ),
+        ));
+    }
+    reopen_as(fd, access.open_flags())
+}
+
+/// Opens what `fd` refers to once more through `/proc`, with `flags`.
+pub(crate) fn reopen_as(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
+    let path = proc_path(&fd);
+    let flags = flags | OFlags::CLOEXEC | OFlags::NOCTTY;
+    match rustix::io::retry_on_intr(|| rustix::fs::open(path.as_str(), flags, Mode::empty())) {
+        Ok(own) => Ok(own),
+        Err(Errno::NOENT) => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "cannot open {path}: expected /proc to be mounted; mount it (`mount -t proc proc /proc`)"
+            ),
+        )),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The path under which the kernel offers an open descriptor of this process.
+pub(crate) fn proc_path(fd: &impl AsFd) -> String {
+    format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd())
+}

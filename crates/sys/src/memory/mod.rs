@@ -1,0 +1,13 @@
+//! Memory that several processes map: anonymous files, mappings, seals, and room reserved beforehand.
+
+mod file;
+mod headroom;
+mod mapping;
+mod reserve;
+mod seal;
+
+pub use file::{file_len, memfd, reopen, set_len};
+pub(crate) use file::{proc_path, reopen_as};
+pub use mapping::{Access, Mapping};
+pub use reserve::{ReserveError, free_room, reserve};
+pub use seal::{Seals, seal, seals};

@@ -1,0 +1,235 @@
+//! Making, naming and ending connections.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::net::sockopt::{self, Timeout};
+use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
+
+use crate::clock::Deadline;
+use crate::memory::proc_path;
+use crate::poll::{self, Interest};
+
+/// How many times an accept that found the connection gone again is repeated: each such connection was
+/// one that existed, and a caller without patience gives a deadline.
+const ACCEPT_TRIES: u32 = 1_000;
+
+/// What a socket carries.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// Bytes without boundaries.
+    Stream,
+    /// Records: each send arrives as a whole.
+    SeqPacket,
+}
+
+impl Kind {
+    fn socket_type(self) -> SocketType {
+        match self {
+            Kind::Stream => SocketType::STREAM,
+            Kind::SeqPacket => SocketType::SEQPACKET,
+        }
+    }
+}
+
+/// A direction of a connection, seen from this side.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Half {
+    /// What we receive.
+    Read,
+    /// What we send: the peer sees the end.
+    Write,
+    /// Both.
+    Both,
+}
+
+/// Connects to the socket at `path`, which may be of any length.
+///
+/// Waits while the listener's queue is full, at most until `deadline` (then [`io::ErrorKind::TimedOut`]).
+/// Nobody listening is [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`].
+pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Result<OwnedFd> {
+    let socket = new_socket(kind, SocketFlags::CLOEXEC)?;
+    // The descriptor in a long path's place must stay open until the call is done.
+    let (address, _through) = address_of(path)?;
+    // Each round is one interruption or one slice of the time left, so the deadline bounds it; without a
+    // deadline each round is one signal.
+    loop {
+        match deadline.map(Deadline::remaining) {
+            Some(None) => return Err(timed_out(path)),
+            // A limit of zero would mean none; the kernel counts it in ticks and rounds up.
+            Some(Some(left))
+                if deadline.is_some_and(|d| d.instant() != crate::clock::Instant::MAX) =>
+            {
+                let left = left.clamp(Duration::from_micros(1), Duration::from_secs(86_400));
+                sockopt::set_socket_timeout(&socket, Timeout::Send, Some(left))?;
+            }
+            _ => {}
+        }
+        match rustix::net::connect(&socket, &address) {
+            Ok(()) => break,
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if deadline.is_some() => {}
+            Err(Errno::PROTOTYPE) => return Err(wrong_kind(path, kind)),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    if deadline.is_some() {
+        sockopt::set_socket_timeout(&socket, Timeout::Send, None)?;
+    }
+    Ok(socket)
+}
+
+/// Makes two connected sockets.
+pub fn pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(rustix::net::socketpair(
+        AddressFamily::UNIX,
+        kind.socket_type(),
+        SocketFlags::CLOEXEC,
+        None,
+    )?)
+}
+
+/// Binds a new socket at `path` and listens. An existing name is [`io::ErrorKind::AddrInUse`].
+pub fn listen_at(path: &Path, kind: Kind, backlog: u32) -> io::Result<OwnedFd> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected the path of a socket, found {}; name a file in a directory",
+                path.display()
+            ),
+        ));
+    };
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
+    };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(parent, flags, Mode::empty())?;
+    let socket = bind_in(directory.as_fd(), Path::new(name), kind, path)?;
+    listen(&socket, backlog)?;
+    Ok(socket)
+}
+
+/// Makes a socket and binds it as `name` in `directory`; `path` is its full path. Non-blocking, because
+/// what a listener is told by poll may be gone by the time it accepts.
+pub(crate) fn bind_in(
+    directory: BorrowedFd<'_>,
+    name: &Path,
+    kind: Kind,
+    path: &Path,
+) -> io::Result<OwnedFd> {
+    let socket = new_socket(kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let address = match SocketAddrUnix::new(path) {
+        Ok(address) => address,
+        Err(_) => SocketAddrUnix::new(Path::new(&proc_path(&directory)).join(name))
+            .map_err(|_| too_long(path))?,
+    };
+    rustix::net::bind(&socket, &address)?;
+    Ok(socket)
+}
+
+pub(crate) fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
+    Ok(rustix::net::listen(
+        socket,
+        i32::try_from(backlog).unwrap_or(i32::MAX),
+    )?)
+}
+
+/// Takes the next connection; `None` when the deadline passes first.
+pub fn accept(listener: impl AsFd, deadline: Option<Deadline>) -> io::Result<Option<OwnedFd>> {
+    let listener = listener.as_fd();
+    for _ in 0..ACCEPT_TRIES {
+        let ready = poll::wait(&[(listener, Interest::READ)], deadline)?;
+        if ready.is_empty() {
+            return Ok(None);
+        }
+        match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
+            Ok(socket) => return Ok(Some(socket)),
+            Err(Errno::INTR | Errno::AGAIN | Errno::CONNABORTED) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::new(
+        io::ErrorKind::ConnectionAborted,
+        format!(
+            "{ACCEPT_TRIES} connections in a row were gone before they could be accepted; try again"
+        ),
+    ))
+}
+
+/// Ends one or both directions; the peer is told at once, whoever else holds the descriptor.
+pub fn shutdown(fd: impl AsFd, half: Half) -> io::Result<()> {
+    let how = match half {
+        Half::Read => Shutdown::Read,
+        Half::Write => Shutdown::Write,
+        Half::Both => Shutdown::Both,
+    };
+    Ok(rustix::net::shutdown(fd, how)?)
+}
+
+/// Asks for buffers of `bytes` in both directions. The kernel gives at most its own limit, silently.
+pub fn set_buffers(fd: impl AsFd, bytes: usize) -> io::Result<()> {
+    let fd = fd.as_fd();
+    let bytes = bytes.min(i32::MAX as usize);
+    sockopt::set_socket_send_buffer_size(fd, bytes)?;
+    Ok(sockopt::set_socket_recv_buffer_size(fd, bytes)?)
+}
+
+fn new_socket(kind: Kind, flags: SocketFlags) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(
+        AddressFamily::UNIX,
+        kind.socket_type(),
+        flags,
+        None,
+    )?)
+}
+
+/// The address of a socket's path. One too long for an address is reached through a descriptor of the
+/// socket's own file, which comes along.
+fn address_of(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
+    match SocketAddrUnix::new(path) {
+        Ok(address) => Ok((address, None)),
+        Err(Errno::NAMETOOLONG) => {
+            let file = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            let address = SocketAddrUnix::new(proc_path(&file)).map_err(|_| too_long(path))?;
+            Ok((address, Some(file)))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn too_long(path: &Path) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidFilename,
+        format!(
+            "the name of the socket {} is too long; choose a shorter one",
+            path.display()
+        ),
+    )
+}
+
+fn timed_out(path: &Path) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::TimedOut,
+        format!(
+            "the listener at {} did not take the connection in time; try again or wait longer",
+            path.display()
+        ),
+    )
+}
+
+fn wrong_kind(path: &Path, kind: Kind) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ConnectionRefused,
+        format!(
+            "expected a {kind:?} socket at {}, found another kind; connect with the listener's kind",
+            path.display()
+        ),
+    )
+}

@@ -1,0 +1,154 @@
+//! Sending and receiving bytes and descriptors.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::cmsg_space;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags,
+};
+
+/// The most descriptors that one message carries.
+pub const MAX_DESCRIPTORS: usize = 16;
+
+/// What a receive call brought.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Received {
+    /// Bytes now in the buffer. Zero means the end of the connection, or an empty record.
+    pub len: usize,
+    /// The record was longer than the buffer; its rest is lost.
+    pub truncated: bool,
+}
+
+/// Sends `bytes` without waiting; [`io::ErrorKind::WouldBlock`] when the peer's queue is full.
+pub fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    Ok(retry_on_intr(|| {
+        rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+    })?)
+}
+
+/// Sends the concatenation of `parts` without waiting, as one record on a record socket.
+pub fn send_parts(fd: impl AsFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(retry_on_intr(|| {
+        rustix::net::sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), flags)
+    })?)
+}
+
+/// Sends `bytes` in one call that waits while the peer's queue is full.
+pub fn send_blocking(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    Ok(retry_on_intr(|| {
+        rustix::net::send(fd, bytes, SendFlags::NOSIGNAL)
+    })?)
+}
+
+/// Sends `bytes` and copies of `fds` without waiting. At least one byte must go with descriptors on a
+/// stream socket, and at most [`MAX_DESCRIPTORS`] go at once.
+pub fn send_with_fds(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !fds.is_empty()
+        && (fds.len() > MAX_DESCRIPTORS || !control.push(SendAncillaryMessage::ScmRights(fds)))
+    {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected at most {MAX_DESCRIPTORS} descriptors in a message, found {}; send several messages",
+                fds.len()
+            ),
+        ));
+    }
+    let fd = fd.as_fd();
+    let parts = [IoSlice::new(bytes)];
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    Ok(retry_on_intr(|| {
+        rustix::net::sendmsg(fd, &parts, &mut control, flags)
+    })?)
+}
+
+/// Receives without waiting; [`io::ErrorKind::WouldBlock`] when nothing is there.
+///
+/// On a record socket the reported `truncated` tells a record longer than `buffer`. Descriptors that the
+/// peer attached are closed by the kernel.
+pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+    receive(fd.as_fd(), buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC)
+}
+
+/// Receives in one call that waits until something is there.
+pub fn recv_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+    receive(fd.as_fd(), buffer, RecvFlags::TRUNC)
+}
+
+fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Received> {
+    // Ends with the first return that is not an interruption by a signal.
+    loop {
+        match rustix::net::recv(fd, &mut *buffer, flags) {
+            Ok((len, whole)) => {
+                return Ok(Received {
+                    len,
+                    truncated: whole > len,
+                });
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Receives bytes and at most `max_fds` descriptors without waiting.
+///
+/// The descriptors are close-on-exec from the start. A peer that sends more than `max_fds` (or more than
+/// this process may open) gets an error, and all that came is closed.
+pub fn recv_with_fds(
+    fd: impl AsFd,
+    buffer: &mut [u8],
+    max_fds: usize,
+) -> io::Result<(Received, Vec<OwnedFd>)> {
+    let fd = fd.as_fd();
+    // Room for all that a peer of ours may send, so that a surplus is seen here and told with its number.
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let room = buffer.len();
+    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
+    let message = retry_on_intr(|| {
+        rustix::net::recvmsg(
+            fd,
+            &mut [IoSliceMut::new(&mut *buffer)],
+            &mut control,
+            flags,
+        )
+    })?;
+    let mut fds = Vec::new();
+    for item in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(rights) = item {
+            fds.extend(rights);
+        }
+    }
+    if message.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the peer's descriptors did not all arrive: it sent too many, or this process may not open more; \
+             raise the limit (`ulimit -n`) or distrust the peer",
+        ));
+    }
+    if fds.len() > max_fds {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!(
+                "expected at most {max_fds} descriptors in a message, found {}; the peer breaks the protocol",
+                fds.len()
+            ),
+        ));
+    }
+    let received = Received {
+        len: message.bytes.min(room),
+        truncated: message.bytes > room,
+    };
+    Ok((received, fds))
+}

@@ -1,0 +1,16 @@
+//! Unix sockets: connect, listen, accept, who is there, bytes and descriptors.
+//!
+//! Every send and receive names its own waiting behaviour (`MSG_DONTWAIT` or one blocking call), so no
+//! flag of the file description matters, and none raises SIGPIPE.
+
+mod connect;
+mod credentials;
+mod message;
+
+pub use connect::{Half, Kind, accept, connect, listen_at, pair, set_buffers, shutdown};
+pub(crate) use connect::{bind_in, listen};
+pub use credentials::{Credentials, my_uid, overflow_uid, peer_credentials};
+pub use message::{
+    MAX_DESCRIPTORS, Received, recv, recv_blocking, recv_with_fds, send, send_blocking, send_parts,
+    send_with_fds,
+};
