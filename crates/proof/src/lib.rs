@@ -1,1 +1,16 @@
 //! Real processes killed, stepped, starved and scribbled on: the test rings above unit tests.
+//!
+//! Each file in `tests/` is one ring. The other processes are the binaries in `src/bin/`: `victim`
+//! plays whatever part a ring gives it by a verb, and `quiet` proves what it does not do. This
+//! library is what both sides of that stage share.
+
+#![forbid(unsafe_code)]
+
+pub mod board;
+pub mod footprint;
+pub mod letter;
+pub mod process;
+pub mod random;
+pub mod said;
+pub mod scene;
+pub mod words;

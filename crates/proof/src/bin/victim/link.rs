@@ -1,0 +1,167 @@
+//! Parts on a link: listen or connect, then send, receive, call or answer.
+
+use std::time::Duration;
+
+use wharf_message_passing::{Link, Options, RecvError, SendError, Wait};
+use wharf_proof::letter::Kind;
+use wharf_proof::said::say;
+use wharf_proof::words::Words;
+
+use crate::{Failure, told};
+
+/// How long a part waits for its peer to show up.
+const MEETING: Duration = Duration::from_secs(15);
+
+/// `link listen|connect send|receive|call|answer|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
+pub(crate) fn play(words: &Words) -> Result<(), Failure> {
+    let address = words.at(3, "the address")?;
+    let options = options(words)?;
+    let kind = kind(words)?;
+    let count = words.number("count", u64::MAX)?;
+    match words.at(1, "listen or connect")? {
+        "listen" => {
+            let mut listener = options.listen(address)?;
+            say("listening", "")?;
+            // Ends when killed, or after as many visitors as asked for.
+            for _ in 0..words.number("visitors", 1u64)? {
+                match listener.accept_timeout(MEETING) {
+                    Ok(link) => meet(words, link, kind, count)?,
+                    Err(error) => say("no-visitor", &error.to_string())?,
+                }
+            }
+        }
+        "connect" => meet(words, options.connect_timeout(address, MEETING)?, kind, count)?,
+        other => return Err(format!("no part is called 'link {other}'").into()),
+    }
+    if words.setting("stay").is_some() {
+        told()?;
+    }
+    Ok(())
+}
+
+/// The options that the words ask for.
+pub(crate) fn options(words: &Words) -> Result<Options, Failure> {
+    let wait = match words.setting("wait") {
+        None | Some("adaptive") => Wait::Adaptive,
+        Some("spin") => Wait::Spin,
+        Some("sleep") => Wait::Sleep,
+        Some(other) => return Err(format!("no way to wait is called '{other}'").into()),
+    };
+    let mut options = Options::new().wait(wait);
+    if words.setting("capacity").is_some() {
+        options = options.capacity(words.number("capacity", 0)?);
+    }
+    Ok(options)
+}
+
+/// The kind of letters that the words ask for.
+pub(crate) fn kind(words: &Words) -> Result<Kind, Failure> {
+    let text = words.setting("len").unwrap_or("64");
+    Ok(Kind::parse(text).ok_or_else(|| format!("no kind of letter is written '{text}'"))?)
+}
+
+fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    say("met", "")?;
+    match words.at(2, "send, receive, call, answer or idle")? {
+        "send" => send(&mut link, kind, count),
+        "receive" => receive(&mut link, kind, count),
+        "call" => call(&mut link, kind, count),
+        "answer" => answer(&mut link, kind, count),
+        "idle" => told().map(drop),
+        other => Err(format!("no part is called 'link … {other}'").into()),
+    }
+}
+
+/// Sends letters until the count or the end of the link, and says which.
+fn send(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    let mut letter = Vec::new();
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        kind.compose(number, &mut letter);
+        if let Err(error) = link.send(&letter) {
+            return end_of_sending(&error, number);
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Receives letters until the count or the end of the link, and says which.
+fn receive(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        match link.recv() {
+            Ok(letter) if kind.is(number, &letter) => {}
+            Ok(letter) => return Err(wrong(number, &letter)),
+            Err(error) => return end_of_receiving(&error, number),
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Sends a letter and waits for it to come back, again and again.
+fn call(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    let mut letter = Vec::new();
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        kind.compose(number, &mut letter);
+        if let Err(error) = link.send(&letter) {
+            return end_of_sending(&error, number);
+        }
+        match link.recv() {
+            Ok(letter) if kind.is(number, &letter) => {}
+            Ok(letter) => return Err(wrong(number, &letter)),
+            Err(error) => return end_of_receiving(&error, number),
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Sends back what it receives.
+fn answer(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    let mut letter = Vec::new();
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        match link.recv() {
+            Ok(message) if kind.is(number, &message) => {
+                letter.clear();
+                letter.extend_from_slice(&message);
+            }
+            Ok(message) => return Err(wrong(number, &message)),
+            Err(error) => return end_of_receiving(&error, number),
+        }
+        if let Err(error) = link.send(&letter) {
+            return end_of_sending(&error, number);
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+fn end_of_sending(error: &SendError, number: u64) -> Result<(), Failure> {
+    match error {
+        SendError::PeerDied { sent, taken } => {
+            say("peer-died", &format!("sending after={number} sent={sent} taken={taken:?}"))?;
+        }
+        SendError::Closed => say("closed", &format!("sending after={number}"))?,
+        other => return Err(format!("sending letter {number}: {other}").into()),
+    }
+    Ok(())
+}
+
+fn end_of_receiving(error: &RecvError, number: u64) -> Result<(), Failure> {
+    match error {
+        RecvError::PeerDied => say("peer-died", &format!("receiving after={number}"))?,
+        RecvError::Closed => say("closed", &format!("receiving after={number}"))?,
+        other => return Err(format!("receiving letter {number}: {other}").into()),
+    }
+    Ok(())
+}
+
+/// What to say of a letter that is not the one expected.
+pub(crate) fn wrong(number: u64, letter: &[u8]) -> Failure {
+    let head = letter.get(..16.min(letter.len())).unwrap_or_default();
+    format!("not letter {number}: {} bytes that begin {head:02x?}", letter.len()).into()
+}

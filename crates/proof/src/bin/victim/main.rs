@@ -1,0 +1,51 @@
+//! A process that plays the part its command line gives it, until it is done or killed.
+//!
+//! Parts: `region …` (see `region.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
+//! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
+//! (`scribble.rs`). It says what happens to it in lines on its standard output.
+
+#![forbid(unsafe_code)]
+
+mod fault;
+mod link;
+mod region;
+mod scribble;
+mod span;
+
+use std::io::BufRead;
+use std::process::ExitCode;
+
+use wharf_proof::said::say;
+use wharf_proof::words::Words;
+
+/// Why a part could not be played to its end: a sentence for the test that gave it.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let words = Words::new(std::env::args().skip(1));
+    match play(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Should nobody listen, the exit code still tells.
+            let _ = say("failed", &failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn play(words: &Words) -> Result<(), Failure> {
+    match words.at(0, "a part to play")? {
+        "region" => region::play(words),
+        "link" => link::play(words),
+        "span" => span::play(words),
+        "fault" => fault::play(words),
+        "scribble" => scribble::play(words),
+        other => Err(format!("no part is called '{other}'").into()),
+    }
+}
+
+/// Waits for the next line of the test; `false` when the test has closed the input or is gone.
+fn told() -> Result<bool, Failure> {
+    let mut line = String::new();
+    Ok(std::io::stdin().lock().read_line(&mut line)? > 0)
+}

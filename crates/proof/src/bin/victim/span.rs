@@ -1,0 +1,90 @@
+//! Parts with marks around one operation, for a tracer that steps through it.
+//!
+//! Each part does its operation once before the marks, so that what happens only the first time (a
+//! thread's cache of attachments, lazily bound symbols) is not in the span.
+
+use wharf_message_passing::Link;
+use wharf_proof::board::Board;
+use wharf_proof::said::say;
+use wharf_proof::words::Words;
+use wharf_shared_memory::Region;
+use wharf_sys::trace::mark;
+
+use crate::link::{kind, options, wrong};
+use crate::{Failure, told};
+
+/// The mark before the operation.
+const OPEN: u64 = 1;
+/// The mark after it.
+const CLOSE: u64 = 2;
+
+/// `span lock|unlock|change NAME` or `span send|receive ADDRESS`.
+pub(crate) fn play(words: &Words) -> Result<(), Failure> {
+    let place = words.at(2, "a name or an address")?;
+    match words.at(1, "which operation")? {
+        "lock" => lock(&Region::attach(place)?),
+        "unlock" => unlock(&Region::attach(place)?),
+        "send" => send(connect(words, place)?, words),
+        "receive" => receive(connect(words, place)?, words),
+        other => Err(format!("no part is called 'span {other}'").into()),
+    }
+}
+
+fn connect(words: &Words, address: &str) -> Result<Link, Failure> {
+    Ok(options(words)?.connect(address)?)
+}
+
+fn lock(region: &Region<Board>) -> Result<(), Failure> {
+    drop(region.pair.lock());
+    mark(OPEN);
+    let guard = region.pair.lock();
+    mark(CLOSE);
+    drop(guard);
+    Ok(())
+}
+
+fn unlock(region: &Region<Board>) -> Result<(), Failure> {
+    drop(region.pair.lock());
+    let mut guard = region.pair.lock().map_err(|error| error.to_string())?;
+    guard.advance();
+    mark(OPEN);
+    drop(guard);
+    mark(CLOSE);
+    Ok(())
+}
+
+/// Sends letters 0 and 1 before the span and letter 2 inside it.
+fn send(mut link: Link, words: &Words) -> Result<(), Failure> {
+    let kind = kind(words)?;
+    let mut letter = Vec::new();
+    for number in 0..2 {
+        kind.compose(number, &mut letter);
+        link.send(&letter)?;
+    }
+    kind.compose(2, &mut letter);
+    mark(OPEN);
+    let sent = link.send(&letter);
+    mark(CLOSE);
+    Ok(sent?)
+}
+
+/// Receives letters 0 and 1 before the span and letter 2, which is there already, inside it.
+fn receive(mut link: Link, words: &Words) -> Result<(), Failure> {
+    let kind = kind(words)?;
+    for number in 0..2 {
+        let letter = link.recv()?;
+        if !kind.is(number, &letter) {
+            return Err(wrong(number, &letter));
+        }
+    }
+    say("ready", "")?;
+    told()?;
+    mark(OPEN);
+    let received = link.recv();
+    mark(CLOSE);
+    let letter = received?;
+    if !kind.is(2, &letter) {
+        return Err(wrong(2, &letter));
+    }
+    Ok(())
+}

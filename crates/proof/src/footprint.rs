@@ -1,0 +1,119 @@
+//! What a process holds of the kernel: descriptors, shared mappings and resident memory.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+/// The descriptors and shared mappings of this process at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// What each open descriptor leads to, with how many descriptors lead there.
+    descriptors: BTreeMap<String, usize>,
+    /// Each shared mapping's file, with how many mappings there are of it.
+    mappings: BTreeMap<String, usize>,
+}
+
+impl Footprint {
+    /// What this process holds now.
+    ///
+    /// Numbers that differ from one object to the next (of sockets, pipes and memory files) are left
+    /// out, so that two moments compare equal when as much is held of every kind.
+    pub fn now() -> Footprint {
+        let mut footprint = Footprint::default();
+        if let Ok(entries) = fs::read_dir("/proc/self/fd") {
+            // The descriptor that reads this very directory is gone again afterwards.
+            let targets = entries.filter_map(|entry| fs::read_link(entry.ok()?.path()).ok());
+            for target in targets {
+                let target = kind(&target.to_string_lossy());
+                if !target.starts_with("/proc/") {
+                    *footprint.descriptors.entry(target).or_default() += 1;
+                }
+            }
+        }
+        for line in fs::read_to_string("/proc/self/maps")
+            .unwrap_or_default()
+            .lines()
+        {
+            if let Some(file) = shared_file(line) {
+                *footprint.mappings.entry(kind(file)).or_default() += 1;
+            }
+        }
+        footprint
+    }
+
+    /// What is held now and was not held `before`, in words; `None` when there is nothing.
+    pub fn more_than(&self, before: &Footprint) -> Option<String> {
+        let mut surplus = Vec::new();
+        for (now, before, what) in [
+            (&self.descriptors, &before.descriptors, "descriptor"),
+            (&self.mappings, &before.mappings, "mapping"),
+        ] {
+            for (name, &count) in now {
+                let held = before.get(name).copied().unwrap_or(0);
+                if count > held {
+                    surplus.push(format!("{} {what}(s) of {name}", count - held));
+                }
+            }
+        }
+        (!surplus.is_empty()).then(|| surplus.join(", "))
+    }
+}
+
+/// The file of a line of `/proc/self/maps`, when the mapping is shared.
+fn shared_file(line: &str) -> Option<&str> {
+    let mut fields = line.split_ascii_whitespace();
+    let permissions = fields.nth(1)?;
+    let file = fields.nth(3).unwrap_or("anonymous");
+    permissions.ends_with('s').then_some(file)
+}
+
+/// A target without the number that tells it from others of its kind.
+fn kind(target: &str) -> String {
+    let target = target.trim_end_matches(" (deleted)");
+    target.split(":[").next().unwrap_or(target).to_owned()
+}
+
+/// Resident memory of process `pid` in KiB; `None` when it is gone.
+pub fn resident_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Footprint, resident_kib, shared_file};
+    use std::io::pipe;
+
+    #[test]
+    fn a_descriptor_more_is_noticed_and_one_less_is_not() {
+        let before = Footprint::now();
+        let pipe = pipe().expect("a pipe");
+        let during = Footprint::now();
+        assert_eq!(
+            during.more_than(&before).as_deref(),
+            Some("2 descriptor(s) of pipe")
+        );
+        drop(pipe);
+        assert_eq!(Footprint::now().more_than(&before), None);
+        assert_eq!(before.more_than(&during), None);
+    }
+
+    #[test]
+    fn only_shared_mappings_count() {
+        let shared = "7f00-7f01 rw-s 00000000 00:01 1234   /memfd:wharf-log (deleted)";
+        assert_eq!(shared_file(shared), Some("/memfd:wharf-log"));
+        assert_eq!(
+            shared_file("7f00-7f01 rw-p 00000000 00:00 0   [heap]"),
+            None
+        );
+        assert_eq!(shared_file(""), None);
+    }
+
+    #[test]
+    fn this_process_is_resident_and_a_missing_one_is_not() {
+        assert!(resident_kib(std::process::id()).is_some_and(|kib| kib > 100));
+        assert_eq!(resident_kib(u32::MAX), None);
+    }
+}
