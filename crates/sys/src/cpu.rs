@@ -6,12 +6,15 @@ use std::io;
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
-const UNKNOWN: u8 = 0;
-const PAYS: u8 = 1;
-const WASTES: u8 = 2;
+/// What is known about the calling thread, in one word: [`UNKNOWN`], [`FREE`], or [`FIRST`] plus the one
+/// processor that it may use; with [`APART`] when those it waits for run elsewhere.
+const UNKNOWN: u32 = 0;
+const FREE: u32 = 1;
+const FIRST: u32 = 2;
+const APART: u32 = 1 << 31;
 
 thread_local! {
-    static SPINNING: Cell<u8> = const { Cell::new(UNKNOWN) };
+    static PLACE: Cell<u32> = const { Cell::new(UNKNOWN) };
 }
 
 /// The processors that the calling thread may run on, in ascending order.
@@ -32,6 +35,9 @@ pub fn count() -> usize {
 }
 
 /// Keeps the calling thread on one processor. Threads that it starts later inherit this.
+///
+/// The thread then does not spin ([`spinning_pays`]), because the thread that it waits for may need that
+/// very processor. See [`pin_this_thread_apart`] for the other case.
 pub fn pin_this_thread(cpu: usize) -> io::Result<()> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(io::Error::new(
@@ -45,8 +51,30 @@ pub fn pin_this_thread(cpu: usize) -> io::Result<()> {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set)?;
+    PLACE.set(UNKNOWN);
     refresh();
     Ok(())
+}
+
+/// Keeps the calling thread on one processor and promises that whoever it will wait for runs on others:
+/// spinning then pays, until the thread is pinned again.
+pub fn pin_this_thread_apart(cpu: usize) -> io::Result<()> {
+    pin_this_thread(cpu)?;
+    PLACE.set(PLACE.get() | APART);
+    Ok(())
+}
+
+/// The only processor that the calling thread may use, or `None` when it has a choice.
+///
+/// The answer is kept like that of [`spinning_pays`]. Two threads confined to the same processor must
+/// not spin for each other; two confined to different ones may.
+#[inline]
+pub fn confined_to() -> Option<usize> {
+    let known = match PLACE.get() {
+        UNKNOWN => look(),
+        known => known,
+    };
+    (known & !APART).checked_sub(FIRST).map(|cpu| cpu as usize)
 }
 
 /// Whether busy-waiting for another thread can pay: it never does for a thread that may use one
@@ -56,18 +84,29 @@ pub fn pin_this_thread(cpu: usize) -> io::Result<()> {
 /// looks again: call it where a system call is paid anyway, such as before going to sleep.
 #[inline]
 pub fn spinning_pays() -> bool {
-    match SPINNING.get() {
-        PAYS => true,
-        WASTES => false,
-        _ => refresh(),
-    }
+    let known = match PLACE.get() {
+        UNKNOWN => look(),
+        known => known,
+    };
+    known == FREE || known & APART != 0
 }
 
 /// Looks again at the calling thread's processors and returns the new [`spinning_pays`].
 pub fn refresh() -> bool {
-    let pays = count() > 1;
-    SPINNING.set(if pays { PAYS } else { WASTES });
-    pays
+    look();
+    spinning_pays()
+}
+
+#[cold]
+fn look() -> u32 {
+    let found = match sched_getaffinity(None) {
+        Ok(set) if set.count() == 1 => (0..CpuSet::MAX_CPU).find(|&cpu| set.is_set(cpu)),
+        // Also when there are more processors than the set can name: certainly more than one.
+        _ => None,
+    };
+    let place = found.map_or(FREE, |cpu| FIRST + cpu as u32) | (PLACE.get() & APART);
+    PLACE.set(place);
+    place
 }
 
 /// Makes the calling thread run only when a processor has nothing else to do (`SCHED_IDLE`).

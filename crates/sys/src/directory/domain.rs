@@ -106,6 +106,26 @@ impl Domain {
         })
     }
 
+    /// The directory that holds `path`, whoever owns it: for a path that the user gave in full.
+    pub(super) fn around(path: &Path) -> io::Result<Domain> {
+        let parent = path
+            .parent()
+            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = parent.unwrap_or(Path::new("."));
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let directory = retry_on_intr(|| rustix::fs::open(parent, flags, Mode::empty()))
+            .map_err(|error| refused("open", parent, error))?;
+        let stat = rustix::fs::fstat(&directory).map_err(|error| refused("open", parent, error))?;
+        Ok(Domain {
+            shared: Arc::new(Shared {
+                path: parent.to_path_buf(),
+                directory,
+                file_mode: 0o600,
+                identity: (stat.st_dev, stat.st_ino),
+            }),
+        })
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.shared.path
@@ -205,7 +225,13 @@ impl Domain {
         suffix: &str,
         backlog: u32,
     ) -> io::Result<UnixListenerFd> {
-        socket_name::bind(self, lock, file_name(name, suffix)?, backlog)
+        socket_name::bind(
+            self,
+            lock,
+            file_name(name, suffix)?,
+            self.file_mode(),
+            backlog,
+        )
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

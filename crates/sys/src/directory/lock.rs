@@ -8,8 +8,8 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::Domain;
 use super::error::refused;
+use super::{Domain, UnixListenerFd, socket_name};
 use crate::fork::ForkClosedFd;
 
 /// How often a lock file that was replaced between its opening and its locking is opened again. Each time
@@ -42,6 +42,42 @@ impl NameLock {
     pub fn is_ours(&self) -> bool {
         self.held.fd.is_ours()
     }
+}
+
+/// The right to a path outside a [`Domain`], by the same rules: the lock file is `PATH.lock`.
+#[derive(Clone, Debug)]
+pub struct PathLock {
+    lock: NameLock,
+    file_name: PathBuf,
+}
+
+impl PathLock {
+    /// Listens at the path: a record socket is bound aside, made to listen, and moved into place over
+    /// whatever a dead process left there. `mode` are its permission bits: who may write may connect.
+    pub fn bind_socket(&self, mode: u32, backlog: u32) -> io::Result<UnixListenerFd> {
+        socket_name::bind(
+            &self.lock.held.domain,
+            &self.lock,
+            self.file_name.clone(),
+            mode,
+            backlog,
+        )
+    }
+}
+
+/// Takes the lock of a path; `None` when somebody alive holds it. The directory must be there.
+pub fn lock_path(path: &Path) -> io::Result<Option<PathLock>> {
+    let Some(file_name) = path.file_name().map(PathBuf::from) else {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "expected the path of a file, found {}; name a file in a directory",
+                path.display()
+            ),
+        ));
+    };
+    let domain = Domain::around(path)?;
+    Ok(take(&domain, &file_name)?.map(|lock| PathLock { lock, file_name }))
 }
 
 impl Drop for Held {

@@ -12,13 +12,15 @@ mod socket_name;
 
 pub use domain::Domain;
 pub use error::{DirectoryError, PublishError};
-pub use lock::NameLock;
+pub use lock::{NameLock, PathLock, lock_path};
 pub use name::{Name, NameError};
 pub use publish::publish_file;
 pub use socket_name::UnixListenerFd;
 
 use std::io;
 use std::os::fd::AsFd;
+
+use rustix::fs::FileType;
 
 /// What the kernel says about an open file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,6 +35,12 @@ pub struct FileFacts {
     pub nlink: u64,
     /// Its length in bytes.
     pub len: u64,
+    /// The device that it is on.
+    pub device: u64,
+    /// Its number on the device.
+    pub inode: u64,
+    /// A plain file (anonymous memory is one too), not a pipe, socket, device or directory.
+    pub is_regular: bool,
 }
 
 /// Asks the kernel about an open file.
@@ -44,5 +52,8 @@ pub fn facts(fd: impl AsFd) -> io::Result<FileFacts> {
         mode: stat.st_mode & 0o7777,
         nlink: stat.st_nlink as u64,
         len: u64::try_from(stat.st_size).unwrap_or(0),
+        device: stat.st_dev,
+        inode: stat.st_ino,
+        is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
     })
 }

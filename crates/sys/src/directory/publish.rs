@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{PublishError, refused};
@@ -123,24 +123,31 @@ pub(super) fn publish_hidden<E>(
     let published = (|| {
         rustix::fs::fchmod(&file, bits).map_err(system)?;
         build(file.as_fd()).map_err(PublishError::Build)?;
-        match rustix::fs::linkat(
-            directory,
-            hidden.as_str(),
-            directory,
-            name,
-            AtFlags::empty(),
-        ) {
+        match place(directory, &hidden, name) {
             Ok(()) => Ok(()),
             Err(Errno::EXIST) => Err(PublishError::Taken),
             Err(error) => Err(system(error)),
         }
     })();
-    let removed = rustix::fs::unlinkat(directory, hidden.as_str(), AtFlags::empty());
-    published?;
-    removed.map_err(system)?;
+    if let Err(error) = published {
+        let _ = rustix::fs::unlinkat(directory, hidden.as_str(), AtFlags::empty());
+        return Err(error);
+    }
     // The lock was the proof that a hidden file has a living builder; the published file has none.
     retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::Unlock)).map_err(system)?;
     Ok(file)
+}
+
+/// Gives a hidden file its name, unless the name exists.
+fn place(directory: BorrowedFd<'_>, hidden: &str, name: &Path) -> Result<(), Errno> {
+    match rustix::fs::renameat_with(directory, hidden, directory, name, RenameFlags::NOREPLACE) {
+        // The file system cannot refuse to replace. Linking can; for an instant the file has two names.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+            rustix::fs::linkat(directory, hidden, directory, name, AtFlags::empty())?;
+            rustix::fs::unlinkat(directory, hidden, AtFlags::empty())
+        }
+        other => other,
+    }
 }
 
 fn make_hidden(directory: BorrowedFd<'_>) -> Result<(String, OwnedFd), Errno> {

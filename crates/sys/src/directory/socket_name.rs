@@ -50,6 +50,7 @@ pub(super) fn bind(
     domain: &Domain,
     lock: &NameLock,
     file_name: PathBuf,
+    mode: u32,
     backlog: u32,
 ) -> io::Result<UnixListenerFd> {
     if !lock.is_for(domain, &file_name) || !lock.is_ours() {
@@ -76,7 +77,7 @@ pub(super) fn bind(
         &domain.path().join(&aside),
     )?;
     let placed = (|| {
-        let mode = Mode::from_raw_mode(domain.file_mode());
+        let mode = Mode::from_raw_mode(mode & 0o777);
         rustix::fs::chmodat(domain.fd(), &aside, mode, AtFlags::empty()).map_err(fail)?;
         socket::listen(socket.as_fd(), backlog)?;
         crate::crash_point!("bind.before-rename");

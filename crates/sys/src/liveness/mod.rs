@@ -9,4 +9,4 @@ mod process;
 
 pub use ofd_lock::{OfdLock, is_held_by_other};
 pub use pid_fd::PidFd;
-pub use process::{ProcessId, Standing, program_name};
+pub use process::{ProcessId, Standing, maps_file, program_name};

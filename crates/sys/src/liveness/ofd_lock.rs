@@ -12,7 +12,8 @@ use crate::fork::ForkClosedFd;
 /// forked child neither holds nor releases it.
 #[derive(Debug)]
 pub struct OfdLock {
-    fd: ForkClosedFd,
+    /// Always there, until `release` takes it.
+    fd: Option<ForkClosedFd>,
     byte: u64,
 }
 
@@ -26,7 +27,7 @@ impl OfdLock {
         // From here on a forked child closes its copy; also when the lock is not ours yet.
         let fd = ForkClosedFd::new(fd);
         match set(fd.get()?, &request) {
-            Ok(()) => Ok(Some(OfdLock { fd, byte })),
+            Ok(()) => Ok(Some(OfdLock { fd: Some(fd), byte })),
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
                 Ok(None)
             }
@@ -38,6 +39,12 @@ impl OfdLock {
         }
     }
 
+    /// Gives the lock up and the descriptor back, to lock another byte with.
+    pub fn release(mut self) -> io::Result<OwnedFd> {
+        self.unlock();
+        self.fd.take().ok_or_else(spent)?.into_fd()
+    }
+
     /// The byte that is locked.
     pub fn byte(&self) -> u64 {
         self.byte
@@ -45,17 +52,21 @@ impl OfdLock {
 
     /// The locked file, or an error in a forked child.
     pub fn fd(&self) -> io::Result<BorrowedFd<'_>> {
-        self.fd.get()
+        self.fd.as_ref().ok_or_else(spent)?.get()
+    }
+
+    fn unlock(&self) {
+        // In a forked child the descriptor is closed and this does nothing. In the holder the lock is
+        // released by name as well, in case a copy of the descriptor still exists somewhere.
+        if let (Ok(fd), Ok(request)) = (self.fd(), request(libc::F_UNLCK, self.byte)) {
+            let _ = set(fd, &request);
+        }
     }
 }
 
 impl Drop for OfdLock {
     fn drop(&mut self) {
-        // In a forked child the descriptor is closed and this does nothing. In the holder the lock is
-        // released by name as well, in case a copy of the descriptor still exists somewhere.
-        if let (Ok(fd), Ok(request)) = (self.fd.get(), request(libc::F_UNLCK, self.byte)) {
-            let _ = set(fd, &request);
-        }
+        self.unlock();
     }
 }
 
@@ -68,6 +79,10 @@ pub fn is_held_by_other(fd: impl AsFd, byte: u64) -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     Ok(i32::from(answer.l_type) != libc::F_UNLCK)
+}
+
+fn spent() -> io::Error {
+    io::Error::other("this lock was released")
 }
 
 fn set(fd: BorrowedFd<'_>, request: &libc::flock64) -> io::Result<()> {

@@ -1,7 +1,7 @@
 //! Naming a process so that the name cannot come to mean another: pid, start time and namespace.
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
@@ -119,6 +119,27 @@ pub fn program_name(pid: u32) -> Option<String> {
                 .to_owned(),
         ),
     }
+}
+
+/// Whether a process maps the file with this inode number, on whatever device: some file systems show
+/// another device to `stat` than in `/proc/PID/maps`. An error means that it cannot be found out.
+///
+/// A process that has executed another program keeps its id and start time, but none of its mappings.
+pub fn maps_file(pid: u32, inode: u64) -> io::Result<bool> {
+    let maps = BufReader::new(File::open(format!("/proc/{pid}/maps"))?);
+    let wanted = inode.to_string();
+    // Bounded by the kernel's limit on mappings of one process.
+    for line in maps.split(b'\n') {
+        let line = line?;
+        // Range, permissions, offset, device, inode.
+        let mut fields = line
+            .split(u8::is_ascii_whitespace)
+            .filter(|field| !field.is_empty());
+        if fields.nth(4) == Some(wanted.as_bytes()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What one line of `/proc/PID/stat` says, as far as it matters here.

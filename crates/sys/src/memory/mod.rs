@@ -5,6 +5,7 @@ mod headroom;
 mod mapping;
 mod reserve;
 mod seal;
+pub mod trial;
 
 pub use file::{file_len, memfd, reopen, set_len};
 pub(crate) use file::{proc_path, reopen_as};
