@@ -26,7 +26,7 @@ impl MappedRing {
     /// power of two.
     pub(crate) fn new(mapping: &Arc<Mapping>, offset: u64, size: u64) -> Option<MappedRing> {
         let end = offset.checked_add(size)?;
-        if end > mapping.len() as u64 || offset % 64 != 0 || size < 64 || !size.is_power_of_two() {
+        if end > mapping.len() as u64 || !offset.is_multiple_of(64) || size < 64 || !size.is_power_of_two() {
             return None;
         }
         // SAFETY: `offset` lies inside the mapping, which is one allocation of `len` bytes.

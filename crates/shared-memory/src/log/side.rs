@@ -83,6 +83,7 @@ impl Side {
         memory::reserve(memory.as_fd(), total).map_err(|error| match error {
             ReserveError::NoRoom { asked, free } => LogError::NoRoom { asked, free },
             ReserveError::System(source) => LogError::System { doing: "reserve the link's memory", source },
+            other => LogError::System { doing: "reserve the link's memory", source: io::Error::other(other.to_string()) },
         })?;
         crash_point!("log.side.reserved");
         let mapping = Mapping::map(memory.as_fd(), total as usize, Access::ReadWrite)
@@ -153,4 +154,4 @@ fn rings(mapping: &Arc<Mapping>, geometry: Geometry) -> Option<(MappedRing, Mapp
     Some((small, large))
 }
 
-const _: () = assert!(PAGE_BYTES % 64 == 0 && HEADER_BYTES == 8);
+const _: () = assert!(PAGE_BYTES.is_multiple_of(64) && HEADER_BYTES == 8);
