@@ -1,0 +1,262 @@
+//! A doorbell: one side sleeps until the other rings, and wakes as well when the other is gone.
+//!
+//! Two kinds, with one behaviour:
+//!
+//! - **A pipe** ([`pair`]), for peers that cooperate: as fast as a futex. The ringer keeps the only write
+//!   end, so the end of the pipe means that the ringer is gone, however it went. A full pipe means that
+//!   the bell has long been rung. The sleeper opens the pipe anew, so no flag that a peer sets on the
+//!   description it passed can make a call of ours wait, or not wait.
+//! - **A socket** ([`on_socket`]), for a peer that is not trusted. A pipe has one lock for both ends, held
+//!   while bytes are copied; a peer whose buffer faults into a handler of its own (userfaultfd, a file
+//!   system in user space) holds it as long as it likes, and our call then hangs, unkillable. The ends of
+//!   a Unix socket have no lock in common. It costs nearly twice as much between threads on one core, and
+//!   the same between two cores.
+//!
+//! Neither raises SIGPIPE.
+
+mod pipe_end;
+mod sigpipe;
+mod socket_end;
+
+use std::fmt;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::OnceLock;
+
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+use rustix::pipe::PipeFlags;
+
+use crate::clock::Deadline;
+use crate::fork::ForkClosedFd;
+use crate::memory::reopen_as;
+use crate::poll::{self, Interest};
+
+/// Bytes taken at a time. More rings than this may be waiting; the sleeper then wakes once more, which a
+/// reader that looks again after each wake does not mind.
+const DRAIN: usize = 64;
+
+/// The side that rings.
+#[derive(Debug)]
+pub struct Ringer {
+    end: ForkClosedFd,
+    kind: Kind,
+}
+
+/// The side that sleeps.
+#[derive(Debug)]
+pub struct Bell {
+    end: ForkClosedFd,
+    kind: Kind,
+    /// Only on kernels that cannot be asked for a read without waiting on a pipe.
+    without_waiting: OnceLock<ForkClosedFd>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Pipe,
+    Socket,
+}
+
+/// Why a bell could not be rung.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum RingError {
+    /// Nobody holds the sleeping side any more.
+    PeerGone,
+    /// The system refused.
+    System(io::Error),
+}
+
+impl fmt::Display for RingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RingError::PeerGone => f.write_str("the peer has closed its doorbell: it has left or died"),
+            RingError::System(error) => write!(f, "cannot ring the peer's doorbell: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RingError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            RingError::PeerGone => None,
+            RingError::System(error) => Some(error),
+        }
+    }
+}
+
+/// Why a sleeper woke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Wake {
+    /// It was rung.
+    Rung,
+    /// The ringer is gone and will not ring again.
+    PeerGone,
+    /// The deadline passed.
+    TimedOut,
+}
+
+/// Makes a doorbell of a pipe. Pass the second value to the peer (see [`Bell::adopt`]) and drop it here.
+pub fn pair() -> io::Result<(Ringer, OwnedFd)> {
+    let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+    // One page is the least that there is. A refusal leaves a larger pipe, which rings as well.
+    let _ = rustix::pipe::fcntl_setpipe_size(&write_end, 4096);
+    Ok((Ringer { end: ForkClosedFd::new(write_end), kind: Kind::Pipe }, read_end))
+}
+
+/// Makes both sides of a doorbell of our own end of a connection that carries nothing else from now on,
+/// and whose peer does the same. For peers that are not trusted.
+///
+/// The end must be one that this process made (by connect, accept, or as its half of a pair), not one
+/// that a peer passed: a peer that shares it could hang our reading.
+pub fn on_socket(socket: OwnedFd) -> io::Result<(Ringer, Bell)> {
+    if FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode) != FileType::Socket {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "expected a connected socket as doorbell, found another kind of file",
+        ));
+    }
+    let copy = socket.try_clone()?;
+    let ringer = Ringer { end: ForkClosedFd::new(copy), kind: Kind::Socket };
+    Ok((ringer, Bell::new(socket, Kind::Socket)))
+}
+
+impl Ringer {
+    /// Rings. Never waits, never raises a signal; a bell that is already ringing is success.
+    pub fn ring(&self) -> Result<(), RingError> {
+        let fd = self.end.get().map_err(RingError::System)?;
+        let rung = match self.kind {
+            Kind::Pipe => pipe_end::write(fd),
+            Kind::Socket => socket_end::write(fd),
+        };
+        match rung {
+            // No room: as many rings are waiting as fit.
+            Ok(_) | Err(Errno::AGAIN) => Ok(()),
+            Err(Errno::PIPE | Errno::CONNRESET) => Err(RingError::PeerGone),
+            Err(error) => Err(RingError::System(error.into())),
+        }
+    }
+
+    /// Our end, to learn by poll when the sleeper is gone (it then reports a hang-up).
+    pub fn as_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.end.get()
+    }
+}
+
+impl Bell {
+    /// Takes the sleeping side that came from the peer (or from [`pair`]), and opens it anew as a
+    /// description of our own. Refuses what is not a pipe.
+    pub fn adopt(fd: OwnedFd) -> io::Result<Bell> {
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
+        if kind != FileType::Fifo {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("expected a pipe as doorbell, found {kind:?}; the peer breaks the protocol"),
+            ));
+        }
+        // Opened without waiting (a named pipe without a writer would wait), then set to wait.
+        let own = reopen_as(&fd, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        rustix::fs::fcntl_setfl(&own, OFlags::empty())?;
+        Ok(Bell::new(own, Kind::Pipe))
+    }
+
+    fn new(end: OwnedFd, kind: Kind) -> Bell {
+        Bell { end: ForkClosedFd::new(end), kind, without_waiting: OnceLock::new() }
+    }
+
+    /// Sleeps until rung, until the ringer is gone, or until the deadline.
+    ///
+    /// Without a deadline this is one blocking `read`. With one it is `ppoll` and a `read`; a deadline
+    /// that has passed makes it one `read` that does not wait.
+    pub fn wait(&self, deadline: Option<Deadline>) -> io::Result<Wake> {
+        let fd = self.end.get()?;
+        let Some(deadline) = deadline else {
+            return self.wait_forever(fd);
+        };
+        // Each round that finds nothing to read is a ring that somebody else took; the deadline bounds it.
+        while !deadline.passed() {
+            if poll::wait(&[(fd, Interest::READ)], Some(deadline))?.is_empty() {
+                return Ok(Wake::TimedOut);
+            }
+            match self.take(fd)? {
+                Wake::TimedOut => {}
+                wake => return Ok(wake),
+            }
+        }
+        self.take(fd)
+    }
+
+    /// Our end, to wait for it together with others. Readable means: call [`Bell::wait`].
+    pub fn as_fd(&self) -> io::Result<BorrowedFd<'_>> {
+        self.end.get()
+    }
+
+    fn wait_forever(&self, fd: BorrowedFd<'_>) -> io::Result<Wake> {
+        let mut bytes = [0; DRAIN];
+        // Ends with the first ring or with the end of the ringer.
+        loop {
+            let read = match self.kind {
+                Kind::Pipe => pipe_end::read(fd, &mut bytes),
+                Kind::Socket => socket_end::read(fd, &mut bytes),
+            };
+            match wake(read)? {
+                // Only when our description was set not to wait.
+                Wake::TimedOut => {
+                    poll::wait(&[(fd, Interest::READ)], None)?;
+                }
+                wake => return Ok(wake),
+            }
+        }
+    }
+
+    /// Takes waiting rings without waiting: [`Wake::TimedOut`] when there are none.
+    fn take(&self, fd: BorrowedFd<'_>) -> io::Result<Wake> {
+        let mut bytes = [0; DRAIN];
+        match self.kind {
+            Kind::Socket => wake(socket_end::read_without_waiting(fd, &mut bytes)),
+            Kind::Pipe => match pipe_end::read_without_waiting(fd, &mut bytes) {
+                Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.take_by_second_description(),
+                read => wake(read),
+            },
+        }
+    }
+
+    fn take_by_second_description(&self) -> io::Result<Wake> {
+        let own = match self.without_waiting.get() {
+            Some(own) => own,
+            None => {
+                let own = reopen_as(self.end.get()?, OFlags::RDONLY | OFlags::NONBLOCK)?;
+                self.without_waiting.get_or_init(|| ForkClosedFd::new(own))
+            }
+        };
+        wake(pipe_end::read(own.get()?, &mut [0; DRAIN]))
+    }
+}
+
+fn wake(read: Result<usize, Errno>) -> io::Result<Wake> {
+    match read {
+        Ok(0) | Err(Errno::CONNRESET) => Ok(Wake::PeerGone),
+        Ok(_) => Ok(Wake::Rung),
+        Err(Errno::AGAIN) => Ok(Wake::TimedOut),
+        Err(error) => Err(error.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_description_serves_kernels_that_cannot_read_without_waiting() -> io::Result<()> {
+        let (ringer, read_end) = pair()?;
+        let bell = Bell::adopt(read_end)?;
+        assert_eq!(bell.take_by_second_description()?, Wake::TimedOut);
+        assert!(ringer.ring().is_ok());
+        assert_eq!(bell.take_by_second_description()?, Wake::Rung);
+        assert_eq!(bell.take_by_second_description()?, Wake::TimedOut);
+        drop(ringer);
+        assert_eq!(bell.take_by_second_description()?, Wake::PeerGone);
+        Ok(())
+    }
+}
