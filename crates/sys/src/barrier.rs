@@ -32,20 +32,14 @@ pub enum Capability {
 impl Capability {
     /// What this process can offer. Registers it.
     pub fn of_this_process() -> Capability {
-        if register() {
-            Capability::GlobalExpedited
-        } else {
-            Capability::Unavailable
-        }
+        if register() { Capability::GlobalExpedited } else { Capability::Unavailable }
     }
 
     /// What both sides can use: the barrier only when both have it.
     #[must_use]
     pub fn and(self, peer: Capability) -> Capability {
         match (self, peer) {
-            (Capability::GlobalExpedited, Capability::GlobalExpedited) => {
-                Capability::GlobalExpedited
-            }
+            (Capability::GlobalExpedited, Capability::GlobalExpedited) => Capability::GlobalExpedited,
             _ => Capability::Unavailable,
         }
     }
@@ -61,10 +55,7 @@ pub fn register() -> bool {
         _ => {
             fork::watch();
             let done = membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
-            STATE.store(
-                if done { REGISTERED } else { UNAVAILABLE },
-                Ordering::Release,
-            );
+            STATE.store(if done { REGISTERED } else { UNAVAILABLE }, Ordering::Release);
             done
         }
     }
@@ -86,9 +77,7 @@ pub fn global_expedited() -> io::Result<()> {
 
 /// Called in a forked child, where nothing else runs: the registration may not have been inherited.
 pub(crate) fn renew_after_fork() {
-    if STATE.load(Ordering::Relaxed) == REGISTERED
-        && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_err()
-    {
+    if STATE.load(Ordering::Relaxed) == REGISTERED && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_err() {
         STATE.store(UNAVAILABLE, Ordering::Relaxed);
     }
 }

@@ -25,11 +25,7 @@ impl Instant {
         // Both fields are never negative on this clock.
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
         let nanos = u64::try_from(now.tv_nsec).unwrap_or(0);
-        Instant(
-            seconds
-                .saturating_mul(NANOS_PER_SECOND)
-                .saturating_add(nanos),
-        )
+        Instant(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
     }
 
     /// The instant `nanos` after the clock's start.
@@ -61,12 +57,7 @@ impl Instant {
 
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:09}s",
-            self.0 / NANOS_PER_SECOND,
-            self.0 % NANOS_PER_SECOND
-        )
+        write!(f, "{}.{:09}s", self.0 / NANOS_PER_SECOND, self.0 % NANOS_PER_SECOND)
     }
 }
 
@@ -93,11 +84,7 @@ impl Deadline {
     /// The time left, or `None` when the deadline has passed.
     pub fn remaining(self) -> Option<Duration> {
         let now = Instant::now();
-        if now >= self.0 {
-            None
-        } else {
-            Some(self.0.saturating_since(now))
-        }
+        if now >= self.0 { None } else { Some(self.0.saturating_since(now)) }
     }
 
     /// Whether the deadline has passed.
@@ -135,10 +122,7 @@ impl Deadline {
 
 fn timespec(nanos: u64) -> Timespec {
     // Neither cast can change the value: u64::MAX nanoseconds are 1.8e10 seconds.
-    Timespec {
-        tv_sec: (nanos / NANOS_PER_SECOND) as i64,
-        tv_nsec: (nanos % NANOS_PER_SECOND) as _,
-    }
+    Timespec { tv_sec: (nanos / NANOS_PER_SECOND) as i64, tv_nsec: (nanos % NANOS_PER_SECOND) as _ }
 }
 
 #[cfg(test)]
@@ -175,14 +159,8 @@ mod tests {
         let earlier = Instant::now();
         let later = Instant::now();
         assert!(later >= earlier);
-        assert_eq!(
-            earlier.saturating_since(later.saturating_add(Duration::from_secs(1))),
-            Duration::ZERO
-        );
+        assert_eq!(earlier.saturating_since(later.saturating_add(Duration::from_secs(1))), Duration::ZERO);
         let timespec = Deadline::at(Instant::from_nanos(2_500_000_000)).to_timespec();
-        assert_eq!(
-            timespec.map(|t| (t.tv_sec, t.tv_nsec)),
-            Some((2, 500_000_000))
-        );
+        assert_eq!(timespec.map(|t| (t.tv_sec, t.tv_nsec)), Some((2, 500_000_000)));
     }
 }

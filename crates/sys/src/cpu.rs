@@ -20,9 +20,7 @@ thread_local! {
 /// The processors that the calling thread may run on, in ascending order.
 pub fn allowed() -> io::Result<Vec<usize>> {
     let set = sched_getaffinity(None)?;
-    Ok((0..CpuSet::MAX_CPU)
-        .filter(|&cpu| set.is_set(cpu))
-        .collect())
+    Ok((0..CpuSet::MAX_CPU).filter(|&cpu| set.is_set(cpu)).collect())
 }
 
 /// How many processors the calling thread may run on; at least one.
@@ -42,10 +40,7 @@ pub fn pin_this_thread(cpu: usize) -> io::Result<()> {
     if cpu >= CpuSet::MAX_CPU {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "processor {cpu} does not exist; choose one below {}",
-                CpuSet::MAX_CPU
-            ),
+            format!("processor {cpu} does not exist; choose one below {}", CpuSet::MAX_CPU),
         ));
     }
     let mut set = CpuSet::new();
@@ -114,9 +109,5 @@ pub fn yield_to_everyone() -> io::Result<()> {
     let priority = libc::sched_param { sched_priority: 0 };
     // SAFETY: the pointer is to a live `sched_param`, which the call only reads; 0 means this thread.
     let failed = unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &priority) };
-    if failed == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

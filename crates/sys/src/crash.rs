@@ -45,10 +45,7 @@ mod live {
         let armed = ARMED.get_or_init(|| {
             let text = std::env::var("WHARF_CRASH_AT").ok()?;
             let (name, nth) = parse(&text)?;
-            Some(Armed {
-                name: name.to_owned(),
-                left: AtomicU64::new(nth),
-            })
+            Some(Armed { name: name.to_owned(), left: AtomicU64::new(nth) })
         });
         let Some(armed) = armed else { return };
         if armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {

@@ -81,10 +81,7 @@ impl ForkClosedFd {
             // this fork came before the registration.
             word.fetch_or(bit, Ordering::Relaxed);
         }
-        ForkClosedFd {
-            fd: Some(fd),
-            epoch: epoch(),
-        }
+        ForkClosedFd { fd: Some(fd), epoch: epoch() }
     }
 
     /// The descriptor, or an error in a forked child.

@@ -25,23 +25,12 @@ pub enum FutexWake {
 /// `shared` says that the word lies in memory mapped by several processes. A read-only mapping will do.
 /// Anyone who can read the word can wake the sleeper, or move it to a word of his own: two peers that do
 /// not trust each other must not sleep on one word.
-pub fn wait(
-    word: &AtomicU32,
-    expected: u32,
-    deadline: Option<Deadline>,
-    shared: bool,
-) -> io::Result<FutexWake> {
+pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Deadline>, shared: bool) -> io::Result<FutexWake> {
     let until = deadline.and_then(Deadline::to_timespec);
     // Ends with the first return that is not an interruption; each interruption is one signal delivered,
     // and the deadline is absolute, so signals cannot stretch it.
     loop {
-        return match futex::wait_bitset(
-            word,
-            flags(shared),
-            expected,
-            until.as_ref(),
-            NonZeroU32::MAX,
-        ) {
+        return match futex::wait_bitset(word, flags(shared), expected, until.as_ref(), NonZeroU32::MAX) {
             Ok(()) => Ok(FutexWake::Woken),
             Err(Errno::AGAIN) => Ok(FutexWake::Changed),
             Err(Errno::TIMEDOUT) => Ok(FutexWake::TimedOut),
@@ -59,9 +48,5 @@ pub fn wake(word: &AtomicU32, count: u32, shared: bool) -> io::Result<usize> {
 }
 
 fn flags(shared: bool) -> Flags {
-    if shared {
-        Flags::empty()
-    } else {
-        Flags::PRIVATE
-    }
+    if shared { Flags::empty() } else { Flags::PRIVATE }
 }

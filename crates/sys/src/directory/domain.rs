@@ -10,9 +10,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::refused;
-use super::{
-    DirectoryError, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name,
-};
+use super::{DirectoryError, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name};
 use crate::memory::Access;
 use crate::socket::{my_uid, overflow_uid};
 
@@ -66,10 +64,7 @@ impl Domain {
     fn prepare(path: &Path, rule: Rule) -> Result<Domain, DirectoryError> {
         let fail = |error| DirectoryError::system(path, error);
         if my_uid() == overflow_uid() {
-            return Err(DirectoryError::OverflowUid {
-                path: path.to_path_buf(),
-                uid: my_uid(),
-            });
+            return Err(DirectoryError::OverflowUid { path: path.to_path_buf(), uid: my_uid() });
         }
         let made = match rustix::fs::mkdir(path, Mode::RWXU) {
             Ok(()) => true,
@@ -82,10 +77,7 @@ impl Domain {
         let directory = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
             Ok(directory) => directory,
             Err(Errno::NOTDIR | Errno::LOOP) => {
-                return Err(DirectoryError::NotADirectory {
-                    path: path.to_path_buf(),
-                    found: what_is_at(path),
-                });
+                return Err(DirectoryError::NotADirectory { path: path.to_path_buf(), found: what_is_at(path) });
             }
             Err(error) => return Err(fail(error)),
         };
@@ -108,9 +100,7 @@ impl Domain {
 
     /// The directory that holds `path`, whoever owns it: for a path that the user gave in full.
     pub(super) fn around(path: &Path) -> io::Result<Domain> {
-        let parent = path
-            .parent()
-            .filter(|parent| !parent.as_os_str().is_empty());
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let directory = retry_on_intr(|| rustix::fs::open(parent, flags, Mode::empty()))
@@ -159,24 +149,14 @@ impl Domain {
         build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
     ) -> Result<OwnedFd, PublishError<E>> {
         let file_name = file_name(name, suffix).map_err(PublishError::System)?;
-        publish::publish_in(
-            self.fd(),
-            &file_name,
-            &self.path().join(&file_name),
-            mode,
-            build,
-        )
+        publish::publish_in(self.fd(), &file_name, &self.path().join(&file_name), mode, build)
     }
 
     /// Opens a name's file. A name that does not exist is [`io::ErrorKind::NotFound`].
     pub fn open_file(&self, name: &Name, suffix: &str, access: Access) -> io::Result<OwnedFd> {
         let file_name = file_name(name, suffix)?;
         // A pipe put there must not make us wait.
-        let flags = access.open_flags()
-            | OFlags::NOFOLLOW
-            | OFlags::NONBLOCK
-            | OFlags::NOCTTY
-            | OFlags::CLOEXEC;
+        let flags = access.open_flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         retry_on_intr(|| rustix::fs::openat(self.fd(), &file_name, flags, Mode::empty()))
             .map_err(|error| refused("open", &self.path().join(&file_name), error))
     }
@@ -218,27 +198,17 @@ impl Domain {
 
     /// Listens under a name whose lock is held: a record socket is bound aside, made to listen, and moved
     /// into place, so that whoever finds the name can connect.
-    pub fn bind_socket(
-        &self,
-        lock: &NameLock,
-        name: &Name,
-        suffix: &str,
-        backlog: u32,
-    ) -> io::Result<UnixListenerFd> {
-        socket_name::bind(
-            self,
-            lock,
-            file_name(name, suffix)?,
-            self.file_mode(),
-            backlog,
-        )
+    pub fn bind_socket(&self, lock: &NameLock, name: &Name, suffix: &str, backlog: u32) -> io::Result<UnixListenerFd> {
+        socket_name::bind(self, lock, file_name(name, suffix)?, self.file_mode(), backlog)
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.shared.directory.as_fd()
     }
 
-    pub(super) fn file_mode(&self) -> u32 {
+    /// The permission bits of files made here: readable and writable for those who may write in the
+    /// directory, the owner or also the group.
+    pub fn file_mode(&self) -> u32 {
         self.shared.file_mode
     }
 
@@ -252,9 +222,7 @@ fn file_name(name: &Name, suffix: &str) -> io::Result<PathBuf> {
     if suffix.is_empty() || suffix.len() > 16 || !suffix.bytes().all(plain) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "expected a suffix of 1 to 16 small letters, digits and dashes, found {suffix:?}"
-            ),
+            format!("expected a suffix of 1 to 16 small letters, digits and dashes, found {suffix:?}"),
         ));
     }
     Ok(PathBuf::from(format!("{name}.{suffix}")))
@@ -272,35 +240,22 @@ fn check(path: &Path, rule: Rule, owner: u32, group: u32, mode: u32) -> Result<(
         Rule::Chosen => owner == me || owner == 0 || (group_may_write && in_group(group)),
     };
     if !owner_fits {
-        return Err(DirectoryError::Owner {
-            path,
-            expected: me,
-            found: owner,
-        });
+        return Err(DirectoryError::Owner { path, expected: me, found: owner });
     }
     let allowed = match rule {
         Rule::Private => 0o700,
         Rule::Chosen => 0o775,
     };
     if mode & 0o777 & !allowed != 0 {
-        let expected = if rule == Rule::Private {
-            0o700
-        } else {
-            mode & 0o777 & allowed
-        };
-        return Err(DirectoryError::Mode {
-            path,
-            expected,
-            found: mode,
-        });
+        let expected = if rule == Rule::Private { 0o700 } else { mode & 0o777 & allowed };
+        return Err(DirectoryError::Mode { path, expected, found: mode });
     }
     Ok(())
 }
 
 fn in_group(group: u32) -> bool {
     rustix::process::getegid().as_raw() == group
-        || rustix::process::getgroups()
-            .is_ok_and(|groups| groups.iter().any(|gid| gid.as_raw() == group))
+        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|gid| gid.as_raw() == group))
 }
 
 fn what_is_at(path: &Path) -> String {

@@ -61,10 +61,7 @@ impl DirectoryError {
         let path = path.to_path_buf();
         match error {
             Errno::ROFS => DirectoryError::ReadOnlyFileSystem { path },
-            _ => DirectoryError::System {
-                path,
-                source: error.into(),
-            },
+            _ => DirectoryError::System { path, source: error.into() },
         }
     }
 }
@@ -74,26 +71,14 @@ impl fmt::Display for DirectoryError {
         const ELSE: &str = "or set WHARF_DIR to a directory of your own";
         match self {
             DirectoryError::NotADirectory { path, found } => {
-                write!(
-                    f,
-                    "expected a directory at {}, found {found}; remove it {ELSE}",
-                    path.display()
-                )
+                write!(f, "expected a directory at {}, found {found}; remove it {ELSE}", path.display())
             }
-            DirectoryError::Owner {
-                path,
-                expected,
-                found,
-            } => write!(
+            DirectoryError::Owner { path, expected, found } => write!(
                 f,
                 "expected the directory {} to belong to uid {expected}, found uid {found}; have it removed {ELSE}",
                 path.display()
             ),
-            DirectoryError::Mode {
-                path,
-                expected,
-                found,
-            } => write!(
+            DirectoryError::Mode { path, expected, found } => write!(
                 f,
                 "expected the directory {path} to have mode {expected:04o} at most, found {found:04o}; run `chmod {expected:04o} {path}` {ELSE}",
                 path = path.display()
@@ -132,9 +117,9 @@ impl From<DirectoryError> for io::Error {
     fn from(error: DirectoryError) -> io::Error {
         let kind = match &error {
             DirectoryError::NotADirectory { .. } => io::ErrorKind::NotADirectory,
-            DirectoryError::Owner { .. }
-            | DirectoryError::Mode { .. }
-            | DirectoryError::OverflowUid { .. } => io::ErrorKind::PermissionDenied,
+            DirectoryError::Owner { .. } | DirectoryError::Mode { .. } | DirectoryError::OverflowUid { .. } => {
+                io::ErrorKind::PermissionDenied
+            }
             DirectoryError::ReadOnlyFileSystem { .. } => io::ErrorKind::ReadOnlyFilesystem,
             DirectoryError::System { source, .. } => source.kind(),
         };
@@ -157,9 +142,7 @@ pub enum PublishError<E> {
 impl<E: fmt::Display> fmt::Display for PublishError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            PublishError::Taken => {
-                f.write_str("the name is taken; attach to it, unlink it, or choose another")
-            }
+            PublishError::Taken => f.write_str("the name is taken; attach to it, unlink it, or choose another"),
             PublishError::Build(error) => error.fmt(f),
             PublishError::System(error) => write!(f, "cannot publish the name: {error}"),
         }
@@ -180,27 +163,15 @@ impl<E: std::error::Error + 'static> std::error::Error for PublishError<E> {
 pub(super) fn refused(what: &str, path: &Path, error: Errno) -> io::Error {
     let plain = io::Error::from(error);
     let advice = match error {
-        Errno::ROFS => {
-            "the file system is read-only; remount it writable or set WHARF_DIR to another directory"
-        }
-        Errno::ACCESS | Errno::PERM => {
-            "permission denied; ask its owner or set WHARF_DIR to a directory of your own"
-        }
+        Errno::ROFS => "the file system is read-only; remount it writable or set WHARF_DIR to another directory",
+        Errno::ACCESS | Errno::PERM => "permission denied; ask its owner or set WHARF_DIR to a directory of your own",
         Errno::NOSPC | Errno::DQUOT => "no room is left there; unlink what is not needed",
-        Errno::MFILE => {
-            "this process has too many open files; close some or raise the limit (`ulimit -n`)"
-        }
+        Errno::MFILE => "this process has too many open files; close some or raise the limit (`ulimit -n`)",
         // Callers tell this one apart by its kind and say it in their own words.
         Errno::NOENT => return plain,
         _ => {
-            return io::Error::new(
-                plain.kind(),
-                format!("cannot {what} {}: {plain}", path.display()),
-            );
+            return io::Error::new(plain.kind(), format!("cannot {what} {}: {plain}", path.display()));
         }
     };
-    io::Error::new(
-        plain.kind(),
-        format!("cannot {what} {}: {advice}", path.display()),
-    )
+    io::Error::new(plain.kind(), format!("cannot {what} {}: {advice}", path.display()))
 }

@@ -55,13 +55,7 @@ impl PathLock {
     /// Listens at the path: a record socket is bound aside, made to listen, and moved into place over
     /// whatever a dead process left there. `mode` are its permission bits: who may write may connect.
     pub fn bind_socket(&self, mode: u32, backlog: u32) -> io::Result<UnixListenerFd> {
-        socket_name::bind(
-            &self.lock.held.domain,
-            &self.lock,
-            self.file_name.clone(),
-            mode,
-            backlog,
-        )
+        socket_name::bind(&self.lock.held.domain, &self.lock, self.file_name.clone(), mode, backlog)
     }
 }
 
@@ -70,10 +64,7 @@ pub fn lock_path(path: &Path) -> io::Result<Option<PathLock>> {
     let Some(file_name) = path.file_name().map(PathBuf::from) else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "expected the path of a file, found {}; name a file in a directory",
-                path.display()
-            ),
+            format!("expected the path of a file, found {}; name a file in a directory", path.display()),
         ));
     };
     let domain = Domain::around(path)?;
@@ -102,42 +93,27 @@ pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock
     let path = domain.path().join(&file_name);
     let fail = |error| refused("lock", &path, error);
     for _ in 0..TRIES {
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mode = Mode::from_raw_mode(domain.file_mode());
-        let file = retry_on_intr(|| rustix::fs::openat(domain.fd(), &file_name, flags, mode))
-            .map_err(fail)?;
+        let file = retry_on_intr(|| rustix::fs::openat(domain.fd(), &file_name, flags, mode)).map_err(fail)?;
         match retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => {}
             Err(Errno::AGAIN) => return Ok(None),
             Err(error) => return Err(fail(error)),
         }
         if is_still_there(domain.fd(), &file_name, file.as_fd()).map_err(fail)? {
-            let held = Held {
-                fd: ForkClosedFd::new(file),
-                domain: domain.clone(),
-                file_name,
-            };
-            return Ok(Some(NameLock {
-                held: Arc::new(held),
-            }));
+            let held = Held { fd: ForkClosedFd::new(file), domain: domain.clone(), file_name };
+            return Ok(Some(NameLock { held: Arc::new(held) }));
         }
     }
     Err(io::Error::new(
         io::ErrorKind::ResourceBusy,
-        format!(
-            "the lock file {} was replaced {TRIES} times while it was being locked; try again",
-            path.display()
-        ),
+        format!("the lock file {} was replaced {TRIES} times while it was being locked; try again", path.display()),
     ))
 }
 
 /// Whether the name still leads to the file that was locked.
-fn is_still_there(
-    directory: BorrowedFd<'_>,
-    name: &Path,
-    file: BorrowedFd<'_>,
-) -> Result<bool, Errno> {
+fn is_still_there(directory: BorrowedFd<'_>, name: &Path, file: BorrowedFd<'_>) -> Result<bool, Errno> {
     let ours = rustix::fs::fstat(file)?;
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(named) => Ok((named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)),

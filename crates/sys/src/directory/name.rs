@@ -45,22 +45,13 @@ impl Name {
         if name.is_empty() {
             Err(NameError::Empty)
         } else if name.len() > MAX_LEN {
-            Err(NameError::TooLong {
-                len: name.len(),
-                limit: MAX_LEN,
-            })
+            Err(NameError::TooLong { len: name.len(), limit: MAX_LEN })
         } else if name.contains('/') {
-            Err(NameError::Slash {
-                name: name.to_owned(),
-            })
+            Err(NameError::Slash { name: name.to_owned() })
         } else if name.contains(char::is_control) {
-            Err(NameError::Control {
-                name: name.to_owned(),
-            })
+            Err(NameError::Control { name: name.to_owned() })
         } else if name.starts_with('.') {
-            Err(NameError::LeadingDot {
-                name: name.to_owned(),
-            })
+            Err(NameError::LeadingDot { name: name.to_owned() })
         } else {
             Ok(Name(name.into()))
         }
@@ -88,9 +79,7 @@ impl std::str::FromStr for Name {
 impl fmt::Display for NameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NameError::Empty => {
-                f.write_str("expected a name, found nothing; use 1 to 200 bytes without a slash")
-            }
+            NameError::Empty => f.write_str("expected a name, found nothing; use 1 to 200 bytes without a slash"),
             NameError::Slash { name } => {
                 write!(
                     f,
@@ -104,16 +93,10 @@ impl fmt::Display for NameError {
                 )
             }
             NameError::LeadingDot { name } => {
-                write!(
-                    f,
-                    "expected a name that does not begin with a dot, found {name:?}; leave the dot out"
-                )
+                write!(f, "expected a name that does not begin with a dot, found {name:?}; leave the dot out")
             }
             NameError::TooLong { len, limit } => {
-                write!(
-                    f,
-                    "expected a name of at most {limit} bytes, found {len}; choose a shorter one"
-                )
+                write!(f, "expected a name of at most {limit} bytes, found {len}; choose a shorter one")
             }
         }
     }
@@ -133,13 +116,7 @@ mod tests {
         assert!(matches!(Name::new("a\nb"), Err(NameError::Control { .. })));
         assert!(matches!(Name::new(".."), Err(NameError::LeadingDot { .. })));
         assert!(Name::new(&"x".repeat(200)).is_ok());
-        assert_eq!(
-            Name::new(&"x".repeat(201)),
-            Err(NameError::TooLong {
-                len: 201,
-                limit: 200
-            })
-        );
+        assert_eq!(Name::new(&"x".repeat(201)), Err(NameError::TooLong { len: 201, limit: 200 }));
         assert!(Name::new("hits-1.é ~").is_ok());
     }
 

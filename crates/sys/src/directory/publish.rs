@@ -33,17 +33,10 @@ pub fn publish_file<E>(
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(PublishError::System(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "expected the path of a file, found {}; name a file in a directory",
-                path.display()
-            ),
+            format!("expected the path of a file, found {}; name a file in a directory", path.display()),
         )));
     };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = retry_on_intr(|| rustix::fs::openat(CWD, parent, flags, Mode::empty()))
         .map_err(|error| PublishError::System(refused("open", parent, error)))?;
@@ -69,9 +62,7 @@ pub(super) fn publish_in<E>(
     let bits = Mode::from_raw_mode(mode & 0o777);
     match retry_on_intr(|| rustix::fs::openat(directory, ".", flags, bits)) {
         Ok(file) => publish_nameless(directory, name, path, bits, file, build),
-        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-            publish_hidden(directory, name, path, bits, build)
-        }
+        Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => publish_hidden(directory, name, path, bits, build),
         Err(error) => Err(system(error)),
     }
 }
@@ -85,17 +76,10 @@ fn publish_nameless<E>(
     build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
 ) -> Result<OwnedFd, PublishError<E>> {
     // The mode at opening was cut down by the process's mask.
-    rustix::fs::fchmod(&file, bits)
-        .map_err(|error| PublishError::System(refused("publish", path, error)))?;
+    rustix::fs::fchmod(&file, bits).map_err(|error| PublishError::System(refused("publish", path, error)))?;
     build(file.as_fd()).map_err(PublishError::Build)?;
     crate::crash_point!("publish.before-link");
-    let linked = match rustix::fs::linkat(
-        CWD,
-        proc_path(&file).as_str(),
-        directory,
-        name,
-        AtFlags::SYMLINK_FOLLOW,
-    ) {
+    let linked = match rustix::fs::linkat(CWD, proc_path(&file).as_str(), directory, name, AtFlags::SYMLINK_FOLLOW) {
         // Without /proc: by the descriptor itself, which needs a privilege on older kernels.
         Err(Errno::NOENT) => rustix::fs::linkat(&file, "", directory, name, AtFlags::EMPTY_PATH),
         other => other,
@@ -155,16 +139,14 @@ fn make_hidden(directory: BorrowedFd<'_>) -> Result<(String, OwnedFd), Errno> {
     let pid = rustix::process::getpid().as_raw_nonzero();
     for _ in 0..TRIES {
         let hidden = format!("{HIDDEN}{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let flags =
-            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = match retry_on_intr(|| {
-            rustix::fs::openat(directory, hidden.as_str(), flags, Mode::RUSR | Mode::WUSR)
-        }) {
-            Ok(file) => file,
-            // A leftover, or a process of the same number in another namespace.
-            Err(Errno::EXIST) => continue,
-            Err(error) => return Err(error),
-        };
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file =
+            match retry_on_intr(|| rustix::fs::openat(directory, hidden.as_str(), flags, Mode::RUSR | Mode::WUSR)) {
+                Ok(file) => file,
+                // A leftover, or a process of the same number in another namespace.
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(error),
+            };
         // A sweep may have come between the making and the locking; then the file has lost its name.
         let locked = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive);
         if locked.is_ok() && rustix::fs::fstat(&file)?.st_nlink == 1 {

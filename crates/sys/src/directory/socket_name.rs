@@ -70,12 +70,7 @@ pub(super) fn bind(
         Ok(()) | Err(Errno::NOENT) => {}
         Err(error) => return Err(fail(error)),
     }
-    let socket = socket::bind_in(
-        domain.fd(),
-        &aside,
-        Kind::SeqPacket,
-        &domain.path().join(&aside),
-    )?;
+    let socket = socket::bind_in(domain.fd(), &aside, Kind::SeqPacket, &domain.path().join(&aside))?;
     let placed = (|| {
         let mode = Mode::from_raw_mode(mode & 0o777);
         rustix::fs::chmodat(domain.fd(), &aside, mode, AtFlags::empty()).map_err(fail)?;
@@ -88,12 +83,7 @@ pub(super) fn bind(
         return Err(error);
     }
     crate::crash_point!("bind.after-rename");
-    Ok(UnixListenerFd {
-        fd: ForkClosedFd::new(socket),
-        domain: domain.clone(),
-        file_name,
-        _lock: lock.clone(),
-    })
+    Ok(UnixListenerFd { fd: ForkClosedFd::new(socket), domain: domain.clone(), file_name, _lock: lock.clone() })
 }
 
 /// A short hidden name that belongs to `file_name` alone: 128 bits of FNV-1a, in hexadecimal.

@@ -28,9 +28,7 @@ impl OfdLock {
         let fd = ForkClosedFd::new(fd);
         match set(fd.get()?, &request) {
             Ok(()) => Ok(Some(OfdLock { fd: Some(fd), byte })),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => {
-                Ok(None)
-            }
+            Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
                 "expected a descriptor open for writing to lock with, found a read-only one; open it for writing",
@@ -101,10 +99,7 @@ fn set(fd: BorrowedFd<'_>, request: &libc::flock64) -> io::Result<()> {
 
 fn request(kind: i32, byte: u64) -> io::Result<libc::flock64> {
     let start = i64::try_from(byte).map_err(|_| {
-        io::Error::new(
-            io::ErrorKind::InvalidInput,
-            format!("byte {byte} is beyond the end of any file"),
-        )
+        io::Error::new(io::ErrorKind::InvalidInput, format!("byte {byte} is beyond the end of any file"))
     })?;
     // SAFETY: every bit pattern is a valid `flock`, and a description lock requires `l_pid` to be zero.
     let mut request: libc::flock64 = unsafe { std::mem::zeroed() };

@@ -33,10 +33,7 @@ impl PidFd {
             Standing::OtherNamespace => {
                 return Err(io::Error::new(
                     io::ErrorKind::Unsupported,
-                    format!(
-                        "process {} lives in another pid namespace; only its locks tell whether it lives",
-                        id.pid
-                    ),
+                    format!("process {} lives in another pid namespace; only its locks tell whether it lives", id.pid),
                 ));
             }
             Standing::Alive => {}
@@ -52,11 +49,7 @@ impl PidFd {
         };
         // The number may have changed hands between the first look and the opening. If the name still
         // fits now, it fitted then.
-        if id.standing() == Standing::Dead {
-            Ok(None)
-        } else {
-            Ok(Some(PidFd { proof }))
-        }
+        if id.standing() == Standing::Dead { Ok(None) } else { Ok(Some(PidFd { proof })) }
     }
 
     /// Whether the process has ended. A zombie has; a stopped process has not.

@@ -58,18 +58,10 @@ impl ProcessId {
 
     fn find_me() -> io::Result<ProcessId> {
         let text = fs::read("/proc/self/stat").map_err(no_proc)?;
-        let stat = Stat::parse(&text).ok_or_else(|| {
-            io::Error::new(
-                io::ErrorKind::InvalidData,
-                "cannot make sense of /proc/self/stat",
-            )
-        })?;
+        let stat = Stat::parse(&text)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cannot make sense of /proc/self/stat"))?;
         // The pid from the file, not from getpid: it is the one that others look up in this `/proc`.
-        Ok(ProcessId {
-            pid: stat.pid,
-            start_time: stat.start_time,
-            pid_namespace: namespace()?,
-        })
+        Ok(ProcessId { pid: stat.pid, start_time: stat.start_time, pid_namespace: namespace()? })
     }
 
     /// Whether this process is alive.
@@ -105,19 +97,11 @@ impl ProcessId {
 pub fn program_name(pid: u32) -> Option<String> {
     let folder = format!("/proc/{pid}");
     let program = fs::read_link(Path::new(&folder).join("exe")).ok();
-    let name = program
-        .as_deref()
-        .and_then(Path::file_name)
-        .map(|name| name.to_string_lossy().into_owned());
+    let name = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     match name {
         Some(name) => Some(name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned()),
         // Another user's: the short name is open to all.
-        None => Some(
-            fs::read_to_string(Path::new(&folder).join("comm"))
-                .ok()?
-                .trim_end()
-                .to_owned(),
-        ),
+        None => Some(fs::read_to_string(Path::new(&folder).join("comm")).ok()?.trim_end().to_owned()),
     }
 }
 
@@ -132,9 +116,7 @@ pub fn maps_file(pid: u32, inode: u64) -> io::Result<bool> {
     for line in maps.split(b'\n') {
         let line = line?;
         // Range, permissions, offset, device, inode.
-        let mut fields = line
-            .split(u8::is_ascii_whitespace)
-            .filter(|field| !field.is_empty());
+        let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
         if fields.nth(4) == Some(wanted.as_bytes()) {
             return Ok(true);
         }
@@ -162,12 +144,7 @@ impl Stat {
         let state = *fields.next()?.as_bytes().first()?;
         let threads = fields.nth(20 - 4)?.parse().ok()?;
         let start_time = fields.nth(22 - 21)?.parse().ok()?;
-        Some(Stat {
-            pid: pid.parse().ok()?,
-            state,
-            threads,
-            start_time,
-        })
+        Some(Stat { pid: pid.parse().ok()?, state, threads, start_time })
     }
 
     /// A process whose first thread has ended while others run looks like a zombie, and is none.
@@ -184,45 +161,27 @@ fn namespace() -> io::Result<u64> {
 }
 
 fn no_proc(error: io::Error) -> io::Error {
-    io::Error::new(
-        error.kind(),
-        format!("cannot read this process's own entry in /proc: {error}; mount /proc"),
-    )
+    io::Error::new(error.kind(), format!("cannot read this process's own entry in /proc: {error}; mount /proc"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LINE: &str = "77 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 12345 1000 10 18446744073709551615";
+    const LINE: &str =
+        "77 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 12345 1000 10 18446744073709551615";
 
     #[test]
     fn a_program_name_with_parentheses_does_not_confuse() {
         let stat = Stat::parse(LINE.as_bytes());
-        assert_eq!(
-            stat,
-            Some(Stat {
-                pid: 77,
-                state: b'S',
-                threads: 3,
-                start_time: 12345
-            })
-        );
+        assert_eq!(stat, Some(Stat { pid: 77, state: b'S', threads: 3, start_time: 12345 }));
         assert_eq!(Stat::parse(b""), None);
         assert_eq!(Stat::parse(b"77 (x) S 1 2"), None);
     }
 
     #[test]
     fn a_zombie_with_running_threads_is_no_zombie() {
-        let dead = |state, threads| {
-            Stat {
-                pid: 1,
-                state,
-                threads,
-                start_time: 0,
-            }
-            .is_dead()
-        };
+        let dead = |state, threads| Stat { pid: 1, state, threads, start_time: 0 }.is_dead();
         assert!(dead(b'Z', 1));
         assert!(dead(b'X', 0));
         assert!(!dead(b'Z', 2));
@@ -234,20 +193,11 @@ mod tests {
         let me = ProcessId::me()?;
         assert_eq!(me.pid, std::process::id());
         assert_eq!(me.standing(), Standing::Alive);
-        let earlier = ProcessId {
-            start_time: me.start_time.wrapping_sub(1),
-            ..me
-        };
+        let earlier = ProcessId { start_time: me.start_time.wrapping_sub(1), ..me };
         assert_eq!(earlier.standing(), Standing::Dead);
-        let elsewhere = ProcessId {
-            pid_namespace: me.pid_namespace ^ 1,
-            ..me
-        };
+        let elsewhere = ProcessId { pid_namespace: me.pid_namespace ^ 1, ..me };
         assert_eq!(elsewhere.standing(), Standing::OtherNamespace);
-        let nonsense = ProcessId {
-            pid: u32::MAX,
-            ..me
-        };
+        let nonsense = ProcessId { pid: u32::MAX, ..me };
         assert_eq!(nonsense.standing(), Standing::Dead);
         assert_eq!(ProcessId { pid: 0, ..me }.standing(), Standing::Dead);
         Ok(())

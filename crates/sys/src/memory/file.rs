@@ -24,9 +24,7 @@ pub fn memfd(name: &str) -> io::Result<OwnedFd> {
 /// Sets the length of a file; what is new reads as zero.
 pub fn set_len(fd: impl AsFd, len: u64) -> io::Result<()> {
     let fd = fd.as_fd();
-    Ok(rustix::io::retry_on_intr(|| {
-        rustix::fs::ftruncate(fd, len)
-    })?)
+    Ok(rustix::io::retry_on_intr(|| rustix::fs::ftruncate(fd, len))?)
 }
 
 /// The length of a file in bytes.
@@ -62,9 +60,7 @@ pub(crate) fn reopen_as(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
         Ok(own) => Ok(own),
         Err(Errno::NOENT) => Err(io::Error::new(
             io::ErrorKind::Unsupported,
-            format!(
-                "cannot open {path}: expected /proc to be mounted; mount it (`mount -t proc proc /proc`)"
-            ),
+            format!("cannot open {path}: expected /proc to be mounted; mount it (`mount -t proc proc /proc`)"),
         )),
         Err(error) => Err(error.into()),
     }

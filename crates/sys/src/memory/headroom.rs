@@ -14,11 +14,7 @@ const NO_LIMIT: u64 = 1 << 62;
 /// Bytes that may still be taken. When at least `wanted` are certainly there, the answer may be just that.
 pub(super) fn memory(wanted: u64) -> u64 {
     let machine = machine(wanted);
-    let groups = groups()
-        .iter()
-        .map(|group| group.room(wanted))
-        .min()
-        .unwrap_or(u64::MAX);
+    let groups = groups().iter().map(|group| group.room(wanted)).min().unwrap_or(u64::MAX);
     machine.min(groups)
 }
 
@@ -50,16 +46,10 @@ struct Group {
 impl Group {
     fn room(&self, wanted: u64) -> u64 {
         let (limit, used, droppable) = match self.version {
-            Version::Two => (
-                "memory.max",
-                "memory.current",
-                ["inactive_file", "active_file"],
-            ),
-            Version::One => (
-                "memory.limit_in_bytes",
-                "memory.usage_in_bytes",
-                ["total_inactive_file", "total_active_file"],
-            ),
+            Version::Two => ("memory.max", "memory.current", ["inactive_file", "active_file"]),
+            Version::One => {
+                ("memory.limit_in_bytes", "memory.usage_in_bytes", ["total_inactive_file", "total_active_file"])
+            }
         };
         let Some(limit) = number(&self.folder.join(limit)).filter(|&limit| limit < NO_LIMIT) else {
             return u64::MAX;
@@ -117,11 +107,7 @@ impl<'a> Mount<'a> {
             "cgroup" if after.nth(1)?.split(',').any(|option| option == "memory") => Version::One,
             _ => return None,
         };
-        Some(Mount {
-            root,
-            point,
-            version,
-        })
+        Some(Mount { root, point, version })
     }
 
     /// This process's path in this hierarchy, from the text of `/proc/self/cgroup`.
@@ -152,10 +138,7 @@ impl<'a> Mount<'a> {
         folder
             .ancestors()
             .take_while(|folder| folder.starts_with(top))
-            .map(|folder| Group {
-                folder: folder.to_path_buf(),
-                version: self.version,
-            })
+            .map(|folder| Group { folder: folder.to_path_buf(), version: self.version })
             .collect()
     }
 }
@@ -180,23 +163,12 @@ mod tests {
     #[test]
     fn mounts_are_recognised() {
         let two = "30 24 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate";
-        let expected = Mount {
-            root: "/",
-            point: "/sys/fs/cgroup",
-            version: Version::Two,
-        };
+        let expected = Mount { root: "/", point: "/sys/fs/cgroup", version: Version::Two };
         assert_eq!(Mount::parse(two), Some(expected));
         let one = "41 30 0:35 /docker/a /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory";
-        let expected = Mount {
-            root: "/docker/a",
-            point: "/sys/fs/cgroup/memory",
-            version: Version::One,
-        };
+        let expected = Mount { root: "/docker/a", point: "/sys/fs/cgroup/memory", version: Version::One };
         assert_eq!(Mount::parse(one), Some(expected));
-        assert_eq!(
-            Mount::parse("41 30 0:35 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids"),
-            None
-        );
+        assert_eq!(Mount::parse("41 30 0:35 / /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids"), None);
         assert_eq!(Mount::parse("22 1 8:1 / / rw - ext4 /dev/sda1 rw"), None);
         assert_eq!(Mount::parse("nonsense"), None);
     }
@@ -204,16 +176,8 @@ mod tests {
     #[test]
     fn the_own_path_is_found_by_version() {
         let own = "4:memory:/pods/a\n0::/user.slice\n";
-        let one = Mount {
-            root: "/",
-            point: "/m",
-            version: Version::One,
-        };
-        let two = Mount {
-            root: "/",
-            point: "/u",
-            version: Version::Two,
-        };
+        let one = Mount { root: "/", point: "/m", version: Version::One };
+        let two = Mount { root: "/", point: "/u", version: Version::Two };
         assert_eq!(one.own_path(own), Some("/pods/a"));
         assert_eq!(two.own_path(own), Some("/user.slice"));
     }
@@ -225,17 +189,10 @@ mod tests {
         fs::create_dir_all(&child)?;
         fs::write(top.path().join("a/memory.max"), "5000\n")?;
         fs::write(top.path().join("a/memory.current"), "4000\n")?;
-        fs::write(
-            top.path().join("a/memory.stat"),
-            "anon 1\ninactive_file 300\nactive_file 200\n",
-        )?;
+        fs::write(top.path().join("a/memory.stat"), "anon 1\ninactive_file 300\nactive_file 200\n")?;
         fs::write(child.join("memory.max"), "max\n")?;
         let point = top.path().to_string_lossy().into_owned();
-        let mount = Mount {
-            root: "/",
-            point: &point,
-            version: Version::Two,
-        };
+        let mount = Mount { root: "/", point: &point, version: Version::Two };
         let groups = mount.groups("/a/b");
         assert_eq!(groups.len(), 3);
         let room = |wanted| groups.iter().map(|group| group.room(wanted)).min();

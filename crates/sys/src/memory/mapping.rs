@@ -64,8 +64,7 @@ impl Mapping {
         };
         // SAFETY: without a fixed address the kernel chooses a range that nothing else uses, so no
         // existing memory changes. That others may write it at the same time is the owner's to handle.
-        let start =
-            unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) }?;
+        let start = unsafe { rustix::mm::mmap(ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) }?;
         let start = NonNull::new(start.cast::<u8>())
             .ok_or_else(|| io::Error::other("the kernel mapped the file at address 0"))?;
         Ok(Mapping { start, len, access })

@@ -37,10 +37,7 @@ impl fmt::Display for ReserveError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ReserveError::NoRoom { asked, free } => {
-                write!(
-                    f,
-                    "no room: asked for {asked} bytes, {free} are free; ask for less or free some memory"
-                )
+                write!(f, "no room: asked for {asked} bytes, {free} are free; ask for less or free some memory")
             }
             ReserveError::System(error) => write!(f, "cannot reserve memory: {error}"),
         }
@@ -80,17 +77,12 @@ pub fn reserve(fd: impl AsFd, len: u64) -> Result<(), ReserveError> {
     let fd = fd.as_fd();
     let stat = rustix::fs::fstat(fd)?;
     let old_len = u64::try_from(stat.st_size).unwrap_or(0);
-    let present = u64::try_from(stat.st_blocks)
-        .unwrap_or(0)
-        .saturating_mul(512);
+    let present = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
     let missing = len.saturating_sub(present.min(len));
     let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
     if len > limit {
         // Growing beyond this limit is a signal (SIGXFSZ).
-        return Err(ReserveError::NoRoom {
-            asked: len,
-            free: limit,
-        });
+        return Err(ReserveError::NoRoom { asked: len, free: limit });
     }
     let free = free_room_for(fd, missing)?;
     if missing > free {
@@ -107,10 +99,7 @@ pub fn reserve(fd: impl AsFd, len: u64) -> Result<(), ReserveError> {
     match taken {
         Err(ReserveError::System(error)) if is_full(&error) => {
             let free = free_room(fd).map_err(ReserveError::System)?;
-            Err(ReserveError::NoRoom {
-                asked: len,
-                free: free.min(len.saturating_sub(1)),
-            })
+            Err(ReserveError::NoRoom { asked: len, free: free.min(len.saturating_sub(1)) })
         }
         other => other,
     }
@@ -127,16 +116,8 @@ fn free_room_for(fd: BorrowedFd<'_>, wanted: u64) -> Result<u64, ReserveError> {
     let in_memory = statfs.f_type == libc::TMPFS_MAGIC;
     // The internal file system of anonymous memory has no size of its own and reports zero blocks, as
     // does a tmpfs without a limit.
-    let on_disk = if in_memory && statfs.f_blocks == 0 {
-        u64::MAX
-    } else {
-        statfs.f_bavail.saturating_mul(block)
-    };
-    if in_memory {
-        Ok(on_disk.min(headroom::memory(wanted.min(on_disk))))
-    } else {
-        Ok(on_disk)
-    }
+    let on_disk = if in_memory && statfs.f_blocks == 0 { u64::MAX } else { statfs.f_bavail.saturating_mul(block) };
+    if in_memory { Ok(on_disk.min(headroom::memory(wanted.min(on_disk)))) } else { Ok(on_disk) }
 }
 
 fn take(fd: BorrowedFd<'_>, old_len: u64, len: u64) -> Result<(), ReserveError> {
@@ -172,9 +153,7 @@ fn write_zeros(fd: BorrowedFd<'_>, start: u64, len: u64) -> Result<(), ReserveEr
     let mut at = start;
     // Bounded: each round moves on by at least one byte or returns.
     while at < len {
-        let count = usize::try_from(len - at)
-            .unwrap_or(usize::MAX)
-            .min(zeros.len());
+        let count = usize::try_from(len - at).unwrap_or(usize::MAX).min(zeros.len());
         let piece = zeros.get(..count).unwrap_or(&zeros);
         match rustix::io::retry_on_intr(|| rustix::io::pwrite(fd, piece, at))? {
             0 => return Err(Errno::NOSPC.into()),
@@ -185,8 +164,5 @@ fn write_zeros(fd: BorrowedFd<'_>, start: u64, len: u64) -> Result<(), ReserveEr
 }
 
 fn is_full(error: &io::Error) -> bool {
-    matches!(
-        Errno::from_io_error(error),
-        Some(Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG)
-    )
+    matches!(Errno::from_io_error(error), Some(Errno::NOSPC | Errno::NOMEM | Errno::DQUOT | Errno::FBIG))
 }

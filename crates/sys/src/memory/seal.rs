@@ -24,8 +24,7 @@ impl Seals {
     /// No seal can be added.
     pub const SEAL: Seals = Seals(libc::F_SEAL_SEAL as u32);
     /// What the memory of a link carries: its length is final and its maker is the only writer.
-    pub const LINK: Seals =
-        Seals(Self::SHRINK.0 | Self::GROW.0 | Self::FUTURE_WRITE.0 | Self::SEAL.0);
+    pub const LINK: Seals = Seals(Self::SHRINK.0 | Self::GROW.0 | Self::FUTURE_WRITE.0 | Self::SEAL.0);
 
     /// Whether every seal of `other` is in this set.
     pub const fn contains(self, other: Seals) -> bool {

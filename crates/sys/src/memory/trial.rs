@@ -44,8 +44,7 @@ pub fn make_writable(mapping: &Mapping) -> io::Result<WriteOutcome> {
     let (start, len) = (mapping.as_ptr(), mapping.len());
     attempt(|| {
         // SAFETY: the range is a live mapping; only the child's copy of the address space changes.
-        let failed =
-            unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) };
+        let failed = unsafe { libc::mprotect(start.cast(), len, libc::PROT_READ | libc::PROT_WRITE) };
         if failed != 0 { errno() } else { flip(start) }
     })
 }
@@ -60,13 +59,8 @@ pub fn map_writable(fd: BorrowedFd<'_>, len: usize) -> io::Result<WriteOutcome> 
     attempt(|| {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: the kernel chooses the address, so no memory in use changes.
-        let start =
-            unsafe { libc::mmap(ptr::null_mut(), len, access, libc::MAP_SHARED, number, 0) };
-        if start == libc::MAP_FAILED {
-            errno()
-        } else {
-            flip(start.cast())
-        }
+        let start = unsafe { libc::mmap(ptr::null_mut(), len, access, libc::MAP_SHARED, number, 0) };
+        if start == libc::MAP_FAILED { errno() } else { flip(start.cast()) }
     })
 }
 
@@ -92,9 +86,7 @@ fn attempt(try_it: impl FnOnce() -> i32) -> io::Result<WriteOutcome> {
     match (status.terminating_signal(), status.exit_status()) {
         (Some(signal), _) => Ok(WriteOutcome::Killed(signal)),
         (None, Some(0)) => Ok(WriteOutcome::Changed),
-        (None, Some(NO_EFFECT)) => Ok(WriteOutcome::Refused(io::Error::other(
-            "the store had no effect",
-        ))),
+        (None, Some(NO_EFFECT)) => Ok(WriteOutcome::Refused(io::Error::other("the store had no effect"))),
         (None, Some(code)) => Ok(WriteOutcome::Refused(io::Error::from_raw_os_error(code))),
         (None, None) => Err(io::Error::other("the child neither exited nor was killed")),
     }
@@ -127,7 +119,5 @@ fn flip(target: *mut u8) -> i32 {
 }
 
 fn errno() -> i32 {
-    io::Error::last_os_error()
-        .raw_os_error()
-        .unwrap_or(NO_EFFECT)
+    io::Error::last_os_error().raw_os_error().unwrap_or(NO_EFFECT)
 }

@@ -35,30 +35,18 @@ pub struct Epoll {
 impl Epoll {
     /// An empty set.
     pub fn new() -> io::Result<Epoll> {
-        Ok(Epoll {
-            fd: epoll::create(CreateFlags::CLOEXEC)?,
-        })
+        Ok(Epoll { fd: epoll::create(CreateFlags::CLOEXEC)? })
     }
 
     /// Adds a descriptor. It must be removed before it is closed: a copy held elsewhere (by a forked
     /// child, by a peer) would keep it in the set.
     pub fn add(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::add(
-            &self.fd,
-            fd,
-            EventData::new_u64(token),
-            flags(interest),
-        )?)
+        Ok(epoll::add(&self.fd, fd, EventData::new_u64(token), flags(interest))?)
     }
 
     /// Changes the token and interest of a descriptor in the set.
     pub fn modify(&self, fd: impl AsFd, token: u64, interest: Interest) -> io::Result<()> {
-        Ok(epoll::modify(
-            &self.fd,
-            fd,
-            EventData::new_u64(token),
-            flags(interest),
-        )?)
+        Ok(epoll::modify(&self.fd, fd, EventData::new_u64(token), flags(interest))?)
     }
 
     /// Takes a descriptor out of the set.
@@ -76,14 +64,11 @@ impl Epoll {
             let timeout = deadline.and_then(Deadline::remaining_timespec);
             match epoll::wait(&self.fd, &mut space, timeout.as_ref()) {
                 Ok((found, _)) => {
-                    events.extend(found.iter().map(|event| {
-                        Event {
-                            token: event.data.u64(),
-                            readable: { event.flags }.contains(EventFlags::IN),
-                            writable: { event.flags }.contains(EventFlags::OUT),
-                            hangup: { event.flags }
-                                .intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR),
-                        }
+                    events.extend(found.iter().map(|event| Event {
+                        token: event.data.u64(),
+                        readable: { event.flags }.contains(EventFlags::IN),
+                        writable: { event.flags }.contains(EventFlags::OUT),
+                        hangup: { event.flags }.intersects(EventFlags::HUP | EventFlags::RDHUP | EventFlags::ERR),
                     }));
                     return Ok(());
                 }

@@ -96,10 +96,7 @@ const fn bit(index: usize) -> u64 {
 }
 
 /// Waits until one of the descriptors is ready or the deadline passes (then the answer is empty).
-pub fn wait(
-    descriptors: &[(BorrowedFd<'_>, Interest)],
-    deadline: Option<Deadline>,
-) -> io::Result<Ready> {
+pub fn wait(descriptors: &[(BorrowedFd<'_>, Interest)], deadline: Option<Deadline>) -> io::Result<Ready> {
     let Some(&(first, _)) = descriptors.first() else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -109,28 +106,17 @@ pub fn wait(
     if descriptors.len() > MAX_DESCRIPTORS {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "expected at most {MAX_DESCRIPTORS} descriptors, found {}; use an Epoll",
-                descriptors.len()
-            ),
+            format!("expected at most {MAX_DESCRIPTORS} descriptors, found {}; use an Epoll", descriptors.len()),
         ));
     }
     let entry = |&(fd, interest): &(_, Interest)| PollFd::from_borrowed_fd(fd, interest.flags());
     if descriptors.len() <= ON_STACK {
         let mut entries: [PollFd<'_>; ON_STACK] = std::array::from_fn(|i| {
-            descriptors
-                .get(i)
-                .map_or(PollFd::from_borrowed_fd(first, PollFlags::empty()), entry)
+            descriptors.get(i).map_or(PollFd::from_borrowed_fd(first, PollFlags::empty()), entry)
         });
-        wait_entries(
-            entries.get_mut(..descriptors.len()).unwrap_or_default(),
-            deadline,
-        )
+        wait_entries(entries.get_mut(..descriptors.len()).unwrap_or_default(), deadline)
     } else {
-        wait_entries(
-            &mut descriptors.iter().map(entry).collect::<Vec<_>>(),
-            deadline,
-        )
+        wait_entries(&mut descriptors.iter().map(entry).collect::<Vec<_>>(), deadline)
     }
 }
 

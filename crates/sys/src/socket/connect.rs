@@ -61,9 +61,7 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
         match deadline.map(Deadline::remaining) {
             Some(None) => return Err(timed_out(path)),
             // A limit of zero would mean none; the kernel counts it in ticks and rounds up.
-            Some(Some(left))
-                if deadline.is_some_and(|d| d.instant() != crate::clock::Instant::MAX) =>
-            {
+            Some(Some(left)) if deadline.is_some_and(|d| d.instant() != crate::clock::Instant::MAX) => {
                 let left = left.clamp(Duration::from_micros(1), Duration::from_secs(86_400));
                 sockopt::set_socket_timeout(&socket, Timeout::Send, Some(left))?;
             }
@@ -85,12 +83,7 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
 
 /// Makes two connected sockets.
 pub fn pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::net::socketpair(
-        AddressFamily::UNIX,
-        kind.socket_type(),
-        SocketFlags::CLOEXEC,
-        None,
-    )?)
+    Ok(rustix::net::socketpair(AddressFamily::UNIX, kind.socket_type(), SocketFlags::CLOEXEC, None)?)
 }
 
 /// Binds a new socket at `path` and listens. An existing name is [`io::ErrorKind::AddrInUse`].
@@ -98,17 +91,10 @@ pub fn listen_at(path: &Path, kind: Kind, backlog: u32) -> io::Result<OwnedFd> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
-            format!(
-                "expected the path of a socket, found {}; name a file in a directory",
-                path.display()
-            ),
+            format!("expected the path of a socket, found {}; name a file in a directory", path.display()),
         ));
     };
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let directory = rustix::fs::open(parent, flags, Mode::empty())?;
     let socket = bind_in(directory.as_fd(), Path::new(name), kind, path)?;
@@ -118,27 +104,18 @@ pub fn listen_at(path: &Path, kind: Kind, backlog: u32) -> io::Result<OwnedFd> {
 
 /// Makes a socket and binds it as `name` in `directory`; `path` is its full path. Non-blocking, because
 /// what a listener is told by poll may be gone by the time it accepts.
-pub(crate) fn bind_in(
-    directory: BorrowedFd<'_>,
-    name: &Path,
-    kind: Kind,
-    path: &Path,
-) -> io::Result<OwnedFd> {
+pub(crate) fn bind_in(directory: BorrowedFd<'_>, name: &Path, kind: Kind, path: &Path) -> io::Result<OwnedFd> {
     let socket = new_socket(kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
     let address = match SocketAddrUnix::new(path) {
         Ok(address) => address,
-        Err(_) => SocketAddrUnix::new(Path::new(&proc_path(&directory)).join(name))
-            .map_err(|_| too_long(path))?,
+        Err(_) => SocketAddrUnix::new(Path::new(&proc_path(&directory)).join(name)).map_err(|_| too_long(path))?,
     };
     rustix::net::bind(&socket, &address)?;
     Ok(socket)
 }
 
 pub(crate) fn listen(socket: impl AsFd, backlog: u32) -> io::Result<()> {
-    Ok(rustix::net::listen(
-        socket,
-        i32::try_from(backlog).unwrap_or(i32::MAX),
-    )?)
+    Ok(rustix::net::listen(socket, i32::try_from(backlog).unwrap_or(i32::MAX))?)
 }
 
 /// Takes the next connection; `None` when the deadline passes first.
@@ -157,9 +134,7 @@ pub fn accept(listener: impl AsFd, deadline: Option<Deadline>) -> io::Result<Opt
     }
     Err(io::Error::new(
         io::ErrorKind::ConnectionAborted,
-        format!(
-            "{ACCEPT_TRIES} connections in a row were gone before they could be accepted; try again"
-        ),
+        format!("{ACCEPT_TRIES} connections in a row were gone before they could be accepted; try again"),
     ))
 }
 
@@ -182,12 +157,7 @@ pub fn set_buffers(fd: impl AsFd, bytes: usize) -> io::Result<()> {
 }
 
 fn new_socket(kind: Kind, flags: SocketFlags) -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(
-        AddressFamily::UNIX,
-        kind.socket_type(),
-        flags,
-        None,
-    )?)
+    Ok(rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)?)
 }
 
 /// The address of a socket's path. One too long for an address is reached through a descriptor of the
@@ -207,20 +177,14 @@ fn address_of(path: &Path) -> io::Result<(SocketAddrUnix, Option<OwnedFd>)> {
 fn too_long(path: &Path) -> io::Error {
     io::Error::new(
         io::ErrorKind::InvalidFilename,
-        format!(
-            "the name of the socket {} is too long; choose a shorter one",
-            path.display()
-        ),
+        format!("the name of the socket {} is too long; choose a shorter one", path.display()),
     )
 }
 
 fn timed_out(path: &Path) -> io::Error {
     io::Error::new(
         io::ErrorKind::TimedOut,
-        format!(
-            "the listener at {} did not take the connection in time; try again or wait longer",
-            path.display()
-        ),
+        format!("the listener at {} did not take the connection in time; try again or wait longer", path.display()),
     )
 }
 

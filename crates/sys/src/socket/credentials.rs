@@ -21,11 +21,7 @@ pub struct Credentials {
 
 /// Asks the kernel who is connected at the other end.
 pub fn peer_credentials(fd: impl AsFd) -> io::Result<Credentials> {
-    let mut answer = libc::ucred {
-        pid: 0,
-        uid: u32::MAX,
-        gid: u32::MAX,
-    };
+    let mut answer = libc::ucred { pid: 0, uid: u32::MAX, gid: u32::MAX };
     let mut len = mem::size_of::<libc::ucred>() as libc::socklen_t;
     // SAFETY: `answer` is valid for writes of `len` bytes, and any bytes are a valid `ucred`.
     let failed = unsafe {
@@ -46,11 +42,7 @@ pub fn peer_credentials(fd: impl AsFd) -> io::Result<Credentials> {
             "expected a connected Unix socket, found one without a peer; connect or accept it first",
         ));
     }
-    Ok(Credentials {
-        pid: answer.pid,
-        uid: answer.uid,
-        gid: answer.gid,
-    })
+    Ok(Credentials { pid: answer.pid, uid: answer.uid, gid: answer.gid })
 }
 
 /// The uid that stands for every user outside our user namespace (usually 65534).

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::cmsg_space;
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags,
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
 };
 
 /// The most descriptors that one message carries.
@@ -26,26 +26,20 @@ pub struct Received {
 /// Sends `bytes` without waiting; [`io::ErrorKind::WouldBlock`] when the peer's queue is full.
 pub fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let fd = fd.as_fd();
-    Ok(retry_on_intr(|| {
-        rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
-    })?)
+    Ok(retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))?)
 }
 
 /// Sends the concatenation of `parts` without waiting, as one record on a record socket.
 pub fn send_parts(fd: impl AsFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     let fd = fd.as_fd();
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    Ok(retry_on_intr(|| {
-        rustix::net::sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), flags)
-    })?)
+    Ok(retry_on_intr(|| rustix::net::sendmsg(fd, parts, &mut SendAncillaryBuffer::default(), flags))?)
 }
 
 /// Sends `bytes` in one call that waits while the peer's queue is full.
 pub fn send_blocking(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let fd = fd.as_fd();
-    Ok(retry_on_intr(|| {
-        rustix::net::send(fd, bytes, SendFlags::NOSIGNAL)
-    })?)
+    Ok(retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::NOSIGNAL))?)
 }
 
 /// Sends `bytes` and copies of `fds` without waiting. At least one byte must go with descriptors on a
@@ -53,9 +47,7 @@ pub fn send_blocking(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 pub fn send_with_fds(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    if !fds.is_empty()
-        && (fds.len() > MAX_DESCRIPTORS || !control.push(SendAncillaryMessage::ScmRights(fds)))
-    {
+    if !fds.is_empty() && (fds.len() > MAX_DESCRIPTORS || !control.push(SendAncillaryMessage::ScmRights(fds))) {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
@@ -67,9 +59,7 @@ pub fn send_with_fds(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
     let fd = fd.as_fd();
     let parts = [IoSlice::new(bytes)];
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    Ok(retry_on_intr(|| {
-        rustix::net::sendmsg(fd, &parts, &mut control, flags)
-    })?)
+    Ok(retry_on_intr(|| rustix::net::sendmsg(fd, &parts, &mut control, flags))?)
 }
 
 /// Receives without waiting; [`io::ErrorKind::WouldBlock`] when nothing is there.
@@ -90,10 +80,7 @@ fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Resul
     loop {
         match rustix::net::recv(fd, &mut *buffer, flags) {
             Ok((len, whole)) => {
-                return Ok(Received {
-                    len,
-                    truncated: whole > len,
-                });
+                return Ok(Received { len, truncated: whole > len });
             }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
@@ -105,25 +92,15 @@ fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Resul
 ///
 /// The descriptors are close-on-exec from the start. A peer that sends more than `max_fds` (or more than
 /// this process may open) gets an error, and all that came is closed.
-pub fn recv_with_fds(
-    fd: impl AsFd,
-    buffer: &mut [u8],
-    max_fds: usize,
-) -> io::Result<(Received, Vec<OwnedFd>)> {
+pub fn recv_with_fds(fd: impl AsFd, buffer: &mut [u8], max_fds: usize) -> io::Result<(Received, Vec<OwnedFd>)> {
     let fd = fd.as_fd();
     // Room for all that a peer of ours may send, so that a surplus is seen here and told with its number.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let room = buffer.len();
     let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
-    let message = retry_on_intr(|| {
-        rustix::net::recvmsg(
-            fd,
-            &mut [IoSliceMut::new(&mut *buffer)],
-            &mut control,
-            flags,
-        )
-    })?;
+    let message =
+        retry_on_intr(|| rustix::net::recvmsg(fd, &mut [IoSliceMut::new(&mut *buffer)], &mut control, flags))?;
     let mut fds = Vec::new();
     for item in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = item {
@@ -146,9 +123,6 @@ pub fn recv_with_fds(
             ),
         ));
     }
-    let received = Received {
-        len: message.bytes.min(room),
-        truncated: message.bytes > room,
-    };
+    let received = Received { len: message.bytes.min(room), truncated: message.bytes > room };
     Ok((received, fds))
 }
