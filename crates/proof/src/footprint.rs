@@ -29,10 +29,7 @@ impl Footprint {
                 }
             }
         }
-        for line in fs::read_to_string("/proc/self/maps")
-            .unwrap_or_default()
-            .lines()
-        {
+        for line in fs::read_to_string("/proc/self/maps").unwrap_or_default().lines() {
             if let Some(file) = shared_file(line) {
                 *footprint.mappings.entry(kind(file)).or_default() += 1;
             }
@@ -43,10 +40,9 @@ impl Footprint {
     /// What is held now and was not held `before`, in words; `None` when there is nothing.
     pub fn more_than(&self, before: &Footprint) -> Option<String> {
         let mut surplus = Vec::new();
-        for (now, before, what) in [
-            (&self.descriptors, &before.descriptors, "descriptor"),
-            (&self.mappings, &before.mappings, "mapping"),
-        ] {
+        for (now, before, what) in
+            [(&self.descriptors, &before.descriptors, "descriptor"), (&self.mappings, &before.mappings, "mapping")]
+        {
             for (name, &count) in now {
                 let held = before.get(name).copied().unwrap_or(0);
                 if count > held {
@@ -75,9 +71,7 @@ fn kind(target: &str) -> String {
 /// Resident memory of process `pid` in KiB; `None` when it is gone.
 pub fn resident_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
@@ -91,10 +85,7 @@ mod tests {
         let before = Footprint::now();
         let pipe = pipe().expect("a pipe");
         let during = Footprint::now();
-        assert_eq!(
-            during.more_than(&before).as_deref(),
-            Some("2 descriptor(s) of pipe")
-        );
+        assert_eq!(during.more_than(&before).as_deref(), Some("2 descriptor(s) of pipe"));
         drop(pipe);
         assert_eq!(Footprint::now().more_than(&before), None);
         assert_eq!(before.more_than(&during), None);
@@ -104,10 +95,7 @@ mod tests {
     fn only_shared_mappings_count() {
         let shared = "7f00-7f01 rw-s 00000000 00:01 1234   /memfd:wharf-log (deleted)";
         assert_eq!(shared_file(shared), Some("/memfd:wharf-log"));
-        assert_eq!(
-            shared_file("7f00-7f01 rw-p 00000000 00:00 0   [heap]"),
-            None
-        );
+        assert_eq!(shared_file("7f00-7f01 rw-p 00000000 00:00 0   [heap]"), None);
         assert_eq!(shared_file(""), None);
     }
 

@@ -9,6 +9,7 @@
 pub mod board;
 pub mod footprint;
 pub mod letter;
+pub mod points;
 pub mod process;
 pub mod random;
 pub mod said;

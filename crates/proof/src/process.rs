@@ -39,14 +39,8 @@ pub struct Death {
 /// The command that makes `program` play the part `words` in `scene`, not yet started.
 pub fn command(program: &Path, scene: &Scene, words: &[&str]) -> Command {
     let mut command = Command::new(program);
-    command
-        .args(words)
-        .env("WHARF_DIR", scene.names())
-        .env_remove("WHARF_CRASH_AT");
-    command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::inherit());
+    command.args(words).env("WHARF_DIR", scene.names()).env_remove("WHARF_CRASH_AT");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     command
 }
 
@@ -71,18 +65,10 @@ impl Process {
 
     fn run(mut command: Command, words: &[&str]) -> Process {
         let part = words.join(" ");
-        let mut child = command
-            .spawn()
-            .unwrap_or_else(|error| panic!("'{part}': {error}"));
+        let mut child = command.spawn().unwrap_or_else(|error| panic!("'{part}': {error}"));
         let input = child.stdin.take();
         let lines = listen(child.stdout.take());
-        Process {
-            part,
-            child,
-            input,
-            lines,
-            heard: VecDeque::new(),
-        }
+        Process { part, child, input, lines, heard: VecDeque::new() }
     }
 
     /// The process's number.
@@ -149,10 +135,7 @@ impl Process {
         while !deadline.passed() {
             match self.child.try_wait() {
                 Ok(Some(status)) => {
-                    return Death {
-                        status,
-                        at: Instant::now(),
-                    };
+                    return Death { status, at: Instant::now() };
                 }
                 Ok(None) => thread::sleep(Duration::from_micros(200)),
                 Err(error) => panic!("'{}' cannot be waited for: {error}", self.part),

@@ -16,9 +16,7 @@ impl Random {
     ///
     /// Print it: whoever sees a failure needs it to see it again.
     pub fn seed() -> u64 {
-        let given = std::env::var("WHARF_PROOF_SEED")
-            .ok()
-            .and_then(|text| text.parse().ok());
+        let given = std::env::var("WHARF_PROOF_SEED").ok().and_then(|text| text.parse().ok());
         given.unwrap_or_else(|| wharf_sys::clock::Instant::now().as_nanos())
     }
 

@@ -35,11 +35,7 @@ impl Said {
 ///
 /// An error means that nobody listens any more: the process has no reason to go on.
 pub fn say(word: &str, text: &str) -> io::Result<()> {
-    let line = format!(
-        "@{} {word} {}\n",
-        Instant::now().as_nanos(),
-        text.replace('\n', " ")
-    );
+    let line = format!("@{} {word} {}\n", Instant::now().as_nanos(), text.replace('\n', " "));
     let mut out = io::stdout().lock();
     out.write_all(line.as_bytes())?;
     out.flush()
@@ -54,18 +50,11 @@ mod tests {
     fn a_line_has_a_moment_a_word_and_perhaps_a_text() {
         let said = |word: &str, text: &str| {
             let (word, text) = (word.to_owned(), text.to_owned());
-            Some(Said {
-                word,
-                text,
-                at: Instant::from_nanos(12),
-            })
+            Some(Said { word, text, at: Instant::from_nanos(12) })
         };
         assert_eq!(Said::parse("@12 ready "), said("ready", ""));
         assert_eq!(Said::parse("@12 ready"), said("ready", ""));
-        assert_eq!(
-            Said::parse("@12 took 3 messages"),
-            said("took", "3 messages")
-        );
+        assert_eq!(Said::parse("@12 took 3 messages"), said("took", "3 messages"));
         assert_eq!(Said::parse("thread 'main' panicked"), None);
     }
 }

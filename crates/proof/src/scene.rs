@@ -19,12 +19,8 @@ impl Scene {
     pub fn new() -> Scene {
         let mut builder = tempfile::Builder::new();
         builder.prefix("wharf-proof-");
-        let directory = builder
-            .tempdir_in("/dev/shm")
-            .or_else(|_| builder.tempdir());
-        Scene {
-            directory: directory.expect("a test needs a directory of its own"),
-        }
+        let directory = builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir());
+        Scene { directory: directory.expect("a test needs a directory of its own") }
     }
 
     /// Where the names of this scene live; give it to a domain, or to a process as `WHARF_DIR`.
@@ -49,10 +45,7 @@ impl Scene {
     pub fn assert_remains(&self, what: &str, expected: impl Fn(&str) -> bool) {
         let mut surplus = self.remains();
         surplus.retain(|name| !expected(name));
-        assert!(
-            surplus.is_empty(),
-            "{what}: left over in the directory of names: {surplus:?}"
-        );
+        assert!(surplus.is_empty(), "{what}: left over in the directory of names: {surplus:?}");
     }
 }
 

@@ -8,9 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharf_sys::trace::{
-    Errno, Failed, Fault, PhaseCounts, Reached, Stepped, Tracee, count_phases, mark,
-};
+use wharf_sys::trace::{Errno, Failed, Fault, PhaseCounts, Reached, Stepped, Tracee, count_phases, mark};
 
 const VICTIM: &str = "WHARF_TRACE_VICTIM";
 const LIMIT: Duration = Duration::from_secs(20);
@@ -70,28 +68,19 @@ fn open() {
     mark(OPEN);
     let opened = File::open("/dev/null");
     mark(CLOSE);
-    let errno = opened
-        .err()
-        .and_then(|error| error.raw_os_error())
-        .unwrap_or(0);
+    let errno = opened.err().and_then(|error| error.raw_os_error()).unwrap_or(0);
     println!("errno={errno};");
 }
 
 fn victim(verb: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this binary has a path"));
     command.args(["--exact", "the_victim", "--nocapture", "--test-threads=1"]);
-    command
-        .env(VICTIM, verb)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null());
+    command.env(VICTIM, verb).stdin(Stdio::null()).stdout(Stdio::null());
     command
 }
 
 fn phase(phases: &[PhaseCounts], phase: u64) -> &PhaseCounts {
-    phases
-        .iter()
-        .find(|counts| counts.phase == phase)
-        .expect("the victim marked this phase")
+    phases.iter().find(|counts| counts.phase == phase).expect("the victim marked this phase")
 }
 
 #[test]
@@ -101,22 +90,14 @@ fn calls_are_counted_by_phase_and_name() {
     assert_eq!(open.begun, 3);
     assert_eq!(open.by_name(), [("sched_yield".to_owned(), 30)]);
     assert_eq!(open.total(), 30);
-    assert!(
-        phase(&phases, 0).total() > 10,
-        "starting a program takes system calls"
-    );
+    assert!(phase(&phases, 0).total() > 10, "starting a program takes system calls");
 }
 
 #[test]
 fn the_calls_of_every_thread_are_counted() {
     let phases = count_phases(victim("threads"), LIMIT).expect("the victim runs to its end");
     let named = phase(&phases, OPEN).by_name();
-    let of = |name: &str| {
-        named
-            .iter()
-            .find(|(known, _)| known == name)
-            .map_or(0, |(_, n)| *n)
-    };
+    let of = |name: &str| named.iter().find(|(known, _)| known == name).map_or(0, |(_, n)| *n);
     assert_eq!(of("clone3") + of("clone"), 4);
     assert_eq!(of("sched_yield"), 100);
 }
@@ -125,26 +106,17 @@ fn the_calls_of_every_thread_are_counted() {
 fn a_span_has_the_same_length_every_time_and_can_be_left_at_any_instruction() {
     let length = || {
         let mut tracee = Tracee::spawn(victim("spin"), LIMIT).expect("the victim starts");
-        match tracee
-            .step(OPEN, CLOSE, u64::MAX)
-            .expect("the victim can be stepped")
-        {
+        match tracee.step(OPEN, CLOSE, u64::MAX).expect("the victim can be stepped") {
             Stepped::Closed { instructions } => instructions,
             other => panic!("the span has a closing mark: {other:?}"),
         }
     };
     let instructions = length();
-    assert!(
-        instructions > 100,
-        "50 rounds take more than {instructions} instructions"
-    );
+    assert!(instructions > 100, "50 rounds take more than {instructions} instructions");
     assert_eq!(length(), instructions);
     for count in [0, 1, instructions / 2, instructions - 1] {
         let mut tracee = Tracee::spawn(victim("spin"), LIMIT).expect("the victim starts");
-        assert_eq!(
-            tracee.step(OPEN, CLOSE, count).expect("steps"),
-            Stepped::Inside
-        );
+        assert_eq!(tracee.step(OPEN, CLOSE, count).expect("steps"), Stepped::Inside);
         let status = tracee.kill().expect("a standing program can be killed");
         assert_eq!(status.signal(), Some(SIGKILL));
     }
@@ -159,20 +131,10 @@ fn open_with(errno: Errno, nth: u64) -> (Option<Failed>, u64, String) {
         let mut text = String::new();
         output.read_to_string(&mut text).map(|_| text)
     });
-    let fault = Fault {
-        from: OPEN,
-        until: CLOSE,
-        nth,
-        errno,
-    };
-    let report = tracee
-        .run_with_fault(fault)
-        .expect("the victim runs to its end");
+    let fault = Fault { from: OPEN, until: CLOSE, nth, errno };
+    let report = tracee.run_with_fault(fault).expect("the victim runs to its end");
     assert!(report.status.success(), "{}", report.status);
-    let text = reader
-        .join()
-        .expect("the reader does not panic")
-        .expect("the output is text");
+    let text = reader.join().expect("the reader does not panic").expect("the output is text");
     (report.failed, report.calls, text)
 }
 
@@ -182,11 +144,7 @@ fn the_chosen_call_fails_as_asked_and_no_other() {
     assert_eq!(failed.map(|failed| failed.name()), Some("openat"));
     assert_eq!(calls, 1);
     assert!(text.contains("errno=5;"), "{text}");
-    for (errno, number) in [
-        (Errno::NoMemory, 12),
-        (Errno::TooManyFiles, 24),
-        (Errno::Likely, 24),
-    ] {
+    for (errno, number) in [(Errno::NoMemory, 12), (Errno::TooManyFiles, 24), (Errno::Likely, 24)] {
         let (_, _, text) = open_with(errno, 1);
         assert!(text.contains(&format!("errno={number};")), "{text}");
     }
@@ -208,19 +166,14 @@ fn a_program_that_blocks_is_killed_at_its_limit() {
 
     let limit = Duration::from_millis(600);
     let mut tracee = Tracee::spawn(victim("sleep"), limit).expect("the victim starts");
-    let error = tracee
-        .step(OPEN, CLOSE, u64::MAX)
-        .expect_err("the span never closes");
+    let error = tracee.step(OPEN, CLOSE, u64::MAX).expect_err("the span never closes");
     assert_eq!(error.kind(), ErrorKind::TimedOut);
 }
 
 #[test]
 fn a_dropped_tracee_is_gone() {
     let mut tracee = Tracee::spawn(victim("sleep"), LIMIT).expect("the victim starts");
-    assert_eq!(
-        tracee.run_to_mark(OPEN).expect("it gets there"),
-        Reached::Mark
-    );
+    assert_eq!(tracee.run_to_mark(OPEN).expect("it gets there"), Reached::Mark);
     let directory = format!("/proc/{}", tracee.id());
     assert!(fs::exists(&directory).expect("proc can be read"));
     drop(tracee);
@@ -232,17 +185,12 @@ fn a_tracee_dies_with_its_tracer() {
     let (tell, told) = std::sync::mpsc::channel();
     let tracer = thread::spawn(move || {
         let mut tracee = Tracee::spawn(victim("sleep"), LIMIT).expect("the victim starts");
-        assert_eq!(
-            tracee.run_to_mark(OPEN).expect("it gets there"),
-            Reached::Mark
-        );
+        assert_eq!(tracee.run_to_mark(OPEN).expect("it gets there"), Reached::Mark);
         tell.send(tracee.id()).expect("the test listens");
         // The thread ends without the clean-up that dropping would do.
         std::mem::forget(tracee);
     });
-    let id = told
-        .recv_timeout(LIMIT)
-        .expect("the tracer tells the number");
+    let id = told.recv_timeout(LIMIT).expect("the tracer tells the number");
     tracer.join().expect("the tracer does not panic");
     let state = || -> io::Result<String> { fs::read_to_string(format!("/proc/{id}/stat")) };
     let began = Instant::now();

@@ -43,20 +43,13 @@ impl PhaseCounts {
 impl Tracee {
     /// Runs the program to its end and counts its system calls by phase, in order of appearance.
     pub fn count(mut self) -> io::Result<(Vec<PhaseCounts>, ExitStatus)> {
-        let mut phases = vec![PhaseCounts {
-            begun: 1,
-            ..PhaseCounts::default()
-        }];
+        let mut phases = vec![PhaseCounts { begun: 1, ..PhaseCounts::default() }];
         let mut current = 0;
         // Ends: the watchdog ends the program at its limit.
         loop {
             self.go(Resume::ToSystemCall)?;
             match self.next_stop()? {
-                Stop::Entry {
-                    number,
-                    arguments: [option, phase, ..],
-                    ..
-                } if is_mark(number, option) => {
+                Stop::Entry { number, arguments: [option, phase, ..], .. } if is_mark(number, option) => {
                     current = enter(&mut phases, phase);
                 }
                 Stop::Entry { number, .. } => {
@@ -73,15 +66,9 @@ impl Tracee {
 
 /// Begins `phase` once more and returns its place.
 fn enter(phases: &mut Vec<PhaseCounts>, phase: u64) -> usize {
-    let place = phases
-        .iter()
-        .position(|counts| counts.phase == phase)
-        .unwrap_or(phases.len());
+    let place = phases.iter().position(|counts| counts.phase == phase).unwrap_or(phases.len());
     if place == phases.len() {
-        phases.push(PhaseCounts {
-            phase,
-            ..PhaseCounts::default()
-        });
+        phases.push(PhaseCounts { phase, ..PhaseCounts::default() });
     }
     if let Some(counts) = phases.get_mut(place) {
         counts.begun += 1;
@@ -97,8 +84,6 @@ pub fn count_phases(command: Command, limit: Duration) -> io::Result<Vec<PhaseCo
     if status.success() {
         Ok(phases)
     } else {
-        Err(io::Error::other(format!(
-            "the traced program did not succeed: {status}"
-        )))
+        Err(io::Error::other(format!("the traced program did not succeed: {status}")))
     }
 }

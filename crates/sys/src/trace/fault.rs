@@ -76,16 +76,12 @@ impl Errno {
 
 fn likely(call: u64) -> i32 {
     match syscall_name(call).unwrap_or_default() {
-        "open" | "openat" | "socket" | "socketpair" | "accept" | "accept4" | "pipe" | "pipe2"
-        | "dup" | "dup3" | "memfd_create" | "epoll_create1" | "eventfd2" | "pidfd_open" => {
-            libc::EMFILE
-        }
+        "open" | "openat" | "socket" | "socketpair" | "accept" | "accept4" | "pipe" | "pipe2" | "dup" | "dup3"
+        | "memfd_create" | "epoll_create1" | "eventfd2" | "pidfd_open" => libc::EMFILE,
         "mmap" | "mremap" | "madvise" | "mprotect" | "clone" | "clone3" | "munmap" => libc::ENOMEM,
-        "fallocate" | "linkat" | "mkdir" | "mkdirat" | "rename" | "renameat" | "renameat2" => {
-            libc::ENOSPC
-        }
-        "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "futex" | "connect" | "flock"
-        | "nanosleep" | "clock_nanosleep" => libc::EINTR,
+        "fallocate" | "linkat" | "mkdir" | "mkdirat" | "rename" | "renameat" | "renameat2" => libc::ENOSPC,
+        "poll" | "ppoll" | "epoll_wait" | "epoll_pwait" | "futex" | "connect" | "flock" | "nanosleep"
+        | "clock_nanosleep" => libc::EINTR,
         _ => libc::EIO,
     }
 }
@@ -125,11 +121,7 @@ impl Tracee {
         loop {
             self.go(Resume::ToSystemCall)?;
             match self.next_stop()? {
-                Stop::Entry {
-                    number,
-                    arguments: [option, phase, ..],
-                    ..
-                } if is_mark(number, option) => {
+                Stop::Entry { number, arguments: [option, phase, ..], .. } if is_mark(number, option) => {
                     counting = phase == fault.from || (counting && phase != fault.until);
                 }
                 Stop::Entry { tid, number, .. } if counting => {
@@ -142,10 +134,7 @@ impl Tracee {
                         if treatment == Treatment::Skip {
                             forgive_gone(system::skip_call(tid))?;
                         }
-                        failed = Some(Failed {
-                            number,
-                            errno: fault.errno.number(number),
-                        });
+                        failed = Some(Failed { number, errno: fault.errno.number(number) });
                         at_exit = Some(tid);
                     }
                 }
@@ -156,11 +145,7 @@ impl Tracee {
                     }
                 }
                 Stop::Ended(status) => {
-                    return Ok(FaultReport {
-                        failed,
-                        calls,
-                        status,
-                    });
+                    return Ok(FaultReport { failed, calls, status });
                 }
                 Stop::Entry { .. } | Stop::Exit { .. } | Stop::Other => {}
             }

@@ -35,27 +35,19 @@ impl Tracee {
         let tid = match self.advance_to_mark(from)? {
             Ok(tid) => tid,
             Err(status) => {
-                return Ok(Stepped::Ended {
-                    instructions: 0,
-                    status,
-                });
+                return Ok(Stepped::Ended { instructions: 0, status });
             }
         };
         for taken in 0..instructions {
             let call = system::call_registers(tid)?;
             if is_mark(call.number, call.first) && call.second == until {
-                return Ok(Stepped::Closed {
-                    instructions: taken,
-                });
+                return Ok(Stepped::Closed { instructions: taken });
             }
             self.go_one_instruction(tid)?;
             // Ends: the watchdog ends the program at its limit.
             while !self.stands(tid) {
                 if let Stop::Ended(status) = self.next_stop()? {
-                    return Ok(Stepped::Ended {
-                        instructions: taken,
-                        status,
-                    });
+                    return Ok(Stepped::Ended { instructions: taken, status });
                 }
             }
         }

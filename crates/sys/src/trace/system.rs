@@ -93,10 +93,8 @@ fn trace_me() -> libc::c_long {
 
 /// Asks for marked system-call stops, for threads to be followed and for death with the tracer.
 pub(super) fn set_options(tid: Tid) -> io::Result<()> {
-    let options = libc::PTRACE_O_TRACESYSGOOD
-        | libc::PTRACE_O_TRACECLONE
-        | libc::PTRACE_O_TRACEEXEC
-        | libc::PTRACE_O_EXITKILL;
+    let options =
+        libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE | libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
     // SAFETY: the option bits travel by value in the data argument.
     check(unsafe { libc::ptrace(libc::PTRACE_SETOPTIONS, tid, 0, libc::c_long::from(options)) })
 }
@@ -123,10 +121,7 @@ pub(super) fn side(tid: Tid) -> io::Result<Side> {
     check(unsafe { libc::ptrace(libc::PTRACE_GET_SYSCALL_INFO, tid, room, info.as_mut_ptr()) })?;
     let [kind, _, _, number, a, b, c, d, e, f, ..] = info;
     Ok(match kind.to_le_bytes()[0] {
-        ENTRY => Side::Entry {
-            number,
-            arguments: [a, b, c, d, e, f],
-        },
+        ENTRY => Side::Entry { number, arguments: [a, b, c, d, e, f] },
         EXIT => Side::Exit,
         _ => Side::None,
     })
@@ -135,11 +130,7 @@ pub(super) fn side(tid: Tid) -> io::Result<Side> {
 /// The registers of a stopped thread that a system call would read.
 pub(super) fn call_registers(tid: Tid) -> io::Result<CallRegisters> {
     let registers = registers(tid)?;
-    Ok(CallRegisters {
-        number: registers.rax,
-        first: registers.rdi,
-        second: registers.rsi,
-    })
+    Ok(CallRegisters { number: registers.rax, first: registers.rdi, second: registers.rsi })
 }
 
 /// Makes the kernel skip the system call that a thread is about to enter.
@@ -178,8 +169,7 @@ pub(super) fn wait(leader: Tid) -> io::Result<(Tid, Report)> {
     // Ends: the watchdog kills the process at its limit, and death is a report.
     let tid = loop {
         // SAFETY: the kernel writes one integer to `status`.
-        let tid =
-            unsafe { libc::waitpid(-leader, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
+        let tid = unsafe { libc::waitpid(-leader, &raw mut status, libc::__WALL | libc::__WNOTHREAD) };
         match check(tid.into()) {
             Ok(()) => break tid,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -204,9 +194,5 @@ fn decode(status: i32) -> Report {
 }
 
 fn check(result: libc::c_long) -> io::Result<()> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(())
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -40,11 +40,7 @@ pub enum Reached {
 /// What made the program stop.
 pub(super) enum Stop {
     /// A thread is about to run a system call.
-    Entry {
-        tid: Tid,
-        number: u64,
-        arguments: [u64; 6],
-    },
+    Entry { tid: Tid, number: u64, arguments: [u64; 6] },
     /// A thread has run a system call and has not yet seen its result.
     Exit { tid: Tid },
     /// Something that needs no answer but to go on.
@@ -69,12 +65,8 @@ impl Tracee {
     pub fn spawn(mut command: Command, limit: Duration) -> io::Result<Tracee> {
         system::prepare(&mut command)?;
         let mut child = command.spawn()?;
-        let guarded = Watchdog::start(child.id(), limit).and_then(|watchdog| {
-            Ok((
-                watchdog,
-                Tid::try_from(child.id()).map_err(io::Error::other)?,
-            ))
-        });
+        let guarded = Watchdog::start(child.id(), limit)
+            .and_then(|watchdog| Ok((watchdog, Tid::try_from(child.id()).map_err(io::Error::other)?)));
         let (watchdog, leader) = match guarded {
             Ok(guarded) => guarded,
             Err(error) => {
@@ -96,9 +88,7 @@ impl Tracee {
         };
         // The first stop is the trap that executing a program raises under trace.
         if let Stop::Ended(status) = tracee.next_stop()? {
-            return Err(io::Error::other(format!(
-                "the program ended as it started: {status}"
-            )));
+            return Err(io::Error::other(format!("the program ended as it started: {status}")));
         }
         system::set_options(leader)?;
         Ok(tracee)
@@ -158,11 +148,9 @@ impl Tracee {
         loop {
             self.go(Resume::ToSystemCall)?;
             match self.next_stop()? {
-                Stop::Entry {
-                    tid,
-                    number,
-                    arguments: [option, argument, ..],
-                } if is_mark(number, option) && argument == phase => {
+                Stop::Entry { tid, number, arguments: [option, argument, ..] }
+                    if is_mark(number, option) && argument == phase =>
+                {
                     marking = Some(tid);
                 }
                 Stop::Exit { tid } if marking == Some(tid) => return Ok(Ok(tid)),
@@ -216,11 +204,7 @@ impl Tracee {
             return Ok(Stop::Other);
         }
         Ok(match system::side(tid) {
-            Ok(Side::Entry { number, arguments }) => Stop::Entry {
-                tid,
-                number,
-                arguments,
-            },
+            Ok(Side::Entry { number, arguments }) => Stop::Entry { tid, number, arguments },
             Ok(Side::Exit) => Stop::Exit { tid },
             Ok(Side::None) => Stop::Other,
             // Killed meanwhile: its end is the next report.
@@ -235,10 +219,7 @@ impl Tracee {
         if self.watchdog.fired() {
             return Err(io::Error::new(
                 io::ErrorKind::TimedOut,
-                format!(
-                    "the traced program was killed at its limit of {:?}",
-                    self.limit
-                ),
+                format!("the traced program was killed at its limit of {:?}", self.limit),
             ));
         }
         Ok(Stop::Ended(status))

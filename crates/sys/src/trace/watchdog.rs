@@ -29,26 +29,19 @@ impl Watchdog {
         let pidfd = Arc::new(pidfd_open(pid, PidfdFlags::empty())?);
         let fired = Arc::new(AtomicBool::new(false));
         let (call_off, called_off) = mpsc::channel::<()>();
-        let thread = thread::Builder::new()
-            .name("trace-watchdog".into())
-            .spawn({
-                let (fired, pidfd) = (Arc::clone(&fired), Arc::clone(&pidfd));
-                move || {
-                    if called_off.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
-                        // Relaxed: the tracer learns of the kill through the kernel, whose wait orders
-                        // this store before the flag is read.
-                        fired.store(true, Ordering::Relaxed);
-                        // An error means that the process is already gone.
-                        let _ = pidfd_send_signal(&*pidfd, Signal::KILL);
-                    }
+        let thread = thread::Builder::new().name("trace-watchdog".into()).spawn({
+            let (fired, pidfd) = (Arc::clone(&fired), Arc::clone(&pidfd));
+            move || {
+                if called_off.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+                    // Relaxed: the tracer learns of the kill through the kernel, whose wait orders
+                    // this store before the flag is read.
+                    fired.store(true, Ordering::Relaxed);
+                    // An error means that the process is already gone.
+                    let _ = pidfd_send_signal(&*pidfd, Signal::KILL);
                 }
-            })?;
-        Ok(Watchdog {
-            fired,
-            pidfd,
-            call_off: Some(call_off),
-            thread: Some(thread),
-        })
+            }
+        })?;
+        Ok(Watchdog { fired, pidfd, call_off: Some(call_off), thread: Some(thread) })
     }
 
     /// Whether the limit has passed and the process was killed for it.

@@ -2,17 +2,23 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{Link, Options, RecvError, SendError, Wait};
+use wharf_message_passing::{Link, Options, RecvError, SendError, Trust, Wait};
 use wharf_proof::letter::Kind;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
+use wharf_sys::clock::Deadline;
 
 use crate::{Failure, told};
 
 /// How long a part waits for its peer to show up.
 const MEETING: Duration = Duration::from_secs(15);
 
-/// `link listen|connect send|receive|call|answer|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
+/// How long a tolerant part waits for a silent peer.
+const SILENCE: Duration = Duration::from_secs(1);
+/// How long it waits for a single message now and then.
+const BLINK: Duration = Duration::from_millis(1);
+
+/// `link listen|connect send|post|receive|call|answer|tolerate|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let address = words.at(3, "the address")?;
     let options = options(words)?;
@@ -51,6 +57,15 @@ pub(crate) fn options(words: &Words) -> Result<Options, Failure> {
     if words.setting("capacity").is_some() {
         options = options.capacity(words.number("capacity", 0)?);
     }
+    if words.setting("max").is_some() {
+        options = options.max_message(words.number("max", 0)?);
+    }
+    match words.setting("trust") {
+        None => {}
+        Some("hostile") => options = options.trust(Trust::Hostile),
+        Some("cooperating") => options = options.trust(Trust::Cooperating),
+        Some(other) => return Err(format!("no trust is called '{other}'").into()),
+    }
     Ok(options)
 }
 
@@ -62,11 +77,13 @@ pub(crate) fn kind(words: &Words) -> Result<Kind, Failure> {
 
 fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Failure> {
     say("met", "")?;
-    match words.at(2, "send, receive, call, answer or idle")? {
+    match words.at(2, "send, post, receive, call, answer or idle")? {
         "send" => send(&mut link, kind, count),
-        "receive" => receive(&mut link, kind, count),
+        "post" => post(&mut link, kind, count),
+        "receive" => receive(&mut link, kind, count, words.number("pause", 0)?),
         "call" => call(&mut link, kind, count),
         "answer" => answer(&mut link, kind, count),
+        "tolerate" => tolerate(&mut link),
         "idle" => told().map(drop),
         other => Err(format!("no part is called 'link … {other}'").into()),
     }
@@ -86,10 +103,28 @@ fn send(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Receives letters until the count or the end of the link, and says which.
-fn receive(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+/// Sends letters and waits for each to be taken.
+fn post(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    let mut letter = Vec::new();
     // Ends with the link, or after `count` letters.
     for number in 0..count {
+        kind.compose(number, &mut letter);
+        if let Err(error) = link.send_rendezvous(&letter, Some(MEETING)) {
+            return end_of_sending(&error, number);
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Receives letters until the count or the end of the link, and says which; `pause` microseconds
+/// before each make it a slow reader.
+fn receive(link: &mut Link, kind: Kind, count: u64, pause: u64) -> Result<(), Failure> {
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        if pause > 0 {
+            std::thread::sleep(Duration::from_micros(pause));
+        }
         match link.recv() {
             Ok(letter) if kind.is(number, &letter) => {}
             Ok(letter) => return Err(wrong(number, &letter)),
@@ -137,6 +172,37 @@ fn answer(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
         }
     }
     say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Takes whatever comes and sends whatever fits, until the peer is gone, breaks the rules or has
+/// said nothing for a second. What is accepted must keep the limit, and every byte of it is read.
+fn tolerate(link: &mut Link) -> Result<(), Failure> {
+    let limit = link.max_message();
+    let (mut number, mut sum, mut letter) = (0u64, 0u64, Vec::new());
+    let mut silence = Deadline::after(SILENCE);
+    // Ends with the link or with the peer's silence.
+    while !silence.passed() {
+        Kind::Varied(2000).compose(number, &mut letter);
+        number += 1;
+        // Now and then it waits, so that sleeping and being rung are tried on a liar too.
+        let waits = number.is_multiple_of(64);
+        let sent = if waits { link.send_timeout(&letter, BLINK) } else { link.try_send(&letter) };
+        match sent {
+            Ok(()) | Err(SendError::Full | SendError::Timeout) => {}
+            Err(_) => break,
+        }
+        match if waits { link.recv_timeout(BLINK) } else { link.try_recv() } {
+            Ok(message) if message.len() <= limit => {
+                sum = message.iter().fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)));
+                silence = Deadline::after(SILENCE);
+            }
+            Ok(message) => return Err(format!("{} bytes accepted, the limit is {limit}", message.len()).into()),
+            Err(RecvError::Empty | RecvError::Timeout) => {}
+            Err(_) => break,
+        }
+    }
+    std::hint::black_box(sum);
     Ok(())
 }
 

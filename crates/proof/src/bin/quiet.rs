@@ -1,0 +1,177 @@
+//! One side of a link that moves its messages under a filter that kills on any system call.
+//!
+//! The filter holds for one thread. The main thread sets the link up, waits, and says how it went;
+//! the working thread, once filtered, can neither return nor end, so it spins until the process does.
+//! Every allocation of the process is counted.
+
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
+use wharf_message_passing::{Link, Options, Receiver, RecvError, SendError, Sender, Wait};
+use wharf_proof::letter::{Kind, fill};
+use wharf_proof::said::say;
+use wharf_proof::words::Words;
+use wharf_sys::clock::Deadline;
+use wharf_sys::trace::{CountingAllocator, allocations};
+
+#[global_allocator]
+static ALLOCATOR: CountingAllocator = CountingAllocator;
+
+/// Bytes of each message.
+const LEN: usize = 64;
+/// Messages before the filter, so that everything that happens only once has happened.
+const WARM_UP: u64 = 20_000;
+/// The longest that a run may take.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The working thread still works.
+const WORKING: u64 = u64::MAX;
+/// The working thread met something that it did not expect.
+const FAILED: u64 = u64::MAX - 1;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+fn main() -> ExitCode {
+    let words = Words::new(std::env::args().skip(1));
+    match play(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Should nobody listen, the exit code still tells.
+            let _ = say("failed", &failure.to_string());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `send|receive|break ADDRESS count=N form=try|wait`: the receiver listens, the sender connects.
+fn play(words: &Words) -> Result<(), Failure> {
+    let count = words.number("count", 10_000_000u64)?;
+    let waits = words.setting("form") == Some("wait");
+    let filter = any_system_call_kills()?;
+    let outcome = Arc::new(AtomicU64::new(WORKING));
+    let job = words.at(0, "send, receive or break")?;
+    if job == "break" {
+        return break_the_rule(&filter);
+    }
+    let (sender, receiver) = meet(job, words.at(1, "the address")?)?.split();
+    let worker = {
+        let (outcome, sends) = (Arc::clone(&outcome), job == "send");
+        move || {
+            let allocated =
+                if sends { transmit(sender, count, waits, &filter) } else { take(receiver, count, waits, &filter) };
+            // Release: pairs with the Acquire below, so that whoever sees the end sees all of it.
+            outcome.store(allocated.unwrap_or(FAILED), Ordering::Release);
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+    };
+    thread::Builder::new().name("worker".into()).spawn(worker)?;
+    let deadline = Deadline::after(LIMIT);
+    // Ends at the deadline.
+    while !deadline.passed() {
+        thread::sleep(Duration::from_millis(2));
+        // Acquire: see the store.
+        match outcome.load(Ordering::Acquire) {
+            WORKING => {}
+            FAILED => return Err("a message was lost, changed or refused".into()),
+            allocated => {
+                say("done", &format!("count={count} allocations={allocated}"))?;
+                // Stays until told to go, so that the other side never meets its end.
+                std::io::stdin().read_line(&mut String::new())?;
+                return Ok(());
+            }
+        }
+    }
+    Err(format!("not done within {LIMIT:?}").into())
+}
+
+fn meet(job: &str, address: &str) -> Result<Link, Failure> {
+    let options = Options::new().wait(Wait::Spin);
+    match job {
+        "receive" => {
+            let mut listener = options.listen(address)?;
+            say("listening", "")?;
+            Ok(listener.accept_timeout(Duration::from_secs(15))?)
+        }
+        "send" => Ok(options.connect_timeout(address, Duration::from_secs(15))?),
+        other => Err(format!("no part is called '{other}'").into()),
+    }
+}
+
+/// Sends `count` messages; returns how often the process allocated meanwhile.
+fn transmit(mut sender: Sender, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+    let mut letter = [0u8; LEN];
+    let mut push = |number: u64, waits: bool| {
+        fill(number, &mut letter);
+        if waits {
+            return sender.send(&letter).ok();
+        }
+        // Ends when the receiver has made room; the main thread ends it when it takes too long.
+        loop {
+            match sender.try_send(&letter) {
+                Ok(()) => return Some(()),
+                Err(SendError::Full) => std::hint::spin_loop(),
+                Err(_) => return None,
+            }
+        }
+    };
+    for number in 0..WARM_UP {
+        push(number, false)?;
+    }
+    seccompiler::apply_filter(filter).ok()?;
+    let before = allocations();
+    for number in WARM_UP..WARM_UP + count {
+        push(number, waits)?;
+    }
+    Some(allocations() - before)
+}
+
+/// Receives `count` messages and checks each; returns how often the process allocated meanwhile.
+fn take(mut receiver: Receiver, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+    let kind = Kind::Fixed(LEN);
+    let mut pull = |number: u64, waits: bool| {
+        if waits {
+            return receiver.recv().is_ok_and(|letter| kind.is(number, &letter)).then_some(());
+        }
+        // Ends when the sender has sent; the main thread ends it when it takes too long.
+        loop {
+            match receiver.try_recv() {
+                Ok(letter) => return kind.is(number, &letter).then_some(()),
+                Err(RecvError::Empty) => std::hint::spin_loop(),
+                Err(_) => return None,
+            }
+        }
+    };
+    for number in 0..WARM_UP {
+        pull(number, false)?;
+    }
+    seccompiler::apply_filter(filter).ok()?;
+    let before = allocations();
+    for number in WARM_UP..WARM_UP + count {
+        pull(number, waits)?;
+    }
+    Some(allocations() - before)
+}
+
+/// Shows that the filter means what it says: one system call, and the process is gone.
+fn break_the_rule(filter: &BpfProgram) -> Result<(), Failure> {
+    say("breaking", "")?;
+    seccompiler::apply_filter(filter)?;
+    thread::yield_now();
+    Ok(())
+}
+
+/// A filter without a single exception.
+fn any_system_call_kills() -> Result<BpfProgram, Failure> {
+    let architecture = std::env::consts::ARCH.try_into()?;
+    let filter = SeccompFilter::new(BTreeMap::new(), SeccompAction::KillProcess, SeccompAction::Allow, architecture)?;
+    Ok(filter.try_into()?)
+}

@@ -1,0 +1,171 @@
+//! Parts with marks around one set-up operation, for a tracer that makes one of its calls fail.
+//!
+//! Afterwards the part compares what the process holds with what it held before, and does the
+//! operation once more without a fault: an error must leave nothing behind and nothing broken.
+
+use std::time::Duration;
+
+use wharf_message_passing::{ConnectError, Link, Listener, Options};
+use wharf_proof::board::Board;
+use wharf_proof::footprint::Footprint;
+use wharf_proof::said::say;
+use wharf_proof::words::Words;
+use wharf_shared_memory::Region;
+use wharf_sys::trace::mark;
+
+use crate::link::options;
+use crate::{Failure, told};
+
+/// The mark before the operation.
+const OPEN: u64 = 1;
+/// The mark after it.
+const CLOSE: u64 = 2;
+/// How long an introduction may take; a fault can silence it.
+const INTRODUCTION: Duration = Duration::from_millis(300);
+/// How long a part waits for a visitor.
+const VISIT: Duration = Duration::from_secs(5);
+
+/// `fault create|attach|connect|accept|listen|knock PLACE`.
+pub(crate) fn play(words: &Words) -> Result<(), Failure> {
+    let place = words.at(2, "a name or an address")?;
+    match words.at(1, "which operation")? {
+        "create" => create(place),
+        "attach" => attach(place),
+        "listen" => listen(words, place),
+        "connect" => connect(words, place),
+        "accept" => accept(words, place),
+        "knock" => knock(words, place),
+        other => Err(format!("no part is called 'fault {other}'").into()),
+    }
+}
+
+fn create(name: &str) -> Result<(), Failure> {
+    // The first region of a process also sets up what all later ones use.
+    drop(Region::<Board>::create(&format!("{name}-first"))?);
+    trial(
+        || Ok(Region::<Board>::create(name)?),
+        |faulted| {
+            drop(faulted.is_none().then(|| Region::<Board>::create(name)).transpose()?);
+            Ok(())
+        },
+    )
+}
+
+fn attach(name: &str) -> Result<(), Failure> {
+    drop(Region::<Board>::attach(name)?);
+    trial(
+        || Ok(Region::<Board>::attach(name)?),
+        |_| {
+            let region = Region::<Board>::attach(name)?;
+            region.pair.lock().map(drop).map_err(|error| error.to_string().into())
+        },
+    )
+}
+
+fn introduction(words: &Words) -> Result<Options, Failure> {
+    Ok(options(words)?.handshake_timeout(INTRODUCTION))
+}
+
+fn listen(words: &Words, address: &str) -> Result<(), Failure> {
+    let options = introduction(words)?;
+    drop(options.listen(address)?);
+    trial(|| Ok(options.listen(address)?), |_| Ok(drop(options.listen(address)?)))
+}
+
+fn connect(words: &Words, address: &str) -> Result<(), Failure> {
+    let options = introduction(words)?;
+    greet(&mut options.connect(address)?)?;
+    trial(
+        || Ok(options.connect(address)?),
+        |faulted| {
+            if let Some(mut link) = faulted {
+                greet(&mut link)?;
+            }
+            greet(&mut options.connect(address)?)
+        },
+    )
+}
+
+fn accept(words: &Words, address: &str) -> Result<(), Failure> {
+    let mut listener = introduction(words)?.listen(address)?;
+    say("listening", "")?;
+    drop(visitor(&mut listener)?);
+    trial(|| Ok(listener.accept_timeout(VISIT)?), drop_and_succeed)?;
+    // The listener of a failed accept accepts the next visitor.
+    drop(visitor(&mut listener)?);
+    say("accepted-again", "")?;
+    Ok(())
+}
+
+fn drop_and_succeed<T>(_: Option<T>) -> Result<(), Failure> {
+    Ok(())
+}
+
+/// Accepts somebody, passing over visitors that are gone before they were met.
+fn visitor(listener: &mut Listener) -> Result<Link, Failure> {
+    let mut last = None;
+    // Bound: a visitor that left while a fault was acted on can be waiting in the queue, not fifty.
+    for _ in 0..50 {
+        match listener.accept_timeout(VISIT) {
+            Ok(link) => return Ok(link),
+            Err(error @ ConnectError::Timeout { .. }) => return Err(error.into()),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.map_or_else(|| "no visitor".into(), Failure::from))
+}
+
+/// Connects again and again, so that an accepting side always finds a visitor.
+fn knock(words: &Words, address: &str) -> Result<(), Failure> {
+    let options = introduction(words)?;
+    say("ready", "")?;
+    std::thread::spawn(move || {
+        // The test closes the input when it has seen enough.
+        let _ = told();
+        std::process::exit(0);
+    });
+    let address = address.to_owned();
+    // Ends with the process, when the test closes its input.
+    loop {
+        if options.connect(address.as_str()).is_err() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Sends one letter, so that a link that was made is seen to work.
+fn greet(link: &mut Link) -> Result<(), Failure> {
+    Ok(link.send_rendezvous(b"hello", Some(VISIT))?)
+}
+
+/// Does the operation between the marks, says what came of it, and looks for what is left.
+fn trial<T>(
+    operation: impl FnOnce() -> Result<T, Failure>,
+    afterwards: impl FnOnce(Option<T>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let before = Footprint::now();
+    mark(OPEN);
+    let result = operation();
+    mark(CLOSE);
+    let made = match result {
+        Ok(made) => {
+            say("succeeded", "")?;
+            Some(made)
+        }
+        Err(error) => {
+            say("refused", &error.to_string())?;
+            // What the error keeps alive counts as held.
+            drop(error);
+            if let Some(surplus) = Footprint::now().more_than(&before) {
+                say("leaked", &surplus)?;
+            }
+            None
+        }
+    };
+    afterwards(made)?;
+    if let Some(surplus) = Footprint::now().more_than(&before) {
+        say("leaked", &surplus)?;
+    }
+    say("still-works", "")?;
+    Ok(())
+}

@@ -1,0 +1,172 @@
+//! Every crash point of the libraries, with the parts that lead a process through it.
+
+/// Who survives a death on a link, and how it learns of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The link stood: the survivor hears that its peer died.
+    PeerDied,
+    /// The victim had said goodbye already: the survivor hears that, or that it died.
+    ClosedOrDied,
+    /// The link was still being made: the survivor may have met the victim or not.
+    PerhapsUnmet,
+}
+
+/// Which side of a meeting the victim is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The victim connects, the survivor listens.
+    Connecting,
+    /// The victim listens, the survivor connects.
+    Listening,
+    /// One after the other.
+    Either,
+}
+
+/// A crash point on a link.
+#[derive(Clone, Copy, Debug)]
+pub struct LinkPoint {
+    /// Its name in the code.
+    pub name: &'static str,
+    /// At which passages to die, one run each.
+    pub turns: &'static [u32],
+    /// Schemes whose links pass through it.
+    pub schemes: &'static [&'static str],
+    /// Which side dies.
+    pub side: Side,
+    /// The victim's job and settings.
+    pub victim: &'static str,
+    /// The survivor's job and settings.
+    pub survivor: &'static str,
+    /// What the survivor hears.
+    pub outcome: Outcome,
+}
+
+const fn data(
+    name: &'static str,
+    scheme: &'static [&'static str],
+    turns: &'static [u32],
+    victim: &'static str,
+    survivor: &'static str,
+) -> LinkPoint {
+    let (side, outcome) = (Side::Either, Outcome::PeerDied);
+    LinkPoint { name, turns, schemes: scheme, side, victim, survivor, outcome }
+}
+
+const fn meeting(name: &'static str, schemes: &'static [&'static str], side: Side) -> LinkPoint {
+    let (victim, survivor) = ("send len=64", "receive len=64");
+    let outcome = Outcome::PerhapsUnmet;
+    LinkPoint { name, turns: &[1], schemes, side, victim, survivor, outcome }
+}
+
+const SHM: &[&str] = &["shm"];
+const UNIX: &[&str] = &["unix"];
+const BOTH: &[&str] = &["shm", "unix"];
+
+/// Points that are passed while a link is made or used.
+pub const LINK: &[LinkPoint] = &[
+    meeting("bind.before-rename", BOTH, Side::Listening),
+    meeting("bind.after-rename", BOTH, Side::Listening),
+    meeting("connect.begin", BOTH, Side::Connecting),
+    meeting("connect.connected", BOTH, Side::Connecting),
+    meeting("connect.said", BOTH, Side::Connecting),
+    meeting("connect.heard", BOTH, Side::Connecting),
+    meeting("connect.joined", BOTH, Side::Connecting),
+    meeting("listen.begin", BOTH, Side::Listening),
+    meeting("listen.locked", BOTH, Side::Listening),
+    meeting("listen.done", BOTH, Side::Listening),
+    meeting("log.side.reserved", SHM, Side::Either),
+    meeting("log.side.sealed", SHM, Side::Either),
+    meeting("shm.prepare.memory", SHM, Side::Either),
+    meeting("shm.join.before", SHM, Side::Either),
+    data("log.commit.cleared", SHM, &[1, 100], "send len=64", "receive len=64"),
+    data("log.commit.written", SHM, &[1, 100], "send len=64", "receive len=64"),
+    data("log.part.filled", SHM, &[1, 2, 9], "send len=3000000", "receive len=3000000"),
+    data("log.switch.said", SHM, &[1, 2], "send len=..60000", "receive len=..60000"),
+    data("log.publish.told", SHM, &[1, 20], "receive len=64", "send len=64"),
+    data("log.announce.said", SHM, &[1, 5], "answer wait=sleep", "call wait=sleep"),
+    LinkPoint {
+        name: "log.close.said",
+        turns: &[1],
+        schemes: SHM,
+        side: Side::Either,
+        victim: "send count=10",
+        survivor: "receive",
+        outcome: Outcome::ClosedOrDied,
+    },
+    data("shm.ring.before", SHM, &[1, 5], "call wait=sleep", "answer wait=sleep"),
+    data("shm.recv.sleep", SHM, &[1, 5], "answer wait=sleep", "call wait=sleep"),
+    data("shm.room.sleep", SHM, &[1, 3], "send wait=sleep len=4000", "receive len=4000 pause=300"),
+    data("shm.release.ring", SHM, &[1, 3], "receive len=4000 pause=300", "send wait=sleep len=4000"),
+    data("unix.send.whole", UNIX, &[1, 100], "send len=64", "receive len=64"),
+    data("unix.send.sent", UNIX, &[1, 100], "send len=64", "receive len=64"),
+    data("unix.send.fragment", UNIX, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("unix.recv.acknowledge", UNIX, &[1, 5], "receive", "post"),
+    LinkPoint {
+        name: "unix.send.close",
+        turns: &[1],
+        schemes: UNIX,
+        side: Side::Either,
+        victim: "send count=10",
+        survivor: "receive",
+        outcome: Outcome::ClosedOrDied,
+    },
+];
+
+/// Points that are passed while a region is made, attached, left or used; the ring of regions has a
+/// scene for each.
+pub const REGION: &[&str] = &[
+    "latest.write.begun",
+    "latest.write.copied",
+    "latest.write.half",
+    "mutex.lock.after",
+    "mutex.lock.before",
+    "mutex.lock.marked-waiting",
+    "mutex.takeover.after",
+    "mutex.takeover.before",
+    "mutex.unlock.before",
+    "mutex.unlock.before-wake",
+    "participant.claim.generation",
+    "participant.claim.locked",
+    "participant.claim.taken",
+    "participant.leave.freed",
+    "publish.after-link",
+    "publish.before-link",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::{LINK, REGION};
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn the_lists_name_exactly_the_points_in_the_code() {
+        let mut in_code = BTreeSet::new();
+        let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        for library in ["sys", "shared-memory", "message-passing"] {
+            collect(&crates.join(library).join("src"), &mut in_code);
+        }
+        assert!(in_code.len() > 10, "the sources are where this test looks for them");
+        let listed = LINK.iter().map(|point| point.name).chain(REGION.iter().copied());
+        let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
+        let missing: Vec<_> = in_code.difference(&listed).collect();
+        let gone: Vec<_> = listed.difference(&in_code).collect();
+        assert!(missing.is_empty(), "in the code, but no test dies there: {missing:?}");
+        assert!(gone.is_empty(), "in the lists, but no longer in the code: {gone:?}");
+    }
+
+    /// Adds the points of every source file below `folder`.
+    fn collect(folder: &Path, points: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(folder).expect("sources can be listed") {
+            let path = entry.expect("sources can be listed").path();
+            if path.is_dir() {
+                collect(&path, points);
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("crash.rs") {
+                let text = fs::read_to_string(&path).expect("sources can be read");
+                let calls = text.split("crash_point!(\"").skip(1);
+                points.extend(calls.filter_map(|rest| Some(rest.split_once('"')?.0.to_owned())));
+            }
+        }
+    }
+}

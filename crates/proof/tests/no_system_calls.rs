@@ -1,0 +1,62 @@
+//! Ten million messages over `shm:` without a system call and without an allocation, on both sides.
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::time::Duration;
+
+use wharf_proof::process::{PATIENCE, Process};
+use wharf_proof::scene::Scene;
+
+const QUIET: &str = env!("CARGO_BIN_EXE_quiet");
+const SIGSYS: i32 = 31;
+
+/// Long enough for a machine that does other things too.
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn the_filter_kills_on_a_system_call() {
+    let scene = Scene::new();
+    let mut process = Process::start(Path::new(QUIET), &scene, &["break"]);
+    process.expect("breaking");
+    assert_eq!(process.death(PATIENCE).status.signal(), Some(SIGSYS));
+}
+
+#[test]
+fn ten_million_messages_take_no_system_call_and_no_allocation() {
+    if let Err(trouble) = run("try", 10_000_000) {
+        panic!("{trouble}");
+    }
+}
+
+/// The waiting forms look after a long fruitless spin whether the peer still lives, which is a system
+/// call: when another program takes a core away for that long, the peer did not keep up, and the run
+/// proves nothing. Then it is made again.
+#[test]
+fn the_waiting_forms_take_none_either_while_the_peer_keeps_up() {
+    let mut troubles = Vec::new();
+    for _ in 0..10 {
+        match run("wait", 1_000_000) {
+            Ok(()) => return,
+            Err(trouble) => troubles.push(trouble),
+        }
+    }
+    panic!("never in ten runs: {troubles:?}");
+}
+
+fn run(form: &str, count: u64) -> Result<(), String> {
+    let scene = Scene::new();
+    let (count, form) = (format!("count={count}"), format!("form={form}"));
+    let start = |job| Process::start(Path::new(QUIET), &scene, &[job, "shm:quiet", &count, &form]);
+    let mut receiver = start("receive");
+    receiver.expect("listening");
+    let mut sender = start("send");
+    for side in [&mut receiver, &mut sender] {
+        match side.hear(LIMIT) {
+            Some(said) if said.word == "done" => {
+                assert_eq!(said.text, format!("{count} allocations=0"), "{}", side.report());
+            }
+            other => return Err(format!("{other:?}: {}", side.report())),
+        }
+    }
+    Ok(())
+}
