@@ -5,11 +5,26 @@
 extern crate self as wharf_shared_memory;
 
 mod atomic;
+#[cfg(not(loom))]
+mod error;
+pub mod log;
+#[cfg(not(loom))]
+mod participant;
 pub mod plain;
+#[cfg(not(loom))]
+pub mod region;
 mod shared;
+pub mod sync;
+
+#[cfg(not(loom))]
+pub use self::error::RegionError;
 
 pub use self::plain::{Flag, Layout, Plain, Text};
+#[cfg(not(loom))]
+pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOptions};
 pub use self::shared::Shared;
+#[cfg(not(loom))]
+pub use self::sync::{LockError, LockFailure, Mutex, MutexGuard, OwnerDiedGuard};
 pub use wharf_derive::{Plain, Shared};
 
 /// What code written by the derive macros names.

@@ -40,6 +40,11 @@ impl Owner {
         self.0
     }
 
+    /// Reads back [`bits`](Owner::bits); `None` if they name nobody.
+    pub(crate) const fn from_bits(bits: u32) -> Option<Owner> {
+        Owner::in_word(bits)
+    }
+
     /// Which slot, from 0.
     pub(crate) const fn slot(self) -> u32 {
         (self.0 & SLOT) - 1
@@ -82,9 +87,6 @@ pub(crate) trait Surroundings {
 
     /// Sleeps while `word` holds `expected`, at most for a slice.
     fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept;
-
-    /// Wakes one sleeper on `word`, if there is one.
-    fn wake_one(&self, word: &AtomicU32);
 
     /// Whether the owner's slot has moved on to another generation: cheap, and proof of death when true.
     fn has_left(&self, owner: Owner) -> bool;
@@ -152,7 +154,8 @@ impl RawLock {
             // Relaxed: only the exchanges below decide.
             let word = self.word.load(Ordering::Relaxed);
             let Some(owner) = Owner::in_word(word) else {
-                if let Ok(condition) = self.take_word(word, me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep) {
+                if let Ok(condition) = self.take_word(word, me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep)
+                {
                     return Ok(condition);
                 }
                 continue;
@@ -166,8 +169,7 @@ impl RawLock {
             if word & WAITERS == 0 {
                 // Relaxed: the flag carries no data. The owner's exchange in `give_back` reads it in the word's own
                 // modification order: either it comes later and sees the flag, or this exchange fails.
-                let marked =
-                    self.word.compare_exchange(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
+                let marked = self.word.compare_exchange(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
                 if marked.is_err() {
                     continue;
                 }
@@ -181,8 +183,14 @@ impl RawLock {
                         return Ok(Condition::Inconsistent);
                     }
                 }
-                // The flag stays set: should we have been woken just now, the next giving back wakes another.
-                Slept::OutOfTime => return Err(OutOfTime),
+                // The flag stays set: should we have been woken just now, the next giving back wakes another. A last
+                // look at the owner, because the deadline may have come before the end of any slice.
+                Slept::OutOfTime => {
+                    if around.is_dead(owner) && self.take_over(word | WAITERS, me) {
+                        return Ok(Condition::Inconsistent);
+                    }
+                    return Err(OutOfTime);
+                }
             }
         }
     }
@@ -194,9 +202,9 @@ impl RawLock {
         Owner::in_word(word).is_some_and(dead) && self.take_over(word, me)
     }
 
-    /// Gives the lock back and wakes one sleeper if there may be one.
+    /// Gives the lock back and calls `wake_one` if somebody may be asleep on the word.
     #[inline(always)]
-    pub(crate) fn give_back(&self, condition: Condition, around: &impl Surroundings) {
+    pub(crate) fn give_back(&self, condition: Condition, wake_one: impl FnOnce(&AtomicU32)) {
         let left = match condition {
             Condition::Consistent => 0,
             Condition::Inconsistent => INCONSISTENT,
@@ -207,7 +215,7 @@ impl RawLock {
         if word & WAITERS != 0 {
             // A death here leaves a free lock and a sleeper that nobody wakes: the end of its slice does.
             wharf_sys::crash_point!("mutex.unlock.before-wake");
-            around.wake_one(&self.word);
+            wake_one(&self.word);
         }
     }
 

@@ -1,0 +1,155 @@
+//! One process's place in a region: a slot taken, kept by a lock on its byte, and given back.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use wharf_sys::liveness::{self, OfdLock, ProcessId};
+use wharf_sys::{fork, socket};
+
+use super::slot::{Identity, Phase, Slot, State};
+use super::witness::{Witness, byte_of};
+use crate::region::memory::Memory;
+use crate::sync::raw::Owner;
+
+/// A slot that this process has taken. Dropping it gives the slot back, except in a forked child, to which it does
+/// not belong.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    memory: Arc<Memory>,
+    lock: OfdLock,
+    inode: u64,
+    slot: u32,
+    taken: State,
+    fork_epoch: u32,
+}
+
+/// Why a process got no slot.
+#[derive(Debug)]
+pub(crate) enum JoinError {
+    /// Every slot belongs to a process that is not proved dead.
+    Full {
+        /// How many slots there are.
+        limit: u32,
+    },
+    /// A system call failed.
+    System(io::Error),
+}
+
+impl Membership {
+    /// Takes a slot: a free one, or failing that one of the dead. `own` must be a description that no other process
+    /// and no other membership shares, open for writing.
+    pub(crate) fn join(memory: &Arc<Memory>, own: OwnedFd, inode: u64) -> Result<Membership, JoinError> {
+        fork::watch();
+        let who = myself().map_err(JoinError::System)?;
+        let slots = memory.slots();
+        let mut own = own;
+        // Bound: two passes over at most 1,023 slots.
+        for among_the_dead in [false, true] {
+            for (slot, at) in (0_u32..).zip(slots) {
+                let seen = at.state();
+                if (seen.phase() == Phase::Free) == among_the_dead {
+                    continue;
+                }
+                own = match try_slot(slots, own, inode, slot, at, seen, &who)? {
+                    Ok((lock, taken)) => {
+                        let fork_epoch = fork::epoch();
+                        return Ok(Membership { memory: memory.clone(), lock, inode, slot, taken, fork_epoch });
+                    }
+                    Err(back) => back,
+                };
+            }
+        }
+        Err(JoinError::Full { limit: memory.plan().max_participants })
+    }
+
+    /// How lock words name this attachment.
+    pub(crate) fn owner(&self) -> Owner {
+        Owner::new(self.slot, self.taken.generation())
+    }
+
+    /// Who judges about the others; `None` in a forked child.
+    pub(crate) fn witness(&self) -> Option<Witness<'_>> {
+        let fd = self.fd()?;
+        Some(Witness { slots: self.memory.slots(), fd, inode: self.inode })
+    }
+
+    /// Our description of the region; `None` in a forked child.
+    pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
+        self.lock.fd().ok()
+    }
+
+    /// Who has `slot` at this moment, as it wrote itself down, with the generation.
+    pub(crate) fn who(&self, owner: Owner) -> Option<Identity> {
+        let slot = self.memory.slots().get(usize::try_from(owner.slot()).ok()?)?;
+        let state = slot.state();
+        if state.generation() != owner.generation() || state.phase() != Phase::Taken {
+            return None;
+        }
+        slot.identity(state)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        if self.fork_epoch != fork::epoch() {
+            return;
+        }
+        if let Some(slot) = self.memory.slots().get(self.slot as usize) {
+            slot.free(self.taken);
+            wharf_sys::crash_point!("participant.leave.freed");
+        }
+        // The byte is unlocked when `lock` closes the description, after the slot says that it is free.
+    }
+}
+
+/// Tries one slot. Gives a description back if the slot belongs to somebody who is not proved dead.
+fn try_slot(
+    slots: &[Slot],
+    own: OwnedFd,
+    inode: u64,
+    slot: u32,
+    at: &Slot,
+    seen: State,
+    who: &Identity,
+) -> Result<Result<(OfdLock, State), OwnedFd>, JoinError> {
+    // Asked before the lock is tried, because trying uses up the description.
+    if liveness::is_held_by_other(own.as_fd(), byte_of(slot)).map_err(JoinError::System)? {
+        return Ok(Err(own));
+    }
+    // Lost a race for the byte: the description went with it, which another number for it outlives.
+    let spare = own.try_clone().map_err(JoinError::System)?;
+    let Some(lock) = OfdLock::try_acquire(own, byte_of(slot)).map_err(JoinError::System)? else {
+        return Ok(Err(spare));
+    };
+    wharf_sys::crash_point!("participant.claim.locked");
+    // The byte is ours, but its former holder may live and only have closed its descriptors.
+    let vacant = seen.phase() == Phase::Free || {
+        let fd = lock.fd().map_err(JoinError::System)?;
+        Witness { slots, fd, inode }.is_dead(Owner::new(slot, seen.generation()))
+    };
+    let taken = if vacant { take(at, seen, who) } else { None };
+    Ok(taken.map(|taken| (lock, taken)).ok_or(spare))
+}
+
+fn take(at: &Slot, seen: State, who: &Identity) -> Option<State> {
+    let begun = at.begin(seen)?;
+    wharf_sys::crash_point!("participant.claim.generation");
+    let taken = at.publish(begun, who)?;
+    wharf_sys::crash_point!("participant.claim.taken");
+    Some(taken)
+}
+
+fn myself() -> io::Result<Identity> {
+    let me = ProcessId::me()?;
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Identity {
+        pid: me.pid,
+        start_time: me.start_time,
+        pid_namespace: me.pid_namespace,
+        uid: socket::my_uid(),
+        since_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
+        program: liveness::program_name(me.pid).unwrap_or_default(),
+    })
+}

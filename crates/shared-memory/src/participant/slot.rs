@@ -1,0 +1,241 @@
+//! One slot of the participant table, as it lies in the region: who has it, and for which time it was taken.
+
+use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence};
+use crate::sync::raw::{MAX_GENERATION, Owner};
+
+/// Bytes kept of a program's name.
+const NAME_LEN: usize = 24;
+const PHASE_BITS: u32 = 2;
+const PHASE: u32 = (1 << PHASE_BITS) - 1;
+
+/// How far the taking of a slot has come.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    /// Nobody has it.
+    Free,
+    /// Its generation has been raised, its other fields are being written.
+    BeingTaken,
+    /// It names a process.
+    Taken,
+}
+
+/// The word that says generation and phase together, so that both always change in one exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct State(u32);
+
+impl State {
+    /// What a slot in this phase and generation says.
+    pub(crate) const fn new(generation: u32, phase: Phase) -> State {
+        let phase = match phase {
+            Phase::Free => 0,
+            Phase::BeingTaken => 1,
+            Phase::Taken => 2,
+        };
+        State((generation & MAX_GENERATION) << PHASE_BITS | phase)
+    }
+
+    /// How often the slot was taken, modulo 2^20.
+    pub(crate) const fn generation(self) -> u32 {
+        (self.0 >> PHASE_BITS) & MAX_GENERATION
+    }
+
+    /// How far its taking has come. A phase that does not exist (a scribbled word) reads as *being taken*: such a
+    /// slot can be taken anew by whoever gets its byte.
+    pub(crate) const fn phase(self) -> Phase {
+        match self.0 & PHASE {
+            0 => Phase::Free,
+            2 => Phase::Taken,
+            _ => Phase::BeingTaken,
+        }
+    }
+
+    /// The state of the same slot while the next process takes it.
+    pub(crate) const fn next(self) -> State {
+        State::new(self.generation() + 1, Phase::BeingTaken)
+    }
+}
+
+/// Who a participant is, as it wrote itself down.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    /// Process id, in the pid namespace below.
+    pub(crate) pid: u32,
+    /// Clock ticks since boot at which the process started.
+    pub(crate) start_time: u64,
+    /// Inode number of its pid namespace.
+    pub(crate) pid_namespace: u64,
+    /// User id.
+    pub(crate) uid: u32,
+    /// When it attached, in nanoseconds since 1970.
+    pub(crate) since_ns: u64,
+    /// The program's name, cut to 24 bytes.
+    pub(crate) program: String,
+}
+
+/// One slot: 64 bytes, drawn in `docs/layout.md`.
+#[derive(Debug)]
+#[repr(C, align(64))]
+pub(crate) struct Slot {
+    state: AtomicU32,
+    pid: AtomicU32,
+    start_time: AtomicU64,
+    pid_namespace: AtomicU64,
+    uid: AtomicU32,
+    _reserved: AtomicU32,
+    since_ns: AtomicU64,
+    program: [AtomicU64; NAME_LEN / 8],
+}
+
+const _: () = assert!(size_of::<Slot>() == 64);
+
+impl Slot {
+    /// Generation and phase at this moment.
+    pub(crate) fn state(&self) -> State {
+        // Acquire: pairs with the Release of `publish`, so that a taken slot's identity is seen whole.
+        State(self.state.load(Ordering::Acquire))
+    }
+
+    /// Whether `owner`'s attachment to this slot is over: proof, because a generation never comes back.
+    pub(crate) fn has_left(&self, owner: Owner) -> bool {
+        let state = self.state();
+        state.generation() != owner.generation() || state.phase() == Phase::Free
+    }
+
+    /// Opens the slot for a newcomer: raises the generation, which proves every earlier attachment over. The caller
+    /// holds the slot's byte. Returns the state to publish from, or `None` if the slot changed meanwhile.
+    pub(crate) fn begin(&self, seen: State) -> Option<State> {
+        let mine = seen.next();
+        // Acquire on success: the fields that we write next stay behind it. Relaxed on failure: nothing follows.
+        self.state.compare_exchange(seen.0, mine.0, Ordering::Acquire, Ordering::Relaxed).ok()?;
+        // Pairs with the Acquire fence in `identity`: who sees one of the fields below also sees the new generation.
+        fence(Ordering::Release);
+        Some(mine)
+    }
+
+    /// Writes down who takes the slot and publishes it. Returns the state of the taken slot, or `None` if somebody
+    /// else took it meanwhile (only possible to a process that lost the slot's byte).
+    pub(crate) fn publish(&self, begun: State, who: &Identity) -> Option<State> {
+        // Relaxed, all of them: the exchange below publishes them.
+        self.pid.store(who.pid, Ordering::Relaxed);
+        self.start_time.store(who.start_time, Ordering::Relaxed);
+        self.pid_namespace.store(who.pid_namespace, Ordering::Relaxed);
+        self.uid.store(who.uid, Ordering::Relaxed);
+        self.since_ns.store(who.since_ns, Ordering::Relaxed);
+        let mut name = [0_u8; NAME_LEN];
+        // Bound: a letter has at most four bytes, so a place between letters is found within four turns.
+        let cut = (0..=NAME_LEN).rev().find_map(|len| who.program.get(..len)).unwrap_or(&who.program);
+        for (kept, byte) in name.iter_mut().zip(cut.bytes()) {
+            *kept = byte;
+        }
+        for (word, bytes) in self.program.iter().zip(name.as_chunks::<8>().0) {
+            word.store(u64::from_le_bytes(*bytes), Ordering::Relaxed);
+        }
+        let taken = State::new(begun.generation(), Phase::Taken);
+        // Release: pairs with the Acquire in `state`; the identity is whole for whoever sees the slot taken.
+        let done = self.state.compare_exchange(begun.0, taken.0, Ordering::Release, Ordering::Relaxed);
+        done.is_ok().then_some(taken)
+    }
+
+    /// Gives the slot back, if it is still the one that was taken.
+    pub(crate) fn free(&self, taken: State) {
+        let free = State::new(taken.generation(), Phase::Free);
+        // Release: whoever takes the slot next, or proves us gone by it, sees all that we did before. Relaxed on
+        // failure: the slot is not ours any more and nothing is to be done.
+        let _freed = self.state.compare_exchange(taken.0, free.0, Ordering::Release, Ordering::Relaxed);
+    }
+
+    /// Who wrote itself down when the slot was in state `seen`; `None` if the slot has changed since.
+    pub(crate) fn identity(&self, seen: State) -> Option<Identity> {
+        // Relaxed: the caller's Acquire load of `seen` ordered them, and the fence below checks that none is newer.
+        let mut name = [0_u8; NAME_LEN];
+        for (word, bytes) in self.program.iter().zip(name.as_chunks_mut::<8>().0) {
+            *bytes = word.load(Ordering::Relaxed).to_le_bytes();
+        }
+        let text = name.split(|&byte| byte == 0).next().unwrap_or(&[]);
+        let identity = Identity {
+            pid: self.pid.load(Ordering::Relaxed),
+            start_time: self.start_time.load(Ordering::Relaxed),
+            pid_namespace: self.pid_namespace.load(Ordering::Relaxed),
+            uid: self.uid.load(Ordering::Relaxed),
+            since_ns: self.since_ns.load(Ordering::Relaxed),
+            // Any process may have scribbled here: shown, never trusted.
+            program: String::from_utf8_lossy(text).into_owned(),
+        };
+        // Pairs with the Release fence in `begin`: had a load above seen a newcomer's field, the load below would
+        // see the newcomer's generation.
+        fence(Ordering::Acquire);
+        // Relaxed: ordered by the fence.
+        (self.state.load(Ordering::Relaxed) == seen.0).then_some(identity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh() -> Slot {
+        Slot {
+            state: AtomicU32::new(0),
+            pid: AtomicU32::new(0),
+            start_time: AtomicU64::new(0),
+            pid_namespace: AtomicU64::new(0),
+            uid: AtomicU32::new(0),
+            _reserved: AtomicU32::new(0),
+            since_ns: AtomicU64::new(0),
+            program: [const { AtomicU64::new(0) }; 3],
+        }
+    }
+
+    fn somebody(program: &str) -> Identity {
+        Identity { pid: 7, start_time: 8, pid_namespace: 9, uid: 10, since_ns: 11, program: program.into() }
+    }
+
+    #[test]
+    fn a_slot_is_taken_read_and_given_back() {
+        let slot = fresh();
+        let begun = slot.begin(slot.state()).unwrap();
+        assert_eq!(slot.state().phase(), Phase::BeingTaken);
+        let taken = slot.publish(begun, &somebody("camera")).unwrap();
+        assert_eq!(slot.identity(taken), Some(somebody("camera")));
+        let owner = Owner::new(0, taken.generation());
+        assert!(!slot.has_left(owner));
+        slot.free(taken);
+        assert!(slot.has_left(owner));
+        assert_eq!(slot.identity(taken), None);
+    }
+
+    #[test]
+    fn a_newcomer_proves_the_one_before_gone_and_is_not_disturbed_by_it() {
+        let slot = fresh();
+        let first = slot.publish(slot.begin(slot.state()).unwrap(), &somebody("first")).unwrap();
+        let second = slot.publish(slot.begin(slot.state()).unwrap(), &somebody("second")).unwrap();
+        assert!(slot.has_left(Owner::new(0, first.generation())));
+        slot.free(first);
+        assert!(!slot.has_left(Owner::new(0, second.generation())));
+        assert_eq!(slot.state(), second);
+    }
+
+    #[test]
+    fn two_that_want_one_slot_do_not_both_get_it() {
+        let slot = fresh();
+        let seen = slot.state();
+        assert!(slot.begin(seen).is_some());
+        assert!(slot.begin(seen).is_none());
+    }
+
+    #[test]
+    fn generations_start_again_after_the_last_one() {
+        let last = State::new(MAX_GENERATION, Phase::Free);
+        assert_eq!(last.next().generation(), 0);
+        assert_eq!(last.next().phase(), Phase::BeingTaken);
+    }
+
+    #[test]
+    fn long_names_are_cut_between_letters() {
+        let slot = fresh();
+        let name = "ünïcödé-prögräm-nämé-löng";
+        let taken = slot.publish(slot.begin(slot.state()).unwrap(), &somebody(name)).unwrap();
+        let kept = slot.identity(taken).unwrap().program;
+        assert!(name.starts_with(&kept) && kept.len() >= NAME_LEN - 1, "{kept}");
+    }
+}

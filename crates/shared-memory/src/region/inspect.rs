@@ -1,0 +1,228 @@
+//! Looking at regions from outside: which there are, what they hold, who takes part.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use wharf_sys::directory::{self, Domain, FileFacts, Name};
+use wharf_sys::memory::{Access, Mapping};
+
+use super::attach;
+use super::header::{Header, Kind, VERSION};
+use super::memory::Memory;
+use super::place::{Place, SUFFIX};
+use crate::RegionError;
+use crate::participant::{Phase, Witness};
+use crate::sync::raw::Owner;
+
+/// What a region holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegionKind {
+    /// One value of a type.
+    Typed,
+    /// Bytes under a lock.
+    Bytes,
+    /// It cannot be told: the file is damaged or no region.
+    Unknown,
+}
+
+/// What can be seen of a region from outside.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RegionInfo {
+    /// Its name, or its path.
+    pub name: String,
+    /// What it holds.
+    pub kind: RegionKind,
+    /// The type of its root, as its creator wrote it.
+    pub type_name: String,
+    /// Hash of that type's layout; 0 for bytes.
+    pub hash: u64,
+    /// Bytes of its file.
+    pub size: u64,
+    /// Bytes of its root.
+    pub root_size: u64,
+    /// Layout version.
+    pub version: u32,
+    /// Random, made at creation: tells two regions of one name apart.
+    pub creation_id: [u8; 16],
+    /// When it was made.
+    pub created: Option<SystemTime>,
+    /// Owner of its file.
+    pub uid: u32,
+    /// Permission bits of its file.
+    pub mode: u32,
+    /// How many attachments it can have at one time.
+    pub max_participants: u32,
+    /// Who has a slot: living ones, and dead ones whose slot nobody needed yet.
+    pub participants: Vec<ParticipantInfo>,
+    /// What is wrong with it, if anything: then the other fields say no more than the file system does.
+    pub problem: Option<String>,
+}
+
+/// One attachment to a region.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ParticipantInfo {
+    /// Its slot.
+    pub slot: u32,
+    /// How often the slot was taken, modulo 2^20.
+    pub generation: u32,
+    /// Its process id, in its own pid namespace.
+    pub pid: u32,
+    /// Its program's name, at most 24 bytes of it.
+    pub program: String,
+    /// Its user.
+    pub uid: u32,
+    /// When it attached.
+    pub since: SystemTime,
+    /// False if it is proved dead.
+    pub alive: bool,
+}
+
+/// Removes the name of a region from the user's directory. Whoever is attached stays so; the memory goes with the
+/// last of them. Works for damaged regions too.
+pub fn unlink(name: &str) -> Result<(), RegionError> {
+    unlink_place(&Place::named(None, name)?)
+}
+
+/// [`unlink`] in another directory.
+pub fn unlink_in(domain: &Domain, name: &str) -> Result<(), RegionError> {
+    unlink_place(&Place::named(Some(domain), name)?)
+}
+
+/// All regions of the user's directory, sorted by name. One that is damaged is listed with its
+/// [`problem`](RegionInfo::problem).
+pub fn list() -> Result<Vec<RegionInfo>, RegionError> {
+    list_in(&Domain::open()?)
+}
+
+/// [`list`] of another directory.
+pub fn list_in(domain: &Domain) -> Result<Vec<RegionInfo>, RegionError> {
+    let directory = domain.path().display().to_string();
+    let names =
+        domain.list(SUFFIX).map_err(|source| RegionError::from_io("list the regions in", &directory, source))?;
+    let mut regions = Vec::with_capacity(names.len());
+    for name in names {
+        match inspect_in(domain, &name) {
+            Ok(info) => regions.push(info),
+            // Unlinked since the directory was read.
+            Err(RegionError::NotFound { .. }) => {}
+            Err(error) => regions.push(RegionInfo::damaged(domain, name, &error)),
+        }
+    }
+    Ok(regions)
+}
+
+/// Looks at the region `name` of the user's directory without attaching.
+pub fn inspect(name: &str) -> Result<RegionInfo, RegionError> {
+    inspect_place(&Place::named(None, name)?, name.to_owned())
+}
+
+/// [`inspect`] in another directory.
+pub fn inspect_in(domain: &Domain, name: &str) -> Result<RegionInfo, RegionError> {
+    inspect_place(&Place::named(Some(domain), name)?, name.to_owned())
+}
+
+/// Looks at the region in the file at `path` without attaching.
+pub fn inspect_file(path: impl AsRef<Path>) -> Result<RegionInfo, RegionError> {
+    inspect_place(&Place::file(path.as_ref()), path.as_ref().display().to_string())
+}
+
+fn unlink_place(place: &Place) -> Result<(), RegionError> {
+    match place {
+        Place::Named(domain, name) => {
+            domain.unlink(name, SUFFIX).map_err(|source| RegionError::from_io("unlink", &place.to_string(), source))
+        }
+        Place::File(_) | Place::Anonymous => Ok(()),
+    }
+}
+
+fn inspect_place(place: &Place, name: String) -> Result<RegionInfo, RegionError> {
+    let region = place.to_string();
+    let fail = |source| RegionError::from_io("inspect", &region, source);
+    let file = File::from(attach::open(place, Access::ReadOnly)?);
+    let facts = directory::facts(&file).map_err(fail)?;
+    let header = attach::read_header(&region, &file, &facts)?;
+    let mapping = Mapping::map(file.as_fd(), header.plan.len, Access::ReadOnly).map_err(fail)?;
+    let memory = Memory::new(mapping, header.plan)
+        .ok_or_else(|| fail(std::io::Error::other("its mapping has another length than its plan")))?;
+    let slots = memory.slots();
+    let participants = participants(&Witness { slots, fd: file.as_fd(), inode: facts.inode });
+    Ok(RegionInfo::whole(name, &header, &facts, participants))
+}
+
+fn participants(witness: &Witness<'_>) -> Vec<ParticipantInfo> {
+    let taken = (0_u32..).zip(witness.slots).filter_map(|(slot, at)| {
+        let state = at.state();
+        // A slot that changes while we look belongs to nobody we could name.
+        let who = if state.phase() == Phase::Taken { at.identity(state)? } else { return None };
+        Some(ParticipantInfo {
+            slot,
+            generation: state.generation(),
+            pid: who.pid,
+            program: who.program,
+            uid: who.uid,
+            since: moment(who.since_ns).unwrap_or(UNIX_EPOCH),
+            alive: !witness.is_dead(Owner::new(slot, state.generation())),
+        })
+    });
+    taken.collect()
+}
+
+impl RegionInfo {
+    fn whole(name: String, header: &Header, facts: &FileFacts, participants: Vec<ParticipantInfo>) -> RegionInfo {
+        RegionInfo {
+            name,
+            kind: match header.kind {
+                Kind::Typed => RegionKind::Typed,
+                Kind::Bytes => RegionKind::Bytes,
+            },
+            type_name: header.type_name.clone(),
+            hash: header.hash,
+            size: facts.len,
+            root_size: header.plan.root_len as u64,
+            version: VERSION,
+            creation_id: header.creation_id,
+            created: moment(header.created_ns),
+            uid: facts.uid,
+            mode: facts.mode,
+            max_participants: header.plan.max_participants,
+            participants,
+            problem: None,
+        }
+    }
+
+    fn damaged(domain: &Domain, name: String, error: &RegionError) -> RegionInfo {
+        let facts = Name::new(&name)
+            .ok()
+            .and_then(|name| domain.open_file(&name, SUFFIX, Access::ReadOnly).ok())
+            .and_then(|fd| directory::facts(&fd).ok());
+        let version = match error {
+            RegionError::OtherVersion { found, .. } => *found,
+            _ => 0,
+        };
+        RegionInfo {
+            name,
+            kind: RegionKind::Unknown,
+            type_name: String::new(),
+            hash: 0,
+            size: facts.map_or(0, |facts| facts.len),
+            root_size: 0,
+            version,
+            creation_id: [0; 16],
+            created: None,
+            uid: facts.map_or(0, |facts| facts.uid),
+            mode: facts.map_or(0, |facts| facts.mode),
+            max_participants: 0,
+            participants: Vec::new(),
+            problem: Some(error.to_string()),
+        }
+    }
+}
+
+fn moment(ns: u64) -> Option<SystemTime> {
+    UNIX_EPOCH.checked_add(Duration::from_nanos(ns))
+}

@@ -1,0 +1,19 @@
+//! Regions: memory that several processes map, made whole, checked at attach, with a table of who takes part.
+
+mod attach;
+mod attached;
+mod bytes;
+mod create;
+mod header;
+mod inspect;
+pub(crate) mod memory;
+mod options;
+mod place;
+mod typed;
+
+pub use self::bytes::BytesRegion;
+pub use self::inspect::{
+    ParticipantInfo, RegionInfo, RegionKind, inspect, inspect_file, inspect_in, list, list_in, unlink, unlink_in,
+};
+pub use self::options::RegionOptions;
+pub use self::typed::{ReadOnlyRegion, Region};

@@ -1,0 +1,118 @@
+//! Why a lock was not simply taken.
+
+use std::error::Error;
+use std::fmt;
+
+use super::guard::OwnerDiedGuard;
+
+/// Why a lock was not simply taken.
+///
+/// It borrows from the lock, because one case hands it over: [`OwnerDied`](LockError::OwnerDied). The operator `?`
+/// turns it into a [`LockFailure`] or a `Box<dyn Error>`, which own nothing: a guard inside is dropped by that, and
+/// the lock stays inconsistent for the next one.
+#[non_exhaustive]
+pub enum LockError<'a, T: ?Sized> {
+    /// The lock is yours, but a holder died or panicked while it held it: the data may be half-changed. Look at it
+    /// through the guard, put it in order, and call [`repaired`](OwnerDiedGuard::repaired).
+    OwnerDied(OwnerDiedGuard<'a, T>),
+    /// A live process held the lock until the time was up.
+    Timeout,
+    /// Somebody holds the lock and is not proved dead.
+    WouldBlock,
+    /// This process attached to the region for reading only.
+    ReadOnly,
+    /// This process was forked from the one that attached, and has not attached itself.
+    Forked,
+    /// The lock does not lie in a region that this process has attached.
+    NotInRegion,
+}
+
+/// [`LockError`] without what it borrows: fit to be passed up.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockFailure {
+    /// A holder died or panicked, and nobody has repaired the data since.
+    #[error(
+        "a process died or panicked while it held this lock, so the data under it may be half-changed; match \
+         LockError::OwnerDied, put the data in order and call repaired()"
+    )]
+    OwnerDied,
+    /// A live process held the lock until the time was up.
+    #[error(
+        "a live process held this lock until the time was up; try again, wait longer, or ask holder() which one it is"
+    )]
+    Timeout,
+    /// Somebody holds the lock and is not proved dead.
+    #[error("somebody holds this lock; try again later, or wait with lock() or lock_timeout()")]
+    WouldBlock,
+    /// This process attached to the region for reading only.
+    #[error("this process attached to the region for reading only; attach() it to take locks and write")]
+    ReadOnly,
+    /// This process was forked from the one that attached, and has not attached itself.
+    #[error("this process was forked from the one that attached to the region; attach() it again in the child")]
+    Forked,
+    /// The lock does not lie in a region that this process has attached.
+    #[error(
+        "this lock is not inside a region; put it into a Region, because only there the system tells when its holder dies"
+    )]
+    NotInRegion,
+}
+
+impl<T: ?Sized> LockError<'_, T> {
+    /// What it says, without what it borrows. A guard inside is dropped when the error is.
+    pub fn failure(&self) -> LockFailure {
+        match self {
+            LockError::OwnerDied(_) => LockFailure::OwnerDied,
+            LockError::Timeout => LockFailure::Timeout,
+            LockError::WouldBlock => LockFailure::WouldBlock,
+            LockError::ReadOnly => LockFailure::ReadOnly,
+            LockError::Forked => LockFailure::Forked,
+            LockError::NotInRegion => LockFailure::NotInRegion,
+        }
+    }
+}
+
+impl<T: ?Sized> From<LockFailure> for LockError<'_, T> {
+    /// For the failures that hand over nothing; [`LockFailure::OwnerDied`] without its guard reads as "somebody
+    /// holds it".
+    fn from(failure: LockFailure) -> Self {
+        match failure {
+            LockFailure::OwnerDied | LockFailure::WouldBlock => LockError::WouldBlock,
+            LockFailure::Timeout => LockError::Timeout,
+            LockFailure::ReadOnly => LockError::ReadOnly,
+            LockFailure::Forked => LockError::Forked,
+            LockFailure::NotInRegion => LockError::NotInRegion,
+        }
+    }
+}
+
+impl<T: ?Sized> From<LockError<'_, T>> for LockFailure {
+    fn from(error: LockError<'_, T>) -> LockFailure {
+        error.failure()
+    }
+}
+
+// `LockError` is no `Error` itself, because it borrows; so these two can exist, and `lock()?` works in a `main`.
+impl<T: ?Sized> From<LockError<'_, T>> for Box<dyn Error> {
+    fn from(error: LockError<'_, T>) -> Box<dyn Error> {
+        Box::new(error.failure())
+    }
+}
+
+impl<T: ?Sized> From<LockError<'_, T>> for Box<dyn Error + Send + Sync> {
+    fn from(error: LockError<'_, T>) -> Box<dyn Error + Send + Sync> {
+        Box::new(error.failure())
+    }
+}
+
+impl<T: ?Sized> fmt::Display for LockError<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.failure().fmt(f)
+    }
+}
+
+impl<T: ?Sized> fmt::Debug for LockError<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LockError::{:?}", self.failure())
+    }
+}

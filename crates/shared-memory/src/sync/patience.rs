@@ -1,0 +1,107 @@
+//! How a process waits for a lock in a region: on a futex, in slices, looking after each whether the owner lives.
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::{cpu, futex};
+
+use super::raw::{Owner, Slept, Surroundings};
+use crate::atomic::AtomicU32;
+use crate::participant::{Attachment, Witness};
+
+/// The first slice: a lock whose owner is dead already is taken over after this.
+const FIRST_SLICE: Duration = Duration::from_millis(2);
+/// The longest slice: how long a death during the wait can stay unnoticed.
+const LONGEST_SLICE: Duration = Duration::from_millis(50);
+/// How often to look at the word before sleeping: about a microsecond, a few times a short critical section. A
+/// sleep and a wake cost tens of it.
+const SPINS: u32 = 100;
+/// How often a thread that only ever tries asks the expensive question about an owner whose byte is locked.
+const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
+
+thread_local! {
+    static LAST_FULL_LOOK: Cell<Instant> = const { Cell::new(Instant::from_nanos(0)) };
+}
+
+/// One wait for a lock by one attachment.
+pub(crate) struct Patience<'a> {
+    me: Owner,
+    witness: Option<Witness<'a>>,
+    deadline: Option<Deadline>,
+    slice: Cell<Duration>,
+}
+
+impl<'a> Patience<'a> {
+    /// A wait by `attachment`, which names itself `me`, until `deadline` or for as long as it takes.
+    pub(crate) fn new(attachment: Attachment<'a>, me: Owner, deadline: Option<Deadline>) -> Patience<'a> {
+        let witness = attachment.membership().and_then(|membership| membership.witness());
+        Patience { me, witness, deadline, slice: Cell::new(FIRST_SLICE) }
+    }
+
+    /// For one that only tries: whether `owner` is proved dead, at the price of one system call in the usual case.
+    ///
+    /// An owner whose byte is locked lives, except when a forked child carries the description of a dead parent.
+    /// That takes reading `/proc`, and a thread does so at most every 10 ms.
+    pub(crate) fn is_dead_at_a_glance(&self, owner: Owner) -> bool {
+        let Some(witness) = &self.witness else { return false };
+        if witness.has_left(owner) {
+            return true;
+        }
+        if owner == self.me {
+            return false;
+        }
+        if witness.byte_is_held(owner.slot()) {
+            let now = Instant::now();
+            if now.saturating_since(LAST_FULL_LOOK.get()) < FULL_LOOK_EVERY {
+                return false;
+            }
+            LAST_FULL_LOOK.set(now);
+        }
+        witness.is_dead(owner)
+    }
+}
+
+impl Surroundings for Patience<'_> {
+    fn spins(&self) -> u32 {
+        if cpu::spinning_pays() { SPINS } else { 0 }
+    }
+
+    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
+        let slice = self.slice.get();
+        let slice_end = Deadline::after(slice);
+        let until = match self.deadline {
+            Some(deadline) if deadline.passed() => return Slept::OutOfTime,
+            Some(deadline) => slice_end.min(deadline),
+            None => slice_end,
+        };
+        match futex::wait(word, expected, Some(until), true) {
+            Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => Slept::Woken,
+            Ok(futex::FutexWake::TimedOut) => {
+                self.slice.set((slice * 2).min(LONGEST_SLICE));
+                Slept::SliceOver
+            }
+            // Only a filter that forbids futexes makes it fail here. Waiting stays correct, and does not spin.
+            Err(_) => {
+                std::thread::sleep(FIRST_SLICE);
+                Slept::SliceOver
+            }
+        }
+    }
+
+    fn has_left(&self, owner: Owner) -> bool {
+        self.witness.as_ref().is_some_and(|witness| witness.has_left(owner))
+    }
+
+    fn is_dead(&self, owner: Owner) -> bool {
+        // Another thread of this very attachment lives as long as we do.
+        owner != self.me && self.witness.as_ref().is_some_and(|witness| witness.is_dead(owner))
+    }
+}
+
+/// Wakes one sleeper on the word of a lock that was just given back.
+#[cold]
+pub(crate) fn wake_one(word: &AtomicU32) {
+    // A wake cannot fail on a mapped word; if it did, the sleeper's slice ends by itself.
+    let _woken = futex::wake(word, 1, true);
+}

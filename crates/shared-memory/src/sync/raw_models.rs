@@ -1,0 +1,244 @@
+//! loom models of the lock word: every interleaving of taking, waiting, giving back and dying.
+//!
+//! Run with `RUSTFLAGS="--cfg loom" cargo test -p wharf-shared-memory --release --lib raw_models`. The futex is a lock
+//! and a condition variable, which order a sleeper's check and a waker's look as the kernel's bucket lock does. A
+//! sleeper that nobody wakes for ever is a deadlock, which loom reports: no wake-up is lost.
+#![allow(unsafe_code)]
+
+use loom::model::Builder;
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread;
+
+use super::raw::{Condition, Owner, RawLock, Slept, Surroundings};
+use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
+
+/// Slot 0 in its first taking, and the newcomer that takes it after the first one's death.
+const FIRST: Owner = Owner::new(0, 1);
+const NEWCOMER: Owner = Owner::new(0, 2);
+const SECOND: Owner = Owner::new(1, 1);
+const THIRD: Owner = Owner::new(2, 1);
+
+/// What the kernel knows: who is dead, and whether the slices of those asleep are over.
+#[derive(Default)]
+struct Kernel {
+    first_is_dead: bool,
+    slices_are_over: bool,
+}
+
+struct World {
+    lock: RawLock,
+    value: UnsafeCell<u32>,
+    kernel: Mutex<Kernel>,
+    changed: Condvar,
+    /// Generation of slot 0, as the participant table says.
+    generation: AtomicU32,
+    spins: u32,
+}
+
+// SAFETY: everything but `value` is `Sync`, and that two threads never use `value` at a time is what the models check:
+// loom fails the model if they do.
+unsafe impl Sync for World {}
+
+impl World {
+    fn new(spins: u32) -> Arc<World> {
+        Arc::new(World {
+            lock: RawLock::new(),
+            value: UnsafeCell::new(0),
+            kernel: Mutex::new(Kernel::default()),
+            changed: Condvar::new(),
+            generation: AtomicU32::new(FIRST.generation()),
+            spins,
+        })
+    }
+
+    fn wake_one(&self) {
+        let _bucket = self.kernel.lock().unwrap();
+        self.changed.notify_one();
+    }
+
+    /// The kernel ends slot 0's first process: nothing of it runs any more, and slices go by.
+    fn first_dies(&self) {
+        self.kernel.lock().unwrap().first_is_dead = true;
+        self.changed.notify_all();
+    }
+
+    /// Takes the lock, changes the value, repairs what a dead one left, gives the lock back.
+    fn pass(&self, me: Owner) -> Condition {
+        let condition = self.lock.take(me, self).unwrap();
+        assert_eq!(self.lock.holder(), Some(me));
+        self.change_value();
+        if condition == Condition::Inconsistent {
+            self.lock.mark_consistent();
+        }
+        self.lock.give_back(Condition::Consistent, |_| self.wake_one());
+        condition
+    }
+
+    /// Not atomic: loom fails the model if another thread touches the value at the same time.
+    fn change_value(&self) {
+        // SAFETY: the lock is held, which is what the models check.
+        self.value.with_mut(|value| unsafe { *value += 1 });
+    }
+
+    fn value(&self) -> u32 {
+        // SAFETY: called when all other threads have ended.
+        self.value.with(|value| unsafe { *value })
+    }
+}
+
+impl Surroundings for World {
+    fn spins(&self) -> u32 {
+        self.spins
+    }
+
+    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
+        let kernel = self.kernel.lock().unwrap();
+        // Relaxed: the kernel compares under the bucket lock, which orders it with the waker.
+        if word.load(Ordering::Relaxed) != expected {
+            return Slept::Woken;
+        }
+        let behind_the_dead = kernel.first_is_dead && Owner::from_bits(expected & OWNER) == Some(FIRST);
+        if behind_the_dead || kernel.slices_are_over {
+            return Slept::SliceOver;
+        }
+        drop(self.changed.wait(kernel).unwrap());
+        Slept::Woken
+    }
+
+    fn has_left(&self, owner: Owner) -> bool {
+        // Acquire: pairs with the Release by which the newcomer takes the slot.
+        owner.slot() == 0 && owner.generation() != self.generation.load(Ordering::Acquire)
+    }
+
+    fn is_dead(&self, owner: Owner) -> bool {
+        owner == FIRST && self.kernel.lock().unwrap().first_is_dead
+    }
+}
+
+/// The owner's bits of a lock word, as `docs/layout.md` draws it.
+const OWNER: u32 = (1 << 30) - 1;
+
+fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+#[test]
+fn two_take_turns_and_nobody_sleeps_for_ever() {
+    for spins in [0, 1] {
+        explore(4, move || {
+            let world = World::new(spins);
+            let other = thread::spawn({
+                let world = world.clone();
+                move || world.pass(SECOND)
+            });
+            assert_eq!(world.pass(FIRST), Condition::Consistent);
+            assert_eq!(other.join().unwrap(), Condition::Consistent);
+            assert_eq!(world.value(), 2);
+            assert_eq!(world.lock.holder(), None);
+        });
+    }
+}
+
+#[test]
+fn three_take_turns_and_nobody_sleeps_for_ever() {
+    explore(2, || {
+        let world = World::new(0);
+        let others = [SECOND, THIRD].map(|me| {
+            let world = world.clone();
+            thread::spawn(move || world.pass(me))
+        });
+        world.pass(FIRST);
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(world.value(), 3);
+    });
+}
+
+#[test]
+fn a_dead_owner_is_succeeded_by_exactly_one() {
+    explore(2, || {
+        let world = World::new(0);
+        let others = [SECOND, THIRD].map(|me| {
+            let world = world.clone();
+            thread::spawn(move || world.pass(me))
+        });
+        // Takes the lock, or waits for it; then stops for ever in the middle of a change.
+        let before = world.lock.take(FIRST, &*world).unwrap();
+        assert_eq!(before, Condition::Consistent);
+        world.change_value();
+        world.first_dies();
+        let conditions = others.map(|other| other.join().unwrap());
+        // Those who came before the death saw nothing; of those after it, the first repaired.
+        let heirs = conditions.iter().filter(|&&condition| condition == Condition::Inconsistent).count();
+        assert!(heirs <= 1);
+        assert_eq!(world.value(), 3);
+        if heirs == 0 {
+            assert_eq!(world.lock.holder(), Some(FIRST));
+        } else {
+            assert!(!world.lock.is_inconsistent());
+        }
+    });
+}
+
+#[test]
+fn a_take_over_cannot_hit_a_newcomer_in_the_same_slot() {
+    explore(3, || {
+        let world = World::new(0);
+        assert!(world.lock.take_free(FIRST));
+        world.kernel.lock().unwrap().first_is_dead = true;
+        let survivor = thread::spawn({
+            let world = world.clone();
+            move || world.pass(SECOND)
+        });
+        // Release: pairs with the Acquire in `has_left`.
+        world.generation.store(NEWCOMER.generation(), Ordering::Release);
+        let conditions = [world.pass(NEWCOMER), survivor.join().unwrap()];
+        let heirs = conditions.iter().filter(|&&condition| condition == Condition::Inconsistent).count();
+        assert_eq!(heirs, 1);
+        assert_eq!(world.value(), 2);
+    });
+}
+
+#[test]
+fn unrepaired_data_stays_inconsistent_for_the_next_one() {
+    explore(3, || {
+        let world = World::new(0);
+        assert!(world.lock.take_free(FIRST));
+        world.kernel.lock().unwrap().first_is_dead = true;
+        let pass = |world: &World, me| {
+            let condition = world.lock.take(me, world).unwrap();
+            world.change_value();
+            world.lock.give_back(condition, |_| world.wake_one());
+            condition
+        };
+        let other = thread::spawn({
+            let world = world.clone();
+            move || pass(&world, THIRD)
+        });
+        assert_eq!(pass(&world, SECOND), Condition::Inconsistent);
+        assert_eq!(other.join().unwrap(), Condition::Inconsistent);
+        assert!(world.lock.is_inconsistent());
+    });
+}
+
+#[test]
+fn a_death_between_giving_back_and_waking_is_healed_by_the_slice() {
+    explore(4, || {
+        let world = World::new(0);
+        let sleeper = thread::spawn({
+            let world = world.clone();
+            move || world.pass(SECOND)
+        });
+        let mine = world.lock.take(FIRST, &*world).unwrap();
+        world.change_value();
+        world.lock.give_back(mine, |_| {});
+        // Nobody was woken. Time goes by.
+        world.kernel.lock().unwrap().slices_are_over = true;
+        world.changed.notify_all();
+        assert_eq!(sleeper.join().unwrap(), Condition::Consistent);
+        assert_eq!(world.value(), 2);
+    });
+}
