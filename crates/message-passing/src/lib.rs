@@ -1,1 +1,61 @@
 //! Addresses, links and transports: ship it as a message.
+#![forbid(unsafe_code)]
+
+mod address;
+mod aligned;
+mod error;
+mod handshake;
+mod link;
+mod listener;
+mod loan;
+mod meet;
+mod message;
+mod options;
+mod peer;
+mod receiver;
+mod sender;
+mod serde;
+mod transport;
+mod typed;
+mod wait;
+
+pub use self::address::{Address, Transport};
+pub use self::error::{AddressError, ConnectError, RecvError, SendError};
+pub use self::link::Link;
+pub use self::listener::Listener;
+pub use self::loan::Loan;
+pub use self::message::Message;
+pub use self::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait};
+pub use self::peer::Peer;
+pub use self::receiver::Receiver;
+pub use self::sender::Sender;
+pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
+#[doc(hidden)]
+pub use self::transport::PeerMemory;
+pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};
+
+use std::time::Duration;
+
+/// Listens at an address with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::listen`].
+pub fn listen(address: impl AsRef<str>) -> Result<Listener, ConnectError> {
+    Options::new().listen(address)
+}
+
+/// Connects to an address with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::connect`].
+pub fn connect(address: impl AsRef<str>) -> Result<Link, ConnectError> {
+    Options::new().connect(address)
+}
+
+/// Connects to an address with the default [`Options`]; waits for a listener, at most `limit`.
+///
+/// # Errors
+/// As [`Options::connect_timeout`].
+pub fn connect_timeout(address: impl AsRef<str>, limit: Duration) -> Result<Link, ConnectError> {
+    Options::new().connect_timeout(address, limit)
+}

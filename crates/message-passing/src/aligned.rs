@@ -1,0 +1,113 @@
+//! Bytes of this process whose payload starts on 64, so that any shareable type can be seen in them.
+
+/// Every payload of a private buffer starts on a multiple of this.
+pub(crate) const ALIGN_BYTES: usize = 64;
+
+/// A buffer in which the byte at index `lead` lies on a multiple of 64.
+///
+/// It is initialised as a whole, so that it can be lent to the system without being cleared again.
+#[derive(Debug)]
+pub(crate) struct AlignedBytes {
+    bytes: Vec<u8>,
+    lead: usize,
+    start: usize,
+    len: usize,
+}
+
+/// There is no memory for a buffer of this length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoMemory {
+    pub(crate) len: usize,
+}
+
+impl std::fmt::Display for NoMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no memory for a buffer of {} bytes", self.len)
+    }
+}
+
+impl AlignedBytes {
+    /// An empty buffer, which has no memory yet.
+    pub(crate) const fn empty(lead: usize) -> Self {
+        Self { bytes: Vec::new(), lead, start: 0, len: 0 }
+    }
+
+    /// A buffer of `len` zeroes.
+    pub(crate) fn zeroed(lead: usize, len: usize) -> Result<Self, NoMemory> {
+        let mut buffer = Self::empty(lead);
+        buffer.resize(len, 0)?;
+        Ok(buffer)
+    }
+
+    /// Makes room for `len` bytes, the first `keep` of which stay; the rest is zero. Does nothing when it is that
+    /// long already.
+    pub(crate) fn grow(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
+        if len <= self.len { Ok(()) } else { self.resize(len, keep) }
+    }
+
+    /// Gives memory back down to `len` bytes, which are zero.
+    pub(crate) fn shrink(&mut self, len: usize) -> Result<(), NoMemory> {
+        if len >= self.len { Ok(()) } else { self.resize(len, 0) }
+    }
+
+    fn resize(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
+        let none = |_| NoMemory { len };
+        let mut bytes: Vec<u8> = Vec::new();
+        bytes.try_reserve_exact(len.saturating_add(ALIGN_BYTES)).map_err(none)?;
+        let start = (ALIGN_BYTES - (bytes.as_ptr() as usize + self.lead) % ALIGN_BYTES) % ALIGN_BYTES;
+        bytes.resize(start, 0);
+        bytes.extend_from_slice(self.get(..keep.min(self.len)));
+        bytes.resize(start + len, 0);
+        *self = Self { bytes, lead: self.lead, start, len };
+        Ok(())
+    }
+
+    /// How many bytes it has.
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Some of the bytes; empty when they are not there.
+    #[inline]
+    pub(crate) fn get<R>(&self, range: R) -> &[u8]
+    where
+        R: std::slice::SliceIndex<[u8], Output = [u8]>,
+    {
+        self.bytes.get(self.start..).and_then(|bytes| bytes.get(range)).unwrap_or(&[])
+    }
+
+    /// Some of the bytes, to be written; empty when they are not there.
+    #[inline]
+    pub(crate) fn get_mut<R>(&mut self, range: R) -> &mut [u8]
+    where
+        R: std::slice::SliceIndex<[u8], Output = [u8]>,
+    {
+        self.bytes.get_mut(self.start..).and_then(|bytes| bytes.get_mut(range)).unwrap_or(&mut [])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_start_on_64_and_survive_growth() {
+        for lead in [0, 8] {
+            let mut buffer = AlignedBytes::zeroed(lead, 100).unwrap();
+            for len in [100, 101, 1000, 5000, 1 << 20] {
+                buffer.grow(len, 50).unwrap();
+                assert!(buffer.len() >= len);
+                assert_eq!(buffer.get(lead..).as_ptr() as usize % ALIGN_BYTES, 0);
+                buffer.get_mut(..50).fill(7);
+            }
+            assert_eq!(buffer.get(..51), [&[7; 50][..], &[0]].concat());
+            buffer.shrink(10).unwrap();
+            assert_eq!((buffer.len(), buffer.get(..11).len(), buffer.get(..10)), (10, 0, &[0; 10][..]));
+        }
+    }
+
+    #[test]
+    fn impossible_sizes_are_errors() {
+        assert_eq!(AlignedBytes::zeroed(0, isize::MAX as usize).unwrap_err(), NoMemory { len: isize::MAX as usize });
+    }
+}

@@ -1,0 +1,257 @@
+//! What can go wrong when two processes meet, send and receive.
+
+use std::io;
+use std::time::Duration;
+
+use wharf_sys::directory::{DirectoryError, NameError};
+
+/// An address that cannot be understood.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AddressError {
+    /// There is no `SCHEME:` in front.
+    #[error("'{address}' is not an address: write SCHEME:NAME, where SCHEME is one of {known}")]
+    NoScheme {
+        /// What was given.
+        address: String,
+        /// The schemes that exist, separated by commas.
+        known: String,
+    },
+    /// The scheme names no transport of this build.
+    #[error("unknown scheme '{scheme}' in '{address}': the known ones are {known}")]
+    UnknownScheme {
+        /// What was given.
+        address: String,
+        /// The part before the colon.
+        scheme: String,
+        /// The schemes that exist, separated by commas.
+        known: String,
+    },
+    /// The part after the colon cannot be a name.
+    #[error("'{address}' has no usable name: {reason}")]
+    Name {
+        /// What was given.
+        address: String,
+        /// The rule that the name breaks.
+        reason: NameError,
+    },
+    /// The path of a `unix:` address cannot be a socket's path.
+    #[error("'{address}' has no usable path: {reason}")]
+    Path {
+        /// What was given.
+        address: String,
+        /// The rule that the path breaks.
+        reason: String,
+    },
+}
+
+/// Why two ends did not meet: the error of `listen`, `connect` and `accept`.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConnectError {
+    /// The address cannot be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// An option has a value that no link can have.
+    #[error("{0}")]
+    Options(String),
+    /// The directory in which names live cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// No process listens at this address.
+    #[error("nobody is listening at {address}: start the listening side first")]
+    NobodyListening {
+        /// The address.
+        address: String,
+    },
+    /// A living process listens at this address.
+    #[error("{address} is taken: another process is listening there; choose another name or stop it")]
+    NameTaken {
+        /// The address.
+        address: String,
+    },
+    /// The system does not let this process use the name.
+    #[error("permission denied: this process (uid {uid}) may not use {what}")]
+    Denied {
+        /// The address or path.
+        what: String,
+        /// The user of this process.
+        uid: u32,
+    },
+    /// The peer belongs to a user that this side does not admit.
+    #[error("the peer runs as uid {uid}, which this side (uid {ours}) does not admit: list it with allow_uid({uid})")]
+    OtherUser {
+        /// The peer's user.
+        uid: u32,
+        /// The user of this process.
+        ours: u32,
+    },
+    /// The peer's user has no number in this process's user namespace.
+    #[error(
+        "the peer's user is unknown in this user namespace (it appears as uid {uid}): such peers are never admitted"
+    )]
+    UnknownUser {
+        /// The number that the kernel shows instead.
+        uid: u32,
+    },
+    /// The two sides do not carry the same kind of message.
+    #[error("another type: this side sends {ours}, the other expects {theirs}")]
+    OtherType {
+        /// What this side carries.
+        ours: String,
+        /// What the other side carries.
+        theirs: String,
+    },
+    /// The two sides speak different versions of the protocol.
+    #[error("another version: this side speaks version {ours} of the link protocol, the other version {theirs}")]
+    OtherVersion {
+        /// This side's version.
+        ours: u16,
+        /// The other side's version.
+        theirs: u16,
+    },
+    /// The other side refused, in its own words.
+    #[error("the other side refused: {reason}")]
+    Refused {
+        /// The reason that it gave.
+        reason: String,
+    },
+    /// The time ran out before the link was made.
+    #[error("no link to {address} within {limit:?}: {missing}")]
+    Timeout {
+        /// The address.
+        address: String,
+        /// The time allowed.
+        limit: Duration,
+        /// What did not happen in time.
+        missing: &'static str,
+    },
+    /// `try_accept` found nobody waiting.
+    #[error("nobody is waiting to be accepted")]
+    NobodyWaiting,
+    /// The memory of the link does not fit.
+    #[error("no room for the link's memory: {asked} bytes asked, {free} bytes free; ask for a smaller capacity")]
+    NoRoom {
+        /// The bytes asked for.
+        asked: u64,
+        /// The bytes that are free.
+        free: u64,
+    },
+    /// The peer said something that the protocol does not allow.
+    #[error("the peer breaks the protocol: {0}")]
+    Protocol(String),
+    /// The system refused something that a link needs.
+    #[error("cannot {doing}: {source}")]
+    System {
+        /// What was being done.
+        doing: String,
+        /// The system's error.
+        source: io::Error,
+    },
+}
+
+impl ConnectError {
+    /// Wraps a system error with what was being done.
+    pub(crate) fn system(doing: impl Into<String>, source: io::Error) -> Self {
+        Self::System { doing: doing.into(), source }
+    }
+}
+
+/// Why a message was not sent.
+///
+/// The message itself was only borrowed, so nothing is lost: after `Full` and `Timeout` send it again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// The queue has no room now.
+    #[error("the queue is full: the receiver has not kept up; try again or wait")]
+    Full,
+    /// The queue had no room within the time allowed; nothing was sent.
+    #[error("timeout: the queue had no room in time")]
+    Timeout,
+    /// The message was sent, but the peer did not take it within the time allowed; it stays in the queue.
+    #[error("timeout: the message was sent, but the peer did not take it in time")]
+    NotTaken,
+    /// The peer's receiver was closed in good order.
+    #[error("closed: the peer receives no more")]
+    Closed,
+    /// The peer ended without closing.
+    #[error("the peer died: {sent} messages were sent, {} were taken", Taken(*.taken))]
+    PeerDied {
+        /// Messages sent over this link before.
+        sent: u64,
+        /// Messages that the peer is known to have taken; `None` where the transport cannot tell.
+        taken: Option<u64>,
+    },
+    /// The message is larger than this link carries.
+    #[error(
+        "message too large: {len} bytes, the limit of this link is {limit}; raise max_message on both sides or split it"
+    )]
+    TooLarge {
+        /// The message's length in bytes.
+        len: usize,
+        /// The most that this link carries.
+        limit: usize,
+    },
+    /// The message must travel in several pieces, which only the waiting forms of send can do.
+    #[error(
+        "a message of {len} bytes travels in pieces (more than {limit} bytes): use send or send_timeout, or raise the capacity"
+    )]
+    NeedsWait {
+        /// The message's length in bytes.
+        len: usize,
+        /// The most that travels in one piece.
+        limit: usize,
+    },
+    /// The peer said something that the protocol does not allow.
+    #[error("the peer breaks the protocol: {0}")]
+    Protocol(String),
+    /// The value cannot be turned into bytes.
+    #[error("the value cannot be encoded: {0}")]
+    Encode(String),
+    /// The link was made before `fork` and belongs to the parent.
+    #[error("this link was made before fork and belongs to the parent: connect again in the child")]
+    Forked,
+    /// The system refused.
+    #[error("cannot send: {0}")]
+    System(io::Error),
+}
+
+/// Why no message was received.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecvError {
+    /// No message is waiting.
+    #[error("empty: no message is waiting")]
+    Empty,
+    /// No message came within the time allowed.
+    #[error("timeout: no message came in time")]
+    Timeout,
+    /// The peer closed in good order, and every message was received.
+    #[error("closed: the peer sends no more")]
+    Closed,
+    /// The peer ended without closing, and every message that it had sent was received.
+    #[error("the peer died without closing the link")]
+    PeerDied,
+    /// The peer said something that the protocol does not allow.
+    #[error("the peer breaks the protocol: {0}")]
+    Protocol(String),
+    /// The link was made before `fork` and belongs to the parent.
+    #[error("this link was made before fork and belongs to the parent: connect again in the child")]
+    Forked,
+    /// The system refused.
+    #[error("cannot receive: {0}")]
+    System(io::Error),
+}
+
+/// How many messages were taken, in words.
+struct Taken(Option<u64>);
+
+impl std::fmt::Display for Taken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Some(count) => write!(f, "{count}"),
+            None => f.write_str("an unknown number"),
+        }
+    }
+}

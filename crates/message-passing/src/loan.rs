@@ -1,0 +1,115 @@
+//! Room for a message that is filled first and sent afterwards.
+
+use std::io;
+use std::ops::{Deref, DerefMut};
+
+use crate::aligned::{AlignedBytes, NoMemory};
+use crate::error::SendError;
+use crate::sender::Sender;
+use crate::transport::{Ask, Room};
+
+/// Bytes to fill, lent by [`Sender::loan`]; [`send`](Self::send) makes them a message, dropping them does not.
+#[must_use = "a loan that is dropped sends nothing"]
+pub struct Loan<'a> {
+    sender: &'a mut Sender,
+    /// `None` once it is sent, or when the bytes lie in the sender's private buffer.
+    room: Option<Room>,
+    len: usize,
+}
+
+impl<'a> Loan<'a> {
+    #[inline]
+    pub(crate) fn new(sender: &'a mut Sender, room: Option<Room>, len: usize) -> Result<Self, SendError> {
+        if room.is_none() {
+            // Bounded by the link's message limit, which was checked; kept for the next loan.
+            sender.spare.grow(len, 0).map_err(out_of_memory)?;
+        }
+        Ok(Self { sender, room, len })
+    }
+
+    /// Whether the bytes lie where the peer will read them.
+    #[inline]
+    pub fn in_place(&self) -> bool {
+        self.room.is_some()
+    }
+
+    /// Sends the bytes as one message.
+    ///
+    /// Bytes in place are published at once, because their room was reserved. Bytes in a private buffer are sent
+    /// like any other message, which may wait for room.
+    ///
+    /// # Errors
+    /// As [`Sender::send`].
+    #[inline]
+    pub fn send(mut self) -> Result<(), SendError> {
+        match self.room.take() {
+            Some(room) => self.sender.half.commit(room, Ask::Nothing),
+            None => self.with_private(Sender::send),
+        }
+    }
+
+    /// Sends the bytes as one message if that is possible without waiting; gives the loan back if not.
+    ///
+    /// # Errors
+    /// As [`Sender::try_send`], together with the loan.
+    pub fn try_send(mut self) -> Result<(), (SendError, Loan<'a>)> {
+        let outcome = match self.room.take() {
+            Some(room) => return self.sender.half.commit(room, Ask::Nothing).map_err(|error| (error, self)),
+            None => self.with_private(Sender::try_send),
+        };
+        outcome.map_err(|error| (error, self))
+    }
+
+    fn with_private(
+        &mut self,
+        send: impl FnOnce(&mut Sender, &[u8]) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        // Taken out for the call, because the sender is borrowed as a whole; taking moves a pointer only.
+        let spare = std::mem::replace(&mut self.sender.spare, AlignedBytes::empty(0));
+        let outcome = send(self.sender, spare.get(..self.len));
+        self.sender.spare = spare;
+        outcome
+    }
+}
+
+#[cold]
+fn out_of_memory(why: NoMemory) -> SendError {
+    SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string()))
+}
+
+impl Deref for Loan<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match &self.room {
+            Some(room) => self.sender.half.loaned(room),
+            None => self.sender.spare.get(..self.len),
+        }
+    }
+}
+
+impl DerefMut for Loan<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        match &self.room {
+            Some(room) => self.sender.half.loaned_mut(room),
+            None => self.sender.spare.get_mut(..self.len),
+        }
+    }
+}
+
+impl Drop for Loan<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(room) = self.room.take() {
+            self.sender.half.give_back(room);
+        }
+    }
+}
+
+impl std::fmt::Debug for Loan<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Loan").field("len", &self.len).field("in_place", &self.in_place()).finish()
+    }
+}

@@ -1,0 +1,256 @@
+//! How two sides become a link: what both do with an address, a connection and each other's introduction.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::directory::Domain;
+use wharf_sys::poll::{self, Interest};
+use wharf_sys::socket::{self, Credentials};
+use wharf_sys::{barrier, cpu, crash_point};
+
+use crate::address::{Address, Place, Transport};
+use crate::error::ConnectError;
+use crate::handshake::{self, FLAG_MEMBARRIER, Introduction, Payload, Reason, Record, Role, Terms};
+use crate::link::Link;
+use crate::options::{Options, Trust};
+use crate::peer::Peer;
+use crate::transport::lifeline::Lifeline;
+use crate::transport::{Met, Prepared, Situation};
+
+/// How long one look for a listener takes while waiting for one.
+const RETRY: Duration = Duration::from_millis(5);
+
+/// What this side says of itself.
+pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> Result<Terms, ConnectError> {
+    if options.align != 8 && options.align != 64 {
+        return Err(ConnectError::Options(format!("align is {} bytes, expected 8 or 64", options.align)));
+    }
+    if options.capacity == 0 {
+        return Err(ConnectError::Options("capacity is 0 bytes, expected at least 1".to_owned()));
+    }
+    if options.handshake_timeout.is_zero() {
+        return Err(ConnectError::Options("handshake_timeout is zero, expected some time".to_owned()));
+    }
+    let transport = address.transport();
+    let max_message = match transport {
+        // Lengths travel as 32 bits.
+        Transport::Unix => options.max_message.min(u32::MAX as usize),
+        Transport::Shm | Transport::Inproc => options.max_message,
+    };
+    let registered = transport != Transport::Unix && barrier::register();
+    Ok(Terms {
+        transport,
+        flags: if registered { FLAG_MEMBARRIER } else { 0 },
+        confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
+        max_message: max_message as u64,
+        capacity: options.capacity as u64,
+        align: options.align as u32,
+        payload,
+    })
+}
+
+/// The directory of names that these options choose.
+pub(crate) fn domain(options: &Options) -> Result<Domain, ConnectError> {
+    match &options.domain {
+        Some(domain) => Ok(domain.clone()),
+        None => Ok(Domain::open()?),
+    }
+}
+
+/// The path of the socket at which an address is met.
+fn socket_path(address: &Address, options: &Options) -> Result<PathBuf, ConnectError> {
+    match address.place()? {
+        Place::Named(name) => Ok(domain(options)?.file(&name, address.transport().scheme())),
+        Place::Path(path) => Ok(path),
+    }
+}
+
+/// Whether a peer with these credentials is admitted, and if so whether it is trusted to cooperate.
+pub(crate) fn admit(peer: &Credentials, options: &Options) -> Result<bool, ConnectError> {
+    let ours = socket::my_uid();
+    if peer.uid == socket::overflow_uid() {
+        return Err(ConnectError::UnknownUser { uid: peer.uid });
+    }
+    if peer.uid != ours && !options.admitted.contains(&peer.uid) {
+        return Err(ConnectError::OtherUser { uid: peer.uid, ours });
+    }
+    Ok(match options.trust {
+        Trust::Auto => peer.uid == ours,
+        Trust::Cooperating => true,
+        Trust::Hostile => false,
+    })
+}
+
+/// Connects, and waits for a listener and for its answer until the deadline. `patient`: a listener may be missing
+/// at first.
+pub(crate) fn connect(
+    address: &Address,
+    options: &Options,
+    payload: Payload,
+    limit: Duration,
+    patient: bool,
+) -> Result<Link, ConnectError> {
+    let ours = terms(address, options, payload)?;
+    let deadline = Deadline::after(limit);
+    // Every round takes RETRY, so the deadline bounds their number.
+    loop {
+        let outcome = connect_once(address, options, &ours, limit, deadline);
+        match outcome {
+            Err(ConnectError::NobodyListening { .. }) if patient => {}
+            outcome => return outcome,
+        }
+        match deadline.remaining() {
+            Some(left) => std::thread::sleep(left.min(RETRY)),
+            None => {
+                let missing = "nobody listened there";
+                return Err(ConnectError::Timeout { address: address.to_string(), limit, missing });
+            }
+        }
+    }
+}
+
+fn connect_once(
+    address: &Address,
+    options: &Options,
+    ours: &Terms,
+    limit: Duration,
+    deadline: Deadline,
+) -> Result<Link, ConnectError> {
+    let timeout = |missing| ConnectError::Timeout { address: address.to_string(), limit, missing };
+    let path = socket_path(address, options)?;
+    crash_point!("connect.begin");
+    let socket =
+        socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                ConnectError::NobodyListening { address: address.to_string() }
+            }
+            io::ErrorKind::PermissionDenied => {
+                ConnectError::Denied { what: format!("{address} ({})", path.display()), uid: socket::my_uid() }
+            }
+            io::ErrorKind::TimedOut => timeout("the listener's queue stayed full"),
+            _ => ConnectError::system(format!("connect to {address}"), error),
+        })?;
+    crash_point!("connect.connected");
+    let peer = socket::peer_credentials(&socket)
+        .map_err(|error| ConnectError::system(format!("ask who listens at {address}"), error))?;
+    let cooperating = admit(&peer, options)?;
+    let role = Role::Connecting;
+    let mut prepared = Prepared::new(&Situation { role, options, ours, cooperating, peer })?;
+    match say(&socket, role, ours, &prepared) {
+        // A listener that refuses this user does so before it hears anything: its answer is there to be read.
+        Err(ConnectError::System { source, .. })
+            if matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {}
+        outcome => outcome?,
+    }
+    crash_point!("connect.said");
+    let lifeline = Arc::new(Lifeline::new(socket));
+    let answer = hear(&lifeline, deadline, timeout("the listener did not answer"))?;
+    crash_point!("connect.heard");
+    let (theirs, fds) = match answer {
+        Heard { record: Record::Welcome(theirs), fds } => (theirs, fds),
+        Heard { record: Record::Refusal { reason, payload }, .. } => return Err(refused(reason, &payload, ours)),
+        Heard { record: Record::Hello(_), .. } => {
+            return Err(ConnectError::Protocol("it answered a hello with a hello".to_owned()));
+        }
+    };
+    let limit = handshake::agree(ours, &theirs.terms)?;
+    let Introduction { terms: theirs, params, .. } = theirs;
+    let joined =
+        prepared.join(Met { lifeline, ours: ours.clone(), theirs, limit, params, fds, cooperating, role, peer })?;
+    crash_point!("connect.joined");
+    Ok(Link::new(joined, options, address.clone(), Peer::new(&peer, cooperating)))
+}
+
+/// Sends this side's introduction.
+pub(crate) fn say(
+    socket: impl std::os::fd::AsFd,
+    role: Role,
+    ours: &Terms,
+    prepared: &Prepared,
+) -> Result<(), ConnectError> {
+    let fds: Vec<BorrowedFd<'_>> = prepared.fds();
+    let record = handshake::introduce(role, ours, prepared.params(), fds.len());
+    match socket::send_with_fds(socket, &record, &fds) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(ConnectError::system("introduce this side to the other", error)),
+    }
+}
+
+/// A record and the descriptors that came with it.
+pub(crate) struct Heard {
+    pub(crate) record: Record,
+    pub(crate) fds: Vec<OwnedFd>,
+}
+
+/// Reads an introduction that is there; `None` when none is there yet.
+pub(crate) fn hear_now(socket: BorrowedFd<'_>) -> Result<Option<Heard>, ConnectError> {
+    // One byte more than the longest record, so that a longer one shows.
+    let mut record = [0; handshake::MAX_RECORD + 1];
+    let received = match socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS) {
+        // A peer that closed at once leaves a reset in front of what it had said; reporting it clears it.
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+            socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS)
+        }
+        outcome => outcome,
+    };
+    let (received, fds) = match received {
+        Ok(received) => received,
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(ConnectError::Protocol(error.to_string()));
+        }
+        Err(error) => return Err(ConnectError::system("read the other side's introduction", error)),
+    };
+    if received.len == 0 {
+        let reason = "it closed the connection without an answer".to_owned();
+        return Err(ConnectError::Refused { reason });
+    }
+    if received.truncated {
+        return Err(ConnectError::Protocol(format!("its introduction has more than {} bytes", handshake::MAX_RECORD)));
+    }
+    let record = handshake::read(record.get(..received.len).unwrap_or(&[]), fds.len())?;
+    Ok(Some(Heard { record, fds }))
+}
+
+fn hear(lifeline: &Lifeline, deadline: Deadline, late: ConnectError) -> Result<Heard, ConnectError> {
+    let trouble = |error| ConnectError::system("wait for the other side's introduction", error);
+    let socket = lifeline.get().map_err(trouble)?;
+    // Ends by a record, by the peer's end or by the deadline; a wake-up without either is not expected, and the
+    // deadline bounds even those.
+    loop {
+        if poll::wait(&[(socket, Interest::READ)], Some(deadline)).map_err(trouble)?.is_empty() {
+            return Err(late);
+        }
+        if let Some(heard) = hear_now(socket)? {
+            return Ok(heard);
+        }
+    }
+}
+
+fn refused(reason: Reason, payload: &Payload, ours: &Terms) -> ConnectError {
+    match reason {
+        Reason::Version => {
+            ConnectError::Refused { reason: "it speaks another version of the link protocol".to_owned() }
+        }
+        Reason::Type => handshake::other_type(ours, payload),
+        Reason::User => {
+            ConnectError::Refused { reason: format!("it does not admit this user (uid {})", socket::my_uid()) }
+        }
+        Reason::Words(reason) => ConnectError::Refused { reason },
+    }
+}
+
+/// How an error of this side is told to the other.
+pub(crate) fn reason(error: &ConnectError) -> Reason {
+    match error {
+        ConnectError::OtherVersion { .. } => Reason::Version,
+        ConnectError::OtherType { .. } => Reason::Type,
+        ConnectError::OtherUser { .. } | ConnectError::UnknownUser { .. } => Reason::User,
+        ConnectError::Protocol(what) => Reason::Words(format!("this side broke the protocol: {what}")),
+        other => Reason::Words(other.to_string()),
+    }
+}

@@ -1,0 +1,194 @@
+//! How a link is made: sizes, waiting, policy and trust, as one value that both verbs take.
+
+use std::time::Duration;
+
+use wharf_sys::directory::Domain;
+
+use crate::address::Address;
+use crate::error::ConnectError;
+use crate::handshake::Payload;
+use crate::link::Link;
+use crate::listener::Listener;
+use crate::meet;
+
+/// How an end waits for the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Wait {
+    /// Look again for a moment, as long as that has been worth it lately, then sleep.
+    #[default]
+    Adaptive,
+    /// Never sleep: the lowest latency, at the price of a whole core. Where both sides are confined to one and
+    /// the same processor, spinning would only keep the peer from running, and this sleeps like [`Wait::Sleep`].
+    Spin,
+    /// Sleep at once: no core is kept busy.
+    Sleep,
+}
+
+/// What `send` does when the queue is full.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Policy {
+    /// Wait until the receiver has made room.
+    #[default]
+    Block,
+    /// Hand the message back at once with [`SendError::Full`](crate::SendError::Full).
+    Reject,
+}
+
+/// How far the peer is trusted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Trust {
+    /// A peer of the same user cooperates; any other is hostile.
+    #[default]
+    Auto,
+    /// The peer may crash at any instruction, but it does not lie: messages are seen in place.
+    Cooperating,
+    /// The peer may write any byte that it can reach: messages are copied before they are seen.
+    Hostile,
+}
+
+/// Bytes that wait in one direction of a link unless [`Options::capacity`] says otherwise.
+pub const DEFAULT_CAPACITY_BYTES: usize = 1 << 20;
+
+/// The largest message of a link unless [`Options::max_message`] says otherwise.
+pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 << 20;
+
+/// How a link is made.
+///
+/// ```
+/// use std::time::Duration;
+/// use wharf_message_passing::{Options, Wait};
+///
+/// let options = Options::new().capacity(64 << 10).wait(Wait::Sleep).handshake_timeout(Duration::from_secs(1));
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub(crate) capacity: usize,
+    pub(crate) max_message: usize,
+    pub(crate) wait: Wait,
+    pub(crate) policy: Policy,
+    pub(crate) trust: Trust,
+    pub(crate) align: usize,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) domain: Option<Domain>,
+    pub(crate) admitted: Vec<u32>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            capacity: DEFAULT_CAPACITY_BYTES,
+            max_message: DEFAULT_MAX_MESSAGE_BYTES,
+            wait: Wait::default(),
+            policy: Policy::default(),
+            trust: Trust::default(),
+            align: 8,
+            handshake_timeout: Duration::from_secs(2),
+            domain: None,
+            admitted: Vec::new(),
+        }
+    }
+}
+
+impl Options {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Bytes that may wait in each direction (1 MiB unless said otherwise; each side decides for what it sends).
+    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB.
+    #[must_use]
+    pub fn capacity(mut self, bytes: usize) -> Self {
+        self.capacity = bytes;
+        self
+    }
+
+    /// The largest message (256 MiB unless said otherwise). The link takes the smaller of what both sides say.
+    #[must_use]
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.max_message = bytes;
+        self
+    }
+
+    /// How this side waits.
+    #[must_use]
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// What `send` does when the queue is full.
+    #[must_use]
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How far the peer is trusted.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    /// Where payloads that this side sends start: a multiple of 8 (the default) or of 64 bytes.
+    #[must_use]
+    pub fn align(mut self, bytes: usize) -> Self {
+        self.align = bytes;
+        self
+    }
+
+    /// How long a peer may take to introduce itself (2 s unless said otherwise).
+    #[must_use]
+    pub fn handshake_timeout(mut self, limit: Duration) -> Self {
+        self.handshake_timeout = limit;
+        self
+    }
+
+    /// The directory in which the name lives, instead of the user's own.
+    #[must_use]
+    pub fn domain(mut self, domain: Domain) -> Self {
+        self.domain = Some(domain);
+        self
+    }
+
+    /// Admits peers of another user. They are treated as hostile unless [`Options::trust`] says otherwise.
+    /// May be called several times.
+    #[must_use]
+    pub fn allow_uid(mut self, uid: u32) -> Self {
+        self.admitted.push(uid);
+        self
+    }
+
+    /// Listens at an address.
+    ///
+    /// # Errors
+    /// [`ConnectError::NameTaken`] when another process listens there; otherwise what the system or the directory
+    /// of names refuses.
+    pub fn listen(&self, address: impl AsRef<str>) -> Result<Listener, ConnectError> {
+        Listener::open(Address::parse(address.as_ref())?, self.clone(), Payload::Bytes)
+    }
+
+    /// Connects to an address at which somebody listens.
+    ///
+    /// # Errors
+    /// [`ConnectError::NobodyListening`] when nobody does, [`ConnectError::Timeout`] when the listener does not
+    /// answer within the [handshake time](Self::handshake_timeout), and what either side refuses.
+    pub fn connect(&self, address: impl AsRef<str>) -> Result<Link, ConnectError> {
+        let address = Address::parse(address.as_ref())?;
+        meet::connect(&address, self, Payload::Bytes, self.handshake_timeout, false)
+    }
+
+    /// Connects to an address; waits for a listener and for its answer, at most `limit`.
+    ///
+    /// # Errors
+    /// [`ConnectError::Timeout`] when there was none in time, and what either side refuses.
+    pub fn connect_timeout(&self, address: impl AsRef<str>, limit: Duration) -> Result<Link, ConnectError> {
+        let address = Address::parse(address.as_ref())?;
+        meet::connect(&address, self, Payload::Bytes, limit, true)
+    }
+}

@@ -1,0 +1,130 @@
+//! The receiving end of a link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::address::Address;
+use crate::error::RecvError;
+use crate::link::Facts;
+use crate::message::Message;
+use crate::peer::Peer;
+use crate::transport::{Frame, PeerMemory, RecvHalf};
+use crate::wait::{self, Act, Limit, Pace};
+
+/// The receiving end of a link.
+///
+/// # When the peer closes or dies
+/// Everything that the peer sent before is received first; then every form says [`RecvError::Closed`] or
+/// [`RecvError::PeerDied`].
+///
+/// Dropping a receiver tells the peer that nothing more is received.
+pub struct Receiver {
+    half: RecvHalf,
+    pace: Pace,
+    facts: Arc<Facts>,
+}
+
+impl Receiver {
+    pub(crate) fn new(half: RecvHalf, facts: Arc<Facts>) -> Self {
+        Self { pace: Pace::new(facts.wait, half.tries_are_free(), facts.their_cpu), half, facts }
+    }
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
+    #[inline]
+    pub fn try_recv(&mut self) -> Result<Message<'_>, RecvError> {
+        match self.half.poll()? {
+            Some(frame) => Ok(self.half.view(frame)),
+            None => Err(RecvError::Empty),
+        }
+    }
+
+    /// Receives the next message; waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::Closed`] and [`RecvError::PeerDied`] when none will come.
+    #[inline]
+    pub fn recv(&mut self) -> Result<Message<'_>, RecvError> {
+        let frame = match self.first_try()? {
+            Some(frame) => frame,
+            None => self.wait(Limit::Never)?,
+        };
+        Ok(self.half.view(frame))
+    }
+
+    /// Receives the next message; waits for it, at most `limit`.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`] when none came in time; otherwise as [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Message<'_>, RecvError> {
+        let frame = match self.half.poll()? {
+            Some(frame) => frame,
+            None => self.wait(Limit::After(limit))?,
+        };
+        Ok(self.half.view(frame))
+    }
+
+    /// Messages received so far.
+    pub fn received(&self) -> u64 {
+        self.half.received()
+    }
+
+    /// Who sends.
+    pub fn peer(&self) -> &Peer {
+        &self.facts.peer
+    }
+
+    /// The address at which the two sides met.
+    pub fn address(&self) -> &Address {
+        &self.facts.address
+    }
+
+    /// The peer's memory as this side maps it, where the transport has such memory.
+    #[doc(hidden)]
+    pub fn peer_memory(&self) -> Option<PeerMemory<'_>> {
+        self.half.peer_memory()
+    }
+
+    /// A try that costs a system call is left out when the sleeping call would find the message itself.
+    #[inline]
+    fn first_try(&mut self) -> Result<Option<Frame>, RecvError> {
+        if self.pace.sleeps_at_once() {
+            return Ok(None);
+        }
+        self.half.poll()
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(&mut self, limit: Limit) -> Result<Frame, RecvError> {
+        let deadline = limit.start();
+        let half = &mut self.half;
+        wait::until(&mut self.pace, deadline, |act| match act {
+            Act::Try => half.poll(),
+            Act::Look => {
+                half.look_at_peer();
+                Ok(None)
+            }
+            Act::Sleep => match half.wait(deadline) {
+                Err(RecvError::Timeout) => Ok(None),
+                outcome => outcome,
+            },
+        })?
+        .ok_or(RecvError::Timeout)
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.half.close();
+    }
+}
+
+impl std::fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Receiver").field("address", &self.facts.address.as_str()).finish_non_exhaustive()
+    }
+}

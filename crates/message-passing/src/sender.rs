@@ -1,0 +1,281 @@
+//! The sending end of a link.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+
+use crate::address::Address;
+use crate::aligned::AlignedBytes;
+use crate::error::SendError;
+use crate::link::Facts;
+use crate::loan::Loan;
+use crate::options::Policy;
+use crate::peer::Peer;
+use crate::transport::{Ask, Room, SendHalf};
+use crate::wait::{self, Act, Limit, Pace};
+
+/// The sending end of a link.
+///
+/// # When full
+/// [`try_send`](Self::try_send) says [`SendError::Full`]; [`send`](Self::send) waits, or with
+/// [`Policy::Reject`] says `Full` too; [`send_timeout`](Self::send_timeout) waits for a time.
+///
+/// # When the peer closes or dies
+/// Every form says [`SendError::Closed`] or [`SendError::PeerDied`]; the latter with the number of messages
+/// sent and, where the transport can tell, taken.
+///
+/// Dropping a sender tells the peer that nothing more comes; the peer first receives everything that was sent.
+pub struct Sender {
+    pub(crate) half: SendHalf,
+    room: Pace,
+    taken: Pace,
+    policy: Policy,
+    limit: usize,
+    /// The private buffer of loans that are not in place.
+    pub(crate) spare: AlignedBytes,
+    facts: Arc<Facts>,
+}
+
+impl Sender {
+    pub(crate) fn new(half: SendHalf, facts: Arc<Facts>) -> Self {
+        let free = half.tries_are_free();
+        Self {
+            room: Pace::new(facts.wait, free, facts.their_cpu),
+            taken: Pace::new(facts.wait, free, facts.their_cpu),
+            policy: facts.policy,
+            limit: facts.limit,
+            spare: AlignedBytes::empty(0),
+            half,
+            facts,
+        }
+    }
+
+    /// Sends a message if there is room for it now.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when there is none, [`SendError::NeedsWait`] when the message is so large that it
+    /// travels in pieces; otherwise as [`send`](Self::send).
+    #[inline]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.check(message.len())?;
+        let limit = self.half.max_in_one();
+        if message.len() > limit {
+            return Err(SendError::NeedsWait { len: message.len(), limit });
+        }
+        self.half.push(message, &mut 0, Ask::Nothing)
+    }
+
+    /// Sends a message; waits for room (see *When full*).
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] above [`max_message`](Self::max_message), [`SendError::Closed`] and
+    /// [`SendError::PeerDied`] when nobody will receive it.
+    #[inline]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        if self.policy == Policy::Reject {
+            return self.try_send(message);
+        }
+        self.check(message.len())?;
+        let mut progress = 0;
+        match self.half.push(message, &mut progress, Ask::Nothing) {
+            Err(SendError::Full) => self.push_slowly(message, progress, Ask::Nothing, None),
+            outcome => outcome,
+        }
+    }
+
+    /// Sends a message; waits for room, at most `limit`.
+    ///
+    /// # Errors
+    /// [`SendError::Timeout`] when there was no room in time: the message was not sent, not even in part.
+    /// Otherwise as [`send`](Self::send).
+    #[inline]
+    pub fn send_timeout(&mut self, message: &[u8], limit: Duration) -> Result<(), SendError> {
+        self.check(message.len())?;
+        let mut progress = 0;
+        match self.half.push(message, &mut progress, Ask::Nothing) {
+            Err(SendError::Full) => self.push_slowly(message, progress, Ask::Nothing, Limit::After(limit).start()),
+            outcome => outcome,
+        }
+    }
+
+    /// Sends a message and returns when the peer's `recv` has returned it.
+    ///
+    /// # Errors
+    /// [`SendError::Timeout`] when there was no room within `limit`, and [`SendError::NotTaken`] when the message
+    /// was sent but not taken in time: it stays in the queue. Otherwise as [`send`](Self::send).
+    pub fn send_rendezvous(&mut self, message: &[u8], limit: Option<Duration>) -> Result<(), SendError> {
+        self.check(message.len())?;
+        let deadline = limit.map_or(Limit::Never, Limit::After).start();
+        let mut progress = 0;
+        match self.half.push(message, &mut progress, Ask::WhenTaken) {
+            Err(SendError::Full) => self.push_slowly(message, progress, Ask::WhenTaken, deadline)?,
+            outcome => outcome?,
+        }
+        self.wait_taken(deadline)
+    }
+
+    /// Gives `len` bytes to fill and send, if there is room for them now.
+    ///
+    /// The bytes lie where the peer will read them when [`is_in_place`](Self::is_in_place) says so, otherwise in
+    /// a private buffer that is copied when it is sent. Their first content is unspecified: whatever earlier
+    /// messages left, or zero.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[inline]
+    pub fn try_loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
+        self.check(len)?;
+        let room = self.half.try_loan(len)?;
+        Loan::new(self, room, len)
+    }
+
+    /// Gives `len` bytes to fill and send; waits for room (see *When full*).
+    ///
+    /// ```
+    /// # use wharf_message_passing::Options;
+    /// # let private = tempfile::tempdir()?;
+    /// # let options = Options::new().domain(wharf_sys::directory::Domain::at(private.path())?);
+    /// # let mut listener = options.listen("unix:loans")?;
+    /// # let there = std::thread::spawn(move || listener.accept()?.recv().map(|it| it.to_vec()).map_err(Box::<dyn std::error::Error + Send + Sync>::from));
+    /// let mut link = options.connect("unix:loans")?;
+    /// let mut loan = link.loan(3)?;
+    /// loan.copy_from_slice(b"abc");
+    /// loan.send()?;
+    /// # assert_eq!(there.join().unwrap().unwrap(), b"abc");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
+        self.check(len)?;
+        let room = match self.half.try_loan(len) {
+            Err(SendError::Full) if self.policy == Policy::Block => self.loan_slowly(len)?,
+            outcome => outcome?,
+        };
+        Loan::new(self, room, len)
+    }
+
+    /// The largest message that this link carries, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether loans of usual size lie where the peer reads them, so that nothing is copied.
+    pub fn is_in_place(&self) -> bool {
+        self.half.is_in_place()
+    }
+
+    /// Messages sent so far.
+    pub fn sent(&self) -> u64 {
+        self.half.sent()
+    }
+
+    /// Who receives.
+    pub fn peer(&self) -> &Peer {
+        &self.facts.peer
+    }
+
+    /// The address at which the two sides met.
+    pub fn address(&self) -> &Address {
+        &self.facts.address
+    }
+
+    #[inline]
+    fn check(&self, len: usize) -> Result<(), SendError> {
+        if len > self.limit {
+            return Err(SendError::TooLarge { len, limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Goes on after the first try found no room.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn push_slowly(
+        &mut self,
+        message: &[u8],
+        mut progress: usize,
+        ask: Ask,
+        deadline: Option<Deadline>,
+    ) -> Result<(), SendError> {
+        let half = &mut self.half;
+        let outcome = wait::until(&mut self.room, deadline, |act| match act {
+            Act::Try => full_is_none(half.push(message, &mut progress, ask)),
+            Act::Look => {
+                half.look_at_peer();
+                Ok(None)
+            }
+            Act::Sleep => timeout_is_none(half.wait_room(message.len(), deadline)),
+        });
+        let outcome = outcome.and_then(|sent| sent.ok_or(SendError::Timeout));
+        if outcome.is_err() && progress > 0 {
+            self.half.abort();
+        }
+        outcome
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn loan_slowly(&mut self, len: usize) -> Result<Option<Room>, SendError> {
+        let half = &mut self.half;
+        wait::until(&mut self.room, None, |act| match act {
+            Act::Try => full_is_none(half.try_loan(len)),
+            Act::Look => {
+                half.look_at_peer();
+                Ok(None)
+            }
+            Act::Sleep => timeout_is_none(half.wait_room(len, None)).map(|_| None),
+        })
+        // Without a deadline the wait ends with an answer or an error.
+        .map(Option::flatten)
+    }
+
+    fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let until = self.half.sent();
+        if self.half.taken()? >= until {
+            return Ok(());
+        }
+        let half = &mut self.half;
+        wait::until(&mut self.taken, deadline, |act| match act {
+            Act::Try => Ok((half.taken()? >= until).then_some(())),
+            Act::Look => {
+                half.look_at_peer();
+                Ok(None)
+            }
+            Act::Sleep => timeout_is_none(half.wait_taken(deadline)),
+        })?
+        .ok_or(SendError::NotTaken)
+    }
+}
+
+/// No room yet: no answer yet.
+fn full_is_none<T>(outcome: Result<T, SendError>) -> Result<Option<T>, SendError> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(SendError::Full) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A sleep brings no answer by itself, and the clock is read by whoever slept.
+fn timeout_is_none(outcome: Result<(), SendError>) -> Result<Option<()>, SendError> {
+    match outcome {
+        Ok(()) | Err(SendError::Timeout) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        self.half.close();
+    }
+}
+
+impl std::fmt::Debug for Sender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sender").field("address", &self.facts.address.as_str()).finish_non_exhaustive()
+    }
+}

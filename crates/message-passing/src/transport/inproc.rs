@@ -1,0 +1,166 @@
+//! `inproc:` – the same log between two threads of one process; they meet in a table instead of a directory.
+
+use std::collections::{HashMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::directory::Name;
+use wharf_sys::doorbell;
+use wharf_sys::socket::{self, Kind};
+
+use crate::error::ConnectError;
+use crate::handshake::{Terms, agree};
+use crate::options::Options;
+use crate::transport::lifeline::Lifeline;
+use crate::transport::shm;
+use crate::transport::{RecvHalf, SendHalf};
+
+/// Connections that may wait to be accepted under one name; the backlog of a listening socket is of this order.
+const BACKLOG: usize = 128;
+
+/// How long a wait on the table may last before the clock is looked at again; waking is by notification.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// Both halves of one end, and what the other end said of itself.
+pub(crate) struct Joined {
+    pub(crate) send: SendHalf,
+    pub(crate) recv: RecvHalf,
+    pub(crate) theirs: Terms,
+    pub(crate) limit: u64,
+}
+
+/// What a listening thread says of itself, and who waits for it.
+struct Waiting {
+    ours: Terms,
+    options: Options,
+    joined: VecDeque<Joined>,
+}
+
+/// Names are told apart by directory too, so that `inproc:` names mean the same as all others.
+type Key = (Option<PathBuf>, String);
+
+static TABLE: Mutex<Option<HashMap<Key, Waiting>>> = Mutex::new(None);
+static CHANGED: Condvar = Condvar::new();
+
+fn table() -> MutexGuard<'static, Option<HashMap<Key, Waiting>>> {
+    // Nothing panics while it holds the table, and no entry is ever half made.
+    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(name: &Name, options: &Options) -> Key {
+    (options.domain.as_ref().map(|domain| domain.path().to_owned()), name.as_str().to_owned())
+}
+
+/// A name at which this process listens; dropping it frees the name and closes what was not accepted.
+pub(crate) struct Door {
+    key: Key,
+}
+
+impl Door {
+    /// Takes the name.
+    pub(crate) fn open(name: &Name, options: &Options, ours: Terms) -> Result<Self, ConnectError> {
+        let key = key(name, options);
+        let mut table = table();
+        let doors = table.get_or_insert_default();
+        if doors.contains_key(&key) {
+            return Err(ConnectError::NameTaken { address: format!("inproc:{}", name.as_str()) });
+        }
+        doors.insert(key.clone(), Waiting { ours, options: options.clone(), joined: VecDeque::new() });
+        Ok(Self { key })
+    }
+
+    /// Takes the next connection; `None` when the time is up.
+    pub(crate) fn accept(&mut self, deadline: Option<Deadline>) -> Result<Option<Joined>, ConnectError> {
+        let mut table = table();
+        // Ends with a connection or with the deadline.
+        loop {
+            if let Some(joined) =
+                table.as_mut().and_then(|doors| doors.get_mut(&self.key)).and_then(|waiting| waiting.joined.pop_front())
+            {
+                return Ok(Some(joined));
+            }
+            let left = match deadline.map(Deadline::remaining) {
+                None => LONGEST_WAIT,
+                Some(Some(left)) => left.min(LONGEST_WAIT),
+                Some(None) => return Ok(None),
+            };
+            table = CHANGED.wait_timeout(table, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+}
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        let waiting = table().as_mut().and_then(|doors| doors.remove(&self.key));
+        // Closed outside of the table: closing rings bells.
+        drop(waiting);
+    }
+}
+
+/// Connects to a listening thread of this process.
+pub(crate) fn connect(name: &Name, options: &Options, ours: Terms) -> Result<Joined, ConnectError> {
+    let address = || format!("inproc:{}", name.as_str());
+    let key = key(name, options);
+    let nobody = || ConnectError::NobodyListening { address: address() };
+    let (theirs, their_options) = {
+        let table = table();
+        let waiting = table.as_ref().and_then(|doors| doors.get(&key)).ok_or_else(nobody)?;
+        if waiting.joined.len() >= BACKLOG {
+            return Err(ConnectError::Refused { reason: format!("{BACKLOG} connections already wait to be accepted") });
+        }
+        (waiting.ours.clone(), waiting.options.clone())
+    };
+    agree(&ours, &theirs)?;
+    let limit = ours.max_message.min(theirs.max_message);
+
+    let failed = |doing: &'static str| move |error| ConnectError::system(doing, error);
+    let (here, there) = (shm::side(options)?, shm::side(&their_options)?);
+    let (near_line, far_line) = socket::pair(Kind::SeqPacket).map_err(failed("make the link's lifeline"))?;
+    let (near_ringer, far_bell) = doorbell::pair().map_err(failed("make the link's doorbell"))?;
+    let (far_ringer, near_bell) = doorbell::pair().map_err(failed("make the link's doorbell"))?;
+    let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(failed("pass the link's memory"));
+
+    let near = shm::halves(
+        &here,
+        near_ringer,
+        copy(there.fd())?,
+        there.geometry(),
+        near_bell,
+        Arc::new(Lifeline::new(near_line)),
+        &ours,
+        &theirs,
+        limit,
+        false,
+    )?;
+    let far = shm::halves(
+        &there,
+        far_ringer,
+        copy(here.fd())?,
+        here.geometry(),
+        far_bell,
+        Arc::new(Lifeline::new(far_line)),
+        &theirs,
+        &ours,
+        limit,
+        false,
+    )?;
+
+    let far = Joined { send: far.0, recv: far.1, theirs: ours, limit };
+    let mut table = table();
+    let refused = match table.as_mut().and_then(|doors| doors.get_mut(&key)) {
+        Some(waiting) => {
+            waiting.joined.push_back(far);
+            None
+        }
+        None => Some(far),
+    };
+    drop(table);
+    if let Some(far) = refused {
+        drop(far);
+        return Err(nobody());
+    }
+    CHANGED.notify_all();
+    Ok(Joined { send: near.0, recv: near.1, theirs, limit })
+}

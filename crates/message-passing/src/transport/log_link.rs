@@ -1,0 +1,455 @@
+//! A log and its signals as a transport: what `shm:` and `inproc:` links are made of.
+//!
+//! Messages travel in the log. Signals travel beside it: a doorbell (a pipe) wakes a sleeping receiver, a byte on the
+//! lifeline wakes a sender that waits for room or for its message to be taken, and the end of either means that the
+//! peer is gone. While neither side sleeps there is no system call at all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, WriteError};
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
+use wharf_sys::poll::{self, Interest};
+use wharf_sys::socket;
+
+use crate::error::{RecvError, SendError};
+use crate::message::Message;
+use crate::transport::lifeline::Lifeline;
+use crate::transport::{Ask, Frame, RecvTransport, Room, SendTransport};
+
+/// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// Vain tries between two looks at the clock; a look costs some 20 ns and no system call.
+const TRIES_PER_CLOCK: u32 = 1024;
+
+/// Vain tries for so long, and the peer is looked at (one system call): well inside the 250 ms in which a death must
+/// be noticed, and far longer than a peer that keeps up is ever silent because it lost its core.
+const SILENCE: Duration = Duration::from_millis(100);
+
+/// Counts vain tries of callers that never wait, so that even they learn of a death.
+#[derive(Debug, Default)]
+struct Silence {
+    tries: u32,
+    since: Option<Instant>,
+}
+
+impl Silence {
+    /// One more vain try; `true` when it is time to look at the peer.
+    #[inline]
+    fn goes_on(&mut self) -> bool {
+        self.tries += 1;
+        self.tries.is_multiple_of(TRIES_PER_CLOCK) && self.is_long()
+    }
+
+    #[cold]
+    fn is_long(&mut self) -> bool {
+        match self.since {
+            None => {
+                self.since = Some(Instant::now());
+                false
+            }
+            Some(since) if since.elapsed() >= SILENCE => {
+                self.since = None;
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    #[inline]
+    fn broken(&mut self) {
+        if self.tries != 0 {
+            *self = Silence::default();
+        }
+    }
+}
+
+/// Why the peer sends or takes nothing more.
+#[derive(Debug, Clone)]
+enum End {
+    /// It is gone without a word.
+    Gone,
+    /// It closed.
+    Closed,
+    /// It broke the rules of the log.
+    Nonsense(String),
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub(crate) struct LogSender {
+    log: LogWriter,
+    ringer: Ringer,
+    lifeline: Arc<Lifeline>,
+    /// The peer may be hostile: nothing is filled in where it can watch.
+    hostile: bool,
+    end: Option<End>,
+    silence: Silence,
+    /// The answer of `taken` before.
+    taken: u64,
+}
+
+impl LogSender {
+    pub(crate) fn new(log: LogWriter, ringer: Ringer, lifeline: Arc<Lifeline>, hostile: bool) -> Self {
+        Self { log, ringer, lifeline, hostile, end: None, silence: Silence::default(), taken: 0 }
+    }
+
+    /// What an ended link reports; `None` while it lives.
+    fn ended(&self) -> Option<SendError> {
+        Some(match self.end.as_ref()? {
+            End::Gone => SendError::PeerDied { sent: self.log.sent(), taken: Some(self.log.taken()) },
+            End::Closed => SendError::Closed,
+            End::Nonsense(what) => SendError::Protocol(what.clone()),
+        })
+    }
+
+    /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
+    #[cold]
+    #[inline(never)]
+    fn ring(&mut self) -> Result<(), SendError> {
+        if self.log.reader_closed() {
+            self.end = Some(End::Closed);
+            return Err(SendError::Closed);
+        }
+        crash_point!("shm.ring.before");
+        match self.ringer.ring() {
+            Ok(()) => Ok(()),
+            Err(RingError::PeerGone) => {
+                self.end = Some(End::Gone);
+                self.ended().map_or(Ok(()), Err)
+            }
+            Err(RingError::System(error)) => Err(SendError::System(error)),
+            Err(other) => Err(SendError::System(std::io::Error::other(other.to_string()))),
+        }
+    }
+
+    /// Turns the log's refusal into the link's.
+    #[cold]
+    #[inline(never)]
+    fn refused(&mut self, why: WriteError) -> SendError {
+        if self.log.take_must_ring()
+            && let Err(error) = self.ring()
+        {
+            return error;
+        }
+        match why {
+            WriteError::Full => {
+                if self.end.is_none() && self.silence.goes_on() {
+                    self.look_at_peer();
+                }
+                self.ended().unwrap_or(SendError::Full)
+            }
+            WriteError::Closed | WriteError::ReaderClosed => {
+                self.end.get_or_insert(End::Closed);
+                self.ended().unwrap_or(SendError::Closed)
+            }
+            other => {
+                self.end = Some(End::Nonsense(other.to_string()));
+                SendError::Protocol(other.to_string())
+            }
+        }
+    }
+
+    /// Sleeps until the peer sends a byte over the lifeline, it ends, or the deadline passes.
+    fn sleep(&mut self, certain: bool, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let slice = (!certain).then(|| Deadline::after(SLICE));
+        let lifeline = Arc::clone(&self.lifeline);
+        let fd = lifeline.get().map_err(|_| SendError::Forked)?;
+        crash_point!("shm.room.sleep");
+        let ready = poll::wait(&[(fd, Interest::READ)], Deadline::earlier(deadline, slice)).map_err(SendError::System)?;
+        if ready.readable(0) || ready.hangup(0) {
+            // Takes one ring; a second one only means one look too many.
+            match socket::recv(fd, &mut [0; 8]) {
+                Ok(received) if received.len > 0 => {}
+                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Ok(_) | Err(_) => self.end = Some(End::Gone),
+            }
+            return Ok(());
+        }
+        match deadline {
+            Some(deadline) if deadline.passed() => Err(SendError::Timeout),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_ours(&self) -> Result<(), SendError> {
+        if self.lifeline.is_ours() { Ok(()) } else { Err(SendError::Forked) }
+    }
+}
+
+impl SendTransport for LogSender {
+    #[inline(always)]
+    fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        self.check_ours()?;
+        if self.end.is_some() {
+            return self.ended().map_or(Ok(()), Err);
+        }
+        let rendezvous = ask == Ask::WhenTaken;
+        let written = match self.log.try_write(payload, rendezvous) {
+            Err(WriteError::LargerThanFrame { .. }) => self.log.try_write_part(payload, progress, rendezvous),
+            other => other,
+        };
+        match written {
+            Ok(()) => {
+                self.silence.broken();
+                if self.log.take_must_ring() { self.ring() } else { Ok(()) }
+            }
+            Err(why) => Err(self.refused(why)),
+        }
+    }
+
+    fn max_in_one(&self) -> usize {
+        usize::try_from(self.log.largest_frame()).unwrap_or(usize::MAX)
+    }
+
+    fn abort(&mut self) {
+        self.log.abort_parts();
+        if self.log.take_must_ring() {
+            // An error shows again in the next call.
+            let _ = self.ring();
+        }
+    }
+
+    fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
+        self.check_ours()?;
+        let certain = self.log.announce();
+        let outcome = match self.log.look_for_room(len as u64) {
+            Err(WriteError::Full) if self.end.is_none() => {
+                // Looking may have written a pad for which a sleeping receiver must wake.
+                let rung = if self.log.take_must_ring() { self.ring() } else { Ok(()) };
+                rung.and_then(|()| self.sleep(certain, deadline))
+            }
+            // Room, or an end that the next push reports.
+            _ => Ok(()),
+        };
+        self.log.awake();
+        outcome
+    }
+
+    fn sent(&self) -> u64 {
+        self.log.sent()
+    }
+
+    fn taken(&mut self) -> Result<u64, SendError> {
+        self.taken = self.log.taken();
+        if self.taken < self.log.sent() {
+            if self.end.is_none() && self.log.reader_closed() {
+                self.end = Some(End::Closed);
+                // The reader published before it closed: look once more.
+                self.taken = self.log.taken();
+            }
+            if self.taken < self.log.sent()
+                && let Some(error) = self.ended()
+            {
+                return Err(error);
+            }
+        }
+        Ok(self.taken)
+    }
+
+    fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        self.check_ours()?;
+        let certain = self.log.announce();
+        let changed = self.log.taken() != self.taken || self.log.reader_closed() || self.end.is_some();
+        let outcome = if changed { Ok(()) } else { self.sleep(certain, deadline) };
+        self.log.awake();
+        outcome
+    }
+
+    fn look_at_peer(&mut self) {
+        let Ok(fd) = self.lifeline.get() else { return };
+        let now = Some(Deadline::at(Instant::from_nanos(0)));
+        if poll::wait(&[(fd, Interest::NONE)], now).is_ok_and(|ready| ready.hangup(0)) {
+            self.end.get_or_insert(End::Gone);
+        }
+    }
+
+    fn tries_are_free(&self) -> bool {
+        true
+    }
+
+    fn is_in_place(&self) -> bool {
+        !self.hostile
+    }
+
+    #[inline]
+    fn try_loan(&mut self, len: usize) -> Result<Option<Room>, SendError> {
+        self.check_ours()?;
+        if self.hostile {
+            return Ok(None);
+        }
+        if self.end.is_some() {
+            return self.ended().map_or(Ok(None), Err);
+        }
+        match self.log.try_lend(len as u64) {
+            Ok(()) => Ok(Some(Room { at: 0, len })),
+            Err(WriteError::LargerThanFrame { .. }) => Ok(None),
+            Err(why) => Err(self.refused(why)),
+        }
+    }
+
+    #[inline]
+    fn loaned(&self, _room: &Room) -> &[u8] {
+        self.log.lent()
+    }
+
+    #[inline]
+    fn loaned_mut(&mut self, _room: &Room) -> &mut [u8] {
+        self.log.lent_mut()
+    }
+
+    #[inline]
+    fn commit(&mut self, _room: Room, ask: Ask) -> Result<(), SendError> {
+        self.check_ours()?;
+        if self.log.commit_lent(ask == Ask::WhenTaken) && self.log.take_must_ring() { self.ring() } else { Ok(()) }
+    }
+
+    fn give_back(&mut self, _room: Room) {
+        self.log.take_back();
+    }
+
+    fn close(&mut self) {
+        if !self.lifeline.is_ours() {
+            return;
+        }
+        self.log.close();
+        if self.log.take_must_ring() {
+            // A peer that is gone needs no ring.
+            let _ = self.ring();
+        }
+    }
+}
+
+/// The receiving half.
+#[derive(Debug)]
+pub(crate) struct LogReceiver {
+    log: LogReader,
+    bell: Bell,
+    lifeline: Arc<Lifeline>,
+    /// The peer's end of the doorbell has closed.
+    gone: bool,
+    /// What the peer did against the rules; nothing is believed after it.
+    nonsense: Option<Corrupt>,
+    silence: Silence,
+}
+
+impl LogReceiver {
+    pub(crate) fn new(log: LogReader, bell: Bell, lifeline: Arc<Lifeline>) -> Self {
+        Self { log, bell, lifeline, gone: false, nonsense: None, silence: Silence::default() }
+    }
+
+    /// The peer's memory as it is mapped here.
+    pub(crate) fn peer_mapping(&self) -> &wharf_sys::memory::Mapping {
+        self.log.peer_mapping()
+    }
+
+    /// Wakes a sender that waits for room or for its message to be taken.
+    #[cold]
+    #[inline(never)]
+    fn ring(&mut self) {
+        if let Ok(fd) = self.lifeline.get() {
+            crash_point!("shm.release.ring");
+            // A full socket has rings waiting in it; a peer that is gone needs none, and shows at the next wait.
+            let _ = socket::send(fd, &[1]);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn nothing(&mut self) -> Result<Option<Frame>, RecvError> {
+        if !self.gone && self.silence.goes_on() {
+            self.look_at_peer();
+            // It may have written between our look at the log and our look at it: the next poll decides.
+            return Ok(None);
+        }
+        if self.gone { Err(RecvError::PeerDied) } else { Ok(None) }
+    }
+}
+
+impl RecvTransport for LogReceiver {
+    #[inline(always)]
+    fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
+        if !self.lifeline.is_ours() {
+            return Err(RecvError::Forked);
+        }
+        let polled = self.log.poll();
+        if self.log.take_must_ring() {
+            self.ring();
+        }
+        match polled {
+            Ok(Polled::Message) => {
+                self.silence.broken();
+                Ok(Some(Frame { at: 0, len: 0, place: 0 }))
+            }
+            Ok(Polled::Empty) => self.nothing(),
+            Ok(Polled::Closed) => Err(RecvError::Closed),
+            Err(corrupt) => {
+                let first = *self.nonsense.get_or_insert(corrupt);
+                Err(RecvError::Protocol(first.to_string()))
+            }
+        }
+    }
+
+    fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError> {
+        if !self.lifeline.is_ours() {
+            return Err(RecvError::Forked);
+        }
+        let certain = self.log.announce();
+        let found = self.poll();
+        if !matches!(found, Ok(None)) {
+            self.log.awake();
+            return found;
+        }
+        crash_point!("shm.recv.sleep");
+        let slice = (!certain).then(|| Deadline::after(SLICE));
+        let woken = self.bell.wait(Deadline::earlier(deadline, slice));
+        self.log.awake();
+        match woken {
+            Ok(Wake::Rung) => {}
+            // Set before the log is looked at once more, so that what was sent before the end is found first.
+            Ok(Wake::PeerGone) => self.gone = true,
+            Ok(Wake::TimedOut) => {
+                let found = self.poll()?;
+                return match deadline {
+                    Some(deadline) if found.is_none() && deadline.passed() => Err(RecvError::Timeout),
+                    _ => Ok(found),
+                };
+            }
+            Err(error) => return Err(RecvError::System(error)),
+        }
+        self.poll()
+    }
+
+    #[inline(always)]
+    fn view(&mut self, _frame: Frame) -> Message<'_> {
+        let in_place = self.log.in_place();
+        let bytes = self.log.message();
+        if in_place { Message::in_place_at(bytes) } else { Message::private(bytes) }
+    }
+
+    fn received(&self) -> u64 {
+        self.log.taken()
+    }
+
+    fn look_at_peer(&mut self) {
+        let Ok(fd) = self.bell.as_fd() else { return };
+        let now = Some(Deadline::at(Instant::from_nanos(0)));
+        self.gone |= poll::wait(&[(fd, Interest::NONE)], now).is_ok_and(|ready| ready.hangup(0));
+    }
+
+    fn tries_are_free(&self) -> bool {
+        true
+    }
+
+    fn close(&mut self) {
+        if !self.lifeline.is_ours() {
+            return;
+        }
+        self.log.close();
+        // Whether or not it sleeps: a sender that waits for room must learn that none will come.
+        self.ring();
+    }
+}

@@ -1,0 +1,396 @@
+//! How bytes move: the seam between the link, written once, and the transports below it.
+//!
+//! A transport knows nothing of patterns, policies or timeouts: it tries, and it sleeps until trying again
+//! makes sense. [`SendHalf`] and [`RecvHalf`] choose between the log, which is called directly because its
+//! fast path is a few nanoseconds, and every other transport, whose system call hides an indirect call.
+
+pub(crate) mod lifeline;
+mod unix;
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::memory::Mapping;
+use wharf_sys::socket::Credentials;
+
+use self::lifeline::Lifeline;
+use crate::address::Transport;
+use crate::error::{ConnectError, RecvError, SendError};
+use crate::handshake::{Role, Terms};
+use crate::message::Message;
+use crate::options::Options;
+
+/// What the sender wants to know about one message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// Nothing.
+    Nothing,
+    /// When the peer has taken it: the receiver acknowledges it at once.
+    WhenTaken,
+}
+
+/// Memory that the peer writes and this side maps; for tools that try to write it and show what happens.
+#[doc(hidden)]
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct PeerMemory<'a> {
+    /// The peer's memory as this side maps it.
+    pub mapping: &'a Mapping,
+    /// The descriptor of that memory, if this side still holds it.
+    pub fd: Option<BorrowedFd<'a>>,
+}
+
+/// A message that was found and not yet looked at; only its transport knows what the numbers mean.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// Where it starts.
+    pub(crate) at: usize,
+    /// Its length in bytes.
+    pub(crate) len: usize,
+    /// Which memory it lies in.
+    pub(crate) place: u32,
+}
+
+/// Room reserved in place for a message; only its transport knows what the numbers mean.
+#[derive(Debug)]
+pub(crate) struct Room {
+    /// Where it starts.
+    pub(crate) at: usize,
+    /// Its length in bytes.
+    pub(crate) len: usize,
+}
+
+/// The sending side of a transport.
+///
+/// `Full` means: call again after [`wait_room`](Self::wait_room). Nothing here waits but the two `wait_` calls.
+pub(crate) trait SendTransport: Send {
+    /// Sends `payload`, or goes on sending it: `progress` is 0 at first and belongs to the transport afterwards.
+    ///
+    /// A message of at most [`max_in_one`](Self::max_in_one) bytes is sent whole or not at all. A larger one may
+    /// stop in the middle with `Full`; the caller then comes back with the same payload and progress, or calls
+    /// [`abort`](Self::abort).
+    fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError>;
+
+    /// The most bytes that are sent whole or not at all.
+    fn max_in_one(&self) -> usize;
+
+    /// Forgets a message that was sent in part: the receiver never sees it.
+    fn abort(&mut self);
+
+    /// Sleeps until room may have appeared (a wake-up too many is allowed), the peer is gone, or the time is up
+    /// (`Timeout`). `len` is the length of the message that found none.
+    fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError>;
+
+    /// Messages sent so far.
+    fn sent(&self) -> u64;
+
+    /// Messages that the peer has acknowledged so far; reports a peer that is gone.
+    fn taken(&mut self) -> Result<u64, SendError>;
+
+    /// Sleeps until the answer of [`taken`](Self::taken) may have changed, or the time is up (`Timeout`).
+    fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError>;
+
+    /// Looks whether the peer still lives, so that the next try reports it; called now and then while spinning.
+    fn look_at_peer(&mut self);
+
+    /// Whether a try costs no system call, so that trying often is cheap.
+    fn tries_are_free(&self) -> bool;
+
+    /// Whether loans of usual size lie where the peer reads them.
+    fn is_in_place(&self) -> bool {
+        false
+    }
+
+    /// Reserves room to fill in place; `None` means that this transport has no such place, and the caller uses
+    /// a buffer of its own and [`push`](Self::push).
+    fn try_loan(&mut self, _len: usize) -> Result<Option<Room>, SendError> {
+        Ok(None)
+    }
+
+    /// The reserved bytes.
+    fn loaned(&self, _room: &Room) -> &[u8] {
+        &[]
+    }
+
+    /// The reserved bytes, to be filled.
+    fn loaned_mut(&mut self, _room: &Room) -> &mut [u8] {
+        &mut []
+    }
+
+    /// Publishes reserved room as a message. Never waits: the room was there.
+    fn commit(&mut self, _room: Room, _ask: Ask) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    /// Gives reserved room back; nothing is published.
+    fn give_back(&mut self, _room: Room) {}
+
+    /// Says that nothing more will be sent. Called once, when the sender is dropped; never waits.
+    fn close(&mut self);
+}
+
+/// The receiving side of a transport.
+pub(crate) trait RecvTransport: Send {
+    /// Looks for the next message; the previous one is released. `None` means that none is there now.
+    ///
+    /// A message that asked for it is acknowledged here. The end is reported (`Closed`, `PeerDied`) only after
+    /// everything sent before it was found.
+    fn poll(&mut self) -> Result<Option<Frame>, RecvError>;
+
+    /// Sleeps until a message may have come (it may be returned at once, or `None`: look again), the peer is
+    /// gone, or the time is up (`Timeout`). Releases the previous message first, always.
+    fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError>;
+
+    /// The message's bytes; called once for each frame that was found, before the next `poll` or `wait`.
+    fn view(&mut self, frame: Frame) -> Message<'_>;
+
+    /// Messages received so far.
+    fn received(&self) -> u64;
+
+    /// Looks whether the peer still lives, so that the next try reports it; called now and then while spinning.
+    fn look_at_peer(&mut self);
+
+    /// Whether a try costs no system call, so that trying often is cheap.
+    fn tries_are_free(&self) -> bool;
+
+    /// The peer's memory as this side maps it, where the transport has such memory.
+    fn peer_memory(&self) -> Option<PeerMemory<'_>> {
+        None
+    }
+
+    /// Says that nothing more will be received. Called once, when the receiver is dropped; never waits.
+    fn close(&mut self);
+}
+
+/// What a transport knows before it meets the other side.
+pub(crate) struct Situation<'a> {
+    pub(crate) role: Role,
+    pub(crate) options: &'a Options,
+    pub(crate) ours: &'a Terms,
+    pub(crate) cooperating: bool,
+    pub(crate) peer: Credentials,
+}
+
+/// What a transport knows once both sides have introduced themselves.
+pub(crate) struct Met {
+    /// The connection over which they met; it stays open.
+    pub(crate) lifeline: Arc<Lifeline>,
+    pub(crate) ours: Terms,
+    pub(crate) theirs: Terms,
+    /// The largest message: the smaller of both limits.
+    pub(crate) limit: u64,
+    /// The other side's parameter block: anything that a hostile peer may have written.
+    pub(crate) params: Vec<u8>,
+    /// The other side's descriptors: anything that a hostile peer may have opened.
+    pub(crate) fds: Vec<OwnedFd>,
+    pub(crate) cooperating: bool,
+    pub(crate) role: Role,
+    pub(crate) peer: Credentials,
+}
+
+/// Both halves of one side.
+pub(crate) struct Joined {
+    pub(crate) send: SendHalf,
+    pub(crate) recv: RecvHalf,
+    pub(crate) theirs: Terms,
+    /// The largest message.
+    pub(crate) limit: u64,
+}
+
+/// One side of a transport that meets over a socket, before it knows the other side.
+pub(crate) enum Prepared {
+    /// See [`unix`].
+    Unix(unix::Prepared),
+}
+
+impl Prepared {
+    /// Makes what this side brings: memory, descriptors.
+    pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
+        match situation.ours.transport {
+            Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
+            Transport::Shm | Transport::Inproc => {
+                Err(ConnectError::Protocol(format!("{}: does not meet over a socket", situation.ours.transport)))
+            }
+        }
+    }
+
+    /// The parameter block for the other side.
+    pub(crate) fn params(&self) -> &[u8] {
+        match self {
+            Prepared::Unix(it) => it.params(),
+        }
+    }
+
+    /// The descriptors for the other side.
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Prepared::Unix(it) => it.fds(),
+        }
+    }
+
+    /// Checks what the other side brought and makes the two halves. The accepting side joins before it answers,
+    /// so that it can still refuse; the parameter block and the descriptors stay until the end.
+    pub(crate) fn join(&mut self, met: Met) -> Result<Joined, ConnectError> {
+        let (theirs, limit) = (met.theirs.clone(), met.limit);
+        let (send, recv) = match self {
+            Prepared::Unix(it) => it.join(met)?,
+        };
+        Ok(Joined { send, recv, theirs, limit })
+    }
+}
+
+/// The sending side of any transport.
+pub(crate) enum SendHalf {
+    /// Any transport whose tries are system calls.
+    Other(Box<dyn SendTransport>),
+}
+
+/// The receiving side of any transport.
+pub(crate) enum RecvHalf {
+    /// Any transport whose tries are system calls.
+    Other(Box<dyn RecvTransport>),
+}
+
+/// Calls one method of whichever transport a half holds: directly for the log, indirectly for the others.
+macro_rules! on {
+    ($kind:ident, $half:expr, $transport:ident => $call:expr) => {
+        match $half {
+            $kind::Other($transport) => $call,
+        }
+    };
+}
+
+impl SendHalf {
+    /// See [`SendTransport::push`].
+    #[inline]
+    pub(crate) fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        on!(SendHalf, self, it => it.push(payload, progress, ask))
+    }
+
+    /// See [`SendTransport::max_in_one`].
+    #[inline]
+    pub(crate) fn max_in_one(&self) -> usize {
+        on!(SendHalf, self, it => it.max_in_one())
+    }
+
+    /// See [`SendTransport::abort`].
+    pub(crate) fn abort(&mut self) {
+        on!(SendHalf, self, it => it.abort());
+    }
+
+    /// See [`SendTransport::wait_room`].
+    pub(crate) fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
+        on!(SendHalf, self, it => it.wait_room(len, deadline))
+    }
+
+    /// See [`SendTransport::sent`].
+    pub(crate) fn sent(&self) -> u64 {
+        on!(SendHalf, self, it => it.sent())
+    }
+
+    /// See [`SendTransport::taken`].
+    #[inline]
+    pub(crate) fn taken(&mut self) -> Result<u64, SendError> {
+        on!(SendHalf, self, it => it.taken())
+    }
+
+    /// See [`SendTransport::wait_taken`].
+    pub(crate) fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        on!(SendHalf, self, it => it.wait_taken(deadline))
+    }
+
+    /// See [`SendTransport::look_at_peer`].
+    pub(crate) fn look_at_peer(&mut self) {
+        on!(SendHalf, self, it => it.look_at_peer());
+    }
+
+    /// See [`SendTransport::tries_are_free`].
+    pub(crate) fn tries_are_free(&self) -> bool {
+        on!(SendHalf, self, it => it.tries_are_free())
+    }
+
+    /// See [`SendTransport::is_in_place`].
+    pub(crate) fn is_in_place(&self) -> bool {
+        on!(SendHalf, self, it => it.is_in_place())
+    }
+
+    /// See [`SendTransport::try_loan`].
+    #[inline]
+    pub(crate) fn try_loan(&mut self, len: usize) -> Result<Option<Room>, SendError> {
+        on!(SendHalf, self, it => it.try_loan(len))
+    }
+
+    /// See [`SendTransport::loaned`].
+    #[inline]
+    pub(crate) fn loaned(&self, room: &Room) -> &[u8] {
+        on!(SendHalf, self, it => it.loaned(room))
+    }
+
+    /// See [`SendTransport::loaned_mut`].
+    #[inline]
+    pub(crate) fn loaned_mut(&mut self, room: &Room) -> &mut [u8] {
+        on!(SendHalf, self, it => it.loaned_mut(room))
+    }
+
+    /// See [`SendTransport::commit`].
+    #[inline]
+    pub(crate) fn commit(&mut self, room: Room, ask: Ask) -> Result<(), SendError> {
+        on!(SendHalf, self, it => it.commit(room, ask))
+    }
+
+    /// See [`SendTransport::give_back`].
+    #[inline]
+    pub(crate) fn give_back(&mut self, room: Room) {
+        on!(SendHalf, self, it => it.give_back(room));
+    }
+
+    /// See [`SendTransport::close`].
+    pub(crate) fn close(&mut self) {
+        on!(SendHalf, self, it => it.close());
+    }
+}
+
+impl RecvHalf {
+    /// See [`RecvTransport::poll`].
+    #[inline]
+    pub(crate) fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
+        on!(RecvHalf, self, it => it.poll())
+    }
+
+    /// See [`RecvTransport::wait`].
+    pub(crate) fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError> {
+        on!(RecvHalf, self, it => it.wait(deadline))
+    }
+
+    /// See [`RecvTransport::view`].
+    #[inline]
+    pub(crate) fn view(&mut self, frame: Frame) -> Message<'_> {
+        on!(RecvHalf, self, it => it.view(frame))
+    }
+
+    /// See [`RecvTransport::received`].
+    pub(crate) fn received(&self) -> u64 {
+        on!(RecvHalf, self, it => it.received())
+    }
+
+    /// See [`RecvTransport::look_at_peer`].
+    pub(crate) fn look_at_peer(&mut self) {
+        on!(RecvHalf, self, it => it.look_at_peer());
+    }
+
+    /// See [`RecvTransport::tries_are_free`].
+    pub(crate) fn tries_are_free(&self) -> bool {
+        on!(RecvHalf, self, it => it.tries_are_free())
+    }
+
+    /// See [`RecvTransport::peer_memory`].
+    pub(crate) fn peer_memory(&self) -> Option<PeerMemory<'_>> {
+        on!(RecvHalf, self, it => it.peer_memory())
+    }
+
+    /// See [`RecvTransport::close`].
+    pub(crate) fn close(&mut self) {
+        on!(RecvHalf, self, it => it.close());
+    }
+}

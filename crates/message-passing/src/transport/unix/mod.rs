@@ -1,0 +1,116 @@
+//! `unix:` — the kernel carries each message as one record of a Unix socket (docs/wire.md).
+
+mod control;
+mod receiver;
+mod record;
+mod sender;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use wharf_sys::socket;
+
+use self::control::Control;
+use self::receiver::UnixReceiver;
+use self::record::HEADER;
+use self::sender::UnixSender;
+use super::{Met, RecvHalf, SendHalf, Situation};
+use crate::error::ConnectError;
+use crate::handshake::Role;
+
+/// The largest record that this side accepts, header included. A sender's kernel rarely lets larger ones through:
+/// the usual limit is about 208 KiB, doubled by the kernel for its own overhead.
+const LARGEST_RECORD: usize = 208 << 10;
+
+/// What one side of a `unix:` link brings.
+pub(crate) struct Prepared {
+    params: [u8; 8],
+    /// The accepting side makes the control pair: its own end, and the one that it passes on.
+    pair: Option<(Option<OwnedFd>, OwnedFd)>,
+}
+
+impl Prepared {
+    pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
+        let [a, b, c, d] = u32::try_from(LARGEST_RECORD).unwrap_or(u32::MAX).to_le_bytes();
+        let pair = match situation.role {
+            Role::Connecting => None,
+            Role::Accepting => {
+                let (ours, theirs) = socket::pair(socket::Kind::SeqPacket)
+                    .map_err(|error| ConnectError::system("make the control pair of a link", error))?;
+                Some((Some(ours), theirs))
+            }
+        };
+        Ok(Self { params: [a, b, c, d, 0, 0, 0, 0], pair })
+    }
+
+    pub(crate) fn params(&self) -> &[u8] {
+        &self.params
+    }
+
+    pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
+        self.pair.iter().map(|(_, theirs)| theirs.as_fd()).collect()
+    }
+
+    pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
+        let Met { lifeline, ours, limit, params, mut fds, peer, .. } = met;
+        let &[a, b, c, d, 0, 0, 0, 0] = params.as_slice() else {
+            return Err(ConnectError::Protocol(format!(
+                "its unix: parameters are {params:?}, expected 4 bytes and 4 zeroes"
+            )));
+        };
+        let their_record = u32::from_le_bytes([a, b, c, d]) as usize;
+        if their_record < SMALLEST_RECORD {
+            return Err(ConnectError::Protocol(format!(
+                "it accepts records of {their_record} bytes, expected at least {SMALLEST_RECORD}"
+            )));
+        }
+        let control = match &mut self.pair {
+            Some((ours, _)) if fds.is_empty() => ours.take(),
+            None if fds.len() == 1 => fds.pop(),
+            _ => None,
+        };
+        let Some(control) = control else {
+            return Err(ConnectError::Protocol(format!("it sent {} descriptors for a unix: link", fds.len())));
+        };
+        check_control(&control, peer)?;
+        let data = lifeline.get().map_err(|error| ConnectError::system("use the new connection", error))?;
+        let queue = queue_of(data, usize::try_from(ours.capacity).unwrap_or(usize::MAX))?;
+        let control = Arc::new(Control::new(control));
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        // Two fragments must fit the queue at once, so that both sides work at the same time.
+        let in_one = LARGEST_RECORD.min(their_record).min(queue / 2).max(SMALLEST_RECORD) - HEADER;
+        let fragment = in_one.min(FRAGMENT);
+        let receiver = UnixReceiver::new(lifeline.clone(), control.clone(), limit, LARGEST_RECORD)
+            .map_err(|why| ConnectError::NoRoom { asked: why.len as u64, free: 0 })?;
+        let sender = UnixSender::new(lifeline, control, in_one, fragment);
+        Ok((SendHalf::Other(Box::new(sender)), RecvHalf::Other(Box::new(receiver))))
+    }
+}
+
+/// The least that every side accepts in one record, so that no message needs absurdly many.
+const SMALLEST_RECORD: usize = 2048;
+
+/// The most payload of a fragment: large enough to make a system call worth it, small enough that several are under
+/// way at once.
+const FRAGMENT: usize = 64 << 10;
+
+/// Sets how much may be queued and says how much the kernel granted.
+fn queue_of(data: BorrowedFd<'_>, capacity: usize) -> Result<usize, ConnectError> {
+    let trouble = |error| ConnectError::system("set the queue of a new connection", error);
+    // The kernel doubles what is asked for, to make room for its own overhead.
+    socket::set_buffers(data, capacity / 2).map_err(trouble)?;
+    Ok(capacity.clamp(4096, 208 << 10))
+}
+
+/// The control pair must be a connection with the very peer of the link.
+fn check_control(control: &OwnedFd, peer: socket::Credentials) -> Result<(), ConnectError> {
+    match socket::peer_credentials(control) {
+        // Both ends of a pair belong to whoever made it: the peer, or this process itself.
+        Ok(made_by) if made_by.uid == peer.uid || made_by.uid == socket::my_uid() => Ok(()),
+        Ok(made_by) => Err(ConnectError::Protocol(format!(
+            "its control connection belongs to uid {}, expected {}",
+            made_by.uid, peer.uid
+        ))),
+        Err(error) => Err(ConnectError::Protocol(format!("its control connection is none: {error}"))),
+    }
+}

@@ -1,0 +1,212 @@
+//! The sending side of a `unix:` link: one record, and one system call, for each message that fits one.
+
+use std::io;
+use std::io::IoSlice;
+use std::sync::Arc;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::poll::{self, Interest};
+use wharf_sys::{crash_point, socket};
+
+use super::control::{Control, Deaf, Word};
+use super::record::{HEADER, Header, Kind};
+use crate::error::SendError;
+use crate::transport::lifeline::Lifeline;
+use crate::transport::{Ask, SendTransport};
+
+/// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
+const SMALL: usize = 4096;
+
+/// How the peer's receiver ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Gone {
+    Closed,
+    Died,
+}
+
+/// See [`SendTransport`].
+pub(super) struct UnixSender {
+    lifeline: Arc<Lifeline>,
+    control: Arc<Control>,
+    /// Header and payload of a small message, side by side.
+    small: Box<[u8; HEADER + SMALL]>,
+    /// The most payload in one record of a whole message.
+    in_one: usize,
+    /// The payload of a fragment.
+    fragment: usize,
+    sent: u64,
+    /// Fragments were sent whose message was given up, and the peer has not been told yet.
+    void: bool,
+    gone: Option<Gone>,
+}
+
+impl UnixSender {
+    pub(super) fn new(lifeline: Arc<Lifeline>, control: Arc<Control>, in_one: usize, fragment: usize) -> Self {
+        let small = Box::new([0; HEADER + SMALL]);
+        Self { lifeline, control, small, in_one, fragment, sent: 0, void: false, gone: None }
+    }
+
+    fn put(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
+        let header = header.bytes();
+        let outcome = match self.small.get_mut(..HEADER + payload.len()) {
+            Some(record) => {
+                let (head, body) = record.split_at_mut(HEADER);
+                head.copy_from_slice(&header);
+                body.copy_from_slice(payload);
+                socket::send(socket, record)
+            }
+            None => socket::send_parts(socket, &[IoSlice::new(&header), IoSlice::new(payload)]),
+        };
+        match outcome {
+            // A record is sent whole or not at all.
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(SendError::Full),
+            Err(error) => Err(self.trouble(error)),
+        }
+    }
+
+    #[cold]
+    fn trouble(&mut self, error: io::Error) -> SendError {
+        match error.kind() {
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
+                let gone = match self.control.hear() {
+                    Ok(heard) if heard.receiver_closed => Gone::Closed,
+                    _ => Gone::Died,
+                };
+                self.gone = Some(gone);
+                self.farewell(gone)
+            }
+            _ => SendError::System(error),
+        }
+    }
+
+    #[cold]
+    fn farewell(&self, gone: Gone) -> SendError {
+        match gone {
+            Gone::Closed => SendError::Closed,
+            Gone::Died => {
+                let taken = self.control.hear().ok().and_then(|heard| heard.taken);
+                SendError::PeerDied { sent: self.sent, taken: taken.filter(|taken| *taken <= self.sent) }
+            }
+        }
+    }
+
+    fn push_fragments(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        // The link's limit for this transport fits 32 bits, and the link has checked it.
+        let total = u32::try_from(payload.len())
+            .map_err(|_| SendError::TooLarge { len: payload.len(), limit: u32::MAX as usize })?;
+        // Every round sends a fragment, so there are at most as many rounds as fragments.
+        while let Some(rest) = payload.get(*progress..).filter(|rest| !rest.is_empty()) {
+            let part = rest.get(..self.fragment).unwrap_or(rest);
+            let header = if *progress == 0 {
+                Header { len: total, kind: Kind::First, ask: ask == Ask::WhenTaken }
+            } else {
+                Header { len: u32::try_from(part.len()).unwrap_or(u32::MAX), kind: Kind::More, ask: false }
+            };
+            crash_point!("unix.send.fragment");
+            self.put(header, part)?;
+            *progress += part.len();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn say_void(&mut self) -> Result<(), SendError> {
+        self.put(Header { len: 0, kind: Kind::Void, ask: false }, &[])?;
+        self.void = false;
+        Ok(())
+    }
+}
+
+impl SendTransport for UnixSender {
+    fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        if let Some(gone) = self.gone {
+            return Err(self.farewell(gone));
+        }
+        if self.void {
+            self.say_void()?;
+        }
+        if payload.len() <= self.in_one {
+            let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            crash_point!("unix.send.whole");
+            self.put(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload)?;
+        } else {
+            self.push_fragments(payload, progress, ask)?;
+        }
+        crash_point!("unix.send.sent");
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn max_in_one(&self) -> usize {
+        self.in_one
+    }
+
+    fn abort(&mut self) {
+        self.void = true;
+        // Told at once if there is room, so that the peer can free its memory; otherwise before the next message.
+        let _later = self.say_void();
+    }
+
+    fn wait_room(&mut self, _len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
+        // Ends by room, by the peer's end (the next try then fails) or by the deadline.
+        let ready = poll::wait(&[(socket, Interest::WRITE)], deadline).map_err(SendError::System)?;
+        if ready.is_empty() { Err(SendError::Timeout) } else { Ok(()) }
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn taken(&mut self) -> Result<u64, SendError> {
+        if !self.lifeline.is_ours() {
+            return Err(SendError::Forked);
+        }
+        let heard = self.control.hear().map_err(|deaf| match deaf {
+            Deaf::Nonsense(what) => SendError::Protocol(what),
+            Deaf::System(error) => SendError::System(error),
+        })?;
+        let taken = heard.taken.unwrap_or(0);
+        if taken > self.sent {
+            return Err(SendError::Protocol(format!("it took {taken} messages of the {} that were sent", self.sent)));
+        }
+        if taken < self.sent && (heard.receiver_closed || heard.ended) {
+            let gone = if heard.receiver_closed { Gone::Closed } else { Gone::Died };
+            self.gone = Some(gone);
+            return Err(self.farewell(gone));
+        }
+        Ok(taken)
+    }
+
+    fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let Ok(control) = self.control.get() else { return Err(SendError::Forked) };
+        let ready = poll::wait(&[(control, Interest::READ)], deadline).map_err(SendError::System)?;
+        if ready.is_empty() { Err(SendError::Timeout) } else { Ok(()) }
+    }
+
+    fn look_at_peer(&mut self) {
+        // Every try is a system call that notices.
+    }
+
+    fn tries_are_free(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self) {
+        if self.gone.is_some() || !self.lifeline.is_ours() {
+            return;
+        }
+        crash_point!("unix.send.close");
+        let close = Header { len: 0, kind: Kind::Close, ask: false };
+        if let Err(SendError::Full) = self.put(close, &[]) {
+            // No waiting in a drop: the control pair has room when the data queue has none.
+            let _said = self.control.say(Word::SenderClosed, self.sent);
+        }
+        if let Ok(socket) = self.lifeline.get() {
+            // Fails only when the peer is gone, and then there is nobody to tell.
+            let _told = socket::shutdown(socket, socket::Half::Write);
+        }
+    }
+}
