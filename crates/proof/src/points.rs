@@ -71,6 +71,10 @@ pub const LINK: &[LinkPoint] = &[
     meeting("connect.said", BOTH, Side::Connecting),
     meeting("connect.heard", BOTH, Side::Connecting),
     meeting("connect.joined", BOTH, Side::Connecting),
+    meeting("accept.accepted", BOTH, Side::Listening),
+    meeting("accept.heard", BOTH, Side::Listening),
+    meeting("accept.joined", BOTH, Side::Listening),
+    meeting("accept.welcomed", BOTH, Side::Listening),
     meeting("listen.begin", BOTH, Side::Listening),
     meeting("listen.locked", BOTH, Side::Listening),
     meeting("listen.done", BOTH, Side::Listening),
@@ -131,6 +135,9 @@ pub const REGION: &[&str] = &[
     "participant.leave.freed",
     "publish.after-link",
     "publish.before-link",
+    "region.create.joined",
+    "region.create.reserved",
+    "region.create.written",
 ];
 
 #[cfg(test)]

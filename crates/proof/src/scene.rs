@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use wharf_sys::directory::Domain;
 
 /// A directory that stands in for the user's directory of names, removed when the scene ends.
 pub struct Scene {
@@ -26,6 +27,14 @@ impl Scene {
     /// Where the names of this scene live; give it to a domain, or to a process as `WHARF_DIR`.
     pub fn names(&self) -> PathBuf {
         self.directory.path().join("names")
+    }
+
+    /// The directory of names, for this process's own regions and links.
+    ///
+    /// # Panics
+    /// When the directory cannot be made.
+    pub fn domain(&self) -> Domain {
+        Domain::at(&self.names()).expect("a scene's directory of names can be made")
     }
 
     /// A path for a file that is not a name.

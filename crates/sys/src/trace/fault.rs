@@ -100,7 +100,8 @@ enum Treatment {
 fn treatment(number: u64) -> Treatment {
     match syscall_name(number).unwrap_or_default() {
         "close" | "munmap" => Treatment::RunAndReport,
-        "exit" | "exit_group" | "rt_sigreturn" | "restart_syscall" | "brk" => Treatment::Exempt,
+        "exit" | "exit_group" | "rt_sigreturn" | "restart_syscall" | "brk" | "getpid" | "getppid" | "gettid" | "getuid"
+        | "geteuid" | "getgid" | "getegid" | "umask" | "sched_yield" => Treatment::Exempt,
         _ => Treatment::Skip,
     }
 }
@@ -109,7 +110,7 @@ impl Tracee {
     /// Runs the program to its end and makes the chosen system call fail on the way.
     ///
     /// Calls of all threads count, in the order in which they are made. Those that cannot fail
-    /// (`exit`, the return from a signal) and `brk`, whose failure the allocator answers with an
+    /// (`exit`, `getpid` and their like) and `brk`, whose failure the allocator answers with an
     /// abort, are never chosen. `close` and `munmap` are run and their result is replaced, because
     /// that is what their failure means on Linux.
     pub fn run_with_fault(mut self, fault: Fault) -> io::Result<FaultReport> {
