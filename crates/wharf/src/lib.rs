@@ -1,1 +1,77 @@
 //! Inter-process communication for Linux: share it in place, or ship it as a message.
+//!
+//! # Share it
+//! A [`Region`] is memory that any number of processes map. Its root is a type made of locks and cells
+//! ([`Mutex`], [`Latest`]) that survive the death of whoever holds them:
+//!
+//! ```
+//! use wharf::{Mutex, Region};
+//!
+//! fn count_a_hit() -> wharf::Result<u64> {
+//!     let hits = Region::<Mutex<u64>>::open_or_create("hits")?;
+//!     let mut count = hits.lock()?;
+//!     *count += 1;
+//!     Ok(*count)
+//! }
+//! # let private = tempfile::tempdir()?;
+//! # let options = wharf::RegionOptions::new().domain(wharf::Domain::at(private.path())?);
+//! # let hits = options.open_or_create::<Mutex<u64>>("hits")?;
+//! # *hits.lock()? += 1;
+//! # assert_eq!(*hits.lock()?, 1);
+//! # Ok::<(), wharf::Error>(())
+//! ```
+//!
+//! # Ship it
+//! A [`Link`] carries messages; the [`Address`] decides how the bytes move. One process listens, another connects:
+//!
+//! ```
+//! # fn main() -> wharf::Result<()> {
+//! # let private = tempfile::tempdir()?;
+//! # let options = wharf::Options::new().domain(wharf::Domain::at(private.path())?);
+//! # let mut listener = options.listen("unix:echo")?;
+//! # let echo = std::thread::spawn(move || -> wharf::Result<()> {
+//! let (mut tx, mut rx) = /* wharf::listen("unix:echo")? */ listener.accept()?.split();
+//! tx.send(&rx.recv()?)?;
+//! # Ok(())
+//! # });
+//!
+//! let mut link = /* wharf::connect("unix:echo")? */ options.connect("unix:echo")?;
+//! link.send(b"hi")?;
+//! assert_eq!(link.recv()?, *b"hi");
+//! # echo.join().unwrap()
+//! # }
+//! ```
+//!
+//! # Which one
+//! `wharf compare` measures both on your machine.
+//!
+//! # What is absent
+//! Nothing here knows how memory is mapped or how a socket is opened (that is `wharf-sys`), and nothing of it is
+//! needed to use this crate.
+#![forbid(unsafe_code)]
+
+mod error;
+
+#[doc(hidden)]
+pub use wharf_message_passing::PeerMemory;
+pub use wharf_message_passing::{
+    Address, AddressError, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan,
+    Message, Options, Peer, Policy, Receiver, RecvError, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver,
+    SerdeSender, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
+    connect, connect_timeout, listen,
+};
+#[doc(hidden)]
+pub use wharf_shared_memory::__derive;
+pub use wharf_shared_memory::facade::{Plain, Shared};
+pub use wharf_shared_memory::{
+    BytesRegion, Flag, Layout, LockError, LockFailure, Mutex, MutexGuard, OwnerDiedGuard, ReadOnlyRegion, Region,
+    RegionError, RegionInfo, RegionOptions, Text, plain, region,
+};
+pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
+
+pub use self::error::{Error, Result};
+
+/// The examples on the front page must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct FrontPage;

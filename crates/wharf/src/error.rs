@@ -1,0 +1,99 @@
+//! One error for programs that use both models, so that `?` works everywhere in them.
+
+use std::fmt;
+use std::io;
+
+use wharf_message_passing::{AddressError, ConnectError, RecvError, SendError};
+use wharf_shared_memory::plain::TextError;
+use wharf_shared_memory::{LockError, LockFailure, RegionError};
+use wharf_sys::directory::{DirectoryError, NameError};
+
+/// Everything that can go wrong in this crate. The text is one sentence, and so is the debug form, because that is
+/// what a `main` that returns an error prints.
+#[derive(thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An address cannot be understood.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Two ends did not meet.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A message was not sent.
+    #[error(transparent)]
+    Send(#[from] SendError),
+    /// No message was received.
+    #[error(transparent)]
+    Recv(#[from] RecvError),
+    /// A region could not be made, attached or looked at.
+    #[error(transparent)]
+    Region(#[from] RegionError),
+    /// A lock was not taken.
+    #[error(transparent)]
+    Lock(#[from] LockFailure),
+    /// The directory of names cannot be used.
+    #[error(transparent)]
+    Directory(#[from] DirectoryError),
+    /// A name breaks a rule.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A text does not fit.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The system refused something else that the program did.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// The result of anything in this crate.
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl<T: ?Sized> From<LockError<'_, T>> for Error {
+    /// Keeps why, and gives back what the error held: a guard of a dead owner stays unrepaired for the next one.
+    fn from(error: LockError<'_, T>) -> Self {
+        Error::Lock(error.failure())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_main_that_fails_prints_a_sentence() {
+        let error = Error::from(wharf_message_passing::connect("pigeon:x").unwrap_err());
+        assert_eq!(
+            format!("Error: {error:?}"),
+            "Error: unknown scheme 'pigeon' in 'pigeon:x': the known ones are shm:, unix:, inproc:"
+        );
+    }
+
+    #[test]
+    fn a_question_mark_turns_every_error_into_this_one() {
+        fn each() -> Vec<Result<()>> {
+            fn fail<E>(error: E) -> Result<()>
+            where
+                Error: From<E>,
+            {
+                Err(error)?
+            }
+            vec![
+                fail(SendError::Full),
+                fail(RecvError::Empty),
+                fail(LockError::<u64>::Timeout),
+                fail(LockFailure::Timeout),
+                fail(io::Error::other("x")),
+            ]
+        }
+        for result in each() {
+            let text = result.unwrap_err().to_string();
+            assert!(!text.is_empty() && !text.contains('\n'), "{text}");
+        }
+    }
+}
