@@ -15,6 +15,7 @@ const SLOT_BITS: u32 = 10;
 const SLOT: u32 = (1 << SLOT_BITS) - 1;
 
 /// The largest number of slots that a lock word can tell apart.
+#[cfg(not(loom))]
 pub(crate) const MAX_SLOTS: u32 = SLOT;
 /// Generations run from 0 up to here, then start again.
 pub(crate) const MAX_GENERATION: u32 = (1 << 20) - 1;
@@ -118,9 +119,10 @@ impl RawLock {
     /// Takes a lock that is free and consistent, in one instruction.
     #[inline(always)]
     pub(crate) fn take_free(&self, me: Owner) -> bool {
-        // Acquire: pairs with the Release of `give_back`, so that all the previous holder wrote is seen. Relaxed on
+        // Acquire: pairs with the Release of `give_back`, so that all the previous holder wrote is seen. Release: pairs
+        // with the Acquire loads of the word, so that who reads our name here also sees our slot say so. Relaxed on
         // failure: nothing under the lock is looked at then.
-        self.word.compare_exchange(0, me.bits(), Ordering::Acquire, Ordering::Relaxed).is_ok()
+        self.word.compare_exchange(0, me.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// Takes the lock if nobody holds it; `None` if somebody does, dead or alive.
@@ -151,8 +153,10 @@ impl RawLock {
         // or sleeps up to a slice; `around` ends it at the deadline. Without a deadline it waits as long as a live
         // process holds the lock, which is what the caller asked for.
         loop {
-            // Relaxed: only the exchanges below decide.
-            let word = self.word.load(Ordering::Relaxed);
+            // Acquire: pairs with the Release of the exchange that took the lock. Its owner had entered its generation into
+            // its slot before; without this we could read its name here, an older generation there, and take a newcomer
+            // for dead.
+            let word = self.word.load(Ordering::Acquire);
             let Some(owner) = Owner::in_word(word) else {
                 if let Ok(condition) = self.take_word(word, me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep)
                 {
@@ -197,8 +201,8 @@ impl RawLock {
 
     /// Takes the lock over if its owner is proved dead; otherwise leaves everything as it is.
     pub(crate) fn take_from_dead(&self, me: Owner, dead: impl Fn(Owner) -> bool) -> bool {
-        // Relaxed: only the exchange in `take_over` decides.
-        let word = self.word.load(Ordering::Relaxed);
+        // Acquire: as in `take`, before the owner's slot is looked at.
+        let word = self.word.load(Ordering::Acquire);
         Owner::in_word(word).is_some_and(dead) && self.take_over(word, me)
     }
 
@@ -227,8 +231,8 @@ impl RawLock {
 
     /// Who holds the lock at this moment, dead or alive.
     pub(crate) fn holder(&self) -> Option<Owner> {
-        // Relaxed: a report, out of date as soon as it is made.
-        Owner::in_word(self.word.load(Ordering::Relaxed))
+        // Acquire: as in `take`, before the owner's slot is looked at.
+        Owner::in_word(self.word.load(Ordering::Acquire))
     }
 
     /// Whether a holder died or panicked and nobody has repaired the data since.
@@ -257,8 +261,8 @@ impl RawLock {
 
     /// Exchanges a word without owner for one with us as the owner.
     fn take_word(&self, word: u32, mine: u32) -> Result<Condition, u32> {
-        // Acquire: pairs with the Release of `give_back`. Relaxed on failure: nothing under the lock is looked at.
-        self.word.compare_exchange(word, mine, Ordering::Acquire, Ordering::Relaxed)?;
+        // Acquire, Release and Relaxed: as in `take_free`.
+        self.word.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Relaxed)?;
         Ok(if word & INCONSISTENT == 0 { Condition::Consistent } else { Condition::Inconsistent })
     }
 
@@ -270,7 +274,8 @@ impl RawLock {
         let mine = me.bits() | INCONSISTENT | WAITERS;
         // Acquire: pairs with the exchange by which a previous survivor took over, if one did and died too. The dead
         // owner itself released nothing: its stores are visible because the kernel ended it before it told us so.
-        let taken = self.word.compare_exchange(word, mine, Ordering::Acquire, Ordering::Relaxed).is_ok();
+        // Release: as in `take_free`.
+        let taken = self.word.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if taken {
             wharf_sys::crash_point!("mutex.takeover.after");
         }

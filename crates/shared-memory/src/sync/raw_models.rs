@@ -23,6 +23,8 @@ const THIRD: Owner = Owner::new(2, 1);
 struct Kernel {
     first_is_dead: bool,
     slices_are_over: bool,
+    /// The deadline of the impatient one has passed.
+    time_is_up: bool,
 }
 
 struct World {
@@ -112,6 +114,27 @@ impl Surroundings for World {
 
     fn is_dead(&self, owner: Owner) -> bool {
         owner == FIRST && self.kernel.lock().unwrap().first_is_dead
+    }
+}
+
+/// One that waits until time is up.
+struct Impatient<'a>(&'a World);
+
+impl Surroundings for Impatient<'_> {
+    fn spins(&self) -> u32 {
+        0
+    }
+
+    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
+        if self.0.kernel.lock().unwrap().time_is_up { Slept::OutOfTime } else { self.0.sleep(word, expected) }
+    }
+
+    fn has_left(&self, owner: Owner) -> bool {
+        self.0.has_left(owner)
+    }
+
+    fn is_dead(&self, owner: Owner) -> bool {
+        self.0.is_dead(owner)
     }
 }
 
@@ -240,5 +263,55 @@ fn a_death_between_giving_back_and_waking_is_healed_by_the_slice() {
         world.changed.notify_all();
         assert_eq!(sleeper.join().unwrap(), Condition::Consistent);
         assert_eq!(world.value(), 2);
+    });
+}
+
+#[test]
+fn one_that_gives_up_takes_no_wake_up_from_the_others() {
+    explore(2, || {
+        let world = World::new(0);
+        assert!(world.lock.take_free(FIRST));
+        let impatient = thread::spawn({
+            let world = world.clone();
+            move || {
+                if let Ok(condition) = world.lock.take(SECOND, &Impatient(&world)) {
+                    world.change_value();
+                    world.lock.give_back(condition, |_| world.wake_one());
+                }
+            }
+        });
+        let patient = thread::spawn({
+            let world = world.clone();
+            move || world.pass(THIRD)
+        });
+        world.kernel.lock().unwrap().time_is_up = true;
+        world.changed.notify_all();
+        world.change_value();
+        world.lock.give_back(Condition::Consistent, |_| world.wake_one());
+        impatient.join().unwrap();
+        patient.join().unwrap();
+        assert_eq!(world.lock.holder(), None);
+    });
+}
+
+#[test]
+fn one_that_only_tries_succeeds_the_dead_and_nobody_else() {
+    explore(4, || {
+        let world = World::new(0);
+        assert!(world.lock.take_free(FIRST));
+        world.kernel.lock().unwrap().first_is_dead = true;
+        let other = thread::spawn({
+            let world = world.clone();
+            move || world.pass(SECOND)
+        });
+        let tried = world.lock.try_take(THIRD).is_some()
+            || world.lock.take_from_dead(THIRD, |owner| world.has_left(owner) || world.is_dead(owner));
+        if tried {
+            world.change_value();
+            world.lock.mark_consistent();
+            world.lock.give_back(Condition::Consistent, |_| world.wake_one());
+        }
+        other.join().unwrap();
+        assert_eq!(world.value(), 1 + u32::from(tried));
     });
 }
