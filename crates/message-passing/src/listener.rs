@@ -11,7 +11,7 @@ use wharf_sys::directory::{self, UnixListenerFd};
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::socket::{self, Credentials};
 
-use crate::address::{Address, Place};
+use crate::address::{Address, Place, Transport};
 use crate::error::ConnectError;
 use crate::handshake::{self, Introduction, Payload, Record, Role, Terms};
 use crate::link::Link;
@@ -19,7 +19,7 @@ use crate::meet::{self, Heard};
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::{Met, Prepared, Situation};
+use crate::transport::{Met, Prepared, Situation, inproc};
 
 /// Connections that the kernel keeps until they are accepted.
 const BACKLOG: u32 = 128;
@@ -41,10 +41,18 @@ pub struct Listener {
     address: Address,
     options: Options,
     terms: Terms,
-    door: UnixListenerFd,
+    door: Door,
     pending: Vec<Pending>,
     refusals: u64,
     last_refusal: Option<ConnectError>,
+}
+
+/// Where peers come in.
+enum Door {
+    /// A socket with a name in the file system.
+    Socket(UnixListenerFd),
+    /// A name in this process's own table.
+    Table(inproc::Door),
 }
 
 /// A connection that has not introduced itself yet.
@@ -66,7 +74,7 @@ impl Listener {
     pub(crate) fn open(address: Address, options: Options, payload: Payload) -> Result<Self, ConnectError> {
         let terms = meet::terms(&address, &options, payload)?;
         crash_point!("listen.begin");
-        let door = open_door(&address, &options)?;
+        let door = open_door(&address, &options, &terms)?;
         crash_point!("listen.done");
         Ok(Self { address, options, terms, door, pending: Vec::new(), refusals: 0, last_refusal: None })
     }
@@ -117,6 +125,11 @@ impl Listener {
 
     /// The next link; `None` when the deadline passes first.
     fn accept_until(&mut self, deadline: Option<Deadline>) -> Result<Option<Link>, ConnectError> {
+        if let Door::Table(door) = &mut self.door {
+            // Both ends are this process: there is nobody to introduce.
+            let joined = door.accept(deadline)?;
+            return Ok(joined.map(|it| Link::new(it, &self.options, self.address.clone(), Peer::ourselves())));
+        }
         // Every round takes one connection from the kernel's queue, hears from a pending one, or drops a silent one;
         // the caller's deadline bounds them all.
         loop {
@@ -149,7 +162,7 @@ impl Listener {
     /// Waits for the door (0) or a pending connection (1 and up); `None` when the deadline passes first.
     fn wait(&self, deadline: Option<Deadline>) -> Result<Option<usize>, ConnectError> {
         let doing = || format!("wait for peers at {}", self.address);
-        let door = self.door.fd().map_err(|error| ConnectError::system(doing(), error))?;
+        let door = self.socket().map_err(|error| ConnectError::system(doing(), error))?;
         let mut waits: Vec<(BorrowedFd<'_>, Interest)> = Vec::with_capacity(1 + self.pending.len());
         waits.push((door, Interest::READ));
         for pending in &self.pending {
@@ -161,10 +174,18 @@ impl Listener {
         Ok((1..waits.len()).find(|index| ready.any(*index)).or_else(|| ready.any(0).then_some(0)))
     }
 
+    /// The listening socket.
+    fn socket(&self) -> io::Result<BorrowedFd<'_>> {
+        match &self.door {
+            Door::Socket(door) => door.fd(),
+            Door::Table(_) => Err(io::Error::other("inproc: has no socket")),
+        }
+    }
+
     /// Takes a connection from the kernel's queue and looks who it is.
     fn take(&mut self) -> Result<Option<Pending>, ConnectError> {
         let doing = || format!("accept at {}", self.address);
-        let door = self.door.fd().map_err(|error| ConnectError::system(doing(), error))?;
+        let door = self.socket().map_err(|error| ConnectError::system(doing(), error))?;
         let now = Deadline::at(Instant::from_nanos(0));
         let Some(socket) = socket::accept(door, Some(now)).map_err(|error| ConnectError::system(doing(), error))?
         else {
@@ -282,23 +303,26 @@ impl Listener {
     }
 }
 
-fn open_door(address: &Address, options: &Options) -> Result<UnixListenerFd, ConnectError> {
+fn open_door(address: &Address, options: &Options, ours: &Terms) -> Result<Door, ConnectError> {
     let taken = || ConnectError::NameTaken { address: address.to_string() };
     let failed = |error| failed(address, error);
     match address.place()? {
+        Place::Named(name) if address.transport() == Transport::Inproc => {
+            inproc::Door::open(&name, options, ours.clone()).map(Door::Table)
+        }
         Place::Named(name) => {
             let suffix = address.transport().scheme();
             let domain = meet::domain(options)?;
             let lock = domain.lock(&name, suffix).map_err(failed)?.ok_or_else(taken)?;
             crash_point!("listen.locked");
-            domain.bind_socket(&lock, &name, suffix, BACKLOG).map_err(failed)
+            domain.bind_socket(&lock, &name, suffix, BACKLOG).map(Door::Socket).map_err(failed)
         }
         Place::Path(path) => {
             let lock = directory::lock_path(&path).map_err(failed)?.ok_or_else(taken)?;
             crash_point!("listen.locked");
             // Who may connect is decided by the uid policy; the file's mode only keeps the others away earlier.
             let mode = if options.admitted.is_empty() { 0o600 } else { 0o666 };
-            lock.bind_socket(mode, BACKLOG).map_err(failed)
+            lock.bind_socket(mode, BACKLOG).map(Door::Socket).map_err(failed)
         }
     }
 }

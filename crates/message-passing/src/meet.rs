@@ -19,7 +19,7 @@ use crate::link::Link;
 use crate::options::{Options, Trust};
 use crate::peer::Peer;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::{Met, Prepared, Situation};
+use crate::transport::{Met, Prepared, Situation, inproc};
 
 /// How long one look for a listener takes while waiting for one.
 const RETRY: Duration = Duration::from_millis(5);
@@ -120,6 +120,13 @@ fn connect_once(
     limit: Duration,
     deadline: Deadline,
 ) -> Result<Link, ConnectError> {
+    if address.transport() == Transport::Inproc {
+        let Place::Named(name) = address.place()? else {
+            return Err(ConnectError::Options(format!("{address} is no name")));
+        };
+        let joined = inproc::connect(&name, options, ours)?;
+        return Ok(Link::new(joined, options, address.clone(), Peer::ourselves()));
+    }
     let timeout = |missing| ConnectError::Timeout { address: address.to_string(), limit, missing };
     let path = socket_path(address, options)?;
     crash_point!("connect.begin");

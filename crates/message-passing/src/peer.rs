@@ -1,7 +1,7 @@
 //! Who is at the other end of a link.
 
 use wharf_sys::liveness;
-use wharf_sys::socket::Credentials;
+use wharf_sys::socket::{self, Credentials};
 
 /// The process at the other end, as the kernel vouches for it at the moment of connecting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,12 @@ impl Peer {
         // A process outside this pid namespace appears as 0.
         let pid = u32::try_from(credentials.pid).ok().filter(|pid| *pid > 0);
         Self { pid, uid: credentials.uid, gid: credentials.gid, cooperating }
+    }
+
+    /// This process itself, as the peer of a link between two of its threads.
+    pub(crate) fn ourselves() -> Self {
+        let (uid, gid) = (socket::my_uid(), socket::my_gid());
+        Self { pid: Some(std::process::id()), uid, gid, cooperating: true }
     }
 
     /// Its process id; `None` when it lives in another pid namespace.

@@ -13,23 +13,15 @@ use wharf_sys::socket::{self, Kind};
 use crate::error::ConnectError;
 use crate::handshake::{Terms, agree};
 use crate::options::Options;
+use crate::transport::Joined;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::shm;
-use crate::transport::{RecvHalf, SendHalf};
 
 /// Connections that may wait to be accepted under one name; the backlog of a listening socket is of this order.
 const BACKLOG: usize = 128;
 
 /// How long a wait on the table may last before the clock is looked at again; waking is by notification.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
-
-/// Both halves of one end, and what the other end said of itself.
-pub(crate) struct Joined {
-    pub(crate) send: SendHalf,
-    pub(crate) recv: RecvHalf,
-    pub(crate) theirs: Terms,
-    pub(crate) limit: u64,
-}
 
 /// What a listening thread says of itself, and who waits for it.
 struct Waiting {
@@ -100,7 +92,7 @@ impl Drop for Door {
 }
 
 /// Connects to a listening thread of this process.
-pub(crate) fn connect(name: &Name, options: &Options, ours: Terms) -> Result<Joined, ConnectError> {
+pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Joined, ConnectError> {
     let address = || format!("inproc:{}", name.as_str());
     let key = key(name, options);
     let nobody = || ConnectError::NobodyListening { address: address() };
@@ -112,8 +104,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: Terms) -> Result<Joi
         }
         (waiting.ours.clone(), waiting.options.clone())
     };
-    agree(&ours, &theirs)?;
-    let limit = ours.max_message.min(theirs.max_message);
+    let limit = agree(ours, &theirs)?;
 
     let failed = |doing: &'static str| move |error| ConnectError::system(doing, error);
     let (here, there) = (shm::side(options)?, shm::side(&their_options)?);
@@ -124,30 +115,28 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: Terms) -> Result<Joi
 
     let near = shm::halves(
         &here,
-        near_ringer,
+        Some((near_ringer, near_bell)),
         copy(there.fd())?,
         there.geometry(),
-        near_bell,
         Arc::new(Lifeline::new(near_line)),
-        &ours,
+        ours,
         &theirs,
         limit,
         false,
     )?;
     let far = shm::halves(
         &there,
-        far_ringer,
+        Some((far_ringer, far_bell)),
         copy(here.fd())?,
         here.geometry(),
-        far_bell,
         Arc::new(Lifeline::new(far_line)),
         &theirs,
-        &ours,
+        ours,
         limit,
         false,
     )?;
 
-    let far = Joined { send: far.0, recv: far.1, theirs: ours, limit };
+    let far = Joined { send: far.0, recv: far.1, theirs: ours.clone(), limit };
     let mut table = table();
     let refused = match table.as_mut().and_then(|doors| doors.get_mut(&key)) {
         Some(waiting) => {

@@ -1,8 +1,8 @@
 //! A log and its signals as a transport: what `shm:` and `inproc:` links are made of.
 //!
-//! Messages travel in the log. Signals travel beside it: a doorbell (a pipe) wakes a sleeping receiver, a byte on the
-//! lifeline wakes a sender that waits for room or for its message to be taken, and the end of either means that the
-//! peer is gone. While neither side sleeps there is no system call at all.
+//! Messages travel in the log. Signals travel beside it: a doorbell (a pipe, or the lifeline towards a peer that is not
+//! trusted) wakes a sleeping receiver, a byte on the lifeline wakes a sender that waits for room or for its message to
+//! be taken, and the end of either means that the peer is gone. While neither side sleeps there is no system call at all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,12 +12,11 @@ use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
 use wharf_sys::poll::{self, Interest};
-use wharf_sys::socket;
 
 use crate::error::{RecvError, SendError};
 use crate::message::Message;
-use crate::transport::lifeline::Lifeline;
-use crate::transport::{Ask, Frame, RecvTransport, Room, SendTransport};
+use crate::transport::signals::{Half, RingTrouble, Signals};
+use crate::transport::{Ask, Frame, PeerMemory, RecvTransport, Room, SendTransport};
 
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
@@ -82,8 +81,9 @@ enum End {
 #[derive(Debug)]
 pub(crate) struct LogSender {
     log: LogWriter,
-    ringer: Ringer,
-    lifeline: Arc<Lifeline>,
+    /// The pipe at which the peer's receiver sleeps; without one it sleeps at the lifeline.
+    ringer: Option<Ringer>,
+    signals: Arc<Signals>,
     /// The peer may be hostile: nothing is filled in where it can watch.
     hostile: bool,
     end: Option<End>,
@@ -93,8 +93,8 @@ pub(crate) struct LogSender {
 }
 
 impl LogSender {
-    pub(crate) fn new(log: LogWriter, ringer: Ringer, lifeline: Arc<Lifeline>, hostile: bool) -> Self {
-        Self { log, ringer, lifeline, hostile, end: None, silence: Silence::default(), taken: 0 }
+    pub(crate) fn new(log: LogWriter, ringer: Option<Ringer>, signals: Arc<Signals>, hostile: bool) -> Self {
+        Self { log, ringer, signals, hostile, end: None, silence: Silence::default(), taken: 0 }
     }
 
     /// What an ended link reports; `None` while it lives.
@@ -115,14 +115,20 @@ impl LogSender {
             return Err(SendError::Closed);
         }
         crash_point!("shm.ring.before");
-        match self.ringer.ring() {
+        let rung = match &self.ringer {
+            Some(ringer) => ringer.ring().map_err(|error| match error {
+                RingError::System(error) => RingTrouble::System(error),
+                _ => RingTrouble::PeerGone,
+            }),
+            None => self.signals.ring(Half::Receiver),
+        };
+        match rung {
             Ok(()) => Ok(()),
-            Err(RingError::PeerGone) => {
+            Err(RingTrouble::PeerGone) => {
                 self.end = Some(End::Gone);
                 self.ended().map_or(Ok(()), Err)
             }
-            Err(RingError::System(error)) => Err(SendError::System(error)),
-            Err(other) => Err(SendError::System(std::io::Error::other(other.to_string()))),
+            Err(RingTrouble::System(error)) => Err(SendError::System(error)),
         }
     }
 
@@ -153,30 +159,21 @@ impl LogSender {
         }
     }
 
-    /// Sleeps until the peer sends a byte over the lifeline, it ends, or the deadline passes.
+    /// Sleeps until the peer rings for this half, it ends, or the deadline passes.
     fn sleep(&mut self, certain: bool, deadline: Option<Deadline>) -> Result<(), SendError> {
         let slice = (!certain).then(|| Deadline::after(SLICE));
-        let lifeline = Arc::clone(&self.lifeline);
-        let fd = lifeline.get().map_err(|_| SendError::Forked)?;
         crash_point!("shm.room.sleep");
-        let ready = poll::wait(&[(fd, Interest::READ)], Deadline::earlier(deadline, slice)).map_err(SendError::System)?;
-        if ready.readable(0) || ready.hangup(0) {
-            // Takes one ring; a second one only means one look too many.
-            match socket::recv(fd, &mut [0; 8]) {
-                Ok(received) if received.len > 0 => {}
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Ok(_) | Err(_) => self.end = Some(End::Gone),
-            }
-            return Ok(());
+        match self.signals.wait(Half::Sender, Deadline::earlier(deadline, slice)).map_err(SendError::System)? {
+            Wake::PeerGone => self.end = Some(End::Gone),
+            Wake::TimedOut if deadline.is_some_and(Deadline::passed) => return Err(SendError::Timeout),
+            Wake::Rung | Wake::TimedOut => {}
         }
-        match deadline {
-            Some(deadline) if deadline.passed() => Err(SendError::Timeout),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
+    #[inline(always)]
     fn check_ours(&self) -> Result<(), SendError> {
-        if self.lifeline.is_ours() { Ok(()) } else { Err(SendError::Forked) }
+        if self.signals.is_ours() { Ok(()) } else { Err(SendError::Forked) }
     }
 }
 
@@ -260,9 +257,7 @@ impl SendTransport for LogSender {
     }
 
     fn look_at_peer(&mut self) {
-        let Ok(fd) = self.lifeline.get() else { return };
-        let now = Some(Deadline::at(Instant::from_nanos(0)));
-        if poll::wait(&[(fd, Interest::NONE)], now).is_ok_and(|ready| ready.hangup(0)) {
+        if self.signals.peer_gone() {
             self.end.get_or_insert(End::Gone);
         }
     }
@@ -312,7 +307,7 @@ impl SendTransport for LogSender {
     }
 
     fn close(&mut self) {
-        if !self.lifeline.is_ours() {
+        if !self.signals.is_ours() {
             return;
         }
         self.log.close();
@@ -327,8 +322,9 @@ impl SendTransport for LogSender {
 #[derive(Debug)]
 pub(crate) struct LogReceiver {
     log: LogReader,
-    bell: Bell,
-    lifeline: Arc<Lifeline>,
+    /// The pipe at which this half sleeps; without one it sleeps at the lifeline.
+    bell: Option<Bell>,
+    signals: Arc<Signals>,
     /// The peer's end of the doorbell has closed.
     gone: bool,
     /// What the peer did against the rules; nothing is believed after it.
@@ -337,24 +333,17 @@ pub(crate) struct LogReceiver {
 }
 
 impl LogReceiver {
-    pub(crate) fn new(log: LogReader, bell: Bell, lifeline: Arc<Lifeline>) -> Self {
-        Self { log, bell, lifeline, gone: false, nonsense: None, silence: Silence::default() }
-    }
-
-    /// The peer's memory as it is mapped here.
-    pub(crate) fn peer_mapping(&self) -> &wharf_sys::memory::Mapping {
-        self.log.peer_mapping()
+    pub(crate) fn new(log: LogReader, bell: Option<Bell>, signals: Arc<Signals>) -> Self {
+        Self { log, bell, signals, gone: false, nonsense: None, silence: Silence::default() }
     }
 
     /// Wakes a sender that waits for room or for its message to be taken.
     #[cold]
     #[inline(never)]
     fn ring(&mut self) {
-        if let Ok(fd) = self.lifeline.get() {
-            crash_point!("shm.release.ring");
-            // A full socket has rings waiting in it; a peer that is gone needs none, and shows at the next wait.
-            let _ = socket::send(fd, &[1]);
-        }
+        crash_point!("shm.release.ring");
+        // A peer that is gone needs no ring, and shows at the next wait.
+        let _ = self.signals.ring(Half::Sender);
     }
 
     #[cold]
@@ -372,7 +361,7 @@ impl LogReceiver {
 impl RecvTransport for LogReceiver {
     #[inline(always)]
     fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
-        if !self.lifeline.is_ours() {
+        if !self.signals.is_ours() {
             return Err(RecvError::Forked);
         }
         let polled = self.log.poll();
@@ -394,7 +383,7 @@ impl RecvTransport for LogReceiver {
     }
 
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError> {
-        if !self.lifeline.is_ours() {
+        if !self.signals.is_ours() {
             return Err(RecvError::Forked);
         }
         let certain = self.log.announce();
@@ -405,7 +394,11 @@ impl RecvTransport for LogReceiver {
         }
         crash_point!("shm.recv.sleep");
         let slice = (!certain).then(|| Deadline::after(SLICE));
-        let woken = self.bell.wait(Deadline::earlier(deadline, slice));
+        let until = Deadline::earlier(deadline, slice);
+        let woken = match &self.bell {
+            Some(bell) => bell.wait(until),
+            None => self.signals.wait(Half::Receiver, until),
+        };
         self.log.awake();
         match woken {
             Ok(Wake::Rung) => {}
@@ -435,17 +428,25 @@ impl RecvTransport for LogReceiver {
     }
 
     fn look_at_peer(&mut self) {
-        let Ok(fd) = self.bell.as_fd() else { return };
         let now = Some(Deadline::at(Instant::from_nanos(0)));
-        self.gone |= poll::wait(&[(fd, Interest::NONE)], now).is_ok_and(|ready| ready.hangup(0));
+        self.gone |= match &self.bell {
+            Some(bell) => {
+                bell.as_fd().and_then(|fd| poll::wait(&[(fd, Interest::NONE)], now)).is_ok_and(|ready| ready.hangup(0))
+            }
+            None => self.signals.peer_gone(),
+        };
     }
 
     fn tries_are_free(&self) -> bool {
         true
     }
 
+    fn peer_memory(&self) -> Option<PeerMemory<'_>> {
+        Some(PeerMemory { mapping: self.log.peer_mapping(), fd: None })
+    }
+
     fn close(&mut self) {
-        if !self.lifeline.is_ours() {
+        if !self.signals.is_ours() {
             return;
         }
         self.log.close();

@@ -4,7 +4,11 @@
 //! makes sense. [`SendHalf`] and [`RecvHalf`] choose between the log, which is called directly because its
 //! fast path is a few nanoseconds, and every other transport, whose system call hides an indirect call.
 
+pub(crate) mod inproc;
 pub(crate) mod lifeline;
+mod log_link;
+mod shm;
+mod signals;
 mod unix;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -202,6 +206,8 @@ pub(crate) struct Joined {
 pub(crate) enum Prepared {
     /// See [`unix`].
     Unix(unix::Prepared),
+    /// See [`shm`].
+    Shm(shm::Prepared),
 }
 
 impl Prepared {
@@ -209,7 +215,8 @@ impl Prepared {
     pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
         match situation.ours.transport {
             Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
-            Transport::Shm | Transport::Inproc => {
+            Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
+            Transport::Inproc => {
                 Err(ConnectError::Protocol(format!("{}: does not meet over a socket", situation.ours.transport)))
             }
         }
@@ -219,6 +226,7 @@ impl Prepared {
     pub(crate) fn params(&self) -> &[u8] {
         match self {
             Prepared::Unix(it) => it.params(),
+            Prepared::Shm(it) => it.params(),
         }
     }
 
@@ -226,6 +234,7 @@ impl Prepared {
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Prepared::Unix(it) => it.fds(),
+            Prepared::Shm(it) => it.fds(),
         }
     }
 
@@ -235,6 +244,7 @@ impl Prepared {
         let (theirs, limit) = (met.theirs.clone(), met.limit);
         let (send, recv) = match self {
             Prepared::Unix(it) => it.join(met)?,
+            Prepared::Shm(it) => it.join(met)?,
         };
         Ok(Joined { send, recv, theirs, limit })
     }
@@ -242,12 +252,16 @@ impl Prepared {
 
 /// The sending side of any transport.
 pub(crate) enum SendHalf {
+    /// A log in shared memory.
+    Log(log_link::LogSender),
     /// Any transport whose tries are system calls.
     Other(Box<dyn SendTransport>),
 }
 
 /// The receiving side of any transport.
 pub(crate) enum RecvHalf {
+    /// A log in shared memory.
+    Log(log_link::LogReceiver),
     /// Any transport whose tries are system calls.
     Other(Box<dyn RecvTransport>),
 }
@@ -256,6 +270,7 @@ pub(crate) enum RecvHalf {
 macro_rules! on {
     ($kind:ident, $half:expr, $transport:ident => $call:expr) => {
         match $half {
+            $kind::Log($transport) => $call,
             $kind::Other($transport) => $call,
         }
     };

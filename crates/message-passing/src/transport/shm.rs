@@ -8,15 +8,15 @@ use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell, Ringer};
 
 use crate::error::ConnectError;
-use crate::handshake::{FLAG_MEMBARRIER, Terms};
-use crate::meet::{Met, Situation};
+use crate::handshake::{FLAG_MEMBARRIER, Role, Terms};
 use crate::options::Options;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::log_link::{LogReceiver, LogSender};
-use crate::transport::{RecvHalf, SendHalf};
+use crate::transport::signals::Signals;
+use crate::transport::{Met, RecvHalf, SendHalf, Situation};
 
 /// Bytes of the parameter block (docs/wire.md).
-const PARAMS: usize = 24;
+const PARAMS: usize = 32;
 
 /// Largest log that is mapped for a peer that is not trusted, unless this side's own is larger: reading it can cost
 /// this process the page tables, and the memory itself is charged to whoever touches it first.
@@ -25,8 +25,10 @@ const HOSTILE_BYTES: u64 = 64 << 20;
 /// Our half of a link, ready to be passed.
 pub(crate) struct Prepared {
     side: Side,
+    /// Our end of the pipe at which the peer is to sleep. None towards a peer that is not trusted.
     ringer: Option<Ringer>,
-    bell_for_peer: OwnedFd,
+    /// The peer's end of it.
+    bell_for_peer: Option<OwnedFd>,
     params: [u8; PARAMS],
 }
 
@@ -35,16 +37,27 @@ impl Prepared {
     pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
         let side = side(situation.options)?;
         crash_point!("shm.prepare.memory");
-        let (ringer, bell_for_peer) =
-            doorbell::pair().map_err(|error| ConnectError::system("make the link's doorbell", error))?;
-        let geometry = side.geometry();
-        let mut params = [0; PARAMS];
-        for (place, value) in
-            params.chunks_exact_mut(8).zip([geometry.small_bytes(), geometry.large_bytes(), geometry.align()])
-        {
+        // A pipe has one lock for both ends, which a hostile peer could hold for ever.
+        let (ringer, bell_for_peer) = match situation.cooperating {
+            true => {
+                let (ringer, bell) =
+                    doorbell::pair().map_err(|error| ConnectError::system("make the link's doorbell", error))?;
+                (Some(ringer), Some(bell))
+            }
+            false => (None, None),
+        };
+        let mut prepared = Self { side, ringer, bell_for_peer, params: [0; PARAMS] };
+        prepared.write_params();
+        Ok(prepared)
+    }
+
+    fn write_params(&mut self) {
+        let geometry = self.side.geometry();
+        let words =
+            [geometry.small_bytes(), geometry.large_bytes(), geometry.align(), self.bell_for_peer.is_some().into()];
+        for (place, value) in self.params.chunks_exact_mut(8).zip(words) {
             place.copy_from_slice(&value.to_le_bytes());
         }
-        Ok(Self { side, ringer: Some(ringer), bell_for_peer, params })
     }
 
     /// What the peer must know of our memory.
@@ -54,12 +67,13 @@ impl Prepared {
 
     /// Our memory, and the end of the doorbell at which the peer sleeps.
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        vec![self.side.fd(), self.bell_for_peer.as_fd()]
+        let bell = self.bell_for_peer.as_ref().map(|bell| bell.as_fd());
+        std::iter::once(self.side.fd()).chain(bell).collect()
     }
 
     /// Checks and maps the peer's memory and builds both halves.
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let theirs = geometry_of(&met.params)?;
+        let (theirs, pipe) = read_params(&met.params)?;
         if !met.cooperating {
             let limit = HOSTILE_BYTES.max(self.side.geometry().total_bytes());
             if theirs.total_bytes() > limit {
@@ -69,14 +83,27 @@ impl Prepared {
                 )));
             }
         }
-        let [memory, bell] = <[OwnedFd; 2]>::try_from(met.fds)
-            .map_err(|fds| ConnectError::Protocol(format!("{} descriptors where shm: passes 2", fds.len())))?;
+        let expected = if pipe { 2 } else { 1 };
+        if met.fds.len() != expected {
+            let found = met.fds.len();
+            return Err(ConnectError::Protocol(format!("{found} descriptors came where {expected} were announced")));
+        }
+        let mut fds = met.fds.into_iter();
+        let memory = fds.next().ok_or_else(|| ConnectError::Protocol("no memory came".to_owned()))?;
         crash_point!("shm.join.before");
-        let ringer = self
-            .ringer
-            .take()
-            .ok_or_else(|| ConnectError::Protocol("one side of a link can be joined once only".to_owned()))?;
-        halves(&self.side, ringer, memory, theirs, bell, met.lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
+        // Pipes only when both sides want them. The accepting side decides, and answers without one otherwise.
+        let pipes = match (self.ringer.take(), fds.next()) {
+            (Some(ringer), Some(bell)) => Some((ringer, bell)),
+            (None, Some(_)) if met.role == Role::Connecting => {
+                return Err(ConnectError::Protocol("it answered with a doorbell that was not offered".to_owned()));
+            }
+            _ => {
+                self.bell_for_peer = None;
+                None
+            }
+        };
+        self.write_params();
+        halves(&self.side, pipes, memory, theirs, met.lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
     }
 }
 
@@ -99,17 +126,23 @@ pub(crate) fn side(options: &Options) -> Result<Side, ConnectError> {
 #[allow(clippy::too_many_arguments, reason = "the two callers have these from different places")]
 pub(crate) fn halves(
     side: &Side,
-    ringer: Ringer,
+    pipes: Option<(Ringer, OwnedFd)>,
     peer_memory: OwnedFd,
     peer_geometry: Geometry,
-    bell: OwnedFd,
     lifeline: Arc<Lifeline>,
     ours: &Terms,
     theirs: &Terms,
     max_message: u64,
     hostile: bool,
 ) -> Result<(SendHalf, RecvHalf), ConnectError> {
-    let bell = Bell::adopt(bell).map_err(|error| ConnectError::system("take over the peer's doorbell", error))?;
+    let (ringer, bell) = match pipes {
+        Some((ringer, bell)) => {
+            let bell =
+                Bell::adopt(bell).map_err(|error| ConnectError::system("take over the peer's doorbell", error))?;
+            (Some(ringer), Some(bell))
+        }
+        None => (None, None),
+    };
     let terms = LogTerms {
         hostile,
         max_message,
@@ -120,21 +153,25 @@ pub(crate) fn halves(
         LogError::System { doing, source } => ConnectError::system(doing, source),
         other => ConnectError::Protocol(other.to_string()),
     })?;
-    let send = LogSender::new(writer, ringer, Arc::clone(&lifeline), hostile);
-    let recv = LogReceiver::new(reader, bell, lifeline);
+    let signals = Arc::new(Signals::new(lifeline));
+    let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile);
+    let recv = LogReceiver::new(reader, bell, signals);
     Ok((SendHalf::Log(send), RecvHalf::Log(recv)))
 }
 
-/// Reads the peer's parameter block.
-fn geometry_of(params: &[u8]) -> Result<Geometry, ConnectError> {
+/// Reads the peer's parameter block: the sizes of its log, and whether it passes a pipe to sleep at.
+fn read_params(params: &[u8]) -> Result<(Geometry, bool), ConnectError> {
     let word = |at: usize| params.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
-    let geometry = match (word(0), word(8), word(16)) {
-        (Some(small), Some(large), Some(align)) if params.len() == PARAMS => Geometry::new(small, large, align),
-        _ => None,
+    let nonsense =
+        || ConnectError::Protocol(format!("its {} bytes of parameters describe no log of this version", params.len()));
+    let (Some(small), Some(large), Some(align), Some(pipe)) = (word(0), word(8), word(16), word(24)) else {
+        return Err(nonsense());
     };
-    geometry.ok_or_else(|| {
-        ConnectError::Protocol(format!("its {} bytes of parameters describe no log of this version", params.len()))
-    })
+    if params.len() != PARAMS || pipe > 1 {
+        return Err(nonsense());
+    }
+    let geometry = Geometry::new(small, large, align).ok_or_else(nonsense)?;
+    Ok((geometry, pipe == 1))
 }
 
 #[cfg(test)]
@@ -143,13 +180,19 @@ mod tests {
 
     #[test]
     fn parameters_that_describe_no_log_are_refused() {
-        let block = |words: [u64; 3]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        assert!(geometry_of(&block([16384, 1 << 20, 8])).is_ok());
-        for words in [[0, 1 << 20, 8], [16384, 3, 8], [16384, u64::MAX, 8], [16384, 1 << 20, 0], [16384, 1 << 20, 4096]]
-        {
-            assert!(geometry_of(&block(words)).is_err(), "{words:?}");
+        let block = |words: [u64; 4]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
+        assert!(read_params(&block([16384, 1 << 20, 8, 1])).is_ok_and(|(_, pipe)| pipe));
+        for words in [
+            [0, 1 << 20, 8, 0],
+            [16384, 3, 8, 0],
+            [16384, u64::MAX, 8, 0],
+            [16384, 1 << 20, 0, 0],
+            [16384, 1 << 20, 4096, 0],
+            [16384, 1 << 20, 8, 2],
+        ] {
+            assert!(read_params(&block(words)).is_err(), "{words:?}");
         }
-        assert!(geometry_of(&[]).is_err());
-        assert!(geometry_of(&[0; 25]).is_err());
+        assert!(read_params(&[]).is_err());
+        assert!(read_params(&[0; 33]).is_err());
     }
 }

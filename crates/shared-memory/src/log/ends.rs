@@ -144,12 +144,6 @@ impl LogWriter {
         self.writer.announce(&Membarrier)
     }
 
-    /// Tells the peer the only processor that this thread may use, if there is only one, and returns what the peer says
-    /// of itself: two sides confined to one processor must not spin for each other.
-    pub fn confined(&self, cpu: Option<u32>) -> Option<u32> {
-        self.writer.confined(cpu)
-    }
-
     /// Takes the announcement back.
     pub fn awake(&mut self) {
         self.writer.awake();
@@ -213,12 +207,6 @@ impl LogReader {
     /// refused the barrier; sleep in slices.
     pub fn announce(&mut self) -> bool {
         self.reader.announce(&Membarrier)
-    }
-
-    /// Tells the peer the only processor that this thread may use, if there is only one, and returns what the peer says
-    /// of itself: two sides confined to one processor must not spin for each other.
-    pub fn confined(&self, cpu: Option<u32>) -> Option<u32> {
-        self.reader.confined(cpu)
     }
 
     /// Takes the announcement back.

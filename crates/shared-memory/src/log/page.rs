@@ -29,19 +29,6 @@ pub(crate) struct Page {
     pub(crate) data_ticket: AtomicU32,
     /// This side, as a writer, sleeps until room is made or a message is taken: likewise.
     pub(crate) room_ticket: AtomicU32,
-    /// The only processor that this side's waiting thread may use, plus one; 0 when it has a choice. A hint: two sides
-    /// confined to the same processor must not spin for each other.
-    pub(crate) confined: AtomicU32,
-}
-
-/// Tells in `own` where this side is confined, and returns where the other side says it is.
-pub(crate) fn exchange_confinement(own: &Page, peer: &Page, cpu: Option<u32>) -> Option<u32> {
-    let said = cpu.map_or(0, |cpu| cpu.saturating_add(1));
-    // Relaxed throughout: a hint about speed. Loaded first, so that the shared line is written only on a change.
-    if own.confined.load(Ordering::Relaxed) != said {
-        own.confined.store(said, Ordering::Relaxed);
-    }
-    peer.confined.load(Ordering::Relaxed).checked_sub(1)
 }
 
 /// `WHARFLOG` in memory order.
@@ -63,7 +50,6 @@ impl Page {
             gap_released: from_fn(|_| AtomicU64::new(0)),
             data_ticket: AtomicU32::new(0),
             room_ticket: AtomicU32::new(0),
-            confined: AtomicU32::new(0),
         })
     }
 
@@ -88,7 +74,6 @@ mod tests {
         assert_eq!(offset_of!(Page, taken), 144);
         assert_eq!(offset_of!(Page, data_ticket), 256);
         assert_eq!(offset_of!(Page, room_ticket), 260);
-        assert_eq!(offset_of!(Page, confined), 264);
         assert!(size_of::<Page>() as u64 <= PAGE_BYTES);
     }
 }

@@ -5,7 +5,7 @@
 
 use super::assembly::Assembly;
 use super::frame::{Grid, Header, Kind, RENDEZVOUS, ends_inside};
-use super::page::{CLOSED, Page, exchange_confinement};
+use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::writer::{LARGE, SMALL, Start, fresh_ticket};
 use super::{Corrupt, Geometry, Signals};
@@ -303,11 +303,6 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
         signals.barrier(self.asymmetric)
-    }
-
-    /// Tells the writer where this side is confined; returns where the writer is.
-    pub(crate) fn confined(&self, cpu: Option<u32>) -> Option<u32> {
-        exchange_confinement(&self.own, &self.peer, cpu)
     }
 
     /// Takes the announcement back.

@@ -6,7 +6,7 @@
 //! meets them, following the switches.
 
 use super::frame::{Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, ends_inside};
-use super::page::{CLOSED, Page, exchange_confinement};
+use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::{Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
@@ -366,11 +366,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         // Relaxed: the barrier orders it before our next look at the readers' positions.
         self.own.room_ticket.store(self.next_ticket, Ordering::Relaxed);
         signals.barrier(self.asymmetric)
-    }
-
-    /// Tells readers where this side is confined; returns where the first reader is.
-    pub(crate) fn confined(&self, cpu: Option<u32>) -> Option<u32> {
-        self.seats.first().and_then(|seat| exchange_confinement(&self.own, &seat.page, cpu))
     }
 
     /// Takes the announcement back.

@@ -56,6 +56,11 @@ pub fn overflow_uid() -> u32 {
     })
 }
 
+/// The effective group of this process.
+pub fn my_gid() -> u32 {
+    rustix::process::getegid().as_raw()
+}
+
 /// The effective user id of this process.
 pub fn my_uid() -> u32 {
     rustix::process::geteuid().as_raw()

@@ -9,7 +9,7 @@ mod message;
 
 pub use connect::{Half, Kind, accept, connect, listen_at, pair, set_buffers, shutdown};
 pub(crate) use connect::{bind_in, listen};
-pub use credentials::{Credentials, my_uid, overflow_uid, peer_credentials};
+pub use credentials::{Credentials, my_gid, my_uid, overflow_uid, peer_credentials};
 pub use message::{
     MAX_DESCRIPTORS, Received, recv, recv_blocking, recv_with_fds, send, send_blocking, send_parts, send_with_fds,
 };

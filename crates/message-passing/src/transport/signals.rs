@@ -1,0 +1,233 @@
+//! Rings over the lifeline: how a sleeping half of a log link is woken when it does not sleep at a pipe.
+//!
+//! A byte on the lifeline says which half of the peer is meant; the end of the lifeline means that the peer is gone.
+//! Both halves of a side may sleep at once in two threads, and either may find the other's ring, so one of them
+//! looks at the lifeline and tells the other. Each side of a connection has its own file description and takes no lock
+//! that the peer could hold, so this is also the way to be woken by a peer that is not trusted (a pipe has one lock for
+//! both ends).
+
+use std::io;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::doorbell::Wake;
+use wharf_sys::poll::{self, Interest};
+use wharf_sys::socket;
+
+use crate::transport::lifeline::Lifeline;
+
+/// Rings that one look takes from the lifeline. A peer that sends more makes us look again, and only then.
+const RINGS_PER_LOOK: usize = 64;
+
+/// How long a half sleeps while the other looks at the lifeline, before it looks who looks. It is told when it is meant;
+/// this bounds what a lost notification could cost.
+const LONGEST_REST: Duration = Duration::from_millis(50);
+
+/// Which half of a side is woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Half {
+    /// The receiver: a frame was written.
+    Receiver = b'd' as isize,
+    /// The sender: room was made, or a message was taken.
+    Sender = b'r' as isize,
+}
+
+/// What one side knows of the rings on its lifeline.
+#[derive(Debug)]
+pub(crate) struct Signals {
+    lifeline: Arc<Lifeline>,
+    heard: Mutex<Heard>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Heard {
+    receiver: bool,
+    sender: bool,
+    ended: bool,
+    /// One half looks at the lifeline; the other waits to be told.
+    looking: bool,
+}
+
+impl Heard {
+    fn take(&mut self, half: Half) -> bool {
+        match half {
+            Half::Receiver => std::mem::take(&mut self.receiver),
+            Half::Sender => std::mem::take(&mut self.sender),
+        }
+    }
+}
+
+impl Signals {
+    pub(crate) fn new(lifeline: Arc<Lifeline>) -> Self {
+        Self { lifeline, heard: Mutex::default(), changed: Condvar::new() }
+    }
+
+    pub(crate) fn is_ours(&self) -> bool {
+        self.lifeline.is_ours()
+    }
+
+    /// Wakes the given half of the peer. Never waits; a lifeline that is full of rings is success.
+    pub(crate) fn ring(&self, half: Half) -> Result<(), RingTrouble> {
+        let fd = self.lifeline.get().map_err(RingTrouble::System)?;
+        match socket::send(fd, &[half as u8]) {
+            Ok(_) => Ok(()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(()),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => {
+                    Err(RingTrouble::PeerGone)
+                }
+                _ => Err(RingTrouble::System(error)),
+            },
+        }
+    }
+
+    /// Sleeps until this half is rung for, the peer is gone, or the deadline passes.
+    pub(crate) fn wait(&self, half: Half, deadline: Option<Deadline>) -> io::Result<Wake> {
+        let fd = self.lifeline.get()?;
+        let mut heard = self.heard();
+        // Ends by a ring, by the end of the lifeline or by the deadline. Rings for the other half bring us round again;
+        // a peer that floods the lifeline costs itself as much as us, and only while we would sleep anyway.
+        loop {
+            if heard.take(half) {
+                return Ok(Wake::Rung);
+            }
+            if heard.ended {
+                return Ok(Wake::PeerGone);
+            }
+            if deadline.is_some_and(Deadline::passed) {
+                return Ok(Wake::TimedOut);
+            }
+            if heard.looking {
+                let left = deadline.and_then(Deadline::remaining).map_or(LONGEST_REST, |left| left.min(LONGEST_REST));
+                heard = self.changed.wait_timeout(heard, left).unwrap_or_else(PoisonError::into_inner).0;
+                continue;
+            }
+            heard.looking = true;
+            drop(heard);
+            let woken = poll::wait(&[(fd, Interest::READ)], deadline);
+            heard = self.heard();
+            heard.looking = false;
+            let drained = woken.and_then(|ready| if ready.is_empty() { Ok(()) } else { self.drain(&mut heard) });
+            // Told in every case: the other half must look itself when this one leaves.
+            self.changed.notify_all();
+            drained?;
+        }
+    }
+
+    /// Whether the peer is gone, as far as can be seen without waiting.
+    pub(crate) fn peer_gone(&self) -> bool {
+        let now = Some(Deadline::at(Instant::from_nanos(0)));
+        self.heard().ended
+            || self
+                .lifeline
+                .get()
+                .and_then(|fd| poll::wait(&[(fd, Interest::NONE)], now))
+                .is_ok_and(|ready| ready.hangup(0))
+    }
+
+    fn heard(&self) -> MutexGuard<'_, Heard> {
+        // Nothing panics while it holds this, and any state of it is whole.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn drain(&self, heard: &mut Heard) -> io::Result<()> {
+        let fd = self.lifeline.get()?;
+        for _ in 0..RINGS_PER_LOOK {
+            let mut ring = [0; 1];
+            match socket::recv(fd, &mut ring) {
+                // An empty record and the end look alike; no side sends an empty one.
+                Ok(received) if received.len == 0 => {
+                    heard.ended = true;
+                    return Ok(());
+                }
+                Ok(_) if ring[0] == Half::Sender as u8 => heard.sender = true,
+                Ok(_) => heard.receiver = true,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                    heard.ended = true;
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a ring did not reach the peer.
+#[derive(Debug)]
+pub(crate) enum RingTrouble {
+    /// The peer is gone.
+    PeerGone,
+    /// The system refused.
+    System(io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_sys::socket::Kind;
+
+    fn pair() -> (Signals, Signals) {
+        let (here, there) = socket::pair(Kind::SeqPacket).unwrap();
+        let signals = |socket| Signals::new(Arc::new(Lifeline::new(socket)));
+        (signals(here), signals(there))
+    }
+
+    #[test]
+    fn a_ring_wakes_the_half_that_is_meant() {
+        let (here, there) = pair();
+        here.ring(Half::Sender).unwrap();
+        let soon = || Some(Deadline::after(Duration::from_millis(20)));
+        assert_eq!(there.wait(Half::Receiver, soon()).unwrap(), Wake::TimedOut);
+        assert_eq!(there.wait(Half::Sender, soon()).unwrap(), Wake::Rung);
+        assert_eq!(there.wait(Half::Sender, soon()).unwrap(), Wake::TimedOut);
+    }
+
+    #[test]
+    fn two_sleeping_halves_each_get_their_ring() {
+        for _ in 0..50 {
+            let (here, there) = pair();
+            let there = &there;
+            std::thread::scope(|scope| {
+                for half in [Half::Receiver, Half::Sender] {
+                    scope.spawn(move || {
+                        let late = Some(Deadline::after(Duration::from_secs(10)));
+                        assert_eq!(there.wait(half, late).unwrap(), Wake::Rung);
+                    });
+                }
+                std::thread::sleep(Duration::from_millis(2));
+                here.ring(Half::Sender).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+                here.ring(Half::Receiver).unwrap();
+            });
+        }
+    }
+
+    #[test]
+    fn the_end_wakes_both_halves() {
+        let (here, there) = pair();
+        let there = &there;
+        std::thread::scope(|scope| {
+            for half in [Half::Receiver, Half::Sender] {
+                scope.spawn(move || assert_eq!(there.wait(half, None).unwrap(), Wake::PeerGone));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+            assert!(!there.peer_gone());
+            drop(here);
+        });
+        assert!(there.peer_gone());
+        assert!(matches!(there.ring(Half::Sender), Err(RingTrouble::PeerGone)));
+    }
+
+    #[test]
+    fn a_full_lifeline_is_a_ring() {
+        let (here, there) = pair();
+        for _ in 0..5_000 {
+            here.ring(Half::Receiver).unwrap();
+        }
+        assert_eq!(there.wait(Half::Receiver, None).unwrap(), Wake::Rung);
+    }
+}
