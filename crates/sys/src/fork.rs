@@ -70,18 +70,16 @@ extern "C" fn in_child() {
 pub struct ForkClosedFd {
     fd: Option<OwnedFd>,
     epoch: u32,
+    /// Whether its number is in the table, so that a forked child closes it.
+    tracked: bool,
 }
 
 impl ForkClosedFd {
     /// Takes over `fd`.
     pub fn new(fd: OwnedFd) -> ForkClosedFd {
         watch();
-        if let Some((word, bit)) = place(fd.as_raw_fd()) {
-            // Relaxed: a fork in another thread copies memory as it is; either the bit is in the copy or
-            // this fork came before the registration.
-            word.fetch_or(bit, Ordering::Relaxed);
-        }
-        ForkClosedFd { fd: Some(fd), epoch: epoch() }
+        let tracked = note(fd.as_raw_fd());
+        ForkClosedFd { fd: Some(fd), epoch: epoch(), tracked }
     }
 
     /// The descriptor, or an error in a forked child.
@@ -118,7 +116,7 @@ impl Drop for ForkClosedFd {
             // many. The other way round the child could close a file that is not ours.
             forget(fd.as_raw_fd());
             drop(fd);
-        } else if place(fd.as_raw_fd()).is_none() {
+        } else if !self.tracked {
             // Not tracked, so the child still holds its copy.
             drop(fd);
         } else {
@@ -140,6 +138,14 @@ fn place(fd: RawFd) -> Option<(&'static AtomicU64, u64)> {
     Some((word, 1 << (number % 64)))
 }
 
+fn note(fd: RawFd) -> bool {
+    let Some((word, bit)) = place(fd) else { return false };
+    // Relaxed, here and in `forget`: a fork in another thread copies memory as it is. Either the bit is in
+    // the copy, or the fork came before the registration.
+    word.fetch_or(bit, Ordering::Relaxed);
+    true
+}
+
 fn forget(fd: RawFd) {
     if let Some((word, bit)) = place(fd) {
         word.fetch_and(!bit, Ordering::Relaxed);
@@ -151,4 +157,49 @@ fn forked() -> io::Error {
         "this descriptor belongs to the process before the fork and is closed in the child; \
          connect or attach again in the child",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A descriptor as a forked child finds it, which is one epoch further than its maker.
+    fn inherited(name: &str, tracked: bool) -> io::Result<ForkClosedFd> {
+        let fd = crate::memory::memfd(name)?;
+        Ok(ForkClosedFd { fd: Some(fd), epoch: epoch().wrapping_sub(1), tracked })
+    }
+
+    /// By name, because another test may get the number of a closed one.
+    fn is_open(name: &str) -> io::Result<bool> {
+        let open = std::fs::read_dir("/proc/self/fd")?;
+        Ok(open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok()).any(|file| {
+            let file = file.to_string_lossy();
+            file.contains(name)
+        }))
+    }
+
+    #[test]
+    fn only_numbers_within_the_table_are_tracked() {
+        assert!(place(0).is_some() && place(65_535).is_some());
+        assert!(place(65_536).is_none() && place(i32::MAX).is_none() && place(-1).is_none());
+    }
+
+    #[test]
+    fn one_that_the_child_did_not_close_is_closed_when_it_is_dropped_there() -> io::Result<()> {
+        let fd = inherited("untracked", false)?;
+        assert!(fd.get().is_err() && is_open("untracked")?);
+        drop(fd);
+        assert!(!is_open("untracked")?);
+        Ok(())
+    }
+
+    #[test]
+    fn one_that_the_child_closed_is_not_closed_again() -> io::Result<()> {
+        // In this process it is still open; in a child the number could be anybody's.
+        drop(inherited("dropped-there", true)?);
+        assert!(is_open("dropped-there")?);
+        assert!(inherited("given-up-there", true)?.into_fd().is_err());
+        assert!(is_open("given-up-there")?);
+        Ok(())
+    }
 }

@@ -27,7 +27,7 @@ pub struct Domain {
 struct Shared {
     path: PathBuf,
     directory: OwnedFd,
-    /// Permission bits of files made here: those of the directory without the right to search.
+    /// Permission bits of files made here: the group's as well when it may write in the directory.
     file_mode: u32,
     identity: (u64, u64),
 }
@@ -92,7 +92,7 @@ impl Domain {
             shared: Arc::new(Shared {
                 path: path.to_path_buf(),
                 directory,
-                file_mode: mode & 0o660 | 0o600,
+                file_mode: if mode & 0o020 == 0 { 0o600 } else { 0o660 },
                 identity: (stat.st_dev, stat.st_ino),
             }),
         })

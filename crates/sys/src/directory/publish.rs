@@ -181,3 +181,69 @@ fn sweep(directory: BorrowedFd<'_>) -> Result<(), Errno> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write;
+
+    use super::*;
+
+    fn entries(path: &Path) -> io::Result<Vec<String>> {
+        let mut names: Vec<String> = fs::read_dir(path)?
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<_>>()?;
+        names.sort();
+        Ok(names)
+    }
+
+    fn hidden<E>(
+        place: &Path,
+        name: &str,
+        build: impl FnOnce(BorrowedFd<'_>) -> Result<(), E>,
+    ) -> Result<OwnedFd, PublishError<E>> {
+        let directory = fs::File::open(place).map_err(PublishError::System)?;
+        publish_hidden(directory.as_fd(), Path::new(name), &place.join(name), Mode::from_raw_mode(0o640), build)
+    }
+
+    #[test]
+    fn without_nameless_files_a_hidden_one_stands_in() -> io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let file = hidden(place.path(), "n", |fd| {
+            assert!(entries(place.path())?.iter().all(|name| name.starts_with(HIDDEN)));
+            fs::File::from(fd.try_clone_to_owned()?).write_all(b"whole")
+        })
+        .map_err(io::Error::other)?;
+        assert_eq!(entries(place.path())?, ["n"]);
+        assert_eq!(fs::read(place.path().join("n"))?, b"whole");
+        let facts = super::super::facts(&file)?;
+        assert_eq!((facts.mode, facts.nlink), (0o640, 1));
+        let taken = hidden(place.path(), "n", |_| Ok::<(), io::Error>(()));
+        assert!(matches!(taken, Err(PublishError::Taken)));
+        let failed = hidden(place.path(), "m", |_| Err("no"));
+        assert!(matches!(failed, Err(PublishError::Build("no"))));
+        assert_eq!(entries(place.path())?, ["n"]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_killed_builders_hidden_file_is_swept_and_a_living_ones_is_not() -> io::Result<()> {
+        let place = tempfile::tempdir()?;
+        fs::write(place.path().join(".new-77-0"), "half")?;
+        let directory = fs::File::open(place.path())?;
+        let (living, _builder) = make_hidden(directory.as_fd())?;
+        hidden(place.path(), "n", |_| Ok::<(), io::Error>(())).map_err(io::Error::other)?;
+        assert_eq!(entries(place.path())?, [living, "n".to_owned()]);
+        Ok(())
+    }
+
+    #[test]
+    fn a_path_that_names_no_file_is_refused() {
+        for path in ["/", ".."] {
+            let published = publish_file(Path::new(path), 0o600, |_| Ok::<(), io::Error>(()));
+            assert!(matches!(published, Err(PublishError::System(_))), "{path}");
+        }
+        let nowhere = publish_file(Path::new("/nonexistent/x"), 0o600, |_| Ok::<(), io::Error>(()));
+        assert!(matches!(nowhere, Err(PublishError::System(error)) if error.kind() == io::ErrorKind::NotFound));
+    }
+}

@@ -71,3 +71,26 @@ impl PidFd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_descriptor_the_name_proves_the_end() -> io::Result<()> {
+        let mut child = std::process::Command::new("sleep").arg("10").spawn()?;
+        let mut id = ProcessId::me()?;
+        id.pid = child.id();
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", id.pid))?;
+        let start = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)?.parse().ok());
+        id.start_time = start.ok_or(io::ErrorKind::InvalidData)?;
+        let by_name = PidFd { proof: Proof::Name(id) };
+        let running = by_name.has_exited();
+        child.kill()?;
+        child.wait()?;
+        assert!(!running?);
+        assert!(by_name.has_exited()?);
+        assert!(by_name.descriptor().is_none());
+        Ok(())
+    }
+}

@@ -24,6 +24,9 @@ pub struct Received {
 }
 
 /// Sends `bytes` without waiting; [`io::ErrorKind::WouldBlock`] when the peer's queue is full.
+///
+/// A peer that is gone is [`io::ErrorKind::BrokenPipe`], or [`io::ErrorKind::ConnectionReset`] at
+/// first when it left bytes of ours unread.
 pub fn send(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let fd = fd.as_fd();
     Ok(retry_on_intr(|| rustix::net::send(fd, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL))?)

@@ -1,0 +1,235 @@
+//! Who is alive: locks, process names, pid descriptors.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::process::Signal;
+use wharf_sys::liveness::{self, OfdLock, PidFd, ProcessId, Standing, is_held_by_other};
+use wharf_sys::memory::{self, Access, Mapping};
+
+use crate::forked::{Child, End, Gate, alone, become_user, fork, is_root, mount, skipped, sleep_for_ever};
+
+/// A child that sleeps, and its name as it tells it itself.
+fn sleeper() -> io::Result<(Child, ProcessId)> {
+    let (told, tell) = rustix::pipe::pipe()?;
+    let child = fork(|| {
+        let me = ProcessId::me()?;
+        let mut bytes = Vec::new();
+        bytes.extend(me.pid.to_ne_bytes());
+        bytes.extend(me.start_time.to_ne_bytes());
+        bytes.extend(me.pid_namespace.to_ne_bytes());
+        rustix::io::write(&tell, &bytes)?;
+        sleep_for_ever()
+    })?;
+    drop(tell);
+    let mut bytes = [0; 20];
+    assert_eq!(rustix::io::read(&told, &mut bytes)?, 20);
+    let number = |range: std::ops::Range<usize>| {
+        bytes[range].iter().rev().fold(0_u64, |number, byte| (number << 8) | u64::from(*byte))
+    };
+    let id = ProcessId { pid: number(0..4) as u32, start_time: number(4..12), pid_namespace: number(12..20) };
+    Ok((child, id))
+}
+
+#[test]
+fn a_child_has_a_name_of_its_own() -> io::Result<()> {
+    let _alone = alone();
+    let me = ProcessId::me()?;
+    let (child, id) = sleeper()?;
+    assert_eq!(id.pid, child.pid());
+    assert_eq!(id.pid_namespace, me.pid_namespace);
+    assert_ne!(id, me);
+    assert_eq!(id.standing(), Standing::Alive);
+    Ok(())
+}
+
+#[test]
+fn the_stopped_live_and_zombies_and_the_gone_do_not() -> io::Result<()> {
+    let _alone = alone();
+    let (child, id) = sleeper()?;
+    let Some(descriptor) = PidFd::open(id)? else { panic!("alive") };
+    child.signal(Signal::STOP)?;
+    assert_eq!(id.standing(), Standing::Alive);
+    assert!(!descriptor.has_exited()?);
+    child.signal(Signal::KILL)?;
+    child.wait_until_zombie()?;
+    assert_eq!(id.standing(), Standing::Dead, "a zombie");
+    assert!(descriptor.has_exited()?);
+    assert!(PidFd::open(id)?.is_none());
+    child.kill()?;
+    assert_eq!(id.standing(), Standing::Dead, "gone");
+    assert!(descriptor.has_exited()?);
+    assert!(PidFd::open(id)?.is_none());
+    Ok(())
+}
+
+#[test]
+fn another_process_under_the_same_number_is_not_the_same() -> io::Result<()> {
+    let _alone = alone();
+    let (_child, id) = sleeper()?;
+    let former = ProcessId { start_time: id.start_time + 1, ..id };
+    assert_eq!(former.standing(), Standing::Dead);
+    assert!(PidFd::open(former)?.is_none());
+    let elsewhere = ProcessId { pid_namespace: id.pid_namespace + 1, ..id };
+    assert!(PidFd::open(elsewhere).is_err());
+    Ok(())
+}
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_alive() -> io::Result<()> {
+    let _alone = alone();
+    let ready = Gate::new()?;
+    let child = fork(|| {
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                ready.open()?;
+                sleep_for_ever()
+            });
+            // SAFETY: ends the first thread alone; its stack, from which the other borrows, stays.
+            unsafe { libc::syscall(libc::SYS_exit, 0) };
+        });
+        Ok(())
+    })?;
+    ready.pass()?;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.pid()))?;
+    assert!(stat.contains(") Z "), "the first thread is to look like a zombie: {stat}");
+    let start_time = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)?.parse().ok());
+    let id = ProcessId { pid: child.pid(), start_time: start_time.unwrap_or(0), ..ProcessId::me()? };
+    assert_eq!(id.standing(), Standing::Alive);
+    child.kill()?;
+    assert_eq!(id.standing(), Standing::Dead);
+    Ok(())
+}
+
+#[test]
+fn a_process_of_another_pid_namespace_is_left_to_its_locks() -> io::Result<()> {
+    const TEST: &str = "a_process_of_another_pid_namespace_is_left_to_its_locks";
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let _alone = alone();
+    let me = ProcessId::me()?;
+    let end = fork(|| {
+        // SAFETY: children of this child go to a new pid namespace, and it gets its own mounts.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID | libc::CLONE_NEWNS) } != 0 {
+            skipped(TEST, io::Error::last_os_error());
+            return Ok(());
+        }
+        let end = fork(|| {
+            // `/proc` still shows the old namespace to a process that has none of its own mounted, so the
+            // namespace file is that of the reader's own.
+            let inside = ProcessId::me()?;
+            assert_ne!(inside.pid_namespace, me.pid_namespace);
+            assert_eq!(me.standing(), Standing::OtherNamespace);
+            assert_eq!(inside.standing(), Standing::Alive);
+            Ok(())
+        })?
+        .wait()?;
+        assert_eq!(end, End::Exit(0));
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+#[test]
+fn a_process_that_proc_hides_is_not_taken_for_dead() -> io::Result<()> {
+    const TEST: &str = "a_process_that_proc_hides_is_not_taken_for_dead";
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let _alone = alone();
+    let (child, id) = sleeper()?;
+    let looked = fork(|| {
+        if !mount(TEST, "proc", Path::new("/proc"), "hidepid=2", false)? {
+            return Ok(());
+        }
+        become_user(54_321)?;
+        assert!(!Path::new(&format!("/proc/{}", id.pid)).exists());
+        assert_eq!(id.standing(), Standing::OtherNamespace);
+        let gone = ProcessId { pid: 4_000_000, ..id };
+        assert_eq!(gone.standing(), Standing::Dead);
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(looked, End::Exit(0));
+    child.kill()?;
+    Ok(())
+}
+
+#[test]
+fn a_lock_is_seen_by_others_and_goes_with_its_process() -> io::Result<()> {
+    let _alone = alone();
+    let memfd = memory::memfd("locked")?;
+    memory::set_len(&memfd, 4096)?;
+    let ready = Gate::new()?;
+    let child = fork(|| {
+        let lock = OfdLock::try_acquire(memory::reopen(&memfd, Access::ReadWrite)?, 7)?;
+        assert!(lock.is_some_and(|lock| std::mem::ManuallyDrop::new(lock).byte() == 7));
+        ready.open()?;
+        sleep_for_ever()
+    })?;
+    ready.pass()?;
+    assert!(is_held_by_other(&memfd, 7)?);
+    assert!(!is_held_by_other(&memfd, 6)?);
+    // A description open for reading can ask, and cannot lock.
+    let read_only = memory::reopen(&memfd, Access::ReadOnly)?;
+    assert!(is_held_by_other(&read_only, 7)?);
+    let denied = OfdLock::try_acquire(read_only, 8).map(|_| ()).map_err(|error| error.kind());
+    assert_eq!(denied, Err(io::ErrorKind::PermissionDenied));
+    assert!(OfdLock::try_acquire(memory::reopen(&memfd, Access::ReadWrite)?, 7)?.is_none());
+    child.signal(Signal::STOP)?;
+    assert!(is_held_by_other(&memfd, 7)?, "stopped is not dead");
+    child.signal(Signal::KILL)?;
+    child.wait_until_zombie()?;
+    assert!(!is_held_by_other(&memfd, 7)?, "a zombie holds nothing");
+    Ok(())
+}
+
+#[test]
+fn a_lock_released_or_dropped_is_free() -> io::Result<()> {
+    let _alone = alone();
+    let memfd = memory::memfd("locked")?;
+    let Some(lock) = OfdLock::try_acquire(memory::reopen(&memfd, Access::ReadWrite)?, 1)? else { panic!("free") };
+    assert_eq!(lock.byte(), 1);
+    assert!(!is_held_by_other(lock.fd()?, 1)?, "one's own lock is not another's");
+    // A copy of the descriptor shares the description and must not keep the lock.
+    let copy = lock.fd()?.try_clone_to_owned()?;
+    assert!(is_held_by_other(&memfd, 1)?);
+    let fd = lock.release()?;
+    assert!(!is_held_by_other(&memfd, 1)?);
+    let Some(lock) = OfdLock::try_acquire(fd, u64::MAX >> 1)? else { panic!("free") };
+    assert!(is_held_by_other(&memfd, u64::MAX >> 1)?);
+    drop(lock);
+    assert!(!is_held_by_other(&memfd, u64::MAX >> 1)?);
+    assert!(is_held_by_other(&memfd, u64::MAX).is_err());
+    drop(copy);
+    Ok(())
+}
+
+#[test]
+fn programs_have_names_and_mappings() -> io::Result<()> {
+    let _alone = alone();
+    let own = std::env::current_exe()?;
+    let own = own.file_name().map(|name| name.to_string_lossy().into_owned());
+    assert_eq!(liveness::program_name(std::process::id()), own);
+    assert_eq!(liveness::program_name(u32::MAX), None);
+
+    let memfd = memory::memfd("mapped")?;
+    memory::set_len(&memfd, 4096)?;
+    let inode = wharf_sys::directory::facts(&memfd)?.inode;
+    assert!(!liveness::maps_file(std::process::id(), inode)?);
+    let _mapping = Mapping::map(memfd.as_fd(), 4096, Access::ReadOnly)?;
+    assert!(liveness::maps_file(std::process::id(), inode)?);
+    let mut other = std::process::Command::new("sleep").arg("10").spawn()?;
+    let mapped = liveness::maps_file(other.id(), inode);
+    other.kill()?;
+    other.wait()?;
+    assert!(!mapped?, "a program that was executed maps nothing of ours");
+    assert!(liveness::maps_file(u32::MAX, inode).is_err());
+    Ok(())
+}

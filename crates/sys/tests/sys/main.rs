@@ -1,0 +1,14 @@
+//! The operating system as this crate shows it, tried with real processes.
+
+mod clock_and_cpu;
+mod directory;
+mod doorbell;
+mod fork;
+mod forked;
+mod futex_and_barrier;
+mod liveness;
+mod memory;
+mod names;
+mod poll;
+mod socket;
+mod trial;

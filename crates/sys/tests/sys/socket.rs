@@ -1,0 +1,292 @@
+//! Sockets: waiting, ends, records, descriptors, and who is there.
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::memory;
+use wharf_sys::socket::{self, Half, Kind, Received};
+
+use crate::forked::{End, Gate, alone, become_user, fork, is_root};
+
+fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
+    result.err().map(|error| error.kind())
+}
+
+fn soon() -> Option<Deadline> {
+    Some(Deadline::after(Duration::from_secs(5)))
+}
+
+fn connected(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
+    let place = tempfile::tempdir()?;
+    let path = place.path().join("s");
+    let listener = socket::listen_at(&path, kind, 4)?;
+    let client = socket::connect(&path, kind, None)?;
+    let server = socket::accept(&listener, soon())?.ok_or(io::ErrorKind::TimedOut)?;
+    Ok((client, server))
+}
+
+#[test]
+fn bytes_and_records_cross() -> io::Result<()> {
+    let _alone = alone();
+    let mut buffer = [0; 8];
+    let (client, server) = connected(Kind::SeqPacket)?;
+    assert_eq!(kind(socket::recv(&server, &mut buffer)), Some(io::ErrorKind::WouldBlock));
+    assert_eq!(socket::send(&client, b"one")?, 3);
+    assert_eq!(socket::send_parts(&client, &[IoSlice::new(b"tw"), IoSlice::new(b"o")])?, 3);
+    assert_eq!(socket::send(&client, b"longer than eight")?, 17);
+    assert_eq!(socket::recv(&server, &mut buffer)?, Received { len: 3, truncated: false });
+    assert_eq!(&buffer[..3], b"one");
+    assert_eq!(socket::recv_blocking(&server, &mut buffer)?, Received { len: 3, truncated: false });
+    assert_eq!(&buffer[..3], b"two");
+    assert_eq!(socket::recv(&server, &mut buffer)?, Received { len: 8, truncated: true });
+
+    let (client, server) = connected(Kind::Stream)?;
+    assert_eq!(socket::send_blocking(&client, b"0123456789")?, 10);
+    assert_eq!(socket::recv(&server, &mut buffer)?, Received { len: 8, truncated: false });
+    assert_eq!(socket::recv(&server, &mut buffer)?, Received { len: 2, truncated: false });
+    Ok(())
+}
+
+#[test]
+fn a_full_queue_is_told_and_not_waited_for() -> io::Result<()> {
+    let _alone = alone();
+    for kind_of_socket in [Kind::Stream, Kind::SeqPacket] {
+        let (client, _server) = connected(kind_of_socket)?;
+        socket::set_buffers(&client, 4096)?;
+        let full = (0..10_000).find_map(|_| socket::send(&client, &[0; 1000]).err());
+        assert_eq!(full.map(|error| error.kind()), Some(io::ErrorKind::WouldBlock));
+    }
+    Ok(())
+}
+
+#[test]
+fn ends_are_seen_after_what_was_sent_and_raise_no_signal() -> io::Result<()> {
+    let _alone = alone();
+    let end = fork(|| {
+        #[allow(unsafe_code)]
+        // SAFETY: nothing else runs in the child.
+        unsafe {
+            libc::signal(libc::SIGPIPE, libc::SIG_DFL)
+        };
+        let mut buffer = [0; 8];
+        for kind_of_socket in [Kind::Stream, Kind::SeqPacket] {
+            let (client, server) = connected(kind_of_socket)?;
+            socket::send(&client, b"last")?;
+            socket::shutdown(&client, Half::Write)?;
+            assert_eq!(socket::recv(&server, &mut buffer)?.len, 4);
+            assert_eq!(socket::recv(&server, &mut buffer)?.len, 0);
+            // Gone with bytes unread may be told in its own way, once.
+            socket::send(&server, b"other way")?;
+            drop(client);
+            let first = kind(socket::send(&server, b"x"));
+            assert!(matches!(first, Some(io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe)), "{first:?}");
+            assert_eq!(kind(socket::send(&server, b"x")), Some(io::ErrorKind::BrokenPipe));
+            let parts = [IoSlice::new(b"x")];
+            assert_eq!(kind(socket::send_parts(&server, &parts)), Some(io::ErrorKind::BrokenPipe));
+            assert_eq!(kind(socket::send_blocking(&server, b"x")), Some(io::ErrorKind::BrokenPipe));
+            assert_eq!(kind(socket::send_with_fds(&server, b"x", &[])), Some(io::ErrorKind::BrokenPipe));
+        }
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+#[test]
+fn nobody_there_is_told_by_kind() -> io::Result<()> {
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    let path = place.path().join("s");
+    assert_eq!(kind(socket::connect(&path, Kind::Stream, None)), Some(io::ErrorKind::NotFound));
+    drop(socket::listen_at(&path, Kind::Stream, 1)?);
+    assert_eq!(kind(socket::connect(&path, Kind::Stream, soon())), Some(io::ErrorKind::ConnectionRefused));
+    assert_eq!(kind(socket::listen_at(&path, Kind::Stream, 1)), Some(io::ErrorKind::AddrInUse));
+    fs::remove_file(&path)?;
+    let _listener = socket::listen_at(&path, Kind::Stream, 1)?;
+    let error = socket::connect(&path, Kind::SeqPacket, None).map_or_else(|error| error.to_string(), |_| String::new());
+    assert!(error.contains("SeqPacket"), "{error}");
+    assert_eq!(kind(socket::listen_at(Path::new("/"), Kind::Stream, 1)), Some(io::ErrorKind::InvalidInput));
+    Ok(())
+}
+
+#[test]
+fn waiting_for_a_busy_listener_ends_at_the_deadline() -> io::Result<()> {
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    let path = place.path().join("s");
+    let listener = socket::listen_at(&path, Kind::SeqPacket, 0)?;
+    let _first = socket::connect(&path, Kind::SeqPacket, soon())?;
+    let start = Instant::now();
+    let wait = Some(Deadline::after(Duration::from_millis(50)));
+    assert_eq!(kind(socket::connect(&path, Kind::SeqPacket, wait)), Some(io::ErrorKind::TimedOut));
+    assert!(start.elapsed() >= Duration::from_millis(50));
+    // With room it goes through, and the socket has no time limit left over.
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| socket::connect(&path, Kind::SeqPacket, soon()));
+        assert!(socket::accept(&listener, soon())?.is_some());
+        let server = socket::accept(&listener, soon())?;
+        assert!(server.is_some());
+        let Ok(client) = waiting.join() else { panic!() };
+        let timeout = rustix::net::sockopt::socket_timeout(client?, rustix::net::sockopt::Timeout::Send)?;
+        assert_eq!(timeout, None);
+        Ok::<(), io::Error>(())
+    })?;
+    assert!(socket::accept(&listener, Some(Deadline::after(Duration::from_millis(10))))?.is_none());
+    // A deadline without end is no deadline.
+    let never = Some(Deadline::after(Duration::MAX));
+    drop(socket::connect(&path, Kind::SeqPacket, never)?);
+    Ok(())
+}
+
+#[test]
+fn paths_may_be_longer_than_an_address() -> io::Result<()> {
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    let folder = place.path().join("d".repeat(120));
+    fs::create_dir(&folder)?;
+    for length in [1, 80, 255] {
+        let path = folder.join("s".repeat(length));
+        if length == 255 {
+            let told = kind(socket::listen_at(&path, Kind::Stream, 1));
+            assert_eq!(told, Some(io::ErrorKind::InvalidFilename));
+            continue;
+        }
+        let listener = socket::listen_at(&path, Kind::Stream, 1)?;
+        let _client = socket::connect(&path, Kind::Stream, soon())?;
+        assert!(socket::accept(&listener, soon())?.is_some());
+    }
+    Ok(())
+}
+
+#[test]
+fn descriptors_cross_and_surplus_is_closed() -> io::Result<()> {
+    let _alone = alone();
+    let (near, far) = socket::pair(Kind::SeqPacket)?;
+    let memfd = memory::memfd("passed")?;
+    memory::set_len(&memfd, 1234)?;
+    let fds = [memfd.as_fd(), memfd.as_fd(), memfd.as_fd()];
+    let mut buffer = [0; 4];
+    assert_eq!(kind(socket::recv_with_fds(&far, &mut buffer, 3)), Some(io::ErrorKind::WouldBlock));
+    socket::send_with_fds(&near, b"three", &fds)?;
+    let (received, fds_there) = socket::recv_with_fds(&far, &mut buffer, 3)?;
+    assert_eq!(received, Received { len: 4, truncated: true });
+    assert_eq!(fds_there.len(), 3);
+    for fd in &fds_there {
+        assert_eq!(memory::file_len(fd)?, 1234);
+        assert!(rustix::io::fcntl_getfd(fd)?.contains(rustix::io::FdFlags::CLOEXEC));
+    }
+    drop(fds_there);
+
+    let open_before = open_descriptors()?;
+    socket::send_with_fds(&near, b"three", &fds)?;
+    let error = socket::recv_with_fds(&far, &mut buffer, 2);
+    assert_eq!(kind(error), Some(io::ErrorKind::InvalidData));
+    // Far more than one message of ours carries: the kernel drops the rest and says so.
+    let many: Vec<_> = (0..100).map(|_| memfd.as_fd()).collect();
+    send_by_hand(&near, &many)?;
+    assert_eq!(kind(socket::recv_with_fds(&far, &mut buffer, 4)), Some(io::ErrorKind::InvalidData));
+    // A plain receive lets them go as well.
+    socket::send_with_fds(&near, b"x", &fds)?;
+    assert_eq!(socket::recv(&far, &mut buffer)?.len, 1);
+    assert_eq!(open_descriptors()?, open_before);
+
+    let too_many: Vec<_> = (0..=socket::MAX_DESCRIPTORS).map(|_| memfd.as_fd()).collect();
+    assert_eq!(kind(socket::send_with_fds(&near, b"x", &too_many)), Some(io::ErrorKind::InvalidInput));
+    let most: Vec<_> = too_many.iter().take(socket::MAX_DESCRIPTORS).copied().collect();
+    socket::send_with_fds(&near, b"x", &most)?;
+    let (_, all) = socket::recv_with_fds(&far, &mut buffer, socket::MAX_DESCRIPTORS)?;
+    assert_eq!(all.len(), socket::MAX_DESCRIPTORS);
+    Ok(())
+}
+
+fn open_descriptors() -> io::Result<usize> {
+    Ok(fs::read_dir("/proc/self/fd")?.count())
+}
+
+fn send_by_hand(fd: &OwnedFd, fds: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(200))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    assert!(control.push(SendAncillaryMessage::ScmRights(fds)));
+    sendmsg(fd, &[IoSlice::new(b"x")], &mut control, SendFlags::empty())?;
+    Ok(())
+}
+
+#[test]
+fn too_many_open_files_is_one_clear_line_and_leaks_nothing() -> io::Result<()> {
+    let _alone = alone();
+    let end = fork(|| {
+        use rustix::process::{Resource, Rlimit, setrlimit};
+        let (near, far) = socket::pair(Kind::SeqPacket)?;
+        let memfd = memory::memfd("passed")?;
+        socket::send_with_fds(&near, b"x", &[memfd.as_fd(), memfd.as_fd()])?;
+        let highest = fs::read_dir("/proc/self/fd")?
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok())
+            .max()
+            .unwrap_or(0);
+        // Room for one more at most, below and at the highest number in use.
+        let mut fillers = Vec::new();
+        setrlimit(Resource::Nofile, Rlimit { current: Some(highest), maximum: Some(highest) })?;
+        while let Ok(filler) = memfd.try_clone() {
+            fillers.push(filler);
+        }
+        fillers.pop();
+        let error = socket::recv_with_fds(&far, &mut [0; 4], 2);
+        assert!(error.is_err_and(|error| error.to_string().contains("ulimit -n")));
+        fillers.push(memfd.try_clone()?);
+        assert!(memfd.try_clone().is_err(), "exactly one was free, before and after");
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+#[test]
+fn the_kernel_says_who_is_there() -> io::Result<()> {
+    let _alone = alone();
+    let (client, server) = connected(Kind::Stream)?;
+    for fd in [&client, &server] {
+        let peer = socket::peer_credentials(fd)?;
+        assert_eq!((peer.pid as u32, peer.uid), (std::process::id(), socket::my_uid()));
+    }
+    let unconnected = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::STREAM, None)?;
+    assert_eq!(kind(socket::peer_credentials(&unconnected)), Some(io::ErrorKind::NotConnected));
+    assert!(socket::peer_credentials(memory::memfd("no socket")?).is_err());
+    Ok(())
+}
+
+#[test]
+fn another_user_is_recognised() -> io::Result<()> {
+    if !is_root("another_user_is_recognised") {
+        return Ok(());
+    }
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    fs::set_permissions(place.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let path = place.path().join("s");
+    let listener = socket::listen_at(&path, Kind::SeqPacket, 4)?;
+    fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o666))?;
+    assert!(fs::metadata(&path)?.mode() & 0o666 == 0o666);
+    let done = Gate::new()?;
+    for uid in [54_321, socket::overflow_uid()] {
+        let child = fork(|| {
+            become_user(uid)?;
+            let _client = socket::connect(&path, Kind::SeqPacket, soon())?;
+            done.pass()
+        })?;
+        let server = socket::accept(&listener, soon())?.ok_or(io::ErrorKind::TimedOut)?;
+        let peer = socket::peer_credentials(&server)?;
+        assert_eq!((peer.pid as u32, peer.uid, peer.gid), (child.pid(), uid, uid));
+        done.open()?;
+        assert_eq!(child.wait()?, End::Exit(0));
+    }
+    Ok(())
+}
