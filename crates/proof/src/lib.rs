@@ -11,6 +11,7 @@ pub mod footprint;
 pub mod letter;
 pub mod points;
 pub mod process;
+pub mod promptness;
 pub mod random;
 pub mod said;
 pub mod scene;

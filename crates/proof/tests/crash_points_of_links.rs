@@ -5,33 +5,38 @@ use std::time::Duration;
 
 use wharf_proof::points::{LINK, LinkPoint, Outcome, Side};
 use wharf_proof::process::{Death, PATIENCE, Process};
+use wharf_proof::promptness::{SOON, assert_soon, watch};
 use wharf_proof::said::Said;
 use wharf_proof::scene::Scene;
-
-/// How soon after a death can be seen its witness must have learned of it.
-const SOON: Duration = Duration::from_millis(250);
 
 const SIGKILL: i32 = 9;
 
 #[test]
-fn the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
+fn on_shm_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
+    kill_at_every_point("shm");
+}
+
+#[test]
+fn on_unix_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
+    kill_at_every_point("unix");
+}
+
+fn kill_at_every_point(scheme: &str) {
+    watch();
     let mut runs = 0;
-    for point in LINK {
-        for &scheme in point.schemes {
-            for &turn in point.turns {
-                if point.side != Side::Listening {
-                    kill_connecting(point, scheme, turn);
-                    runs += 1;
-                }
-                if point.side != Side::Connecting {
-                    kill_listening(point, scheme, turn);
-                    runs += 1;
-                }
-            }
+    let passed = LINK.iter().filter(|point| point.schemes.contains(&scheme));
+    for (point, &turn) in passed.flat_map(|point| point.turns.iter().map(move |turn| (point, turn))) {
+        if point.side != Side::Listening {
+            kill_connecting(point, scheme, turn);
+            runs += 1;
+        }
+        if point.side != Side::Connecting {
+            kill_listening(point, scheme, turn);
+            runs += 1;
         }
     }
-    println!("{runs} processes killed at {} named points of links", LINK.len());
-    assert!(runs >= LINK.len());
+    println!("{scheme}: {runs} processes killed at named points");
+    assert!(runs >= LINK.len() / 2, "only {runs} were");
 }
 
 /// The victim connects and dies; the listening survivor goes on to its next visitor.
@@ -99,7 +104,9 @@ fn die(victim: &mut Process, what: &str) -> Death {
 
 /// Checks that the survivor learns of the death, soon enough and in the right words.
 fn witness(survivor: &mut Process, outcome: Outcome, death: Death, what: &str) {
-    let Some(said) = first_news(survivor) else {
+    // Where there must be news, a machine that is busy may delay them; elsewhere nothing is waited for long.
+    let patience = if outcome == Outcome::PerhapsUnmet { SOON * 2 } else { PATIENCE };
+    let Some(said) = first_news(survivor, patience) else {
         // It may never have seen the victim, and then has nothing to tell.
         assert_eq!(outcome, Outcome::PerhapsUnmet, "{what}: no news; {}", survivor.report());
         return;
@@ -112,15 +119,15 @@ fn witness(survivor: &mut Process, outcome: Outcome, death: Death, what: &str) {
         }
     };
     assert!(fits, "{what}: the survivor says {said:?}; {}", survivor.report());
-    let late = said.at.saturating_since(death.at);
-    assert!(late <= SOON, "{what}: the survivor learned of it {late:?} after it");
+    assert_soon(&format!("{what}: the news"), death.at, said.at);
 }
 
-/// The first thing it says after the meeting.
-fn first_news(survivor: &mut Process) -> Option<Said> {
+/// The first thing it says after the meeting; `None` if it says nothing for so long that it would
+/// be too late anyway, or says it only to itself because it never saw the victim.
+fn first_news(survivor: &mut Process, patience: Duration) -> Option<Said> {
     // Bound: "met" is said once.
     for _ in 0..2 {
-        let said = survivor.hear(SOON * 2)?;
+        let said = survivor.hear(patience)?;
         if said.word != "met" {
             return Some(said);
         }

@@ -8,12 +8,11 @@ use std::time::Duration;
 use wharf_proof::board::{Board, Reading};
 use wharf_proof::points::REGION;
 use wharf_proof::process::{Death, PATIENCE, Process};
+use wharf_proof::promptness::{assert_soon, watch};
 use wharf_proof::scene::Scene;
 use wharf_shared_memory::{Region, RegionOptions, region};
 use wharf_sys::clock::Instant;
 
-/// How soon after a death can be seen the survivors must go on.
-const SOON: Duration = Duration::from_millis(250);
 /// Long enough for a process that waits for a lock to have fallen asleep.
 const ASLEEP: Duration = Duration::from_millis(100);
 
@@ -51,7 +50,7 @@ fn a_sleeping_waiter_takes_over_from_a_holder_killed_in_the_middle_of_a_change()
     let death = holder.kill();
     let said = waiter.expect("owner-died");
     assert_eq!(said.text, "agrees=true", "the waiter repaired what the holder had begun");
-    assert_soon(&said.at, &death, "a waiter");
+    assert_soon("a waiter", death.at, said.at);
     waiter.expect("gave-back");
     stage.end("a killed holder");
 }
@@ -68,6 +67,7 @@ impl Stage {
     }
 
     fn with_slots(slots: u32) -> Stage {
+        watch();
         let scene = Scene::new();
         let options = RegionOptions::new().domain(scene.domain()).max_participants(slots);
         let region = options.create(NAME).expect("the test's own region");
@@ -80,7 +80,7 @@ impl Stage {
 
     /// Checks that the region still works and that nothing but its name is left; then removes that.
     fn end(self, what: &str) {
-        let guard = self.region.pair.lock_timeout(SOON).unwrap_or_else(|error| panic!("{what}: {error}"));
+        let guard = self.region.pair.lock_timeout(PATIENCE).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert!(guard.agrees(), "{what}: {guard:?}");
         drop(guard);
         drop(self.region);
@@ -103,11 +103,6 @@ fn die(victim: &mut Process, point: &str) -> Death {
     let death = victim.death(PATIENCE);
     assert_eq!(death.status.signal(), Some(SIGKILL), "{point} was not reached: {}", victim.report());
     death
-}
-
-fn assert_soon(at: &Instant, death: &Death, what: &str) {
-    let late = at.saturating_since(death.at);
-    assert!(late <= SOON, "{what}: went on {late:?} after the death");
 }
 
 /// Killed while it makes a region: the name stands for a whole region or for none.
@@ -172,8 +167,7 @@ fn locker_dies(point: &str) {
     let expected = if point == "mutex.lock.before" { "locked" } else { "owner-died" };
     assert_eq!(said.word, expected, "{point}");
     assert_eq!(said.text, "agrees=true", "{point}");
-    let death = Death { at: death.at.max(told.at), ..death };
-    assert_soon(&said.at, &death, point);
+    assert_soon(point, death.at.max(told.at), said.at);
     survivor.expect("gave-back");
     stage.end(point);
 }
@@ -192,7 +186,7 @@ fn holder_dies_before_waking(point: &str) {
     let death = die(&mut victim, point);
     let said = waiter.expect("locked");
     assert_eq!(said.text, "agrees=true", "{point}");
-    assert_soon(&said.at, &death, point);
+    assert_soon(point, death.at, said.at);
     waiter.expect("gave-back");
     stage.end(point);
 }
@@ -215,8 +209,7 @@ fn waiter_dies(point: &str) {
     holder.tell("give back");
     let given = holder.expect("gave-back");
     let said = waiter.expect("locked");
-    let late = said.at.saturating_since(given.at);
-    assert!(late <= SOON, "{point}: the next waiter went on {late:?} after the lock was free");
+    assert_soon(point, given.at, said.at);
     waiter.expect("gave-back");
     stage.end(point);
 }
@@ -236,8 +229,7 @@ fn survivor_dies(point: &str) {
     waiter.tell("lock");
     let told = waiter.expect("locking");
     let said = waiter.expect("owner-died");
-    let death = Death { at: death.at.max(told.at), ..death };
-    assert_soon(&said.at, &death, point);
+    assert_soon(point, death.at.max(told.at), said.at);
     waiter.expect("gave-back");
     stage.end(point);
 }
@@ -256,8 +248,7 @@ fn writer_dies(point: &str) {
     assert!((20..=26).contains(&round), "{point}: {round}");
     let mut next = start_writer(&stage.scene);
     let ready = next.expect("ready");
-    let took = next.expect("done").at.saturating_since(ready.at);
-    assert!(took <= SOON, "{point}: the next writer took {took:?} for ten rounds");
+    assert_soon(point, ready.at, next.expect("done").at);
     assert_eq!(stage.region.reading.read().round(), Some(round + 10), "{point}");
     assert!(reader.runs(), "{point}: {}", reader.report());
     drop(reader);

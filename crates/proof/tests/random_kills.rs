@@ -8,20 +8,20 @@ use std::time::Duration;
 
 use wharf_proof::board::Board;
 use wharf_proof::process::{Death, PATIENCE, Process};
+use wharf_proof::promptness::{assert_soon, watch};
 use wharf_proof::random::Random;
 use wharf_proof::scene::Scene;
 use wharf_shared_memory::{LockError, RegionOptions, region};
+use wharf_sys::clock::Instant;
 
 const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
-
-/// How soon after a death can be seen the others must have learned of it.
-const SOON: Duration = Duration::from_millis(250);
 
 /// Kills in all, unless the environment asks for more.
 const KILLS: u64 = 1000;
 
 /// The number of kills for a share of the whole, and the numbers to choose them by.
 fn share(percent: u64, what: &str) -> (u64, Random) {
+    watch();
     let asked = std::env::var("WHARF_PROOF_KILLS").ok().and_then(|text| text.parse().ok());
     let kills = asked.unwrap_or(KILLS) * percent / 100;
     let seed = Random::seed();
@@ -81,8 +81,7 @@ fn lock_after(region: &Board, death: Death, what: &str) -> bool {
         Err(LockError::OwnerDied(died)) => (died.repaired(), true),
         Err(error) => panic!("{what}: {error}"),
     };
-    let late = death.at.elapsed();
-    assert!(late <= SOON, "{what}: the lock came {late:?} after the death");
+    assert_soon(&format!("{what}: the lock"), death.at, Instant::now());
     assert!(taken_over || guard.agrees(), "{what}: a lock in order guards {:?}", *guard);
     guard.repair();
     taken_over
@@ -128,8 +127,7 @@ fn stream(percent: u64, address: &str, victim: &str, survivor: &str) {
         thread::sleep(Duration::from_micros(random.below(6000)));
         let death = dies.kill();
         let said = lives.expect("peer-died");
-        let late = said.at.saturating_since(death.at);
-        assert!(late <= SOON, "{what}, kill {kill}: learned of it {late:?} after the death");
+        assert_soon(&format!("{what}, kill {kill}: the news"), death.at, said.at);
     }
     let dead_name = |name: &str| name.starts_with("random.");
     scene.assert_remains(&what, dead_name);

@@ -69,7 +69,14 @@ fn introduction(words: &Words) -> Result<Options, Failure> {
 fn listen(words: &Words, address: &str) -> Result<(), Failure> {
     let options = introduction(words)?;
     drop(options.listen(address)?);
-    trial(|| Ok(options.listen(address)?), |_| Ok(drop(options.listen(address)?)))
+    trial(
+        || Ok(options.listen(address)?),
+        |faulted| {
+            // The name must be free again first.
+            drop(faulted);
+            Ok(drop(options.listen(address)?))
+        },
+    )
 }
 
 fn connect(words: &Words, address: &str) -> Result<(), Failure> {

@@ -13,12 +13,14 @@ use wharf_sys::trace::mark;
 use crate::link::{kind, options, wrong};
 use crate::{Failure, told};
 
+/// The mark that a lock is held, before the operation that gives it back.
+const HELD: u64 = 3;
 /// The mark before the operation.
 const OPEN: u64 = 1;
 /// The mark after it.
 const CLOSE: u64 = 2;
 
-/// `span lock|unlock|change NAME` or `span send|receive ADDRESS`.
+/// `span lock|unlock NAME` or `span send|receive ADDRESS`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let place = words.at(2, "a name or an address")?;
     match words.at(1, "which operation")? {
@@ -47,6 +49,7 @@ fn unlock(region: &Region<Board>) -> Result<(), Failure> {
     drop(region.pair.lock());
     let mut guard = region.pair.lock().map_err(|error| error.to_string())?;
     guard.advance();
+    mark(HELD);
     mark(OPEN);
     drop(guard);
     mark(CLOSE);

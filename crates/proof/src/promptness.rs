@@ -1,0 +1,132 @@
+//! Whether something happened soon enough, with the machine's own delays taken out of the account.
+//!
+//! The promise is 250 ms. On a machine with more to do than processors, a thread that is ready to run
+//! waits its turn, and that says nothing about this library. So watchers, one pinned to each processor,
+//! measure all the time how late a sleeper gets to run; what the worst of them had to wait does not count.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use wharf_sys::clock::Instant;
+use wharf_sys::cpu;
+
+/// How soon after a death can be seen its witnesses must have learned of it.
+pub const SOON: Duration = Duration::from_millis(250);
+
+/// How long a watcher sleeps at a time.
+const NAP: Duration = Duration::from_millis(4);
+/// Lateness below this is the timer's own.
+const USUAL: Duration = Duration::from_millis(1);
+/// Delays remembered per processor: minutes of a badly crowded machine.
+const REMEMBERED: usize = 10_000;
+
+/// A watcher got to run at `end`, `late` after it was due.
+#[derive(Clone, Copy)]
+struct Delay {
+    end: Instant,
+    late: Duration,
+}
+
+type Delays = Mutex<VecDeque<Delay>>;
+
+static WATCHED: OnceLock<Vec<&'static Delays>> = OnceLock::new();
+
+/// Starts watching; call it before anything is timed. More calls do nothing more.
+pub fn watch() {
+    WATCHED.get_or_init(|| {
+        let processors = cpu::allowed().unwrap_or_default();
+        processors.into_iter().map(start).collect()
+    });
+}
+
+fn start(processor: usize) -> &'static Delays {
+    // Lives as long as the process, like the thread that writes it.
+    let delays: &'static Delays = Box::leak(Box::default());
+    thread::spawn(move || {
+        // Unpinned it measures less well, which is no reason not to measure.
+        let _ = cpu::pin_this_thread(processor);
+        // Ends with the process.
+        loop {
+            let due = Instant::now().saturating_add(NAP);
+            thread::sleep(NAP);
+            let end = Instant::now();
+            let late = end.saturating_since(due);
+            if late > USUAL {
+                let mut delays = open(delays);
+                if delays.len() == REMEMBERED {
+                    delays.pop_front();
+                }
+                delays.push_back(Delay { end, late });
+            }
+        }
+    });
+    delays
+}
+
+fn open(delays: &Delays) -> MutexGuard<'_, VecDeque<Delay>> {
+    delays.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// How long a thread that was ready had to wait between `from` and `to`, on the worst processor.
+fn crowding(from: Instant, to: Instant) -> Duration {
+    let waited = |delays: &&Delays| -> Duration { open(delays).iter().map(|delay| overlap(delay, from, to)).sum() };
+    WATCHED.get().map_or(Duration::ZERO, |watched| watched.iter().map(waited).max().unwrap_or_default())
+}
+
+/// The part of a delay that lies between `from` and `to`.
+fn overlap(delay: &Delay, from: Instant, to: Instant) -> Duration {
+    let before_end = delay.end.saturating_since(from).min(delay.late);
+    before_end.saturating_sub(delay.end.saturating_since(to))
+}
+
+/// Checks that what happened at `at` happened soon after `since`.
+///
+/// # Panics
+/// When it was later than promised, even without the time that the machine was too busy to run it.
+pub fn assert_soon(what: &str, since: Instant, at: Instant) {
+    watch();
+    let late = at.saturating_since(since);
+    if late <= SOON {
+        return;
+    }
+    let crowding = crowding(since, at);
+    assert!(
+        late.saturating_sub(crowding) <= SOON,
+        "{what}: {late:?} after, expected at most {SOON:?} (the machine was busy for {crowding:?} of it)"
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Delay, SOON, assert_soon, overlap};
+    use std::time::Duration;
+    use wharf_sys::clock::Instant;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn what_is_soon_passes_and_what_is_late_does_not() {
+        let now = Instant::now();
+        assert_soon("at once", now, now);
+        assert_soon("just so", now, now.saturating_add(SOON));
+        let late = now.saturating_add(SOON * 40);
+        let outcome = std::panic::catch_unwind(|| assert_soon("too late", now, late));
+        assert!(outcome.is_err());
+    }
+
+    #[test]
+    fn only_the_part_of_a_delay_inside_the_window_counts() {
+        let at = |ms: u64| Instant::from_nanos(ms * MS);
+        // Waited from 100 to 150.
+        let delay = Delay { end: at(150), late: Duration::from_millis(50) };
+        let part = |from, to| overlap(&delay, at(from), at(to)).as_millis();
+        assert_eq!(part(0, 1000), 50);
+        assert_eq!(part(120, 1000), 30);
+        assert_eq!(part(0, 110), 10);
+        assert_eq!(part(120, 130), 10);
+        assert_eq!(part(0, 100), 0);
+        assert_eq!(part(150, 1000), 0);
+    }
+}
