@@ -1,1 +1,19 @@
 //! Contenders side by side in one run, as ratios.
+//!
+//! Nothing here is a test with a deadline: a figure depends on the machine and on what else it does.
+//! A [`Contender`](contender::Contender) passes a correctness check before it is timed, contenders of
+//! one case take turns within one run, and every busy-wait figure lies between two floor probes
+//! (see `wharf_measure`). What is judged is ratios.
+
+pub mod by_hand;
+pub mod cases;
+pub mod contender;
+pub mod meeting;
+pub mod parent;
+pub mod report;
+pub mod run;
+pub mod samples;
+pub mod solo;
+pub mod wharf_links;
+pub mod wharf_regions;
+pub mod workload;

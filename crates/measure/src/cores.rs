@@ -22,9 +22,7 @@ pub struct OneCpu;
 
 impl fmt::Display for OneCpu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "this process may run on one CPU only, and spinning needs two: no spinning figures",
-        )
+        f.write_str("this process may run on one CPU only, and spinning needs two: no spinning figures")
     }
 }
 
@@ -68,11 +66,7 @@ pub enum WakeClass {
 
 impl WakeClass {
     /// All three, from the slowest to the fastest.
-    pub const ALL: [WakeClass; 3] = [
-        WakeClass::TwoCores,
-        WakeClass::CoreAwake,
-        WakeClass::SameCore,
-    ];
+    pub const ALL: [WakeClass; 3] = [WakeClass::TwoCores, WakeClass::CoreAwake, WakeClass::SameCore];
 
     /// What a table calls it.
     pub fn label(self) -> &'static str {
@@ -119,30 +113,23 @@ pub struct KeepAwake {
 impl KeepAwake {
     /// Starts one spinning thread on each CPU.
     pub fn start(cpus: &[usize]) -> io::Result<KeepAwake> {
-        let mut awake = KeepAwake {
-            stop: Arc::new(AtomicBool::new(false)),
-            threads: Vec::with_capacity(cpus.len()),
-        };
+        let mut awake = KeepAwake { stop: Arc::new(AtomicBool::new(false)), threads: Vec::with_capacity(cpus.len()) };
         for &cpu in cpus {
             let stop = Arc::clone(&awake.stop);
             let (report, reported) = std::sync::mpsc::sync_channel(1);
-            let thread = std::thread::Builder::new()
-                .name(format!("awake-{cpu}"))
-                .spawn(move || {
-                    let ready = cpu::pin_this_thread(cpu).and_then(|()| cpu::yield_to_everyone());
-                    let spin = ready.is_ok();
-                    // The receiver waits for exactly this report; it cannot be gone.
-                    let _waits = report.send(ready);
-                    // Relaxed: the flag orders nothing, it only has to arrive. The owner's drop
-                    // ends the loop.
-                    while spin && !stop.load(Ordering::Relaxed) {
-                        std::hint::spin_loop();
-                    }
-                })?;
+            let thread = std::thread::Builder::new().name(format!("awake-{cpu}")).spawn(move || {
+                let ready = cpu::pin_this_thread(cpu).and_then(|()| cpu::yield_to_everyone());
+                let spin = ready.is_ok();
+                // The receiver waits for exactly this report; it cannot be gone.
+                let _waits = report.send(ready);
+                // Relaxed: the flag orders nothing, it only has to arrive. The owner's drop
+                // ends the loop.
+                while spin && !stop.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })?;
             awake.threads.push(thread);
-            reported
-                .recv()
-                .unwrap_or_else(|_| Err(io::Error::other("the keep-awake thread ended early")))?;
+            reported.recv().unwrap_or_else(|_| Err(io::Error::other("the keep-awake thread ended early")))?;
         }
         Ok(awake)
     }
@@ -177,19 +164,14 @@ mod tests {
 
     #[test]
     fn the_same_core_class_puts_both_on_one_cpu() {
-        let pair = Pair {
-            first: 3,
-            second: 5,
-        };
+        let pair = Pair { first: 3, second: 5 };
         assert_eq!(WakeClass::SameCore.cpus(pair), (3, 3));
         assert_eq!(WakeClass::CoreAwake.cpus(pair), (3, 5));
     }
 
     #[test]
     fn keep_awake_threads_end_with_their_owner() {
-        let Some(&cpu) = cpu::allowed().unwrap_or_default().first() else {
-            panic!("a running process has a CPU")
-        };
+        let Some(&cpu) = cpu::allowed().unwrap_or_default().first() else { panic!("a running process has a CPU") };
         let awake = KeepAwake::start(&[cpu]).expect("the idle class needs no privilege");
         let stop = Arc::downgrade(&awake.stop);
         drop(awake);

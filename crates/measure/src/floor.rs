@@ -107,11 +107,7 @@ impl Floor {
     pub fn between(before: Floor, after: Floor) -> Floor {
         Floor {
             one_way_ns: (before.one_way_ns + after.one_way_ns) / 2.0,
-            state: if before.agrees(after) {
-                before.state
-            } else {
-                State::Unclear
-            },
+            state: if before.agrees(after) { before.state } else { State::Unclear },
         }
     }
 }
@@ -161,12 +157,8 @@ impl Prober {
                     .ok_or_else(|| io::Error::other("the floor probe's pong side failed"))
             });
             // A panic in these threads cannot happen: they touch atomics and a clock.
-            let floor = ping
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("the floor probe's ping side ended")));
-            let answered = pong
-                .join()
-                .unwrap_or_else(|_| Err(io::Error::other("the floor probe's pong side ended")));
+            let floor = ping.join().unwrap_or_else(|_| Err(io::Error::other("the floor probe's ping side ended")));
+            let answered = pong.join().unwrap_or_else(|_| Err(io::Error::other("the floor probe's pong side ended")));
             answered.and(floor)
         })
     }
@@ -190,32 +182,16 @@ struct Variant {
 }
 
 const VARIANTS: [Variant; 4] = [
-    Variant {
-        two_lines: false,
-        pause: false,
-    },
-    Variant {
-        two_lines: false,
-        pause: true,
-    },
-    Variant {
-        two_lines: true,
-        pause: false,
-    },
-    Variant {
-        two_lines: true,
-        pause: true,
-    },
+    Variant { two_lines: false, pause: false },
+    Variant { two_lines: false, pause: true },
+    Variant { two_lines: true, pause: false },
+    Variant { two_lines: true, pause: true },
 ];
 
 impl Lines {
     fn of(&self, variant: Variant) -> (&AtomicU64, &AtomicU64) {
         let there = &self.ping.0;
-        let back = if variant.two_lines {
-            &self.pong.0
-        } else {
-            there
-        };
+        let back = if variant.two_lines { &self.pong.0 } else { there };
         (there, back)
     }
 }
@@ -224,11 +200,7 @@ fn measure_every_variant(lines: &Lines) -> Floor {
     let mut best: Option<Floor> = None;
     for variant in VARIANTS {
         let (there, back) = lines.of(variant);
-        let floor = if variant.pause {
-            bounce::<true>(there, back)
-        } else {
-            bounce::<false>(there, back)
-        };
+        let floor = if variant.pause { bounce::<true>(there, back) } else { bounce::<false>(there, back) };
         if best.is_none_or(|lowest| floor.one_way_ns < lowest.one_way_ns) {
             best = Some(floor);
         }
@@ -328,23 +300,14 @@ mod tests {
         assert!(Floor::of(60.0).agrees(Floor::of(50.0)));
         assert!(!Floor::of(60.0).agrees(Floor::of(25.0)), "factor too large");
         assert!(!Floor::of(85.0).agrees(Floor::of(125.0)), "other state");
-        assert!(
-            !Floor::of(100.0).agrees(Floor::of(100.0)),
-            "unclear never agrees"
-        );
-        assert_eq!(
-            Floor::between(Floor::of(50.0), Floor::of(60.0)),
-            Floor::of(55.0)
-        );
+        assert!(!Floor::of(100.0).agrees(Floor::of(100.0)), "unclear never agrees");
+        assert_eq!(Floor::between(Floor::of(50.0), Floor::of(60.0)), Floor::of(55.0));
     }
 
     #[test]
     fn a_probe_ends_and_sees_a_positive_cost() {
         let Ok(prober) = Prober::new() else {
-            assert!(
-                cpu::allowed().unwrap_or_default().len() < 2,
-                "only one CPU may refuse a probe"
-            );
+            assert!(cpu::allowed().unwrap_or_default().len() < 2, "only one CPU may refuse a probe");
             return;
         };
         let floor = prober.floor().expect("pinning to an allowed CPU works");
@@ -353,10 +316,7 @@ mod tests {
 
     #[test]
     fn a_cpu_that_is_not_there_is_an_error_not_a_hang() {
-        let prober = Prober::between(Pair {
-            first: 0,
-            second: 100_000,
-        });
+        let prober = Prober::between(Pair { first: 0, second: 100_000 });
         assert!(prober.floor().is_err());
     }
 }

@@ -37,8 +37,8 @@ impl Default for Latencies {
 impl Latencies {
     /// An empty histogram with three significant digits.
     pub fn new() -> Self {
-        let picos = Histogram::new_with_bounds(1, LONGEST_PICOS, 3)
-            .expect("the histogram accepts these constant bounds");
+        let picos =
+            Histogram::new_with_bounds(1, LONGEST_PICOS, 3).expect("the histogram accepts these constant bounds");
         Latencies { picos }
     }
 

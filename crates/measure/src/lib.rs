@@ -30,7 +30,7 @@ mod steady;
 mod throughput;
 
 pub use cores::{KeepAwake, OneCpu, Pair, WakeClass};
-pub use floor::{Floor, Prober, State};
+pub use floor::{AGREEMENT, FAR_ABOVE_NS, Floor, NEAR_BELOW_NS, Prober, State};
 pub use latency::{Latencies, Summary, clock_cost_ns};
 pub use ping_pong::ping_pong;
 pub use sleeping::sleeping_floor;

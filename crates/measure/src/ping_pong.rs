@@ -19,10 +19,7 @@ const WARM_UP: u32 = 200;
 ///
 /// `round_trip` sends one message and takes the answer. The peer only echoes; tell it to stop
 /// afterwards. The first error ends the measurement.
-pub fn ping_pong<E>(
-    limit: Duration,
-    mut round_trip: impl FnMut() -> Result<(), E>,
-) -> Result<Summary, E> {
+pub fn ping_pong<E>(limit: Duration, mut round_trip: impl FnMut() -> Result<(), E>) -> Result<Summary, E> {
     let start = Instant::now();
     let mut warmed = 0u32;
     // At most a tenth of the time goes into the warm-up, however slow the link is.
@@ -71,9 +68,7 @@ pub fn ping_pong<E>(
 
 fn batch_size(round_trip: Duration) -> u32 {
     let fits = BATCH.as_nanos() / round_trip.as_nanos().max(1);
-    u32::try_from(fits)
-        .unwrap_or(LARGEST_BATCH)
-        .clamp(1, LARGEST_BATCH)
+    u32::try_from(fits).unwrap_or(LARGEST_BATCH).clamp(1, LARGEST_BATCH)
 }
 
 #[cfg(test)]

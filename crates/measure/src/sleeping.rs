@@ -32,9 +32,7 @@ pub fn sleeping_floor(pair: Pair, class: WakeClass, limit: Duration) -> io::Resu
         });
         let ping = scope.spawn(move || {
             let result = cpu::pin_this_thread(ping_cpu).and_then(|()| {
-                is_pinned
-                    .recv()
-                    .map_err(|_| io::Error::other("the futex pong side could not be pinned"))?;
+                is_pinned.recv().map_err(|_| io::Error::other("the futex pong side could not be pinned"))?;
                 let mut turn = 0u32;
                 ping_pong(limit, || {
                     turn = next(turn);
@@ -44,12 +42,8 @@ pub fn sleeping_floor(pair: Pair, class: WakeClass, limit: Duration) -> io::Resu
             });
             write_and_wake(there, STOP).and(result)
         });
-        let result = ping
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the futex ping side ended")));
-        let answered = pong
-            .join()
-            .unwrap_or_else(|_| Err(io::Error::other("the futex pong side ended")));
+        let result = ping.join().unwrap_or_else(|_| Err(io::Error::other("the futex ping side ended")));
+        let answered = pong.join().unwrap_or_else(|_| Err(io::Error::other("the futex pong side ended")));
         answered.and(result)
     })
 }
@@ -103,15 +97,9 @@ mod tests {
 
     #[test]
     fn a_sleeping_ping_pong_ends_and_takes_time() {
-        let Some(&first) = cpu::allowed().unwrap_or_default().first() else {
-            panic!("a running process has a CPU")
-        };
-        let pair = Pair {
-            first,
-            second: first,
-        };
-        let seen = sleeping_floor(pair, WakeClass::SameCore, Duration::from_millis(5))
-            .expect("futexes work here");
+        let Some(&first) = cpu::allowed().unwrap_or_default().first() else { panic!("a running process has a CPU") };
+        let pair = Pair { first, second: first };
+        let seen = sleeping_floor(pair, WakeClass::SameCore, Duration::from_millis(5)).expect("futexes work here");
         assert!(seen.p50_ns > 100.0, "a switch takes longer: {seen:?}");
     }
 

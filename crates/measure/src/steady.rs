@@ -64,10 +64,7 @@ impl Prober {
     /// Keep one measurement short (200 ms or less): the cores may change state at any moment, and
     /// a long one rarely fits between two changes. Both sides of the contender must run on
     /// [`Prober::pair`] and be idle outside `measurement`, or the probes measure them instead.
-    pub fn measured<T, E: From<io::Error>>(
-        self,
-        measurement: impl FnMut() -> Result<T, E>,
-    ) -> Result<Measured<T>, E> {
+    pub fn measured<T, E: From<io::Error>>(self, measurement: impl FnMut() -> Result<T, E>) -> Result<Measured<T>, E> {
         measured_with(|| Ok(self.floor()?), measurement)
     }
 }
@@ -83,20 +80,9 @@ fn measured_with<T, E>(
         attempts += 1;
         let value = measurement()?;
         let after = probe()?;
-        let steadiness = if before.agrees(after) {
-            Steadiness::Steady
-        } else {
-            Steadiness::Unstable
-        };
+        let steadiness = if before.agrees(after) { Steadiness::Steady } else { Steadiness::Unstable };
         if steadiness == Steadiness::Steady || attempts == ATTEMPTS {
-            return Ok(Measured {
-                value,
-                floor: Floor::between(before, after),
-                before,
-                after,
-                attempts,
-                steadiness,
-            });
+            return Ok(Measured { value, floor: Floor::between(before, after), before, after, attempts, steadiness });
         }
         // The probe after a failed attempt is the one right before the next.
         before = after;

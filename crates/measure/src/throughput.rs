@@ -53,11 +53,7 @@ pub fn stream<E>(
         messages += batch;
         let elapsed = start.elapsed();
         if elapsed >= limit {
-            return Ok(Throughput {
-                messages,
-                bytes: messages.saturating_mul(message_bytes),
-                elapsed,
-            });
+            return Ok(Throughput { messages, bytes: messages.saturating_mul(message_bytes), elapsed });
         }
     }
 }
@@ -68,11 +64,7 @@ mod tests {
 
     #[test]
     fn rates_of_a_known_stream() {
-        let moved = Throughput {
-            messages: 2_000,
-            bytes: 1 << 30,
-            elapsed: Duration::from_millis(500),
-        };
+        let moved = Throughput { messages: 2_000, bytes: 1 << 30, elapsed: Duration::from_millis(500) };
         assert!((moved.messages_per_second() - 4_000.0).abs() < 1e-6);
         assert!((moved.gib_per_second() - 2.0).abs() < 1e-9);
         assert!((moved.ns_per_message() - 250_000.0).abs() < 1e-6);

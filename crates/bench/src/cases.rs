@@ -1,0 +1,320 @@
+//! What is compared with what, and which ratios must hold.
+
+use crate::by_hand::channel::{Crossbeam, Waiting};
+use crate::by_hand::copy::{FixedCopy, LargeCopy};
+use crate::by_hand::futex::BareFutex;
+use crate::by_hand::locks::{Kind, Pthread, StdMutex};
+use crate::by_hand::ring::PlainRing;
+use crate::by_hand::seqpacket::SeqPacket;
+use crate::by_hand::shm_open::ShmOpen;
+use crate::meeting::AnyContender;
+use crate::solo::Solo;
+use crate::wharf_links::{Copied, Loaned};
+use crate::wharf_regions::{Attach, WharfMutex};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use wharf::Wait;
+use wharf_measure::{State, WakeClass};
+
+const MIB: usize = 1 << 20;
+
+/// How the contenders of a case are measured.
+#[derive(Clone, Copy)]
+pub enum Measure {
+    /// One way, both sides spinning.
+    Latency {
+        /// Bytes of a message, unless a contender has only one size.
+        size: usize,
+    },
+    /// One direction at full speed, both sides spinning.
+    Stream {
+        /// Bytes of a message.
+        size: usize,
+    },
+    /// One way, the receiver asleep.
+    Asleep {
+        /// Bytes of a message, unless a contender has only one size.
+        size: usize,
+        /// Where the sleeper sits.
+        class: WakeClass,
+    },
+    /// One direction at full speed, waiting in the kernel.
+    AsleepStream {
+        /// Bytes of a message.
+        size: usize,
+    },
+    /// Connecting, until both sides know that they have met.
+    Connections,
+    /// Operations of one thread.
+    Cost {
+        /// Makes the contenders; the directory is private to the case.
+        contenders: fn(&Path) -> io::Result<Vec<Box<dyn Solo>>>,
+    },
+}
+
+/// What a ratio is taken against.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Against {
+    /// The floor probes around each figure.
+    Floor,
+    /// Another contender's figure of the same turn.
+    Contender(&'static str),
+}
+
+/// A bound on a ratio.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Bound {
+    /// Our cost is at most so many times the other's.
+    AtMost(f64),
+    /// We are at least so many times as fast as the other.
+    Times(f64),
+}
+
+/// A ratio that must hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// The contender that is judged.
+    pub ours: &'static str,
+    /// What it is compared with.
+    pub against: Against,
+    /// The state of the cores in which it must hold; every state without one.
+    pub state: Option<State>,
+    /// How far.
+    pub bound: Bound,
+}
+
+/// Contenders that take turns, and the ratios that are judged.
+pub struct Case {
+    /// What a filter on the command line is matched with.
+    pub id: &'static str,
+    /// One line for people.
+    pub title: &'static str,
+    /// What is measured.
+    pub measure: Measure,
+    /// The names of two-party contenders, in their order; those of one party make themselves.
+    pub contenders: &'static [&'static str],
+    /// What must hold.
+    pub targets: Vec<Target>,
+}
+
+/// Every two-party contender. A peer process finds itself here by name.
+pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
+    vec![
+        Arc::new(PlainRing::new("plain ring", 64)),
+        Arc::new(PlainRing::new("plain ring 1 MiB", MIB)),
+        Arc::new(Crossbeam::new("crossbeam", Waiting::Spin)),
+        Arc::new(Crossbeam::new("crossbeam waiting", Waiting::Channel)),
+        Arc::new(BareFutex),
+        Arc::new(SeqPacket),
+        Arc::new(Copied::new("shm: spin", "shm", Wait::Spin)),
+        Arc::new(Copied::new("shm: adaptive", "shm", Wait::Adaptive)),
+        Arc::new(Copied::new("shm: sleep", "shm", Wait::Sleep)),
+        Arc::new(Copied::new("shm: spin 8 MiB", "shm", Wait::Spin).with_capacity(8 * MIB)),
+        Arc::new(Copied::new("inproc: spin", "inproc", Wait::Spin).between_threads()),
+        Arc::new(Copied::new("unix: sleep", "unix", Wait::Sleep)),
+        Arc::new(Copied::new("unix: adaptive", "unix", Wait::Adaptive)),
+        Arc::new(Loaned::new("shm: loan 16 MiB", 16 * MIB)),
+        Arc::new(Loaned::new("shm: loan 64 B", 64)),
+    ]
+}
+
+fn locks(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    Ok(vec![
+        Box::new(WharfMutex::new(at)?),
+        Box::new(Pthread::new(Kind::Robust)?),
+        Box::new(Pthread::new(Kind::Shared)?),
+        Box::new(Pthread::new(Kind::Plain)?),
+        Box::new(StdMutex::default()),
+    ])
+}
+
+fn cells(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    Ok(vec![
+        Box::new(FixedCopy::<64>::new("plain copy")),
+    ])
+}
+
+fn copies(_at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    Ok(vec![Box::new(LargeCopy::new(MIB))])
+}
+
+fn attaching(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    Ok(vec![Box::new(Attach::new(at)?), Box::new(ShmOpen::new()?)])
+}
+
+fn target(ours: &'static str, against: Against, state: Option<State>, bound: Bound) -> Target {
+    Target { ours, against, state, bound }
+}
+
+fn over_floor(ours: &'static str, near: f64, far: f64) -> Vec<Target> {
+    vec![
+        target(ours, Against::Floor, Some(State::Near), Bound::AtMost(near)),
+        target(ours, Against::Floor, Some(State::Far), Bound::AtMost(far)),
+    ]
+}
+
+fn at_most(ours: &'static str, factor: f64, other: &'static str) -> Vec<Target> {
+    vec![target(ours, Against::Contender(other), None, Bound::AtMost(factor))]
+}
+
+fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
+    Case {
+        id,
+        title,
+        measure: Measure::Asleep { size: 8, class },
+        contenders: &["shm: sleep", "futex by hand"],
+        targets: at_most("shm: sleep", 1.3, "futex by hand"),
+    }
+}
+
+fn unix(id: &'static str, title: &'static str, measure: Measure) -> Case {
+    Case {
+        id,
+        title,
+        measure,
+        contenders: &["unix: sleep", "seqpacket by hand"],
+        targets: at_most("unix: sleep", 1.1, "seqpacket by hand"),
+    }
+}
+
+/// Everything that is compared.
+pub fn cases() -> Vec<Case> {
+    let near = Some(State::Near);
+    let far = Some(State::Far);
+    let crossbeam = Against::Contender("crossbeam");
+    let two_cores = |size| Measure::Asleep { size, class: WakeClass::TwoCores };
+    let same_core = |size| Measure::Asleep { size, class: WakeClass::SameCore };
+    vec![
+        Case {
+            id: "latency-64",
+            title: "64 B one way, both spinning",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["shm: spin", "inproc: spin", "plain ring", "crossbeam"],
+            targets: over_floor("shm: spin", 2.0, 1.5),
+        },
+        Case {
+            id: "latency-loan",
+            title: "16 MiB loaned, one way, both spinning",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["shm: loan 16 MiB", "shm: spin", "shm: loan 64 B"],
+            targets: vec![
+                target("shm: loan 16 MiB", Against::Contender("shm: spin"), near, Bound::AtMost(1.5)),
+                target("shm: loan 16 MiB", Against::Contender("shm: spin"), far, Bound::AtMost(1.5)),
+            ],
+        },
+        Case {
+            id: "latency-adaptive",
+            title: "64 B one way, spin-then-sleep while traffic flows",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["shm: adaptive", "shm: spin"],
+            targets: vec![
+                target("shm: adaptive", Against::Contender("shm: spin"), near, Bound::AtMost(1.2)),
+                target("shm: adaptive", Against::Contender("shm: spin"), far, Bound::AtMost(1.2)),
+            ],
+        },
+        Case {
+            id: "stream-64",
+            title: "64 B stream, copied in and out",
+            measure: Measure::Stream { size: 64 },
+            contenders: &["shm: spin", "crossbeam", "crossbeam waiting", "plain ring", "inproc: spin"],
+            targets: vec![
+                target("shm: spin", crossbeam, near, Bound::Times(3.0)),
+                target("shm: spin", crossbeam, far, Bound::Times(1.5)),
+            ],
+        },
+        Case {
+            id: "stream-4k",
+            title: "4 KiB stream, copied in and out",
+            measure: Measure::Stream { size: 4 << 10 },
+            contenders: &["shm: spin", "inproc: spin"],
+            targets: vec![],
+        },
+        Case {
+            id: "stream-1m",
+            title: "1 MiB stream, copied in and out",
+            measure: Measure::Stream { size: MIB },
+            contenders: &["shm: spin", "shm: spin 8 MiB", "plain ring 1 MiB"],
+            targets: vec![],
+        },
+        asleep("asleep-two-cores", "sleeping receiver, two cores", WakeClass::TwoCores),
+        asleep("asleep-core-awake", "sleeping receiver, its core kept awake", WakeClass::CoreAwake),
+        asleep("asleep-same-core", "sleeping receiver on the sender's core", WakeClass::SameCore),
+        unix("unix-64-two-cores", "64 B one way through a socket, two cores", two_cores(64)),
+        unix("unix-64-same-core", "64 B one way through a socket, same core", same_core(64)),
+        unix("unix-4k-same-core", "4 KiB one way through a socket, same core", same_core(4 << 10)),
+        unix("unix-64k-same-core", "64 KiB one way through a socket, same core", same_core(64 << 10)),
+        unix("unix-stream-64", "64 B stream through a socket", Measure::AsleepStream { size: 64 }),
+        unix("unix-stream-4k", "4 KiB stream through a socket", Measure::AsleepStream { size: 4 << 10 }),
+        unix("unix-stream-64k", "64 KiB stream through a socket", Measure::AsleepStream { size: 64 << 10 }),
+        Case {
+            id: "mutex",
+            title: "uncontended lock and unlock",
+            measure: Measure::Cost { contenders: locks },
+            contenders: &[],
+            targets: [at_most("Mutex", 1.0, "pthread robust"), at_most("Mutex", 1.3, "std::sync::Mutex")].concat(),
+        },
+        Case {
+            id: "latest",
+            title: "64 B in a last-value cell, nobody else there",
+            measure: Measure::Cost { contenders: cells },
+            contenders: &[],
+            targets: vec![],
+        },
+        Case {
+            id: "memcpy",
+            title: "1 MiB copied between private buffers",
+            measure: Measure::Cost { contenders: copies },
+            contenders: &[],
+            targets: vec![],
+        },
+        Case {
+            id: "connect",
+            title: "connecting two processes",
+            measure: Measure::Connections,
+            contenders: &["shm: spin", "unix: sleep", "seqpacket by hand"],
+            targets: [
+                at_most("shm: spin", 10.0, "seqpacket by hand"),
+                at_most("unix: sleep", 10.0, "seqpacket by hand"),
+            ]
+            .concat(),
+        },
+        Case {
+            id: "attach",
+            title: "attaching and detaching a small region",
+            measure: Measure::Cost { contenders: attaching },
+            contenders: &[],
+            targets: at_most("attach", 5.0, "shm_open by hand"),
+        },
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn names_are_unique_and_cases_name_what_exists() {
+        let contenders = contenders();
+        let names: HashSet<_> = contenders.iter().map(|contender| contender.name()).collect();
+        assert_eq!(names.len(), contenders.len());
+        let cases = cases();
+        let ids: HashSet<_> = cases.iter().map(|case| case.id).collect();
+        assert_eq!(ids.len(), cases.len());
+        for case in &cases {
+            for name in case.contenders {
+                assert!(names.contains(name), "{}: {name}", case.id);
+            }
+            for target in &case.targets {
+                if case.contenders.is_empty() {
+                    continue; // one-party contenders make themselves, in a run
+                }
+                assert!(case.contenders.contains(&target.ours), "{}", case.id);
+                if let Against::Contender(other) = target.against {
+                    assert!(case.contenders.contains(&other), "{}", case.id);
+                }
+            }
+        }
+    }
+}

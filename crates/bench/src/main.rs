@@ -1,0 +1,135 @@
+//! Runs contenders side by side: `wharf-bench [FILTER…] [--json] [--seconds N] [--seek N] [--check]`.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+use wharf_bench::cases::{Case, cases, contenders};
+use wharf_bench::meeting::be_peer;
+use wharf_bench::report::{self, Verdict};
+use wharf_bench::run::{Bench, Budget};
+
+const USAGE: &str = "\
+usage: wharf-bench [FILTER...] [--json] [--seconds N] [--seek N] [--check] [--list]
+
+  FILTER       run only cases whose name contains one of these words
+  --json       one JSON object per case and line
+  --seconds N  time for each case (default 3)
+  --seek N     go on for up to N seconds more until both states of the cores, near and far, were seen
+  --check      exit with 1 when a target is missed
+  --list       name the cases and end";
+
+struct Wish {
+    filters: Vec<String>,
+    json: bool,
+    budget: Budget,
+    check: bool,
+    list: bool,
+}
+
+fn parse(words: impl Iterator<Item = String>) -> Result<Wish, String> {
+    let mut wish = Wish {
+        filters: Vec::new(),
+        json: false,
+        budget: Budget { per_case: Duration::from_secs(3), seek: Duration::ZERO },
+        check: false,
+        list: false,
+    };
+    let mut words = words;
+    while let Some(word) = words.next() {
+        match word.as_str() {
+            "--json" => wish.json = true,
+            "--check" => wish.check = true,
+            "--list" => wish.list = true,
+            "--seconds" => wish.budget.per_case = seconds(&word, words.next())?,
+            "--seek" => wish.budget.seek = seconds(&word, words.next())?,
+            option if option.starts_with('-') => {
+                return Err(format!("unknown option '{option}'\n{USAGE}"));
+            }
+            filter => wish.filters.push(filter.to_owned()),
+        }
+    }
+    Ok(wish)
+}
+
+fn seconds(option: &str, word: Option<String>) -> Result<Duration, String> {
+    let word = word.unwrap_or_default();
+    match word.parse::<u32>() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds.into())),
+        Err(_) => Err(format!("{option} expects whole seconds, found '{word}'")),
+    }
+}
+
+impl Wish {
+    fn wants(&self, case: &Case) -> bool {
+        self.filters.is_empty() || self.filters.iter().any(|filter| case.id.contains(filter.as_str()))
+    }
+}
+
+fn peer(name: &str, at: &str, cpu: &str) -> Result<(), String> {
+    let all = contenders();
+    let contender = all.iter().find(|contender| contender.name() == name);
+    let contender = contender.ok_or_else(|| format!("no contender is called '{name}'"))?;
+    let cpu = cpu.parse().map_err(|_| format!("expected a CPU, found '{cpu}'"))?;
+    be_peer(&**contender, Path::new(at), cpu).map_err(|error| format!("peer of {name}: {error}"))
+}
+
+fn run(wish: &Wish) -> Result<bool, String> {
+    let chosen: Vec<Case> = cases().into_iter().filter(|case| wish.wants(case)).collect();
+    if chosen.is_empty() {
+        return Err(format!("no case matches {:?}; --list names them", wish.filters));
+    }
+    if wish.list {
+        for case in &chosen {
+            println!("{:<20} {}", case.id, case.title);
+        }
+        return Ok(true);
+    }
+    let mut bench = Bench::new(wish.budget).map_err(|error| error.to_string())?;
+    if !wish.json {
+        match bench.floor().map_err(|error| error.to_string())? {
+            Some(floor) => {
+                println!("CPUs {:?}, floor now {:.1} ns one way ({})\n", bench.cpus(), floor.one_way_ns, floor.state)
+            }
+            None => println!("{}\n", wharf_measure::OneCpu),
+        }
+    }
+    let mut all_met = true;
+    for case in &chosen {
+        let outcome = bench.run(case).map_err(|error| format!("{}: {error}", case.id))?;
+        all_met &= report::judge(case, &outcome).iter().all(|judged| judged.verdict != Verdict::Fail);
+        if wish.json {
+            println!("{}", report::json(case, &outcome));
+        } else {
+            println!("{}", report::text(case, &outcome));
+        }
+    }
+    Ok(all_met)
+}
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let [verb, name, at, cpu] = words.as_slice()
+        && verb == "--peer"
+    {
+        return match peer(name, at, cpu) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(text) => {
+                eprintln!("wharf-bench: {text}");
+                ExitCode::from(2)
+            }
+        };
+    }
+    if words.iter().any(|word| word == "--help" || word == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
+    let met = parse(words.into_iter()).and_then(|wish| Ok((run(&wish)?, wish.check)));
+    match met {
+        Ok((false, true)) => ExitCode::FAILURE,
+        Ok(_) => ExitCode::SUCCESS,
+        Err(text) => {
+            eprintln!("wharf-bench: {text}");
+            ExitCode::from(2)
+        }
+    }
+}

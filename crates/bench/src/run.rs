@@ -1,0 +1,263 @@
+//! One run: starts the contenders of a case, checks them, and lets them take turns.
+
+use crate::cases::{Case, Measure, contenders};
+use crate::contender::failed;
+use crate::meeting::Match;
+use crate::samples::{Sample, Series};
+use crate::solo::cost_ns;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use wharf_measure::{Floor, Prober, State, WakeClass};
+
+/// Time for one busy-wait figure: short, because the cores change state within seconds.
+const BUSY_SLICE: Duration = Duration::from_millis(60);
+/// Time for one sleeping figure: some thousand wake-ups.
+const ASLEEP_SLICE: Duration = Duration::from_millis(150);
+/// Time for one figure of a single thread.
+const COST_SLICE: Duration = Duration::from_millis(40);
+/// Connections for one figure.
+const CONNECTIONS: u32 = 100;
+/// Turns at least, so that a median is one.
+const FEWEST_TURNS: u32 = 3;
+/// Without progress for this long, something hangs, and the run ends with an error.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long a case may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Time for the turns of one case.
+    pub per_case: Duration,
+    /// How much longer a busy-wait case may go on until both states of the cores have been seen.
+    pub seek: Duration,
+}
+
+/// The figures of one case, or why there are none.
+pub struct Outcome {
+    /// One series per contender.
+    pub series: Vec<Series>,
+    /// Contenders that did not run, with the reason.
+    pub left_out: Vec<(String, String)>,
+    /// The load of the machine when the case began, as the system tells it.
+    pub load: String,
+}
+
+/// A run: its private directory, its CPUs, and its watchdog.
+pub struct Bench {
+    root: tempfile::TempDir,
+    prober: Option<Prober>,
+    /// Where the two sides run: twice the same one on a machine with one CPU.
+    cpus: (usize, usize),
+    budget: Budget,
+    matches: u32,
+}
+
+static PROGRESS: AtomicU64 = AtomicU64::new(0);
+
+fn progress() {
+    // Relaxed: a counter for the watchdog, which orders nothing.
+    PROGRESS.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Ends the process when nothing was finished for a while: a spinning contender whose peer is gone would
+/// otherwise spin for ever. Peers die with this process.
+fn watch(root: PathBuf) {
+    std::thread::spawn(move || {
+        let mut seen = PROGRESS.load(Ordering::Relaxed);
+        let mut since = Instant::now();
+        // Ends with the process.
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let now = PROGRESS.load(Ordering::Relaxed);
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() > PATIENCE {
+                eprintln!("wharf-bench: nothing finished for {PATIENCE:?}; a contender hangs");
+                let _gone_or_not = std::fs::remove_dir_all(&root);
+                std::process::exit(3);
+            }
+        }
+    });
+}
+
+impl Bench {
+    /// Prepares a run.
+    pub fn new(budget: Budget) -> io::Result<Bench> {
+        // Memory-backed, so that contenders that map files by hand touch no disk.
+        let root = tempfile::Builder::new().prefix("wharf-bench-").tempdir_in("/dev/shm")?;
+        watch(root.path().to_path_buf());
+        let prober = Prober::new().ok();
+        let cpus = match prober {
+            Some(prober) => (prober.pair().first, prober.pair().second),
+            None => {
+                let only = wharf_sys::cpu::allowed()?.first().copied();
+                let only = only.ok_or_else(|| failed("this process may run on no CPU"))?;
+                (only, only)
+            }
+        };
+        Ok(Bench { root, prober, cpus, budget, matches: 0 })
+    }
+
+    /// The CPUs of this run: of the measuring side, and of its peer.
+    pub fn cpus(&self) -> (usize, usize) {
+        self.cpus
+    }
+
+    /// A floor probe, for the head of a report.
+    pub fn floor(&self) -> io::Result<Option<Floor>> {
+        self.prober.map(Prober::floor).transpose()
+    }
+
+    /// Runs one case.
+    pub fn run(&mut self, case: &Case) -> io::Result<Outcome> {
+        let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+        let load = load.split(' ').next().unwrap_or("unknown").to_owned();
+        let mut outcome = Outcome { series: Vec::new(), left_out: Vec::new(), load };
+        if let Measure::Cost { contenders } = case.measure {
+            self.costs(contenders, &mut outcome)?;
+            return Ok(outcome);
+        }
+        let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. });
+        let two = matches!(case.measure, Measure::Asleep { class, .. } if class != WakeClass::SameCore);
+        if self.prober.is_none() && (busy || two) {
+            let reason = wharf_measure::OneCpu.to_string();
+            outcome.left_out = case.contenders.iter().map(|name| ((*name).to_owned(), reason.clone())).collect();
+            return Ok(outcome);
+        }
+        let mut running = self.start(case, &mut outcome)?;
+        let start = Instant::now();
+        let mut turn = 0;
+        // The clock ends the loop.
+        while turn < FEWEST_TURNS || self.wants_more(&outcome, busy, start.elapsed()) {
+            self.turn(case, &mut running, &mut outcome, turn)?;
+            turn += 1;
+        }
+        Ok(outcome)
+    }
+
+    fn wants_more(&self, outcome: &Outcome, busy: bool, spent: Duration) -> bool {
+        let seen = |state| outcome.series.iter().all(|series| series.count(Some(state)) >= FEWEST_TURNS as usize);
+        spent < self.budget.per_case
+            || (busy && spent < self.budget.per_case + self.budget.seek && !(seen(State::Near) && seen(State::Far)))
+    }
+
+    fn private_directory(&mut self) -> io::Result<PathBuf> {
+        let at = self.root.path().join(self.matches.to_string());
+        self.matches += 1;
+        std::fs::create_dir(&at)?;
+        std::fs::set_permissions(&at, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        Ok(at)
+    }
+
+    fn start(&mut self, case: &Case, outcome: &mut Outcome) -> io::Result<Vec<Running>> {
+        let all = contenders();
+        let mut running = Vec::new();
+        wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
+        for &name in case.contenders {
+            let contender = all.iter().find(|contender| contender.name() == name);
+            let contender = contender.ok_or_else(|| failed(format!("no contender is called '{name}'")))?;
+            let at = self.private_directory()?;
+            let met = Arc::clone(contender).start(at, self.cpus.1).and_then(|mut met| {
+                met.check()?;
+                Ok(met)
+            });
+            progress();
+            match met {
+                Ok(met) => {
+                    outcome.series.push(Series::new(name));
+                    running.push(Running { met });
+                }
+                Err(error) => outcome.left_out.push((name.to_owned(), error.to_string())),
+            }
+        }
+        Ok(running)
+    }
+
+    /// Every contender once; the order turns round from one turn to the next.
+    fn turn(&self, case: &Case, running: &mut [Running], outcome: &mut Outcome, round: u32) -> io::Result<()> {
+        let mut order: Vec<usize> = (0..running.len()).collect();
+        if round % 2 == 1 {
+            order.reverse();
+        }
+        for at in order {
+            let (Some(contender), Some(series)) = (running.get_mut(at), outcome.series.get_mut(at)) else {
+                continue;
+            };
+            let mut sample = self.sample(case, &mut *contender.met)?;
+            sample.round = round;
+            series.samples.push(sample);
+            progress();
+        }
+        Ok(())
+    }
+
+    fn sample(&self, case: &Case, met: &mut dyn Match) -> io::Result<Sample> {
+        let cpus = self.cpus;
+        match case.measure {
+            Measure::Latency { size } => self.busy(|| {
+                let seen = met.latency(size, BUSY_SLICE, cpus)?;
+                Ok((seen.p50_ns, Some(seen.p99_ns)))
+            }),
+            Measure::Stream { size } => self.busy(|| Ok((met.stream(size, BUSY_SLICE, cpus)?.ns_per_message(), None))),
+            Measure::Asleep { size, class } => {
+                let cpus = self.prober.map_or(cpus, |prober| class.cpus(prober.pair()));
+                let _awake = self.prober.map(|prober| class.prepare(prober.pair())).transpose()?;
+                let seen = met.latency(size, ASLEEP_SLICE, cpus)?;
+                Ok(plain(seen.p50_ns, Some(seen.p99_ns)))
+            }
+            Measure::AsleepStream { size } => Ok(plain(met.stream(size, ASLEEP_SLICE, cpus)?.ns_per_message(), None)),
+            Measure::Connections => {
+                let mut times = met.connections(CONNECTIONS, cpus)?;
+                times.sort_by(f64::total_cmp);
+                let at = |share: usize| times.get(times.len() * share / 100).copied();
+                let median = at(50).ok_or_else(|| failed("no connection was timed"))?;
+                Ok(plain(median, at(99)))
+            }
+            Measure::Cost { .. } => Err(failed("a one-party case has no match")),
+        }
+    }
+
+    /// A figure between two floor probes.
+    fn busy(&self, figure: impl FnMut() -> io::Result<(f64, Option<f64>)>) -> io::Result<Sample> {
+        let prober = self.prober.ok_or_else(|| failed(wharf_measure::OneCpu.to_string()))?;
+        let measured = prober.measured(figure)?;
+        let (cost_ns, p99_ns) = measured.value;
+        Ok(Sample { round: 0, cost_ns, p99_ns, floor: Some(measured.floor), steady: measured.is_steady() })
+    }
+
+    fn costs(
+        &mut self,
+        contenders: fn(&Path) -> io::Result<Vec<Box<dyn crate::solo::Solo>>>,
+        outcome: &mut Outcome,
+    ) -> io::Result<()> {
+        let at = self.private_directory()?;
+        wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
+        let mut contenders = contenders(&at)?;
+        for contender in &mut contenders {
+            contender.check()?;
+            outcome.series.push(Series::new(contender.name()));
+        }
+        let start = Instant::now();
+        let mut round = 0;
+        // The clock ends the loop.
+        while round < FEWEST_TURNS || start.elapsed() < self.budget.per_case {
+            for (contender, series) in contenders.iter_mut().zip(&mut outcome.series) {
+                let cost_ns = cost_ns(&mut **contender, COST_SLICE)?;
+                series.samples.push(Sample { round, ..plain(cost_ns, None) });
+                progress();
+            }
+            round += 1;
+        }
+        Ok(())
+    }
+}
+
+struct Running {
+    met: Box<dyn Match>,
+}
+
+fn plain(cost_ns: f64, p99_ns: Option<f64>) -> Sample {
+    Sample { round: 0, cost_ns, p99_ns, floor: None, steady: true }
+}

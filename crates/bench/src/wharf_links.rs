@@ -1,0 +1,200 @@
+//! Wharf's links as contenders: copied in and out, and loaned.
+
+use crate::contender::{Contender, End, Home, failed, foreign};
+use std::io;
+use std::path::Path;
+use wharf::{Link, Listener, Options, Receiver, Sender, Wait};
+use wharf_sys::directory::Domain;
+
+/// What they listen on, each in its own private directory.
+const NAME: &str = "bench";
+
+/// A link whose messages are copied in by `send` and copied out of the view.
+pub struct Copied {
+    name: &'static str,
+    scheme: &'static str,
+    home: Home,
+    wait: Wait,
+    capacity: Option<usize>,
+}
+
+impl Copied {
+    /// A link between two processes by `scheme` ("shm", "unix") that waits in the given way.
+    pub fn new(name: &'static str, scheme: &'static str, wait: Wait) -> Copied {
+        Copied { name, scheme, home: Home::Processes, wait, capacity: None }
+    }
+
+    /// The same between two threads of one process.
+    pub fn between_threads(mut self) -> Copied {
+        self.home = Home::Threads;
+        self
+    }
+
+    /// The same with room for so many bytes in each direction.
+    pub fn with_capacity(mut self, bytes: usize) -> Copied {
+        self.capacity = Some(bytes);
+        self
+    }
+
+    fn options(&self, at: &Path) -> io::Result<Options> {
+        options(at, self.wait, self.capacity)
+    }
+}
+
+fn options(at: &Path, wait: Wait, capacity: Option<usize>) -> io::Result<Options> {
+    let domain = Domain::at(at).map_err(foreign)?;
+    let options = Options::new().domain(domain).wait(wait);
+    Ok(match capacity {
+        Some(bytes) => options.capacity(bytes),
+        None => options,
+    })
+}
+
+/// One side of a copied link.
+pub struct CopiedEnd {
+    to: Sender,
+    from: Receiver,
+}
+
+impl CopiedEnd {
+    fn over(link: Link) -> CopiedEnd {
+        let (to, from) = link.split();
+        CopiedEnd { to, from }
+    }
+}
+
+impl End for CopiedEnd {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        self.to.send(message).map_err(foreign)
+    }
+
+    #[inline]
+    fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let message = self.from.recv().map_err(foreign)?;
+        let len = message.len();
+        match into.get_mut(..len) {
+            Some(into) => into.copy_from_slice(&message),
+            None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
+        }
+        Ok(len)
+    }
+}
+
+impl Contender for Copied {
+    type Door = Listener;
+    type End = CopiedEnd;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn home(&self) -> Home {
+        self.home
+    }
+
+    fn listen(&self, at: &Path) -> io::Result<Listener> {
+        self.options(at)?.listen(format!("{}:{NAME}", self.scheme)).map_err(foreign)
+    }
+
+    fn accept(&self, door: &mut Listener) -> io::Result<CopiedEnd> {
+        door.accept().map(CopiedEnd::over).map_err(foreign)
+    }
+
+    fn connect(&self, at: &Path) -> io::Result<CopiedEnd> {
+        let link = self.options(at)?.connect(format!("{}:{NAME}", self.scheme));
+        link.map(CopiedEnd::over).map_err(foreign)
+    }
+}
+
+/// An `shm:` link whose messages of a fixed, large size are loaned, touched in their first eight bytes
+/// only, and seen in place.
+pub struct Loaned {
+    name: &'static str,
+    len: usize,
+}
+
+impl Loaned {
+    /// A link for loans of `len` bytes.
+    pub fn new(name: &'static str, len: usize) -> Loaned {
+        Loaned { name, len }
+    }
+
+    fn options(&self, at: &Path) -> io::Result<Options> {
+        // Room for two: one being read, one being filled.
+        options(at, Wait::Spin, Some(2 * self.len + (1 << 20)))
+    }
+
+    fn end(&self, link: Link) -> LoanedEnd {
+        let (to, from) = link.split();
+        LoanedEnd { to, from, len: self.len }
+    }
+}
+
+/// One side of a loaned link.
+pub struct LoanedEnd {
+    to: Sender,
+    from: Receiver,
+    len: usize,
+}
+
+impl End for LoanedEnd {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        let mut loan = self.to.loan(self.len).map_err(foreign)?;
+        match loan.get_mut(..message.len()) {
+            Some(head) => head.copy_from_slice(message),
+            None => return Err(failed("the message is larger than the loan")),
+        }
+        loan.send().map_err(foreign)
+    }
+
+    #[inline]
+    fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let message = self.from.recv().map_err(foreign)?;
+        if message.len() != self.len || !message.in_place() {
+            return Err(failed(format!(
+                "expected {} bytes in place, found {} (in place: {})",
+                self.len,
+                message.len(),
+                message.in_place()
+            )));
+        }
+        let len = into.len().min(8);
+        match (into.get_mut(..len), message.get(..len)) {
+            (Some(into), Some(head)) => into.copy_from_slice(head),
+            _ => return Err(failed("a loan is shorter than the message in it")),
+        }
+        Ok(len)
+    }
+}
+
+impl Contender for Loaned {
+    type Door = Listener;
+    type End = LoanedEnd;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn home(&self) -> Home {
+        Home::Processes
+    }
+
+    fn only_len(&self) -> Option<usize> {
+        Some(8)
+    }
+
+    fn listen(&self, at: &Path) -> io::Result<Listener> {
+        self.options(at)?.listen(format!("shm:{NAME}")).map_err(foreign)
+    }
+
+    fn accept(&self, door: &mut Listener) -> io::Result<LoanedEnd> {
+        door.accept().map(|link| self.end(link)).map_err(foreign)
+    }
+
+    fn connect(&self, at: &Path) -> io::Result<LoanedEnd> {
+        let link = self.options(at)?.connect(format!("shm:{NAME}")).map_err(foreign)?;
+        Ok(self.end(link))
+    }
+}
