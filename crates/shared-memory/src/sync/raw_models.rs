@@ -66,8 +66,22 @@ impl World {
 
     /// Takes the lock, changes the value, repairs what a dead one left, gives the lock back.
     fn pass(&self, me: Owner) -> Condition {
+        if self.lock.take_free(me) {
+            self.change_and_give_back(me, Condition::Consistent)
+        } else {
+            self.pass_slowly(me)
+        }
+    }
+
+    /// The same without the short cut.
+    fn pass_slowly(&self, me: Owner) -> Condition {
         let condition = self.lock.take(me, self).unwrap();
+        self.change_and_give_back(me, condition)
+    }
+
+    fn change_and_give_back(&self, me: Owner, condition: Condition) -> Condition {
         assert_eq!(self.lock.holder(), Some(me));
+        assert_eq!(self.lock.is_inconsistent(), condition == Condition::Inconsistent);
         self.change_value();
         if condition == Condition::Inconsistent {
             self.lock.mark_consistent();
@@ -313,5 +327,40 @@ fn one_that_only_tries_succeeds_the_dead_and_nobody_else() {
         }
         other.join().unwrap();
         assert_eq!(world.value(), 1 + u32::from(tried));
+    });
+}
+
+#[test]
+fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
+    for short_cut in [false, true] {
+        explore(4, move || {
+            let world = World::new(0);
+            let other = thread::spawn({
+                let world = world.clone();
+                move || world.pass_slowly(SECOND)
+            });
+            // Release: pairs with the Acquire in `has_left`.
+            world.generation.store(NEWCOMER.generation(), Ordering::Release);
+            let mine = if short_cut { world.pass(NEWCOMER) } else { world.pass_slowly(NEWCOMER) };
+            assert_eq!([mine, other.join().unwrap()], [Condition::Consistent; 2]);
+            assert_eq!(world.value(), 2);
+        });
+    }
+}
+
+#[test]
+fn whoever_takes_over_wakes_those_asleep_behind_the_dead() {
+    explore(3, || {
+        let world = World::new(0);
+        assert!(world.lock.take_free(FIRST));
+        let early = thread::spawn({
+            let world = world.clone();
+            move || world.pass(THIRD)
+        });
+        // Nobody is told: who sleeps already sleeps on, for a slice that seems endless.
+        world.kernel.lock().unwrap().first_is_dead = true;
+        let conditions = [world.pass(SECOND), early.join().unwrap()];
+        let heirs = conditions.iter().filter(|&&condition| condition == Condition::Inconsistent).count();
+        assert_eq!((heirs, world.value()), (1, 2));
     });
 }
