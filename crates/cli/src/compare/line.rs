@@ -1,0 +1,142 @@
+//! A line between the two sides of a comparison: what every way of moving bytes can do.
+
+use std::time::Duration;
+
+use wharf::{Link, Options, Transport, Wait};
+use wharf_sys::directory::Domain;
+
+use crate::compare::mailbox::Mailbox;
+use crate::compare::order::{Opening, Waiting};
+use crate::compare::trouble::Trouble;
+use crate::compare::way::Way;
+
+/// How long the two sides may take to meet.
+const MEETING: Duration = Duration::from_secs(5);
+
+/// One end of a line.
+///
+/// Sending copies from memory of the sender, and a receiver sees the bytes in memory of its own:
+/// every way is measured with its bytes copied in and copied out.
+pub(crate) trait Line {
+    /// Sends one message; waits while there is no room.
+    fn send(&mut self, message: &[u8]) -> Result<(), Trouble>;
+
+    /// Waits for one message and shows it to `look`.
+    fn recv<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<R, Trouble>;
+}
+
+/// A link as a line.
+pub(crate) struct LinkLine {
+    /// The link itself.
+    pub(crate) link: Link,
+    copied_out: Vec<u8>,
+}
+
+impl LinkLine {
+    fn new(link: Link) -> LinkLine {
+        LinkLine { link, copied_out: Vec::new() }
+    }
+}
+
+impl Line for LinkLine {
+    #[inline]
+    fn send(&mut self, message: &[u8]) -> Result<(), Trouble> {
+        Ok(self.link.send(message)?)
+    }
+
+    #[inline]
+    fn recv<R>(&mut self, look: impl FnOnce(&[u8]) -> R) -> Result<R, Trouble> {
+        let message = self.link.recv()?;
+        if !message.in_place() {
+            // The transport has copied it out already.
+            return Ok(look(&message));
+        }
+        self.copied_out.clear();
+        self.copied_out.extend_from_slice(&message);
+        Ok(look(&self.copied_out))
+    }
+}
+
+/// Either kind of line; [`with_line!`] runs one piece of code on whichever it is.
+pub(crate) enum AnyLine {
+    /// A link.
+    Link(Box<LinkLine>),
+    /// A region with a lock.
+    Mailbox(Box<Mailbox>),
+}
+
+/// Runs `$body` with `$line` bound to the line itself, so that calls to it are static.
+macro_rules! with_line {
+    ($any:expr, $line:ident => $body:expr) => {
+        match $any {
+            $crate::compare::line::AnyLine::Link(boxed) => {
+                let $line = &mut **boxed;
+                $body
+            }
+            $crate::compare::line::AnyLine::Mailbox(boxed) => {
+                let $line = &mut **boxed;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use with_line;
+
+/// The near end between its two steps: it exists, and the far side has not come yet.
+pub(crate) enum Waiter {
+    /// A listener.
+    Listener(wharf::Listener),
+    /// A region that needs nobody to wait for.
+    Ready(Box<Mailbox>),
+}
+
+impl Waiter {
+    /// Listens, or creates the region.
+    pub(crate) fn open(way: Way, domain: &Domain, opening: &Opening) -> Result<Waiter, Trouble> {
+        match way {
+            Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(domain, opening)?))),
+            Way::Link(transport) => {
+                let listener = options(domain, opening).listen(address(transport, opening))?;
+                Ok(Waiter::Listener(listener))
+            }
+        }
+    }
+
+    /// Takes the far side in.
+    pub(crate) fn meet(self) -> Result<AnyLine, Trouble> {
+        Ok(match self {
+            Waiter::Listener(mut listener) => {
+                let link = listener.accept_timeout(MEETING)?;
+                AnyLine::Link(Box::new(LinkLine::new(link)))
+            }
+            Waiter::Ready(mailbox) => AnyLine::Mailbox(mailbox),
+        })
+    }
+}
+
+/// The far end: connects, or attaches the region.
+pub(crate) fn join(way: Way, domain: &Domain, opening: &Opening) -> Result<AnyLine, Trouble> {
+    Ok(match way {
+        Way::Plain => AnyLine::Mailbox(Box::new(Mailbox::attach(domain, opening)?)),
+        Way::Link(transport) => {
+            let link = options(domain, opening).connect(address(transport, opening))?;
+            AnyLine::Link(Box::new(LinkLine::new(link)))
+        }
+    })
+}
+
+fn address(transport: Transport, opening: &Opening) -> String {
+    format!("{}:{}", transport.scheme(), opening.name)
+}
+
+fn options(domain: &Domain, opening: &Opening) -> Options {
+    // Room for several of the largest messages, so that one side can write while the other reads.
+    const LEAST: usize = 1 << 20;
+    let largest = usize::try_from(opening.largest).unwrap_or(usize::MAX);
+    let wait = match opening.waiting {
+        Waiting::Spin => Wait::Spin,
+        Waiting::Sleep => Wait::Sleep,
+        Waiting::Usual => Wait::Adaptive,
+    };
+    Options::new().domain(domain.clone()).capacity(LEAST.max(largest.saturating_mul(4))).wait(wait)
+}

@@ -1,0 +1,317 @@
+//! One row: start the far side, open lines to it, take every figure.
+
+use std::time::Duration;
+
+use wharf_measure::{Measured, Prober, Summary, Throughput};
+use wharf_sys::cpu;
+
+use crate::compare::carry::{self, Carried};
+use crate::compare::host::{Host, unexpected};
+use crate::compare::idle;
+use crate::compare::isolation;
+use crate::compare::jobs;
+use crate::compare::line::{AnyLine, Line, Waiter, with_line};
+use crate::compare::order::{Answer, Opening, Order, Waiting};
+use crate::compare::place::Place;
+use crate::compare::plan::Plan;
+use crate::compare::progress::Progress;
+use crate::compare::report::{Figure, Figures, FileCheck, Floor, Isolation, Latency, Outcome, Rate, Row, Stream};
+use crate::compare::system_calls;
+use crate::compare::trouble::Trouble;
+use crate::compare::way::Way;
+
+/// A receiver needs this long to fall asleep for certain before it is watched.
+const SETTLE: Duration = Duration::from_millis(20);
+
+/// How many steps one row has.
+pub(crate) fn steps(plan: &Plan) -> usize {
+    6 + plan.sizes.len()
+}
+
+/// What every row needs.
+pub(crate) struct Bench<'a> {
+    /// What to measure.
+    pub(crate) plan: &'a Plan,
+    /// Where names live, or why they cannot.
+    pub(crate) place: Result<&'a Place, &'a String>,
+    /// Takes floor probes; none on one CPU.
+    pub(crate) prober: Option<Prober>,
+    /// Told of every step.
+    pub(crate) progress: &'a Progress,
+}
+
+impl Bench<'_> {
+    /// Measures one row; whatever happens, there is a row.
+    pub(crate) fn row(&self, way: Way) -> Row {
+        let outcome = match self.figures(way) {
+            Ok(figures) => Outcome::Measured(Box::new(figures)),
+            Err(Trouble { why, lacking: true }) => Outcome::Unavailable { why },
+            Err(Trouble { why, lacking: false }) => Outcome::Failed { why },
+        };
+        Row {
+            model: way.model(),
+            transport: way.label(),
+            between: way.between(),
+            crosses_machines: way.crosses_machines(),
+            copies: way.copies(),
+            remark: way.remark(),
+            outcome,
+        }
+    }
+
+    fn figures(&self, way: Way) -> Result<Figures, Trouble> {
+        let place = self.place.map_err(|why| Trouble::lacking(why.clone()))?;
+        let host = Host::start(way, place, self.plan.row_limit)?;
+        let mut session = Session { bench: self, way, place, host, line: None, label: way.label() };
+        session.pin()?;
+        let waiting = if self.prober.is_some() { Waiting::Spin } else { Waiting::Usual };
+        session.open("awake", waiting)?;
+        let spinning = session.spinning()?;
+        let mut streams = Vec::new();
+        for &size_bytes in &self.plan.sizes {
+            streams.push(Stream { size_bytes, rate: Figure::Value(session.stream(size_bytes)?) });
+        }
+        let file = session.file()?;
+        let isolation = session.isolation()?;
+        session.open("asleep", Waiting::Sleep)?;
+        let sleeping = session.sleeping()?;
+        let idle = tolerate(session.idle())?;
+        session.close()?;
+        drop(session);
+        self.progress.step(&way.label(), "system calls");
+        let pair = self.prober.map(Prober::pair);
+        let system_calls = tolerate(system_calls::count(way, place, pair))?;
+        Ok(Figures {
+            spinning,
+            sleeping: Figure::Value(sleeping),
+            streams,
+            system_calls,
+            idle,
+            isolation: Figure::Value(isolation),
+            file: Figure::Value(file),
+        })
+    }
+}
+
+/// What a machine lacks is a figure that says so; what goes wrong is still wrong.
+fn tolerate<T>(result: Result<T, Trouble>) -> Result<Figure<T>, Trouble> {
+    match result {
+        Ok(value) => Ok(Figure::Value(value)),
+        Err(Trouble { why, lacking: true }) => Ok(Figure::absent(why)),
+        Err(trouble) => Err(trouble),
+    }
+}
+
+/// One row while it is being measured.
+struct Session<'a> {
+    bench: &'a Bench<'a>,
+    way: Way,
+    place: &'a Place,
+    host: Host,
+    line: Option<AnyLine>,
+    label: String,
+}
+
+impl Session<'_> {
+    fn step(&self, what: &str) {
+        self.bench.progress.step(&self.label, what);
+    }
+
+    /// Each side stays on a CPU of its own, the same two that the probes use.
+    fn pin(&mut self) -> Result<(), Trouble> {
+        let Some(prober) = self.bench.prober else { return Ok(()) };
+        cpu::pin_this_thread_apart(prober.pair().first)?;
+        self.host.tell(Order::Pin(prober.pair().second))?;
+        self.host.hear_done()
+    }
+
+    /// Opens a new line; the one before is closed on both sides.
+    fn open(&mut self, name: &str, waiting: Waiting) -> Result<(), Trouble> {
+        self.line = None;
+        let largest = self.bench.plan.largest();
+        let opening = Opening { name: name.into(), waiting, largest };
+        let waiter = Waiter::open(self.way, self.place.domain(), &opening)?;
+        self.host.tell(Order::Open(opening))?;
+        let line = waiter.meet();
+        // When the far side could not come, its reason is the better one.
+        self.host.hear_done()?;
+        self.line = Some(line?);
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Trouble> {
+        self.line = None;
+        self.host.tell(Order::Close)?;
+        self.host.hear_done()
+    }
+
+    fn ping(&mut self) -> Result<Summary, Trouble> {
+        self.host.tell(Order::Echo)?;
+        let window = self.bench.plan.window;
+        let summary = with_line!(open(&mut self.line)?, line => jobs::ping(line, window)?);
+        self.host.hear_done()?;
+        Ok(summary)
+    }
+
+    fn spinning(&mut self) -> Result<Figure<Latency>, Trouble> {
+        self.step("spinning");
+        let Some(prober) = self.bench.prober else {
+            return Ok(Figure::absent(wharf_measure::OneCpu.to_string()));
+        };
+        let mut taken = Vec::new();
+        for _ in 0..self.bench.plan.rounds {
+            taken.push(prober.measured(|| self.ping())?);
+        }
+        let measured = middle(taken, |summary| summary.p50_ns)?;
+        let latency = latency(&measured.value);
+        let floor = floor(&measured, latency.p50_ns);
+        Ok(Figure::Value(Latency { floor: Some(floor), ..latency }))
+    }
+
+    fn sleeping(&mut self) -> Result<Latency, Trouble> {
+        self.step("sleeping");
+        let mut taken = Vec::new();
+        for _ in 0..self.bench.plan.rounds {
+            taken.push(self.ping()?);
+        }
+        taken.sort_by(|a, b| a.p50_ns.total_cmp(&b.p50_ns));
+        let at = taken.len() / 2;
+        taken.get(at).map(latency).ok_or_else(nothing_taken)
+    }
+
+    fn stream(&mut self, size: u64) -> Result<Rate, Trouble> {
+        self.step(&crate::units::size(size));
+        let Some(prober) = self.bench.prober else {
+            let moved = self.pour(size)?;
+            return Ok(rate(&moved, None));
+        };
+        let mut taken = Vec::new();
+        for _ in 0..self.bench.plan.rounds {
+            taken.push(prober.measured(|| self.pour(size))?);
+        }
+        let measured = middle(taken, Throughput::ns_per_message)?;
+        let floor = floor(&measured, measured.value.ns_per_message());
+        Ok(rate(&measured.value, Some(floor)))
+    }
+
+    fn pour(&mut self, size: u64) -> Result<Throughput, Trouble> {
+        self.host.tell(Order::Drain { size })?;
+        let window = self.bench.plan.window;
+        let len = usize::try_from(size).map_err(|_| Trouble::wrong("a size beyond this machine"))?;
+        let sent = with_line!(open(&mut self.line)?, line => jobs::pour(line, len, window)?);
+        match self.host.hear()? {
+            // The first message only starts the far side's clock.
+            Answer::Drained { messages, bytes, nanos } if messages + 1 == sent => {
+                Ok(Throughput { messages, bytes, elapsed: Duration::from_nanos(nanos) })
+            }
+            Answer::Drained { messages, .. } => {
+                Err(Trouble::wrong(format!("{sent} messages were sent and {} arrived", messages + 1)))
+            }
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn file(&mut self) -> Result<FileCheck, Trouble> {
+        self.step("file");
+        self.host.tell(Order::TakeFile)?;
+        let Plan { file, file_limit, .. } = self.bench.plan;
+        let sent = with_line!(open(&mut self.line)?, line => carry::send_file(line, file, *file_limit)?);
+        match self.host.hear()? {
+            Answer::File { bytes, crc32, messages } => Ok(compare_files(sent, Carried { bytes, crc32, messages })),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn isolation(&mut self) -> Result<Isolation, Trouble> {
+        self.step("isolation");
+        self.host.tell(Order::Trespass)?;
+        let watched = isolation::expose(open(&mut self.line)?)?;
+        match self.host.hear()? {
+            Answer::Trespassed(attempts) => isolation::judge(open(&mut self.line)?, watched, attempts),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    fn idle(&mut self) -> Result<crate::compare::report::Idle, Trouble> {
+        self.step("idle receiver");
+        self.host.tell(Order::Await)?;
+        std::thread::sleep(SETTLE);
+        let idle = idle::watch(self.host.pid, self.host.tid, self.bench.plan.idle);
+        with_line!(open(&mut self.line)?, line => line.send(&[])?);
+        self.host.hear_done()?;
+        idle
+    }
+}
+
+fn open(line: &mut Option<AnyLine>) -> Result<&mut AnyLine, Trouble> {
+    line.as_mut().ok_or_else(|| Trouble::wrong("no line is open"))
+}
+
+/// The middle one of the steady figures; of all of them when none is steady.
+fn middle<T>(mut taken: Vec<Measured<T>>, key: impl Fn(&T) -> f64) -> Result<Measured<T>, Trouble> {
+    if taken.iter().any(Measured::is_steady) {
+        taken.retain(Measured::is_steady);
+    }
+    taken.sort_by(|a, b| key(&a.value).total_cmp(&key(&b.value)));
+    let at = taken.len() / 2;
+    if at < taken.len() { Ok(taken.swap_remove(at)) } else { Err(nothing_taken()) }
+}
+
+fn nothing_taken() -> Trouble {
+    Trouble::wrong("nothing was measured")
+}
+
+fn latency(summary: &Summary) -> Latency {
+    Latency { p50_ns: summary.p50_ns, p99_ns: summary.p99_ns, round_trips: summary.round_trips, floor: None }
+}
+
+fn rate(moved: &Throughput, floor: Option<Floor>) -> Rate {
+    Rate {
+        messages: moved.messages,
+        messages_per_second: moved.messages_per_second(),
+        gib_per_second: moved.gib_per_second(),
+        floor,
+    }
+}
+
+fn floor<T>(measured: &Measured<T>, ns: f64) -> Floor {
+    Floor {
+        one_way_ns: measured.floor.one_way_ns,
+        cores: measured.floor.state.label(),
+        ratio: measured.ratio(ns),
+        steady: measured.is_steady(),
+        attempts: measured.attempts,
+    }
+}
+
+fn compare_files(sent: Carried, received: Carried) -> FileCheck {
+    FileCheck {
+        bytes: sent.bytes,
+        messages: sent.messages,
+        crc32_sent: format!("{:08x}", sent.crc32),
+        crc32_received: format!("{:08x}", received.crc32),
+        verified: sent == received,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_verified_by_length_checksum_and_pieces() {
+        let sent = Carried { bytes: 3, crc32: 7, messages: 1 };
+        assert!(compare_files(sent, sent).verified);
+        for other in [Carried { bytes: 2, ..sent }, Carried { crc32: 8, ..sent }, Carried { messages: 2, ..sent }] {
+            assert!(!compare_files(sent, other).verified);
+        }
+    }
+
+    #[test]
+    fn only_what_a_machine_lacks_is_tolerated() {
+        assert!(matches!(tolerate(Ok(1)), Ok(Figure::Value(1))));
+        let lacking = tolerate::<u8>(Err(Trouble::lacking("no ptrace")));
+        assert!(lacking.is_ok_and(|figure| figure.why_absent() == Some("no ptrace")));
+        assert!(tolerate::<u8>(Err(Trouble::wrong("broken"))).is_err());
+    }
+}

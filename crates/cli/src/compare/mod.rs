@@ -1,0 +1,107 @@
+//! `wharf compare`: both models and every transport, measured between two real processes.
+
+mod carry;
+mod grid;
+mod host;
+mod idle;
+mod isolation;
+mod jobs;
+mod line;
+mod machine;
+mod mailbox;
+mod measure;
+mod order;
+mod peer;
+mod place;
+mod plan;
+mod progress;
+mod report;
+mod ring;
+mod script;
+mod summary;
+mod system_calls;
+mod table;
+mod trouble;
+mod watchdog;
+mod way;
+
+use std::time::Instant;
+
+use wharf_measure::Prober;
+
+use crate::failure::Failure;
+use crate::output::{Output, may_colour};
+use crate::usage::{CompareArguments, ComparePeerArguments};
+use measure::Bench;
+use place::Place;
+use plan::Plan;
+use progress::Progress;
+use report::{Report, SCHEMA, Settings};
+use way::Way;
+
+/// Runs the comparison and prints what it found.
+pub(crate) fn run(asked: &CompareArguments) -> Result<(), Failure> {
+    let start = Instant::now();
+    let plan = Plan::new(asked)?;
+    carry::look_at(&plan.file, plan.file_limit).map_err(Failure::Usage)?;
+    let mut report = measure_all(&plan)?;
+    report.summary = summary::sentences(&report);
+    report.seconds = start.elapsed().as_secs_f64();
+    print(&report, asked.json)?;
+    if report.all_well() {
+        Ok(())
+    } else {
+        Err(Failure::Failed("not every transport of this machine carried its bytes: the rows say why".into()))
+    }
+}
+
+fn measure_all(plan: &Plan) -> Result<Report, Failure> {
+    // Without a directory there are no names, and the rows that need one say why.
+    let place = Place::make();
+    if let Ok(place) = &place {
+        place
+            .clean_up_on_signals()
+            .map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C, so nothing was begun: {error}")))?;
+    }
+    let prober = Prober::new().ok();
+    let machine = machine::look(prober.map(Prober::pair));
+    let progress = Progress::start(plan.ways.len() * measure::steps(plan));
+    let bench = Bench { plan, place: place.as_ref(), prober, progress: &progress };
+    let rows = plan.ways.iter().map(|&way| bench.row(way)).collect();
+    Ok(Report {
+        schema: SCHEMA,
+        version: env!("CARGO_PKG_VERSION"),
+        machine,
+        settings: Settings {
+            quick: plan.quick,
+            latency_size_bytes: jobs::LATENCY_BYTES as u64,
+            sizes_bytes: plan.sizes.clone(),
+            file: carry::name_of(&plan.file),
+        },
+        rows,
+        summary: Vec::new(),
+        seconds: 0.0,
+    })
+}
+
+fn print(report: &Report, json: bool) -> Result<(), Failure> {
+    let mut output = Output::take();
+    if json {
+        let text = serde_json::to_string_pretty(report)
+            .map_err(|error| Failure::Failed(format!("cannot write the report as JSON: {error}")))?;
+        output.line(&text)?;
+    } else {
+        output.bytes(table::render(report, may_colour()).as_bytes())?;
+    }
+    output.flush()
+}
+
+/// Runs one side of a comparison; `wharf compare` starts it.
+pub(crate) fn run_peer(asked: &ComparePeerArguments) -> Result<(), Failure> {
+    let way = Way::from_key(&asked.way).ok_or_else(|| Failure::Usage(format!("unknown transport '{}'", asked.way)))?;
+    let done = match asked.script {
+        None => peer::run_process(way, &asked.place),
+        Some(role) => script::play(way, role, &asked.place, asked.cpu),
+    };
+    done.map_err(|trouble| Failure::Failed(trouble.why))
+}

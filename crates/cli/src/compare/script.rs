@@ -1,0 +1,138 @@
+//! The script whose system calls are counted: both sides know it, so no order disturbs the count.
+//!
+//! Marks tell the tracer where a phase begins. Whatever is neither set-up nor a counted message
+//! happens in the quiet phase.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wharf_sys::directory::Domain;
+use wharf_sys::{cpu, trace};
+
+use crate::compare::jobs;
+use crate::compare::line::{AnyLine, Waiter, join, with_line};
+use crate::compare::order::{Opening, Waiting};
+use crate::compare::trouble::Trouble;
+use crate::compare::way::Way;
+use crate::usage::Role;
+
+/// Nothing in it is counted.
+const QUIET: u64 = 9;
+/// One connection is made.
+pub(crate) const SET_UP: u64 = 1;
+/// [`PINGS`] round trips while both spin.
+pub(crate) const SPINNING: u64 = 2;
+/// [`SLEEPY_PINGS`] round trips while both sleep.
+pub(crate) const SLEEPING: u64 = 3;
+/// [`POURED`] messages in one direction.
+pub(crate) const STREAMING: u64 = 4;
+
+/// Enough that the message which ends each phase weighs less than a hundredth of a call.
+pub(crate) const PINGS: u64 = 1_000;
+/// Each costs several stops of the tracer.
+pub(crate) const SLEEPY_PINGS: u64 = 250;
+/// Messages of the stream.
+pub(crate) const POURED: u64 = 5_000;
+/// Round trips before anything is counted: the sides have found their pace.
+const WARM_UP: u64 = 50;
+
+/// Plays one part, or both as two threads.
+pub(crate) fn play(way: Way, role: Role, place: &Path, on: Option<usize>) -> Result<(), Trouble> {
+    if let Some(on) = on {
+        cpu::pin_this_thread_apart(on)?;
+    }
+    let domain = Domain::at(place).map_err(|error| Trouble::lacking(error.to_string()))?;
+    match role {
+        Role::Near => play_near(way, &domain, || {
+            // Whoever started this starts the far side when it reads the line.
+            let mut output = std::io::stdout();
+            writeln!(output, "ready").and_then(|()| output.flush())
+        }),
+        Role::Far => play_far(way, &domain, trace::mark),
+        Role::Both => play_both(way, &domain),
+    }
+}
+
+fn play_both(way: Way, domain: &Domain) -> Result<(), Trouble> {
+    let open = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let far = scope.spawn(|| {
+            // Polls, because a sleep would be counted; the near side opens or ends the whole process.
+            // Relaxed: the listener is found by its name, under a lock of its own.
+            while !open.load(Ordering::Relaxed) {
+                std::hint::spin_loop();
+            }
+            // One tracer sees both threads: the near side alone makes the marks.
+            play_far(way, domain, |_| ())
+        });
+        let near = play_near(way, domain, || {
+            open.store(true, Ordering::Relaxed);
+            Ok(())
+        });
+        // A near side that never opened must not leave the far side polling.
+        open.store(true, Ordering::Relaxed);
+        let far = far.join().unwrap_or_else(|_| Err(Trouble::wrong("the far side panicked")));
+        near.and(far)
+    })
+}
+
+fn opening(name: &str, waiting: Waiting) -> Opening {
+    Opening { name: name.into(), waiting, largest: jobs::LATENCY_BYTES as u64 }
+}
+
+fn play_near(way: Way, domain: &Domain, ready: impl FnOnce() -> std::io::Result<()>) -> Result<(), Trouble> {
+    trace::mark(SET_UP);
+    let waiter = Waiter::open(way, domain, &opening("script", Waiting::Spin))?;
+    trace::mark(QUIET);
+    ready()?;
+    trace::mark(SET_UP);
+    let mut spinning = waiter.meet()?;
+    trace::mark(QUIET);
+    with_line!(&mut spinning, line => {
+        jobs::ping_times(line, WARM_UP)?;
+        trace::mark(SPINNING);
+        jobs::ping_times(line, PINGS)?;
+        trace::mark(STREAMING);
+        jobs::pour_times(line, jobs::LATENCY_BYTES, POURED)?;
+        jobs::await_end(line)?;
+        trace::mark(QUIET);
+    });
+    let waiter = Waiter::open(way, domain, &opening("script-asleep", Waiting::Sleep))?;
+    // The far side may come now.
+    with_line!(&mut spinning, line => jobs::ping_times(line, 1)?);
+    let mut sleeping = waiter.meet()?;
+    with_line!(&mut sleeping, line => {
+        jobs::ping_times(line, WARM_UP)?;
+        trace::mark(SLEEPING);
+        jobs::ping_times(line, SLEEPY_PINGS)?;
+        trace::mark(QUIET);
+        jobs::await_end(line)?;
+    });
+    Ok(())
+}
+
+fn play_far(way: Way, domain: &Domain, mark: impl Fn(u64)) -> Result<(), Trouble> {
+    mark(SET_UP);
+    let mut spinning = join(way, domain, &opening("script", Waiting::Spin))?;
+    mark(QUIET);
+    with_line!(&mut spinning, line => {
+        jobs::echo(line)?;
+        mark(SPINNING);
+        jobs::echo(line)?;
+        mark(STREAMING);
+        jobs::drain(line, jobs::LATENCY_BYTES)?;
+        mark(QUIET);
+        jobs::tell_end(line)?;
+        jobs::echo(line)?;
+    });
+    let mut sleeping: AnyLine = join(way, domain, &opening("script-asleep", Waiting::Sleep))?;
+    with_line!(&mut sleeping, line => {
+        jobs::echo(line)?;
+        mark(SLEEPING);
+        jobs::echo(line)?;
+        mark(QUIET);
+        jobs::tell_end(line)?;
+    });
+    Ok(())
+}

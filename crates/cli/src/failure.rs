@@ -1,0 +1,109 @@
+//! How a command ends: one sentence for the user and an exit code for the script.
+
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+use wharf::{ConnectError, RecvError, SendError};
+
+/// Why a command did not do what it was asked.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// It was tried and did not work: exit code 1.
+    Failed(String),
+    /// The command line makes no sense: exit code 2.
+    Usage(String),
+    /// The time ran out: exit code 3.
+    Timeout(String),
+    /// The peer closed or died too early: exit code 4.
+    PeerGone(String),
+    /// Whoever read our output has stopped reading: nothing to say, exit code 0.
+    NobodyReads,
+}
+
+impl Failure {
+    /// The documented exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Failure::NobodyReads => 0,
+            Failure::Failed(_) => 1,
+            Failure::Usage(_) => 2,
+            Failure::Timeout(_) => 3,
+            Failure::PeerGone(_) => 4,
+        })
+    }
+
+    /// An output error: a closed pipe is how `head` says that it has seen enough.
+    pub(crate) fn output(error: io::Error) -> Failure {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            Failure::NobodyReads
+        } else {
+            Failure::Failed(format!("cannot write the output: {error}"))
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::Failed(why) | Failure::Usage(why) | Failure::Timeout(why) | Failure::PeerGone(why) => {
+                f.write_str(why)
+            }
+            Failure::NobodyReads => Ok(()),
+        }
+    }
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Failure {
+        let why = error.to_string();
+        match error {
+            ConnectError::Address(_) | ConnectError::Options(_) => Failure::Usage(why),
+            ConnectError::Timeout { .. } => Failure::Timeout(why),
+            _ => Failure::Failed(why),
+        }
+    }
+}
+
+impl From<SendError> for Failure {
+    fn from(error: SendError) -> Failure {
+        let why = error.to_string();
+        match error {
+            SendError::Timeout => Failure::Timeout(why),
+            SendError::Closed | SendError::PeerDied { .. } => Failure::PeerGone(why),
+            _ => Failure::Failed(why),
+        }
+    }
+}
+
+impl From<RecvError> for Failure {
+    fn from(error: RecvError) -> Failure {
+        let why = error.to_string();
+        match error {
+            RecvError::Timeout => Failure::Timeout(why),
+            RecvError::Closed | RecvError::PeerDied => Failure::PeerGone(why),
+            _ => Failure::Failed(why),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_closed_pipe_is_no_failure_and_a_full_disk_is() {
+        let closed = Failure::output(io::Error::from(io::ErrorKind::BrokenPipe));
+        assert!(matches!(closed, Failure::NobodyReads));
+        let full = Failure::output(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(matches!(full, Failure::Failed(_)));
+        assert!(full.to_string().starts_with("cannot write the output"));
+    }
+
+    #[test]
+    fn a_dead_peer_and_a_timeout_have_codes_of_their_own() {
+        let died = Failure::from(RecvError::PeerDied);
+        assert!(matches!(died, Failure::PeerGone(_)));
+        assert!(matches!(Failure::from(SendError::Timeout), Failure::Timeout(_)));
+    }
+}

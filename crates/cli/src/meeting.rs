@@ -1,0 +1,38 @@
+//! How `send` and `recv` find each other: one listens, the other connects.
+
+use wharf::{Address, Link, Options, Transport};
+
+use crate::failure::Failure;
+use crate::usage::MeetingArguments;
+
+/// Which side waits when the user does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Habit {
+    /// `recv` listens.
+    Listens,
+    /// `send` connects.
+    Connects,
+}
+
+/// Makes the link, as listener or as connector.
+pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, options: &Options) -> Result<Link, Failure> {
+    refuse_own_process(address)?;
+    let listens = asked.listen || (habit == Habit::Listens && !asked.connect);
+    match (listens, asked.wait) {
+        (true, None) => Ok(options.listen(address)?.accept()?),
+        (true, Some(limit)) => Ok(options.listen(address)?.accept_timeout(limit)?),
+        (false, None) => Ok(options.connect(address)?),
+        (false, Some(limit)) => Ok(options.connect_timeout(address, limit)?),
+    }
+}
+
+/// `inproc:` joins threads of one process, and a command is a process of its own.
+fn refuse_own_process(address: &str) -> Result<(), Failure> {
+    let parsed = Address::parse(address).map_err(|error| Failure::Usage(error.to_string()))?;
+    if parsed.transport() == Transport::Inproc {
+        return Err(Failure::Usage(format!(
+            "'{address}' joins threads of one process, and this command is a process of its own: use shm: or unix:"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,40 @@
+//! Standard output as a command needs it: locked once, buffered, and calm when nobody reads.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+
+use crate::failure::Failure;
+
+/// Standard output for the rest of the command.
+pub(crate) struct Output {
+    out: BufWriter<StdoutLock<'static>>,
+}
+
+impl Output {
+    /// Takes standard output.
+    pub(crate) fn take() -> Output {
+        Output { out: BufWriter::new(io::stdout().lock()) }
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(bytes).map_err(Failure::output)
+    }
+
+    /// Writes one line.
+    pub(crate) fn line(&mut self, line: &str) -> Result<(), Failure> {
+        self.bytes(line.as_bytes())?;
+        self.bytes(b"\n")
+    }
+
+    /// Hands everything to the reader now.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.out.flush().map_err(Failure::output)
+    }
+}
+
+/// Whether standard output may carry colour: a terminal, and nobody asked for none.
+pub(crate) fn may_colour() -> bool {
+    let refused = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !refused("NO_COLOR") && !dumb
+}

@@ -1,0 +1,207 @@
+//! Bad input gives one clear line and a non-zero exit, never a panic.
+
+mod scene;
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use scene::{Scene, await_that, says, start};
+use wharf::{Options, Wait};
+use wharf_sys::directory::Domain;
+
+/// A user that is neither root nor the overflow user.
+const OTHER_USER: u32 = 54_321;
+
+#[test]
+fn addresses_that_make_no_sense() {
+    let scene = Scene::new();
+    for verb in [&["send", "ADDRESS", "hi"][..], &["recv", "ADDRESS"]] {
+        let refusal = |address: &str| {
+            let line: Vec<&str> = verb.iter().map(|&part| if part == "ADDRESS" { address } else { part }).collect();
+            scene.run(&line).refused(2)
+        };
+        says(&refusal("pigeon:x"), &["pigeon", "shm:", "unix:", "inproc:"]);
+        says(&refusal("echo"), &["echo", "SCHEME:NAME"]);
+        says(&refusal("shm:"), &["shm:"]);
+        says(&refusal("shm:a/b"), &["a/b", "slash"]);
+        says(&refusal("inproc:x"), &["threads of one process"]);
+    }
+    assert_eq!(scene.left_behind(), [""; 0]);
+}
+
+#[test]
+fn commands_that_make_no_sense() {
+    let scene = Scene::new();
+    says(&scene.run(&["comprae"]).refused(2), &["comprae", "did you mean 'compare'"]);
+    says(&scene.run(&["xyzzy"]).refused(2), &["xyzzy", "--help"]);
+    says(&scene.run(&[]).refused(2), &["--help"]);
+    says(&scene.run(&["region", "mk"]).refused(2), &["mk"]);
+    says(&scene.run(&["compare", "--transport", "pigeon"]).refused(2), &["pigeon", "plain, shm, unix, inproc"]);
+    says(&scene.run(&["compare", "--size", "0"]).refused(2), &["1 or more"]);
+    says(&scene.run(&["compare", "--size", "lots"]).refused(2), &["lots", "KiB"]);
+    says(&scene.run(&["compare", "--file", "/no/such/file"]).refused(2), &["/no/such/file"]);
+    says(&scene.run(&["compare", "--file", "/dev"]).refused(2), &["/dev", "regular"]);
+    says(&scene.run(&["recv", "shm:a", "--wait", "soon"]).refused(2), &["soon"]);
+}
+
+#[test]
+fn a_name_that_is_taken() {
+    let scene = Scene::new();
+    for address in ["shm:a", "unix:a"] {
+        let first = scene.start(&["recv", address]);
+        scene.await_file(&address.replace(':', "-")[..0]);
+        await_that("the first one listens", || {
+            let tried = scene.run(&["recv", address, "--wait", "1ms"]);
+            tried.stderr.contains("taken")
+        });
+        says(&scene.run(&["recv", address, "--wait", "1ms"]).refused(1), &[address, "taken"]);
+        first.signal("TERM");
+        first.finish();
+    }
+    scene.run(&["region", "create", "r", "--size", "4096"]).is_well();
+    says(&scene.run(&["region", "create", "r", "--size", "4096"]).refused(1), &["r", "exists"]);
+}
+
+#[test]
+fn nobody_at_the_other_end() {
+    let scene = Scene::new();
+    for address in ["shm:nobody", "unix:nobody"] {
+        says(&scene.run(&["send", address, "hi"]).refused(1), &["nobody", address]);
+        says(&scene.run(&["send", address, "hi", "--wait", "30ms"]).refused(3), &[address]);
+        says(&scene.run(&["recv", address, "--wait", "30ms"]).refused(3), &[address]);
+    }
+    says(&scene.run(&["region", "inspect", "nothing"]).refused(1), &["nothing"]);
+    says(&scene.run(&["region", "rm", "nothing"]).refused(1), &["nothing"]);
+    assert_eq!(scene.left_behind(), [""; 0]);
+}
+
+#[test]
+fn a_listener_with_another_type_or_a_smaller_limit() {
+    let scene = Scene::new();
+    let domain = Domain::at(scene.path()).expect("a directory");
+    let options = Options::new().domain(domain).wait(Wait::Sleep);
+    for address in ["shm:typed", "unix:typed"] {
+        let mut listener = options.listen_typed::<u64>(address).expect("a listener");
+        let sender = scene.start(&["send", address, "12345678"]);
+        let _refused = listener.accept_timeout(Duration::from_millis(500));
+        says(&sender.finish().refused(1), &["another type", "u64", "bytes"]);
+    }
+    for address in ["shm:small", "unix:small"] {
+        let mut listener = options.clone().max_message(1000).listen(address).expect("a listener");
+        let sender = scene.start(&["send", address, &"x".repeat(2000)]);
+        let link = listener.accept_timeout(Duration::from_secs(10)).expect("a peer");
+        says(&sender.finish().refused(1), &["too large", "2000", "1000"]);
+        drop(link);
+    }
+}
+
+#[test]
+fn more_memory_than_there_is() {
+    let scene = Scene::new();
+    let line = scene.run(&["region", "create", "huge", "--size", "65536GiB"]).refused(1);
+    says(&line, &["room", "huge", "70368744", "free"]);
+    says(&scene.run(&["region", "create", "none", "--size", "0"]).refused(2), &["1 or more"]);
+    assert_eq!(scene.left_behind(), [""; 0]);
+}
+
+#[test]
+fn a_directory_of_another_user() {
+    let scene = Scene::new();
+    if std::os::unix::fs::chown(scene.path(), Some(OTHER_USER), None).is_err() {
+        eprintln!("skipped: a_directory_of_another_user: this user may not give a directory away");
+        return;
+    }
+    for command in [&["recv", "shm:a"][..], &["send", "shm:a", "x"], &["region", "ls"]] {
+        says(&scene.run(command).refused(1), &["54321"]);
+    }
+    let overflow = wharf_sys::socket::overflow_uid();
+    std::os::unix::fs::chown(scene.path(), Some(overflow), None).expect("as above");
+    for command in [&["recv", "shm:a"][..], &["send", "shm:a", "x"], &["region", "ls"]] {
+        says(&scene.run(command).refused(1), &[&overflow.to_string()]);
+    }
+    std::os::unix::fs::chown(scene.path(), Some(wharf_sys::socket::my_uid()), None).expect("as above");
+}
+
+/// The command as another user, or `None` where that is not permitted.
+fn as_user(scene: &Scene, user: u32, arguments: &[&str]) -> Option<Command> {
+    let mut trial = Command::new(env!("CARGO_BIN_EXE_wharf"));
+    let works = trial.arg("--version").uid(user).output().is_ok_and(|it| it.status.success());
+    works.then(|| {
+        let mut command = scene.wharf(arguments);
+        command.uid(user);
+        command
+    })
+}
+
+#[test]
+fn permission_denied() {
+    let scene = Scene::new();
+    let Some(command) = as_user(&scene, OTHER_USER, &["region", "ls"]) else {
+        eprintln!("skipped: permission_denied: this user may not become another");
+        return;
+    };
+    let line = start(command).finish().refused(1);
+    says(&line.to_lowercase(), &["permission denied"]);
+}
+
+#[test]
+fn a_peer_that_is_another_user() {
+    let scene = Scene::new();
+    let open = PathBuf::from(scene.path()).join("open");
+    std::fs::create_dir(&open).expect("a directory");
+    let opened = std::os::unix::fs::chown(&open, Some(OTHER_USER), None)
+        .and_then(|()| std::fs::set_permissions(scene.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)));
+    let address = format!("unix:{}/door", open.display());
+    let listener = as_user(&scene, OTHER_USER, &["recv", &address]);
+    let (Ok(()), Some(listener)) = (opened, listener) else {
+        eprintln!("skipped: a_peer_that_is_another_user: this user may not become another");
+        return;
+    };
+    let listener = start(listener);
+    await_that("the other user listens", || open.join("door").exists());
+    says(&scene.run(&["send", &address, "hi"]).refused(1), &["54321"]);
+    listener.signal("TERM");
+    listener.finish();
+}
+
+/// A mounted file system that is unmounted at the end.
+struct Mounted<'a>(&'a Path);
+
+impl Mounted<'_> {
+    fn tmpfs<'a>(at: &'a Path, options: &str) -> Option<Mounted<'a>> {
+        let status = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(at).status();
+        status.is_ok_and(|status| status.success()).then_some(Mounted(at))
+    }
+}
+
+impl Drop for Mounted<'_> {
+    fn drop(&mut self) {
+        let _status = Command::new("umount").arg(self.0).status();
+    }
+}
+
+#[test]
+fn a_read_only_file_system() {
+    let scene = Scene::new();
+    let Some(_mounted) = Mounted::tmpfs(scene.path(), "ro,mode=0700") else {
+        eprintln!("skipped: a_read_only_file_system: this user may not mount");
+        return;
+    };
+    for command in [&["recv", "shm:a"][..], &["recv", "unix:a"], &["region", "create", "a", "--size", "1"]] {
+        says(&scene.run(command).refused(1), &["read-only"]);
+    }
+}
+
+#[test]
+fn a_full_file_system() {
+    let scene = Scene::new();
+    let Some(_mounted) = Mounted::tmpfs(scene.path(), "size=64k,mode=0700") else {
+        eprintln!("skipped: a_full_file_system: this user may not mount");
+        return;
+    };
+    let line = scene.run(&["region", "create", "a", "--size", "1MiB"]).refused(1);
+    says(&line, &["room", "free"]);
+    assert_eq!(scene.left_behind(), [""; 0]);
+}

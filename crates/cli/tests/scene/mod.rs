@@ -1,0 +1,190 @@
+//! A private directory, the real command in it, and a bound on everything it does.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// No command in these tests may take longer, a quick comparison on a loaded machine included.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A private directory for names.
+pub struct Scene {
+    /// Removed at the end, with what is in it.
+    pub directory: TempDir,
+}
+
+impl Scene {
+    /// An empty directory of names.
+    pub fn new() -> Scene {
+        let directory = tempfile::Builder::new().prefix("wharf-test-").tempdir_in("/dev/shm");
+        Scene { directory: directory.expect("a directory in /dev/shm") }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The command with its names in this directory.
+    pub fn wharf(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        command.args(arguments).env("WHARF_DIR", self.path());
+        command
+    }
+
+    /// Runs the command with nothing on its standard input.
+    pub fn run(&self, arguments: &[&str]) -> Finished {
+        start(self.wharf(arguments)).finish()
+    }
+
+    /// Runs the command with `input` on its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Finished {
+        let mut running = start(self.wharf(arguments));
+        running.say(input);
+        running.finish()
+    }
+
+    /// Starts the command.
+    pub fn start(&self, arguments: &[&str]) -> Running {
+        start(self.wharf(arguments))
+    }
+
+    /// Waits until a file whose name begins so exists: a listener or a region has appeared.
+    pub fn await_file(&self, beginning: &str) {
+        let appeared = || {
+            let entries = std::fs::read_dir(self.path()).expect("the directory");
+            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(beginning))
+        };
+        await_that(&format!("a file {beginning}… appears"), appeared);
+    }
+
+    /// The names of everything in the directory.
+    pub fn left_behind(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path()).expect("the directory");
+        entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+/// Looks again and again until it is so, and fails after the limit.
+pub fn await_that(what: &str, so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !so() {
+        assert!(start.elapsed() < LIMIT, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// A command on its way.
+pub struct Running {
+    child: Child,
+    output: JoinHandle<Vec<u8>>,
+    complaint: JoinHandle<Vec<u8>>,
+}
+
+/// Starts a command with pipes on all three sides.
+pub fn start(mut command: Command) -> Running {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the command starts");
+    let output = read_all(child.stdout.take().expect("a pipe"));
+    let complaint = read_all(child.stderr.take().expect("a pipe"));
+    Running { child, output, complaint }
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe that can be read");
+        bytes
+    })
+}
+
+impl Running {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Writes to its standard input.
+    pub fn say(&mut self, bytes: &[u8]) {
+        let input = self.child.stdin.as_mut().expect("its input is open");
+        // A command that fails early closes its input: its error is what the test looks at.
+        let _closed = input.write_all(bytes);
+    }
+
+    /// Sends it a signal by name.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
+        assert!(status.expect("kill exists").success());
+    }
+
+    /// Whether it still runs.
+    pub fn runs(&mut self) -> bool {
+        self.child.try_wait().expect("a child").is_none()
+    }
+
+    /// Closes its input and waits for its end, at most for the limit.
+    pub fn finish(mut self) -> Finished {
+        drop(self.child.stdin.take());
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                break status;
+            }
+            if start.elapsed() > LIMIT {
+                self.child.kill().expect("a child that can be killed");
+                self.child.wait().expect("a killed child");
+                panic!("the command did not end within {LIMIT:?}");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        };
+        Finished {
+            status,
+            stdout: self.output.join().expect("a reader"),
+            stderr: String::from_utf8(self.complaint.join().expect("a reader")).expect("text"),
+        }
+    }
+}
+
+/// A command that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// What it wrote.
+    pub stdout: Vec<u8>,
+    /// What it complained of.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// It did what it was asked and said nothing about it.
+    #[track_caller]
+    pub fn is_well(self) -> Vec<u8> {
+        assert!(self.status.success() && self.stderr.is_empty(), "{self:?}");
+        self.stdout
+    }
+
+    /// It refused with one clear line and this code; returns the line.
+    #[track_caller]
+    pub fn refused(self, code: i32) -> String {
+        assert_eq!(self.status.code(), Some(code), "{self:?}");
+        let lines: Vec<&str> = self.stderr.lines().collect();
+        let [line] = lines.as_slice() else { panic!("not one line: {self:?}") };
+        assert!(line.starts_with("wharf: ") && !line.contains("panicked"), "{self:?}");
+        assert!(self.stdout.is_empty(), "{self:?}");
+        (*line).to_owned()
+    }
+}
+
+/// Whether a line contains every part.
+#[track_caller]
+pub fn says(line: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(line.contains(part), "{part:?} is missing in {line:?}");
+    }
+}

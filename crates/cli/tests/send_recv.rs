@@ -1,0 +1,164 @@
+//! `wharf send` and `wharf recv`: what goes in comes out, and the exit code tells how it went.
+
+mod scene;
+
+use std::process::{Command, Stdio};
+
+use scene::{Scene, await_that, says, start};
+
+const ADDRESSES: [&str; 2] = ["shm:post", "unix:post"];
+
+/// Starts a receiver and returns when its name is there.
+fn receiver(scene: &Scene, address: &str, more: &[&str]) -> scene::Running {
+    let before = scene.left_behind().len();
+    let running = scene.start(&[&["recv", address], more].concat());
+    await_that("the receiver listens", || scene.left_behind().len() > before);
+    running
+}
+
+#[test]
+fn a_message_arrives_as_it_was() {
+    let binary: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    for address in ADDRESSES {
+        for message in [&b"hello"[..], b"", b"\n\0\xff\n", &binary] {
+            let scene = Scene::new();
+            let receiver = receiver(&scene, address, &[]);
+            scene.run_with(&["send", address, "--wait", "10s"], message).is_well();
+            assert_eq!(receiver.finish().is_well(), message, "{address}");
+            assert_eq!(scene.left_behind(), [""; 0]);
+        }
+    }
+}
+
+#[test]
+fn the_message_may_be_an_argument() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let receiver = receiver(&scene, address, &["--lines"]);
+        scene.run(&["send", address, "two words", "--wait", "10s"]).is_well();
+        assert_eq!(receiver.finish().is_well(), b"two words\n");
+    }
+}
+
+#[test]
+fn an_empty_message_is_a_message() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let receiver = receiver(&scene, address, &["--lines", "--count", "1"]);
+        scene.run(&["send", address, "", "--wait", "10s"]).is_well();
+        assert_eq!(receiver.finish().is_well(), b"\n");
+    }
+}
+
+#[test]
+fn lines_are_messages_of_their_own_and_in_order() {
+    let lines: String = (0..20_000).map(|number| format!("line {number}\n")).collect();
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let receiver = receiver(&scene, address, &["--lines"]);
+        scene.run_with(&["send", address, "--lines", "--wait", "10s"], lines.as_bytes()).is_well();
+        let received = receiver.finish().is_well();
+        assert!(received == lines.as_bytes(), "{address}: {} bytes of {}", received.len(), lines.len());
+    }
+}
+
+#[test]
+fn a_last_line_needs_no_line_end() {
+    let scene = Scene::new();
+    let receiver = receiver(&scene, "shm:post", &["--lines"]);
+    scene.run_with(&["send", "shm:post", "--lines", "--wait", "10s"], b"a\n\nb").is_well();
+    assert_eq!(receiver.finish().is_well(), b"a\n\nb\n");
+}
+
+#[test]
+fn either_side_may_listen() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let sender = scene.start(&["send", address, "early bird", "--listen", "--wait", "20s"]);
+        let received = scene.run(&["recv", address, "--connect", "--wait", "20s"]).is_well();
+        assert_eq!(received, b"early bird");
+        sender.finish().is_well();
+    }
+}
+
+#[test]
+fn the_count_ends_the_receiver_and_too_few_are_told() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let enough = receiver(&scene, address, &["--lines", "--count", "2"]);
+        let sender = scene.run_with(&["send", address, "--lines", "--wait", "10s"], b"a\nb\n");
+        assert_eq!(enough.finish().is_well(), b"a\nb\n");
+        sender.is_well();
+
+        let too_few = receiver(&scene, address, &["--lines", "--count", "3"]);
+        scene.run_with(&["send", address, "--lines", "--wait", "10s"], b"a\nb\n").is_well();
+        let too_few = too_few.finish();
+        assert_eq!(too_few.status.code(), Some(4), "{too_few:?}");
+        assert_eq!(too_few.stdout, b"a\nb\n");
+        says(&too_few.stderr, &["2 of 3"]);
+    }
+}
+
+#[test]
+fn a_killed_sender_is_told_with_its_messages_delivered() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let receiver = receiver(&scene, address, &["--lines"]);
+        let mut sender = scene.start(&["send", address, "--lines", "--wait", "10s"]);
+        sender.say(b"last words\n");
+        // It has taken the line when it waits for the next one.
+        await_that("the sender has read its line", || is_asleep_in_read(sender.id()));
+        sender.signal("KILL");
+        sender.finish();
+        let told = receiver.finish();
+        assert_eq!(told.status.code(), Some(4), "{told:?}");
+        assert_eq!(told.stdout, b"last words\n");
+        says(&told.stderr, &["wharf: ", "died"]);
+    }
+}
+
+/// Whether the process waits in `read` on its standard input.
+fn is_asleep_in_read(pid: u32) -> bool {
+    // The numbers are those of the system call and its first argument: read(0, …).
+    std::fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|text| text.starts_with("0 0x0 "))
+}
+
+#[test]
+fn silence_is_a_timeout() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let receiver = receiver(&scene, address, &["--timeout", "50ms"]);
+        let sender = scene.start(&["send", address, "--lines", "--wait", "10s"]);
+        says(&receiver.finish().refused(3), &["timeout"]);
+        drop(sender.finish());
+    }
+}
+
+#[test]
+fn nobody_reading_the_output_is_a_clean_end() {
+    let scene = Scene::new();
+    let mut receiver = scene.wharf(&["recv", "shm:post", "--lines"]);
+    receiver.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut receiver = receiver.spawn().expect("a receiver");
+    drop(receiver.stdout.take());
+    await_that("the receiver listens", || !scene.left_behind().is_empty());
+    let lines = "a line that is longer than nothing\n".repeat(5_000);
+    let sender = scene.run_with(&["send", "shm:post", "--lines", "--wait", "10s"], lines.as_bytes());
+    let ended = receiver.wait_with_output().expect("a receiver that ends");
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(ended.stderr.is_empty(), "{ended:?}");
+    assert!(!sender.stderr.contains("panicked"), "{sender:?}");
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let scene = Scene::new();
+    for arguments in [&["--help"][..], &["--version"], &["send", "--help"], &["compare", "--help"]] {
+        let text = String::from_utf8(scene.run(arguments).is_well()).expect("text");
+        assert!(text.to_lowercase().contains("wharf"), "{text}");
+    }
+    let mut unread = Command::new(env!("CARGO_BIN_EXE_wharf"));
+    unread.arg("--help");
+    let ended = start(unread).finish();
+    assert_eq!(ended.status.code(), Some(0));
+}
