@@ -31,6 +31,8 @@ mod live {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    use rustix::process::{Pid, Signal, kill_process};
+
     use super::parse;
 
     struct Armed {
@@ -54,8 +56,8 @@ mod live {
     }
 
     fn die() -> ! {
-        let me = rustix::process::getpid();
-        let _ = rustix::process::kill_process(me, rustix::process::Signal::KILL);
+        let me = i32::try_from(std::process::id()).ok().and_then(Pid::from_raw);
+        let _ = me.map(|me| kill_process(me, Signal::KILL));
         // The signal is ours and cannot be blocked; it arrives before kill returns. Should a tracer
         // swallow it, the process must still not go on.
         std::process::abort()

@@ -12,7 +12,7 @@ use rustix::io::{Errno, retry_on_intr};
 use super::error::refused;
 use super::{DirectoryError, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name};
 use crate::memory::Access;
-use crate::socket::{my_uid, overflow_uid};
+use crate::socket::{my_gid, my_uid, overflow_uid};
 
 /// A directory of names. Clones share it.
 ///
@@ -254,8 +254,7 @@ fn check(path: &Path, rule: Rule, owner: u32, group: u32, mode: u32) -> Result<(
 }
 
 fn in_group(group: u32) -> bool {
-    rustix::process::getegid().as_raw() == group
-        || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|gid| gid.as_raw() == group))
+    my_gid() == group || rustix::process::getgroups().is_ok_and(|groups| groups.iter().any(|gid| gid.as_raw() == group))
 }
 
 fn what_is_at(path: &Path) -> String {

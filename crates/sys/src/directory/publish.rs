@@ -136,7 +136,7 @@ fn place(directory: BorrowedFd<'_>, hidden: &str, name: &Path) -> Result<(), Err
 
 fn make_hidden(directory: BorrowedFd<'_>) -> Result<(String, OwnedFd), Errno> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    let pid = rustix::process::getpid().as_raw_nonzero();
+    let pid = std::process::id();
     for _ in 0..TRIES {
         let hidden = format!("{HIDDEN}{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;

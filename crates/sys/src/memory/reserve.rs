@@ -1,4 +1,5 @@
 //! Room reserved beforehand: no room is an error with numbers, not a signal in the middle of a store.
+#![allow(unsafe_code)]
 
 use std::fmt;
 use std::io;
@@ -6,7 +7,6 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
-use rustix::process::{Resource, getrlimit};
 
 use super::headroom;
 use super::{file_len, set_len};
@@ -79,7 +79,7 @@ pub fn reserve(fd: impl AsFd, len: u64) -> Result<(), ReserveError> {
     let old_len = u64::try_from(stat.st_size).unwrap_or(0);
     let present = u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512);
     let missing = len.saturating_sub(present.min(len));
-    let limit = getrlimit(Resource::Fsize).current.unwrap_or(u64::MAX);
+    let limit = file_size_limit();
     if len > limit {
         // Growing beyond this limit is a signal (SIGXFSZ).
         return Err(ReserveError::NoRoom { asked: len, free: limit });
@@ -108,6 +108,14 @@ pub fn reserve(fd: impl AsFd, len: u64) -> Result<(), ReserveError> {
 /// How many bytes could be reserved on the file system (and, for memory, in the control group) of `fd`.
 pub fn free_room(fd: impl AsFd) -> io::Result<u64> {
     free_room_for(fd.as_fd(), u64::MAX).map_err(io::Error::from)
+}
+
+/// How long this process may make a file. What cannot be found out is no limit.
+fn file_size_limit() -> u64 {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: the pointer is to a live `rlimit`, which the call fills or leaves alone.
+    let failed = unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, &mut limit) };
+    if failed == 0 { limit.rlim_cur } else { u64::MAX }
 }
 
 fn free_room_for(fd: BorrowedFd<'_>, wanted: u64) -> Result<u64, ReserveError> {

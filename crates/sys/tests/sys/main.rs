@@ -1,6 +1,8 @@
 //! The operating system as this crate shows it, tried with real processes.
 
 mod clock_and_cpu;
+#[cfg(feature = "crash-points")]
+mod crash;
 mod directory;
 mod doorbell;
 mod fork;
