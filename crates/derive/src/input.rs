@@ -39,12 +39,7 @@ impl<'a> Struct<'a> {
             Home::SharedMemory => parse_quote!(::wharf_shared_memory),
             Home::Wharf => parse_quote!(::wharf),
         });
-        Ok(Struct {
-            name: &input.ident,
-            generics: &input.generics,
-            fields,
-            traits: quote!(#home::__derive),
-        })
+        Ok(Struct { name: &input.ident, generics: &input.generics, fields, traits: quote!(#home::__derive) })
     }
 
     /// The generics with every type parameter bound to `bound`.
@@ -75,23 +70,14 @@ fn fields<'a>(input: &'a DeriveInput, what: &str) -> Result<Vec<Field<'a>>> {
             return Err(Error::new(data.enum_token.span, text));
         }
         Data::Union(data) => {
-            let text = format!(
-                "a union cannot be {what}: its bytes may be undefined; use a struct or an array of bytes"
-            );
+            let text =
+                format!("a union cannot be {what}: its bytes may be undefined; use a struct or an array of bytes");
             return Err(Error::new(data.union_token.span, text));
         }
     };
     let named = |(at, field): (usize, &'a syn::Field)| match &field.ident {
-        Some(ident) => Field {
-            member: ident.to_token_stream(),
-            name: ident.unraw().to_string(),
-            ty: &field.ty,
-        },
-        None => Field {
-            member: syn::Index::from(at).to_token_stream(),
-            name: at.to_string(),
-            ty: &field.ty,
-        },
+        Some(ident) => Field { member: ident.to_token_stream(), name: ident.unraw().to_string(), ty: &field.ty },
+        None => Field { member: syn::Index::from(at).to_token_stream(), name: at.to_string(), ty: &field.ty },
     };
     Ok(data.fields.iter().enumerate().map(named).collect())
 }
@@ -163,9 +149,7 @@ fn named_crate(input: &DeriveInput) -> Result<Option<Path>> {
 
 /// All errors as one, so that the compiler shows each at its place.
 pub(crate) fn all(errors: impl IntoIterator<Item = (Span, String)>) -> Result<()> {
-    let errors = errors
-        .into_iter()
-        .map(|(span, text)| Error::new(span, text));
+    let errors = errors.into_iter().map(|(span, text)| Error::new(span, text));
     match errors.reduce(|mut all, error| {
         all.combine(error);
         all

@@ -37,11 +37,7 @@ pub fn plain_through_wharf(input: TokenStream) -> TokenStream {
 /// the struct names the crate when it is renamed.
 #[proc_macro_derive(Shared, attributes(wharf))]
 pub fn shared(input: TokenStream) -> TokenStream {
-    expand(
-        parse_macro_input!(input),
-        shared::derive,
-        Home::SharedMemory,
-    )
+    expand(parse_macro_input!(input), shared::derive, Home::SharedMemory)
 }
 
 /// `Shared` for programs that depend on the façade `wharf`, which re-exports this macro as `Shared`.
@@ -53,7 +49,5 @@ pub fn shared_through_wharf(input: TokenStream) -> TokenStream {
 type Derive = fn(&DeriveInput, Home) -> syn::Result<proc_macro2::TokenStream>;
 
 fn expand(input: DeriveInput, derive: Derive, home: Home) -> TokenStream {
-    derive(&input, home)
-        .unwrap_or_else(|error| error.into_compile_error())
-        .into()
+    derive(&input, home).unwrap_or_else(|error| error.into_compile_error()).into()
 }

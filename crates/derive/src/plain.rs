@@ -27,9 +27,7 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
     });
     let unpadded = padding_checks(&item);
     // Constants of a generic type are computed where the type is used; those of any other type here and now.
-    let checked_now = item
-        .is_concrete()
-        .then(|| quote!(const _: #traits::Layout = <#name as #traits::Plain>::LAYOUT;));
+    let checked_now = item.is_concrete().then(|| quote!(const _: #traits::Layout = <#name as #traits::Plain>::LAYOUT;));
 
     Ok(quote! {
         #[automatically_derived]
@@ -57,10 +55,7 @@ fn padding_checks(item: &Struct<'_>) -> TokenStream {
     let mut checks = TokenStream::new();
     for field in &item.fields {
         let (member, ty) = (&field.member, field.ty);
-        let text = format!(
-            "`{}` has padding before its field `{}`: {remedy}",
-            item.name, field.name
-        );
+        let text = format!("`{}` has padding before its field `{}`: {remedy}", item.name, field.name);
         let start = quote!(::core::mem::offset_of!(Self, #member));
         checks.extend(quote_spanned!(ty.span()=> ::core::assert!(#start == #end, #text);));
         end = quote!(#start + ::core::mem::size_of::<#ty>());

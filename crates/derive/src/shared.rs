@@ -30,9 +30,8 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
          so nothing in it is ever dropped; remove the Drop"
     );
     // Constants of a generic type are computed where the type is used; those of any other type here and now.
-    let checked_now = item
-        .is_concrete()
-        .then(|| quote!(const _: #traits::Layout = <#name as #traits::Shared>::LAYOUT;));
+    let checked_now =
+        item.is_concrete().then(|| quote!(const _: #traits::Layout = <#name as #traits::Shared>::LAYOUT;));
 
     Ok(quote! {
         #[automatically_derived]

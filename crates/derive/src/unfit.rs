@@ -12,18 +12,12 @@ use syn::{GenericArgument, PathArguments, Type, TypePath};
 pub(crate) fn find(ty: &Type) -> Option<(Span, String)> {
     let unfit = |text: &str| Some((ty.span(), text.to_owned()));
     match ty {
-        Type::Reference(_) => {
-            unfit("a reference holds an address of one process: store the value itself or an index")
+        Type::Reference(_) => unfit("a reference holds an address of one process: store the value itself or an index"),
+        Type::Ptr(_) => unfit("a pointer holds an address of one process: store the value itself or an index"),
+        Type::FnPtr(_) => {
+            unfit("a function pointer holds an address of one process: store a number that says which function")
         }
-        Type::Ptr(_) => {
-            unfit("a pointer holds an address of one process: store the value itself or an index")
-        }
-        Type::FnPtr(_) => unfit(
-            "a function pointer holds an address of one process: store a number that says which function",
-        ),
-        Type::TraitObject(_) => {
-            unfit("a trait object holds addresses of one process: store the value itself")
-        }
+        Type::TraitObject(_) => unfit("a trait object holds addresses of one process: store the value itself"),
         Type::Tuple(tuple) if !tuple.elems.is_empty() => {
             unfit("a tuple has no fixed layout: use a struct with #[repr(C)]")
         }
@@ -44,41 +38,28 @@ fn find_in_path(ty: &TypePath) -> Option<(Span, String)> {
     };
     let text = match arguments {
         None if ty.path.segments.len() == 1 => match name.as_str() {
-            "bool" => Some(
-                "bool is valid only as 0 or 1, and another process may leave any byte: use Flag"
-                    .to_owned(),
-            ),
-            "char" => Some(
-                "most bit patterns are no char: store a u32 and convert it with char::from_u32"
-                    .to_owned(),
-            ),
-            "usize" => {
-                Some("usize differs between 32- and 64-bit programs: use u64 or u32".to_owned())
+            "bool" => Some("bool is valid only as 0 or 1, and another process may leave any byte: use Flag".to_owned()),
+            "char" => Some("most bit patterns are no char: store a u32 and convert it with char::from_u32".to_owned()),
+            "usize" => Some("usize differs between 32- and 64-bit programs: use u64 or u32".to_owned()),
+            "isize" => Some("isize differs between 32- and 64-bit programs: use i64 or i32".to_owned()),
+            "String" => {
+                Some("String holds an address of one process: use Text<N>, a text of at most N bytes".to_owned())
             }
-            "isize" => {
-                Some("isize differs between 32- and 64-bit programs: use i64 or i32".to_owned())
-            }
-            "String" => Some(
-                "String holds an address of one process: use Text<N>, a text of at most N bytes"
-                    .to_owned(),
-            ),
             _ => None,
         },
         None => None,
         Some(_) => match name.as_str() {
-            "Vec" | "VecDeque" | "HashMap" | "BTreeMap" | "HashSet" | "BTreeSet" => Some(format!(
-                "{name} holds addresses of one process: use an array of fixed length and a count"
-            )),
-            "Box" | "Rc" | "Arc" | "Cow" => Some(format!(
-                "{name} holds an address of one process: store the value itself"
-            )),
+            "Vec" | "VecDeque" | "HashMap" | "BTreeMap" | "HashSet" | "BTreeSet" => {
+                Some(format!("{name} holds addresses of one process: use an array of fixed length and a count"))
+            }
+            "Box" | "Rc" | "Arc" | "Cow" => {
+                Some(format!("{name} holds an address of one process: store the value itself"))
+            }
             "Option" => Some(
                 "not every bit pattern is an Option: use a Flag beside the value, or a value that means none"
                     .to_owned(),
             ),
-            "Result" => Some(
-                "not every bit pattern is a Result: use a u8 code beside the value".to_owned(),
-            ),
+            "Result" => Some("not every bit pattern is a Result: use a u8 code beside the value".to_owned()),
             _ => None,
         },
     };

@@ -7,6 +7,7 @@ extern crate self as wharf_shared_memory;
 mod atomic;
 #[cfg(not(loom))]
 mod error;
+mod latest;
 pub mod log;
 #[cfg(not(loom))]
 mod participant;
@@ -18,7 +19,8 @@ pub mod sync;
 
 #[cfg(not(loom))]
 pub use self::error::RegionError;
-
+#[cfg(not(loom))]
+pub use self::latest::Latest;
 pub use self::plain::{Flag, Layout, Plain, Text};
 #[cfg(not(loom))]
 pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOptions};

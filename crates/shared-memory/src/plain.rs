@@ -146,10 +146,7 @@ pub fn view_mut<T: Plain>(bytes: &mut [u8]) -> Option<&mut T> {
 
 /// Runs the checks inside `T::LAYOUT` at compile time; those of a generic struct run no earlier.
 const fn assert_described<T: Plain>() {
-    assert!(
-        T::LAYOUT.size == size_of::<T>(),
-        "LAYOUT states another size than the type has"
-    );
+    assert!(T::LAYOUT.size == size_of::<T>(), "LAYOUT states another size than the type has");
 }
 
 #[cfg(test)]

@@ -54,11 +54,7 @@ fn a_layout_names_every_field_where_it_is() {
     let layout = Reading::LAYOUT;
     assert_eq!((layout.name, layout.size, layout.align), ("Reading", 48, 8));
     assert_eq!(layout.shape, Shape::Record);
-    let fields: Vec<_> = layout
-        .fields
-        .iter()
-        .map(|field| (field.name, field.offset, field.layout))
-        .collect();
+    let fields: Vec<_> = layout.fields.iter().map(|field| (field.name, field.offset, field.layout)).collect();
     assert_eq!(
         fields,
         [
@@ -119,13 +115,13 @@ fn the_same_declaration_elsewhere_has_the_same_hash() {
 fn the_hash_of_a_known_type_never_changes_unnoticed() {
     // Regions of files written by an older version carry these numbers. A change here is a change of the layout
     // version in docs/layout.md.
-    let known: [(Layout, u64); 3] = [(u64::LAYOUT, 0x0283_0f37_ea43_cc5e), (<[f32; 2]>::LAYOUT, 0x767b_9b01_f361_26c9), (Pose::LAYOUT, 0x32fd_a51b_903a_c155)];
+    let known: [(Layout, u64); 3] = [
+        (u64::LAYOUT, 0x0283_0f37_ea43_cc5e),
+        (<[f32; 2]>::LAYOUT, 0x767b_9b01_f361_26c9),
+        (Pose::LAYOUT, 0x32fd_a51b_903a_c155),
+    ];
     for (layout, hash) in known {
-        assert_eq!(
-            layout.hash, hash,
-            "{layout:#} now has {:#018x}",
-            layout.hash
-        );
+        assert_eq!(layout.hash, hash, "{layout:#} now has {:#018x}", layout.hash);
     }
 }
 
@@ -164,12 +160,5 @@ proptest! {
 #[test]
 fn zeroes_are_a_value() {
     let pose: Pose = zeroed();
-    assert_eq!(
-        pose,
-        Pose {
-            x: 0.0,
-            y: 0.0,
-            heading: [0.0; 2]
-        }
-    );
+    assert_eq!(pose, Pose { x: 0.0, y: 0.0, heading: [0.0; 2] });
 }

@@ -56,11 +56,7 @@ pub struct Field {
 impl Field {
     /// Describes one field.
     pub const fn new(name: &'static str, offset: usize, layout: Layout) -> Field {
-        Field {
-            name,
-            offset,
-            layout,
-        }
+        Field { name, offset, layout }
     }
 }
 
@@ -76,61 +72,31 @@ impl Layout {
     }
 
     /// A struct.
-    pub const fn record(
-        name: &'static str,
-        fields: &'static [Field],
-        size: usize,
-        align: usize,
-    ) -> Layout {
+    pub const fn record(name: &'static str, fields: &'static [Field], size: usize, align: usize) -> Layout {
         Layout::new(Shape::Record, name, fields, size, align)
     }
 
     /// A primitive around one value; `value` holds exactly the one field that describes the value.
-    pub const fn cell(
-        name: &'static str,
-        value: &'static [Field],
-        size: usize,
-        align: usize,
-    ) -> Layout {
+    pub const fn cell(name: &'static str, value: &'static [Field], size: usize, align: usize) -> Layout {
         Layout::new(Shape::Cell, name, value, size, align)
     }
 
-    const fn new(
-        shape: Shape,
-        name: &'static str,
-        fields: &'static [Field],
-        size: usize,
-        align: usize,
-    ) -> Layout {
+    const fn new(shape: Shape, name: &'static str, fields: &'static [Field], size: usize, align: usize) -> Layout {
         let (tag, len) = match shape {
             Shape::Scalar => (b's', 0),
             Shape::Array { len } => (b'a', len),
             Shape::Record => (b'r', 0),
             Shape::Cell => (b'c', 0),
         };
-        let mut hash = Fnv::new()
-            .byte(tag)
-            .text(name)
-            .number(len as u64)
-            .number(fields.len() as u64);
+        let mut hash = Fnv::new().byte(tag).text(name).number(len as u64).number(fields.len() as u64);
         let mut at = 0;
         while at < fields.len() {
             let field = &fields[at];
-            hash = hash
-                .text(field.name)
-                .number(field.offset as u64)
-                .number(field.layout.hash);
+            hash = hash.text(field.name).number(field.offset as u64).number(field.layout.hash);
             at += 1;
         }
         let hash = hash.number(size as u64).number(align as u64).finish();
-        Layout {
-            hash,
-            name,
-            size,
-            align,
-            fields,
-            shape,
-        }
+        Layout { hash, name, size, align, fields, shape }
     }
 }
 
@@ -163,14 +129,7 @@ impl Layout {
             Shape::Record => {
                 for field in self.fields {
                     let at = base + field.offset;
-                    write!(
-                        f,
-                        "\n{:indent$}{at:>6}  {}: {}",
-                        "",
-                        field.name,
-                        field.layout,
-                        indent = 2 * depth
-                    )?;
+                    write!(f, "\n{:indent$}{at:>6}  {}: {}", "", field.name, field.layout, indent = 2 * depth)?;
                     field.layout.list_fields(f, at, depth + 1)?;
                 }
             }
@@ -260,9 +219,7 @@ mod tests {
             Layout::array(ELEMENT, 3, 8, 4),
         ];
         for (at, layout) in layouts.iter().enumerate() {
-            let twin = layouts[..at]
-                .iter()
-                .find(|earlier| earlier.hash == layout.hash);
+            let twin = layouts[..at].iter().find(|earlier| earlier.hash == layout.hash);
             assert_eq!(twin, None, "has the same hash as {layout:?}");
         }
     }
@@ -273,19 +230,14 @@ mod tests {
         const VALUE: &[Field] = &[Field::new("value", 4, ARRAY)];
         const CELL: Layout = Layout::cell("Mutex", VALUE, 16, 4);
         const INNER: &[Field] = &[A];
-        const FIELDS: &[Field] = &[
-            Field::new("cell", 0, CELL),
-            Field::new("n", 16, Layout::record("Inner", INNER, 4, 4)),
-        ];
+        const FIELDS: &[Field] =
+            &[Field::new("cell", 0, CELL), Field::new("n", 16, Layout::record("Inner", INNER, 4, 4))];
         assert_eq!(CELL.to_string(), "Mutex<[u32; 3]>");
         let both = Layout::record("Both", FIELDS, 20, 4);
         assert_eq!(both.to_string(), "Both");
         let long = format!("{both:#}");
         let (first, rest) = long.split_once('\n').expect("one line for each field");
         assert!(first.starts_with("Both (20 bytes, layout "), "{first}");
-        assert_eq!(
-            rest,
-            "       0  cell: Mutex<[u32; 3]>\n      16  n: Inner\n        16  a: u32"
-        );
+        assert_eq!(rest, "       0  cell: Mutex<[u32; 3]>\n      16  n: Inner\n        16  a: u32");
     }
 }

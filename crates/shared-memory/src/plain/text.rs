@@ -55,10 +55,7 @@ impl<const N: usize> Text<N> {
     pub fn new(text: &str) -> Result<Self, TextError> {
         let mut bytes = [0; N];
         let len = text.len();
-        bytes
-            .get_mut(..len)
-            .ok_or(TextError::TooLong { len, limit: N })?
-            .copy_from_slice(text.as_bytes());
+        bytes.get_mut(..len).ok_or(TextError::TooLong { len, limit: N })?.copy_from_slice(text.as_bytes());
         match text.bytes().position(|byte| byte == 0) {
             Some(at) => Err(TextError::ZeroByte { at }),
             None => Ok(Text(bytes)),
@@ -134,19 +131,13 @@ mod tests {
     #[test]
     fn a_text_may_fill_its_capacity_and_not_one_byte_more() {
         assert_eq!(Text::<4>::new("four").unwrap().as_str(), Ok("four"));
-        assert_eq!(
-            Text::<4>::new("fives").unwrap_err(),
-            TextError::TooLong { len: 5, limit: 4 }
-        );
+        assert_eq!(Text::<4>::new("fives").unwrap_err(), TextError::TooLong { len: 5, limit: 4 });
         assert_eq!(Text::<4>::new("").unwrap(), Text::<4>::empty());
     }
 
     #[test]
     fn a_zero_byte_is_refused_because_it_would_be_lost() {
-        assert_eq!(
-            Text::<4>::new("a\0b").unwrap_err(),
-            TextError::ZeroByte { at: 1 }
-        );
+        assert_eq!(Text::<4>::new("a\0b").unwrap_err(), TextError::ZeroByte { at: 1 });
     }
 
     #[test]
