@@ -2,6 +2,8 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -320,10 +322,22 @@ fn open_door(address: &Address, options: &Options, ours: &Terms) -> Result<Door,
         Place::Path(path) => {
             let lock = directory::lock_path(&path).map_err(failed)?.ok_or_else(taken)?;
             crash_point!("listen.locked");
+            keep_others(&path).map_err(failed)?;
             // Who may connect is decided by the uid policy; the file's mode only keeps the others away earlier.
             let mode = if options.admitted.is_empty() { 0o600 } else { 0o666 };
             lock.bind_socket(mode, BACKLOG).map(Door::Socket).map_err(failed)
         }
+    }
+}
+
+/// Only a dead socket is replaced at a path of the user's choice, never a file that somebody keeps there.
+fn keep_others(path: &Path) -> io::Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(there) if !there.file_type().is_socket() => Err(io::Error::new(
+            io::ErrorKind::AlreadyExists,
+            format!("{} exists and is not a socket; choose another path", path.display()),
+        )),
+        _ => Ok(()),
     }
 }
 

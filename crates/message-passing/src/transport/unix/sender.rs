@@ -8,7 +8,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
-use super::control::{Control, Deaf, Word};
+use super::control::{Control, Deaf, Heard, Word};
 use super::record::{HEADER, Header, Kind};
 use crate::error::SendError;
 use crate::transport::lifeline::Lifeline;
@@ -81,6 +81,26 @@ impl UnixSender {
         }
     }
 
+    /// Hears what the peer's receiver says, and notes its end.
+    fn listen(&mut self) -> Result<Heard, SendError> {
+        if !self.lifeline.is_ours() {
+            return Err(SendError::Forked);
+        }
+        let heard = self.control.hear().map_err(|deaf| match deaf {
+            Deaf::Nonsense(what) => SendError::Protocol(what),
+            Deaf::System(error) => SendError::System(error),
+        })?;
+        if let Some(taken) = heard.taken.filter(|taken| *taken > self.sent) {
+            return Err(SendError::Protocol(format!("it took {taken} messages of the {} that were sent", self.sent)));
+        }
+        if heard.receiver_closed {
+            self.gone = Some(Gone::Closed);
+        } else if heard.ended {
+            self.gone = Some(Gone::Died);
+        }
+        Ok(heard)
+    }
+
     #[cold]
     fn farewell(&self, gone: Gone) -> SendError {
         match gone {
@@ -151,9 +171,17 @@ impl SendTransport for UnixSender {
 
     fn wait_room(&mut self, _len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
         let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
-        // Ends by room, by the peer's end (the next try then fails) or by the deadline.
-        let ready = poll::wait(&[(socket, Interest::WRITE)], deadline).map_err(SendError::System)?;
-        if ready.is_empty() { Err(SendError::Timeout) } else { Ok(()) }
+        let Ok(control) = self.control.get() else { return Err(SendError::Forked) };
+        // A full queue whose reader has closed shows no event: only the control pair tells.
+        let waits = [(socket, Interest::WRITE), (control, Interest::READ)];
+        let ready = poll::wait(&waits, deadline).map_err(SendError::System)?;
+        if ready.is_empty() {
+            return Err(SendError::Timeout);
+        }
+        if ready.any(1) {
+            self.listen()?;
+        }
+        Ok(())
     }
 
     fn sent(&self) -> u64 {
@@ -161,23 +189,12 @@ impl SendTransport for UnixSender {
     }
 
     fn taken(&mut self) -> Result<u64, SendError> {
-        if !self.lifeline.is_ours() {
-            return Err(SendError::Forked);
-        }
-        let heard = self.control.hear().map_err(|deaf| match deaf {
-            Deaf::Nonsense(what) => SendError::Protocol(what),
-            Deaf::System(error) => SendError::System(error),
-        })?;
+        let heard = self.listen()?;
         let taken = heard.taken.unwrap_or(0);
-        if taken > self.sent {
-            return Err(SendError::Protocol(format!("it took {taken} messages of the {} that were sent", self.sent)));
+        match self.gone {
+            Some(gone) if taken < self.sent => Err(self.farewell(gone)),
+            _ => Ok(taken),
         }
-        if taken < self.sent && (heard.receiver_closed || heard.ended) {
-            let gone = if heard.receiver_closed { Gone::Closed } else { Gone::Died };
-            self.gone = Some(gone);
-            return Err(self.farewell(gone));
-        }
-        Ok(taken)
     }
 
     fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {

@@ -1,0 +1,90 @@
+//! The roles in which this program is started again, as the peer in another process.
+
+use std::io::Read;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use wharf_message_passing::{Link, Options, Wait};
+
+/// The first argument of a peer.
+pub(crate) const MARK: &str = "--as-a-peer";
+
+/// Messages that the talking roles send before they say that they are ready.
+pub(crate) const SPOKEN: usize = 20;
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let [role, address] = arguments else { return ExitCode::FAILURE };
+    match role.as_str() {
+        "talks" => talks(address),
+        "listens" => listens(address),
+        "reads-some" => reads_some(address),
+        "never-reads" => never_reads(address),
+        "exits" => exits(address),
+        "stranger" => return stranger(address),
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}
+
+fn connect(address: &str) -> Link {
+    Options::new().wait(Wait::Sleep).connect_timeout(address, Duration::from_secs(10)).unwrap()
+}
+
+/// Waits until the parent says so by closing standard input, or until it is killed.
+fn stay() {
+    let mut nothing = Vec::new();
+    let _ = std::io::stdin().read_to_end(&mut nothing);
+}
+
+/// Sends some messages, says so, and stays.
+fn talks(address: &str) {
+    let mut link = connect(address);
+    for number in 0..SPOKEN {
+        link.send(&crate::world::pattern(number, number * 37)).unwrap();
+    }
+    println!("ready");
+    stay();
+}
+
+/// Listens, says so, and stays.
+fn listens(address: &str) {
+    let _listener = Options::new().listen(address).unwrap();
+    println!("ready");
+    stay();
+}
+
+/// Takes three messages, says so, and stays.
+fn reads_some(address: &str) {
+    let mut link = connect(address);
+    println!("ready");
+    for _ in 0..3 {
+        link.recv().unwrap();
+    }
+    println!("read");
+    stay();
+}
+
+/// Connects, says so, and stays.
+fn never_reads(address: &str) {
+    let _link = connect(address);
+    println!("ready");
+    stay();
+}
+
+/// Sends some messages and ends without closing the link.
+fn exits(address: &str) {
+    let mut link = connect(address);
+    for number in 0..SPOKEN {
+        link.send(&crate::world::pattern(number, 10)).unwrap();
+    }
+    std::process::exit(0);
+}
+
+/// Tries to connect as another user, and prints what it is told.
+fn stranger(address: &str) -> ExitCode {
+    match Options::new().connect(address) {
+        Ok(_) => println!("connected"),
+        Err(error) => println!("{error}"),
+    }
+    ExitCode::SUCCESS
+}

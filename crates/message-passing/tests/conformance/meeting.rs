@@ -1,0 +1,111 @@
+//! How two sides meet, or why they do not.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wharf_message_passing::{ConnectError, Options};
+
+use crate::world::{SOON, World};
+
+pub(crate) fn nobody_listening(world: &World) {
+    let nobody = world.options().connect(world.address()).unwrap_err();
+    assert!(matches!(nobody, ConnectError::NobodyListening { .. }), "{nobody:?}");
+    assert!(nobody.to_string().contains(&world.address()), "{nobody}");
+    let began = Instant::now();
+    let limit = Duration::from_millis(50);
+    let late = world.options().connect_timeout(world.address(), limit).unwrap_err();
+    assert!(matches!(late, ConnectError::Timeout { .. }), "{late:?}");
+    assert!(began.elapsed() >= limit);
+}
+
+pub(crate) fn name_taken(world: &World) {
+    let mut listener = world.listen();
+    let taken = world.options().listen(world.address()).unwrap_err();
+    assert!(matches!(taken, ConnectError::NameTaken { .. }), "{taken:?}");
+    // The first one is as good as before.
+    let connecting = thread::spawn({
+        let (options, address) = (world.options(), world.address());
+        move || options.connect(address).unwrap()
+    });
+    let mut accepted = listener.accept_timeout(SOON).unwrap();
+    let mut connected = connecting.join().unwrap();
+    connected.send(b"hi").unwrap();
+    assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"hi");
+}
+
+pub(crate) fn name_is_free_again(world: &World) {
+    for _ in 0..20 {
+        let (mut here, mut there) = world.pair(&world.options());
+        // The listener is gone, its link is not.
+        assert!(world.names().is_empty(), "{:?}", world.names());
+        there.send(b"hi").unwrap();
+        assert_eq!(here.recv_timeout(SOON).unwrap(), *b"hi");
+    }
+    let mut listener = world.listen();
+    assert!(matches!(listener.try_accept(), Err(ConnectError::NobodyWaiting)));
+    let late = listener.accept_timeout(Duration::from_millis(20)).unwrap_err();
+    assert!(matches!(late, ConnectError::Timeout { .. }), "{late:?}");
+}
+
+pub(crate) fn waits_for_a_listener(world: &World) {
+    let connecting = thread::spawn({
+        let (options, address) = (world.options(), world.address());
+        move || options.connect_timeout(address, SOON).unwrap()
+    });
+    thread::sleep(Duration::from_millis(30));
+    let mut accepted = world.listen().accept_timeout(SOON).unwrap();
+    connecting.join().unwrap().send(b"at last").unwrap();
+    assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"at last");
+}
+
+pub(crate) fn odd_options(world: &World) {
+    for odd in
+        [world.options().align(16), world.options().capacity(0), world.options().handshake_timeout(Duration::ZERO)]
+    {
+        let refused = odd.listen(world.address()).unwrap_err();
+        assert!(matches!(refused, ConnectError::Options(_)), "{refused:?}");
+        let refused = odd.connect(world.address()).unwrap_err();
+        assert!(matches!(refused, ConnectError::Options(_)), "{refused:?}");
+    }
+    // The smallest sensible ones work.
+    let (mut here, mut there) = world.pair(&world.options().capacity(1).max_message(0));
+    there.send(b"").unwrap();
+    assert_eq!(here.recv_timeout(SOON).unwrap(), []);
+}
+
+/// A client that connects and says nothing must not hold up one that does.
+pub(crate) fn silent_client(world: &World) {
+    let limit = Duration::from_millis(1_500);
+    let mut listener = world.options().handshake_timeout(limit).listen(world.address()).unwrap();
+    let socket = std::fs::read_dir(world.path()).unwrap().flatten().map(|it| it.path());
+    let socket = socket.into_iter().find(|it| it.extension().is_none_or(|it| it != "lock")).unwrap();
+    // More than are kept waiting at once.
+    let mut silent: Vec<_> = (0..100)
+        .map(|_| {
+            let kind = wharf_sys::socket::Kind::SeqPacket;
+            wharf_sys::socket::connect(&socket, kind, None).unwrap()
+        })
+        .collect();
+    let connecting = thread::spawn({
+        let (options, address): (Options, String) = (world.options(), world.address());
+        move || options.connect(address).unwrap()
+    });
+    let began = Instant::now();
+    let mut accepted = listener.accept_timeout(SOON).unwrap();
+    let took = began.elapsed();
+    assert!(took < limit * 3 / 4, "a good client waited {took:?} for silent ones");
+    let mut connected = connecting.join().unwrap();
+    connected.send(b"hi").unwrap();
+    assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"hi");
+    // The silent ones are dropped in time, whether or not somebody else comes.
+    let late = listener.accept_timeout(limit * 2).unwrap_err();
+    assert!(matches!(late, ConnectError::Timeout { .. }), "{late:?}");
+    assert_eq!(listener.refusals(), 100);
+    let mut buffer = [0; 1024];
+    for socket in silent.drain(..) {
+        // A refusal, then the end.
+        let refusal = wharf_sys::socket::recv(&socket, &mut buffer).unwrap();
+        assert!(refusal.len > 56);
+        assert_eq!(wharf_sys::socket::recv(&socket, &mut buffer).unwrap().len, 0);
+    }
+}

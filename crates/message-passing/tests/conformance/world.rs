@@ -1,0 +1,195 @@
+//! What a case lives in: a directory of names of its own, a transport, pairs of links and processes.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wharf_message_passing::{Link, Listener, Options, Receiver, Sender};
+use wharf_sys::directory::Domain;
+
+use crate::child;
+
+/// How long a case waits for something that must happen.
+pub(crate) const SOON: Duration = Duration::from_secs(10);
+
+/// A transport under test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scheme {
+    /// The scheme of its addresses.
+    pub(crate) name: &'static str,
+    /// Whether the two sides can be two processes.
+    pub(crate) crosses_processes: bool,
+}
+
+/// Where one case runs.
+pub(crate) struct World {
+    pub(crate) scheme: Scheme,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new(scheme: Scheme) -> Self {
+        Self { scheme, directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn address(&self) -> String {
+        format!("{}:case", self.scheme.name)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.directory.path().to_path_buf()
+    }
+
+    /// Options whose names live in this case's directory.
+    pub(crate) fn options(&self) -> Options {
+        Options::new().domain(Domain::at(self.directory.path()).unwrap()).handshake_timeout(SOON)
+    }
+
+    pub(crate) fn listen(&self) -> Listener {
+        self.options().listen(self.address()).unwrap()
+    }
+
+    /// Two sides with the same options: the accepting one and the connecting one.
+    pub(crate) fn pair(&self, options: &Options) -> (Link, Link) {
+        self.unlike_pair(options, options)
+    }
+
+    /// Two sides with different options: the accepting one and the connecting one.
+    pub(crate) fn unlike_pair(&self, accepting: &Options, connecting: &Options) -> (Link, Link) {
+        let mut listener = accepting.listen(self.address()).unwrap();
+        let accepted = std::thread::spawn(move || listener.accept_timeout(SOON).unwrap());
+        let connected = connecting.connect_timeout(self.address(), SOON).unwrap();
+        (accepted.join().unwrap(), connected)
+    }
+
+    /// One direction: a sender, the receiver that it reaches, and the other direction, kept open.
+    pub(crate) fn one_way(&self, options: &Options) -> (Sender, Receiver, (Sender, Receiver)) {
+        let (accepted, connected) = self.pair(options);
+        let (back_tx, rx) = accepted.split();
+        let (tx, back_rx) = connected.split();
+        (tx, rx, (back_tx, back_rx))
+    }
+
+    /// Starts this program again as a peer with a role; see [`child`].
+    pub(crate) fn child(&self, role: &str) -> Peer {
+        Peer::start(self.command(role))
+    }
+
+    pub(crate) fn command(&self, role: &str) -> Command {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([child::MARK, role, &self.address()]).env("WHARF_DIR", self.directory.path());
+        command
+    }
+
+    /// The names that are in the directory now.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.directory.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Nothing may be left in the directory, not even a lock.
+    pub(crate) fn end(self) {
+        let names = self.names();
+        assert!(names.is_empty(), "names left behind: {names:?}");
+    }
+}
+
+/// A peer in another process; it is killed and reaped when it is dropped.
+pub(crate) struct Peer {
+    process: Child,
+    stdin: Option<ChildStdin>,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+impl Peer {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let stdin = process.stdin.take();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        Self { process, stdin, stdout }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    /// Waits for a line, which says that it has got so far.
+    pub(crate) fn expect(&mut self, expected: &str) {
+        assert_eq!(self.line(), expected);
+    }
+
+    /// Lets it go on: its standard input ends.
+    pub(crate) fn go_on(&mut self) {
+        self.stdin = None;
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([format!("-{name}"), self.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Kills it, and waits until the kernel has closed its descriptors.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    pub(crate) fn wait(&mut self) {
+        assert!(self.process.wait().unwrap().success());
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// What a case could leave behind in this process: open descriptors, mapped memory of links, and threads.
+pub(crate) fn left_behind() -> BTreeSet<String> {
+    let mut left = BTreeSet::new();
+    for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
+        // The descriptor of this very listing is gone again when its name is looked at.
+        if let Ok(target) = std::fs::read_link(entry.path()) {
+            left.insert(format!("descriptor {} of {}", entry.file_name().to_string_lossy(), target.display()));
+        }
+    }
+    for line in std::fs::read_to_string("/proc/self/maps").unwrap().lines() {
+        if let Some((_, name)) = line.split_once("/memfd:") {
+            left.insert(format!("mapping of {name}"));
+        }
+    }
+    for entry in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
+        left.insert(format!("thread {}", entry.file_name().to_string_lossy()));
+    }
+    left.retain(|it| !it.contains("/proc/") && !it.contains("of /dev/"));
+    left
+}
+
+/// What is left behind once everything that is still on its way out is gone: a joined thread may be listed for a
+/// moment longer.
+pub(crate) fn settled(expected: &BTreeSet<String>) -> BTreeSet<String> {
+    let deadline = Instant::now() + Duration::from_secs(2);
+    loop {
+        let left = left_behind();
+        if &left == expected || Instant::now() > deadline {
+            return left;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Bytes that say which message they are and where in it.
+pub(crate) fn pattern(number: usize, len: usize) -> Vec<u8> {
+    (0..len).map(|at| (number.wrapping_mul(31) ^ at.wrapping_mul(7) ^ (at >> 8)) as u8).collect()
+}
