@@ -68,8 +68,11 @@ fn describe(info: &RegionInfo) -> Vec<String> {
     let mut lines = vec![
         format!("name          {}", info.name),
         format!("type          {}", info.type_name),
-        format!("layout hash   {:016x}", info.hash),
-        format!("layout        version {}", info.version),
+        match info.kind {
+            // Bytes have no layout of their own.
+            RegionKind::Bytes => format!("layout        version {}", info.version),
+            _ => format!("layout        version {}, hash {:016x}", info.version, info.hash),
+        },
         format!("size          {} ({} bytes)", units::size(info.size), info.size),
         format!("root          {} bytes", info.root_size),
         format!("owner         uid {}, mode {:04o}", info.uid, info.mode),

@@ -50,12 +50,8 @@ fn commands_that_make_no_sense() {
 fn a_name_that_is_taken() {
     let scene = Scene::new();
     for address in ["shm:a", "unix:a"] {
-        let first = scene.start(&["recv", address]);
-        scene.await_file(&address.replace(':', "-")[..0]);
-        await_that("the first one listens", || {
-            let tried = scene.run(&["recv", address, "--wait", "1ms"]);
-            tried.stderr.contains("taken")
-        });
+        let scene = Scene::new();
+        let first = scene.start_listener(&["recv", address]);
         says(&scene.run(&["recv", address, "--wait", "1ms"]).refused(1), &[address, "taken"]);
         first.signal("TERM");
         first.finish();

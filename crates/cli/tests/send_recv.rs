@@ -8,12 +8,9 @@ use scene::{Scene, await_that, says, start};
 
 const ADDRESSES: [&str; 2] = ["shm:post", "unix:post"];
 
-/// Starts a receiver and returns when its name is there.
+/// Starts a receiver and returns when others can connect.
 fn receiver(scene: &Scene, address: &str, more: &[&str]) -> scene::Running {
-    let before = scene.left_behind().len();
-    let running = scene.start(&[&["recv", address], more].concat());
-    await_that("the receiver listens", || scene.left_behind().len() > before);
-    running
+    scene.start_listener(&[&["recv", address], more].concat())
 }
 
 #[test]

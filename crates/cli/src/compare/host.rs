@@ -15,7 +15,7 @@ use crate::compare::watchdog::Watchdog;
 use crate::compare::way::Way;
 
 /// How long an order may take beyond the time that it measures.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a far side may take to end once it has no more orders.
 const FAREWELL: Duration = Duration::from_secs(1);
 
@@ -25,7 +25,8 @@ pub(crate) struct Host {
     answers: Receiver<Answer>,
     body: Body,
     watchdog: Option<Watchdog>,
-    /// The far side's process and thread.
+    limit: Duration,
+    /// The far side's process.
     pub(crate) pid: u32,
     /// The thread that waits for messages.
     pub(crate) tid: u32,
@@ -89,6 +90,7 @@ impl Host {
             answers,
             body: Body::Process(child),
             watchdog: Some(watchdog),
+            limit,
             pid: 0,
             tid: 0,
         })
@@ -113,6 +115,7 @@ impl Host {
             answers,
             body: Body::Thread(Some(thread)),
             watchdog: Some(watchdog),
+            limit,
             pid: 0,
             tid: 0,
         })
@@ -141,6 +144,16 @@ impl Host {
                 Err(Trouble::wrong(format!("the far side did not answer within {PATIENCE:?}")))
             }
             Err(RecvTimeoutError::Disconnected) => Err(Trouble::wrong("the far side has ended")),
+        }
+    }
+
+    /// What a trouble comes from: a far side that was given up explains whatever the near side met with then.
+    pub(crate) fn explain(&self, trouble: Trouble) -> Trouble {
+        match &self.watchdog {
+            Some(watchdog) if watchdog.has_acted() => {
+                Trouble::wrong(format!("given up after {:?}: the machine is too busy, or a side is stuck", self.limit))
+            }
+            _ => trouble,
         }
     }
 

@@ -63,36 +63,14 @@ impl Bench<'_> {
         let place = self.place.map_err(|why| Trouble::lacking(why.clone()))?;
         let host = Host::start(way, place, self.plan.row_limit)?;
         let mut session = Session { bench: self, way, place, host, line: None, label: way.label() };
-        session.pin()?;
-        let waiting = if self.prober.is_some() { Waiting::Spin } else { Waiting::Usual };
-        session.open("awake", waiting)?;
-        let spinning = session.spinning()?;
-        let mut streams = Vec::new();
-        for &size_bytes in &self.plan.sizes {
-            streams.push(Stream { size_bytes, rate: Figure::Value(session.stream(size_bytes)?) });
-        }
-        let file = session.file()?;
-        let isolation = session.isolation()?;
-        session.open("asleep", Waiting::Sleep)?;
-        let sleeping = session.sleeping()?;
-        let idle = tolerate(session.idle())?;
-        session.close()?;
+        let mut figures = session.figures().map_err(|trouble| session.host.explain(trouble))?;
         drop(session);
         self.progress.step(&way.label(), "system calls");
         let pair = self.prober.map(Prober::pair);
-        let system_calls = tolerate(system_calls::count(way, place, pair))?;
-        Ok(Figures {
-            spinning,
-            sleeping: Figure::Value(sleeping),
-            streams,
-            system_calls,
-            idle,
-            isolation: Figure::Value(isolation),
-            file: Figure::Value(file),
-        })
+        figures.system_calls = tolerate(system_calls::count(way, place, pair))?;
+        Ok(figures)
     }
 }
-
 /// What a machine lacks is a figure that says so; what goes wrong is still wrong.
 fn tolerate<T>(result: Result<T, Trouble>) -> Result<Figure<T>, Trouble> {
     match result {
@@ -113,6 +91,33 @@ struct Session<'a> {
 }
 
 impl Session<'_> {
+    /// Everything but the system calls, which are counted without this session.
+    fn figures(&mut self) -> Result<Figures, Trouble> {
+        self.pin()?;
+        let waiting = if self.bench.prober.is_some() { Waiting::Spin } else { Waiting::Usual };
+        self.open("awake", waiting)?;
+        let spinning = self.spinning()?;
+        let mut streams = Vec::new();
+        for &size_bytes in &self.bench.plan.sizes {
+            streams.push(Stream { size_bytes, rate: Figure::Value(self.stream(size_bytes)?) });
+        }
+        let file = self.file()?;
+        let isolation = self.isolation()?;
+        self.open("asleep", Waiting::Sleep)?;
+        let sleeping = self.sleeping()?;
+        let idle = tolerate(self.idle())?;
+        self.close()?;
+        Ok(Figures {
+            spinning,
+            sleeping: Figure::Value(sleeping),
+            streams,
+            system_calls: Figure::absent("not counted"),
+            idle,
+            isolation: Figure::Value(isolation),
+            file: Figure::Value(file),
+        })
+    }
+
     fn step(&self, what: &str) {
         self.bench.progress.step(&self.label, what);
     }

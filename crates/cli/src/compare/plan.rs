@@ -26,6 +26,8 @@ const LONGEST_WINDOW: f64 = 0.150;
 const PROBE: f64 = 0.010;
 /// Each figure is taken three times at most.
 const ATTEMPTS: f64 = 3.0;
+/// A row takes a few seconds; where other programs take the CPUs away it takes many times that.
+const ROW_LIMIT: Duration = Duration::from_secs(60);
 /// More windows than this per figure change nothing any more.
 const MOST_ROUNDS: u32 = 5;
 
@@ -68,7 +70,7 @@ impl Plan {
             window,
             rounds,
             idle: if asked.quick { Duration::from_millis(250) } else { Duration::from_millis(1000) },
-            row_limit: Duration::from_secs(if asked.quick { 8 } else { 60 }),
+            row_limit: ROW_LIMIT,
         })
     }
 

@@ -12,7 +12,7 @@ const NONE: &str = "–";
 /// Writes the whole table.
 pub(crate) fn render(report: &Report, colour: bool) -> String {
     let mut text = headline(report);
-    for grid in grids(report) {
+    for grid in grids(report).iter().filter(|grid| !grid.lines.is_empty()) {
         text.push('\n');
         text.push_str(&grid.render(colour));
     }
@@ -118,10 +118,12 @@ fn streams(report: &Report, messages: bool, gib: bool) -> Grid {
     let heads = || sizes.iter().map(|&size| units::size(size));
     if messages {
         columns.extend(heads().map(|head| Column::numbers("messages per second", head)));
-        columns.push(Column::numbers("", "÷ floor"));
     }
     if gib {
         columns.extend(heads().map(|head| Column::numbers("GiB per second", head)));
+    }
+    if messages {
+        columns.push(Column::numbers(heads().next().unwrap_or_default(), "÷ floor"));
     }
     let rate = |rate: &Figure<Rate>, text: fn(&Rate) -> String| {
         rate.value().map_or(NONE.into(), |it| marked(it.floor.as_ref(), text(it)))
@@ -131,13 +133,15 @@ fn streams(report: &Report, messages: bool, gib: bool) -> Grid {
         if messages {
             let rates = figures.streams.iter().map(|it| &it.rate);
             cells.extend(rates.map(|it| rate(it, |it| units::rate(it.messages_per_second))));
-            let smallest = figures.streams.first().and_then(|it| it.rate.value());
-            let floor = smallest.and_then(|it| it.floor.as_ref());
-            cells.push(floor.map_or(NONE.into(), |it| marked(Some(it), format!("{:.2}", it.ratio))));
         }
         if gib {
             let rates = figures.streams.iter().map(|it| &it.rate);
             cells.extend(rates.map(|it| rate(it, |it| units::three_digits(it.gib_per_second))));
+        }
+        if messages {
+            let smallest = figures.streams.first().and_then(|it| it.rate.value());
+            let floor = smallest.and_then(|it| it.floor.as_ref());
+            cells.push(floor.map_or(NONE.into(), |it| marked(Some(it), format!("{:.2}", it.ratio))));
         }
         cells
     });
@@ -196,13 +200,16 @@ fn marked(floor: Option<&Floor>, text: String) -> String {
 }
 
 fn notes(report: &Report) -> Vec<String> {
-    let mut notes = vec![
-        "÷ floor: the figure (for a stream: its time per message at the smallest size) divided by what one cache \
+    let mut notes = Vec::new();
+    if report.rows.iter().filter_map(Row::figures).any(|figures| floors(figures).next().is_some()) {
+        notes.push(
+            "÷ floor: the figure (for a stream: its time per message at the smallest size) divided by what one cache \
          line costs on its way to the other core, probed right before and after; near and far are the two states \
          of the cores."
-            .to_owned(),
-    ];
-    if report.rows.iter().filter_map(Row::figures).any(has_unsteady) {
+                .to_owned(),
+        );
+    }
+    if report.rows.iter().filter_map(Row::figures).flat_map(floors).any(|floor| !floor.steady) {
         notes.push("~ unstable: the cores changed their state during all three attempts.".to_owned());
     }
     for row in &report.rows {
@@ -221,20 +228,22 @@ fn notes(report: &Report) -> Vec<String> {
 /// What a reader should know about a row besides its figures.
 fn remarks(row: &Row, figures: &Figures) -> Vec<String> {
     let mut remarks = Vec::new();
+    let transport = row.transport.trim_end_matches(':');
     if let Some(remark) = row.remark {
-        remarks.push(format!("{}: {remark}", row.transport));
+        remarks.push(format!("{transport}: {remark}."));
     }
     if let Some(isolation) = figures.isolation.value() {
         let attempts = isolation.attempts.iter().map(|it| format!("{} → {}", it.tried, it.outcome));
-        remarks.push(format!("{} the peer tried: {}.", row.transport, attempts.collect::<Vec<_>>().join("; ")));
+        remarks.push(format!("{transport}: the peer tried {}.", attempts.collect::<Vec<_>>().join("; ")));
     }
     remarks
 }
 
-fn has_unsteady(figures: &Figures) -> bool {
+/// The floors of every busy-wait figure.
+fn floors(figures: &Figures) -> impl Iterator<Item = &Floor> {
     let spinning = figures.spinning.value().and_then(|it| it.floor.as_ref());
     let rates = figures.streams.iter().filter_map(|it| it.rate.value()?.floor.as_ref());
-    spinning.into_iter().chain(rates).any(|floor| !floor.steady)
+    spinning.into_iter().chain(rates)
 }
 
 fn absences(figures: &Figures) -> Vec<(String, &str)> {

@@ -1,7 +1,9 @@
 //! A private directory, the real command in it, and a bound on everything it does.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
@@ -21,7 +23,8 @@ pub struct Scene {
 impl Scene {
     /// An empty directory of names.
     pub fn new() -> Scene {
-        let directory = tempfile::Builder::new().prefix("wharf-test-").tempdir_in("/dev/shm");
+        let private = Permissions::from_mode(0o700);
+        let directory = tempfile::Builder::new().prefix("wharf-test-").permissions(private).tempdir_in("/dev/shm");
         Scene { directory: directory.expect("a directory in /dev/shm") }
     }
 
@@ -54,13 +57,16 @@ impl Scene {
         start(self.wharf(arguments))
     }
 
-    /// Waits until a file whose name begins so exists: a listener or a region has appeared.
-    pub fn await_file(&self, beginning: &str) {
-        let appeared = || {
-            let entries = std::fs::read_dir(self.path()).expect("the directory");
-            entries.flatten().any(|entry| entry.file_name().to_string_lossy().starts_with(beginning))
+    /// Starts a command that listens, and returns when others can connect: its socket has got its name.
+    pub fn start_listener(&self, arguments: &[&str]) -> Running {
+        let sockets = || {
+            let entries = std::fs::read_dir(self.path()).expect("the directory").flatten();
+            entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_socket())).count()
         };
-        await_that(&format!("a file {beginning}… appears"), appeared);
+        let before = sockets();
+        let mut running = self.start(arguments);
+        await_that("the listener listens", || sockets() > before || !running.runs());
+        running
     }
 
     /// The names of everything in the directory.
@@ -71,7 +77,7 @@ impl Scene {
 }
 
 /// Looks again and again until it is so, and fails after the limit.
-pub fn await_that(what: &str, so: impl Fn() -> bool) {
+pub fn await_that(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
         assert!(start.elapsed() < LIMIT, "waited in vain: {what}");
