@@ -24,6 +24,9 @@ use crate::transport::{Met, Prepared, Situation, inproc};
 /// How long one look for a listener takes while waiting for one.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// What is missing when a listener exists and its kernel queue takes no further connection.
+const QUEUE_FULL: &str = "the listener's queue stayed full";
+
 /// What this side says of itself.
 pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> Result<Terms, ConnectError> {
     if options.align != 8 && options.align != 64 {
@@ -96,17 +99,19 @@ pub(crate) fn connect(
 ) -> Result<Link, ConnectError> {
     let ours = terms(address, options, payload)?;
     let deadline = Deadline::after(limit);
+    let mut missed = false;
     // Every round takes RETRY, so the deadline bounds their number.
     loop {
-        let outcome = connect_once(address, options, &ours, limit, deadline);
-        match outcome {
-            Err(ConnectError::NobodyListening { .. }) if patient => {}
+        match connect_once(address, options, &ours, limit, deadline) {
+            Err(ConnectError::NobodyListening { .. }) if patient => missed = true,
+            // The last look came too late to look at all: what the earlier ones saw is what was missing.
+            Err(ConnectError::Timeout { missing: QUEUE_FULL, .. }) if missed => {}
             outcome => return outcome,
         }
         match deadline.remaining() {
             Some(left) => std::thread::sleep(left.min(RETRY)),
             None => {
-                let missing = "nobody listened there";
+                let missing = "nobody is listening there";
                 return Err(ConnectError::Timeout { address: address.to_string(), limit, missing });
             }
         }
@@ -138,7 +143,7 @@ fn connect_once(
             io::ErrorKind::PermissionDenied => {
                 ConnectError::Denied { what: format!("{address} ({})", path.display()), uid: socket::my_uid() }
             }
-            io::ErrorKind::TimedOut => timeout("the listener's queue stayed full"),
+            io::ErrorKind::TimedOut => timeout(QUEUE_FULL),
             _ => ConnectError::system(format!("connect to {address}"), error),
         })?;
     crash_point!("connect.connected");

@@ -15,6 +15,7 @@ pub(crate) fn nobody_listening(world: &World) {
     let limit = Duration::from_millis(50);
     let late = world.options().connect_timeout(world.address(), limit).unwrap_err();
     assert!(matches!(late, ConnectError::Timeout { .. }), "{late:?}");
+    assert!(late.to_string().contains("nobody is listening"), "{late}");
     assert!(began.elapsed() >= limit);
 }
 

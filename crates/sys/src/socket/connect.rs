@@ -156,6 +156,11 @@ pub fn set_buffers(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     Ok(sockopt::set_socket_recv_buffer_size(fd, bytes)?)
 }
 
+/// How many bytes the kernel lets wait in the queue that this side sends into, its own overhead included.
+pub fn send_buffer(fd: impl AsFd) -> io::Result<usize> {
+    Ok(sockopt::socket_send_buffer_size(fd)?)
+}
+
 fn new_socket(kind: Kind, flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)?)
 }

@@ -99,7 +99,7 @@ fn queue_of(data: BorrowedFd<'_>, capacity: usize) -> Result<usize, ConnectError
     let trouble = |error| ConnectError::system("set the queue of a new connection", error);
     // The kernel doubles what is asked for, to make room for its own overhead.
     socket::set_buffers(data, capacity / 2).map_err(trouble)?;
-    Ok(capacity.clamp(4096, 208 << 10))
+    socket::send_buffer(data).map_err(trouble)
 }
 
 /// The control pair must be a connection with the very peer of the link.
