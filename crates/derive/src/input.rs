@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Data, DeriveInput, Error, GenericParam, Generics, Path, Result, Type, parse_quote};
+use syn::{Data, DeriveInput, Error, Generics, Path, Result, Type, parse_quote};
 
 /// The crate that generated code names unless the struct says otherwise.
 #[derive(Clone, Copy)]
@@ -40,17 +40,6 @@ impl<'a> Struct<'a> {
             Home::Wharf => parse_quote!(::wharf),
         });
         Ok(Struct { name: &input.ident, generics: &input.generics, fields, traits: quote!(#home::__derive) })
-    }
-
-    /// The generics with every type parameter bound to `bound`.
-    pub(crate) fn bound(&self, bound: &TokenStream) -> Generics {
-        let mut generics = self.generics.clone();
-        for parameter in &mut generics.params {
-            if let GenericParam::Type(parameter) = parameter {
-                parameter.bounds.push(parse_quote!(#bound));
-            }
-        }
-        generics
     }
 
     /// Whether the checks inside `LAYOUT` can run at the declaration, not only where the type is used.

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Result};
+use syn::{DeriveInput, Generics, Result, parse_quote};
 
 use crate::input::{Home, Struct, all};
 use crate::unfit;
@@ -15,8 +15,8 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
     let traits = &item.traits;
     let name = item.name;
     let text = name.to_string();
-    let bound = item.bound(&quote!(#traits::Plain));
-    let (parameters, _, conditions) = bound.split_for_impl();
+    let generics = with_plain_parameters(&item);
+    let (parameters, _, conditions) = generics.split_for_impl();
     let (_, arguments, _) = item.generics.split_for_impl();
 
     let described = item.fields.iter().map(|field| {
@@ -45,6 +45,17 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
         }
         #checked_now
     })
+}
+
+/// The generics with every type parameter bound to be plain. A bound on the fields' types would not do: from
+/// `[T; N]: Copy` the compiler does not conclude `T: Copy`, which the struct needs to be `Copy` itself.
+fn with_plain_parameters(item: &Struct<'_>) -> Generics {
+    let traits = &item.traits;
+    let mut generics = item.generics.clone();
+    for parameter in generics.type_params_mut() {
+        parameter.bounds.push(parse_quote!(#traits::Plain));
+    }
+    generics
 }
 
 /// One assertion for each field, that it starts where the one before it ends, and one for the end.

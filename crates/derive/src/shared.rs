@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{DeriveInput, Result};
+use syn::{DeriveInput, Generics, Result, parse_quote};
 
 use crate::input::{Home, Struct, all};
 use crate::unfit;
@@ -15,8 +15,8 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
     let traits = &item.traits;
     let name = item.name;
     let text = name.to_string();
-    let bound = item.bound(&quote!(#traits::Shared));
-    let (parameters, _, conditions) = bound.split_for_impl();
+    let generics = with_shared_fields(&item);
+    let (parameters, _, conditions) = generics.split_for_impl();
     let (_, arguments, _) = item.generics.split_for_impl();
 
     let described = item.fields.iter().map(|field| {
@@ -29,6 +29,9 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
         "`{name}` has something to drop: memory that several processes map belongs to none of them, \
          so nothing in it is ever dropped; remove the Drop"
     );
+    let droppable = quote_spanned! {name.span()=>
+        ::core::assert!(!::core::mem::needs_drop::<Self>(), #drops);
+    };
     // Constants of a generic type are computed where the type is used; those of any other type here and now.
     let checked_now =
         item.is_concrete().then(|| quote!(const _: #traits::Layout = <#name as #traits::Shared>::LAYOUT;));
@@ -37,7 +40,7 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
         #[automatically_derived]
         unsafe impl #parameters #traits::Shared for #name #arguments #conditions {
             const LAYOUT: #traits::Layout = {
-                ::core::assert!(!::core::mem::needs_drop::<Self>(), #drops);
+                #droppable
                 #traits::Layout::record(
                     #text,
                     <Self as #traits::Shared>::FIELDS,
@@ -49,4 +52,18 @@ pub(crate) fn derive(input: &DeriveInput, home: Home) -> Result<TokenStream> {
         }
         #checked_now
     })
+}
+
+/// The generics with every field's type bound to be shared. The parameters themselves need not be: in `Mutex<T>`, `T` is
+/// plain. Of a struct without parameters the compiler checks the fields' types anyway.
+fn with_shared_fields(item: &Struct<'_>) -> Generics {
+    let traits = &item.traits;
+    let mut generics = item.generics.clone();
+    if !item.is_concrete() {
+        let conditions = generics.make_where_clause();
+        for ty in item.fields.iter().map(|field| field.ty) {
+            conditions.predicates.push(parse_quote!(#ty: #traits::Shared));
+        }
+    }
+    generics
 }
