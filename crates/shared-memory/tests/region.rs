@@ -19,8 +19,6 @@ struct Counters {
     misses: Mutex<u64>,
 }
 
-const NO_COUNTS: Counters = Counters { hits: Mutex::new(0), misses: Mutex::new(0) };
-
 /// What the other processes do. In an ordinary run there is no part, and nothing is played.
 #[test]
 fn actor() {
@@ -44,7 +42,7 @@ fn actor() {
 fn what_one_attachment_writes_the_other_reads() {
     let stage = Stage::new();
     let made: Region<Counters> =
-        stage.options().create_with("hits", Counters { hits: Mutex::new(5), ..NO_COUNTS }).unwrap();
+        stage.options().create_with("hits", Counters { hits: Mutex::new(5), misses: Mutex::new(0) }).unwrap();
     let attached: Region<Counters> = stage.options().attach("hits").unwrap();
     assert_eq!(*attached.hits.lock().unwrap(), 5);
     *attached.misses.lock().unwrap() = 6;

@@ -87,7 +87,8 @@ thread_local! {
 pub(crate) fn lookup<T: ?Sized>(value: &T) -> Option<Attachment<'_>> {
     let address = (&raw const *value).addr();
     // Relaxed: the caller's reference into the region was made after the region was registered, and reached this
-    // thread with that in order before it; so this load sees that change or a later one, and an older hit does not match.
+    // thread with that in order before it; so this load sees that change or a later one, and an older hit does not
+    // match.
     let changes = CHANGES.load(Ordering::Relaxed);
     HIT.with(|hit| {
         let inside = address.wrapping_sub(hit.start.get()) < hit.len.get();

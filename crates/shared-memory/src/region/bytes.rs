@@ -51,7 +51,8 @@ impl BytesRegion {
         RegionOptions::new().open_or_create_bytes(name, len_bytes)
     }
 
-    /// Makes a bytes region without a name; others attach through the descriptor that [`share`](BytesRegion::share) gives.
+    /// Makes a bytes region without a name; others attach through the descriptor that [`share`](BytesRegion::share)
+    /// gives.
     pub fn anonymous(len_bytes: usize) -> Result<BytesRegion, RegionError> {
         RegionOptions::new().anonymous_bytes(len_bytes)
     }
@@ -94,7 +95,8 @@ impl BytesRegion {
         self.guarded().holder()
     }
 
-    /// A descriptor of the region to pass to another process, which attaches with [`attach_fd`](BytesRegion::attach_fd).
+    /// A descriptor of the region to pass to another process, which attaches with
+    /// [`attach_fd`](BytesRegion::attach_fd).
     pub fn share(&self) -> Result<OwnedFd, RegionError> {
         typed::share(&self.attached)
     }
@@ -132,8 +134,8 @@ impl BytesRegion {
         // SAFETY: the root of a bytes region begins with a lock word on a page boundary (every bit pattern is one), and
         // the mapping lives as long as `self`.
         let raw = unsafe { root.cast::<RawLock>().as_ref() };
-        // SAFETY: the root has at least a cache line before the bytes, or they are none and nothing is touched there: a root
-        // shorter than that still has a whole page behind it.
+        // SAFETY: the root has at least a cache line before the bytes, or they are none and nothing is touched there:
+        // a root shorter than that still has a whole page behind it.
         let first = unsafe { root.add(BYTES_AT) };
         let bytes = NonNull::slice_from_raw_parts(first, self.len());
         // SAFETY: the plan keeps `root_len` bytes from the root inside the writable mapping; bytes are valid whatever

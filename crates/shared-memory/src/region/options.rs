@@ -59,7 +59,8 @@ impl RegionOptions {
     }
 
     /// The permission bits that the region's file gets when it is made (the process's mask does not apply), and the
-    /// most that others' writing is accepted when it is attached. Without it 0600, or 0660 in a directory that a group may write.
+    /// most that others' writing is accepted when it is attached. Without it 0600, or 0660 in a directory that a
+    /// group may write.
     #[must_use]
     pub fn mode(mut self, mode: u32) -> RegionOptions {
         self.trust.mode = Some(mode & 0o777);
@@ -106,8 +107,8 @@ impl RegionOptions {
         Ok(Region::new(attached))
     }
 
-    /// Makes a region without a name, all zeroes, sealed against changes of its length. Others attach through the descriptor
-    /// that [`Region::share`] gives.
+    /// Makes a region without a name, all zeroes, sealed against changes of its length. Others attach through the
+    /// descriptor that [`Region::share`] gives.
     pub fn anonymous<T: Shared>(&self) -> Result<Region<T>, RegionError> {
         self.make(Place::Anonymous, |_| Ok(()))
     }

@@ -16,8 +16,8 @@ use crate::{RegionError, Shared};
 
 /// A region that this process has attached: memory that several processes map, with one `T` in it.
 ///
-/// It dereferences to the `T`. Dropping it detaches; a name and its data stay until [`unlink`](super::unlink), and the memory
-/// until the last process detaches.
+/// It dereferences to the `T`. Dropping it detaches; a name and its data stay until [`unlink`](super::unlink), and
+/// the memory until the last process detaches.
 ///
 /// ```no_run
 /// use wharf_shared_memory::{Mutex, Region};
@@ -29,19 +29,19 @@ use crate::{RegionError, Shared};
 ///
 /// # When a participant dies
 ///
-/// Its slot and its locks are taken over by the others; see [`Mutex`](crate::Mutex). The region itself is whole at any moment:
-/// it is published only when it is complete.
+/// Its slot and its locks are taken over by the others; see [`Mutex`](crate::Mutex). The region itself is whole at
+/// any moment: it is published only when it is complete.
 ///
 /// # In a forked child
 ///
-/// The child sees the memory, but it is not its parent: locks refuse it with [`LockError::Forked`](crate::LockError::Forked) until it
-/// attaches itself.
+/// The child sees the memory, but it is not its parent: locks refuse it with
+/// [`LockError::Forked`](crate::LockError::Forked) until it attaches itself.
 ///
 /// # Trust
 ///
 /// For cooperating processes only: whoever may write a region can spoil the data in it. The owner of a named or
-/// file-backed region can also cut its file short from outside, and every process that then touches the missing part gets
-/// SIGBUS; only anonymous regions are sealed against that.
+/// file-backed region can also cut its file short from outside, and every process that then touches the missing part
+/// gets SIGBUS; only anonymous regions are sealed against that.
 pub struct Region<T: Shared> {
     attached: Attached,
     root: NonNull<T>,
@@ -80,7 +80,8 @@ impl<T: Shared> Region<T> {
         RegionOptions::new().open_or_create(name)
     }
 
-    /// Makes a region without a name, all zeroes; others attach through the descriptor that [`share`](Region::share) gives.
+    /// Makes a region without a name, all zeroes; others attach through the descriptor that [`share`](Region::share)
+    /// gives.
     pub fn anonymous() -> Result<Region<T>, RegionError> {
         RegionOptions::new().anonymous()
     }

@@ -190,9 +190,9 @@ impl<T: ?Sized> Held<'_, T> {
 ///
 /// # When the holder dies
 ///
-/// Killed with the guard alive: the next one that locks proves the death and gets
-/// [`LockError::OwnerDied`](super::LockError::OwnerDied), within 50 ms of waiting. Dropped by a panic: likewise, at once. Forgotten
-/// ([`std::mem::forget`]) or lost with its thread: the lock stays taken until the process ends or detaches.
+/// Killed with the guard alive: the next one that locks proves the death and gets [`LockError::OwnerDied`], after
+/// waiting 50 ms at most. Dropped by a panic: likewise, at once. Forgotten ([`std::mem::forget`]) or lost with its
+/// thread: the lock stays taken until the process ends or detaches.
 ///
 /// # In a forked child
 ///
@@ -236,8 +236,8 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
 
 /// The lock is held, but a holder before died or panicked in the middle of a change.
 ///
-/// Look at the value, put it in order, and call [`repaired`](OwnerDiedGuard::repaired). Dropped without that, the lock stays
-/// inconsistent: the next one that takes it gets such a guard again.
+/// Look at the value, put it in order, and call [`repaired`](OwnerDiedGuard::repaired). Dropped without that, the
+/// lock stays inconsistent: the next one that takes it gets such a guard again.
 #[must_use = "dropped unrepaired, the lock stays inconsistent for the next one"]
 pub struct OwnerDiedGuard<'a, T: ?Sized> {
     held: Held<'a, T>,

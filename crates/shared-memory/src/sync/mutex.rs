@@ -15,8 +15,8 @@ use crate::{Plain, Shared};
 
 /// A value in a region that one process at a time may use.
 ///
-/// It works inside a [`Region`](crate::Region) only: there the system tells when its holder dies. Taking a lock that is free
-/// and giving it back that nobody waits for are one atomic instruction each and no system call.
+/// It works inside a [`Region`](crate::Region) only: there the system tells when its holder dies. Taking a lock that
+/// is free and giving it back that nobody waits for are one atomic instruction each and no system call.
 ///
 /// ```
 /// # let dir = tempfile::tempdir()?;
@@ -42,10 +42,10 @@ use crate::{Plain, Shared};
 ///
 /// # Limits
 ///
-/// Not re-entrant: a thread that locks twice waits for itself (until its timeout). Not fair: who comes at the right moment
-/// overtakes sleepers. The lock belongs to the process: a thread that ends without dropping its guard leaves it
-/// taken until the process ends or detaches. A value whose repair would need to know what was being
-/// changed wants a journal of its own.
+/// Not re-entrant: a thread that locks twice waits for itself (until its timeout). Not fair: who comes at the right
+/// moment overtakes sleepers. The lock belongs to the process: a thread that ends without dropping its guard leaves
+/// it taken until the process ends or detaches. A value whose repair would need to know what was being changed wants
+/// a journal of its own.
 #[repr(C)]
 pub struct Mutex<T: Plain> {
     raw: RawLock,
@@ -55,9 +55,10 @@ pub struct Mutex<T: Plain> {
 // SAFETY: the value is only reached through the lock, one holder at a time; a `Plain` value is `Send`.
 unsafe impl<T: Plain> Sync for Mutex<T> {}
 
-// SAFETY: zero bytes are a free lock over a valid value, since a `Plain` type is valid for every bit pattern; the same holds for
-// whatever a killed process leaves behind. The lock word is atomic and guards the value across processes. It holds
-// a slot and a generation, no address, and dropping it does nothing. The layout names the one type parameter.
+// SAFETY: zero bytes are a free lock over a valid value, since a `Plain` type is valid for every bit pattern; the
+// same holds for whatever a killed process leaves behind. The lock word is atomic and guards the value across
+// processes. It holds a slot and a generation, no address, and dropping it does nothing. The layout names the one
+// type parameter.
 unsafe impl<T: Plain> Shared for Mutex<T> {
     const LAYOUT: Layout = Layout::cell("Mutex", Self::FIELDS, size_of::<Self>(), align_of::<Self>());
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, value), T::LAYOUT)];

@@ -153,9 +153,9 @@ impl RawLock {
         // or sleeps up to a slice; `around` ends it at the deadline. Without a deadline it waits as long as a live
         // process holds the lock, which is what the caller asked for.
         loop {
-            // Acquire: pairs with the Release of the exchange that took the lock. Its owner had entered its generation into
-            // its slot before; without this we could read its name here, an older generation there, and take a newcomer
-            // for dead.
+            // Acquire: pairs with the Release of the exchange that took the lock. Its owner had entered its
+            // generation into its slot before; without this we could read its name here, an older generation there,
+            // and take a newcomer for dead.
             let word = self.word.load(Ordering::Acquire);
             let Some(owner) = Owner::in_word(word) else {
                 if let Ok(condition) = self.take_word(word, me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep)

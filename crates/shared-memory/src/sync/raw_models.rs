@@ -80,9 +80,10 @@ impl World {
     }
 
     fn change_and_give_back(&self, me: Owner, condition: Condition) -> Condition {
+        // First, because the looks at the word below order more than a holder may rely on.
+        self.change_value();
         assert_eq!(self.lock.holder(), Some(me));
         assert_eq!(self.lock.is_inconsistent(), condition == Condition::Inconsistent);
-        self.change_value();
         if condition == Condition::Inconsistent {
             self.lock.mark_consistent();
         }
@@ -248,6 +249,7 @@ fn unrepaired_data_stays_inconsistent_for_the_next_one() {
         let pass = |world: &World, me| {
             let condition = world.lock.take(me, world).unwrap();
             world.change_value();
+            assert!(world.lock.is_inconsistent());
             world.lock.give_back(condition, |_| world.wake_one());
             condition
         };
