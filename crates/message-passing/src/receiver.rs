@@ -21,23 +21,52 @@ use crate::wait::{self, Act, Limit, Pace};
 pub struct Receiver {
     half: RecvHalf,
     pace: Pace,
+    /// Tries that `recv` makes in the caller's own code before it waits in earnest.
+    quick_tries: u32,
     facts: Arc<Facts>,
 }
 
 impl Receiver {
     pub(crate) fn new(half: RecvHalf, facts: Arc<Facts>) -> Self {
-        Self { pace: Pace::new(facts.wait, half.tries_are_free(), facts.their_cpu), half, facts }
+        let pace = Pace::new(facts.wait, half.tries_are_free(), facts.their_cpu);
+        Self { quick_tries: pace.quick_tries(), pace, half, facts }
     }
 
     /// Receives the next message if there is one now.
     ///
     /// # Errors
     /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
-    #[inline]
+    #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Message<'_>, RecvError> {
+        if self.found_quickly(0) {
+            return Ok(self.half.found_in_place());
+        }
+        self.try_recv_slowly()
+    }
+
+    #[inline(never)]
+    fn try_recv_slowly(&mut self) -> Result<Message<'_>, RecvError> {
         match self.half.poll()? {
             Some(frame) => Ok(self.half.view(frame)),
             None => Err(RecvError::Empty),
+        }
+    }
+
+    /// The common case in a few instructions, made part of the caller: a message that lies in a log. Tries once and
+    /// `again` times more.
+    #[inline(always)]
+    fn found_quickly(&mut self, again: u32) -> bool {
+        let RecvHalf::Log(log) = &mut self.half else { return false };
+        let mut left = again;
+        loop {
+            if log.poll_quickly() {
+                return true;
+            }
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            std::hint::spin_loop();
         }
     }
 
@@ -45,8 +74,16 @@ impl Receiver {
     ///
     /// # Errors
     /// [`RecvError::Closed`] and [`RecvError::PeerDied`] when none will come.
-    #[inline]
+    #[inline(always)]
     pub fn recv(&mut self) -> Result<Message<'_>, RecvError> {
+        if self.found_quickly(self.quick_tries) {
+            return Ok(self.half.found_in_place());
+        }
+        self.recv_slowly()
+    }
+
+    #[inline(never)]
+    fn recv_slowly(&mut self) -> Result<Message<'_>, RecvError> {
         let frame = match self.first_try()? {
             Some(frame) => frame,
             None => self.wait(Limit::Never)?,
@@ -102,7 +139,7 @@ impl Receiver {
     fn wait(&mut self, limit: Limit) -> Result<Frame, RecvError> {
         let deadline = limit.start();
         let half = &mut self.half;
-        wait::until(&mut self.pace, deadline, |act| match act {
+        let found = wait::until(&mut self.pace, deadline, |act| match act {
             Act::Try => half.poll(),
             Act::Look => {
                 half.look_at_peer();
@@ -112,8 +149,9 @@ impl Receiver {
                 Err(RecvError::Timeout) => Ok(None),
                 outcome => outcome,
             },
-        })?
-        .ok_or(RecvError::Timeout)
+        });
+        self.quick_tries = self.pace.quick_tries();
+        found?.ok_or(RecvError::Timeout)
     }
 }
 

@@ -56,8 +56,26 @@ impl Sender {
     /// # Errors
     /// [`SendError::Full`] when there is none, [`SendError::NeedsWait`] when the message is so large that it
     /// travels in pieces; otherwise as [`send`](Self::send).
-    #[inline]
+    #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self.send_quickly(message) {
+            Some(outcome) => outcome,
+            None => self.try_send_slowly(message),
+        }
+    }
+
+    /// The common case in a few instructions, made part of the caller: a log with room and a peer that is awake.
+    /// `None`: nothing was done.
+    #[inline(always)]
+    fn send_quickly(&mut self, message: &[u8]) -> Option<Result<(), SendError>> {
+        match &mut self.half {
+            SendHalf::Log(log) if message.len() <= self.limit => log.push_quickly(message),
+            _ => None,
+        }
+    }
+
+    #[inline(never)]
+    fn try_send_slowly(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.check(message.len())?;
         let limit = self.half.max_in_one();
         if message.len() > limit {
@@ -71,8 +89,16 @@ impl Sender {
     /// # Errors
     /// [`SendError::TooLarge`] above [`max_message`](Self::max_message), [`SendError::Closed`] and
     /// [`SendError::PeerDied`] when nobody will receive it.
-    #[inline]
+    #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self.send_quickly(message) {
+            Some(outcome) => outcome,
+            None => self.send_slowly(message),
+        }
+    }
+
+    #[inline(never)]
+    fn send_slowly(&mut self, message: &[u8]) -> Result<(), SendError> {
         if self.policy == Policy::Reject {
             return self.try_send(message);
         }

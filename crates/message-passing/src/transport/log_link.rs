@@ -11,6 +11,7 @@ use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, WriteError
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
+use wharf_sys::fork;
 use wharf_sys::poll::{self, Interest};
 
 use crate::error::{RecvError, SendError};
@@ -84,6 +85,8 @@ pub(crate) struct LogSender {
     /// The pipe at which the peer's receiver sleeps; without one it sleeps at the lifeline.
     ringer: Option<Ringer>,
     signals: Arc<Signals>,
+    /// Forks before this link was made; a child has one more and may not touch it.
+    epoch: u32,
     /// The peer may be hostile: nothing is filled in where it can watch.
     hostile: bool,
     end: Option<End>,
@@ -94,7 +97,7 @@ pub(crate) struct LogSender {
 
 impl LogSender {
     pub(crate) fn new(log: LogWriter, ringer: Option<Ringer>, signals: Arc<Signals>, hostile: bool) -> Self {
-        Self { log, ringer, signals, hostile, end: None, silence: Silence::default(), taken: 0 }
+        Self { log, ringer, signals, epoch: fork::epoch(), hostile, end: None, silence: Silence::default(), taken: 0 }
     }
 
     /// What an ended link reports; `None` while it lives.
@@ -173,7 +176,18 @@ impl LogSender {
 
     #[inline(always)]
     fn check_ours(&self) -> Result<(), SendError> {
-        if self.signals.is_ours() { Ok(()) } else { Err(SendError::Forked) }
+        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
+    }
+
+    /// Sends a message if that takes nothing but stores: the peer is awake and there is room. `None`: nothing was
+    /// done; ask [`push`](SendTransport::push).
+    #[inline(always)]
+    pub(crate) fn push_quickly(&mut self, payload: &[u8]) -> Option<Result<(), SendError>> {
+        if self.epoch != fork::epoch() || self.end.is_some() || !self.log.write_quickly(payload) {
+            return None;
+        }
+        self.silence.broken();
+        Some(if self.log.take_must_ring() { self.ring() } else { Ok(()) })
     }
 }
 
@@ -307,7 +321,7 @@ impl SendTransport for LogSender {
     }
 
     fn close(&mut self) {
-        if !self.signals.is_ours() {
+        if self.epoch != fork::epoch() {
             return;
         }
         self.log.close();
@@ -325,6 +339,8 @@ pub(crate) struct LogReceiver {
     /// The pipe at which this half sleeps; without one it sleeps at the lifeline.
     bell: Option<Bell>,
     signals: Arc<Signals>,
+    /// Forks before this link was made; a child has one more and may not touch it.
+    epoch: u32,
     /// The peer's end of the doorbell has closed.
     gone: bool,
     /// What the peer did against the rules; nothing is believed after it.
@@ -334,7 +350,7 @@ pub(crate) struct LogReceiver {
 
 impl LogReceiver {
     pub(crate) fn new(log: LogReader, bell: Option<Bell>, signals: Arc<Signals>) -> Self {
-        Self { log, bell, signals, gone: false, nonsense: None, silence: Silence::default() }
+        Self { log, bell, signals, epoch: fork::epoch(), gone: false, nonsense: None, silence: Silence::default() }
     }
 
     /// Wakes a sender that waits for room or for its message to be taken.
@@ -344,6 +360,25 @@ impl LogReceiver {
         crash_point!("shm.release.ring");
         // A peer that is gone needs no ring, and shows at the next wait.
         let _ = self.signals.ring(Half::Sender);
+    }
+
+    /// Looks for a message that can be read in place. `false` says nothing: ask [`poll`](RecvTransport::poll).
+    #[inline(always)]
+    pub(crate) fn poll_quickly(&mut self) -> bool {
+        if self.epoch != fork::epoch() || !self.log.poll_quickly() {
+            return false;
+        }
+        self.silence.broken();
+        if self.log.take_must_ring() {
+            self.ring();
+        }
+        true
+    }
+
+    /// The message that [`poll_quickly`](Self::poll_quickly) found.
+    #[inline(always)]
+    pub(crate) fn in_place(&self) -> Message<'_> {
+        Message::in_place_at(self.log.message())
     }
 
     #[cold]
@@ -361,7 +396,7 @@ impl LogReceiver {
 impl RecvTransport for LogReceiver {
     #[inline(always)]
     fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
-        if !self.signals.is_ours() {
+        if self.epoch != fork::epoch() {
             return Err(RecvError::Forked);
         }
         let polled = self.log.poll();
@@ -383,7 +418,7 @@ impl RecvTransport for LogReceiver {
     }
 
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError> {
-        if !self.signals.is_ours() {
+        if self.epoch != fork::epoch() {
             return Err(RecvError::Forked);
         }
         let certain = self.log.announce();
@@ -446,7 +481,7 @@ impl RecvTransport for LogReceiver {
     }
 
     fn close(&mut self) {
-        if !self.signals.is_ours() {
+        if self.epoch != fork::epoch() {
             return;
         }
         self.log.close();

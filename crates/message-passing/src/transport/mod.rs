@@ -367,6 +367,15 @@ impl SendHalf {
 }
 
 impl RecvHalf {
+    /// The message in a log that [`LogReceiver::poll_quickly`](log_link::LogReceiver::poll_quickly) found.
+    #[inline(always)]
+    pub(crate) fn found_in_place(&self) -> Message<'_> {
+        match self {
+            RecvHalf::Log(log) => log.in_place(),
+            RecvHalf::Other(_) => Message::private(&[]),
+        }
+    }
+
     /// See [`RecvTransport::poll`].
     #[inline]
     pub(crate) fn poll(&mut self) -> Result<Option<Frame>, RecvError> {

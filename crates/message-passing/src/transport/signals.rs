@@ -64,10 +64,6 @@ impl Signals {
         Self { lifeline, heard: Mutex::default(), changed: Condvar::new() }
     }
 
-    pub(crate) fn is_ours(&self) -> bool {
-        self.lifeline.is_ours()
-    }
-
     /// Wakes the given half of the peer. Never waits; a lifeline that is full of rings is success.
     pub(crate) fn ring(&self, half: Half) -> Result<(), RingTrouble> {
         let fd = self.lifeline.get().map_err(RingTrouble::System)?;

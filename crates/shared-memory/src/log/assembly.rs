@@ -39,13 +39,7 @@ impl Assembly {
     /// Takes a part; `Ok(true)` when the message is complete.
     ///
     /// Memory grows with what has arrived, not with what was promised: a total costs its sender the bytes.
-    pub(crate) fn part(
-        &mut self,
-        ring: &impl Ring,
-        position: u64,
-        kind: Kind,
-        len: u64,
-    ) -> Result<bool, Corrupt> {
+    pub(crate) fn part(&mut self, ring: &impl Ring, position: u64, kind: Kind, len: u64) -> Result<bool, Corrupt> {
         let skip = if kind == Kind::First { 8 } else { 0 };
         if len <= skip {
             return Err(Corrupt::Part { have: 0, got: len, total: self.total.unwrap_or(0) });

@@ -46,6 +46,13 @@ impl LogWriter {
         self.writer.try_write(message, rendezvous)
     }
 
+    /// Writes a message if that takes nothing but stores. `false`: ask [`try_write`](Self::try_write).
+    #[inline(always)]
+    pub fn write_quickly(&mut self, message: &[u8]) -> bool {
+        self.lent = None;
+        self.writer.write_quickly(message)
+    }
+
     /// Writes what fits of a larger message, of which `done` bytes are written already; `Ok` when all of it is.
     /// Between two calls only this or [`abort_parts`](Self::abort_parts) may follow.
     pub fn try_write_part(&mut self, message: &[u8], done: &mut usize, rendezvous: bool) -> Result<(), WriteError> {
@@ -172,6 +179,12 @@ impl LogReader {
     #[inline(always)]
     pub fn poll(&mut self) -> Result<Polled, Corrupt> {
         self.reader.poll()
+    }
+
+    /// Looks for a message in the one common case: whole and readable in place. `false`: ask [`poll`](Self::poll).
+    #[inline(always)]
+    pub fn poll_quickly(&mut self) -> bool {
+        self.reader.poll_quickly()
     }
 
     /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.

@@ -128,16 +128,8 @@ mod tests {
 
     #[test]
     fn a_header_survives_packing() {
-        for kind in [
-            Kind::Data,
-            Kind::First,
-            Kind::More,
-            Kind::Last,
-            Kind::Abort,
-            Kind::Pad,
-            Kind::Switch,
-            Kind::Close,
-        ] {
+        for kind in [Kind::Data, Kind::First, Kind::More, Kind::Last, Kind::Abort, Kind::Pad, Kind::Switch, Kind::Close]
+        {
             for flags in [0, RENDEZVOUS] {
                 for len in [0, 1, 64, u32::MAX] {
                     let word = Header::pack(kind, flags, len);

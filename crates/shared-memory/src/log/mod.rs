@@ -17,6 +17,8 @@
 //! sleeping by asymmetric barrier follows membarrier(2).
 
 mod assembly;
+#[cfg(test)]
+mod boxed;
 mod ends;
 mod frame;
 mod mapped;
@@ -28,8 +30,6 @@ mod ring;
 mod side;
 #[cfg(all(test, not(loom)))]
 mod tests;
-#[cfg(test)]
-mod boxed;
 mod writer;
 
 pub use ends::{LogReader, LogWriter};

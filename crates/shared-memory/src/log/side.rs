@@ -83,11 +83,13 @@ impl Side {
         memory::reserve(memory.as_fd(), total).map_err(|error| match error {
             ReserveError::NoRoom { asked, free } => LogError::NoRoom { asked, free },
             ReserveError::System(source) => LogError::System { doing: "reserve the link's memory", source },
-            other => LogError::System { doing: "reserve the link's memory", source: io::Error::other(other.to_string()) },
+            other => {
+                LogError::System { doing: "reserve the link's memory", source: io::Error::other(other.to_string()) }
+            }
         })?;
         crash_point!("log.side.reserved");
-        let mapping = Mapping::map(memory.as_fd(), total as usize, Access::ReadWrite)
-            .map_err(failed("map the link's memory"))?;
+        let mapping =
+            Mapping::map(memory.as_fd(), total as usize, Access::ReadWrite).map_err(failed("map the link's memory"))?;
         memory::seal(memory.as_fd(), Seals::LINK).map_err(failed("seal the link's memory"))?;
         crash_point!("log.side.sealed");
         let mapping = Arc::new(mapping);
@@ -122,8 +124,8 @@ impl Side {
         if found != expected || expected > 3 * LARGEST_RING {
             return Err(LogError::WrongSize { found, expected });
         }
-        let peer_mapping = Mapping::map(peer.as_fd(), expected as usize, Access::ReadOnly)
-            .map_err(failed("map the peer's memory"))?;
+        let peer_mapping =
+            Mapping::map(peer.as_fd(), expected as usize, Access::ReadOnly).map_err(failed("map the peer's memory"))?;
         let peer_mapping = Arc::new(peer_mapping);
         let wrong = || LogError::WrongSize { found, expected };
         let own_page = MappedPage::new(&self.mapping).ok_or_else(wrong)?;

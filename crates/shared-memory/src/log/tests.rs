@@ -23,8 +23,7 @@ struct Pair {
 fn pair(geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pair {
     let rings = [BoxedRing::new(geometry.small_bytes), BoxedRing::new(geometry.large_bytes)];
     let writer_page = Page::boxed();
-    let mut writer =
-        Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, false);
+    let mut writer = Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, false);
     let mut reader_page = Page::boxed();
     let readers = (0..readers)
         .map(|_| {

@@ -40,8 +40,6 @@ struct Seat<P> {
     released: [u64; 2],
     /// The ticket for which the doorbell was last rung.
     rung: u32,
-    /// The reader sleeps on a ticket that has not been rung for.
-    must_ring: bool,
     closed: bool,
 }
 
@@ -62,6 +60,8 @@ pub(crate) struct Writer<R, P> {
     next_ticket: u32,
     /// Readers announce sleep with a barrier on every processor, so that no fence is needed here.
     asymmetric: bool,
+    /// Some reader sleeps on a ticket that has not been rung for.
+    must_ring: bool,
     /// Parts of a message were committed and the rest never will be.
     abort_due: bool,
     closed: bool,
@@ -83,6 +83,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             sent: 0,
             next_ticket: 1,
             asymmetric,
+            must_ring: false,
             abort_due: false,
             closed: false,
         };
@@ -93,7 +94,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Adds a reader, which starts at the present end of the log. Returns where that is.
     pub(crate) fn add_reader(&mut self, page: P) -> Start {
         let heads = [self.tracks[SMALL].head, self.tracks[LARGE].head];
-        self.seats.push(Seat { page, released: heads, rung: 0, must_ring: false, closed: false });
+        self.seats.push(Seat { page, released: heads, rung: 0, closed: false });
         Start { ring: self.current, heads }
     }
 
@@ -182,18 +183,37 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         let _ = self.settle_abort();
     }
 
+    /// Writes a whole message if that takes nothing but stores: the common case, small enough to be part of the caller.
+    /// `false`: ask [`Writer::try_write`], which says why or does what it takes.
+    #[inline(always)]
+    pub(crate) fn write_quickly(&mut self, payload: &[u8]) -> bool {
+        let len = payload.len() as u64;
+        if !self.has_room(len) {
+            return false;
+        }
+        let track = &self.tracks[self.current & 1];
+        if !track.ring.put(track.head, None, payload) {
+            return false;
+        }
+        self.commit(Kind::Data, false, len);
+        self.sent += 1;
+        true
+    }
+
     /// Makes sure that a frame with `len` bytes of payload fits at the head of the current ring.
     #[inline(always)]
     pub(crate) fn make_room(&mut self, len: u64) -> Result<(), WriteError> {
+        if self.has_room(len) { Ok(()) } else { self.make_room_slowly(len) }
+    }
+
+    /// Whether a frame fits the current ring as far as is known without looking at the readers.
+    #[inline(always)]
+    fn has_room(&self, len: u64) -> bool {
         let track = &self.tracks[self.current & 1];
         let offset = track.head & (track.ring.size() - 1);
-        if len <= self.payload_bound
+        len <= self.payload_bound
             && track.head + self.grid.frame(len) + self.grid.reserve() <= self.position_bound
             && ends_inside(offset, len, track.ring.size())
-        {
-            return Ok(());
-        }
-        self.make_room_slowly(len)
     }
 
     #[cold]
@@ -280,11 +300,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
                 // done before we overwrite them.
                 let told = seat.page.released[which].load(Ordering::Acquire);
                 if told < seat.released[which] || told > self.tracks[which].head {
-                    return Err(WriteError::Position {
-                        told,
-                        from: seat.released[which],
-                        to: self.tracks[which].head,
-                    });
+                    return Err(WriteError::Position { told, from: seat.released[which], to: self.tracks[which].head });
                 }
                 seat.released[which] = told;
                 least = least.min(told);
@@ -338,20 +354,15 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             if ticket != 0 && ticket != seat.rung {
                 seat.rung = ticket;
                 seat.closed |= ticket == CLOSED;
-                seat.must_ring = true;
+                self.must_ring = true;
             }
         }
     }
 
-    /// Whether some reader sleeps on a ticket that it has not been rung for; asking clears it.
+    /// Whether some reader sleeps on a ticket that has not been rung for; asking clears it.
     #[inline(always)]
     pub(crate) fn take_must_ring(&mut self) -> bool {
-        let mut any = false;
-        for seat in &mut self.seats {
-            any |= seat.must_ring;
-            seat.must_ring = false;
-        }
-        any
+        std::mem::take(&mut self.must_ring)
     }
 
     /// Whether a reader has said that it takes nothing more.
