@@ -122,6 +122,27 @@ fn a_span_has_the_same_length_every_time_and_can_be_left_at_any_instruction() {
     }
 }
 
+#[test]
+fn a_known_path_leads_to_any_instruction_as_stepping_does() {
+    let start = || Tracee::spawn(victim("spin"), LIMIT).expect("the victim starts");
+    let path = start().path(OPEN, CLOSE).expect("the victim can be stepped").expect("the span closes");
+    let len = path.instructions();
+    assert_eq!(start().step(OPEN, CLOSE, u64::MAX).expect("steps"), Stepped::Closed { instructions: len });
+    let left = |instructions: u64, tracee: &mut Tracee| -> u64 {
+        // What is left of the span from there on; the opening mark lies behind.
+        match tracee.rest(CLOSE).expect("the victim can be stepped") {
+            Stepped::Closed { instructions } => instructions,
+            other => panic!("{instructions} instructions in: {other:?}"),
+        }
+    };
+    for instructions in [0, 1, 2, len / 3, len / 2, len - 2, len - 1] {
+        let mut tracee = start();
+        let stepped = tracee.step_along(&path, OPEN, CLOSE, instructions).expect("the victim can be stepped");
+        assert_eq!(stepped, Stepped::Inside);
+        assert_eq!(left(instructions, &mut tracee), len - instructions);
+    }
+}
+
 fn open_with(errno: Errno, nth: u64) -> (Option<Failed>, u64, String) {
     let mut command = victim("open");
     command.stdout(Stdio::piped());

@@ -26,5 +26,5 @@ pub use count::{PhaseCounts, count_phases};
 pub use fault::{Errno, Failed, Fault, FaultReport};
 pub use mark::mark;
 pub use names::syscall_name;
-pub use step::Stepped;
+pub use step::{Path, Stepped};
 pub use tracee::{Reached, Tracee};

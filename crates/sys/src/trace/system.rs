@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
+use std::mem;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Command, ExitStatus};
 use std::ptr;
@@ -133,6 +134,32 @@ pub(super) fn call_registers(tid: Tid) -> io::Result<CallRegisters> {
     Ok(CallRegisters { number: registers.rax, first: registers.rdi, second: registers.rsi })
 }
 
+/// The address of the next instruction of a stopped thread.
+pub(super) fn instruction_pointer(tid: Tid) -> io::Result<u64> {
+    Ok(registers(tid)?.rip)
+}
+
+/// Makes a stopped thread stop again before it runs the instruction at `address`; `None` calls that off.
+///
+/// It is the processor's own breakpoint, in debug register 0: no byte of the program is changed.
+pub(super) fn set_breakpoint(tid: Tid, address: Option<u64>) -> io::Result<()> {
+    const CONTROL: usize = 7;
+    // Bit 0 of the control register enables breakpoint 0; all other bits zero mean "on execution".
+    match address {
+        Some(address) => {
+            set_debug_register(tid, 0, address)?;
+            set_debug_register(tid, CONTROL, 1)
+        }
+        None => set_debug_register(tid, CONTROL, 0),
+    }
+}
+
+fn set_debug_register(tid: Tid, number: usize, value: u64) -> io::Result<()> {
+    let offset = mem::offset_of!(libc::user, u_debugreg) + number * size_of::<u64>();
+    // SAFETY: offset and value travel by value; the kernel checks both.
+    check(unsafe { libc::ptrace(libc::PTRACE_POKEUSER, tid, offset, value) })
+}
+
 /// Makes the kernel skip the system call that a thread is about to enter.
 pub(super) fn skip_call(tid: Tid) -> io::Result<()> {
     let mut registers = registers(tid)?;
@@ -149,7 +176,7 @@ pub(super) fn set_result(tid: Tid, errno: i32) -> io::Result<()> {
 
 fn registers(tid: Tid) -> io::Result<libc::user_regs_struct> {
     // SAFETY: the structure is plain integers, for which zero is a value.
-    let mut registers: libc::user_regs_struct = unsafe { std::mem::zeroed() };
+    let mut registers: libc::user_regs_struct = unsafe { mem::zeroed() };
     let place = ptr::from_mut(&mut registers);
     // SAFETY: the kernel writes one such structure to `place`, which is one.
     check(unsafe { libc::ptrace(libc::PTRACE_GETREGS, tid, 0, place) })?;

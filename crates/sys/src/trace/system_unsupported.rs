@@ -53,6 +53,14 @@ pub(super) fn call_registers(_: Tid) -> io::Result<CallRegisters> {
     Err(unsupported())
 }
 
+pub(super) fn instruction_pointer(_: Tid) -> io::Result<u64> {
+    Err(unsupported())
+}
+
+pub(super) fn set_breakpoint(_: Tid, _: Option<u64>) -> io::Result<()> {
+    Err(unsupported())
+}
+
 pub(super) fn skip_call(_: Tid) -> io::Result<()> {
     Err(unsupported())
 }

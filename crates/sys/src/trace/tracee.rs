@@ -22,6 +22,8 @@ pub struct Tracee {
     known: BTreeSet<Tid>,
     /// Threads that stand, each with the signal (or 0) that it takes along when it goes on.
     standing: BTreeMap<Tid, i32>,
+    /// The thread that made the last mark that was looked for.
+    marking: Option<Tid>,
     /// How the program ended, once it has.
     ended: Option<ExitStatus>,
     /// The kernel takes ptrace calls from the tracing thread alone.
@@ -83,6 +85,7 @@ impl Tracee {
             watchdog,
             known: BTreeSet::from([leader]),
             standing: BTreeMap::new(),
+            marking: None,
             ended: None,
             not_send: PhantomData,
         };
@@ -143,7 +146,7 @@ impl Tracee {
 
     /// Like [`Tracee::run_to_mark`], and says which thread made the mark.
     pub(super) fn advance_to_mark(&mut self, phase: u64) -> io::Result<MarkedBy> {
-        let mut marking = None;
+        self.marking = None;
         // Ends: the watchdog ends the program at its limit.
         loop {
             self.go(Resume::ToSystemCall)?;
@@ -151,9 +154,9 @@ impl Tracee {
                 Stop::Entry { tid, number, arguments: [option, argument, ..] }
                     if is_mark(number, option) && argument == phase =>
                 {
-                    marking = Some(tid);
+                    self.marking = Some(tid);
                 }
-                Stop::Exit { tid } if marking == Some(tid) => return Ok(Ok(tid)),
+                Stop::Exit { tid } if self.marking == Some(tid) => return Ok(Ok(tid)),
                 Stop::Ended(status) => return Ok(Err(status)),
                 Stop::Entry { .. } | Stop::Exit { .. } | Stop::Other => {}
             }
@@ -173,6 +176,11 @@ impl Tracee {
         let signal = self.standing.remove(&tid).unwrap_or(0);
         forgive_gone(system::resume(tid, Resume::OneInstruction, signal))?;
         self.go(Resume::Free)
+    }
+
+    /// The thread that made the last mark that was looked for.
+    pub(super) fn marking(&self) -> Option<Tid> {
+        self.marking
     }
 
     /// Whether `tid` stands.
