@@ -70,11 +70,13 @@ pub(crate) fn judge(line: &mut AnyLine, watched: Watched, mut attempts: Vec<Atte
     Ok(Isolation { outcome: in_short(&attempts), attempts })
 }
 
-/// Each outcome once, in the order of the attempts.
+/// Each kind of outcome once, in the order of the attempts.
 fn in_short(attempts: &[Attempt]) -> String {
+    // The kernel has two names for a refusal.
+    let kind = |outcome: &str| if outcome == "EACCES" { "EPERM".to_owned() } else { outcome.to_owned() };
     let mut outcomes: Vec<&str> = Vec::new();
     for attempt in attempts {
-        if !outcomes.contains(&attempt.outcome.as_str()) {
+        if outcomes.iter().all(|seen| kind(seen) != kind(&attempt.outcome)) {
             outcomes.push(&attempt.outcome);
         }
     }
@@ -223,6 +225,7 @@ mod tests {
     fn outcomes_are_told_once_and_a_change_tells_all() {
         let of = |outcomes: &[&str]| in_short(&outcomes.iter().map(|&it| attempt("x", it)).collect::<Vec<_>>());
         assert_eq!(of(&["EPERM", "EPERM", "SIGSEGV"]), "EPERM, SIGSEGV");
+        assert_eq!(of(&["EPERM", "EACCES", "SIGSEGV"]), "EPERM, SIGSEGV");
         assert_eq!(of(&["EPERM", "changed"]), "changed");
         assert_eq!(of(&["not mapped"]), "not mapped");
     }

@@ -94,9 +94,9 @@ impl Session<'_> {
     /// Everything but the system calls, which are counted without this session.
     fn figures(&mut self) -> Result<Figures, Trouble> {
         self.pin()?;
-        let waiting = if self.bench.prober.is_some() { Waiting::Spin } else { Waiting::Usual };
-        self.open("awake", waiting)?;
+        self.open("awake", Waiting::Spin)?;
         let spinning = self.spinning()?;
+        self.open("usual", Waiting::Usual)?;
         let mut streams = Vec::new();
         for &size_bytes in &self.bench.plan.sizes {
             streams.push(Stream { size_bytes, rate: Figure::Value(self.stream(size_bytes)?) });

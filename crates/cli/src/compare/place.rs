@@ -1,6 +1,7 @@
 //! The private directory of one comparison: made at its start, gone at its end, however it ends.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -9,6 +10,8 @@ use wharf_sys::socket::my_uid;
 
 /// Another comparison may sweep a directory in the moment between its making and its locking.
 const TRIES: u32 = 8;
+/// Removing takes one try where nobody is at work any more; a busy side adds a few files in each millisecond.
+const REMOVALS: u32 = 200;
 /// The lock that proves its owner alive.
 const OWNER: (&str, &str) = ("compare", "owner");
 
@@ -82,13 +85,13 @@ impl Drop for Place {
 impl Leavings {
     /// Removes the directory and everything in it.
     pub(crate) fn remove(&self) {
-        // Whoever is still at work in it may add a file meanwhile; each try takes what is there.
-        for _ in 0..TRIES {
-            match std::fs::remove_dir_all(&self.path) {
-                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
-                // Gone, or beyond our reach: the next comparison sweeps it.
-                _ => return,
+        // Whoever is still at work in it may add a file or take one away meanwhile, and either makes a removal
+        // fail; each try takes what is there. What is beyond our reach the next comparison sweeps.
+        for _ in 0..REMOVALS {
+            if std::fs::remove_dir_all(&self.path).is_ok() || !self.path.exists() {
+                return;
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

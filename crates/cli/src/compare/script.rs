@@ -38,10 +38,8 @@ pub(crate) const POURED: u64 = 5_000;
 const WARM_UP: u64 = 50;
 
 /// Plays one part, or both as two threads.
-pub(crate) fn play(way: Way, role: Role, place: &Path, on: Option<usize>) -> Result<(), Trouble> {
-    if let Some(on) = on {
-        cpu::pin_this_thread_apart(on)?;
-    }
+pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize]) -> Result<(), Trouble> {
+    stay_on(cpus.first())?;
     let domain = Domain::at(place).map_err(|error| Trouble::lacking(error.to_string()))?;
     match role {
         Role::Near => play_near(way, &domain, || {
@@ -50,14 +48,22 @@ pub(crate) fn play(way: Way, role: Role, place: &Path, on: Option<usize>) -> Res
             writeln!(output, "ready").and_then(|()| output.flush())
         }),
         Role::Far => play_far(way, &domain, trace::mark),
-        Role::Both => play_both(way, &domain),
+        Role::Both => play_both(way, &domain, cpus.get(1)),
     }
 }
 
-fn play_both(way: Way, domain: &Domain) -> Result<(), Trouble> {
+fn stay_on(on: Option<&usize>) -> Result<(), Trouble> {
+    match on {
+        Some(&on) => Ok(cpu::pin_this_thread_apart(on)?),
+        None => Ok(()),
+    }
+}
+
+fn play_both(way: Way, domain: &Domain, far_on: Option<&usize>) -> Result<(), Trouble> {
     let open = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let far = scope.spawn(|| {
+            stay_on(far_on)?;
             // Polls, because a sleep would be counted; the near side opens or ends the whole process.
             // Relaxed: the listener is found by its name, under a lock of its own.
             while !open.load(Ordering::Relaxed) {
@@ -93,15 +99,16 @@ fn play_near(way: Way, domain: &Domain, ready: impl FnOnce() -> std::io::Result<
         jobs::ping_times(line, WARM_UP)?;
         trace::mark(SPINNING);
         jobs::ping_times(line, PINGS)?;
+        trace::mark(QUIET);
+    });
+    let mut usual = await_far(way, domain, &opening("script-usual", Waiting::Usual), &mut spinning)?;
+    with_line!(&mut usual, line => {
         trace::mark(STREAMING);
         jobs::pour_times(line, jobs::LATENCY_BYTES, POURED)?;
         jobs::await_end(line)?;
         trace::mark(QUIET);
     });
-    let waiter = Waiter::open(way, domain, &opening("script-asleep", Waiting::Sleep))?;
-    // The far side may come now.
-    with_line!(&mut spinning, line => jobs::ping_times(line, 1)?);
-    let mut sleeping = waiter.meet()?;
+    let mut sleeping = await_far(way, domain, &opening("script-asleep", Waiting::Sleep), &mut spinning)?;
     with_line!(&mut sleeping, line => {
         jobs::ping_times(line, WARM_UP)?;
         trace::mark(SLEEPING);
@@ -112,6 +119,13 @@ fn play_near(way: Way, domain: &Domain, ready: impl FnOnce() -> std::io::Result<
     Ok(())
 }
 
+/// Opens one more line; a round trip over the first one says that the far side may come.
+fn await_far(way: Way, domain: &Domain, opening: &Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
+    let waiter = Waiter::open(way, domain, opening)?;
+    with_line!(first, line => jobs::ping_times(line, 1)?);
+    waiter.meet()
+}
+
 fn play_far(way: Way, domain: &Domain, mark: impl Fn(u64)) -> Result<(), Trouble> {
     mark(SET_UP);
     let mut spinning = join(way, domain, &opening("script", Waiting::Spin))?;
@@ -120,13 +134,18 @@ fn play_far(way: Way, domain: &Domain, mark: impl Fn(u64)) -> Result<(), Trouble
         jobs::echo(line)?;
         mark(SPINNING);
         jobs::echo(line)?;
+        mark(QUIET);
+        jobs::echo(line)?;
+    });
+    let mut usual = join(way, domain, &opening("script-usual", Waiting::Usual))?;
+    with_line!(&mut usual, line => {
         mark(STREAMING);
         jobs::drain(line, jobs::LATENCY_BYTES)?;
         mark(QUIET);
         jobs::tell_end(line)?;
-        jobs::echo(line)?;
     });
-    let mut sleeping: AnyLine = join(way, domain, &opening("script-asleep", Waiting::Sleep))?;
+    with_line!(&mut spinning, line => jobs::echo(line)?);
+    let mut sleeping = join(way, domain, &opening("script-asleep", Waiting::Sleep))?;
     with_line!(&mut sleeping, line => {
         jobs::echo(line)?;
         mark(SLEEPING);

@@ -21,7 +21,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 /// Plays the script once and counts.
 pub(crate) fn count(way: Way, place: &Place, pair: Option<Pair>) -> Result<SystemCalls, Trouble> {
     let counts = if way.joins_threads() {
-        trace(script(way, place, "both", None), || ())?
+        let cpus = pair.map_or(vec![], |pair| vec![pair.first, pair.second]);
+        trace(script(way, place, "both", &cpus), || ())?
     } else {
         two_processes(way, place, pair)?
     };
@@ -29,8 +30,8 @@ pub(crate) fn count(way: Way, place: &Place, pair: Option<Pair>) -> Result<Syste
 }
 
 fn two_processes(way: Way, place: &Place, pair: Option<Pair>) -> Result<Vec<PhaseCounts>, Trouble> {
-    let near = script(way, place, "near", pair.map(|pair| pair.first));
-    let far = script(way, place, "far", pair.map(|pair| pair.second));
+    let near = script(way, place, "near", &pair.map_or(vec![], |pair| vec![pair.first]));
+    let far = script(way, place, "far", &pair.map_or(vec![], |pair| vec![pair.second]));
     let (say_ready, ready) = mpsc::channel();
     std::thread::scope(|scope| {
         // Each tracer must be a thread of its own: the kernel ties a traced process to one thread.
@@ -48,11 +49,11 @@ fn two_processes(way: Way, place: &Place, pair: Option<Pair>) -> Result<Vec<Phas
     })
 }
 
-fn script(way: Way, place: &Place, role: &str, on: Option<usize>) -> Command {
+fn script(way: Way, place: &Place, role: &str, cpus: &[usize]) -> Command {
     let mut command = Command::new("/proc/self/exe");
     command.arg("__other-side").arg("--place").arg(place.path());
     command.args(["--way", way.key(), "--script", role]);
-    if let Some(on) = on {
+    for on in cpus {
         command.args(["--cpu", &on.to_string()]);
     }
     command

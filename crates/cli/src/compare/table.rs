@@ -145,7 +145,7 @@ fn streams(report: &Report, messages: bool, gib: bool) -> Grid {
         }
         cells
     });
-    Grid { title: "THROUGHPUT, copied in and copied out".into(), columns, lines }
+    Grid { title: "THROUGHPUT, copied in and copied out, waiting as by default".into(), columns, lines }
 }
 
 fn system_calls(report: &Report) -> Grid {
