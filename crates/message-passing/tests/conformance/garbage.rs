@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,7 @@ fn hello() -> Vec<u8> {
     let mut record = b"WHARFLNK".to_vec();
     record.extend([1, 0]); // version
     record.extend([1, 2]); // hello, unix:
-    record.extend([0, 0, 0xff, 0xff]); // flags, confined to no processor
+    record.extend([0, 0, 0xff, 0xff]); // flags, more than one processor
     record.extend(1_000_000_u64.to_le_bytes()); // largest message
     record.extend(65_536_u64.to_le_bytes()); // queue
     record.extend(8_u32.to_le_bytes()); // alignment
@@ -279,4 +280,25 @@ pub(crate) fn path_addresses(world: &World) {
     assert!(options.listen(format!("unix:{}", file.display())).is_err());
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     std::fs::remove_file(&file).unwrap();
+}
+
+/// The client that docs/wire.md shows, run as it stands there: whoever has the page can speak to a link.
+pub(crate) fn written_from_the_page(world: &World) {
+    let page = include_str!("../../../../docs/wire.md");
+    let program = page.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let mut python = Command::new("python3");
+    let mut listener = world.listen();
+    let client = python.args(["-c", program, "case", "grüß dich"]).env("WHARF_DIR", world.path());
+    let client = match client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+        Ok(client) => client,
+        Err(error) => return println!("skipped: no python3 here ({error})"),
+    };
+    let mut link = listener.accept_timeout(SOON).unwrap();
+    let question = String::from_utf8(link.recv_timeout(SOON).unwrap().to_vec()).unwrap();
+    link.send(question.to_uppercase().as_bytes()).unwrap();
+    let end = link.recv_timeout(SOON).map(|it| it.to_vec());
+    let output = client.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), "GRÜSS DICH");
+    assert!(matches!(end, Err(RecvError::Closed)), "{end:?}");
 }

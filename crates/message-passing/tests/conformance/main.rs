@@ -80,7 +80,8 @@ const CASES: &[Case] = cases! {
     }
     Needs::Processes => meeting { silent_client }
     Needs::Only("unix") => garbage {
-        nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, nonsense_for_the_connecting_side, path_addresses
+        nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, nonsense_for_the_connecting_side, path_addresses,
+        written_from_the_page
     }
 };
 
