@@ -173,7 +173,8 @@ impl Mount<'_> {
         fs::create_dir_all(at).unwrap();
         let how = format!("size={size},mode=0700");
         let mounted = is_root() && Mount::run("mount", &["-t", "tmpfs", "-o", &how, "tmpfs"], at);
-        mounted.then_some(Mount(at))
+        // Not made before it is mounted: dropping it unmounts.
+        mounted.then(|| Mount(at))
     }
 }
 

@@ -272,9 +272,9 @@ impl RawLock {
         wharf_sys::crash_point!("mutex.takeover.before");
         // WAITERS: others may be asleep behind the dead owner, with or without its flag.
         let mine = me.bits() | INCONSISTENT | WAITERS;
-        // Acquire: pairs with the exchange by which a previous survivor took over, if one did and died too. The dead
-        // owner itself released nothing: its stores are visible because the kernel ended it before it told us so.
-        // Release: as in `take_free`.
+        // Acquire: pairs, through the dead owner's exchange, with the Release of the last one that gave back in
+        // order. The dead owner released nothing itself: its stores are visible because the kernel ended it before it
+        // told us so, or because its slot says that it left, which is read with Acquire. Release: as in `take_free`.
         let taken = self.word.compare_exchange(word, mine, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if taken {
             wharf_sys::crash_point!("mutex.takeover.after");

@@ -348,6 +348,17 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
             assert_eq!(world.value(), 2);
         });
     }
+    explore(4, || {
+        let world = World::new(0);
+        let tries = thread::spawn({
+            let world = world.clone();
+            move || assert!(!world.lock.take_from_dead(SECOND, |owner| world.has_left(owner)))
+        });
+        // Release: pairs with the Acquire in `has_left`.
+        world.generation.store(NEWCOMER.generation(), Ordering::Release);
+        assert!(world.lock.take_free(NEWCOMER));
+        tries.join().unwrap();
+    });
 }
 
 #[test]
