@@ -121,3 +121,26 @@ fn is_still_there(directory: BorrowedFd<'_>, name: &Path, file: BorrowedFd<'_>) 
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use super::*;
+
+    #[test]
+    fn a_locked_file_counts_only_under_its_name() -> io::Result<()> {
+        let place = tempfile::tempdir()?;
+        let directory = File::open(place.path())?;
+        let path = place.path().join("n.lock");
+        let name = Path::new("n.lock");
+        let first = File::create(&path)?;
+        assert_eq!(is_still_there(directory.as_fd(), name, first.as_fd()), Ok(true));
+        fs::remove_file(&path)?;
+        assert_eq!(is_still_there(directory.as_fd(), name, first.as_fd()), Ok(false), "removed");
+        let second = File::create(&path)?;
+        assert_eq!(is_still_there(directory.as_fd(), name, first.as_fd()), Ok(false), "replaced");
+        assert_eq!(is_still_there(directory.as_fd(), name, second.as_fd()), Ok(true));
+        Ok(())
+    }
+}

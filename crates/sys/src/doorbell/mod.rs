@@ -48,7 +48,8 @@ pub struct Ringer {
 pub struct Bell {
     end: ForkClosedFd,
     kind: Kind,
-    /// Only on kernels that cannot be asked for a read without waiting on a pipe.
+    /// For a pipe, from the first wait with a deadline: a second description of our own, set not to wait.
+    /// What poll saw may be gone at the read, taken by whoever else holds the pipe.
     without_waiting: OnceLock<ForkClosedFd>,
 }
 
@@ -168,7 +169,8 @@ impl Bell {
     /// Sleeps until rung, until the ringer is gone, or until the deadline.
     ///
     /// Without a deadline this is one blocking `read`. With one it is `ppoll` and a `read`; a deadline
-    /// that has passed makes it one `read` that does not wait.
+    /// that has passed makes it one `read` that does not wait. The first wait with a deadline on a pipe
+    /// also opens a second descriptor.
     pub fn wait(&self, deadline: Option<Deadline>) -> io::Result<Wake> {
         let fd = self.end.get()?;
         let Some(deadline) = deadline else {
@@ -214,23 +216,17 @@ impl Bell {
     fn take(&self, fd: BorrowedFd<'_>) -> io::Result<Wake> {
         let mut bytes = [0; DRAIN];
         match self.kind {
+            Kind::Pipe => wake(pipe_end::read(self.without_waiting()?, &mut bytes)),
             Kind::Socket => wake(socket_end::read_without_waiting(fd, &mut bytes)),
-            Kind::Pipe => match pipe_end::read_without_waiting(fd, &mut bytes) {
-                Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.take_by_second_description(),
-                read => wake(read),
-            },
         }
     }
 
-    fn take_by_second_description(&self) -> io::Result<Wake> {
-        let own = match self.without_waiting.get() {
-            Some(own) => own,
-            None => {
-                let own = reopen_as(self.end.get()?, OFlags::RDONLY | OFlags::NONBLOCK)?;
-                self.without_waiting.get_or_init(|| ForkClosedFd::new(own))
-            }
-        };
-        wake(pipe_end::read(own.get()?, &mut [0; DRAIN]))
+    fn without_waiting(&self) -> io::Result<BorrowedFd<'_>> {
+        if let Some(own) = self.without_waiting.get() {
+            return own.get();
+        }
+        let own = reopen_as(self.end.get()?, OFlags::RDONLY | OFlags::NONBLOCK)?;
+        self.without_waiting.get_or_init(|| ForkClosedFd::new(own)).get()
     }
 }
 
@@ -240,23 +236,5 @@ fn wake(read: Result<usize, Errno>) -> io::Result<Wake> {
         Ok(_) => Ok(Wake::Rung),
         Err(Errno::AGAIN) => Ok(Wake::TimedOut),
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_second_description_serves_kernels_that_cannot_read_without_waiting() -> io::Result<()> {
-        let (ringer, read_end) = pair()?;
-        let bell = Bell::adopt(read_end)?;
-        assert_eq!(bell.take_by_second_description()?, Wake::TimedOut);
-        assert!(ringer.ring().is_ok());
-        assert_eq!(bell.take_by_second_description()?, Wake::Rung);
-        assert_eq!(bell.take_by_second_description()?, Wake::TimedOut);
-        drop(ringer);
-        assert_eq!(bell.take_by_second_description()?, Wake::PeerGone);
-        Ok(())
     }
 }

@@ -1,6 +1,6 @@
-//! An end of a pipe: one byte in without a signal, bytes out with or without waiting.
+//! An end of a pipe: one byte in without a signal, bytes out.
 
-use std::io::{IoSlice, IoSliceMut};
+use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -44,10 +44,4 @@ pub(super) fn write(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
 /// Reads what is there, waiting when nothing is, unless the description is set not to wait.
 pub(super) fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {
     retry_on_intr(|| rustix::io::read(fd, &mut *bytes))
-}
-
-/// Reads what is there and never waits; `OPNOTSUPP` on kernels that cannot do this with a pipe.
-pub(super) fn read_without_waiting(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {
-    let mut parts = [IoSliceMut::new(bytes)];
-    retry_on_intr(|| rustix::io::preadv2(fd, &mut parts, CURRENT, ReadWriteFlags::NOWAIT))
 }

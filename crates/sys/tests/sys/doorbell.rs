@@ -161,6 +161,7 @@ fn a_peer_that_plays_with_flags_changes_nothing() -> io::Result<()> {
     let kept_by_peer = read_end.try_clone()?;
     let bell = Bell::adopt(read_end)?;
     rustix::fs::fcntl_setfl(&kept_by_peer, OFlags::NONBLOCK)?;
+    assert!(!rustix::fs::fcntl_getfl(bell.as_fd()?)?.contains(OFlags::NONBLOCK));
     thread::scope(|scope| {
         let sleeper = scope.spawn(|| bell.wait(None));
         thread::sleep(Duration::from_millis(30));

@@ -231,13 +231,14 @@ fn too_many_open_files_is_one_clear_line_and_leaks_nothing() -> io::Result<()> {
             .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u64>().ok())
             .max()
             .unwrap_or(0);
-        // Room for one more at most, below and at the highest number in use.
+        // Fill what is free below a limit just above the highest in use, then free exactly one.
         let mut fillers = Vec::new();
-        setrlimit(Resource::Nofile, Rlimit { current: Some(highest), maximum: Some(highest) })?;
+        let limit = Rlimit { current: Some(highest + 3), maximum: Some(highest + 3) };
+        setrlimit(Resource::Nofile, limit)?;
         while let Ok(filler) = memfd.try_clone() {
             fillers.push(filler);
         }
-        fillers.pop();
+        assert!(fillers.pop().is_some());
         let error = socket::recv_with_fds(&far, &mut [0; 4], 2);
         assert!(error.is_err_and(|error| error.to_string().contains("ulimit -n")));
         fillers.push(memfd.try_clone()?);
