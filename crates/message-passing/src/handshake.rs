@@ -116,8 +116,6 @@ pub(crate) enum Record {
 pub(crate) struct Introduction {
     pub(crate) terms: Terms,
     pub(crate) params: Vec<u8>,
-    /// How many descriptors were announced.
-    pub(crate) fds: usize,
 }
 
 /// Why a record cannot be read.
@@ -257,7 +255,6 @@ pub(crate) fn read(record: &[u8], fds: usize) -> Result<Record, Unreadable> {
     let introduction = |payload| Introduction {
         terms: Terms { transport, flags, confined, max_message, capacity, align, payload },
         params: params.to_vec(),
-        fds,
     };
     match kind {
         1 => Ok(Record::Hello(introduction(payload))),
@@ -369,7 +366,7 @@ mod tests {
                     (Role::Connecting, Ok(Record::Hello(it))) | (Role::Accepting, Ok(Record::Welcome(it))) => it,
                     other => panic!("{other:?}"),
                 };
-                assert_eq!((read.terms, read.params.as_slice(), read.fds), (terms.clone(), params, 2));
+                assert_eq!((read.terms, read.params.as_slice()), (terms.clone(), params));
             }
         }
     }

@@ -227,7 +227,7 @@ impl Listener {
         };
         let Pending { lifeline, peer, cooperating, .. } = connection;
         let role = Role::Accepting;
-        let situation = Situation { role, options: &self.options, ours: &self.terms, cooperating, peer };
+        let situation = Situation { role, options: &self.options, ours: &self.terms, cooperating };
         let mut prepared = match Prepared::new(&situation) {
             Ok(prepared) => prepared,
             Err(error) => {

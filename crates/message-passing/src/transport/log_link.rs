@@ -294,7 +294,7 @@ impl SendTransport for LogSender {
             return self.ended().map_or(Ok(None), Err);
         }
         match self.log.try_lend(len as u64) {
-            Ok(()) => Ok(Some(Room { at: 0, len })),
+            Ok(()) => Ok(Some(Room)),
             Err(WriteError::LargerThanFrame { .. }) => Ok(None),
             Err(why) => Err(self.refused(why)),
         }
@@ -406,7 +406,7 @@ impl RecvTransport for LogReceiver {
         match polled {
             Ok(Polled::Message) => {
                 self.silence.broken();
-                Ok(Some(Frame { at: 0, len: 0, place: 0 }))
+                Ok(Some(Frame { at: 0, len: 0 }))
             }
             Ok(Polled::Empty) => self.nothing(),
             Ok(Polled::Closed) => Err(RecvError::Closed),

@@ -121,6 +121,11 @@ pub(crate) fn loans(world: &World) {
         loan.send().unwrap();
         assert!(*rx.recv_timeout(SOON).unwrap() == pattern(number, len)[..], "message {number}");
     }
+    // One that is never dropped does not block the next.
+    std::mem::forget(tx.loan(100).unwrap());
+    tx.send(b"next").unwrap();
+    assert_eq!(rx.recv_timeout(SOON).unwrap(), *b"next");
+    std::mem::forget(tx.loan(100).unwrap());
     let mut loan = tx.loan(3).unwrap();
     loan.copy_from_slice(b"end");
     assert!(loan.try_send().is_ok());

@@ -203,7 +203,7 @@ impl UnixReceiver {
             crash_point!("unix.recv.acknowledge");
             self.acknowledge();
         }
-        Ok(Found::Message(Frame { at: HEADER, len, place: 0 }))
+        Ok(Found::Message(Frame { at: HEADER, len }))
     }
 
     #[cold]
