@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode};
+use rustix::fs::{AtFlags, FileType, Mode};
 use rustix::io::Errno;
 
 use super::error::refused;
@@ -64,6 +64,15 @@ pub(super) fn bind(
     }
     let path = domain.path().join(&file_name);
     let fail = |error| refused("listen at", &path, error);
+    // What is no socket was never ours to replace.
+    match rustix::fs::statat(domain.fd(), &file_name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Socket => {}
+            found => return Err(not_a_socket(&path, found)),
+        },
+        Err(Errno::NOENT) => {}
+        Err(error) => return Err(fail(error)),
+    }
     // One fixed name aside for each name: whoever has the lock may remove what a kill left there.
     let aside = aside(&file_name);
     match rustix::fs::unlinkat(domain.fd(), &aside, AtFlags::empty()) {
@@ -84,6 +93,16 @@ pub(super) fn bind(
     }
     crate::crash_point!("bind.after-rename");
     Ok(UnixListenerFd { fd: ForkClosedFd::new(socket), domain: domain.clone(), file_name, _lock: lock.clone() })
+}
+
+fn not_a_socket(path: &Path, found: FileType) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!(
+            "expected a socket of a dead process or nothing at {}, found {found:?}; remove it or choose another name",
+            path.display()
+        ),
+    )
 }
 
 /// A short hidden name that belongs to `file_name` alone: 128 bits of FNV-1a, in hexadecimal.

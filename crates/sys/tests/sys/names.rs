@@ -300,6 +300,19 @@ fn a_plain_path_is_locked_and_bound_by_the_same_rules() -> io::Result<()> {
     socket::connect(&path, Kind::SeqPacket, None)?;
     drop((listener, held));
     assert_eq!(entries(place.path())?, Vec::<String>::new());
+    for text in ["file", "folder", "link"] {
+        let path = place.path().join(text);
+        match text {
+            "file" => fs::write(&path, "data")?,
+            "folder" => fs::create_dir(&path)?,
+            _ => std::os::unix::fs::symlink("/nonexistent", &path)?,
+        }
+        let held = lock_path(&path)?.ok_or_else(|| io::Error::other("held"))?;
+        let refused = held.bind_socket(0o600, 4).map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::AlreadyExists), "{text}");
+    }
+    assert_eq!(fs::read(place.path().join("file"))?, b"data");
+    assert_eq!(entries(place.path())?, ["file", "folder", "link"]);
     let missing = lock_path(Path::new("/nonexistent/x")).map(|_| ()).map_err(|error| error.kind());
     assert_eq!(missing, Err(io::ErrorKind::NotFound));
     assert!(lock_path(Path::new("/")).is_err());
