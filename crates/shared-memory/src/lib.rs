@@ -1,4 +1,40 @@
 //! Regions, locks, last-value cells and the log: share it in place.
+//!
+//! # Which types
+//!
+//! Two traits say what may lie in shared memory, each with a derive macro for structs with `#[repr(C)]`:
+//!
+//! * [`Plain`]: values that are nothing but bytes, and valid whatever those bytes are. Numbers of fixed width, arrays,
+//!   [`Flag`] instead of `bool`, [`Text`] instead of `String`, structs of these without padding. Typed messages carry
+//!   them, and primitives guard them.
+//! * [`Shared`]: what may be the root of a region. Other processes write a region at any moment, so each plain value in
+//!   it stands behind a primitive: [`Mutex`], for what must be changed by one process at a time, or [`Latest`], for
+//!   what is replaced as a whole and read often. Structs and arrays of primitives are `Shared` too.
+//!
+//! ```
+//! use wharf_shared_memory::{Flag, Latest, Mutex, Plain, Shared, Text};
+//!
+//! #[derive(Clone, Copy, Plain)]
+//! #[repr(C)]
+//! struct Job {
+//!     id: u64,
+//!     name: Text<31>,
+//!     urgent: Flag,
+//! }
+//!
+//! #[derive(Shared)]
+//! #[repr(C)]
+//! struct Workshop {
+//!     jobs: Mutex<[Job; 16]>,
+//!     temperature: Latest<f32>,
+//! }
+//!
+//! println!("{:#}", Workshop::LAYOUT);
+//! ```
+//!
+//! What does not fit is a compile error at its field that says what to use instead. Two programs that declare a type
+//! differently do not misread each other: a hash over all names, types and offsets ([`Layout`]) is compared when a
+//! program attaches to a region or connects a typed link.
 
 // The derive macros name this crate by its outside name; so do the tests inside it.
 #[cfg(test)]
