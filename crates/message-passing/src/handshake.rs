@@ -26,6 +26,9 @@ const HEAD: usize = 56;
 /// Flag: this process has registered for `membarrier(GLOBAL_EXPEDITED)`.
 pub(crate) const FLAG_MEMBARRIER: u16 = 1;
 
+/// Flag: this process sleeps before every message, so a fence at its peer costs less than a barrier at each sleep.
+pub(crate) const FLAG_SLEEPY: u16 = 2;
+
 /// Stands for "not confined to one processor".
 const NOT_CONFINED: u16 = u16::MAX;
 

@@ -14,9 +14,9 @@ use wharf_sys::{barrier, cpu, crash_point};
 
 use crate::address::{Address, Place, Transport};
 use crate::error::ConnectError;
-use crate::handshake::{self, FLAG_MEMBARRIER, Introduction, Payload, Reason, Record, Role, Terms};
+use crate::handshake::{self, FLAG_MEMBARRIER, FLAG_SLEEPY, Introduction, Payload, Reason, Record, Role, Terms};
 use crate::link::Link;
-use crate::options::{Options, Trust};
+use crate::options::{Options, Trust, Wait};
 use crate::peer::Peer;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::{Met, Prepared, Situation, inproc};
@@ -47,7 +47,7 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     let registered = transport != Transport::Unix && barrier::register();
     Ok(Terms {
         transport,
-        flags: if registered { FLAG_MEMBARRIER } else { 0 },
+        flags: if registered { FLAG_MEMBARRIER } else { 0 } | if options.wait == Wait::Sleep { FLAG_SLEEPY } else { 0 },
         confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
         max_message: max_message as u64,
         capacity: options.capacity as u64,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use wharf_shared_memory::log::Quick;
+
 use crate::address::Address;
 use crate::error::RecvError;
 use crate::link::Facts;
@@ -59,11 +61,11 @@ impl Receiver {
         let RecvHalf::Log(log) = &mut self.half else { return false };
         let mut left = again;
         loop {
-            if log.poll_quickly() {
-                return true;
-            }
-            if left == 0 {
-                return false;
+            match log.poll_quickly() {
+                Quick::Message => return true,
+                Quick::Unusual => return false,
+                Quick::Nothing if left == 0 => return false,
+                Quick::Nothing => {}
             }
             left -= 1;
             std::hint::spin_loop();

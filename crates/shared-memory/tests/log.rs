@@ -1,7 +1,7 @@
 //! The log in sealed memory: two sides joined, in place and copied, and memory that must be refused.
 
 use std::os::fd::{AsFd, OwnedFd};
-use wharf_shared_memory::log::{Geometry, LogError, LogReader, LogWriter, Polled, Side, Terms, WriteError};
+use wharf_shared_memory::log::{Barriers, Geometry, LogError, LogReader, LogWriter, Polled, Side, Terms, WriteError};
 use wharf_sys::memory::{self, Access, Mapping, Seals};
 
 fn geometry() -> Geometry {
@@ -9,7 +9,8 @@ fn geometry() -> Geometry {
 }
 
 fn terms(hostile: bool) -> Terms {
-    Terms { hostile, max_message: 1 << 20, asymmetric: wharf_sys::barrier::register() }
+    let registered = wharf_sys::barrier::register();
+    Terms { hostile, max_message: 1 << 20, barriers: Barriers { own: registered, peer: registered } }
 }
 
 fn copy(side: &Side) -> OwnedFd {

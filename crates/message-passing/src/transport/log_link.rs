@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, WriteError};
+use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, Quick, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
@@ -362,17 +362,20 @@ impl LogReceiver {
         let _ = self.signals.ring(Half::Sender);
     }
 
-    /// Looks for a message that can be read in place. `false` says nothing: ask [`poll`](RecvTransport::poll).
+    /// Looks for a message that can be read in place. Anything else: ask [`poll`](RecvTransport::poll).
     #[inline(always)]
-    pub(crate) fn poll_quickly(&mut self) -> bool {
-        if self.epoch != fork::epoch() || !self.log.poll_quickly() {
-            return false;
+    pub(crate) fn poll_quickly(&mut self) -> Quick {
+        if self.epoch != fork::epoch() {
+            return Quick::Unusual;
         }
-        self.silence.broken();
+        let found = self.log.poll_quickly();
+        if found == Quick::Message {
+            self.silence.broken();
+        }
         if self.log.take_must_ring() {
             self.ring();
         }
-        true
+        found
     }
 
     /// The message that [`poll_quickly`](Self::poll_quickly) found.

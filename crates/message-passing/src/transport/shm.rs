@@ -3,12 +3,12 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{Geometry, LogError, Side, Terms as LogTerms};
+use wharf_shared_memory::log::{Barriers, Geometry, LogError, Side, Terms as LogTerms};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell, Ringer};
 
 use crate::error::ConnectError;
-use crate::handshake::{FLAG_MEMBARRIER, Role, Terms};
+use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Role, Terms};
 use crate::options::Options;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::log_link::{LogReceiver, LogSender};
@@ -143,12 +143,14 @@ pub(crate) fn halves(
         }
         None => (None, None),
     };
-    let terms = LogTerms {
-        hostile,
-        max_message,
-        // Whoever sleeps interrupts the other with membarrier(2), so both must be registered.
-        asymmetric: ours.flags & theirs.flags & FLAG_MEMBARRIER != 0,
+    // Whoever sleeps interrupts the other with membarrier(2), so both must be registered; one that sleeps all the time
+    // is better served by a fence at the other, which costs nanoseconds where the barrier costs microseconds.
+    let registered = ours.flags & theirs.flags & FLAG_MEMBARRIER != 0;
+    let barriers = Barriers {
+        own: registered && ours.flags & FLAG_SLEEPY == 0,
+        peer: registered && theirs.flags & FLAG_SLEEPY == 0,
     };
+    let terms = LogTerms { hostile, max_message, barriers };
     let (writer, reader) = side.join(peer_memory, peer_geometry, terms).map_err(|error| match error {
         LogError::System { doing, source } => ConnectError::system(doing, source),
         other => ConnectError::Protocol(other.to_string()),

@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use super::mapped::{MappedPage, MappedRing};
-use super::reader::{Polled, Reader};
+use super::reader::{Polled, Quick, Reader};
 use super::writer::Writer;
 use super::{Corrupt, Fences, Signals, WriteError};
 use crate::atomic::{Ordering, fence};
@@ -181,9 +181,9 @@ impl LogReader {
         self.reader.poll()
     }
 
-    /// Looks for a message in the one common case: whole and readable in place. `false`: ask [`poll`](Self::poll).
+    /// Looks for a message in the one common case: whole and readable in place. Anything else: ask [`poll`](Self::poll).
     #[inline(always)]
-    pub fn poll_quickly(&mut self) -> bool {
+    pub fn poll_quickly(&mut self) -> Quick {
         self.reader.poll_quickly()
     }
 

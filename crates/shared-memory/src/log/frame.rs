@@ -34,6 +34,10 @@ pub(crate) enum Kind {
 /// Set in a header when the writer waits for this message to be taken, so that the reader says so at once.
 pub(crate) const RENDEZVOUS: u8 = 1;
 
+/// Set in the header of a whole message behind which the rest of the lap is skipped: the next frame stands at the first
+/// header of the next lap.
+pub(crate) const REWIND: u8 = 2;
+
 /// A header taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -51,8 +55,8 @@ impl Header {
     /// Takes apart a header that another process wrote; `None` when it is no header of this layout version.
     #[inline(always)]
     pub(crate) const fn unpack(word: u64) -> Option<Header> {
-        // Bits 16..32 are reserved and zero: a scribbled header is refused rather than half understood.
-        if word & 0xffff_fe00 != 0 {
+        // Bits 10..32 are reserved and zero: a scribbled header is refused rather than half understood.
+        if word & 0xffff_fc00 != 0 {
             return None;
         }
         let kind = match word as u8 {
@@ -107,6 +111,13 @@ impl Grid {
         size - offset + self.start()
     }
 
+    /// Bytes of a frame of `frame` bytes at `offset` together with the rest of its lap. A frame that ends where a lap
+    /// begins skips nothing.
+    pub(crate) const fn frame_and_rest(self, offset: u64, frame: u64, size: u64) -> u64 {
+        let end = (offset + frame) & (size - 1);
+        if end == self.start() { frame } else { frame + self.to_next_lap(end, size) }
+    }
+
     /// Largest payload that fits a ring of `size` bytes that is empty, whatever the position of its head.
     pub(crate) const fn largest(self, size: u64) -> u64 {
         // A lap begins `start` bytes in, and the reserve stays free.
@@ -130,7 +141,7 @@ mod tests {
     fn a_header_survives_packing() {
         for kind in [Kind::Data, Kind::First, Kind::More, Kind::Last, Kind::Abort, Kind::Pad, Kind::Switch, Kind::Close]
         {
-            for flags in [0, RENDEZVOUS] {
+            for flags in [0, RENDEZVOUS, REWIND, RENDEZVOUS | REWIND] {
                 for len in [0, 1, 64, u32::MAX] {
                     let word = Header::pack(kind, flags, len);
                     assert_ne!(word, 0, "a written header is never zero");
@@ -142,7 +153,7 @@ mod tests {
 
     #[test]
     fn headers_that_nobody_writes_are_refused() {
-        for word in [0_u64, 9, 0xff, 0x0201, 0x1_0001, 0x8000_0001] {
+        for word in [0_u64, 9, 0xff, 0x0401, 0x1_0001, 0x8000_0001] {
             assert_eq!(Header::unpack(word), None, "{word:#x}");
         }
     }

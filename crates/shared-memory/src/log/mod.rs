@@ -33,7 +33,7 @@ mod tests;
 mod writer;
 
 pub use ends::{LogReader, LogWriter};
-pub use reader::Polled;
+pub use reader::{Polled, Quick};
 pub use side::{LogError, Side, Terms};
 
 use crate::atomic::{Ordering, fence};
@@ -183,13 +183,28 @@ pub enum Corrupt {
 
 /// How the sleeping side makes sure that its announcement is seen or its last look is fresh.
 ///
-/// The other side does: store what matters, [order], load the ticket. The sleeping side does: store the ticket,
+/// The other side does: store what matters, order, load the ticket. The sleeping side does: store the ticket,
 /// [`Signals::barrier`], load what matters.
 pub(crate) trait Signals {
     /// Orders the store before from the loads after. With `asymmetric` it also forces that order on every processor
     /// that runs the other side, which then needs no fence of its own. `false` when the system refused: sleep in
     /// slices then.
     fn barrier(&self, asymmetric: bool) -> bool;
+}
+
+/// Who pays for the order of an announcement against a look: the side that goes to sleep, by a barrier on every processor
+/// (membarrier(2)), or both sides, by a fence each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Barriers {
+    /// When this side goes to sleep it runs the barrier, so the peer needs no fence when it looks for our announcement.
+    pub own: bool,
+    /// When the peer goes to sleep it runs the barrier, so we need no fence.
+    pub peer: bool,
+}
+
+impl Barriers {
+    /// A fence on both sides, in both directions.
+    pub const FENCES: Barriers = Barriers { own: false, peer: false };
 }
 
 /// Plain fences on both sides.

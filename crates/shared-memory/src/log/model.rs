@@ -5,7 +5,7 @@ use super::page::Page;
 use super::reader::{Polled, Reader};
 use super::ring::Ring;
 use super::writer::Writer;
-use super::{Fences, Geometry, WriteError};
+use super::{Barriers, Fences, Geometry, WriteError};
 use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::sync::Arc;
@@ -18,13 +18,13 @@ fn pair(small: u64, large: u64, readers: usize) -> (ModelWriter, Vec<ModelReader
     let geometry = Geometry { small_bytes: small, large_bytes: large, align: 8 };
     let rings = [BoxedRing::new(small), BoxedRing::new(large)];
     let page = Page::boxed();
-    let mut writer = Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&page), geometry, false);
+    let mut writer = Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&page), geometry, Barriers::FENCES);
     let readers = (0..readers)
         .map(|_| {
             let own = Page::boxed();
             let start = writer.add_reader(Arc::clone(&own));
             let [small, large] = rings.clone();
-            Reader::new(small, large, own, Arc::clone(&page), geometry, start, false, 1024, false)
+            Reader::new(small, large, own, Arc::clone(&page), geometry, start, false, 1024, Barriers::FENCES)
         })
         .collect();
     (writer, readers)

@@ -4,11 +4,11 @@
 //! writer that is not trusted the payload is copied out in one pass before anybody looks at it.
 
 use super::assembly::Assembly;
-use super::frame::{Grid, Header, Kind, RENDEZVOUS, ends_inside};
+use super::frame::{Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::writer::{LARGE, SMALL, Start, fresh_ticket};
-use super::{Corrupt, Geometry, Signals};
+use super::{Barriers, Corrupt, Geometry, Signals};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use std::ops::Deref;
 use wharf_sys::crash_point;
@@ -51,6 +51,17 @@ pub enum Polled {
     Closed,
 }
 
+/// What a quick look saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quick {
+    /// A message that can be read in place.
+    Message,
+    /// Nothing yet.
+    Nothing,
+    /// Something that takes more than a quick look.
+    Unusual,
+}
+
 /// One reader of a log.
 #[derive(Debug)]
 pub(crate) struct Reader<R, P> {
@@ -73,7 +84,7 @@ pub(crate) struct Reader<R, P> {
     /// The writer's ticket for which it was last rung.
     rung: u32,
     must_ring: bool,
-    asymmetric: bool,
+    barriers: Barriers,
 }
 
 impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
@@ -87,7 +98,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         start: Start,
         copy: bool,
         max_message: u64,
-        asymmetric: bool,
+        barriers: Barriers,
     ) -> Self {
         let track = |ring: R, which: usize| Track { ring, head: start.heads[which], published: start.heads[which] };
         for which in [SMALL, LARGE] {
@@ -109,7 +120,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             next_ticket: 1,
             rung: 0,
             must_ring: false,
-            asymmetric,
+            barriers,
         }
     }
 
@@ -150,34 +161,38 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.follow()
     }
 
-    /// Looks for a message in the one common case: whole, without flags, readable in place. `false` says nothing: ask
-    /// [`Reader::poll`]. Small enough to be part of the caller; it publishes only what an eighth of the ring asks for.
+    /// Looks for a message in the one common case: whole, without flags, readable in place. Small enough to be part of
+    /// the caller.
     #[inline(always)]
-    pub(crate) fn poll_quickly(&mut self) -> bool {
+    pub(crate) fn poll_quickly(&mut self) -> Quick {
         let track = &mut self.tracks[self.current & 1];
         let size = track.ring.size();
         track.head += self.lent;
         self.lent = 0;
         let head = track.head;
+        let due = head - track.published >= size / 8;
         // Acquire: as in `poll`.
         let word = track.ring.word(head).load(Ordering::Acquire);
         let len = word >> 32;
-        if word as u32 != Kind::Data as u32
-            || self.copy
-            || !ends_inside(head & (size - 1), len, size)
-            || len > self.max_message
+        let found = if word as u32 == Kind::Data as u32
+            && !self.copy
+            && ends_inside(head & (size - 1), len, size)
+            && len <= self.max_message
         {
-            return false;
-        }
-        self.found = Found::InPlace { position: head, len };
-        self.lent = self.grid.frame(len);
-        self.taken += 1;
-        // As in `poll`, but after the message was found: the writer's wait for room is shorter than the reader's
-        // for the next message only when the ring is nearly full, and then an eighth is long exceeded.
-        if head - track.published >= size / 8 {
+            self.found = Found::InPlace { position: head, len };
+            self.lent = self.grid.frame(len);
+            self.taken += 1;
+            Quick::Message
+        } else if word == 0 {
+            Quick::Nothing
+        } else {
+            Quick::Unusual
+        };
+        // As in `poll`, but behind the look at the header, which is what the caller waits for.
+        if due {
             self.publish();
         }
-        true
+        found
     }
 
     /// Everything but the common case: flags, parts, pads, switches, the close, copies, nonsense.
@@ -204,7 +219,11 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             if (carries && !ends_inside(offset, len, size)) || (!carries && len != 0) {
                 return Err(Corrupt::Length { len, room: size.saturating_sub(offset + 8), at });
             }
-            let frame = self.grid.frame(len);
+            let frame = match (header.flags & REWIND != 0, header.kind) {
+                (false, _) => self.grid.frame(len),
+                (true, Kind::Data) => self.grid.frame_and_rest(offset, self.grid.frame(len), size),
+                (true, _) => return Err(Corrupt::Header { word, at }),
+            };
             match header.kind {
                 Kind::Data => {
                     if len > self.max_message {
@@ -304,7 +323,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         // Release pairs with the acquire load in `Writer::taken`.
         self.own.taken.store(self.taken, Ordering::Release);
         crash_point!("log.publish.told");
-        if self.asymmetric {
+        if self.barriers.peer {
             // As in `Writer::look_for_sleepers`, with the parts exchanged: the sleeping writer runs the barrier.
             compiler_fence(Ordering::SeqCst);
         } else {
@@ -332,7 +351,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         // Relaxed: the barrier orders it before our next look at the header.
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
-        signals.barrier(self.asymmetric)
+        signals.barrier(self.barriers.own)
     }
 
     /// Takes the announcement back.

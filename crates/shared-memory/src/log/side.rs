@@ -6,7 +6,7 @@ use super::mapped::{MappedPage, MappedRing};
 use super::page::PAGE_BYTES;
 use super::reader::Reader;
 use super::writer::{Start, Writer};
-use super::{Geometry, LARGEST_RING};
+use super::{Barriers, Geometry, LARGEST_RING};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -58,9 +58,9 @@ pub struct Terms {
     pub hostile: bool,
     /// Largest message in bytes that is accepted.
     pub max_message: u64,
-    /// Both processes are registered for membarrier(2), so that the side that goes to sleep pays for the order of
-    /// things and the side that works does not.
-    pub asymmetric: bool,
+    /// Who pays for the order of things when a side goes to sleep; a side may only be spared the fence when its process
+    /// is registered for membarrier(2).
+    pub barriers: Barriers,
 }
 
 /// One process's half of a link, not yet joined with the other.
@@ -131,7 +131,7 @@ impl Side {
         let own_page = MappedPage::new(&self.mapping).ok_or_else(wrong)?;
         let peer_page = MappedPage::new(&peer_mapping).ok_or_else(wrong)?;
         let (small, large) = rings(&self.mapping, self.geometry).ok_or_else(wrong)?;
-        let mut writer = Writer::new(small, large, own_page.clone(), self.geometry, terms.asymmetric);
+        let mut writer = Writer::new(small, large, own_page.clone(), self.geometry, terms.barriers);
         let (small, large) = rings(&peer_mapping, theirs).ok_or_else(wrong)?;
         // Both sides begin with a fresh log: nobody writes before the handshake is over.
         writer.add_reader(peer_page.clone());
@@ -144,7 +144,7 @@ impl Side {
             Start::fresh(theirs),
             terms.hostile,
             terms.max_message,
-            terms.asymmetric,
+            terms.barriers,
         );
         Ok((LogWriter::new(writer), LogReader::new(reader, peer_mapping)))
     }

@@ -5,7 +5,7 @@ use super::page::Page;
 use super::reader::{Polled, Reader};
 use super::ring::Ring;
 use super::writer::{Start, Writer};
-use super::{Corrupt, Fences, Geometry, WriteError};
+use super::{Barriers, Corrupt, Fences, Geometry, WriteError};
 use crate::atomic::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -23,7 +23,8 @@ struct Pair {
 fn pair(geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pair {
     let rings = [BoxedRing::new(geometry.small_bytes), BoxedRing::new(geometry.large_bytes)];
     let writer_page = Page::boxed();
-    let mut writer = Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, false);
+    let mut writer =
+        Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, Barriers::FENCES);
     let mut reader_page = Page::boxed();
     let readers = (0..readers)
         .map(|_| {
@@ -32,7 +33,7 @@ fn pair(geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pai
             let start = writer.add_reader(Arc::clone(&page));
             let [small, large] = rings.clone();
             let peer = Arc::clone(&writer_page);
-            Reader::new(small, large, page, peer, geometry, start, copy, max_message, false)
+            Reader::new(small, large, page, peer, geometry, start, copy, max_message, Barriers::FENCES)
         })
         .collect();
     Pair { writer, readers, rings, reader_page }
@@ -223,6 +224,28 @@ fn after_a_backlog_the_stream_comes_back_to_the_small_ring() {
 }
 
 #[test]
+fn large_messages_that_are_taken_at_once_come_back_to_the_same_places() {
+    for align in [8, 64] {
+        let geometry = Geometry::new(4096, 1 << 16, align).unwrap();
+        let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+        let mut places = std::collections::BTreeSet::new();
+        for turn in 0..1000_u64 {
+            let bytes = vec![turn as u8; 10_000];
+            assert_eq!(writer.try_write(&bytes, false), Ok(()));
+            assert_eq!(readers[0].poll(), Ok(Polled::Message));
+            let (_, position, _) = readers[0].in_ring().unwrap();
+            places.insert(position % (1 << 16));
+            assert_eq!(message(&readers[0]), bytes);
+            assert_eq!(readers[0].poll(), Ok(Polled::Empty));
+        }
+        assert!(places.len() <= 5, "{places:?}");
+        // And half of the ring is there for a reader that stops keeping up.
+        let queued = (0..20).take_while(|_| writer.try_write(&[1; 5000], false).is_ok()).count();
+        assert!(queued * 5000 >= (1 << 15), "{queued}");
+    }
+}
+
+#[test]
 fn a_dropped_loan_publishes_nothing() {
     let geometry = Geometry::new(4096, 4096, 8).unwrap();
     let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
@@ -334,7 +357,7 @@ fn a_fresh_start_is_where_a_fresh_writer_adds_its_first_reader() {
     for align in [8, 64] {
         let geometry = Geometry::new(4096, 8192, align).unwrap();
         let mut writer: TestWriter =
-            Writer::new(BoxedRing::new(4096), BoxedRing::new(8192), Page::boxed(), geometry, false);
+            Writer::new(BoxedRing::new(4096), BoxedRing::new(8192), Page::boxed(), geometry, Barriers::FENCES);
         assert_eq!(writer.add_reader(Page::boxed()), Start::fresh(geometry));
     }
 }

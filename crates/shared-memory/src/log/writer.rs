@@ -5,10 +5,10 @@
 //! caught up. Each ring is an ordinary ring with counts of its own; the order of frames is the order in which a reader
 //! meets them, following the switches.
 
-use super::frame::{Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, ends_inside};
+use super::frame::{Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
-use super::{Geometry, Signals, WriteError};
+use super::{Barriers, Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use std::ops::Deref;
 use wharf_sys::crash_point;
@@ -58,8 +58,7 @@ pub(crate) struct Writer<R, P> {
     own: P,
     sent: u64,
     next_ticket: u32,
-    /// Readers announce sleep with a barrier on every processor, so that no fence is needed here.
-    asymmetric: bool,
+    barriers: Barriers,
     /// Some reader sleeps on a ticket that has not been rung for.
     must_ring: bool,
     /// Parts of a message were committed and the rest never will be.
@@ -69,7 +68,7 @@ pub(crate) struct Writer<R, P> {
 
 impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// A writer of fresh (zeroed) rings without readers.
-    pub(crate) fn new(small: R, large: R, own: P, geometry: Geometry, asymmetric: bool) -> Self {
+    pub(crate) fn new(small: R, large: R, own: P, geometry: Geometry, barriers: Barriers) -> Self {
         let grid = geometry.grid();
         let track = |ring: R| Track { head: grid.start(), limit: ring.size(), ring };
         let mut writer = Writer {
@@ -82,7 +81,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             own,
             sent: 0,
             next_ticket: 1,
-            asymmetric,
+            barriers,
             must_ring: false,
             abort_due: false,
             closed: false,
@@ -318,7 +317,28 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline(always)]
     pub(crate) fn commit(&mut self, kind: Kind, rendezvous: bool, len: u64) {
         let flags = if rendezvous { RENDEZVOUS } else { 0 };
-        self.commit_sized(Header::pack(kind, flags, len as u32), self.grid.frame(len));
+        let frame = self.grid.frame(len);
+        if self.current != SMALL && kind == Kind::Data {
+            self.commit_large(flags, frame, len);
+        } else {
+            self.commit_sized(Header::pack(kind, flags, len as u32), frame);
+        }
+    }
+
+    /// Commits a message in the large ring. When everything before it is released and it stands in the second half, the
+    /// next one goes back to the start of the ring, so that a reader that keeps up is served from memory that is warm
+    /// and mapped on both sides, whatever the size of the ring. Half of the ring, and this message, still fit then.
+    fn commit_large(&mut self, flags: u8, frame: u64, len: u64) {
+        let track = &self.tracks[self.current & 1];
+        let size = track.ring.size();
+        let offset = track.head & (size - 1);
+        let all = self.grid.frame_and_rest(offset, frame, size);
+        let alone = track.limit - size == track.head;
+        if alone && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit {
+            self.commit_sized(Header::pack(Kind::Data, flags | REWIND, len as u32), all);
+        } else {
+            self.commit_sized(Header::pack(Kind::Data, flags, len as u32), frame);
+        }
     }
 
     #[inline(always)]
@@ -339,7 +359,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// After a commit: has any reader announced that it sleeps?
     #[inline(always)]
     fn look_for_sleepers(&mut self) {
-        if self.asymmetric {
+        if self.barriers.peer {
             // Store the header, then load the ticket; the reader stores the ticket, then loads the header. One of the
             // two must see the other. The reader's process-wide barrier (membarrier) stands between its two steps on
             // every processor, ours included, so here only the compiler must keep the order.
@@ -376,7 +396,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: the barrier orders it before our next look at the readers' positions.
         self.own.room_ticket.store(self.next_ticket, Ordering::Relaxed);
-        signals.barrier(self.asymmetric)
+        signals.barrier(self.barriers.own)
     }
 
     /// Takes the announcement back.
