@@ -193,6 +193,34 @@ fn a_full_tmpfs_is_an_error_with_numbers() -> io::Result<()> {
 }
 
 #[test]
+fn what_was_taken_before_the_room_ran_out_is_given_back() -> io::Result<()> {
+    const TEST: &str = "what_was_taken_before_the_room_ran_out_is_given_back";
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    let end = fork(|| {
+        if !mount(TEST, "tmpfs", place.path(), "size=1m", false)? {
+            return Ok(());
+        }
+        // Memory far beyond the end of the file makes the look think that most of it is there already.
+        let file = fs::File::create_new(place.path().join("a"))?;
+        let keep = rustix::fs::FallocateFlags::KEEP_SIZE;
+        rustix::fs::fallocate(&file, keep, 10 << 20, 600 << 10)?;
+        match memory::reserve(&file, 1000 << 10) {
+            Err(ReserveError::NoRoom { asked, free }) => assert!(asked == 1000 << 10 && free < asked, "{free}"),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(memory::file_len(&file)?, 0);
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+#[test]
 fn a_file_size_limit_is_an_error_and_no_signal() -> io::Result<()> {
     let _alone = alone();
     let end = fork(|| {
