@@ -21,13 +21,15 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use wharf_message_passing::Trust;
 use world::{Scheme, World};
 
 /// Every transport: one line each.
 const TRANSPORTS: &[Scheme] = &[
-    Scheme { name: "shm", crosses_processes: true },
-    Scheme { name: "unix", crosses_processes: true },
-    Scheme { name: "inproc", crosses_processes: false },
+    Scheme { label: "shm", name: "shm", crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "shm-hostile", name: "shm", crosses_processes: true, trust: Trust::Hostile },
+    Scheme { label: "unix", name: "unix", crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "inproc", name: "inproc", crosses_processes: false, trust: Trust::Auto },
 ];
 
 /// Longer than any case takes on a machine that is busy with other things; a case that is not done then hangs.
@@ -96,7 +98,7 @@ fn main() -> ExitCode {
     let (mut passed, mut failed, mut filtered) = (0, Vec::new(), 0);
     for scheme in TRANSPORTS {
         for case in CASES.iter().filter(|case| fits(case, scheme)) {
-            let name = format!("{}::{}", scheme.name, case.name);
+            let name = format!("{}::{}", scheme.label, case.name);
             if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
                 filtered += 1;
             } else if listing {

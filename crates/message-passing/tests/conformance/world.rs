@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{Link, Listener, Options, Receiver, Sender};
+use wharf_message_passing::{Link, Listener, Options, Receiver, Sender, Trust};
 use wharf_sys::directory::Domain;
 
 use crate::child;
@@ -17,10 +17,14 @@ pub(crate) const SOON: Duration = Duration::from_secs(10);
 /// A transport under test.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scheme {
+    /// What it is called in the report.
+    pub(crate) label: &'static str,
     /// The scheme of its addresses.
     pub(crate) name: &'static str,
     /// Whether the two sides can be two processes.
     pub(crate) crosses_processes: bool,
+    /// How far the side under test trusts the other.
+    pub(crate) trust: Trust,
 }
 
 /// Where one case runs.
@@ -44,7 +48,10 @@ impl World {
 
     /// Options whose names live in this case's directory.
     pub(crate) fn options(&self) -> Options {
-        Options::new().domain(Domain::at(self.directory.path()).unwrap()).handshake_timeout(SOON)
+        Options::new()
+            .domain(Domain::at(self.directory.path()).unwrap())
+            .handshake_timeout(SOON)
+            .trust(self.scheme.trust)
     }
 
     pub(crate) fn listen(&self) -> Listener {
