@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
@@ -151,6 +151,13 @@ impl Process {
 
     /// The last lines that it said, and how it stands, for a failure's text.
     pub fn report(&mut self) -> String {
+        // One that closed its output is about to end: how it ended is worth a moment's wait.
+        for _ in 0..100 {
+            if !matches!(self.lines.try_recv(), Err(TryRecvError::Disconnected)) || !self.runs() {
+                break;
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
         let standing = match self.child.try_wait() {
             Ok(None) => "it runs".to_owned(),
             Ok(Some(status)) => format!("it ended: {status}"),

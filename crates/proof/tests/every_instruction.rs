@@ -1,9 +1,9 @@
 //! A process killed at every single instruction of lock, unlock, send and receive.
 //!
-//! The victim runs its operation between two marks. Run after run it is stepped one instruction
+//! The victim runs its operation between two marks. Run after run it is let go one instruction
 //! further and killed there, and the survivors, in this process, must find everything in order.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ChildStdin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ use wharf_proof::scene::Scene;
 use wharf_shared_memory::{LockError, Region, RegionOptions};
 use wharf_sys::clock::Instant;
 use wharf_sys::cpu;
-use wharf_sys::trace::{Reached, Stepped, Tracee};
+use wharf_sys::trace::{Path as Span, Reached, Stepped, Tracee};
 
 const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 
@@ -33,8 +33,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 
 /// Fewer instructions than any of these operations has.
 const FEW: u64 = 10;
-/// More than any of them may have: the work grows with the square.
-const MANY: u64 = 3000;
+/// More than any of them may have: each is a process of its own.
+const MANY: u64 = 5000;
 
 /// The letters that pass between victim and survivor.
 const KIND: Kind = Kind::Fixed(64);
@@ -64,21 +64,28 @@ fn killed_in_receive_the_sender_gets_the_news() {
 
 /// One operation with its survivors.
 trait Stage {
-    /// Runs the victim for `instructions` instructions of the span, kills it there, and checks the survivors.
-    fn run(&mut self, instructions: u64) -> Stepped;
+    /// Runs the victim up to its span, lets `walk` lead it on from there, kills it where it stands then, and checks
+    /// the survivors.
+    fn run<R>(&mut self, walk: impl FnOnce(&mut Tracee) -> R) -> R;
 }
 
-/// Walks through the whole span, on all processors at once.
+/// Kills at every instruction of the span, on all processors at once.
 fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
     watch();
     // A span may be a few instructions longer one time than another; the longest of three counts.
-    let len = (0..3).map(|_| measure(what, &mut stage())).max().unwrap_or(0);
+    let path = {
+        let mut stage = stage();
+        let paths = (0..3).map(|_| stage.run(|tracee| tracee.path(OPEN, CLOSE)));
+        let path = paths.filter_map(|path| path.expect("the victim can be stepped")).max_by_key(Span::instructions);
+        path.unwrap_or_else(|| panic!("{what} does not come to its end"))
+    };
+    let len = path.instructions();
     assert!((FEW..MANY).contains(&len), "{what} has {len} instructions");
     let (next, killed) = (AtomicU64::new(0), AtomicU64::new(0));
     let began = Instant::now();
     thread::scope(|scope| {
         for worker in cpu::allowed().expect("the allowed processors are known") {
-            let (stage, next, killed) = (&stage, &next, &killed);
+            let (stage, path, next, killed) = (&stage, &path, &next, &killed);
             scope.spawn(move || {
                 // Tracer and victim take turns; handing over within one processor is several times faster.
                 cpu::pin_this_thread(worker).expect("an allowed processor can be chosen");
@@ -87,42 +94,43 @@ fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
                 loop {
                     // Relaxed: only the count matters.
                     let instructions = next.fetch_add(1, Ordering::Relaxed);
-                    if instructions > len {
+                    if instructions >= len {
                         break;
                     }
-                    match stage.run(instructions) {
-                        Stepped::Inside => killed.fetch_add(1, Ordering::Relaxed),
-                        Stepped::Closed { .. } => 0,
-                        Stepped::Ended { status, .. } => panic!("{what} ended by itself: {status}"),
-                    };
+                    if kill_at(&mut stage, path, instructions) {
+                        killed.fetch_add(1, Ordering::Relaxed);
+                    }
                 }
             });
         }
     });
     let killed = killed.load(Ordering::Relaxed);
     println!("{what}: {len} instructions, {killed} kills in {:.1} s", began.elapsed().as_secs_f64());
-    assert!(killed >= len.saturating_sub(len / 20), "{what}: {killed} kills for {len} instructions");
+    // A run that was a few instructions shorter than the longest could not be killed at the last ones.
+    assert!(killed + len / 20 + 1 >= len, "{what}: {killed} kills for {len} instructions");
 }
 
-/// How many instructions the span has this time.
-fn measure(what: &str, stage: &mut impl Stage) -> u64 {
-    match stage.run(u64::MAX) {
-        Stepped::Closed { instructions } => instructions,
-        other => panic!("{what} does not come to its end: {other:?}"),
-    }
+/// Kills the victim after so many instructions of its span; `false` when the span was over before.
+fn kill_at(stage: &mut impl Stage, path: &Span, instructions: u64) -> bool {
+    let mut inside = |stepped: io::Result<Stepped>| match stepped.expect("the victim can be stepped") {
+        Stepped::Inside => true,
+        Stepped::Closed { .. } => false,
+        Stepped::Ended { status, .. } => panic!("{instructions} instructions in, it ended by itself: {status}"),
+    };
+    // Where the short way misses its place (another path this time, or no breakpoints here), the long one does not.
+    inside(stage.run(|tracee| tracee.step_along(path, OPEN, CLOSE, instructions)))
+        || inside(stage.run(|tracee| tracee.step(OPEN, CLOSE, instructions)))
 }
 
 fn spawn(scene: &Scene, words: &[&str]) -> Tracee {
     Tracee::spawn(command(Path::new(VICTIM), scene, words), LIMIT).expect("the victim starts")
 }
 
-/// Steps and kills; returns when the death could be seen.
-fn step_and_kill(mut tracee: Tracee, instructions: u64) -> (Stepped, Instant) {
-    let stepped = tracee.step(OPEN, CLOSE, instructions).expect("the victim can be stepped");
-    if !matches!(stepped, Stepped::Ended { .. }) {
-        tracee.kill().expect("the victim can be killed");
-    }
-    (stepped, Instant::now())
+/// Lets `walk` lead the victim and kills it; returns when the death could be seen.
+fn walk_and_kill<R>(mut tracee: Tracee, walk: impl FnOnce(&mut Tracee) -> R) -> (R, Instant) {
+    let walked = walk(&mut tracee);
+    tracee.kill().expect("the victim can be killed");
+    (walked, Instant::now())
 }
 
 /// A region whose lock the victim takes and gives back.
@@ -142,13 +150,13 @@ impl Locks {
 }
 
 impl Stage for Locks {
-    fn run(&mut self, instructions: u64) -> Stepped {
+    fn run<R>(&mut self, walk: impl FnOnce(&mut Tracee) -> R) -> R {
         let verb = self.operation.trim_end_matches("-awaited");
         let mut tracee = spawn(&self.scene, &["span", verb, "span"]);
         if verb == self.operation {
-            let (stepped, death) = step_and_kill(tracee, instructions);
-            take_lock(&self.region, death, instructions);
-            return stepped;
+            let (walked, death) = walk_and_kill(tracee, walk);
+            take_lock(&self.region, death);
+            return walked;
         }
         assert_eq!(tracee.run_to_mark(HELD).expect("it gets there"), Reached::Mark);
         let region = &self.region;
@@ -160,31 +168,31 @@ impl Stage for Locks {
                         drop(died.repaired());
                         false
                     }
-                    Err(error) => panic!("the waiter, {instructions} instructions in: {error}"),
+                    Err(error) => panic!("the waiter: {error}"),
                 };
-                assert!(!died, "a lock in order guards a broken pair, {instructions} instructions in");
+                assert!(!died, "a lock in order guards a broken pair");
                 Instant::now()
             });
             // The waiter spins for microseconds, then sleeps.
             thread::sleep(Duration::from_millis(2));
-            let (stepped, death) = step_and_kill(tracee, instructions);
+            let (walked, death) = walk_and_kill(tracee, walk);
             let taken = waiter.join().expect("the waiter gets the lock");
-            assert_soon(&format!("{instructions} instructions in, the waiter"), death, taken);
-            stepped
+            assert_soon("the waiter", death, taken);
+            walked
         })
     }
 }
 
 /// Takes the lock after the death and checks what it guards.
-fn take_lock(region: &Board, death: Instant, instructions: u64) {
+fn take_lock(region: &Board, death: Instant) {
     let guard = match region.pair.lock_timeout(LIMIT) {
         Ok(guard) => guard,
         Err(LockError::OwnerDied(died)) => died.repaired(),
-        Err(error) => panic!("{instructions} instructions in: {error}"),
+        Err(error) => panic!("the survivor: {error}"),
     };
-    assert_soon(&format!("{instructions} instructions in, the lock"), death, Instant::now());
+    assert_soon("the lock", death, Instant::now());
     // Neither lock nor unlock changes the data, and the change before the unlock was complete.
-    assert!(guard.agrees(), "{instructions} instructions in: {:?}", *guard);
+    assert!(guard.agrees(), "{:?}", *guard);
 }
 
 /// A listener that meets one victim after the other.
@@ -205,42 +213,42 @@ impl Streams {
 }
 
 impl Stage for Streams {
-    fn run(&mut self, instructions: u64) -> Stepped {
+    fn run<R>(&mut self, walk: impl FnOnce(&mut Tracee) -> R) -> R {
         let mut tracee = spawn(&self.scene, &["span", self.operation, self.address, "wait=sleep"]);
         let input = tracee.take_stdin().expect("the victim's input is a pipe");
         let (listener, sends) = (&mut self.listener, self.operation == "send");
         thread::scope(|scope| {
             let survivor = scope.spawn(move || {
                 let link = listener.accept_timeout(LIMIT).expect("the victim connects");
-                if sends { hear_out(link, instructions) } else { supply(link, input, instructions) }
+                if sends { hear_out(link) } else { supply(link, input) }
             });
-            let (stepped, death) = step_and_kill(tracee, instructions);
+            let (walked, death) = walk_and_kill(tracee, walk);
             let learned = survivor.join().expect("the survivor finds everything in order");
-            assert_soon(&format!("{instructions} instructions in, the news"), death, learned);
-            stepped
+            assert_soon("the news", death, learned);
+            walked
         })
     }
 }
 
 /// Receives letters 0 and 1, perhaps 2, and then the news; returns when it came.
-fn hear_out(mut link: Link, instructions: u64) -> Instant {
+fn hear_out(mut link: Link) -> Instant {
     let mut received = 0;
     // Bound: the victim sends three letters.
     loop {
         match link.recv() {
             Ok(letter) if KIND.is(received, &letter) => received += 1,
-            Ok(letter) => panic!("{instructions} instructions in: not letter {received}: {:?}", &letter[..]),
+            Ok(letter) => panic!("not letter {received}: {:?}", &letter[..]),
             Err(RecvError::PeerDied) => break,
-            Err(error) => panic!("{instructions} instructions in: {error}"),
+            Err(error) => panic!("the survivor: {error}"),
         }
     }
     let learned = Instant::now();
-    assert!((2..=3).contains(&received), "{instructions} instructions in: {received} letters");
+    assert!((2..=3).contains(&received), "{received} letters");
     learned
 }
 
 /// Sends letters 0, 1 and 2, lets the victim go on, and waits for the news; returns when it came.
-fn supply(mut link: Link, mut input: ChildStdin, instructions: u64) -> Instant {
+fn supply(mut link: Link, mut input: ChildStdin) -> Instant {
     let mut letter = Vec::new();
     for number in 0..3 {
         KIND.compose(number, &mut letter);
@@ -249,14 +257,17 @@ fn supply(mut link: Link, mut input: ChildStdin, instructions: u64) -> Instant {
     writeln!(input, "go on").expect("the victim reads its input");
     match link.recv() {
         Err(RecvError::PeerDied) => {}
-        other => panic!("{instructions} instructions in: {:?}", other.map(|letter| letter.len())),
+        other => panic!("instead of the news: {:?}", other.map(|letter| letter.len())),
     }
     let learned = Instant::now();
-    match link.send(&letter) {
-        Err(SendError::PeerDied { sent: 3, taken }) => {
-            assert!(taken.is_none_or(|taken| taken <= 3), "{instructions} instructions in: {taken:?}");
+    // While there is room a message can be queued for a dead peer; the bound is far more than fits.
+    let end = (3..100_000u64).find_map(|number| link.send(&letter).err().map(|error| (number, error)));
+    match end {
+        Some((number, SendError::PeerDied { sent, taken })) => {
+            assert_eq!(sent, number);
+            assert!(taken.is_none_or(|taken| taken <= 3), "{taken:?}");
         }
-        other => panic!("{instructions} instructions in: {other:?}"),
+        other => panic!("instead of the news: {other:?}"),
     }
     learned
 }

@@ -60,12 +60,16 @@ fn play(words: &Words) -> Result<(), Failure> {
     if job == "break" {
         return break_the_rule(&filter);
     }
-    let (sender, receiver) = meet(job, words.at(1, "the address")?)?.split();
+    let (mut sender, mut receiver) = meet(job, words.at(1, "the address")?)?.split();
     let worker = {
         let (outcome, sends) = (Arc::clone(&outcome), job == "send");
+        // Both ends stay alive in here: closing them takes system calls.
         move || {
-            let allocated =
-                if sends { transmit(sender, count, waits, &filter) } else { take(receiver, count, waits, &filter) };
+            let allocated = if sends {
+                transmit(&mut sender, count, waits, &filter)
+            } else {
+                take(&mut receiver, count, waits, &filter)
+            };
             // Release: pairs with the Acquire below, so that whoever sees the end sees all of it.
             outcome.store(allocated.unwrap_or(FAILED), Ordering::Release);
             loop {
@@ -107,7 +111,7 @@ fn meet(job: &str, address: &str) -> Result<Link, Failure> {
 }
 
 /// Sends `count` messages; returns how often the process allocated meanwhile.
-fn transmit(mut sender: Sender, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+fn transmit(sender: &mut Sender, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
     let mut letter = [0u8; LEN];
     let mut push = |number: u64, waits: bool| {
         fill(number, &mut letter);
@@ -135,7 +139,7 @@ fn transmit(mut sender: Sender, count: u64, waits: bool, filter: &BpfProgram) ->
 }
 
 /// Receives `count` messages and checks each; returns how often the process allocated meanwhile.
-fn take(mut receiver: Receiver, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+fn take(receiver: &mut Receiver, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
     let kind = Kind::Fixed(LEN);
     let mut pull = |number: u64, waits: bool| {
         if waits {

@@ -3,6 +3,8 @@
 //! Each part does its operation once before the marks, so that what happens only the first time (a
 //! thread's cache of attachments, lazily bound symbols) is not in the span.
 
+use std::time::Duration;
+
 use wharf_message_passing::Link;
 use wharf_proof::board::Board;
 use wharf_proof::said::say;
@@ -19,6 +21,9 @@ const HELD: u64 = 3;
 const OPEN: u64 = 1;
 /// The mark after it.
 const CLOSE: u64 = 2;
+
+/// How long a receiver without work takes to fall asleep.
+const RECEIVER_ASLEEP: Duration = Duration::from_millis(3);
 
 /// `span lock|unlock NAME` or `span send|receive ADDRESS`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
@@ -65,6 +70,8 @@ fn send(mut link: Link, words: &Words) -> Result<(), Failure> {
         link.send(&letter)?;
     }
     kind.compose(2, &mut letter);
+    // By then the receiver sleeps, so the span has the ringing in it, every time.
+    std::thread::sleep(RECEIVER_ASLEEP);
     mark(OPEN);
     let sent = link.send(&letter);
     mark(CLOSE);
