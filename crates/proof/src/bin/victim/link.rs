@@ -8,13 +8,14 @@ use wharf_proof::said::say;
 use wharf_proof::words::Words;
 use wharf_sys::clock::Deadline;
 
+use crate::garbage::LIE;
 use crate::{Failure, told};
 
 /// How long a part waits for its peer to show up.
 const MEETING: Duration = Duration::from_secs(15);
 
 /// How long a tolerant part waits for a silent peer.
-const SILENCE: Duration = Duration::from_secs(1);
+const SILENCE: Duration = Duration::from_millis(100);
 /// How long it waits for a single message now and then.
 const BLINK: Duration = Duration::from_millis(1);
 
@@ -83,7 +84,7 @@ fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Fai
         "receive" => receive(&mut link, kind, count, words.number("pause", 0)?),
         "call" => call(&mut link, kind, count),
         "answer" => answer(&mut link, kind, count),
-        "tolerate" => tolerate(&mut link),
+        "tolerate" => tolerate(&mut link, words.setting("lies") == Some("never")),
         "idle" => told().map(drop),
         other => Err(format!("no part is called 'link … {other}'").into()),
     }
@@ -176,8 +177,9 @@ fn answer(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
 }
 
 /// Takes whatever comes and sends whatever fits, until the peer is gone, breaks the rules or has
-/// said nothing for a second. What is accepted must keep the limit, and every byte of it is read.
-fn tolerate(link: &mut Link) -> Result<(), Failure> {
+/// said nothing for a while. What is accepted must keep the limit, and every byte of it is read; with `lies=never`
+/// it must not begin with the mark of a liar either.
+fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
     let limit = link.max_message();
     let (mut number, mut sum, mut letter) = (0u64, 0u64, Vec::new());
     let mut silence = Deadline::after(SILENCE);
@@ -193,6 +195,9 @@ fn tolerate(link: &mut Link) -> Result<(), Failure> {
             Err(_) => break,
         }
         match if waits { link.recv_timeout(BLINK) } else { link.try_recv() } {
+            Ok(message) if check_lies && message.first() == Some(&LIE) => {
+                return Err(format!("{} bytes accepted with a length that was a lie", message.len()).into());
+            }
             Ok(message) if message.len() <= limit => {
                 sum = message.iter().fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)));
                 silence = Deadline::after(SILENCE);

@@ -2,11 +2,12 @@
 //!
 //! Parts: `region …` (see `region.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
-//! (`scribble.rs`). It says what happens to it in lines on its standard output.
+//! (`scribble.rs`), `garbage …` (`garbage.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
 mod fault;
+mod garbage;
 mod link;
 mod region;
 mod scribble;
@@ -39,6 +40,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "link" => link::play(words),
         "span" => span::play(words),
         "fault" => fault::play(words),
+        "garbage" => garbage::play(words),
         "scribble" => scribble::play(words),
         other => Err(format!("no part is called '{other}'").into()),
     }

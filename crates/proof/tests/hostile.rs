@@ -1,0 +1,88 @@
+//! A peer that scribbles over all memory it shares, and one that sends garbage: nobody else is hurt.
+//!
+//! `WHARF_PROOF_SECONDS` makes each attack longer (3 seconds unless it is set), `WHARF_PROOF_SEED` repeats one.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use wharf_proof::footprint::resident_kib;
+use wharf_proof::process::{PATIENCE, Process};
+use wharf_proof::random::Random;
+use wharf_proof::scene::Scene;
+
+const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
+
+/// How much more memory the attacked process may hold after the attack than soon after its beginning.
+const FLAT_KIB: u64 = 8 << 10;
+/// The same for descriptors: peers that are just being met hold some.
+const FLAT_DESCRIPTORS: usize = 80;
+
+#[test]
+fn a_scribbling_peer_that_is_not_trusted_hurts_nobody() {
+    attack("shm:hostile", "scribble", "trust=hostile");
+}
+
+#[test]
+fn a_scribbling_peer_that_is_trusted_crashes_nobody() {
+    attack("shm:hostile", "scribble", "trust=cooperating");
+}
+
+#[test]
+fn garbage_at_the_socket_of_shm_hurts_nobody() {
+    attack("shm:hostile", "garbage", "trust=hostile");
+}
+
+#[test]
+fn garbage_over_unix_hurts_nobody() {
+    attack("unix:hostile", "garbage", "lies=never");
+}
+
+/// One process serves, one attacks it, and an honest third is served before and after.
+fn attack(address: &str, how: &str, setting: &str) {
+    let asked = std::env::var("WHARF_PROOF_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds: u64 = asked.unwrap_or(3).max(1);
+    let seed = Random::seed();
+    println!("{how} at {address} ({setting}) for {seconds} s, WHARF_PROOF_SEED={seed}");
+    let scene = Scene::new();
+    let serve = ["link", "listen", "tolerate", address, "visitors=1000000000", "max=1000000", setting];
+    let mut server = Process::start(Path::new(VICTIM), &scene, &serve);
+    server.expect("listening");
+    be_served(&scene, address);
+
+    let (seconds_word, seed_word) = (format!("seconds={seconds}"), format!("seed={seed}"));
+    let mut attacker = Process::start(Path::new(VICTIM), &scene, &[how, address, &seconds_word, &seed_word]);
+    attacker.expect("ready");
+    // The first third fills what is filled once: buffers, caches, the heap's own reserve.
+    thread::sleep(Duration::from_secs(seconds) / 3);
+    let early = held(&server);
+    let done = attacker.hear(Duration::from_secs(seconds) + PATIENCE);
+    let done = done.filter(|said| said.word == "done");
+    let done = done.unwrap_or_else(|| panic!("the attack was not carried out: {}", attacker.report()));
+    let late = held(&server);
+    drop(attacker);
+
+    println!("{how} at {address}: {}; resident {} KiB, then {} KiB", done.text, early.0, late.0);
+    assert!(server.runs(), "the attack brought the server down: {}", server.report());
+    assert!(late.0 <= early.0 + FLAT_KIB, "memory grew from {} KiB to {} KiB", early.0, late.0);
+    assert!(late.1 <= early.1 + FLAT_DESCRIPTORS, "descriptors grew from {} to {}", early.1, late.1);
+    be_served(&scene, address);
+    assert!(server.runs(), "{}", server.report());
+    drop(server);
+    scene.assert_remains(how, |name| name.starts_with("hostile."));
+}
+
+/// An honest visitor whose letters are all taken.
+fn be_served(scene: &Scene, address: &str) {
+    let words = ["link", "connect", "post", address, "count=50", "len=..3000"];
+    let mut visitor = Process::start(Path::new(VICTIM), scene, &words);
+    visitor.expect("met");
+    assert_eq!(visitor.expect("done").text, "50");
+}
+
+/// Resident memory in KiB, and open descriptors.
+fn held(server: &Process) -> (u64, usize) {
+    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.id())).map_or(0, Iterator::count);
+    (resident_kib(server.id()).unwrap_or(0), descriptors)
+}

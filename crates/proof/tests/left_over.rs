@@ -1,0 +1,94 @@
+//! Every process of a busy scene killed at once: at most dead names are left, and the next visitor replaces them.
+
+use std::fs;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use wharf_proof::board::Board;
+use wharf_proof::process::Process;
+use wharf_proof::scene::Scene;
+use wharf_shared_memory::{LockError, RegionOptions, region};
+
+const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
+
+/// Long enough for everybody to be in the middle of something.
+const BUSY: Duration = Duration::from_millis(100);
+const ROUNDS: u32 = 5;
+
+#[test]
+fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
+    let scene = Scene::new();
+    let domain = scene.domain();
+    let options = RegionOptions::new().domain(domain.clone());
+    drop(options.create::<Board>("shared").expect("a region"));
+    for round in 0..ROUNDS {
+        let start = |words: &[&str]| Process::start(Path::new(VICTIM), &scene, words);
+        let mut crowd = Vec::new();
+        for (listens, connects) in [
+            (["link", "listen", "receive", "shm:one"], ["link", "connect", "send", "shm:one"]),
+            (["link", "listen", "answer", "shm:two"], ["link", "connect", "call", "shm:two"]),
+            (["link", "listen", "send", "unix:three"], ["link", "connect", "receive", "unix:three"]),
+        ] {
+            let mut listener = start(&listens);
+            listener.expect("listening");
+            let mut connector = start(&connects);
+            connector.expect("met");
+            crowd.extend([listener, connector]);
+        }
+        for verb in ["change", "change", "write", "read"] {
+            let mut process = start(&["region", verb, "shared"]);
+            process.expect("ready");
+            crowd.push(process);
+        }
+        thread::sleep(BUSY);
+        for process in &mut crowd {
+            assert!(process.runs(), "round {round}: {}", process.report());
+        }
+        let numbers: Vec<u32> = crowd.iter().map(Process::id).collect();
+        // Dropping kills each and waits for its end.
+        drop(crowd);
+
+        // No process, and so no anonymous memory, which the kernel frees with the last who maps it.
+        for number in numbers {
+            assert!(!is_ours(number, &scene), "round {round}: process {number} is still there");
+        }
+        scene.assert_remains("all killed", |name| {
+            name.starts_with("shared.")
+                || ["one.shm", "two.shm", "three.unix"].iter().any(|dead| name.trim_end_matches(".lock") == *dead)
+        });
+    }
+    // What stays on purpose is the region, and it is in order.
+    let region = options.attach::<Board>("shared").expect("the region");
+    let reading = region.reading.read();
+    assert!(reading.round().is_some_and(|round| round > 0), "{reading:?}");
+    match region.pair.lock() {
+        Ok(guard) => assert!(guard.agrees(), "{:?}", *guard),
+        Err(LockError::OwnerDied(died)) => drop(died.repaired()),
+        Err(error) => panic!("{error}"),
+    }
+    drop(region);
+    region::unlink_in(&domain, "shared").expect("the name can be removed");
+
+    // The next listener replaces each dead name and takes its own away when it goes.
+    for address in ["shm:one", "shm:two", "unix:three"] {
+        let words = ["link", "listen", "receive", address];
+        let mut listener = Process::start(Path::new(VICTIM), &scene, &words);
+        listener.expect("listening");
+        let words = ["link", "connect", "send", address, "count=3"];
+        let mut visitor = Process::start(Path::new(VICTIM), &scene, &words);
+        visitor.expect("met");
+        visitor.expect("done");
+        listener.expect("met");
+        listener.expect("closed");
+        assert!(listener.death(BUSY * 50).status.success(), "{}", listener.report());
+    }
+    scene.assert_remains("all ended in order", |_| false);
+}
+
+/// Whether a process with this number runs in this scene.
+fn is_ours(number: u32, scene: &Scene) -> bool {
+    let names = scene.names();
+    let environment = fs::read(format!("/proc/{number}/environ")).unwrap_or_default();
+    environment.split(|&byte| byte == 0).any(|entry| entry.ends_with(names.as_os_str().as_encoded_bytes()))
+}
