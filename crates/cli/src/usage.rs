@@ -168,7 +168,7 @@ pub(crate) struct ComparePeerArguments {
     /// Play a whole script for the system-call count instead of taking orders.
     #[arg(long)]
     pub(crate) script: Option<Role>,
-    /// The CPU to stay on while the script plays; with both roles the second one is the far side's.
+    /// The CPU to stay on; where this process plays both roles, the second one is the far side's.
     #[arg(long = "cpu")]
     pub(crate) cpus: Vec<usize>,
 }

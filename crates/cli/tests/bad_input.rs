@@ -56,7 +56,7 @@ fn a_name_that_is_taken() {
         first.signal("TERM");
         first.finish();
     }
-    scene.run(&["region", "create", "r", "--size", "4096"]).is_well();
+    scene.run(&["region", "create", "r", "--size", "4096"]).well();
     says(&scene.run(&["region", "create", "r", "--size", "4096"]).refused(1), &["r", "exists"]);
 }
 

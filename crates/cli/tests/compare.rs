@@ -13,7 +13,7 @@ use serde_json::Value;
 const DOCUMENTATION: &str = include_str!("../../../docs/compare.md");
 
 fn json(scene: &Scene, arguments: &[&str]) -> Value {
-    let output = scene.run(&[&["compare", "--quick", "--json"], arguments].concat()).is_well();
+    let output = scene.run(&[&["compare", "--quick", "--json"], arguments].concat()).well();
     assert_eq!(scene.left_behind(), [""; 0]);
     serde_json::from_slice(&output).expect("JSON on standard output")
 }
@@ -119,7 +119,7 @@ fn a_file_of_the_users_choice_is_carried() {
     let scene = Scene::new();
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("cargo");
-    for content in [vec![], (0..200_001_u32).map(|at| (at * 31 >> 3) as u8).collect::<Vec<u8>>()] {
+    for content in [vec![], (0..200_001_u32).map(|at| ((at * 31) >> 3) as u8).collect::<Vec<u8>>()] {
         std::fs::write(&path, &content).expect("a file");
         let report = json(&scene, &["--size", "64", "--transport", "unix", "--file", path.to_str().expect("text")]);
         let file = &row(&report, "unix:")["file"];
@@ -132,7 +132,7 @@ fn a_file_of_the_users_choice_is_carried() {
 #[test]
 fn the_table_is_plain_text_when_it_is_not_on_a_terminal() {
     let scene = Scene::new();
-    let output = scene.run(&["compare", "--quick", "--size", "64", "--size", "1KiB"]).is_well();
+    let output = scene.run(&["compare", "--quick", "--size", "64", "--size", "1KiB"]).well();
     let text = String::from_utf8(output).expect("text");
     assert!(!text.contains('\u{1b}'), "{text}");
     for part in ["LATENCY", "THROUGHPUT", "SYSTEM CALLS", "ISOLATION", "plain + lock", "shm:", "unix:", "inproc:"] {

@@ -14,21 +14,21 @@ fn json(output: &[u8]) -> Value {
 #[test]
 fn a_region_lives_from_create_to_rm() {
     let scene = Scene::new();
-    assert_eq!(scene.run(&["region", "ls"]).is_well(), b"");
-    assert_eq!(json(&scene.run(&["region", "ls", "--json"]).is_well()), Value::Array(vec![]));
-    scene.run(&["region", "create", "frame", "--size", "64KiB"]).is_well();
-    let listed = String::from_utf8(scene.run(&["region", "ls"]).is_well()).expect("text");
+    assert_eq!(scene.run(&["region", "ls"]).well(), b"");
+    assert_eq!(json(&scene.run(&["region", "ls", "--json"]).well()), Value::Array(vec![]));
+    scene.run(&["region", "create", "frame", "--size", "64KiB"]).well();
+    let listed = String::from_utf8(scene.run(&["region", "ls"]).well()).expect("text");
     says(&listed, &["frame", "65536 bytes"]);
-    scene.run(&["region", "rm", "frame"]).is_well();
-    assert_eq!(scene.run(&["region", "ls"]).is_well(), b"");
+    scene.run(&["region", "rm", "frame"]).well();
+    assert_eq!(scene.run(&["region", "ls"]).well(), b"");
     assert_eq!(scene.left_behind(), [""; 0]);
 }
 
 #[test]
 fn inspect_tells_who_has_attached() {
     let scene = Scene::new();
-    scene.run(&["region", "create", "frame", "--size", "1000"]).is_well();
-    let inspect = || json(&scene.run(&["region", "inspect", "frame", "--json"]).is_well());
+    scene.run(&["region", "create", "frame", "--size", "1000"]).well();
+    let inspect = || json(&scene.run(&["region", "inspect", "frame", "--json"]).well());
     assert_eq!(inspect()["participants"], Value::Array(vec![]), "its creator has left");
 
     let domain = Domain::at(scene.path()).expect("a directory");
@@ -40,37 +40,37 @@ fn inspect_tells_who_has_attached() {
     let participant = &shown["participants"][0];
     assert_eq!(participant["pid"], std::process::id());
     assert_eq!(participant["alive"], true);
-    let text = String::from_utf8(scene.run(&["region", "inspect", "frame"]).is_well()).expect("text");
+    let text = String::from_utf8(scene.run(&["region", "inspect", "frame"]).well()).expect("text");
     says(&text, &["frame", &format!("process {}", std::process::id()), "alive"]);
-    let listed = json(&scene.run(&["region", "ls", "--json"]).is_well());
+    let listed = json(&scene.run(&["region", "ls", "--json"]).well());
     assert_eq!(listed[0]["participants"][0]["pid"], std::process::id());
 }
 
 #[test]
 fn what_a_region_holds_survives_the_command_and_its_name() {
     let scene = Scene::new();
-    scene.run(&["region", "create", "frame", "--size", "16"]).is_well();
+    scene.run(&["region", "create", "frame", "--size", "16"]).well();
     let domain = Domain::at(scene.path()).expect("a directory");
     let attach = || RegionOptions::new().domain(domain.clone()).attach_bytes("frame").expect("a region");
     let first = attach();
     first.lock().expect("a free lock").copy_from_slice(b"sixteen bytes...");
     drop(first);
     let second = attach();
-    scene.run(&["region", "rm", "frame"]).is_well();
+    scene.run(&["region", "rm", "frame"]).well();
     assert_eq!(&*second.lock().expect("a free lock"), b"sixteen bytes...");
 }
 
 #[test]
 fn a_file_that_is_no_region_is_listed_as_such_and_can_be_removed() {
     let scene = Scene::new();
-    scene.run(&["region", "create", "frame", "--size", "16"]).is_well();
+    scene.run(&["region", "create", "frame", "--size", "16"]).well();
     let [file] = scene.left_behind().try_into().expect("one file");
     let path = scene.path().join(&file);
     std::fs::File::options().write(true).open(&path).and_then(|it| it.set_len(10)).expect("a shorter file");
-    let listed = json(&scene.run(&["region", "ls", "--json"]).is_well());
+    let listed = json(&scene.run(&["region", "ls", "--json"]).well());
     assert!(listed[0]["problem"].is_string(), "{listed:#}");
     says(&scene.run(&["region", "inspect", "frame"]).refused(1), &["frame"]);
-    scene.run(&["region", "rm", "frame"]).is_well();
+    scene.run(&["region", "rm", "frame"]).well();
     assert_eq!(scene.left_behind(), [""; 0]);
 }
 

@@ -20,8 +20,8 @@ fn a_message_arrives_as_it_was() {
         for message in [&b"hello"[..], b"", b"\n\0\xff\n", &binary] {
             let scene = Scene::new();
             let receiver = receiver(&scene, address, &[]);
-            scene.run_with(&["send", address, "--wait", "10s"], message).is_well();
-            assert_eq!(receiver.finish().is_well(), message, "{address}");
+            scene.run_with(&["send", address, "--wait", "10s"], message).well();
+            assert_eq!(receiver.finish().well(), message, "{address}");
             assert_eq!(scene.left_behind(), [""; 0]);
         }
     }
@@ -32,8 +32,8 @@ fn the_message_may_be_an_argument() {
     for address in ADDRESSES {
         let scene = Scene::new();
         let receiver = receiver(&scene, address, &["--lines"]);
-        scene.run(&["send", address, "two words", "--wait", "10s"]).is_well();
-        assert_eq!(receiver.finish().is_well(), b"two words\n");
+        scene.run(&["send", address, "two words", "--wait", "10s"]).well();
+        assert_eq!(receiver.finish().well(), b"two words\n");
     }
 }
 
@@ -42,8 +42,8 @@ fn an_empty_message_is_a_message() {
     for address in ADDRESSES {
         let scene = Scene::new();
         let receiver = receiver(&scene, address, &["--lines", "--count", "1"]);
-        scene.run(&["send", address, "", "--wait", "10s"]).is_well();
-        assert_eq!(receiver.finish().is_well(), b"\n");
+        scene.run(&["send", address, "", "--wait", "10s"]).well();
+        assert_eq!(receiver.finish().well(), b"\n");
     }
 }
 
@@ -53,8 +53,8 @@ fn lines_are_messages_of_their_own_and_in_order() {
     for address in ADDRESSES {
         let scene = Scene::new();
         let receiver = receiver(&scene, address, &["--lines"]);
-        scene.run_with(&["send", address, "--lines", "--wait", "10s"], lines.as_bytes()).is_well();
-        let received = receiver.finish().is_well();
+        scene.run_with(&["send", address, "--lines", "--wait", "10s"], lines.as_bytes()).well();
+        let received = receiver.finish().well();
         assert!(received == lines.as_bytes(), "{address}: {} bytes of {}", received.len(), lines.len());
     }
 }
@@ -63,8 +63,8 @@ fn lines_are_messages_of_their_own_and_in_order() {
 fn a_last_line_needs_no_line_end() {
     let scene = Scene::new();
     let receiver = receiver(&scene, "shm:post", &["--lines"]);
-    scene.run_with(&["send", "shm:post", "--lines", "--wait", "10s"], b"a\n\nb").is_well();
-    assert_eq!(receiver.finish().is_well(), b"a\n\nb\n");
+    scene.run_with(&["send", "shm:post", "--lines", "--wait", "10s"], b"a\n\nb").well();
+    assert_eq!(receiver.finish().well(), b"a\n\nb\n");
 }
 
 #[test]
@@ -72,9 +72,9 @@ fn either_side_may_listen() {
     for address in ADDRESSES {
         let scene = Scene::new();
         let sender = scene.start(&["send", address, "early bird", "--listen", "--wait", "20s"]);
-        let received = scene.run(&["recv", address, "--connect", "--wait", "20s"]).is_well();
+        let received = scene.run(&["recv", address, "--connect", "--wait", "20s"]).well();
         assert_eq!(received, b"early bird");
-        sender.finish().is_well();
+        sender.finish().well();
     }
 }
 
@@ -84,11 +84,11 @@ fn the_count_ends_the_receiver_and_too_few_are_told() {
         let scene = Scene::new();
         let enough = receiver(&scene, address, &["--lines", "--count", "2"]);
         let sender = scene.run_with(&["send", address, "--lines", "--wait", "10s"], b"a\nb\n");
-        assert_eq!(enough.finish().is_well(), b"a\nb\n");
-        sender.is_well();
+        assert_eq!(enough.finish().well(), b"a\nb\n");
+        sender.well();
 
         let too_few = receiver(&scene, address, &["--lines", "--count", "3"]);
-        scene.run_with(&["send", address, "--lines", "--wait", "10s"], b"a\nb\n").is_well();
+        scene.run_with(&["send", address, "--lines", "--wait", "10s"], b"a\nb\n").well();
         let too_few = too_few.finish();
         assert_eq!(too_few.status.code(), Some(4), "{too_few:?}");
         assert_eq!(too_few.stdout, b"a\nb\n");
@@ -151,7 +151,7 @@ fn nobody_reading_the_output_is_a_clean_end() {
 fn help_and_version_go_to_standard_output() {
     let scene = Scene::new();
     for arguments in [&["--help"][..], &["--version"], &["send", "--help"], &["compare", "--help"]] {
-        let text = String::from_utf8(scene.run(arguments).is_well()).expect("text");
+        let text = String::from_utf8(scene.run(arguments).well()).expect("text");
         assert!(text.to_lowercase().contains("wharf"), "{text}");
     }
     let mut unread = Command::new(env!("CARGO_BIN_EXE_wharf"));

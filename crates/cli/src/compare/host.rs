@@ -43,12 +43,12 @@ enum Body {
 }
 
 impl Host {
-    /// Starts the far side of `way`; after `limit` it is killed, whatever it does.
-    pub(crate) fn start(way: Way, place: &Place, limit: Duration) -> Result<Host, Trouble> {
+    /// Starts the far side of `way` on a CPU of its own; after `limit` it is killed, whatever it does.
+    pub(crate) fn start(way: Way, place: &Place, on: Option<usize>, limit: Duration) -> Result<Host, Trouble> {
         let mut host = if way.joins_threads() {
-            Host::start_thread(way, place, limit)?
+            Host::start_thread(way, place, on, limit)?
         } else {
-            Host::start_process(way, place, limit)?
+            Host::start_process(way, place, on, limit)?
         };
         match host.hear()? {
             Answer::Here { pid, tid } => (host.pid, host.tid) = (pid, tid),
@@ -57,12 +57,13 @@ impl Host {
         Ok(host)
     }
 
-    fn start_process(way: Way, place: &Place, limit: Duration) -> Result<Host, Trouble> {
-        let mut child = Command::new("/proc/self/exe")
-            .arg("__other-side")
-            .arg("--place")
-            .arg(place.path())
-            .args(["--way", way.key()])
+    fn start_process(way: Way, place: &Place, on: Option<usize>, limit: Duration) -> Result<Host, Trouble> {
+        let mut command = Command::new("/proc/self/exe");
+        command.arg("__other-side").arg("--place").arg(place.path()).args(["--way", way.key()]);
+        if let Some(on) = on {
+            command.args(["--cpu", &on.to_string()]);
+        }
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -96,11 +97,16 @@ impl Host {
         })
     }
 
-    fn start_thread(way: Way, place: &Place, limit: Duration) -> Result<Host, Trouble> {
+    fn start_thread(way: Way, place: &Place, on: Option<usize>, limit: Duration) -> Result<Host, Trouble> {
         let (orders, to_obey) = mpsc::channel();
         let (heard, answers) = mpsc::channel();
         let domain = place.domain().clone();
         let thread = std::thread::Builder::new().name("far side".into()).spawn(move || {
+            if let Err(trouble) = peer::stay_on(on) {
+                // Nobody hears it when the near side has gone already.
+                let _heard = heard.send(Answer::Failed { why: trouble.why, lacking: trouble.lacking });
+                return;
+            }
             peer::serve(way, &domain, || to_obey.recv().ok(), |it| heard.send(it).is_ok());
         })?;
         let leavings = place.leavings();

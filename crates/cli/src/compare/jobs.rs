@@ -134,10 +134,10 @@ fn stamp(message: &mut [u8], number: u64) {
     if let (Some(front), Some(bytes)) = (message.get_mut(..head), number.get(..head)) {
         front.copy_from_slice(bytes);
     }
-    if message.len() >= 2 * number.len() {
-        if let Some(back) = message.last_chunk_mut() {
-            *back = number;
-        }
+    if message.len() >= 2 * number.len()
+        && let Some(back) = message.last_chunk_mut()
+    {
+        *back = number;
     }
 }
 

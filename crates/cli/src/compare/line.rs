@@ -85,7 +85,7 @@ pub(crate) use with_line;
 /// The near end between its two steps: it exists, and the far side has not come yet.
 pub(crate) enum Waiter {
     /// A listener.
-    Listener(wharf::Listener),
+    Listener(Box<wharf::Listener>),
     /// A region that needs nobody to wait for.
     Ready(Box<Mailbox>),
 }
@@ -97,7 +97,7 @@ impl Waiter {
             Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(domain, opening)?))),
             Way::Link(transport) => {
                 let listener = options(domain, opening).listen(address(transport, opening))?;
-                Ok(Waiter::Listener(listener))
+                Ok(Waiter::Listener(Box::new(listener)))
             }
         }
     }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use wharf_measure::{Measured, Prober, Summary, Throughput};
-use wharf_sys::cpu;
 
 use crate::compare::carry::{self, Carried};
 use crate::compare::host::{Host, unexpected};
@@ -12,6 +11,7 @@ use crate::compare::isolation;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, Waiter, with_line};
 use crate::compare::order::{Answer, Opening, Order, Waiting};
+use crate::compare::peer::stay_on;
 use crate::compare::place::Place;
 use crate::compare::plan::Plan;
 use crate::compare::progress::Progress;
@@ -61,12 +61,14 @@ impl Bench<'_> {
 
     fn figures(&self, way: Way) -> Result<Figures, Trouble> {
         let place = self.place.map_err(|why| Trouble::lacking(why.clone()))?;
-        let host = Host::start(way, place, self.plan.row_limit)?;
+        let pair = self.prober.map(Prober::pair);
+        // Each side stays on a CPU of its own, the same two that the probes use.
+        stay_on(pair.map(|pair| pair.first))?;
+        let host = Host::start(way, place, pair.map(|pair| pair.second), self.plan.row_limit)?;
         let mut session = Session { bench: self, way, place, host, line: None, label: way.label() };
         let mut figures = session.figures().map_err(|trouble| session.host.explain(trouble))?;
         drop(session);
         self.progress.step(&way.label(), "system calls");
-        let pair = self.prober.map(Prober::pair);
         figures.system_calls = tolerate(system_calls::count(way, place, pair))?;
         Ok(figures)
     }
@@ -93,7 +95,6 @@ struct Session<'a> {
 impl Session<'_> {
     /// Everything but the system calls, which are counted without this session.
     fn figures(&mut self) -> Result<Figures, Trouble> {
-        self.pin()?;
         self.open("awake", Waiting::Spin)?;
         let spinning = self.spinning()?;
         self.open("usual", Waiting::Usual)?;
@@ -120,14 +121,6 @@ impl Session<'_> {
 
     fn step(&self, what: &str) {
         self.bench.progress.step(&self.label, what);
-    }
-
-    /// Each side stays on a CPU of its own, the same two that the probes use.
-    fn pin(&mut self) -> Result<(), Trouble> {
-        let Some(prober) = self.bench.prober else { return Ok(()) };
-        cpu::pin_this_thread_apart(prober.pair().first)?;
-        self.host.tell(Order::Pin(prober.pair().second))?;
-        self.host.hear_done()
     }
 
     /// Opens a new line; the one before is closed on both sides.

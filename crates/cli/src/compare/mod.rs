@@ -100,7 +100,7 @@ fn print(report: &Report, json: bool) -> Result<(), Failure> {
 pub(crate) fn run_peer(asked: &ComparePeerArguments) -> Result<(), Failure> {
     let way = Way::from_key(&asked.way).ok_or_else(|| Failure::Usage(format!("unknown transport '{}'", asked.way)))?;
     let done = match asked.script {
-        None => peer::run_process(way, &asked.place),
+        None => peer::run_process(way, &asked.place, asked.cpus.first().copied()),
         Some(role) => script::play(way, role, &asked.place, &asked.cpus),
     };
     done.map_err(|trouble| Failure::Failed(trouble.why))

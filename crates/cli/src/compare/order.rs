@@ -29,8 +29,6 @@ pub(crate) struct Opening {
 /// What the near side asks.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Order {
-    /// Stay on this CPU from now on.
-    Pin(usize),
     /// Connect or attach at the other end of the line; the one before is closed.
     Open(Opening),
     /// Send back every message until an empty one comes.
@@ -98,7 +96,7 @@ mod tests {
     #[test]
     fn orders_and_answers_survive_the_pipe() {
         let opening = Opening { name: "a".into(), waiting: Waiting::Spin, largest: 64 };
-        for order in [Order::Pin(1), Order::Open(opening), Order::Drain { size: 64 }, Order::Close] {
+        for order in [Order::Echo, Order::Open(opening), Order::Drain { size: 64 }, Order::Close] {
             let line = serde_json::to_string(&order).expect("plain data");
             assert!(!line.contains('\n'));
             assert_eq!(serde_json::from_str::<Order>(&line).expect("what was written"), order);

@@ -36,7 +36,6 @@ pub(crate) fn serve(
 
 fn obey(way: Way, domain: &Domain, line: &mut Option<AnyLine>, order: Order) -> Result<Answer, Trouble> {
     match order {
-        Order::Pin(cpu) => cpu::pin_this_thread_apart(cpu)?,
         Order::Open(opening) => {
             // The line before is closed first.
             *line = None;
@@ -67,11 +66,21 @@ fn open(line: &mut Option<AnyLine>) -> Result<&mut AnyLine, Trouble> {
     line.as_mut().ok_or_else(|| Trouble::wrong("no line is open"))
 }
 
+/// Keeps the calling thread on one CPU, while whoever it waits for runs on another.
+pub(crate) fn stay_on(on: Option<usize>) -> Result<(), Trouble> {
+    match on {
+        Some(on) => Ok(cpu::pin_this_thread_apart(on)?),
+        None => Ok(()),
+    }
+}
+
 /// The far side as a process: orders on standard input, answers on standard output.
 ///
 /// A thread of its own reads the orders, so that this process ends at once when the near side does,
 /// whatever it is waiting for.
-pub(crate) fn run_process(way: Way, place: &Path) -> Result<(), Trouble> {
+pub(crate) fn run_process(way: Way, place: &Path, on: Option<usize>) -> Result<(), Trouble> {
+    // Before the thread that reads orders is made: on the near side's CPU it would wait for a near side that spins.
+    stay_on(on)?;
     let (orders, to_obey) = mpsc::channel();
     std::thread::Builder::new().name("orders".into()).spawn(move || {
         for line in std::io::stdin().lock().lines() {

@@ -120,10 +120,8 @@ fn sweep(parent: &Path, prefix: &str) {
             continue;
         }
         let path = entry.path();
-        if let Ok(domain) = Domain::at(&path) {
-            if let Some(_dead) = own(&domain) {
-                Leavings { path }.remove();
-            }
+        if Domain::at(&path).is_ok_and(|domain| own(&domain).is_some()) {
+            Leavings { path }.remove();
         }
     }
 }

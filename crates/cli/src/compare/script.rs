@@ -8,11 +8,12 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use wharf_sys::directory::Domain;
-use wharf_sys::{cpu, trace};
+use wharf_sys::trace;
 
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Waiter, join, with_line};
 use crate::compare::order::{Opening, Waiting};
+use crate::compare::peer::stay_on;
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 use crate::usage::Role;
@@ -29,17 +30,17 @@ pub(crate) const SLEEPING: u64 = 3;
 pub(crate) const STREAMING: u64 = 4;
 
 /// Enough that the message which ends each phase weighs less than a hundredth of a call.
-pub(crate) const PINGS: u64 = 1_000;
+pub(crate) const PINGS: u64 = 300;
 /// Each costs several stops of the tracer.
-pub(crate) const SLEEPY_PINGS: u64 = 250;
+pub(crate) const SLEEPY_PINGS: u64 = 150;
 /// Messages of the stream.
-pub(crate) const POURED: u64 = 5_000;
+pub(crate) const POURED: u64 = 3_000;
 /// Round trips before anything is counted: the sides have found their pace.
 const WARM_UP: u64 = 50;
 
 /// Plays one part, or both as two threads.
 pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize]) -> Result<(), Trouble> {
-    stay_on(cpus.first())?;
+    stay_on(cpus.first().copied())?;
     let domain = Domain::at(place).map_err(|error| Trouble::lacking(error.to_string()))?;
     match role {
         Role::Near => play_near(way, &domain, || {
@@ -48,18 +49,11 @@ pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize]) -> Result
             writeln!(output, "ready").and_then(|()| output.flush())
         }),
         Role::Far => play_far(way, &domain, trace::mark),
-        Role::Both => play_both(way, &domain, cpus.get(1)),
+        Role::Both => play_both(way, &domain, cpus.get(1).copied()),
     }
 }
 
-fn stay_on(on: Option<&usize>) -> Result<(), Trouble> {
-    match on {
-        Some(&on) => Ok(cpu::pin_this_thread_apart(on)?),
-        None => Ok(()),
-    }
-}
-
-fn play_both(way: Way, domain: &Domain, far_on: Option<&usize>) -> Result<(), Trouble> {
+fn play_both(way: Way, domain: &Domain, far_on: Option<usize>) -> Result<(), Trouble> {
     let open = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let far = scope.spawn(|| {

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
-use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::process::{ChildStdout, Command, Stdio};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::Duration;
 
 use wharf_measure::Pair;
 use wharf_sys::trace::{PhaseCounts, Tracee};
 
+use crate::compare::peer::stay_on;
 use crate::compare::place::Place;
 use crate::compare::report::SystemCalls;
 use crate::compare::script::{PINGS, POURED, SET_UP, SLEEPING, SLEEPY_PINGS, SPINNING, STREAMING};
@@ -16,37 +17,50 @@ use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
 /// The script takes a fraction of a second; a side that is stuck is killed after this.
-const LIMIT: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(15);
 
 /// Plays the script once and counts.
 pub(crate) fn count(way: Way, place: &Place, pair: Option<Pair>) -> Result<SystemCalls, Trouble> {
     let counts = if way.joins_threads() {
         let cpus = pair.map_or(vec![], |pair| vec![pair.first, pair.second]);
-        trace(script(way, place, "both", &cpus), || ())?
+        // It says when it is ready, and nobody waits for it.
+        let (output, _unread) = mpsc::channel();
+        trace(script(way, place, "both", &cpus), output)?
     } else {
         two_processes(way, place, pair)?
     };
     Ok(sum(&counts))
 }
 
+/// Each side has a tracer of its own, because the kernel ties a traced process to one thread. Tracer and traced share a
+/// CPU, so that no tracer waits for the other side's spinning: it is needed only while its own side stands still.
 fn two_processes(way: Way, place: &Place, pair: Option<Pair>) -> Result<Vec<PhaseCounts>, Trouble> {
     let near = script(way, place, "near", &pair.map_or(vec![], |pair| vec![pair.first]));
     let far = script(way, place, "far", &pair.map_or(vec![], |pair| vec![pair.second]));
-    let (say_ready, ready) = mpsc::channel();
-    std::thread::scope(|scope| {
-        // Each tracer must be a thread of its own: the kernel ties a traced process to one thread.
-        let near = scope.spawn(move || {
-            trace(near, move || {
-                // Whoever waits for it waits in this scope.
-                let _heard = say_ready.send(());
-            })
+    let (pass_output, output) = mpsc::channel();
+    let (near, far) = std::thread::scope(|scope| {
+        let near = scope.spawn(move || trace(near, pass_output));
+        let far = scope.spawn(move || {
+            stay_on(pair.map(|pair| pair.second))?;
+            await_ready(&output)?;
+            trace(far, mpsc::channel().0)
         });
-        let far = ready.recv().is_ok().then(|| trace(far, || ()));
-        let near = near.join().unwrap_or_else(|_| Err(Trouble::wrong("the tracer panicked")))?;
-        // Without a far side the near side has failed, and has said why.
-        let far = far.unwrap_or_else(|| Err(Trouble::wrong("the near side never got ready")))?;
-        Ok([near, far].concat())
-    })
+        (near.join(), far.join())
+    });
+    let panicked = |_| Err(Trouble::wrong("the tracer panicked"));
+    // When the near side fails first, its error is the better one.
+    let near = near.unwrap_or_else(panicked)?;
+    Ok([near, far.unwrap_or_else(panicked)?].concat())
+}
+
+/// Waits for the line with which the near side says that the far side may come.
+fn await_ready(output: &Receiver<ChildStdout>) -> Result<(), Trouble> {
+    let never = || Trouble::wrong("the near side never got ready");
+    let output = output.recv().map_err(|_| never())?;
+    match BufReader::new(output).lines().next() {
+        Some(Ok(_)) => Ok(()),
+        _ => Err(never()),
+    }
 }
 
 fn script(way: Way, place: &Place, role: &str, cpus: &[usize]) -> Command {
@@ -59,23 +73,18 @@ fn script(way: Way, place: &Place, role: &str, cpus: &[usize]) -> Command {
     command
 }
 
-/// Runs one side under trace; `ready` is called when it says that the other may come.
-fn trace(mut command: Command, ready: impl FnOnce() + Send + 'static) -> Result<Vec<PhaseCounts>, Trouble> {
+/// Runs one side under trace; its standard output goes to whoever waits for it.
+fn trace(mut command: Command, pass_output: Sender<ChildStdout>) -> Result<Vec<PhaseCounts>, Trouble> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut traced = Tracee::spawn(command, LIMIT).map_err(|error| not_traced(&error))?;
-    let (output, complaint) = (traced.take_stdout(), traced.take_stderr());
-    // Both readers end with the traced process, which closes what they read.
-    let reader = std::thread::spawn(move || {
-        let first = output.and_then(|output| BufReader::new(output).lines().next());
-        if matches!(first, Some(Ok(_))) {
-            ready();
-        }
-    });
+    let mut traced = Tracee::spawn(command, LIMIT).map_err(|error| not_counted(&error))?;
+    let complaint = traced.take_stderr();
+    // Where nobody waits for the output it is kept until the end, so that writing to it does not fail.
+    let _unread = traced.take_stdout().and_then(|output| pass_output.send(output).err());
+    // Ends with the traced process, which closes what it reads.
     let complaints = std::thread::spawn(move || complaint.and_then(|it| BufReader::new(it).lines().next()?.ok()));
     let counted = traced.count();
-    let _read = reader.join();
     let said = complaints.join().ok().flatten();
-    let (phases, status) = counted?;
+    let (phases, status) = counted.map_err(|error| not_counted(&error))?;
     match said {
         _ if status.success() => Ok(phases),
         Some(said) => Err(Trouble::wrong(said.trim_start_matches("wharf: ").to_owned())),
@@ -83,11 +92,11 @@ fn trace(mut command: Command, ready: impl FnOnce() + Send + 'static) -> Result<
     }
 }
 
-/// A machine that forbids ptrace, or that it is not written for, lacks something.
-fn not_traced(error: &io::Error) -> Trouble {
+/// A machine that forbids ptrace, that it is not written for, or that is too busy to get on, lacks something.
+fn not_counted(error: &io::Error) -> Trouble {
     let why = format!("system calls cannot be counted here: {error}");
     match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => Trouble::lacking(why),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported | io::ErrorKind::TimedOut => Trouble::lacking(why),
         _ => Trouble::wrong(why),
     }
 }
@@ -121,13 +130,14 @@ mod tests {
 
     #[test]
     fn both_sides_are_added_up_and_divided_by_the_messages() {
-        let near = [phase(0, &[(0, 99)]), phase(SET_UP, &[(1, 3), (0, 1)]), phase(SLEEPING, &[(0, 500)])];
-        let far = [phase(SET_UP, &[(1, 2)]), phase(SLEEPING, &[(1, 500)]), phase(STREAMING, &[(1, 5)])];
+        let near = [phase(0, &[(0, 99)]), phase(SET_UP, &[(1, 3), (0, 1)]), phase(SLEEPING, &[(0, 2 * SLEEPY_PINGS)])];
+        let far =
+            [phase(SET_UP, &[(1, 2)]), phase(SLEEPING, &[(1, 2 * SLEEPY_PINGS)]), phase(STREAMING, &[(1, POURED)])];
         let calls = sum(&[near.to_vec(), far.to_vec()].concat());
         assert_eq!(calls.set_up, 6);
         assert_eq!(calls.set_up_calls, [("write".to_owned(), 5), ("read".to_owned(), 1)]);
         assert!((calls.per_message_spinning - 0.0).abs() < 1e-9);
         assert!((calls.per_message_sleeping - 2.0).abs() < 1e-9);
-        assert!((calls.per_message_streaming - 0.001).abs() < 1e-9);
+        assert!((calls.per_message_streaming - 1.0).abs() < 1e-9);
     }
 }

@@ -15,50 +15,50 @@ use tempfile::TempDir;
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A private directory for names.
-pub struct Scene {
+pub(crate) struct Scene {
     /// Removed at the end, with what is in it.
-    pub directory: TempDir,
+    pub(crate) directory: TempDir,
 }
 
 impl Scene {
     /// An empty directory of names.
-    pub fn new() -> Scene {
+    pub(crate) fn new() -> Scene {
         let private = Permissions::from_mode(0o700);
         let directory = tempfile::Builder::new().prefix("wharf-test-").permissions(private).tempdir_in("/dev/shm");
         Scene { directory: directory.expect("a directory in /dev/shm") }
     }
 
     /// Where it is.
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
     /// The command with its names in this directory.
-    pub fn wharf(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn wharf(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         command.args(arguments).env("WHARF_DIR", self.path());
         command
     }
 
     /// Runs the command with nothing on its standard input.
-    pub fn run(&self, arguments: &[&str]) -> Finished {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Finished {
         start(self.wharf(arguments)).finish()
     }
 
     /// Runs the command with `input` on its standard input.
-    pub fn run_with(&self, arguments: &[&str], input: &[u8]) -> Finished {
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &[u8]) -> Finished {
         let mut running = start(self.wharf(arguments));
         running.say(input);
         running.finish()
     }
 
     /// Starts the command.
-    pub fn start(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start(&self, arguments: &[&str]) -> Running {
         start(self.wharf(arguments))
     }
 
     /// Starts a command that listens, and returns when others can connect: its socket has got its name.
-    pub fn start_listener(&self, arguments: &[&str]) -> Running {
+    pub(crate) fn start_listener(&self, arguments: &[&str]) -> Running {
         let sockets = || {
             let entries = std::fs::read_dir(self.path()).expect("the directory").flatten();
             entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_socket())).count()
@@ -70,14 +70,14 @@ impl Scene {
     }
 
     /// The names of everything in the directory.
-    pub fn left_behind(&self) -> Vec<String> {
+    pub(crate) fn left_behind(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path()).expect("the directory");
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 }
 
 /// Looks again and again until it is so, and fails after the limit.
-pub fn await_that(what: &str, mut so: impl FnMut() -> bool) {
+pub(crate) fn await_that(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
     while !so() {
         assert!(start.elapsed() < LIMIT, "waited in vain: {what}");
@@ -86,14 +86,14 @@ pub fn await_that(what: &str, mut so: impl FnMut() -> bool) {
 }
 
 /// A command on its way.
-pub struct Running {
+pub(crate) struct Running {
     child: Child,
     output: JoinHandle<Vec<u8>>,
     complaint: JoinHandle<Vec<u8>>,
 }
 
 /// Starts a command with pipes on all three sides.
-pub fn start(mut command: Command) -> Running {
+pub(crate) fn start(mut command: Command) -> Running {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
     let output = read_all(child.stdout.take().expect("a pipe"));
@@ -111,30 +111,30 @@ fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
 
 impl Running {
     /// Its process.
-    pub fn id(&self) -> u32 {
+    pub(crate) fn id(&self) -> u32 {
         self.child.id()
     }
 
     /// Writes to its standard input.
-    pub fn say(&mut self, bytes: &[u8]) {
+    pub(crate) fn say(&mut self, bytes: &[u8]) {
         let input = self.child.stdin.as_mut().expect("its input is open");
         // A command that fails early closes its input: its error is what the test looks at.
         let _closed = input.write_all(bytes);
     }
 
     /// Sends it a signal by name.
-    pub fn signal(&self, name: &str) {
+    pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
         assert!(status.expect("kill exists").success());
     }
 
     /// Whether it still runs.
-    pub fn runs(&mut self) -> bool {
+    pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().expect("a child").is_none()
     }
 
     /// Closes its input and waits for its end, at most for the limit.
-    pub fn finish(mut self) -> Finished {
+    pub(crate) fn finish(mut self) -> Finished {
         drop(self.child.stdin.take());
         let start = Instant::now();
         let status = loop {
@@ -158,26 +158,26 @@ impl Running {
 
 /// A command that has ended.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// How.
-    pub status: ExitStatus,
+    pub(crate) status: ExitStatus,
     /// What it wrote.
-    pub stdout: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
     /// What it complained of.
-    pub stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Finished {
     /// It did what it was asked and said nothing about it.
     #[track_caller]
-    pub fn is_well(self) -> Vec<u8> {
+    pub(crate) fn well(self) -> Vec<u8> {
         assert!(self.status.success() && self.stderr.is_empty(), "{self:?}");
         self.stdout
     }
 
     /// It refused with one clear line and this code; returns the line.
     #[track_caller]
-    pub fn refused(self, code: i32) -> String {
+    pub(crate) fn refused(self, code: i32) -> String {
         assert_eq!(self.status.code(), Some(code), "{self:?}");
         let lines: Vec<&str> = self.stderr.lines().collect();
         let [line] = lines.as_slice() else { panic!("not one line: {self:?}") };
@@ -189,7 +189,7 @@ impl Finished {
 
 /// Whether a line contains every part.
 #[track_caller]
-pub fn says(line: &str, parts: &[&str]) {
+pub(crate) fn says(line: &str, parts: &[&str]) {
     for part in parts {
         assert!(line.contains(part), "{part:?} is missing in {line:?}");
     }
