@@ -181,10 +181,13 @@ fn answer(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
 /// it must not begin with the mark of a liar either.
 fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
     let limit = link.max_message();
-    let (mut number, mut sum, mut letter) = (0u64, 0u64, Vec::new());
+    let (mut number, mut taken, mut sum, mut letter) = (0u64, 0u64, 0u64, Vec::new());
     let mut silence = Deadline::after(SILENCE);
     // Ends with the link or with the peer's silence.
-    while !silence.passed() {
+    let end = loop {
+        if silence.passed() {
+            break "silence".to_owned();
+        }
         Kind::Varied(2000).compose(number, &mut letter);
         number += 1;
         // Now and then it waits, so that sleeping and being rung are tried on a liar too.
@@ -192,7 +195,7 @@ fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
         let sent = if waits { link.send_timeout(&letter, BLINK) } else { link.try_send(&letter) };
         match sent {
             Ok(()) | Err(SendError::Full | SendError::Timeout) => {}
-            Err(_) => break,
+            Err(error) => break error.to_string(),
         }
         match if waits { link.recv_timeout(BLINK) } else { link.try_recv() } {
             Ok(message) if check_lies && message.first() == Some(&LIE) => {
@@ -200,14 +203,16 @@ fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
             }
             Ok(message) if message.len() <= limit => {
                 sum = message.iter().fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)));
+                taken += 1;
                 silence = Deadline::after(SILENCE);
             }
             Ok(message) => return Err(format!("{} bytes accepted, the limit is {limit}", message.len()).into()),
             Err(RecvError::Empty | RecvError::Timeout) => {}
-            Err(_) => break,
+            Err(error) => break error.to_string(),
         }
-    }
+    };
     std::hint::black_box(sum);
+    say("tolerated", &format!("{taken} {end}"))?;
     Ok(())
 }
 
