@@ -29,6 +29,51 @@ const TRIES_PER_CLOCK: u32 = 1024;
 /// be noticed, and far longer than a peer that keeps up is ever silent because it lost its core.
 const SILENCE: Duration = Duration::from_millis(100);
 
+/// A sender looks at the clock with every message, but no more often than with every 16th while it sends fast, and at the
+/// peer when this much time lies between two looks at the clock: a slow sender learns of a death with its next message,
+/// and one that was fast with its 16th at the latest.
+const LONG_GAP: Duration = Duration::from_millis(150);
+const FAST_GAP: Duration = Duration::from_millis(1);
+const MESSAGES_PER_CLOCK: u32 = 16;
+
+/// Tells a sender whose peer is awake, and so is never rung, when to look whether it still lives.
+#[derive(Debug)]
+struct Watch {
+    /// Messages until the next look at the clock.
+    left: u32,
+    every: u32,
+    last: Instant,
+}
+
+impl Watch {
+    fn new() -> Self {
+        Self { left: 0, every: 1, last: Instant::now() }
+    }
+
+    /// One more message; `true` when it is time to look at the peer.
+    #[inline(always)]
+    fn is_due(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                false
+            }
+            None => self.look_at_clock(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_at_clock(&mut self) -> bool {
+        let now = Instant::now();
+        let gap = now.saturating_since(self.last);
+        self.last = now;
+        self.every = if gap < FAST_GAP { (self.every * 2).min(MESSAGES_PER_CLOCK) } else { 1 };
+        self.left = self.every - 1;
+        gap >= LONG_GAP
+    }
+}
+
 /// Counts vain tries of callers that never wait, so that even they learn of a death.
 #[derive(Debug, Default)]
 struct Silence {
@@ -91,13 +136,24 @@ pub(crate) struct LogSender {
     hostile: bool,
     end: Option<End>,
     silence: Silence,
+    watch: Watch,
     /// The answer of `taken` before.
     taken: u64,
 }
 
 impl LogSender {
     pub(crate) fn new(log: LogWriter, ringer: Option<Ringer>, signals: Arc<Signals>, hostile: bool) -> Self {
-        Self { log, ringer, signals, epoch: fork::epoch(), hostile, end: None, silence: Silence::default(), taken: 0 }
+        Self {
+            log,
+            ringer,
+            signals,
+            epoch: fork::epoch(),
+            hostile,
+            end: None,
+            silence: Silence::default(),
+            watch: Watch::new(),
+            taken: 0,
+        }
     }
 
     /// What an ended link reports; `None` while it lives.
@@ -107,6 +163,20 @@ impl LogSender {
             End::Closed => SendError::Closed,
             End::Nonsense(what) => SendError::Protocol(what.clone()),
         })
+    }
+
+    /// The peer is gone; a receiver that closed said so before.
+    fn note_end(&mut self) {
+        let end = if self.log.reader_closed() { End::Closed } else { End::Gone };
+        self.end.get_or_insert(end);
+    }
+
+    /// Looks at the peer when it is time to; see [`Watch`].
+    #[inline(always)]
+    fn keep_watch(&mut self) {
+        if self.signals.known_gone() || self.watch.is_due() {
+            self.look_at_peer();
+        }
     }
 
     /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
@@ -128,7 +198,7 @@ impl LogSender {
         match rung {
             Ok(()) => Ok(()),
             Err(RingTrouble::PeerGone) => {
-                self.end = Some(End::Gone);
+                self.note_end();
                 self.ended().map_or(Ok(()), Err)
             }
             Err(RingTrouble::System(error)) => Err(SendError::System(error)),
@@ -167,7 +237,7 @@ impl LogSender {
         let slice = (!certain).then(|| Deadline::after(SLICE));
         crash_point!("shm.room.sleep");
         match self.signals.wait(Half::Sender, Deadline::earlier(deadline, slice)).map_err(SendError::System)? {
-            Wake::PeerGone => self.end = Some(End::Gone),
+            Wake::PeerGone => self.note_end(),
             Wake::TimedOut if deadline.is_some_and(Deadline::passed) => return Err(SendError::Timeout),
             Wake::Rung | Wake::TimedOut => {}
         }
@@ -183,6 +253,7 @@ impl LogSender {
     /// done; ask [`push`](SendTransport::push).
     #[inline(always)]
     pub(crate) fn push_quickly(&mut self, payload: &[u8]) -> Option<Result<(), SendError>> {
+        self.keep_watch();
         if self.epoch != fork::epoch() || self.end.is_some() || !self.log.write_quickly(payload) {
             return None;
         }
@@ -195,6 +266,7 @@ impl SendTransport for LogSender {
     #[inline(always)]
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         self.check_ours()?;
+        self.keep_watch();
         if self.end.is_some() {
             return self.ended().map_or(Ok(()), Err);
         }
@@ -272,7 +344,7 @@ impl SendTransport for LogSender {
 
     fn look_at_peer(&mut self) {
         if self.signals.peer_gone() {
-            self.end.get_or_insert(End::Gone);
+            self.note_end();
         }
     }
 
@@ -290,6 +362,7 @@ impl SendTransport for LogSender {
         if self.hostile {
             return Ok(None);
         }
+        self.keep_watch();
         if self.end.is_some() {
             return self.ended().map_or(Ok(None), Err);
         }
@@ -392,7 +465,12 @@ impl LogReceiver {
             // It may have written between our look at the log and our look at it: the next poll decides.
             return Ok(None);
         }
-        if self.gone { Err(RecvError::PeerDied) } else { Ok(None) }
+        if self.gone {
+            // No close in the log: not only the peer's sender has gone, but the peer.
+            self.signals.note_gone();
+            return Err(RecvError::PeerDied);
+        }
+        Ok(None)
     }
 }
 

@@ -7,6 +7,7 @@
 //! both ends).
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -37,6 +38,8 @@ pub(crate) enum Half {
 #[derive(Debug)]
 pub(crate) struct Signals {
     lifeline: Arc<Lifeline>,
+    /// Either half has found the peer gone; the other need not find out for itself.
+    gone: AtomicBool,
     heard: Mutex<Heard>,
     changed: Condvar,
 }
@@ -61,7 +64,19 @@ impl Heard {
 
 impl Signals {
     pub(crate) fn new(lifeline: Arc<Lifeline>) -> Self {
-        Self { lifeline, heard: Mutex::default(), changed: Condvar::new() }
+        Self { lifeline, gone: AtomicBool::new(false), heard: Mutex::default(), changed: Condvar::new() }
+    }
+
+    /// Whether either half has found the peer gone.
+    #[inline(always)]
+    pub(crate) fn known_gone(&self) -> bool {
+        // Relaxed: a fact that only ever becomes true and orders nothing.
+        self.gone.load(Ordering::Relaxed)
+    }
+
+    /// Notes that the peer is gone.
+    pub(crate) fn note_gone(&self) {
+        self.gone.store(true, Ordering::Relaxed);
     }
 
     /// Wakes the given half of the peer. Never waits; a lifeline that is full of rings is success.
@@ -115,12 +130,17 @@ impl Signals {
     /// Whether the peer is gone, as far as can be seen without waiting.
     pub(crate) fn peer_gone(&self) -> bool {
         let now = Some(Deadline::at(Instant::from_nanos(0)));
-        self.heard().ended
+        let gone = self.known_gone()
+            || self.heard().ended
             || self
                 .lifeline
                 .get()
                 .and_then(|fd| poll::wait(&[(fd, Interest::NONE)], now))
-                .is_ok_and(|ready| ready.hangup(0))
+                .is_ok_and(|ready| ready.hangup(0));
+        if gone {
+            self.note_gone();
+        }
+        gone
     }
 
     fn heard(&self) -> MutexGuard<'_, Heard> {
