@@ -12,6 +12,7 @@ use crate::compare::isolation;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, join, with_line};
 use crate::compare::order::{Answer, Order};
+use crate::compare::place::enter;
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
@@ -91,7 +92,7 @@ pub(crate) fn run_process(way: Way, place: &Path, on: Option<usize>) -> Result<(
         }
         std::process::exit(0);
     })?;
-    let domain = Domain::at(place).map_err(|error| Trouble::lacking(error.to_string()))?;
+    let domain = enter(place)?;
     serve(
         way,
         &domain,

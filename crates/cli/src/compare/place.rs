@@ -8,6 +8,8 @@ use signal_hook::iterator::Signals;
 use wharf_sys::directory::{Domain, Name, NameLock};
 use wharf_sys::socket::my_uid;
 
+use crate::compare::trouble::Trouble;
+
 /// Another comparison may sweep a directory in the moment between its making and its locking.
 const TRIES: u32 = 8;
 /// Removing takes one try where nobody is at work any more; a busy side adds a few files in each millisecond.
@@ -96,6 +98,21 @@ impl Leavings {
     }
 }
 
+/// The other side's way into the directory, which it must not make anew when its owner has just removed it.
+pub(crate) fn enter(path: &Path) -> Result<Domain, Trouble> {
+    let gone = || Trouble::wrong("the comparison has ended");
+    if !path.is_dir() {
+        return Err(gone());
+    }
+    // Opening makes what is missing; only a directory whose owner holds its lock is the right one.
+    let domain = Domain::at(path).map_err(|error| Trouble::lacking(error.to_string()))?;
+    if own(&domain).is_some() {
+        Leavings { path: path.to_owned() }.remove();
+        return Err(gone());
+    }
+    Ok(domain)
+}
+
 /// In which directory, and how its name begins.
 fn whereabouts() -> Result<(PathBuf, String), String> {
     if std::env::var_os("WHARF_DIR").is_some_and(|path| !path.is_empty()) {
@@ -144,7 +161,10 @@ mod tests {
         sweep(parent.path(), ".compare-");
         assert!(living_path.exists() && other_path.exists());
         assert!(!dead_path.exists());
+        assert!(enter(&living_path).is_ok());
         drop(alive);
+        assert!(enter(&living_path).is_err() && !living_path.exists(), "nobody owns it any more");
+        make(".compare-1-0");
         sweep(parent.path(), ".compare-");
         assert!(!living_path.exists());
     }

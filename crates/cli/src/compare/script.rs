@@ -14,6 +14,7 @@ use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Waiter, join, with_line};
 use crate::compare::order::{Opening, Waiting};
 use crate::compare::peer::stay_on;
+use crate::compare::place::enter;
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 use crate::usage::Role;
@@ -41,7 +42,7 @@ const WARM_UP: u64 = 50;
 /// Plays one part, or both as two threads.
 pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize]) -> Result<(), Trouble> {
     stay_on(cpus.first().copied())?;
-    let domain = Domain::at(place).map_err(|error| Trouble::lacking(error.to_string()))?;
+    let domain = enter(place)?;
     match role {
         Role::Near => play_near(way, &domain, || {
             // Whoever started this starts the far side when it reads the line.
