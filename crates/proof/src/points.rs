@@ -122,6 +122,7 @@ pub const REGION: &[&str] = &[
     "latest.write.begun",
     "latest.write.copied",
     "latest.write.half",
+    "latest.write.published",
     "mutex.lock.after",
     "mutex.lock.before",
     "mutex.lock.marked-waiting",

@@ -6,9 +6,11 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use wharf_message_passing::{Options, SendError};
 use wharf_proof::board::Board;
+use wharf_proof::letter::Kind;
 use wharf_proof::process::{Death, PATIENCE, Process};
-use wharf_proof::promptness::{assert_soon, watch};
+use wharf_proof::promptness::{SOON, assert_soon, watch};
 use wharf_proof::random::Random;
 use wharf_proof::scene::Scene;
 use wharf_shared_memory::{LockError, RegionOptions, region};
@@ -34,7 +36,7 @@ fn share(percent: u64, what: &str) -> (u64, Random) {
 fn locks_and_readings_survive_their_holders() {
     const NAME: &str = "random";
     const CROWD: usize = 3;
-    let (kills, mut random) = share(40, "locks");
+    let (kills, mut random) = share(37, "locks");
     let scene = Scene::new();
     let domain = scene.domain();
     let options = RegionOptions::new().domain(domain.clone()).max_participants(8);
@@ -95,6 +97,45 @@ fn a_stream_over_shm_tells_of_a_killed_sender() {
 #[test]
 fn a_stream_over_shm_tells_of_a_killed_receiver() {
     stream(20, "shm:random", "receive len=..3000 wait=sleep", "send len=..3000 wait=sleep");
+}
+
+/// A sender that always finds room never has to wait for its peer, and must hear of its death all the same.
+#[test]
+fn a_slow_sender_over_shm_is_told_of_a_killed_receiver() {
+    for receiver in ["receive wait=spin", "receive wait=sleep", "receive"] {
+        stream(1, "shm:random", receiver, "send pause=5000");
+    }
+}
+
+/// One that was silent for a while is told by its very next message, or after a burst by one of the next sixteen.
+#[test]
+fn messages_after_a_silence_tell_of_a_killed_receiver() {
+    for receiver in ["wait=spin", "wait=sleep"] {
+        silence(receiver, Duration::from_millis(2), 1);
+        silence(receiver, Duration::ZERO, 16);
+    }
+}
+
+fn silence(receiver: &str, pause: Duration, at_most: usize) {
+    const BEFORE: u64 = 40;
+    let scene = Scene::new();
+    let words = ["link", "listen", "receive", "shm:silence", receiver];
+    let mut victim = Process::start(Path::new(VICTIM), &scene, &words);
+    victim.expect("listening");
+    let mut link = Options::new().domain(scene.domain()).connect("shm:silence").expect("the victim listens");
+    let mut letter = Vec::new();
+    for number in 0..BEFORE {
+        Kind::Fixed(64).compose(number, &mut letter);
+        link.send(&letter).expect("the victim receives");
+        thread::sleep(pause);
+    }
+    victim.kill();
+    thread::sleep(SOON);
+    let error = (0..at_most).find_map(|_| link.send(&letter).err());
+    match error {
+        Some(SendError::PeerDied { taken, .. }) => assert!(taken.is_some_and(|taken| taken <= BEFORE), "{taken:?}"),
+        other => panic!("{receiver}, {pause:?} between messages before: {other:?}"),
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub(crate) fn kind(words: &Words) -> Result<Kind, Failure> {
 fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Failure> {
     say("met", "")?;
     match words.at(2, "send, post, receive, call, answer or idle")? {
-        "send" => send(&mut link, kind, count),
+        "send" => send(&mut link, kind, count, words.number("pause", 0)?),
         "post" => post(&mut link, kind, count),
         "receive" => receive(&mut link, kind, count, words.number("pause", 0)?),
         "call" => call(&mut link, kind, count),
@@ -90,11 +90,15 @@ fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Fai
     }
 }
 
-/// Sends letters until the count or the end of the link, and says which.
-fn send(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+/// Sends letters until the count or the end of the link, and says which; `pause` microseconds before each make it a
+/// slow sender.
+fn send(link: &mut Link, kind: Kind, count: u64, pause: u64) -> Result<(), Failure> {
     let mut letter = Vec::new();
     // Ends with the link, or after `count` letters.
     for number in 0..count {
+        if pause > 0 {
+            std::thread::sleep(Duration::from_micros(pause));
+        }
         kind.compose(number, &mut letter);
         if let Err(error) = link.send(&letter) {
             return end_of_sending(&error, number);
