@@ -291,7 +291,7 @@ pub(crate) fn written_from_the_page(world: &World) {
     let client = python.args(["-c", program, "case", "grüß dich"]).env("WHARF_DIR", world.path());
     let client = match client.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
         Ok(client) => client,
-        Err(error) => return println!("skipped: no python3 here ({error})"),
+        Err(error) => return world.skip(&format!("no python3 here ({error})")),
     };
     let mut link = listener.accept_timeout(SOON).unwrap();
     let question = String::from_utf8(link.recv_timeout(SOON).unwrap().to_vec()).unwrap();

@@ -1,6 +1,5 @@
 //! A peer that is killed with SIGKILL: everything it had sent is received, then the death is told, soon.
 
-use std::os::unix::process::CommandExt;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -151,18 +150,4 @@ pub(crate) fn exit_is_not_closing(world: &World) {
     let end = link.recv_timeout(SOON).map(|it| it.to_vec());
     assert!(matches!(end, Err(RecvError::PeerDied)), "{end:?}");
     peer.wait();
-}
-
-/// A process of another user is kept out by the private directory of names.
-pub(crate) fn another_user(world: &World) {
-    if wharf_sys::socket::my_uid() != 0 {
-        println!("skipped: becoming another user needs root");
-        return;
-    }
-    let _listener = world.listen();
-    let mut command = world.command("stranger");
-    command.uid(12_345).gid(12_345);
-    let told = Peer::start(command).line();
-    assert!(told.contains("permission denied") || told.contains("uid"), "{told}");
-    assert!(!told.contains("connected"), "{told}");
 }

@@ -13,6 +13,7 @@ mod limits;
 mod meeting;
 mod rendezvous;
 mod typed;
+mod users;
 mod waiting;
 mod world;
 
@@ -78,9 +79,11 @@ const CASES: &[Case] = cases! {
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
     Needs::Processes => kills {
         receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_rendezvous, stopped_is_not_dead,
-        dead_name_is_replaced, exit_is_not_closing, another_user
+        dead_name_is_replaced, exit_is_not_closing
     }
     Needs::Processes => meeting { silent_client }
+    Needs::Processes => users { kept_out_of_names }
+    Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
         nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, nonsense_for_the_connecting_side, path_addresses,
         written_from_the_page
@@ -95,7 +98,7 @@ fn main() -> ExitCode {
     // The options of the usual harness that make no sense here are accepted and ignored.
     let filters: Vec<&String> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
     let listing = arguments.iter().any(|it| it == "--list");
-    let (mut passed, mut failed, mut filtered) = (0, Vec::new(), 0);
+    let (mut passed, mut failed, mut skipped, mut filtered) = (0, Vec::new(), Vec::new(), 0);
     for scheme in TRANSPORTS {
         for case in CASES.iter().filter(|case| fits(case, scheme)) {
             let name = format!("{}::{}", scheme.label, case.name);
@@ -103,10 +106,21 @@ fn main() -> ExitCode {
                 filtered += 1;
             } else if listing {
                 println!("{name}: test");
-            } else if run(case, scheme, &name) {
-                passed += 1;
             } else {
-                failed.push(name);
+                match run(case, scheme) {
+                    Verdict::Passed => {
+                        println!("test {name} ... ok");
+                        passed += 1;
+                    }
+                    Verdict::Skipped(why) => {
+                        println!("test {name} ... ignored, {why}");
+                        skipped.push(format!("{name}: {why}"));
+                    }
+                    Verdict::Failed(why) => {
+                        println!("test {name} ... FAILED: {why}");
+                        failed.push(name);
+                    }
+                }
             }
         }
     }
@@ -115,12 +129,16 @@ fn main() -> ExitCode {
     }
     let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
     println!();
+    for skipped in &skipped {
+        println!("cannot run here: {skipped}");
+    }
     for name in &failed {
         println!("failed: {name}");
     }
     println!(
-        "test result: {verdict}. {passed} passed; {} failed; 0 ignored; 0 measured; {filtered} filtered out",
-        failed.len()
+        "test result: {verdict}. {passed} passed; {} failed; {} ignored; 0 measured; {filtered} filtered out",
+        failed.len(),
+        skipped.len()
     );
     // A suite that ran nothing without being asked to has not passed.
     if failed.is_empty() && (passed > 0 || filtered > 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -134,8 +152,16 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
     }
 }
 
+/// How a case ended.
+enum Verdict {
+    Passed,
+    /// It cannot run on this machine.
+    Skipped(String),
+    Failed(String),
+}
+
 /// Runs one case in a thread of its own, and looks at what it left behind.
-fn run(case: &Case, scheme: &Scheme, name: &str) -> bool {
+fn run(case: &Case, scheme: &Scheme) -> Verdict {
     let before = world::left_behind();
     let (done, outcome) = mpsc::channel();
     let (run, scheme) = (case.run, *scheme);
@@ -143,20 +169,23 @@ fn run(case: &Case, scheme: &Scheme, name: &str) -> bool {
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             let world = World::new(scheme);
             run(&world);
-            world.end();
+            world.end()
         }));
-        let _ = done.send(outcome.is_ok());
+        let _ = done.send(outcome);
     });
-    let Ok(passed) = outcome.recv_timeout(PATIENCE) else {
-        println!("test {name} ... FAILED: not done after {PATIENCE:?}");
+    let Ok(outcome) = outcome.recv_timeout(PATIENCE) else {
+        println!("test {}::{} ... FAILED: not done after {PATIENCE:?}", scheme.label, case.name);
+        // Nothing can end a thread that hangs, short of this.
         std::process::exit(101);
     };
-    let passed = thread.join().is_ok() && passed;
+    let _ = thread.join();
     let after = world::settled(&before);
-    if after != before {
-        println!("test {name} ... FAILED: it left something behind\n  before: {before:?}\n  after:  {after:?}");
-        return false;
+    match outcome {
+        Err(_) => Verdict::Failed("it panicked, see above".to_owned()),
+        Ok(_) if after != before => {
+            Verdict::Failed(format!("it left something behind\n  before: {before:?}\n  after:  {after:?}"))
+        }
+        Ok(Some(why)) => Verdict::Skipped(why),
+        Ok(None) => Verdict::Passed,
     }
-    println!("test {name} ... {}", if passed { "ok" } else { "FAILED" });
-    passed
 }

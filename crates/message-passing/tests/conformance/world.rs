@@ -1,5 +1,6 @@
 //! What a case lives in: a directory of names of its own, a transport, pairs of links and processes.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -31,11 +32,12 @@ pub(crate) struct Scheme {
 pub(crate) struct World {
     pub(crate) scheme: Scheme,
     directory: tempfile::TempDir,
+    skipped: RefCell<Option<String>>,
 }
 
 impl World {
     pub(crate) fn new(scheme: Scheme) -> Self {
-        Self { scheme, directory: tempfile::tempdir().unwrap() }
+        Self { scheme, directory: tempfile::tempdir().unwrap(), skipped: RefCell::default() }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -85,8 +87,12 @@ impl World {
     }
 
     pub(crate) fn command(&self, role: &str) -> Command {
+        self.command_at(role, &self.address())
+    }
+
+    pub(crate) fn command_at(&self, role: &str, address: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args([child::MARK, role, &self.address()]).env("WHARF_DIR", self.directory.path());
+        command.args([child::MARK, role, address]).env("WHARF_DIR", self.directory.path());
         command
     }
 
@@ -96,10 +102,16 @@ impl World {
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Nothing may be left in the directory, not even a lock.
-    pub(crate) fn end(self) {
+    /// Says that the case cannot run on this machine, and why; it counts as ignored, not as passed.
+    pub(crate) fn skip(&self, reason: &str) {
+        self.skipped.replace(Some(reason.to_owned()));
+    }
+
+    /// Nothing may be left in the directory, not even a lock. Returns why the case was skipped, if it was.
+    pub(crate) fn end(self) -> Option<String> {
         let names = self.names();
         assert!(names.is_empty(), "names left behind: {names:?}");
+        self.skipped.into_inner()
     }
 }
 
@@ -111,11 +123,15 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) fn start(mut command: Command) -> Self {
-        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    pub(crate) fn start(command: Command) -> Self {
+        Self::try_start(command).unwrap()
+    }
+
+    pub(crate) fn try_start(mut command: Command) -> std::io::Result<Self> {
+        let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let stdin = process.stdin.take();
         let stdout = BufReader::new(process.stdout.take().unwrap());
-        Self { process, stdin, stdout }
+        Ok(Self { process, stdin, stdout })
     }
 
     pub(crate) fn id(&self) -> u32 {
