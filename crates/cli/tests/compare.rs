@@ -174,7 +174,9 @@ fn ctrl_c_leaves_nothing_behind() {
 fn the_next_comparison_removes_what_a_killed_one_left() {
     let scene = Scene::new();
     let running = scene.start(&["compare", "--transport", "shm"]);
-    await_that("the second process starts", || !children(running.id()).is_empty());
+    let maps_a_log =
+        |pid: u32| std::fs::read_to_string(format!("/proc/{pid}/maps")).is_ok_and(|maps| maps.contains("/memfd:"));
+    await_that("the two are linked", || children(running.id()).into_iter().any(maps_a_log));
     let children = children(running.id());
     running.signal("KILL");
     running.finish();

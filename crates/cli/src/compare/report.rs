@@ -207,8 +207,8 @@ pub(crate) struct Rate {
 pub(crate) struct SystemCalls {
     /// To make one connection.
     pub(crate) set_up: u64,
-    /// For each message of a ping-pong while both spin.
-    pub(crate) per_message_spinning: f64,
+    /// For each message of a ping-pong while both spin; null on one CPU, where nothing spins.
+    pub(crate) per_message_spinning: Option<f64>,
     /// For each message of a ping-pong while both sleep.
     pub(crate) per_message_sleeping: f64,
     /// For each message of a stream of 64 B.

@@ -29,7 +29,7 @@ pub(crate) fn count(way: Way, place: &Place, pair: Option<Pair>) -> Result<Syste
     } else {
         two_processes(way, place, pair)?
     };
-    Ok(sum(&counts))
+    Ok(sum(&counts, pair.is_some()))
 }
 
 /// Each side has a tracer of its own, because the kernel ties a traced process to one thread. Tracer and traced share a
@@ -101,7 +101,7 @@ fn not_counted(error: &io::Error) -> Trouble {
     }
 }
 
-fn sum(counts: &[PhaseCounts]) -> SystemCalls {
+fn sum(counts: &[PhaseCounts], spun: bool) -> SystemCalls {
     let of = |phase| counts.iter().filter(move |counts| counts.phase == phase);
     let total = |phase| of(phase).map(PhaseCounts::total).sum::<u64>();
     let per_message = |phase, messages: u64| total(phase) as f64 / messages as f64;
@@ -113,7 +113,7 @@ fn sum(counts: &[PhaseCounts]) -> SystemCalls {
     set_up_calls.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
     SystemCalls {
         set_up: total(SET_UP),
-        per_message_spinning: per_message(SPINNING, 2 * PINGS),
+        per_message_spinning: spun.then(|| per_message(SPINNING, 2 * PINGS)),
         per_message_sleeping: per_message(SLEEPING, 2 * SLEEPY_PINGS),
         per_message_streaming: per_message(STREAMING, POURED),
         set_up_calls,
@@ -133,10 +133,12 @@ mod tests {
         let near = [phase(0, &[(0, 99)]), phase(SET_UP, &[(1, 3), (0, 1)]), phase(SLEEPING, &[(0, 2 * SLEEPY_PINGS)])];
         let far =
             [phase(SET_UP, &[(1, 2)]), phase(SLEEPING, &[(1, 2 * SLEEPY_PINGS)]), phase(STREAMING, &[(1, POURED)])];
-        let calls = sum(&[near.to_vec(), far.to_vec()].concat());
+        let both = [near.to_vec(), far.to_vec()].concat();
+        assert_eq!(sum(&both, false).per_message_spinning, None);
+        let calls = sum(&both, true);
         assert_eq!(calls.set_up, 6);
         assert_eq!(calls.set_up_calls, [("write".to_owned(), 5), ("read".to_owned(), 1)]);
-        assert!((calls.per_message_spinning - 0.0).abs() < 1e-9);
+        assert_eq!(calls.per_message_spinning, Some(0.0));
         assert!((calls.per_message_sleeping - 2.0).abs() < 1e-9);
         assert!((calls.per_message_streaming - 1.0).abs() < 1e-9);
     }

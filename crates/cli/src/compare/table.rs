@@ -160,7 +160,7 @@ fn system_calls(report: &Report) -> Grid {
         let count = |count: Option<f64>| count.map_or(NONE.into(), |n| format!("{n:.2}"));
         vec![
             calls.map_or(NONE.into(), |it| it.set_up.to_string()),
-            count(calls.map(|it| it.per_message_spinning)),
+            count(calls.and_then(|it| it.per_message_spinning)),
             count(calls.map(|it| it.per_message_sleeping)),
             count(calls.map(|it| it.per_message_streaming)),
             figures.idle.value().map_or(NONE.into(), |it| format!("{:.2} %", it.cpu_percent)),
@@ -217,17 +217,26 @@ fn notes(report: &Report) -> Vec<String> {
     if report.rows.iter().filter_map(Row::figures).flat_map(floors).any(|floor| !floor.steady) {
         notes.push("~ unstable: the cores changed their state during all three attempts.".to_owned());
     }
-    for row in &report.rows {
-        let Some(figures) = row.figures() else { continue };
-        for (what, why) in absences(figures) {
-            let note = format!("{NONE} {} {what}: {why}", row.transport);
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
-        }
+    notes.extend(why_absent(report));
+    for (row, figures) in report.rows.iter().filter_map(|row| Some((row, row.figures()?))) {
         notes.extend(remarks(row, figures));
     }
     notes
+}
+
+/// Each reason once, with the rows that it holds for.
+fn why_absent(report: &Report) -> Vec<String> {
+    let mut reasons: Vec<(String, &str, Vec<&str>)> = Vec::new();
+    for (row, figures) in report.rows.iter().filter_map(|row| Some((row, row.figures()?))) {
+        for (what, why) in absences(figures) {
+            match reasons.iter_mut().find(|known| known.0 == what && known.1 == why) {
+                Some((_, _, rows)) => rows.push(&row.transport),
+                None => reasons.push((what, why, vec![&row.transport])),
+            }
+        }
+    }
+    let note = |(what, why, rows): (String, &str, Vec<&str>)| format!("{NONE} {what} ({}): {why}.", rows.join(", "));
+    reasons.into_iter().map(note).collect()
 }
 
 /// What a reader should know about a row besides its figures.
@@ -306,7 +315,7 @@ mod tests {
             streams: [64, 4096, 65_536, 1 << 20].map(stream).to_vec(),
             system_calls: Figure::Value(SystemCalls {
                 set_up: 123,
-                per_message_spinning: 0.0,
+                per_message_spinning: Some(0.0),
                 per_message_sleeping: 2.0,
                 per_message_streaming: 0.01,
                 set_up_calls: vec![("sendmsg".into(), 3)],
@@ -400,7 +409,7 @@ mod tests {
         assert!(text.contains("~ unstable"), "{text}");
         assert!(text.contains("not on this machine: no sockets"), "{text}");
         assert!(text.contains("FAILED: it broke"), "{text}");
-        assert!(text.contains("– shm: system calls: ptrace is forbidden here"), "{text}");
+        assert!(text.contains("– system calls (shm:): ptrace is forbidden here."), "{text}");
     }
 
     #[test]
