@@ -14,7 +14,7 @@ use super::tracee::{Stop, Tracee, is_mark};
 /// Marks themselves are not counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PhaseCounts {
-    /// The phase, as given to [`mark`](super::mark); 0 is everything before the first mark.
+    /// The phase, as given to [`mark`](super::mark()); 0 is everything before the first mark.
     pub phase: u64,
     /// How often the phase was begun (once for phase 0 as the program starts).
     pub begun: u64,

@@ -10,7 +10,7 @@ use super::tracee::{Stop, Tracee, forgive_gone, is_mark};
 /// Which system call fails, and how.
 #[derive(Clone, Copy, Debug)]
 pub struct Fault {
-    /// The phase in which calls are counted, as given to [`mark`](super::mark).
+    /// The phase in which calls are counted, as given to [`mark`](super::mark()).
     pub from: u64,
     /// The mark that ends the counting.
     pub until: u64,

@@ -74,7 +74,8 @@ fn listen(words: &Words, address: &str) -> Result<(), Failure> {
         |faulted| {
             // The name must be free again first.
             drop(faulted);
-            Ok(drop(options.listen(address)?))
+            drop(options.listen(address)?);
+            Ok(())
         },
     )
 }
