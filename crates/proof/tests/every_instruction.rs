@@ -112,7 +112,7 @@ fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
 
 /// Kills the victim after so many instructions of its span; `false` when the span was over before.
 fn kill_at(stage: &mut impl Stage, path: &Span, instructions: u64) -> bool {
-    let mut inside = |stepped: io::Result<Stepped>| match stepped.expect("the victim can be stepped") {
+    let inside = |stepped: io::Result<Stepped>| match stepped.expect("the victim can be stepped") {
         Stepped::Inside => true,
         Stepped::Closed { .. } => false,
         Stepped::Ended { status, .. } => panic!("{instructions} instructions in, it ended by itself: {status}"),
