@@ -8,7 +8,8 @@ use crate::by_hand::ring::PlainRing;
 use crate::by_hand::seqpacket::SeqPacket;
 use crate::by_hand::shm_open::ShmOpen;
 use crate::meeting::AnyContender;
-use crate::solo::Solo;
+use crate::solo::{Makers, Solo};
+use crate::wharf_latest::{LatestRead, LatestWrite};
 use crate::wharf_links::{Copied, Loaned};
 use crate::wharf_regions::{Attach, WharfMutex};
 use std::io;
@@ -49,7 +50,7 @@ pub enum Measure {
     /// Operations of one thread.
     Cost {
         /// Makes the contenders; the directory is private to the case.
-        contenders: fn(&Path) -> io::Result<Vec<Box<dyn Solo>>>,
+        contenders: Makers,
     },
 }
 
@@ -115,6 +116,9 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Copied::new("unix: sleep", "unix", Wait::Sleep)),
         Arc::new(Copied::new("unix: adaptive", "unix", Wait::Adaptive)),
         Arc::new(Loaned::new("shm: loan 16 MiB", 16 * MIB)),
+        Arc::new(Loaned::new("shm: loan 1 MiB", MIB)),
+        Arc::new(Loaned::new("shm: loan 64 KiB", 64 << 10)),
+        Arc::new(Loaned::new("shm: loan 4 KiB", 4 << 10)),
         Arc::new(Loaned::new("shm: loan 64 B", 64)),
     ]
 }
@@ -131,6 +135,8 @@ fn locks(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
 
 fn cells(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
     Ok(vec![
+        Box::new(LatestRead::new(at)?),
+        Box::new(LatestWrite::new(at)?),
         Box::new(FixedCopy::<64>::new("plain copy")),
     ])
 }
@@ -197,7 +203,14 @@ pub fn cases() -> Vec<Case> {
             id: "latency-loan",
             title: "16 MiB loaned, one way, both spinning",
             measure: Measure::Latency { size: 64 },
-            contenders: &["shm: loan 16 MiB", "shm: spin", "shm: loan 64 B"],
+            contenders: &[
+                "shm: loan 16 MiB",
+                "shm: spin",
+                "shm: loan 1 MiB",
+                "shm: loan 64 KiB",
+                "shm: loan 4 KiB",
+                "shm: loan 64 B",
+            ],
             targets: vec![
                 target("shm: loan 16 MiB", Against::Contender("shm: spin"), near, Bound::AtMost(1.5)),
                 target("shm: loan 16 MiB", Against::Contender("shm: spin"), far, Bound::AtMost(1.5)),

@@ -14,6 +14,7 @@ pub mod report;
 pub mod run;
 pub mod samples;
 pub mod solo;
+pub mod wharf_latest;
 pub mod wharf_links;
 pub mod wharf_regions;
 pub mod workload;

@@ -83,11 +83,10 @@ impl<C: Contender> AnyContender for C {
         let mut line = String::new();
         // The end of the orders ends the loop.
         while lines.read_line(&mut line)? > 0 {
-            let reply = match follow(self, at, &mut end, lines.get_mut(), line.trim()) {
-                Ok(reply) => format!("ok {reply}\n"),
-                Err(error) => format!("error {error}\n"),
-            };
-            lines.get_mut().write_all(reply.as_bytes())?;
+            // A peer that failed in the middle of a workload ends: its end of the link with it, which is the
+            // only thing that a spinning measuring side may notice.
+            let reply = follow(self, at, &mut end, lines.get_mut(), line.trim())?;
+            lines.get_mut().write_all(format!("ok {reply}\n").as_bytes())?;
             line.clear();
         }
         Ok(())
@@ -122,6 +121,7 @@ fn follow<C: Contender>(
             tell.write_all(b"ok open\n")?;
             for _ in 0..count {
                 drop(contender.accept(&mut door)?);
+                tell.write_all(b"ok dropped\n")?;
             }
         }
         _ => return Err(failed(format!("unknown order '{order}'"))),
@@ -147,9 +147,9 @@ impl Orders {
         if self.lines.read_line(&mut line)? == 0 {
             return Err(failed("the peer ended; its own message says why"));
         }
-        match line.trim_end().split_once(' ').unwrap_or((line.trim_end(), "")) {
-            ("ok", rest) => Ok(rest.to_owned()),
-            (_, text) => Err(failed(format!("the peer says: {text}"))),
+        match line.trim_end().strip_prefix("ok") {
+            Some(rest) => Ok(rest.trim_start().to_owned()),
+            None => Err(failed(format!("the peer says: {line}"))),
         }
     }
 }
@@ -212,12 +212,14 @@ impl<C: Contender> Match for Met<C> {
     }
 
     fn latency(&mut self, size: usize, limit: Duration, cpus: (usize, usize)) -> io::Result<Summary> {
+        let size = self.contender.only_len().unwrap_or(size);
         let order = format!("echo {size}");
         let (summary, _) = self.together(&order, cpus, |met| workload::latency(&mut met.end, size, limit))?;
         Ok(summary)
     }
 
     fn stream(&mut self, size: usize, limit: Duration, cpus: (usize, usize)) -> io::Result<Throughput> {
+        let size = self.contender.only_len().unwrap_or(size);
         let order = format!("take {size}");
         let (sent, reply) = self.together(&order, cpus, |met| workload::stream(&mut met.end, size, limit))?;
         let mut numbers = reply.split(' ').map(str::parse::<u64>);
@@ -246,6 +248,8 @@ impl<C: Contender> Match for Met<C> {
                     let end = met.contender.connect(&again)?;
                     let took = start.elapsed();
                     drop(end);
+                    // Taking a connection down is not part of making the next one.
+                    met.orders.reply()?;
                     Ok(took.as_nanos() as f64)
                 })
                 .collect::<io::Result<Vec<f64>>>()

@@ -4,9 +4,9 @@ use crate::cases::{Case, Measure, contenders};
 use crate::contender::failed;
 use crate::meeting::Match;
 use crate::samples::{Sample, Series};
-use crate::solo::cost_ns;
+use crate::solo::{Makers, cost_ns};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -227,11 +227,7 @@ impl Bench {
         Ok(Sample { round: 0, cost_ns, p99_ns, floor: Some(measured.floor), steady: measured.is_steady() })
     }
 
-    fn costs(
-        &mut self,
-        contenders: fn(&Path) -> io::Result<Vec<Box<dyn crate::solo::Solo>>>,
-        outcome: &mut Outcome,
-    ) -> io::Result<()> {
+    fn costs(&mut self, contenders: Makers, outcome: &mut Outcome) -> io::Result<()> {
         let at = self.private_directory()?;
         wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
         let mut contenders = contenders(&at)?;

@@ -1,6 +1,7 @@
 //! What a one-party contender is: an operation that is repeated in one thread.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// An operation whose cost is measured by repeating it.
@@ -14,6 +15,9 @@ pub trait Solo {
     /// Whether it does what it should, looked at before it is timed.
     fn check(&mut self) -> io::Result<()>;
 }
+
+/// Makes the contenders of a case, in a directory that is private to it.
+pub type Makers = fn(&Path) -> io::Result<Vec<Box<dyn Solo>>>;
 
 /// Time for one batch: many clock readings long, and short enough to fall between two timer ticks.
 const BATCH: Duration = Duration::from_micros(500);
