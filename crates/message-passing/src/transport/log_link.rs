@@ -29,12 +29,12 @@ const TRIES_PER_CLOCK: u32 = 1024;
 /// be noticed, and far longer than a peer that keeps up is ever silent because it lost its core.
 const SILENCE: Duration = Duration::from_millis(100);
 
-/// A sender looks at the clock with every message, but no more often than with every 16th while it sends fast, and at the
+/// A sender looks at the clock with every message, but no more often than with every 32nd while it sends fast, and at the
 /// peer when this much time lies between two looks at the clock: a slow sender learns of a death with its next message,
-/// and one that was fast with its 16th at the latest.
+/// and one that was fast with its 32nd at the latest.
 const LONG_GAP: Duration = Duration::from_millis(150);
 const FAST_GAP: Duration = Duration::from_millis(1);
-const MESSAGES_PER_CLOCK: u32 = 16;
+const MESSAGES_PER_CLOCK: u32 = 32;
 
 /// Tells a sender whose peer is awake, and so is never rung, when to look whether it still lives.
 #[derive(Debug)]
@@ -45,32 +45,42 @@ struct Watch {
     last: Instant,
 }
 
+/// Where to look before the next message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Nowhere.
+    Not,
+    /// Whether the other half of this side has found the peer gone; that costs nothing.
+    AtTheOtherHalf,
+    /// At the peer, with a system call.
+    AtThePeer,
+}
+
 impl Watch {
     fn new() -> Self {
         Self { left: 0, every: 1, last: Instant::now() }
     }
 
-    /// One more message; `true` when it is time to look at the peer.
+    /// One more message.
     #[inline(always)]
-    fn is_due(&mut self) -> bool {
+    fn next(&mut self) -> Look {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                false
+                Look::Not
             }
-            None => self.look_at_clock(),
+            None => self.look_at_clock(Instant::now()),
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn look_at_clock(&mut self) -> bool {
-        let now = Instant::now();
+    fn look_at_clock(&mut self, now: Instant) -> Look {
         let gap = now.saturating_since(self.last);
         self.last = now;
         self.every = if gap < FAST_GAP { (self.every * 2).min(MESSAGES_PER_CLOCK) } else { 1 };
         self.left = self.every - 1;
-        gap >= LONG_GAP
+        if gap >= LONG_GAP { Look::AtThePeer } else { Look::AtTheOtherHalf }
     }
 }
 
@@ -174,8 +184,10 @@ impl LogSender {
     /// Looks at the peer when it is time to; see [`Watch`].
     #[inline(always)]
     fn keep_watch(&mut self) {
-        if self.signals.known_gone() || self.watch.is_due() {
-            self.look_at_peer();
+        match self.watch.next() {
+            Look::Not => {}
+            Look::AtTheOtherHalf if !self.signals.known_gone() => {}
+            Look::AtTheOtherHalf | Look::AtThePeer => self.look_at_peer(),
         }
     }
 
@@ -568,5 +580,27 @@ impl RecvTransport for LogReceiver {
         self.log.close();
         // Whether or not it sleeps: a sender that waits for room must learn that none will come.
         self.ring();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slow_sender_looks_at_its_peer_with_every_message_and_a_fast_one_seldom() {
+        let start = Instant::now();
+        let at = |millis: u64| start.saturating_add(Duration::from_millis(millis));
+        let mut watch = Watch { left: 0, every: 1, last: start };
+        for second in 1..5 {
+            assert_eq!(watch.left, 0, "every message of a slow sender looks at the clock");
+            assert_eq!(watch.look_at_clock(at(second * 1000)), Look::AtThePeer);
+        }
+        for _ in 0..10 {
+            assert_eq!(watch.look_at_clock(at(4000)), Look::AtTheOtherHalf);
+        }
+        assert_eq!(watch.left + 1, MESSAGES_PER_CLOCK);
+        assert_eq!(watch.look_at_clock(at(4151)), Look::AtThePeer);
+        assert_eq!(watch.left, 0);
     }
 }
