@@ -121,17 +121,22 @@ impl Address {
     }
 }
 
-/// The longest path of a socket: `sun_path` holds 108 bytes with the closing zero, and the socket is first bound
-/// under a temporary name that is up to 16 bytes longer.
-const MAX_PATH_BYTES: usize = 107 - 16;
+/// The longest path that the system takes.
+const MAX_PATH_BYTES: usize = 4_095;
+
+/// The longest last part of a path. A file name may have 255 bytes; the rest is for the lock beside it.
+const MAX_FILE_BYTES: usize = 200;
 
 fn check_path(address: &str, path: &str) -> Result<(), AddressError> {
+    let file = path.rsplit('/').next().unwrap_or("");
     let reason = if path.contains('\0') {
         "it contains a zero byte".to_owned()
-    } else if path.ends_with('/') {
-        "it ends with a slash, so it names a directory".to_owned()
+    } else if matches!(file, "" | "." | "..") {
+        "it names a directory; add the name of the socket".to_owned()
     } else if path.len() > MAX_PATH_BYTES {
-        format!("it has {} bytes, a socket's path may have {MAX_PATH_BYTES}", path.len())
+        format!("it has {} bytes, a path may have {MAX_PATH_BYTES}", path.len())
+    } else if file.len() > MAX_FILE_BYTES {
+        format!("its last part has {} bytes, it may have {MAX_FILE_BYTES}", file.len())
     } else {
         return Ok(());
     };
@@ -197,12 +202,23 @@ mod tests {
 
     #[test]
     fn names_that_break_a_rule() {
-        for text in ["shm:", "unix:", "inproc:", "shm:a/b", "inproc:a/b", "shm:a\0b", "shm:.hidden", "unix:/tmp/"] {
+        for text in [
+            "shm:",
+            "unix:",
+            "inproc:",
+            "shm:a/b",
+            "inproc:a/b",
+            "shm:a\0b",
+            "shm:.hidden",
+            "unix:/tmp/",
+            "unix:/tmp/..",
+        ] {
             let refusal = refusal(text);
             assert!(refusal.contains("usable"), "{refusal}");
             assert!(!refusal.contains('\n'), "{refusal}");
         }
         assert!(refusal(&format!("shm:{}", "x".repeat(300))).contains("usable"));
-        assert!(refusal(&format!("unix:/{}", "x".repeat(120))).contains("121 bytes"));
+        assert!(refusal(&format!("unix:/{}", "x".repeat(201))).contains("201 bytes"));
+        assert!(refusal(&format!("unix:{}x", "/abc".repeat(1024))).contains("4097 bytes"));
     }
 }

@@ -30,8 +30,8 @@ const TRIES_PER_CLOCK: u32 = 1024;
 const SILENCE: Duration = Duration::from_millis(100);
 
 /// A sender looks at the clock with every message, but no more often than with every 32nd while it sends fast, and at the
-/// peer when this much time lies between two looks at the clock: a slow sender learns of a death with its next message,
-/// and one that was fast with its 32nd at the latest.
+/// peer when this much time has passed since the message before, or since the peer last took one: a slow sender learns of
+/// a death with its next message, and one that was fast with its 32nd at the latest.
 const LONG_GAP: Duration = Duration::from_millis(150);
 const FAST_GAP: Duration = Duration::from_millis(1);
 const MESSAGES_PER_CLOCK: u32 = 32;
@@ -42,45 +42,45 @@ struct Watch {
     /// Messages until the next look at the clock.
     left: u32,
     every: u32,
+    /// When the clock was looked at.
     last: Instant,
-}
-
-/// Where to look before the next message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
-    /// Nowhere.
-    Not,
-    /// Whether the other half of this side has found the peer gone; that costs nothing.
-    AtTheOtherHalf,
-    /// At the peer, with a system call.
-    AtThePeer,
+    /// When the peer was last seen to have taken something, or was looked at, and how much it had taken.
+    lively: Instant,
+    taken: u64,
 }
 
 impl Watch {
     fn new() -> Self {
-        Self { left: 0, every: 1, last: Instant::now() }
+        let now = Instant::now();
+        Self { left: 0, every: 1, last: now, lively: now, taken: 0 }
     }
 
-    /// One more message.
+    /// One more message; `true` when it is time to look at the clock.
     #[inline(always)]
-    fn next(&mut self) -> Look {
+    fn is_due(&mut self) -> bool {
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
-                Look::Not
+                false
             }
-            None => self.look_at_clock(Instant::now()),
+            None => true,
         }
     }
 
-    #[cold]
-    #[inline(never)]
-    fn look_at_clock(&mut self, now: Instant) -> Look {
+    /// Looks at the clock, and at what the peer has taken; `true` when it is time to look at the peer.
+    fn wants_a_look(&mut self, now: Instant, taken: u64) -> bool {
         let gap = now.saturating_since(self.last);
         self.last = now;
         self.every = if gap < FAST_GAP { (self.every * 2).min(MESSAGES_PER_CLOCK) } else { 1 };
         self.left = self.every - 1;
-        if gap >= LONG_GAP { Look::AtThePeer } else { Look::AtTheOtherHalf }
+        // What it took may have been taken at the beginning of the gap, so a long gap needs a look all the same.
+        let quiet = taken == self.taken && now.saturating_since(self.lively) >= LONG_GAP;
+        let look = gap >= LONG_GAP || quiet;
+        if look || taken != self.taken {
+            self.lively = now;
+            self.taken = taken;
+        }
+        look
     }
 }
 
@@ -184,10 +184,17 @@ impl LogSender {
     /// Looks at the peer when it is time to; see [`Watch`].
     #[inline(always)]
     fn keep_watch(&mut self) {
-        match self.watch.next() {
-            Look::Not => {}
-            Look::AtTheOtherHalf if !self.signals.known_gone() => {}
-            Look::AtTheOtherHalf | Look::AtThePeer => self.look_at_peer(),
+        if self.watch.is_due() {
+            self.look_around();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) {
+        let due = self.watch.wants_a_look(Instant::now(), self.log.taken());
+        if due || self.signals.known_gone() {
+            self.look_at_peer();
         }
     }
 
@@ -591,16 +598,28 @@ mod tests {
     fn a_slow_sender_looks_at_its_peer_with_every_message_and_a_fast_one_seldom() {
         let start = Instant::now();
         let at = |millis: u64| start.saturating_add(Duration::from_millis(millis));
-        let mut watch = Watch { left: 0, every: 1, last: start };
+        let mut watch = Watch { left: 0, every: 1, last: start, lively: start, taken: 0 };
         for second in 1..5 {
             assert_eq!(watch.left, 0, "every message of a slow sender looks at the clock");
-            assert_eq!(watch.look_at_clock(at(second * 1000)), Look::AtThePeer);
+            assert!(watch.wants_a_look(at(second * 1000), second), "whatever the peer has taken meanwhile");
         }
         for _ in 0..10 {
-            assert_eq!(watch.look_at_clock(at(4000)), Look::AtTheOtherHalf);
+            assert!(!watch.wants_a_look(at(4000), 4));
         }
         assert_eq!(watch.left + 1, MESSAGES_PER_CLOCK);
-        assert_eq!(watch.look_at_clock(at(4151)), Look::AtThePeer);
+        assert!(watch.wants_a_look(at(4151), 4));
         assert_eq!(watch.left, 0);
+    }
+
+    #[test]
+    fn a_steady_sender_looks_at_a_peer_that_takes_nothing_and_at_no_other() {
+        let start = Instant::now();
+        let at = |millis: u64| start.saturating_add(Duration::from_millis(millis));
+        let mut watch = Watch { left: 0, every: 1, last: start, lively: start, taken: 0 };
+        for turn in 1..200 {
+            assert!(!watch.wants_a_look(at(turn * 5), turn), "it takes every message");
+        }
+        let looks = (200..300).filter(|turn| watch.wants_a_look(at(turn * 5), 199)).count();
+        assert_eq!(looks, 3, "half a second of silence, a look every 150 ms");
     }
 }

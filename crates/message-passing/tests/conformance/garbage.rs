@@ -178,6 +178,17 @@ pub(crate) fn nonsense_after_the_hello(world: &World) {
     }
 }
 
+/// A peer that dies while somebody else holds its end of the control pair is dead all the same.
+pub(crate) fn an_accomplice(world: &World) {
+    let (mut link, socket, control) = stranger(world);
+    let waiting = thread::spawn(move || link.send_rendezvous(b"anybody?", None).unwrap_err());
+    thread::sleep(Duration::from_millis(20));
+    drop(socket);
+    let end = waiting.join().unwrap();
+    assert!(matches!(end, SendError::PeerDied { sent: 1, taken: None }), "{end:?}");
+    drop(control);
+}
+
 pub(crate) fn floods(world: &World) {
     let (mut link, socket, control) = stranger(world);
     let over = Instant::now() + Duration::from_millis(500);
@@ -272,6 +283,17 @@ pub(crate) fn path_addresses(world: &World) {
     assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"hi");
     drop(listener);
     assert!(matches!(options.connect(&address), Err(ConnectError::NobodyListening { .. })));
+    // Longer than the address of a socket holds.
+    let deep = world.path().join("d".repeat(150));
+    std::fs::create_dir(&deep).unwrap();
+    let long = format!("unix:{}/{}", deep.display(), "s".repeat(100));
+    let mut listener = options.listen(&long).unwrap();
+    let connecting = thread::spawn({
+        let (options, long) = (options.clone(), long.clone());
+        move || options.connect(long).unwrap()
+    });
+    drop((listener.accept_timeout(SOON).unwrap(), connecting.join().unwrap(), listener));
+    std::fs::remove_dir(&deep).unwrap();
     let missing = options.listen("unix:/does/not/exist/x").unwrap_err().to_string();
     assert!(missing.contains("/does/not/exist/x"), "{missing}");
     // A file of the user's is never replaced.

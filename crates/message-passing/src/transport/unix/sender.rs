@@ -37,13 +37,15 @@ pub(super) struct UnixSender {
     sent: u64,
     /// Fragments were sent whose message was given up, and the peer has not been told yet.
     void: bool,
+    /// The connection of the link has ended; what the peer had said before may still wait to be heard.
+    hung_up: bool,
     gone: Option<Gone>,
 }
 
 impl UnixSender {
     pub(super) fn new(lifeline: Arc<Lifeline>, control: Arc<Control>, in_one: usize, fragment: usize) -> Self {
         let small = Box::new([0; HEADER + SMALL]);
-        Self { lifeline, control, small, in_one, fragment, sent: 0, void: false, gone: None }
+        Self { lifeline, control, small, in_one, fragment, sent: 0, void: false, hung_up: false, gone: None }
     }
 
     fn put(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
@@ -95,7 +97,7 @@ impl UnixSender {
         }
         if heard.receiver_closed {
             self.gone = Some(Gone::Closed);
-        } else if heard.ended {
+        } else if heard.ended || self.hung_up {
             self.gone = Some(Gone::Died);
         }
         Ok(heard)
@@ -125,7 +127,15 @@ impl UnixSender {
                 Header { len: u32::try_from(part.len()).unwrap_or(u32::MAX), kind: Kind::More, ask: false }
             };
             crash_point!("unix.send.fragment");
-            self.put(header, part)?;
+            match self.put(header, part) {
+                Ok(()) => {}
+                Err(SendError::Full) => return Err(SendError::Full),
+                Err(error) => {
+                    // The caller does not come back with the rest.
+                    self.void = *progress > 0;
+                    return Err(error);
+                }
+            }
             *progress += part.len();
         }
         Ok(())
@@ -198,9 +208,16 @@ impl SendTransport for UnixSender {
     }
 
     fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
         let Ok(control) = self.control.get() else { return Err(SendError::Forked) };
-        let ready = poll::wait(&[(control, Interest::READ)], deadline).map_err(SendError::System)?;
-        if ready.is_empty() { Err(SendError::Timeout) } else { Ok(()) }
+        // The control pair alone would not do: an accomplice of a dead peer can hold its other end.
+        let waits = [(control, Interest::READ), (socket, Interest::NONE)];
+        let ready = poll::wait(&waits, deadline).map_err(SendError::System)?;
+        if ready.is_empty() {
+            return Err(SendError::Timeout);
+        }
+        self.hung_up |= ready.hangup(1);
+        Ok(())
     }
 
     fn look_at_peer(&mut self) {
