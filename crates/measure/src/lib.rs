@@ -11,7 +11,7 @@
 //!   two directions cost differently shows their mean.
 //! * **p50** is the median over short batches of round trips, so that the clock is read once per
 //!   batch and does not show; **p99** is over single round trips, with the clock's own cost taken
-//!   off. See [`ping_pong`].
+//!   off. See [`ping_pong()`].
 //! * **Throughput** counts what the receiver has taken and checked, from its first message to its
 //!   last.
 //! * **Sleeping figures** differ by a factor of ten with where the sleeper sits: [`WakeClass`]

@@ -211,7 +211,7 @@ fn notes(report: &Report) -> Vec<String> {
     }
     let states = ["near", "far"];
     let seen = |state: &&str| report.rows.iter().filter_map(Row::figures).flat_map(floors).any(|it| it.cores == *state);
-    if states.iter().all(|state| seen(&state)) {
+    if states.iter().all(seen) {
         notes.push("The cores were near in some rows and far in others: compare those by ÷ floor.".to_owned());
     }
     if report.rows.iter().filter_map(Row::figures).flat_map(floors).any(|floor| !floor.steady) {
