@@ -45,6 +45,8 @@ pub struct Listener {
     terms: Terms,
     door: Door,
     pending: Vec<Pending>,
+    /// What the next link will need, made while a peer is still making its own.
+    spare: Option<Spare>,
     refusals: u64,
     last_refusal: Option<ConnectError>,
 }
@@ -65,6 +67,13 @@ struct Pending {
     deadline: Deadline,
 }
 
+/// This side of a link that has no other side yet.
+struct Spare {
+    prepared: Prepared,
+    /// For which trust it was made.
+    cooperating: bool,
+}
+
 /// What became of a connection.
 enum Outcome {
     Link(Box<Link>),
@@ -78,7 +87,7 @@ impl Listener {
         crash_point!("listen.begin");
         let door = open_door(&address, &options, &terms)?;
         crash_point!("listen.done");
-        Ok(Self { address, options, terms, door, pending: Vec::new(), refusals: 0, last_refusal: None })
+        Ok(Self { address, options, terms, door, pending: Vec::new(), spare: None, refusals: 0, last_refusal: None })
     }
 
     /// The address at which others connect.
@@ -155,6 +164,7 @@ impl Listener {
                     if self.pending.len() >= MOST_PENDING {
                         self.drop_oldest();
                     }
+                    self.prepare_meanwhile(connection.cooperating);
                     self.pending.push(connection);
                 }
             }
@@ -227,8 +237,7 @@ impl Listener {
         };
         let Pending { lifeline, peer, cooperating, .. } = connection;
         let role = Role::Accepting;
-        let situation = Situation { role, options: &self.options, ours: &self.terms, cooperating };
-        let mut prepared = match Prepared::new(&situation) {
+        let mut prepared = match self.prepare(cooperating) {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What this side lacks is told to both: the peer is refused, and the caller must know.
@@ -267,6 +276,24 @@ impl Listener {
         crash_point!("accept.welcomed");
         let peer = Peer::new(&peer, cooperating);
         Ok(Outcome::Link(Box::new(Link::new(joined, &self.options, self.address.clone(), peer))))
+    }
+
+    /// What this side brings to a link.
+    fn prepare(&mut self, cooperating: bool) -> Result<Prepared, ConnectError> {
+        if let Some(spare) = self.spare.take_if(|spare| spare.cooperating == cooperating) {
+            return Ok(spare.prepared);
+        }
+        let role = Role::Accepting;
+        Prepared::new(&Situation { role, options: &self.options, ours: &self.terms, cooperating })
+    }
+
+    /// A peer of `shm:` makes its memory before it says hello, and most of the time of connecting goes into that; so
+    /// this side makes its own at the same time. One is kept at most, however many peers say nothing.
+    fn prepare_meanwhile(&mut self, cooperating: bool) {
+        if self.terms.transport == Transport::Shm && self.spare.is_none() {
+            // What is missing now is reported when a peer really comes.
+            self.spare = self.prepare(cooperating).ok().map(|prepared| Spare { prepared, cooperating });
+        }
     }
 
     /// Tells a peer why it is left out.

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, Quick, WriteError};
+use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Place, Polled, Quick, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
@@ -461,7 +461,7 @@ impl LogReceiver {
             return Quick::Unusual;
         }
         let found = self.log.poll_quickly();
-        if found == Quick::Message {
+        if matches!(found, Quick::Message(_)) {
             self.silence.broken();
         }
         if self.log.take_must_ring() {
@@ -472,8 +472,8 @@ impl LogReceiver {
 
     /// The message that [`poll_quickly`](Self::poll_quickly) found.
     #[inline(always)]
-    pub(crate) fn in_place(&self) -> Message<'_> {
-        Message::in_place_at(self.log.message())
+    pub(crate) fn message_at(&self, place: &Place) -> Message<'_> {
+        Message::in_place_at(self.log.message_at(place))
     }
 
     #[cold]
