@@ -18,7 +18,7 @@ fn copy(side: &Side) -> OwnedFd {
 }
 
 fn joined(hostile: bool) -> [(LogWriter, LogReader); 2] {
-    let (here, there) = (Side::create(geometry()).unwrap(), Side::create(geometry()).unwrap());
+    let (mut here, mut there) = (Side::create(geometry()).unwrap(), Side::create(geometry()).unwrap());
     let near = here.join(copy(&there), there.geometry(), terms(hostile)).unwrap();
     let far = there.join(copy(&here), here.geometry(), terms(hostile)).unwrap();
     [near, far]
@@ -64,7 +64,7 @@ fn a_loan_is_seen_only_when_it_is_committed() {
 #[test]
 fn payloads_start_on_the_alignment_that_was_asked_for() {
     let geometry = Geometry::for_capacity(64 << 10, 64).unwrap();
-    let (here, there) = (Side::create(geometry).unwrap(), Side::create(geometry).unwrap());
+    let (mut here, mut there) = (Side::create(geometry).unwrap(), Side::create(geometry).unwrap());
     let (mut tx, _near) = here.join(copy(&there), geometry, terms(false)).unwrap();
     let (_far, mut rx) = there.join(copy(&here), geometry, terms(false)).unwrap();
     for len in 1..3000_usize {
@@ -77,7 +77,7 @@ fn payloads_start_on_the_alignment_that_was_asked_for() {
 
 #[test]
 fn memory_that_its_owner_could_change_the_size_of_is_refused() {
-    let side = Side::create(geometry()).unwrap();
+    let mut side = Side::create(geometry()).unwrap();
     let total = geometry().total_bytes();
     let foreign = memory::memfd("unsealed").unwrap();
     memory::set_len(&foreign, total).unwrap();
@@ -87,7 +87,8 @@ fn memory_that_its_owner_could_change_the_size_of_is_refused() {
     let smaller = Geometry::for_capacity(1 << 20, 8).unwrap();
     let outcome = side.join(foreign.try_clone().unwrap(), smaller, terms(true));
     assert!(matches!(outcome, Err(LogError::WrongSize { found, .. }) if found == total), "{outcome:?}");
-    assert!(side.join(foreign, geometry(), terms(true)).is_ok());
+    assert!(side.join(foreign.try_clone().unwrap(), geometry(), terms(true)).is_ok());
+    assert!(matches!(side.join(foreign, geometry(), terms(true)), Err(LogError::Joined)), "one writer a side");
 }
 
 #[test]

@@ -103,7 +103,7 @@ impl Prepared {
             }
         };
         self.write_params();
-        halves(&self.side, pipes, memory, theirs, met.lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
+        halves(&mut self.side, pipes, memory, theirs, met.lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn side(options: &Options) -> Result<Side, ConnectError> {
 /// Joins our side with the peer's memory and builds the halves of a link.
 #[allow(clippy::too_many_arguments, reason = "the two callers have these from different places")]
 pub(crate) fn halves(
-    side: &Side,
+    side: &mut Side,
     pipes: Option<(Ringer, OwnedFd)>,
     peer_memory: OwnedFd,
     peer_geometry: Geometry,

@@ -4,6 +4,9 @@ use super::Corrupt;
 use super::frame::Kind;
 use super::ring::Ring;
 
+/// A buffer up to this size is kept whatever comes.
+const KEPT_BYTES: usize = 1 << 20;
+
 /// A growing message and what is still to come of it. The buffer is kept from message to message, so that a steady
 /// stream allocates nothing.
 #[derive(Debug)]
@@ -30,9 +33,23 @@ impl Assembly {
         }
     }
 
+    /// Whether parts of an unfinished message are held.
+    pub(crate) fn is_unfinished(&self) -> bool {
+        self.total.is_some()
+    }
+
+    /// Empties the buffer for a message that begins with `len` bytes. Memory that only a much larger message needed is
+    /// given back.
+    fn clear_for(&mut self, len: u64) {
+        self.buffer.clear();
+        if self.buffer.capacity() > KEPT_BYTES && (self.buffer.capacity() as u64) / 4 > len {
+            self.buffer = Vec::new();
+        }
+    }
+
     /// Copies a message that came in one frame. `false`: no memory for it, or it does not lie inside the ring.
     pub(crate) fn whole(&mut self, ring: &impl Ring, position: u64, len: u64) -> bool {
-        self.buffer.clear();
+        self.clear_for(len);
         self.buffer.try_reserve(len as usize).is_ok() && ring.append_to(position, 0, len, &mut self.buffer)
     }
 
@@ -45,8 +62,11 @@ impl Assembly {
             return Err(Corrupt::Part { have: 0, got: len, total: self.total.unwrap_or(0) });
         }
         if kind == Kind::First {
-            self.drop_parts();
-            self.buffer.clear();
+            // A writer that gives a message up says so (abort); one that begins anew without a word could do so for ever.
+            if let Some(total) = self.total {
+                return Err(Corrupt::Part { have: self.buffer.len() as u64, got: len, total });
+            }
+            self.clear_for(len);
             let total = read_total(ring, position).ok_or(Corrupt::Memory { len })?;
             if total > self.max_message {
                 return Err(Corrupt::Limit { len: total, limit: self.max_message });

@@ -140,6 +140,11 @@ impl LogWriter {
         self.writer.take_must_ring()
     }
 
+    /// Notes that a ring did not reach the reader, so that the next message asks for another.
+    pub fn owe_ring(&mut self) {
+        self.writer.owe_ring();
+    }
+
     /// Whether the reader has said that it takes nothing more.
     pub fn reader_closed(&self) -> bool {
         self.writer.reader_closed()

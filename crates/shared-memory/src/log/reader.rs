@@ -17,6 +17,9 @@ use wharf_sys::crash_point;
 /// makes more than a pad, a switch, an abort and a pad; one that says switches for ever gets no more of our time.
 const IDLE_FRAMES_PER_POLL: u32 = 8;
 
+/// Parts of a message that one poll takes before it reports "there is more": the caller looks at its deadline between.
+const PARTS_PER_POLL: u32 = 256;
+
 /// One ring as its reader sees it.
 #[derive(Debug)]
 struct Track<R> {
@@ -47,6 +50,8 @@ pub enum Polled {
     Message,
     /// Nothing yet.
     Empty,
+    /// No message yet, but the log was not looked through: poll again before sleeping.
+    More,
     /// The writer has closed: nothing will follow.
     Closed,
 }
@@ -183,10 +188,9 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             self.lent = self.grid.frame(len);
             self.taken += 1;
             Quick::Message
-        } else if word == 0 {
-            Quick::Nothing
         } else {
-            Quick::Unusual
+            self.found = Found::Nothing;
+            if word == 0 { Quick::Nothing } else { Quick::Unusual }
         };
         // As in `poll`, but behind the look at the header, which is what the caller waits for.
         if due {
@@ -199,14 +203,24 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     #[inline(never)]
     fn follow(&mut self) -> Result<Polled, Corrupt> {
         self.found = Found::Nothing;
-        let mut idle = 0;
-        // Ends: every turn returns, or takes a non-empty part of a message whose total is bounded, or counts idle up.
-        while idle < IDLE_FRAMES_PER_POLL {
+        let looked = self.follow_frames();
+        if looked.is_err() {
+            // From now on every message takes this path, where the caller can refuse it.
+            self.copy = true;
+        }
+        looked
+    }
+
+    fn follow_frames(&mut self) -> Result<Polled, Corrupt> {
+        let (mut idle, mut parts) = (0, 0);
+        // Ends: every turn returns, or counts one of the two up.
+        while idle < IDLE_FRAMES_PER_POLL && parts < PARTS_PER_POLL {
             let track = &mut self.tracks[self.current & 1];
             // Acquire: as in `poll`. The word is loaded again on the first turn, and only this copy is used.
             let word = track.ring.word(track.head).load(Ordering::Acquire);
             if word == 0 {
-                break;
+                self.publish();
+                return Ok(Polled::Empty);
             }
             let size = track.ring.size();
             let offset = track.head & (size - 1);
@@ -229,7 +243,9 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                     if len > self.max_message {
                         return Err(Corrupt::Limit { len, limit: self.max_message });
                     }
-                    self.assembly.drop_parts();
+                    if self.assembly.is_unfinished() {
+                        return Err(Corrupt::Part { have: 0, got: len, total: 0 });
+                    }
                     if self.copy {
                         if !self.assembly.whole(&track.ring, at, len) {
                             return Err(Corrupt::Memory { len });
@@ -244,6 +260,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                 }
                 Kind::First | Kind::More | Kind::Last => {
                     let whole = self.assembly.part(&track.ring, at, header.kind, len)?;
+                    parts += 1;
                     track.head += frame;
                     if whole {
                         self.found = Found::Copied;
@@ -276,7 +293,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             }
         }
         self.publish();
-        Ok(Polled::Empty)
+        Ok(Polled::More)
     }
 
     fn take(&mut self, flags: u8) -> Polled {

@@ -41,6 +41,9 @@ pub enum LogError {
         /// The announced size.
         expected: u64,
     },
+    /// This side already has its one writer and its one reader.
+    #[error("this side of a link is joined already: make another side for another link")]
+    Joined,
     /// The system refused.
     #[error("cannot {doing}: {source}")]
     System {
@@ -55,6 +58,9 @@ pub enum LogError {
 #[derive(Debug, Clone, Copy)]
 pub struct Terms {
     /// The peer may be hostile: every message is copied before anybody looks at it.
+    ///
+    /// `false` is the caller's word, which nothing here can check, that the peer leaves unreleased frames alone:
+    /// messages are then seen where the peer wrote them.
     pub hostile: bool,
     /// Largest message in bytes that is accepted.
     pub max_message: u64,
@@ -69,6 +75,7 @@ pub struct Side {
     memory: OwnedFd,
     mapping: Arc<Mapping>,
     geometry: Geometry,
+    joined: bool,
 }
 
 impl Side {
@@ -95,7 +102,7 @@ impl Side {
         let mapping = Arc::new(mapping);
         let page = MappedPage::new(&mapping).ok_or(LogError::WrongSize { found: total, expected: PAGE_BYTES })?;
         page.write_label(geometry.align, geometry.small_bytes, geometry.large_bytes);
-        Ok(Side { memory, mapping, geometry })
+        Ok(Side { memory, mapping, geometry, joined: false })
     }
 
     /// The memory, to be passed to the peer.
@@ -113,8 +120,13 @@ impl Side {
     ///
     /// The peer's memory is accepted only with all four seals and the announced size, so that nothing the peer does
     /// later can take it away under the mapping (no SIGBUS).
-    pub fn join(&self, peer: OwnedFd, theirs: Geometry, terms: Terms) -> Result<(LogWriter, LogReader), LogError> {
+    ///
+    /// A side is joined once: its rings have one writer.
+    pub fn join(&mut self, peer: OwnedFd, theirs: Geometry, terms: Terms) -> Result<(LogWriter, LogReader), LogError> {
         let failed = |doing| move |source| LogError::System { doing, source };
+        if self.joined {
+            return Err(LogError::Joined);
+        }
         let seals = memory::seals(peer.as_fd()).map_err(failed("read the seals of the peer's memory"))?;
         if !seals.contains(Seals::LINK) {
             return Err(LogError::NotSealed { found: seals, expected: Seals::LINK });
@@ -133,6 +145,7 @@ impl Side {
         let (small, large) = rings(&self.mapping, self.geometry).ok_or_else(wrong)?;
         let mut writer = Writer::new(small, large, own_page.clone(), self.geometry, terms.barriers);
         let (small, large) = rings(&peer_mapping, theirs).ok_or_else(wrong)?;
+        self.joined = true;
         // Both sides begin with a fresh log: nobody writes before the handshake is over.
         writer.add_reader(peer_page.clone());
         let reader = Reader::new(

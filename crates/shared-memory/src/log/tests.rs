@@ -349,7 +349,50 @@ fn a_stream_of_switches_does_not_hold_a_reader() {
             ring.word(word * 8).store(super::frame::Kind::Switch as u64, Ordering::Relaxed);
         }
     }
-    assert_eq!(readers[0].poll(), Ok(Polled::Empty));
+    assert_eq!(readers[0].poll(), Ok(Polled::More));
+}
+
+#[test]
+fn a_ring_full_of_beginnings_does_not_hold_a_reader() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    let Pair { mut readers, rings, .. } = pair(geometry, 1, true, 1 << 20);
+    let word = super::frame::Header::pack(super::frame::Kind::First, 0, 24);
+    for frame in 0..rings[0].size() / 32 {
+        rings[0].word(frame * 32).store(word, Ordering::Relaxed);
+        rings[0].word(frame * 32 + 8).store(1000, Ordering::Relaxed);
+    }
+    assert!(matches!(readers[0].poll(), Err(Corrupt::Part { .. })));
+}
+
+#[test]
+fn a_message_of_very_many_parts_comes_in_several_polls() {
+    let geometry = Geometry::new(8192, 1 << 16, 8).unwrap();
+    let Pair { mut readers, rings, .. } = pair(geometry, 1, true, 1 << 20);
+    // A first part and a ring full of parts of one byte, which no writer of ours makes.
+    let part = super::frame::Header::pack(super::frame::Kind::More, 0, 1);
+    rings[0].word(0).store(super::frame::Header::pack(super::frame::Kind::First, 0, 9), Ordering::Relaxed);
+    rings[0].word(8).store(1000, Ordering::Relaxed);
+    for frame in 0..400 {
+        rings[0].word(24 + frame * 16).store(part, Ordering::Relaxed);
+    }
+    assert_eq!(readers[0].poll(), Ok(Polled::More), "256 parts are one poll's work");
+}
+
+#[test]
+fn a_writer_whose_reader_has_not_begun_yet_may_write() {
+    for align in [8, 64] {
+        let geometry = Geometry::new(4096, 8192, align).unwrap();
+        let mut writer: TestWriter =
+            Writer::new(BoxedRing::new(4096), BoxedRing::new(8192), Page::boxed(), geometry, Barriers::FENCES);
+        // The reader's page is still all zero: it has not been joined yet.
+        writer.add_reader(Page::boxed());
+        let written = (0..200).map_while(|_| match writer.try_write(&[1; 100], false) {
+            Ok(()) => Some(()),
+            Err(WriteError::Full) => None,
+            Err(other) => panic!("align {align}: {other}"),
+        });
+        assert!(written.count() > 50);
+    }
 }
 
 #[test]

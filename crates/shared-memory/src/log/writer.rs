@@ -93,7 +93,10 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Adds a reader, which starts at the present end of the log. Returns where that is.
     pub(crate) fn add_reader(&mut self, page: P) -> Start {
         let heads = [self.tracks[SMALL].head, self.tracks[LARGE].head];
-        self.seats.push(Seat { page, released: heads, rung: 0, closed: false });
+        // The reader of a fresh log may begin later than the writer: until then its page says 0.
+        let start = self.grid.start();
+        let released = if heads == [start, start] { [0, 0] } else { heads };
+        self.seats.push(Seat { page, released, rung: 0, closed: false });
         Start { ring: self.current, heads }
     }
 
@@ -383,6 +386,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline(always)]
     pub(crate) fn take_must_ring(&mut self) -> bool {
         std::mem::take(&mut self.must_ring)
+    }
+
+    /// Notes that a ring did not reach its reader, so that the next commit asks for another.
+    pub(crate) fn owe_ring(&mut self) {
+        self.must_ring = true;
     }
 
     /// Whether a reader has said that it takes nothing more.
