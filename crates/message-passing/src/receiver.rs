@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_shared_memory::log::{Place, Quick};
+use wharf_shared_memory::log::Quick;
 
 use crate::address::Address;
 use crate::error::RecvError;
@@ -40,8 +40,8 @@ impl Receiver {
     /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
     #[inline(always)]
     pub fn try_recv(&mut self) -> Result<Message<'_>, RecvError> {
-        if let Some(place) = self.found_quickly(0) {
-            return Ok(self.half.message_at(&place));
+        if self.found_quickly(0) {
+            return Ok(self.half.found_in_place());
         }
         self.try_recv_slowly()
     }
@@ -57,14 +57,14 @@ impl Receiver {
     /// The common case in a few instructions, made part of the caller: a message that lies in a log. Tries once and
     /// `again` times more.
     #[inline(always)]
-    fn found_quickly(&mut self, again: u32) -> Option<Place> {
-        let RecvHalf::Log(log) = &mut self.half else { return None };
+    fn found_quickly(&mut self, again: u32) -> bool {
+        let RecvHalf::Log(log) = &mut self.half else { return false };
         let mut left = again;
         loop {
             match log.poll_quickly() {
-                Quick::Message(place) => return Some(place),
-                Quick::Unusual => return None,
-                Quick::Nothing if left == 0 => return None,
+                Quick::Message => return true,
+                Quick::Unusual => return false,
+                Quick::Nothing if left == 0 => return false,
                 Quick::Nothing => {}
             }
             left -= 1;
@@ -78,8 +78,8 @@ impl Receiver {
     /// [`RecvError::Closed`] and [`RecvError::PeerDied`] when none will come.
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Message<'_>, RecvError> {
-        if let Some(place) = self.found_quickly(self.quick_tries) {
-            return Ok(self.half.message_at(&place));
+        if self.found_quickly(self.quick_tries) {
+            return Ok(self.half.found_in_place());
         }
         self.recv_slowly()
     }

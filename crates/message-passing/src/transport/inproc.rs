@@ -2,12 +2,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use wharf_shared_memory::log::Side;
 use wharf_sys::clock::Deadline;
 use wharf_sys::directory::Name;
 use wharf_sys::doorbell;
+use wharf_sys::fork;
 use wharf_sys::socket::{self, Kind};
 
 use crate::error::ConnectError;
@@ -25,16 +28,20 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What a listening thread says of itself, and who waits for it.
 struct Waiting {
+    /// Which of the doors that ever had this name.
+    number: u64,
     ours: Terms,
     options: Options,
     joined: VecDeque<Joined>,
 }
 
-/// Names are told apart by directory too, so that `inproc:` names mean the same as all others.
-type Key = (Option<PathBuf>, String);
+/// Names are told apart by directory too, so that `inproc:` names mean the same as all others, and by process: a forked
+/// child inherits the table, but not the threads that listen.
+type Key = (u32, Option<PathBuf>, String);
 
 static TABLE: Mutex<Option<HashMap<Key, Waiting>>> = Mutex::new(None);
 static CHANGED: Condvar = Condvar::new();
+static DOORS: AtomicU64 = AtomicU64::new(0);
 
 fn table() -> MutexGuard<'static, Option<HashMap<Key, Waiting>>> {
     // Nothing panics while it holds the table, and no entry is ever half made.
@@ -42,7 +49,7 @@ fn table() -> MutexGuard<'static, Option<HashMap<Key, Waiting>>> {
 }
 
 fn key(name: &Name, options: &Options) -> Key {
-    (options.domain.as_ref().map(|domain| domain.path().to_owned()), name.as_str().to_owned())
+    (fork::epoch(), options.domain.as_ref().map(|domain| domain.path().to_owned()), name.as_str().to_owned())
 }
 
 /// A name at which this process listens; dropping it frees the name and closes what was not accepted.
@@ -53,13 +60,16 @@ pub(crate) struct Door {
 impl Door {
     /// Takes the name.
     pub(crate) fn open(name: &Name, options: &Options, ours: Terms) -> Result<Self, ConnectError> {
+        fork::watch();
         let key = key(name, options);
         let mut table = table();
         let doors = table.get_or_insert_default();
         if doors.contains_key(&key) {
             return Err(ConnectError::NameTaken { address: format!("inproc:{}", name.as_str()) });
         }
-        doors.insert(key.clone(), Waiting { ours, options: options.clone(), joined: VecDeque::new() });
+        // Relaxed: only that numbers differ matters.
+        let number = DOORS.fetch_add(1, Ordering::Relaxed);
+        doors.insert(key.clone(), Waiting { number, ours, options: options.clone(), joined: VecDeque::new() });
         Ok(Self { key })
     }
 
@@ -96,28 +106,30 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
     let address = || format!("inproc:{}", name.as_str());
     let key = key(name, options);
     let nobody = || ConnectError::NobodyListening { address: address() };
-    let (theirs, their_options) = {
+    let (number, theirs, their_options) = {
         let table = table();
         let waiting = table.as_ref().and_then(|doors| doors.get(&key)).ok_or_else(nobody)?;
         if waiting.joined.len() >= BACKLOG {
             return Err(ConnectError::Refused { reason: format!("{BACKLOG} connections already wait to be accepted") });
         }
-        (waiting.ours.clone(), waiting.options.clone())
+        (waiting.number, waiting.ours.clone(), waiting.options.clone())
     };
     let limit = agree(ours, &theirs)?;
 
     let failed = |doing: &'static str| move |error| ConnectError::system(doing, error);
-    let (here, there) = (shm::side(options)?, shm::side(&their_options)?);
+    let (mut here, mut there) = (shm::side(options)?, shm::side(&their_options)?);
     let (near_line, far_line) = socket::pair(Kind::SeqPacket).map_err(failed("make the link's lifeline"))?;
     let (near_ringer, far_bell) = doorbell::pair().map_err(failed("make the link's doorbell"))?;
     let (far_ringer, near_bell) = doorbell::pair().map_err(failed("make the link's doorbell"))?;
-    let copy = |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().map_err(failed("pass the link's memory"));
+    let copy = |side: &Side| side.fd().try_clone_to_owned().map_err(failed("pass the link's memory"));
+    let (here_for_there, there_for_here) = (copy(&here)?, copy(&there)?);
+    let (here_sizes, there_sizes) = (here.geometry(), there.geometry());
 
     let near = shm::halves(
-        &here,
+        &mut here,
         Some((near_ringer, near_bell)),
-        copy(there.fd())?,
-        there.geometry(),
+        there_for_here,
+        there_sizes,
         Arc::new(Lifeline::new(near_line)),
         ours,
         &theirs,
@@ -125,10 +137,10 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
         false,
     )?;
     let far = shm::halves(
-        &there,
+        &mut there,
         Some((far_ringer, far_bell)),
-        copy(here.fd())?,
-        here.geometry(),
+        here_for_there,
+        here_sizes,
         Arc::new(Lifeline::new(far_line)),
         &theirs,
         ours,
@@ -138,18 +150,38 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
 
     let far = Joined { send: far.0, recv: far.1, theirs: ours.clone(), limit };
     let mut table = table();
-    let refused = match table.as_mut().and_then(|doors| doors.get_mut(&key)) {
-        Some(waiting) => {
-            waiting.joined.push_back(far);
+    let door = table.as_mut().and_then(|doors| doors.get_mut(&key)).filter(|door| door.number == number);
+    // The door may have closed meanwhile, and another of its name expects another kind of peer.
+    let turned_away = match door {
+        Some(door) => {
+            door.joined.push_back(far);
             None
         }
         None => Some(far),
     };
     drop(table);
-    if let Some(far) = refused {
-        drop(far);
+    if turned_away.is_some() {
         return Err(nobody());
     }
     CHANGED.notify_all();
     Ok(Joined { send: near.0, recv: near.1, theirs, limit })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::error::RecvError;
+    use crate::options::Options;
+
+    #[test]
+    fn a_listener_that_goes_before_it_accepts_closes_its_links_in_good_order() {
+        let private = tempfile::tempdir().unwrap();
+        let options = Options::new().domain(wharf_sys::directory::Domain::at(private.path()).unwrap());
+        let listener = options.listen("inproc:gone").unwrap();
+        let mut link = options.connect("inproc:gone").unwrap();
+        drop(listener);
+        let outcome = link.recv_timeout(Duration::from_secs(5)).map(|_| ());
+        assert!(matches!(outcome, Err(RecvError::Closed)), "{outcome:?}");
+    }
 }

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Place, Polled, Quick, WriteError};
+use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, Quick, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
@@ -22,17 +22,76 @@ use crate::transport::{Ask, Frame, PeerMemory, RecvTransport, Room, SendTranspor
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
 
-/// Vain tries between two looks at the clock; a look costs some 20 ns and no system call.
+/// Vain tries between two looks at the clock while they follow each other fast; a look costs some 20 ns and no system
+/// call.
 const TRIES_PER_CLOCK: u32 = 1024;
 
 /// Vain tries for so long, and the peer is looked at (one system call): well inside the 250 ms in which a death must
 /// be noticed, and far longer than a peer that keeps up is ever silent because it lost its core.
 const SILENCE: Duration = Duration::from_millis(100);
 
+/// Counts vain tries of callers that never wait, so that even they learn of a death, whether they try every few
+/// nanoseconds or once a second.
+#[derive(Debug, Default)]
+struct Silence {
+    /// Vain tries until the next look at the clock.
+    left: u32,
+    every: u32,
+    last: Option<Instant>,
+    since: Option<Instant>,
+}
+
+impl Silence {
+    /// One more vain try; `true` when it is time to look at the peer.
+    #[inline]
+    fn goes_on(&mut self) -> bool {
+        match self.left.checked_sub(1) {
+            Some(left) => {
+                self.left = left;
+                false
+            }
+            None => self.is_long(Instant::now()),
+        }
+    }
+
+    #[cold]
+    fn is_long(&mut self, now: Instant) -> bool {
+        let fast = self.last.is_some_and(|last| now.saturating_since(last) < FAST_GAP);
+        self.last = Some(now);
+        self.every = if fast { (self.every * 2).clamp(1, TRIES_PER_CLOCK) } else { 1 };
+        self.left = self.every - 1;
+        let since = *self.since.get_or_insert(now);
+        if now.saturating_since(since) >= SILENCE {
+            self.since = Some(now);
+            return true;
+        }
+        false
+    }
+
+    /// A try was not in vain.
+    #[inline(always)]
+    fn broken(&mut self) {
+        if self.since.is_some() {
+            self.since = None;
+        }
+    }
+}
+
+/// Why the peer sends or takes nothing more.
+#[derive(Debug, Clone)]
+enum End {
+    /// It is gone without a word.
+    Gone,
+    /// It closed.
+    Closed,
+    /// It broke the rules of the log.
+    Nonsense(String),
+}
+
 /// A sender looks at the clock with every message, but no more often than with every 32nd while it sends fast, and at the
 /// peer when this much time has passed since the message before, or since the peer last took one: a slow sender learns of
 /// a death with its next message, and one that was fast with its 32nd at the latest.
-const LONG_GAP: Duration = Duration::from_millis(150);
+const LONG_GAP: Duration = Duration::from_millis(100);
 const FAST_GAP: Duration = Duration::from_millis(1);
 const MESSAGES_PER_CLOCK: u32 = 32;
 
@@ -82,55 +141,6 @@ impl Watch {
         }
         look
     }
-}
-
-/// Counts vain tries of callers that never wait, so that even they learn of a death.
-#[derive(Debug, Default)]
-struct Silence {
-    tries: u32,
-    since: Option<Instant>,
-}
-
-impl Silence {
-    /// One more vain try; `true` when it is time to look at the peer.
-    #[inline]
-    fn goes_on(&mut self) -> bool {
-        self.tries += 1;
-        self.tries.is_multiple_of(TRIES_PER_CLOCK) && self.is_long()
-    }
-
-    #[cold]
-    fn is_long(&mut self) -> bool {
-        match self.since {
-            None => {
-                self.since = Some(Instant::now());
-                false
-            }
-            Some(since) if since.elapsed() >= SILENCE => {
-                self.since = None;
-                true
-            }
-            Some(_) => false,
-        }
-    }
-
-    #[inline]
-    fn broken(&mut self) {
-        if self.tries != 0 {
-            *self = Silence::default();
-        }
-    }
-}
-
-/// Why the peer sends or takes nothing more.
-#[derive(Debug, Clone)]
-enum End {
-    /// It is gone without a word.
-    Gone,
-    /// It closed.
-    Closed,
-    /// It broke the rules of the log.
-    Nonsense(String),
 }
 
 /// The sending half.
@@ -220,7 +230,11 @@ impl LogSender {
                 self.note_end();
                 self.ended().map_or(Ok(()), Err)
             }
-            Err(RingTrouble::System(error)) => Err(SendError::System(error)),
+            Err(RingTrouble::System(error)) => {
+                // The reader still sleeps on this ticket: the next message rings for it again.
+                self.log.owe_ring();
+                Err(SendError::System(error))
+            }
         }
     }
 
@@ -272,8 +286,11 @@ impl LogSender {
     /// done; ask [`push`](SendTransport::push).
     #[inline(always)]
     pub(crate) fn push_quickly(&mut self, payload: &[u8]) -> Option<Result<(), SendError>> {
+        if self.epoch != fork::epoch() {
+            return None;
+        }
         self.keep_watch();
-        if self.epoch != fork::epoch() || self.end.is_some() || !self.log.write_quickly(payload) {
+        if self.end.is_some() || !self.log.write_quickly(payload) {
             return None;
         }
         self.silence.broken();
@@ -416,11 +433,19 @@ impl SendTransport for LogSender {
         if self.epoch != fork::epoch() {
             return;
         }
+        // Closing twice says nothing twice.
         self.log.close();
         if self.log.take_must_ring() {
             // A peer that is gone needs no ring.
             let _ = self.ring();
         }
+    }
+}
+
+/// A half that is dropped before it became part of a link closes in good order too.
+impl Drop for LogSender {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -437,12 +462,25 @@ pub(crate) struct LogReceiver {
     gone: bool,
     /// What the peer did against the rules; nothing is believed after it.
     nonsense: Option<Corrupt>,
+    /// The last poll did not look through all that is there.
+    more: bool,
+    closed: bool,
     silence: Silence,
 }
 
 impl LogReceiver {
     pub(crate) fn new(log: LogReader, bell: Option<Bell>, signals: Arc<Signals>) -> Self {
-        Self { log, bell, signals, epoch: fork::epoch(), gone: false, nonsense: None, silence: Silence::default() }
+        Self {
+            log,
+            bell,
+            signals,
+            epoch: fork::epoch(),
+            gone: false,
+            nonsense: None,
+            more: false,
+            closed: false,
+            silence: Silence::default(),
+        }
     }
 
     /// Wakes a sender that waits for room or for its message to be taken.
@@ -461,7 +499,7 @@ impl LogReceiver {
             return Quick::Unusual;
         }
         let found = self.log.poll_quickly();
-        if matches!(found, Quick::Message(_)) {
+        if found == Quick::Message {
             self.silence.broken();
         }
         if self.log.take_must_ring() {
@@ -472,8 +510,8 @@ impl LogReceiver {
 
     /// The message that [`poll_quickly`](Self::poll_quickly) found.
     #[inline(always)]
-    pub(crate) fn message_at(&self, place: &Place) -> Message<'_> {
-        Message::in_place_at(self.log.message_at(place))
+    pub(crate) fn in_place(&self) -> Message<'_> {
+        Message::in_place_at(self.log.message())
     }
 
     #[cold]
@@ -499,20 +537,25 @@ impl RecvTransport for LogReceiver {
         if self.epoch != fork::epoch() {
             return Err(RecvError::Forked);
         }
+        if let Some(nonsense) = self.nonsense {
+            return Err(RecvError::Protocol(nonsense.to_string()));
+        }
         let polled = self.log.poll();
         if self.log.take_must_ring() {
             self.ring();
         }
+        self.more = polled == Ok(Polled::More);
         match polled {
             Ok(Polled::Message) => {
                 self.silence.broken();
                 Ok(Some(Frame { at: 0, len: 0 }))
             }
             Ok(Polled::Empty) => self.nothing(),
+            Ok(Polled::More) => Ok(None),
             Ok(Polled::Closed) => Err(RecvError::Closed),
             Err(corrupt) => {
-                let first = *self.nonsense.get_or_insert(corrupt);
-                Err(RecvError::Protocol(first.to_string()))
+                self.nonsense = Some(corrupt);
+                Err(RecvError::Protocol(corrupt.to_string()))
             }
         }
     }
@@ -523,7 +566,7 @@ impl RecvTransport for LogReceiver {
         }
         let certain = self.log.announce();
         let found = self.poll();
-        if !matches!(found, Ok(None)) {
+        if self.more || !matches!(found, Ok(None)) {
             self.log.awake();
             return found;
         }
@@ -584,9 +627,18 @@ impl RecvTransport for LogReceiver {
         if self.epoch != fork::epoch() {
             return;
         }
-        self.log.close();
-        // Whether or not it sleeps: a sender that waits for room must learn that none will come.
-        self.ring();
+        if !std::mem::replace(&mut self.closed, true) {
+            self.log.close();
+            // Whether or not it sleeps: a sender that waits for room must learn that none will come.
+            self.ring();
+        }
+    }
+}
+
+/// A half that is dropped before it became part of a link closes in good order too.
+impl Drop for LogReceiver {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -620,6 +672,31 @@ mod tests {
             assert!(!watch.wants_a_look(at(turn * 5), turn), "it takes every message");
         }
         let looks = (200..300).filter(|turn| watch.wants_a_look(at(turn * 5), 199)).count();
-        assert_eq!(looks, 3, "half a second of silence, a look every 150 ms");
+        assert_eq!(looks, 5, "half a second of silence, a look every 100 ms");
+    }
+
+    #[test]
+    fn even_a_caller_that_tries_seldom_looks_at_its_peer_in_time() {
+        for gap_millis in [1, 4, 16, 90] {
+            let start = Instant::now();
+            let mut silence = Silence::default();
+            let mut now = start;
+            let looked = (0..400).find(|_| {
+                now = now.saturating_add(Duration::from_millis(gap_millis));
+                silence.left == 0 && silence.is_long(now)
+            });
+            assert!(looked.is_some(), "tries {gap_millis} ms apart");
+            assert!(now.saturating_since(start) <= Duration::from_millis(100 + 2 * gap_millis));
+        }
+    }
+
+    #[test]
+    fn fast_vain_tries_seldom_look_at_the_clock() {
+        let start = Instant::now();
+        let mut silence = Silence::default();
+        for turn in 0..20 {
+            assert!(!silence.is_long(start.saturating_add(Duration::from_micros(turn))));
+        }
+        assert_eq!(silence.left + 1, TRIES_PER_CLOCK);
     }
 }

@@ -14,7 +14,6 @@ mod unix;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_shared_memory::log::Place;
 use wharf_sys::clock::Deadline;
 use wharf_sys::memory::Mapping;
 use wharf_sys::socket::Credentials;
@@ -365,9 +364,9 @@ impl SendHalf {
 impl RecvHalf {
     /// The message in a log that [`LogReceiver::poll_quickly`](log_link::LogReceiver::poll_quickly) found.
     #[inline(always)]
-    pub(crate) fn message_at(&self, place: &Place) -> Message<'_> {
+    pub(crate) fn found_in_place(&self) -> Message<'_> {
         match self {
-            RecvHalf::Log(log) => log.message_at(place),
+            RecvHalf::Log(log) => log.in_place(),
             RecvHalf::Other(_) => Message::private(&[]),
         }
     }
