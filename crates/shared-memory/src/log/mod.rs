@@ -67,14 +67,14 @@ impl Geometry {
         })
     }
 
-    /// Rings for a link that queues `capacity` bytes: a warm ring of 16 KiB and a large ring of the next power of two
-    /// that holds a message of `capacity` bytes. `None` when `align` is not 8 or 64 or `capacity` is above 512 GiB.
+    /// Rings for a link that queues `capacity` bytes, headers included: a warm ring of 16 KiB and a large ring of the
+    /// next power of two. Messages that do not fit it travel in parts. `None` when `align` is not 8 or 64 or `capacity`
+    /// is above 512 GiB.
     pub fn for_capacity(capacity: u64, align: u64) -> Option<Geometry> {
         if capacity > LARGEST_RING / 2 {
             return None;
         }
-        let with_headers = capacity.saturating_add(4 * align).max(2 * Self::WARM_BYTES);
-        Geometry::new(Self::WARM_BYTES, with_headers.next_power_of_two(), align)
+        Geometry::new(Self::WARM_BYTES, capacity.max(2 * Self::WARM_BYTES).next_power_of_two(), align)
     }
 
     /// Bytes of the small ring.
