@@ -64,15 +64,20 @@ impl CopiedEnd {
 }
 
 impl End for CopiedEnd {
-    #[inline]
+    #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.to.send(message).map_err(foreign)
     }
 
-    #[inline]
+    #[inline(always)]
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let message = self.from.recv().map_err(foreign)?;
         let len = message.len();
+        // A receiver that knows its message's size copies that many bytes, as the contenders by value do.
+        if len == into.len() {
+            into.copy_from_slice(&message);
+            return Ok(len);
+        }
         match into.get_mut(..len) {
             Some(into) => into.copy_from_slice(&message),
             None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),

@@ -30,27 +30,33 @@ pub fn ping_pong<E>(limit: Duration, mut round_trip: impl FnMut() -> Result<(), 
     let typical = start.elapsed() / warmed;
     let per_batch = batch_size(typical);
 
+    // First batches back to back, as the floor is probed, then single round trips: a clock read between two round trips
+    // changes the rhythm in which the two sides poll, so the two kinds are not mixed.
     let mut batched = Latencies::new();
     let mut single = Latencies::new();
     let start = Instant::now();
-    // The clock ends the loop: at least one batch, then until `limit` has passed.
+    let batches_end = if per_batch == 1 { limit } else { limit / 4 * 3 };
+    let mut stamp = start;
+    // The clock ends both loops, each after at least one turn.
     loop {
-        let batch_start = Instant::now();
+        let batch_start = stamp;
         for _ in 0..per_batch {
             round_trip()?;
         }
-        let mut stamp = Instant::now();
+        stamp = Instant::now();
         batched.record(stamp - batch_start, per_batch);
         if per_batch == 1 {
             single.record(stamp - batch_start, 1);
-        } else {
-            for _ in 0..per_batch {
-                round_trip()?;
-                let now = Instant::now();
-                single.record(now - stamp, 1);
-                stamp = now;
-            }
         }
+        if stamp - start >= batches_end {
+            break;
+        }
+    }
+    while per_batch > 1 {
+        round_trip()?;
+        let now = Instant::now();
+        single.record(now - stamp, 1);
+        stamp = now;
         if stamp - start >= limit {
             break;
         }
