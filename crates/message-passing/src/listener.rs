@@ -283,8 +283,7 @@ impl Listener {
         if let Some(spare) = self.spare.take_if(|spare| spare.cooperating == cooperating) {
             return Ok(spare.prepared);
         }
-        let role = Role::Accepting;
-        Prepared::new(&Situation { role, options: &self.options, ours: &self.terms, cooperating })
+        Prepared::new(&Situation { options: &self.options, ours: &self.terms, cooperating })
     }
 
     /// A peer of `shm:` makes its memory before it says hello, and most of the time of connecting goes into that; so

@@ -151,7 +151,7 @@ fn connect_once(
         .map_err(|error| ConnectError::system(format!("ask who listens at {address}"), error))?;
     let cooperating = admit(&peer, options)?;
     let role = Role::Connecting;
-    let mut prepared = Prepared::new(&Situation { role, options, ours, cooperating })?;
+    let mut prepared = Prepared::new(&Situation { options, ours, cooperating })?;
     match say(&socket, role, ours, &prepared) {
         // A listener that refuses this user does so before it hears anything: its answer is there to be read.
         Err(ConnectError::System { source, .. })

@@ -163,7 +163,6 @@ pub(crate) trait RecvTransport: Send {
 
 /// What a transport knows before it meets the other side.
 pub(crate) struct Situation<'a> {
-    pub(crate) role: Role,
     pub(crate) options: &'a Options,
     pub(crate) ours: &'a Terms,
     pub(crate) cooperating: bool,

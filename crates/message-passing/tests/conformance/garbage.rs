@@ -1,7 +1,7 @@
 //! A peer on `unix:` that speaks nonsense: an error in bounded time, never a panic, a hang or a wrong message.
 
 use std::io::IoSlice;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -22,7 +22,7 @@ fn hello() -> Vec<u8> {
     record.extend(1_000_000_u64.to_le_bytes()); // largest message
     record.extend(65_536_u64.to_le_bytes()); // queue
     record.extend(8_u32.to_le_bytes()); // alignment
-    record.extend([0, 0, 8, 0]); // bytes, no descriptors, 8 bytes of parameters
+    record.extend([0, 1, 8, 0]); // bytes, one descriptor, 8 bytes of parameters
     record.extend([0; 8]); // layout hash
     record.extend([0; 8]); // type size, text length, reason
     assert_eq!(record.len(), 56);
@@ -48,18 +48,26 @@ fn dial(path: &Path) -> OwnedFd {
 
 fn answer(socket: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
     let deadline = wharf_sys::clock::Deadline::after(SOON);
-    assert!(!poll::wait(&[(std::os::fd::AsFd::as_fd(socket), Interest::READ)], Some(deadline)).unwrap().is_empty());
+    assert!(!poll::wait(&[(socket.as_fd(), Interest::READ)], Some(deadline)).unwrap().is_empty());
     let mut buffer = vec![0; 4096];
     let (received, fds) = socket::recv_with_fds(socket, &mut buffer, 4).unwrap();
     buffer.truncate(received.len);
     (buffer, fds)
 }
 
-/// A link whose other side is a bare socket (and its end of the control pair) that says what it likes.
+/// Sends a record together with an end of a control pair; returns the other end.
+fn introduce(socket: &OwnedFd, record: &[u8]) -> OwnedFd {
+    let (ear, theirs) = socket::pair(Kind::SeqPacket).unwrap();
+    socket::send_with_fds(socket, record, &[theirs.as_fd()]).unwrap();
+    ear
+}
+
+/// A link whose other side is a bare socket that says what it likes, and an end to speak into past the data queue.
 fn stranger(world: &World) -> (Link, OwnedFd, OwnedFd) {
     let mut listener = world.listen();
     let socket = dial(&socket_path(world));
-    socket::send(&socket, &hello()).unwrap();
+    // Nobody listens to what the link says; that harms only who does not listen.
+    drop(introduce(&socket, &hello()));
     let link = listener.accept_timeout(SOON).unwrap();
     let (welcome, mut fds) = answer(&socket);
     assert_eq!(&welcome[..12], &[b"WHARFLNK", &[1, 0, 2, 2][..]].concat()[..]);
@@ -83,7 +91,7 @@ pub(crate) fn nonsense_instead_of_a_hello(world: &World) {
         (32, 9),
         (36, 1),
         (36, 9),
-        (37, 1),
+        (37, 2),
         (38, 200),
         (39, 200),
         (52, 1),
@@ -106,10 +114,20 @@ pub(crate) fn nonsense_instead_of_a_hello(world: &World) {
         move || {
             for record in bad {
                 let socket = dial(&path);
-                socket::send(&socket, &record).unwrap();
+                let _ear = introduce(&socket, &record);
                 let (refusal, fds) = answer(&socket);
                 assert!(fds.is_empty());
                 assert!(refusal.starts_with(b"WHARFLNK") && refusal[10] == 3, "{record:?}");
+            }
+            // The right words with the wrong descriptors.
+            for (announced, wrong) in wrong_descriptors() {
+                let socket = dial(&path);
+                let wrong: Vec<_> = wrong.iter().map(AsFd::as_fd).collect();
+                let mut record = hello();
+                record[37] = announced;
+                socket::send_with_fds(&socket, &record, &wrong).unwrap();
+                let (refusal, _) = answer(&socket);
+                assert!(refusal.starts_with(b"WHARFLNK") && refusal[10] == 3, "{announced} {wrong:?}");
             }
             // One that leaves without a word.
             drop(dial(&path));
@@ -124,8 +142,24 @@ pub(crate) fn nonsense_instead_of_a_hello(world: &World) {
     });
     // Accepting goes on past all of them.
     let accepted = listener.accept_timeout(SOON).unwrap();
-    assert_eq!(listener.refusals(), count + 1);
+    assert_eq!(listener.refusals(), count + wrong_descriptors().len() as u64 + 1);
     drop((accepted, connecting.join().unwrap()));
+}
+
+/// Descriptors that are no end of a control pair, with how many the record announces.
+fn wrong_descriptors() -> Vec<(u8, Vec<OwnedFd>)> {
+    let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    let pair = |kind| socket::pair(kind).unwrap().0;
+    vec![
+        (0, vec![]),
+        (1, vec![]),
+        (0, vec![pair(Kind::SeqPacket)]),
+        (1, vec![file()]),
+        (1, vec![pair(Kind::Stream)]),
+        (1, vec![OwnedFd::from(std::net::UdpSocket::bind("127.0.0.1:0").unwrap())]),
+        (2, vec![pair(Kind::SeqPacket), pair(Kind::SeqPacket)]),
+        (5, (0..5).map(|_| pair(Kind::SeqPacket)).collect()),
+    ]
 }
 
 pub(crate) fn nonsense_after_the_hello(world: &World) {
@@ -175,6 +209,33 @@ pub(crate) fn nonsense_after_the_hello(world: &World) {
         socket::send(&control, words).unwrap();
         let end = link.send_rendezvous(b"x", Some(SOON)).unwrap_err();
         assert!(matches!(end, SendError::Protocol(_)), "{words:?}: {end:?}");
+    }
+}
+
+/// An acknowledgement and the end come together: whichever thread hears the one, the other must learn it.
+pub(crate) fn taken_and_ended(world: &World) {
+    for _ in 0..60 {
+        let (link, socket, control) = stranger(world);
+        let (mut tx, mut rx) = link.split();
+        let sending = thread::spawn(move || {
+            let outcome = tx.send_rendezvous(b"taken?", None);
+            (outcome, tx)
+        });
+        let receiving = thread::spawn(move || {
+            let end = rx.recv().map(|it| it.to_vec());
+            (end, rx)
+        });
+        let mut buffer = [0; 64];
+        let deadline = wharf_sys::clock::Deadline::after(SOON);
+        assert!(!poll::wait(&[(socket.as_fd(), Interest::READ)], Some(deadline)).unwrap().is_empty());
+        assert_eq!(socket::recv(&socket, &mut buffer).unwrap().len, 8 + 6);
+        let taken = [1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        socket::send(&control, &taken).unwrap();
+        socket::shutdown(&socket, socket::Half::Write).unwrap();
+        let (end, _rx) = receiving.join().unwrap();
+        assert!(matches!(end, Err(RecvError::PeerDied)), "{end:?}");
+        let (outcome, _tx) = sending.join().unwrap();
+        assert!(outcome.is_ok(), "{outcome:?}");
     }
 }
 

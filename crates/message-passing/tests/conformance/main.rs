@@ -85,7 +85,7 @@ const CASES: &[Case] = cases! {
     Needs::Processes => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
-        nonsense_instead_of_a_hello, nonsense_after_the_hello, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,
+        nonsense_instead_of_a_hello, nonsense_after_the_hello, taken_and_ended, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,
         written_from_the_page
     }
 };

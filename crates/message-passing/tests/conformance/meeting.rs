@@ -78,8 +78,7 @@ pub(crate) fn odd_options(world: &World) {
 pub(crate) fn silent_client(world: &World) {
     let limit = Duration::from_millis(1_500);
     let mut listener = world.options().handshake_timeout(limit).listen(world.address()).unwrap();
-    let socket = std::fs::read_dir(world.path()).unwrap().flatten().map(|it| it.path());
-    let socket = socket.into_iter().find(|it| it.extension().is_none_or(|it| it != "lock")).unwrap();
+    let socket = world.path().join(format!("case.{}", world.scheme.name));
     // More than are kept waiting at once.
     let mut silent: Vec<_> = (0..100)
         .map(|_| {

@@ -161,6 +161,21 @@ pub fn send_buffer(fd: impl AsFd) -> io::Result<usize> {
     Ok(sockopt::socket_send_buffer_size(fd)?)
 }
 
+/// What a descriptor that came from somebody else is: `None` when it is no Unix socket of these kinds.
+pub fn kind_of(fd: impl AsFd) -> io::Result<Option<Kind>> {
+    let fd = fd.as_fd();
+    match sockopt::socket_domain(fd) {
+        Ok(AddressFamily::UNIX) => {}
+        Ok(_) | Err(Errno::NOTSOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(match sockopt::socket_type(fd)? {
+        SocketType::STREAM => Some(Kind::Stream),
+        SocketType::SEQPACKET => Some(Kind::SeqPacket),
+        _ => None,
+    })
+}
+
 fn new_socket(kind: Kind, flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)?)
 }

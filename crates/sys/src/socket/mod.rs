@@ -7,7 +7,7 @@ mod connect;
 mod credentials;
 mod message;
 
-pub use connect::{Half, Kind, accept, connect, listen_at, pair, send_buffer, set_buffers, shutdown};
+pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown};
 pub(crate) use connect::{bind_in, listen};
 pub use credentials::{Credentials, my_gid, my_uid, overflow_uid, peer_credentials};
 pub use message::{

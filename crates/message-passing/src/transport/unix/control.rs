@@ -1,4 +1,8 @@
-//! The control pair of a `unix:` link: what a receiver tells its sender, past the data queue.
+//! The control pairs of a `unix:` link: what a receiver tells its sender, past the data queue.
+//!
+//! Each side hears at an end of a pair that it made itself. Whoever else held that end could make a call that receives
+//! there wait for as long as he likes, so nobody else ever does; speaking into an end that the peer made has no such
+//! lock.
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -48,10 +52,11 @@ pub(super) struct Heard {
     pub(super) ended: bool,
 }
 
-/// One end of the control pair, shared by the sender and the receiver of one side.
+/// Both directions as one side has them, shared by its sender and its receiver.
 #[derive(Debug)]
 pub(super) struct Control {
-    socket: ForkClosedFd,
+    ear: ForkClosedFd,
+    mouth: ForkClosedFd,
     heard: Mutex<Heard>,
 }
 
@@ -65,13 +70,18 @@ pub(super) enum Deaf {
 }
 
 impl Control {
-    pub(super) fn new(socket: OwnedFd) -> Self {
-        Self { socket: ForkClosedFd::new(socket), heard: Mutex::new(Heard::default()) }
+    pub(super) fn new(ear: OwnedFd, mouth: OwnedFd) -> Self {
+        Self { ear: ForkClosedFd::new(ear), mouth: ForkClosedFd::new(mouth), heard: Mutex::new(Heard::default()) }
     }
 
-    /// The socket, to wait on.
-    pub(super) fn get(&self) -> io::Result<BorrowedFd<'_>> {
-        self.socket.get()
+    /// Where words come in, to wait on.
+    pub(super) fn ear(&self) -> io::Result<BorrowedFd<'_>> {
+        self.ear.get()
+    }
+
+    /// Where words go out, to wait on.
+    pub(super) fn mouth(&self) -> io::Result<BorrowedFd<'_>> {
+        self.mouth.get()
     }
 
     /// Says something; `false` when the queue has no room now.
@@ -82,7 +92,7 @@ impl Control {
         if let Some(place) = rest.last_chunk_mut::<8>() {
             *place = count.to_le_bytes();
         }
-        match socket::send(self.socket.get()?, &record) {
+        match socket::send(self.mouth.get()?, &record) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
             Err(error) => Err(error),
@@ -93,7 +103,7 @@ impl Control {
     pub(super) fn hear(&self) -> Result<Heard, Deaf> {
         // A panic between two assignments cannot happen here, and half of what was heard is no harm.
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
-        let socket = self.socket.get().map_err(Deaf::System)?;
+        let socket = self.ear.get().map_err(Deaf::System)?;
         for _ in 0..MOST_AT_ONCE {
             if heard.ended {
                 break;
@@ -147,8 +157,9 @@ mod tests {
     use super::*;
 
     fn pair() -> (Control, Control) {
-        let (one, other) = socket::pair(socket::Kind::SeqPacket).unwrap();
-        (Control::new(one), Control::new(other))
+        let (one_ear, others_mouth) = socket::pair(socket::Kind::SeqPacket).unwrap();
+        let (others_ear, ones_mouth) = socket::pair(socket::Kind::SeqPacket).unwrap();
+        (Control::new(one_ear, ones_mouth), Control::new(others_ear, others_mouth))
     }
 
     #[test]
@@ -171,7 +182,7 @@ mod tests {
     fn nonsense_is_told_apart() {
         let (one, other) = pair();
         for record in [&[1; 16][..], &[9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[1; 17], &[1; 3]] {
-            socket::send(one.get().unwrap(), record).unwrap();
+            socket::send(one.mouth().unwrap(), record).unwrap();
             assert!(matches!(other.hear(), Err(Deaf::Nonsense(_))), "{record:?}");
         }
         one.say(Word::Taken, 2).unwrap();

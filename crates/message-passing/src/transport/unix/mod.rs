@@ -16,7 +16,6 @@ use self::record::HEADER;
 use self::sender::UnixSender;
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
-use crate::handshake::Role;
 
 /// The largest record that this side accepts, header included. A sender's kernel rarely lets larger ones through:
 /// the usual limit is about 208 KiB, doubled by the kernel for its own overhead.
@@ -25,22 +24,18 @@ const LARGEST_RECORD: usize = 208 << 10;
 /// What one side of a `unix:` link brings.
 pub(crate) struct Prepared {
     params: [u8; 8],
-    /// The accepting side makes the control pair: its own end, and the one that it passes on.
-    pair: Option<(Option<OwnedFd>, OwnedFd)>,
+    /// The end of this side's control pair at which it hears; taken when it joins.
+    ear: Option<OwnedFd>,
+    /// The end into which the peer speaks.
+    mouth_for_peer: OwnedFd,
 }
 
 impl Prepared {
-    pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
+    pub(crate) fn new(_situation: &Situation<'_>) -> Result<Self, ConnectError> {
         let [a, b, c, d] = u32::try_from(LARGEST_RECORD).unwrap_or(u32::MAX).to_le_bytes();
-        let pair = match situation.role {
-            Role::Connecting => None,
-            Role::Accepting => {
-                let (ours, theirs) = socket::pair(socket::Kind::SeqPacket)
-                    .map_err(|error| ConnectError::system("make the control pair of a link", error))?;
-                Some((Some(ours), theirs))
-            }
-        };
-        Ok(Self { params: [a, b, c, d, 0, 0, 0, 0], pair })
+        let (ear, mouth_for_peer) = socket::pair(socket::Kind::SeqPacket)
+            .map_err(|error| ConnectError::system("make the control pair of a link", error))?;
+        Ok(Self { params: [a, b, c, d, 0, 0, 0, 0], ear: Some(ear), mouth_for_peer })
     }
 
     pub(crate) fn params(&self) -> &[u8] {
@@ -48,11 +43,11 @@ impl Prepared {
     }
 
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
-        self.pair.iter().map(|(_, theirs)| theirs.as_fd()).collect()
+        vec![self.mouth_for_peer.as_fd()]
     }
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let Met { lifeline, ours, limit, params, mut fds, peer, .. } = met;
+        let Met { lifeline, ours, limit, params, mut fds, peer, cooperating, .. } = met;
         let &[a, b, c, d, 0, 0, 0, 0] = params.as_slice() else {
             return Err(ConnectError::Protocol(format!(
                 "its unix: parameters are {params:?}, expected 4 bytes and 4 zeroes"
@@ -64,18 +59,14 @@ impl Prepared {
                 "it accepts records of {their_record} bytes, expected at least {SMALLEST_RECORD}"
             )));
         }
-        let control = match &mut self.pair {
-            Some((ours, _)) if fds.is_empty() => ours.take(),
-            None if fds.len() == 1 => fds.pop(),
-            _ => None,
+        let count = fds.len();
+        let (Some(mouth), 1, Some(ear)) = (fds.pop(), count, self.ear.take()) else {
+            return Err(ConnectError::Protocol(format!("it sent {count} descriptors for a unix: link, expected 1")));
         };
-        let Some(control) = control else {
-            return Err(ConnectError::Protocol(format!("it sent {} descriptors for a unix: link", fds.len())));
-        };
-        check_control(&control, peer)?;
+        check_mouth(&mouth, peer, cooperating)?;
         let data = lifeline.get().map_err(|error| ConnectError::system("use the new connection", error))?;
         let queue = queue_of(data, usize::try_from(ours.capacity).unwrap_or(usize::MAX))?;
-        let control = Arc::new(Control::new(control));
+        let control = Arc::new(Control::new(ear, mouth));
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         // Two fragments must fit the queue at once, so that both sides work at the same time.
         let in_one = LARGEST_RECORD.min(their_record).min(queue / 2).max(SMALLEST_RECORD) - HEADER;
@@ -102,11 +93,16 @@ fn queue_of(data: BorrowedFd<'_>, capacity: usize) -> Result<usize, ConnectError
     socket::send_buffer(data).map_err(trouble)
 }
 
-/// The control pair must be a connection with the very peer of the link.
-fn check_control(control: &OwnedFd, peer: socket::Credentials) -> Result<(), ConnectError> {
-    match socket::peer_credentials(control) {
-        // Both ends of a pair belong to whoever made it: the peer, or this process itself.
-        Ok(made_by) if made_by.uid == peer.uid || made_by.uid == socket::my_uid() => Ok(()),
+/// What the peer gives us to speak into must be an end of a pair that it made itself: not a file or a network socket,
+/// where sending could wait, and not somebody else's socket, which would hear us speak.
+fn check_mouth(mouth: &OwnedFd, peer: socket::Credentials, cooperating: bool) -> Result<(), ConnectError> {
+    let trouble = |error| ConnectError::system("look at the peer's control connection", error);
+    if socket::kind_of(mouth).map_err(trouble)? != Some(socket::Kind::SeqPacket) {
+        return Err(ConnectError::Protocol("its control connection is not a Unix socket of records".to_owned()));
+    }
+    match socket::peer_credentials(mouth) {
+        // A peer that is trusted may have changed its user since it began to listen.
+        Ok(made_by) if cooperating || made_by.uid == peer.uid => Ok(()),
         Ok(made_by) => Err(ConnectError::Protocol(format!(
             "its control connection belongs to uid {}, expected {}",
             made_by.uid, peer.uid

@@ -293,7 +293,7 @@ impl RecvTransport for UnixReceiver {
         self.prepare()?;
         if self.unsaid || deadline.is_some() {
             let Ok(socket) = self.lifeline.get() else { return Err(RecvError::Forked) };
-            let Ok(control) = self.control.get() else { return Err(RecvError::Forked) };
+            let Ok(control) = self.control.mouth() else { return Err(RecvError::Forked) };
             let waits = [(socket, Interest::READ), (control, Interest::WRITE)];
             let waits = if self.unsaid { &waits[..] } else { &waits[..1] };
             let ready = poll::wait(waits, deadline).map_err(RecvError::System)?;

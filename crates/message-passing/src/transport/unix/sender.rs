@@ -2,10 +2,12 @@
 
 use std::io;
 use std::io::IoSlice;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
-use wharf_sys::poll::{self, Interest};
+use wharf_sys::poll::{self, Interest, Ready};
 use wharf_sys::{crash_point, socket};
 
 use super::control::{Control, Deaf, Heard, Word};
@@ -16,6 +18,9 @@ use crate::transport::{Ask, SendTransport};
 
 /// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
 const SMALL: usize = 4096;
+
+/// The longest sleep without a look at what was heard.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// How the peer's receiver ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +154,15 @@ impl UnixSender {
     }
 }
 
+/// Sleeps, but never longer than a slice: what wakes this end may be heard by the receiver of the same side, in
+/// another thread, before this one runs, and then nothing is left to wake it. What was heard is kept for both, so the
+/// next look finds it.
+fn wait(descriptors: &[(BorrowedFd<'_>, Interest)], deadline: Option<Deadline>) -> Result<Ready, SendError> {
+    let slice = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
+    let ready = poll::wait(descriptors, slice).map_err(SendError::System)?;
+    if ready.is_empty() && deadline.is_some_and(Deadline::passed) { Err(SendError::Timeout) } else { Ok(ready) }
+}
+
 impl SendTransport for UnixSender {
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         if let Some(gone) = self.gone {
@@ -181,14 +195,11 @@ impl SendTransport for UnixSender {
 
     fn wait_room(&mut self, _len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
         let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
-        let Ok(control) = self.control.get() else { return Err(SendError::Forked) };
+        let Ok(control) = self.control.ear() else { return Err(SendError::Forked) };
         // A full queue whose reader has closed shows no event: only the control pair tells.
         let waits = [(socket, Interest::WRITE), (control, Interest::READ)];
-        let ready = poll::wait(&waits, deadline).map_err(SendError::System)?;
-        if ready.is_empty() {
-            return Err(SendError::Timeout);
-        }
-        if ready.any(1) {
+        let ready = wait(&waits, deadline)?;
+        if ready.any(1) || ready.is_empty() {
             self.listen()?;
         }
         Ok(())
@@ -209,13 +220,10 @@ impl SendTransport for UnixSender {
 
     fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
         let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
-        let Ok(control) = self.control.get() else { return Err(SendError::Forked) };
+        let Ok(control) = self.control.ear() else { return Err(SendError::Forked) };
         // The control pair alone would not do: an accomplice of a dead peer can hold its other end.
         let waits = [(control, Interest::READ), (socket, Interest::NONE)];
-        let ready = poll::wait(&waits, deadline).map_err(SendError::System)?;
-        if ready.is_empty() {
-            return Err(SendError::Timeout);
-        }
+        let ready = wait(&waits, deadline)?;
         self.hung_up |= ready.hangup(1);
         Ok(())
     }

@@ -112,7 +112,8 @@ impl Liar {
             let gifts: Vec<BorrowedFd<'_>> = gifts.iter().map(AsFd::as_fd).collect();
             socket::send_with_fds(socket, &hello, &gifts).ok()?;
         } else {
-            socket::send(socket, &hello).ok()?;
+            let (_ear, mouth) = socket::pair(Kind::SeqPacket).ok()?;
+            socket::send_with_fds(socket, &hello, &[mouth.as_fd()]).ok()?;
         }
         let ready = poll::wait(&[(socket.as_fd(), Interest::READ)], Some(Deadline::after(PATIENCE))).ok()?;
         if ready.is_empty() {
@@ -191,7 +192,7 @@ impl Liar {
         hello.extend((1u64 << 20).to_le_bytes());
         hello.extend((1u64 << 16).to_le_bytes());
         hello.extend(8u32.to_le_bytes());
-        let (fds, params) = if self.transport == 1 { (2, 32u16) } else { (0, 8) };
+        let (fds, params) = if self.transport == 1 { (2, 32u16) } else { (1, 8) };
         hello.extend([0, fds]);
         hello.extend(params.to_le_bytes());
         hello.resize(HELLO_LEN, 0);
