@@ -280,6 +280,37 @@ fn a_pipe_or_a_device_at_the_path_is_refused_without_waiting() {
 }
 
 #[test]
+fn what_is_no_file_under_a_name_is_called_what_it_is() {
+    let stage = Stage::new();
+    let domain = stage.domain();
+    let at = |name: &str| domain.path().join(format!("{name}.region"));
+    fs::create_dir(at("folder")).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", at("link")).unwrap();
+    assert!(Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    let says = |error: RegionError, name: &str, found: &str| {
+        let text = error.to_string();
+        let expected = format!("{} is {found}, not a region; remove it or choose another name", at(name).display());
+        assert!(text.ends_with(&expected), "{text}");
+    };
+    let kinds = [("folder", "a directory"), ("link", "a symbolic link"), ("pipe", "a FIFO")];
+    for (name, found) in kinds {
+        says(region::inspect_in(&domain, name).unwrap_err(), name, found);
+        says(stage.options().attach::<Counters>(name).unwrap_err(), name, found);
+        says(stage.options().attach_read_only::<Counters>(name).unwrap_err(), name, found);
+    }
+    for (info, (name, found)) in region::list_in(&domain).unwrap().iter().zip(kinds) {
+        assert_eq!(info.name, name);
+        assert!(info.problem.as_ref().is_some_and(|problem| problem.contains(found)), "{info:?}");
+    }
+    says(region::unlink_in(&domain, "folder").unwrap_err(), "folder", "a directory");
+    assert!(at("folder").is_dir());
+    // The others go by name; what a link points at is not touched.
+    region::unlink_in(&domain, "link").unwrap();
+    region::unlink_in(&domain, "pipe").unwrap();
+    assert_eq!(region::list_in(&domain).unwrap().len(), 1);
+}
+
+#[test]
 fn a_file_that_others_may_write_or_name_is_refused() {
     let stage = Stage::new();
     let _kept: Region<Counters> = stage.options().create("hits").unwrap();

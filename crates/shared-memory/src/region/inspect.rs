@@ -83,7 +83,7 @@ pub struct ParticipantInfo {
 }
 
 /// Removes the name of a region from the user's directory. Whoever is attached stays so; the memory goes with the
-/// last of them. Works for damaged regions too.
+/// last of them. Works for damaged regions too, but a directory under that name is left alone.
 pub fn unlink(name: &str) -> Result<(), RegionError> {
     unlink_place(&Place::named(None, name)?)
 }
