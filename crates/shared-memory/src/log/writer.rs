@@ -22,6 +22,9 @@ pub(crate) const LARGE: usize = 1;
 /// worth: rarer would keep a caught-up stream in cold memory, more often would fetch the readers' page for nothing.
 const REVIEW_BYTES: u64 = 16 * 1024;
 
+/// The usual size of a part of a message that travels in parts.
+const PART_BYTES: u64 = 32 * 1024;
+
 /// One ring as its writer sees it.
 #[derive(Debug)]
 struct Track<R> {
@@ -118,10 +121,10 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.grid.largest(self.tracks[LARGE].ring.size())
     }
 
-    /// Largest part of a message that does not fit one frame: a quarter of the large ring, so that the reader takes one
-    /// part while the next is written.
+    /// Largest part of a message that does not fit one frame: small enough that the reader copies one part out of its
+    /// caches while the next is written, large enough that the header does not count.
     pub(crate) fn largest_part(&self) -> u64 {
-        (self.tracks[LARGE].ring.size() / 4).min(self.largest_frame())
+        (self.tracks[LARGE].ring.size() / 4).min(PART_BYTES)
     }
 
     fn largest_in(&self, which: usize) -> u64 {
