@@ -146,5 +146,5 @@ fn meet_and_end(visitor: &mut Process, what: &str) {
 
 /// What may be left of an endpoint: its socket and its lock file.
 fn is_dead_name(name: &str, scheme: &str) -> bool {
-    name == format!("crash.{scheme}") || name == format!("crash.{scheme}.lock")
+    name == format!("crash.{scheme}") || name == format!(".crash.{scheme}.wharf-lock")
 }

@@ -55,7 +55,9 @@ fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
         }
         scene.assert_remains("all killed", |name| {
             name.starts_with("shared.")
-                || ["one.shm", "two.shm", "three.unix"].iter().any(|dead| name.trim_end_matches(".lock") == *dead)
+                || ["one.shm", "two.shm", "three.unix"]
+                    .iter()
+                    .any(|dead| name == *dead || name == format!(".{dead}.wharf-lock"))
         });
     }
     // What stays on purpose is the region, and it is in order.

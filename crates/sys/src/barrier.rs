@@ -20,31 +20,6 @@ const UNAVAILABLE: u8 = 2;
 /// kernel's own note of the registration, which an `exec` clears.
 static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// How two processes order an announcement against a publication; they agree on it at connect.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Capability {
-    /// The sleeping side calls [`global_expedited`]; the sending side is registered and needs no fence.
-    GlobalExpedited,
-    /// The sending side executes a sequentially consistent fence for every message.
-    Unavailable,
-}
-
-impl Capability {
-    /// What this process can offer. Registers it.
-    pub fn of_this_process() -> Capability {
-        if register() { Capability::GlobalExpedited } else { Capability::Unavailable }
-    }
-
-    /// What both sides can use: the barrier only when both have it.
-    #[must_use]
-    pub fn and(self, peer: Capability) -> Capability {
-        match (self, peer) {
-            (Capability::GlobalExpedited, Capability::GlobalExpedited) => Capability::GlobalExpedited,
-            _ => Capability::Unavailable,
-        }
-    }
-}
-
 /// Registers this process as a receiver of [`global_expedited`] barriers, once. `false` means that the
 /// kernel (or a system-call filter) does not offer it: then the sender fences for each message.
 pub fn register() -> bool {
@@ -59,14 +34,6 @@ pub fn register() -> bool {
             done
         }
     }
-}
-
-/// Whether this process is registered: one load, for the path of every message.
-#[inline]
-pub fn registered() -> bool {
-    // Relaxed: the flag orders nothing. Whoever skips its fence because of it learned from the handshake,
-    // on the same thread or through a lock, that the registration was done.
-    STATE.load(Ordering::Relaxed) == REGISTERED
 }
 
 /// Executes a full barrier on every running thread of every registered process, and on this thread.

@@ -6,11 +6,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::error::refused;
-use super::{DirectoryError, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name};
+use super::error::{not_the_file, refused};
+use super::{DirectoryError, FileKind, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name};
 use crate::memory::Access;
 use crate::socket::{my_gid, my_uid, overflow_uid};
 
@@ -152,20 +152,35 @@ impl Domain {
         publish::publish_in(self.fd(), &file_name, &self.path().join(&file_name), mode, build)
     }
 
-    /// Opens a name's file. A name that does not exist is [`io::ErrorKind::NotFound`].
+    /// Opens a name's file. A name that does not exist is [`io::ErrorKind::NotFound`]; a link, a pipe, a
+    /// directory or whatever else is no plain file is [`io::ErrorKind::InvalidData`].
     pub fn open_file(&self, name: &Name, suffix: &str, access: Access) -> io::Result<OwnedFd> {
         let file_name = file_name(name, suffix)?;
         // A pipe put there must not make us wait.
         let flags = access.open_flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        retry_on_intr(|| rustix::fs::openat(self.fd(), &file_name, flags, Mode::empty()))
-            .map_err(|error| refused("open", &self.path().join(&file_name), error))
+        let opened = retry_on_intr(|| rustix::fs::openat(self.fd(), &file_name, flags, Mode::empty()));
+        let kind = match &opened {
+            Ok(file) => rustix::fs::fstat(file).map(|stat| FileKind::of(stat.st_mode)),
+            Err(_) => FileKind::at(self.fd(), &file_name),
+        };
+        match (opened, kind) {
+            (_, Ok(kind)) if kind != FileKind::File => Err(not_the_file(&self.path().join(&file_name), kind, suffix)),
+            (Ok(file), _) => Ok(file),
+            (Err(error), _) => Err(refused("open", &self.path().join(&file_name), error)),
+        }
     }
 
-    /// Removes a name. What it stood for lives until the last process that uses it is gone.
+    /// Removes a name. What it stood for lives until the last process that uses it is gone. A directory is
+    /// left alone.
     pub fn unlink(&self, name: &Name, suffix: &str) -> io::Result<()> {
         let file_name = file_name(name, suffix)?;
-        rustix::fs::unlinkat(self.fd(), &file_name, AtFlags::empty())
-            .map_err(|error| refused("unlink", &self.path().join(&file_name), error))
+        rustix::fs::unlinkat(self.fd(), &file_name, AtFlags::empty()).map_err(|error| {
+            let path = self.path().join(&file_name);
+            match FileKind::at(self.fd(), &file_name) {
+                Ok(FileKind::Directory) => not_the_file(&path, FileKind::Directory, suffix),
+                _ => refused("unlink", &path, error),
+            }
+        })
     }
 
     /// The names that have a file with this suffix, sorted.
@@ -246,6 +261,10 @@ fn check(path: &Path, rule: Rule, owner: u32, group: u32, mode: u32) -> Result<(
         Rule::Private => 0o700,
         Rule::Chosen => 0o775,
     };
+    let theirs_or_sticky = owner != me || mode & 0o1000 != 0;
+    if rule == Rule::Chosen && mode & 0o002 != 0 && theirs_or_sticky {
+        return Err(DirectoryError::Public { path });
+    }
     if mode & 0o777 & !allowed != 0 {
         let expected = if rule == Rule::Private { 0o700 } else { mode & 0o777 & allowed };
         return Err(DirectoryError::Mode { path, expected, found: mode });
@@ -261,14 +280,11 @@ fn what_is_at(path: &Path) -> String {
     let Ok(facts) = std::fs::symlink_metadata(path) else {
         return "nothing".to_owned();
     };
-    match FileType::from_raw_mode(facts.mode()) {
-        FileType::Symlink => {
+    match FileKind::of(facts.mode()) {
+        FileKind::Link => {
             let target = std::fs::read_link(path).unwrap_or_default();
             format!("a symbolic link to {}", target.display())
         }
-        FileType::RegularFile => "a file".to_owned(),
-        FileType::Socket => "a socket".to_owned(),
-        FileType::Fifo => "a pipe".to_owned(),
-        _ => "something else".to_owned(),
+        kind => kind.to_string(),
     }
 }

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 
+use super::FileKind;
+
 /// Why the directory of names cannot be used.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -25,6 +27,11 @@ pub enum DirectoryError {
         expected: u32,
         /// The uid that does.
         found: u32,
+    },
+    /// Everybody may put something there, and it is not this user's to change that: `/tmp`, say.
+    Public {
+        /// Where.
+        path: PathBuf,
     },
     /// Others may change it.
     Mode {
@@ -78,6 +85,12 @@ impl fmt::Display for DirectoryError {
                 "expected the directory {} to belong to uid {expected}, found uid {found}; have it removed {ELSE}",
                 path.display()
             ),
+            DirectoryError::Public { path } => write!(
+                f,
+                "expected a directory that only its owner or a group may change, but everybody may write in {}; name a directory of your own in it, e.g. {}",
+                path.display(),
+                path.join("wharf").display()
+            ),
             DirectoryError::Mode { path, expected, found } => write!(
                 f,
                 "expected the directory {path} to have mode {expected:04o} at most, found {found:04o}; run `chmod {expected:04o} {path}` {ELSE}",
@@ -117,9 +130,10 @@ impl From<DirectoryError> for io::Error {
     fn from(error: DirectoryError) -> io::Error {
         let kind = match &error {
             DirectoryError::NotADirectory { .. } => io::ErrorKind::NotADirectory,
-            DirectoryError::Owner { .. } | DirectoryError::Mode { .. } | DirectoryError::OverflowUid { .. } => {
-                io::ErrorKind::PermissionDenied
-            }
+            DirectoryError::Owner { .. }
+            | DirectoryError::Public { .. }
+            | DirectoryError::Mode { .. }
+            | DirectoryError::OverflowUid { .. } => io::ErrorKind::PermissionDenied,
             DirectoryError::ReadOnlyFileSystem { .. } => io::ErrorKind::ReadOnlyFilesystem,
             DirectoryError::System { source, .. } => source.kind(),
         };
@@ -157,6 +171,40 @@ impl<E: std::error::Error + 'static> std::error::Error for PublishError<E> {
             PublishError::System(error) => Some(error),
         }
     }
+}
+
+/// What stands where a lock file should is none of ours, and is left alone: a lock file is empty and
+/// belongs to this user, or in a group's directory to one of its members.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NotALockFile {
+    /// Where.
+    pub path: PathBuf,
+    /// What is there.
+    pub found: String,
+}
+
+impl fmt::Display for NotALockFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NotALockFile { path, found } = self;
+        write!(f, "expected an empty lock file or nothing at {}, found {found}; choose another path", path.display())
+    }
+}
+
+impl std::error::Error for NotALockFile {}
+
+impl From<NotALockFile> for io::Error {
+    fn from(error: NotALockFile) -> io::Error {
+        io::Error::new(io::ErrorKind::AlreadyExists, error)
+    }
+}
+
+/// Something that is no plain file stands under the name of a `suffix`.
+pub(super) fn not_the_file(path: &Path, found: FileKind, suffix: &str) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        format!("{} is {found}, not a {suffix}; remove it or choose another name", path.display()),
+    )
 }
 
 /// A refusal by the system while doing `what` in `path`, as one sentence that says what to do.

@@ -1,16 +1,18 @@
 //! The lock of a name: whoever holds it is alive, says the kernel.
 
+use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
+use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::error::refused;
-use super::{Domain, UnixListenerFd, socket_name};
+use super::error::{NotALockFile, refused};
+use super::{Domain, FileKind, UnixListenerFd, socket_name};
 use crate::fork::ForkClosedFd;
+use crate::socket::{my_uid, overflow_uid};
 
 /// How often a lock file that was replaced between its opening and its locking is opened again. Each time
 /// another process has got or given up the lock, so somebody gets on.
@@ -18,8 +20,10 @@ const TRIES: u32 = 1_000;
 
 /// The right to a name, held until the last clone is dropped or the process ends.
 ///
-/// A forked child does not hold it. The lock is a file beside the name; giving the lock up removes the
-/// file, a killed holder leaves it, unlocked, for the next visitor.
+/// A forked child does not hold it. The lock is an empty file beside the name, called `.FILE.wharf-lock`
+/// so that no file of anybody else has that name by chance; giving the lock up removes it, a killed holder
+/// leaves it, unlocked, for the next visitor. Whatever else stands there is refused and left alone
+/// ([`NotALockFile`]).
 #[derive(Clone, Debug)]
 pub struct NameLock {
     held: Arc<Held>,
@@ -44,7 +48,7 @@ impl NameLock {
     }
 }
 
-/// The right to a path outside a [`Domain`], by the same rules: the lock file is `PATH.lock`.
+/// The right to a path outside a [`Domain`], by the same rules.
 #[derive(Clone, Debug)]
 pub struct PathLock {
     lock: NameLock,
@@ -75,16 +79,54 @@ impl Drop for Held {
     fn drop(&mut self) {
         let Ok(fd) = self.fd.get() else { return };
         // First the name, then the lock: whoever opened the file before finds, once it has the lock, that
-        // the file lost its name, and opens again.
-        let _ = rustix::fs::unlinkat(self.domain.fd(), &self.file_name, AtFlags::empty());
+        // the file lost its name, and opens again. What somebody else has put there, or into it, stays.
+        let still_ours = rustix::fs::fstat(fd).is_ok_and(|stat| what_is_wrong(&self.domain, &stat).is_none())
+            && is_still_there(self.domain.fd(), &self.file_name, fd) == Ok(true);
+        if still_ours {
+            let _ = rustix::fs::unlinkat(self.domain.fd(), &self.file_name, AtFlags::empty());
+        }
         let _ = rustix::fs::flock(fd, FlockOperation::Unlock);
     }
 }
 
 fn lock_name(locked: &Path) -> PathBuf {
-    let mut name = locked.as_os_str().to_owned();
-    name.push(".lock");
+    let mut name = OsString::from(".");
+    name.push(locked);
+    name.push(".wharf-lock");
     PathBuf::from(name)
+}
+
+/// What keeps a file from being a lock file of ours; `None` when nothing does.
+fn what_is_wrong(domain: &Domain, stat: &Stat) -> Option<String> {
+    let kind = FileKind::of(stat.st_mode);
+    if kind != FileKind::File {
+        return Some(kind.to_string());
+    }
+    if stat.st_size != 0 {
+        return Some(format!("a file of {} bytes", stat.st_size));
+    }
+    // In a directory that a group shares, its members' files are as good as ours.
+    let group = domain.file_mode() & 0o020 != 0 && stat.st_uid != overflow_uid();
+    let admitted = stat.st_uid == my_uid() || group;
+    (!admitted).then(|| format!("a file of uid {}, while this process runs as uid {}", stat.st_uid, my_uid()))
+}
+
+/// Opens the lock file, made if nothing is there. Never waits, follows no link, and takes nothing but an
+/// empty file of ours.
+fn open(domain: &Domain, file_name: &Path) -> io::Result<OwnedFd> {
+    let path = domain.path().join(file_name);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(domain.file_mode());
+    let opened = retry_on_intr(|| rustix::fs::openat(domain.fd(), file_name, flags, mode));
+    let stat = match &opened {
+        Ok(file) => rustix::fs::fstat(file),
+        // The error says less than what is there does.
+        Err(_) => rustix::fs::statat(domain.fd(), file_name, AtFlags::SYMLINK_NOFOLLOW),
+    };
+    if let Some(found) = stat.ok().and_then(|stat| what_is_wrong(domain, &stat)) {
+        return Err(NotALockFile { path, found }.into());
+    }
+    opened.map_err(|error| refused("lock", &path, error))
 }
 
 /// Takes the lock of the file called `locked`; `None` when somebody holds it.
@@ -93,9 +135,7 @@ pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock
     let path = domain.path().join(&file_name);
     let fail = |error| refused("lock", &path, error);
     for _ in 0..TRIES {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mode = Mode::from_raw_mode(domain.file_mode());
-        let file = retry_on_intr(|| rustix::fs::openat(domain.fd(), &file_name, flags, mode)).map_err(fail)?;
+        let file = open(domain, &file_name)?;
         match retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => {}
             Err(Errno::AGAIN) => return Ok(None),

@@ -5,13 +5,15 @@
 
 mod domain;
 mod error;
+mod kind;
 mod lock;
 mod name;
 mod publish;
 mod socket_name;
 
 pub use domain::Domain;
-pub use error::{DirectoryError, PublishError};
+pub use error::{DirectoryError, NotALockFile, PublishError};
+pub use kind::FileKind;
 pub use lock::{NameLock, PathLock, lock_path};
 pub use name::{Name, NameError};
 pub use publish::publish_file;

@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, FileType, Mode};
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::error::refused;
-use super::{Domain, NameLock};
+use super::{Domain, FileKind, NameLock};
 use crate::fork::ForkClosedFd;
 use crate::socket::{self, Kind};
 
@@ -65,12 +65,9 @@ pub(super) fn bind(
     let path = domain.path().join(&file_name);
     let fail = |error| refused("listen at", &path, error);
     // What is no socket was never ours to replace.
-    match rustix::fs::statat(domain.fd(), &file_name, AtFlags::SYMLINK_NOFOLLOW) {
-        Ok(stat) => match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Socket => {}
-            found => return Err(not_a_socket(&path, found)),
-        },
-        Err(Errno::NOENT) => {}
+    match FileKind::at(domain.fd(), &file_name) {
+        Ok(FileKind::Socket) | Err(Errno::NOENT) => {}
+        Ok(found) => return Err(not_a_socket(&path, found)),
         Err(error) => return Err(fail(error)),
     }
     // One fixed name aside for each name: whoever has the lock may remove what a kill left there.
@@ -95,11 +92,11 @@ pub(super) fn bind(
     Ok(UnixListenerFd { fd: ForkClosedFd::new(socket), domain: domain.clone(), file_name, _lock: lock.clone() })
 }
 
-fn not_a_socket(path: &Path, found: FileType) -> io::Error {
+fn not_a_socket(path: &Path, found: FileKind) -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
         format!(
-            "expected a socket of a dead process or nothing at {}, found {found:?}; remove it or choose another name",
+            "expected a socket of a dead process or nothing at {}, found {found}; remove it or choose another name",
             path.display()
         ),
     )

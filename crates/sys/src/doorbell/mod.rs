@@ -1,22 +1,18 @@
 //! A doorbell: one side sleeps until the other rings, and wakes as well when the other is gone.
 //!
-//! Two kinds, with one behaviour:
+//! It is a pipe, as fast as a futex. The ringer keeps the only write end, so the end of the pipe means that
+//! the ringer is gone, however it went. A full pipe means that the bell has long been rung. The sleeper
+//! opens the pipe anew, so no flag that a peer sets on the description it passed can make a call of ours
+//! wait, or not wait. It never raises SIGPIPE.
 //!
-//! - **A pipe** ([`pair`]), for peers that cooperate: as fast as a futex. The ringer keeps the only write
-//!   end, so the end of the pipe means that the ringer is gone, however it went. A full pipe means that
-//!   the bell has long been rung. The sleeper opens the pipe anew, so no flag that a peer sets on the
-//!   description it passed can make a call of ours wait, or not wait.
-//! - **A socket** ([`on_socket`]), for a peer that is not trusted. A pipe has one lock for both ends, held
-//!   while bytes are copied; a peer whose buffer faults into a handler of its own (userfaultfd, a file
-//!   system in user space) holds it as long as it likes, and our call then hangs, unkillable. The ends of
-//!   a Unix socket have no lock in common. It costs nearly twice as much between threads on one core, and
-//!   the same between two cores.
-//!
-//! Neither raises SIGPIPE.
+//! It is for peers that cooperate, and for no others. A pipe has one lock for both ends, held while bytes
+//! are copied; a peer whose buffer faults into a handler of its own (userfaultfd, a file system in user
+//! space) holds it as long as it likes, and our call then hangs, unkillable. The ends of a Unix socket have
+//! no lock in common, so a peer that is not trusted is woken over the connection itself: see
+//! `message-passing/src/transport/signals.rs`.
 
 mod pipe_end;
 mod sigpipe;
-mod socket_end;
 
 use std::fmt;
 use std::io;
@@ -40,23 +36,15 @@ const DRAIN: usize = 64;
 #[derive(Debug)]
 pub struct Ringer {
     end: ForkClosedFd,
-    kind: Kind,
 }
 
 /// The side that sleeps.
 #[derive(Debug)]
 pub struct Bell {
     end: ForkClosedFd,
-    kind: Kind,
-    /// For a pipe, from the first wait with a deadline: a second description of our own, set not to wait.
+    /// From the first wait with a deadline: a second description of our own, set not to wait.
     /// What poll saw may be gone at the read, taken by whoever else holds the pipe.
     without_waiting: OnceLock<ForkClosedFd>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Pipe,
-    Socket,
 }
 
 /// Why a bell could not be rung.
@@ -98,43 +86,22 @@ pub enum Wake {
     TimedOut,
 }
 
-/// Makes a doorbell of a pipe. Pass the second value to the peer (see [`Bell::adopt`]) and drop it here.
+/// Makes a doorbell. Pass the second value to the peer (see [`Bell::adopt`]) and drop it here.
 pub fn pair() -> io::Result<(Ringer, OwnedFd)> {
     let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
     // One page is the least that there is. A refusal leaves a larger pipe, which rings as well.
     let _ = rustix::pipe::fcntl_setpipe_size(&write_end, 4096);
-    Ok((Ringer { end: ForkClosedFd::new(write_end), kind: Kind::Pipe }, read_end))
-}
-
-/// Makes both sides of a doorbell of our own end of a connection that carries nothing else from now on,
-/// and whose peer does the same. For peers that are not trusted.
-///
-/// The end must be one that this process made (by connect, accept, or as its half of a pair), not one
-/// that a peer passed: a peer that shares it could hang our reading.
-pub fn on_socket(socket: OwnedFd) -> io::Result<(Ringer, Bell)> {
-    if FileType::from_raw_mode(rustix::fs::fstat(&socket)?.st_mode) != FileType::Socket {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "expected a connected socket as doorbell, found another kind of file",
-        ));
-    }
-    let copy = socket.try_clone()?;
-    let ringer = Ringer { end: ForkClosedFd::new(copy), kind: Kind::Socket };
-    Ok((ringer, Bell::new(socket, Kind::Socket)))
+    Ok((Ringer { end: ForkClosedFd::new(write_end) }, read_end))
 }
 
 impl Ringer {
     /// Rings. Never waits, never raises a signal; a bell that is already ringing is success.
     pub fn ring(&self) -> Result<(), RingError> {
         let fd = self.end.get().map_err(RingError::System)?;
-        let rung = match self.kind {
-            Kind::Pipe => pipe_end::write(fd),
-            Kind::Socket => socket_end::write(fd),
-        };
-        match rung {
+        match pipe_end::write(fd) {
             // No room: as many rings are waiting as fit.
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
-            Err(Errno::PIPE | Errno::CONNRESET) => Err(RingError::PeerGone),
+            Err(Errno::PIPE) => Err(RingError::PeerGone),
             Err(error) => Err(RingError::System(error.into())),
         }
     }
@@ -159,17 +126,13 @@ impl Bell {
         // Opened without waiting (a named pipe without a writer would wait), then set to wait.
         let own = reopen_as(&fd, OFlags::RDONLY | OFlags::NONBLOCK)?;
         rustix::fs::fcntl_setfl(&own, OFlags::empty())?;
-        Ok(Bell::new(own, Kind::Pipe))
-    }
-
-    fn new(end: OwnedFd, kind: Kind) -> Bell {
-        Bell { end: ForkClosedFd::new(end), kind, without_waiting: OnceLock::new() }
+        Ok(Bell { end: ForkClosedFd::new(own), without_waiting: OnceLock::new() })
     }
 
     /// Sleeps until rung, until the ringer is gone, or until the deadline.
     ///
     /// Without a deadline this is one blocking `read`. With one it is `ppoll` and a `read`; a deadline
-    /// that has passed makes it one `read` that does not wait. The first wait with a deadline on a pipe
+    /// that has passed makes it one `read` that does not wait. The first wait with a deadline
     /// also opens a second descriptor.
     pub fn wait(&self, deadline: Option<Deadline>) -> io::Result<Wake> {
         let fd = self.end.get()?;
@@ -181,12 +144,12 @@ impl Bell {
             if poll::wait(&[(fd, Interest::READ)], Some(deadline))?.is_empty() {
                 return Ok(Wake::TimedOut);
             }
-            match self.take(fd)? {
+            match self.take()? {
                 Wake::TimedOut => {}
                 wake => return Ok(wake),
             }
         }
-        self.take(fd)
+        self.take()
     }
 
     /// Our end, to wait for it together with others. Readable means: call [`Bell::wait`].
@@ -198,11 +161,7 @@ impl Bell {
         let mut bytes = [0; DRAIN];
         // Ends with the first ring or with the end of the ringer.
         loop {
-            let read = match self.kind {
-                Kind::Pipe => pipe_end::read(fd, &mut bytes),
-                Kind::Socket => socket_end::read(fd, &mut bytes),
-            };
-            match wake(read)? {
+            match wake(pipe_end::read(fd, &mut bytes))? {
                 // Only when our description was set not to wait.
                 Wake::TimedOut => {
                     poll::wait(&[(fd, Interest::READ)], None)?;
@@ -213,12 +172,9 @@ impl Bell {
     }
 
     /// Takes waiting rings without waiting: [`Wake::TimedOut`] when there are none.
-    fn take(&self, fd: BorrowedFd<'_>) -> io::Result<Wake> {
+    fn take(&self) -> io::Result<Wake> {
         let mut bytes = [0; DRAIN];
-        match self.kind {
-            Kind::Pipe => wake(pipe_end::read(self.without_waiting()?, &mut bytes)),
-            Kind::Socket => wake(socket_end::read_without_waiting(fd, &mut bytes)),
-        }
+        wake(pipe_end::read(self.without_waiting()?, &mut bytes))
     }
 
     fn without_waiting(&self) -> io::Result<BorrowedFd<'_>> {
@@ -232,7 +188,7 @@ impl Bell {
 
 fn wake(read: Result<usize, Errno>) -> io::Result<Wake> {
     match read {
-        Ok(0) | Err(Errno::CONNRESET) => Ok(Wake::PeerGone),
+        Ok(0) => Ok(Wake::PeerGone),
         Ok(_) => Ok(Wake::Rung),
         Err(Errno::AGAIN) => Ok(Wake::TimedOut),
         Err(error) => Err(error.into()),

@@ -1,12 +1,10 @@
-//! Who is alive, proved by the kernel: held locks, process ids with start times, pid descriptors.
+//! Who is alive, proved by the kernel: held locks, and process ids with start times.
 //!
 //! Nothing here guesses from a timer. A stopped process is alive, a zombie is dead, and a bare process id
 //! proves nothing, because ids are used again.
 
 mod ofd_lock;
-mod pid_fd;
 mod process;
 
 pub use ofd_lock::{OfdLock, is_held_by_other};
-pub use pid_fd::PidFd;
 pub use process::{ProcessId, Standing, maps_file, program_name};

@@ -56,7 +56,7 @@ fn what_a_killed_binder_leaves_is_replaced() -> io::Result<()> {
         let names = killed_at(point, TEST, place.path())?;
         let entries_left = entries(&names)?;
         assert_eq!(entries_left.len(), left, "{point}: {entries_left:?}");
-        assert!(entries_left.iter().any(|entry| entry.ends_with(".sock.lock")), "{entries_left:?}");
+        assert!(entries_left.iter().any(|entry| entry.ends_with(".sock.wharf-lock")), "{entries_left:?}");
         let text = if point.ends_with(":2") { "y".repeat(200) } else { "n".to_owned() };
         let name = Name::new(&text).map_err(io::Error::other)?;
         let domain = Domain::at(&names)?;

@@ -64,6 +64,30 @@ fn one_that_everybody_may_write_is_refused() -> io::Result<()> {
 }
 
 #[test]
+fn where_everybody_may_write_a_directory_in_it_is_advised() -> io::Result<()> {
+    let place = tempfile::tempdir()?;
+    let path = place.path().join("public");
+    fs::create_dir(&path)?;
+    // Ours, but sticky: made for everybody on purpose.
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o1777))?;
+    let check = || {
+        let error = text(Domain::at(&path));
+        let advice =
+            format!("everybody may write in {0}; name a directory of your own in it, e.g. {0}/wharf", path.display());
+        assert!(error.contains(&advice) && !error.contains("chmod"), "{error}");
+    };
+    check();
+    Domain::at(&path.join("wharf"))?;
+    // Root's or a group's, not ours to change: root itself stands in for a member of its group.
+    if is_root("where_everybody_may_write_a_directory_in_it_is_advised") {
+        chown(&path, Some(STRANGER), Some(0))?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777))?;
+        check();
+    }
+    Ok(())
+}
+
+#[test]
 fn a_strangers_directory_is_refused_and_a_groups_is_not() -> io::Result<()> {
     if !is_root("a_strangers_directory_is_refused_and_a_groups_is_not") {
         return Ok(());

@@ -22,84 +22,68 @@ fn passed() -> Option<Deadline> {
     Some(Deadline::at(Instant::from_nanos(0)))
 }
 
-/// A doorbell: ringer, bell, and for the socket kind the sides of the other direction.
-type Doorbell = (Ringer, Bell, Option<(Ringer, Bell)>);
-
-fn every_kind() -> io::Result<Vec<Doorbell>> {
+fn doorbell() -> io::Result<(Ringer, Bell)> {
     let (ringer, read_end) = doorbell::pair()?;
-    let mut kinds = vec![(ringer, Bell::adopt(read_end)?, None)];
-    for kind in [Kind::Stream, Kind::SeqPacket] {
-        let (near, far) = socket::pair(kind)?;
-        let (ringer, unused_bell) = doorbell::on_socket(near)?;
-        let (unused_ringer, bell) = doorbell::on_socket(far)?;
-        kinds.push((ringer, bell, Some((unused_ringer, unused_bell))));
-    }
-    Ok(kinds)
+    Ok((ringer, Bell::adopt(read_end)?))
 }
 
 #[test]
 fn ringing_wakes_with_and_without_a_deadline() -> io::Result<()> {
     let _alone = alone();
-    for (ringer, bell, _kept) in every_kind()? {
-        for deadline in [None, soon()] {
-            thread::scope(|scope| {
-                let sleeper = scope.spawn(|| bell.wait(deadline));
-                thread::sleep(Duration::from_millis(20));
-                assert!(ringer.ring().is_ok());
-                assert!(matches!(sleeper.join(), Ok(Ok(Wake::Rung))));
-            });
-        }
-        assert_eq!(bell.wait(passed())?, Wake::TimedOut, "one ring wakes once");
+    let (ringer, bell) = doorbell()?;
+    for deadline in [None, soon()] {
+        thread::scope(|scope| {
+            let sleeper = scope.spawn(|| bell.wait(deadline));
+            thread::sleep(Duration::from_millis(20));
+            assert!(ringer.ring().is_ok());
+            assert!(matches!(sleeper.join(), Ok(Ok(Wake::Rung))));
+        });
     }
+    assert_eq!(bell.wait(passed())?, Wake::TimedOut, "one ring wakes once");
     Ok(())
 }
 
 #[test]
 fn a_deadline_passes_and_not_early() -> io::Result<()> {
     let _alone = alone();
-    for (_ringer, bell, _kept) in every_kind()? {
-        let start = Instant::now();
-        assert_eq!(bell.wait(Some(Deadline::after(Duration::from_millis(30))))?, Wake::TimedOut);
-        assert!(start.elapsed() >= Duration::from_millis(30));
-    }
+    let (_ringer, bell) = doorbell()?;
+    let start = Instant::now();
+    assert_eq!(bell.wait(Some(Deadline::after(Duration::from_millis(30))))?, Wake::TimedOut);
+    assert!(start.elapsed() >= Duration::from_millis(30));
     Ok(())
 }
 
 #[test]
 fn a_bell_that_nobody_answers_is_rung_without_waiting() -> io::Result<()> {
     let _alone = alone();
-    for (ringer, bell, _kept) in every_kind()? {
-        let start = Instant::now();
-        for _ in 0..20_000 {
-            assert!(ringer.ring().is_ok());
-        }
-        assert!(start.elapsed() < Duration::from_secs(5));
-        // What waits is bounded, and all of it can be taken.
-        let mut wakes = 0;
-        while bell.wait(passed())? == Wake::Rung {
-            wakes += 1;
-            assert!(wakes <= 20_000);
-        }
-        assert!(wakes >= 1);
+    let (ringer, bell) = doorbell()?;
+    let start = Instant::now();
+    for _ in 0..20_000 {
         assert!(ringer.ring().is_ok());
-        assert_eq!(bell.wait(None)?, Wake::Rung);
     }
+    assert!(start.elapsed() < Duration::from_secs(5));
+    // What waits is bounded, and all of it can be taken.
+    let mut wakes = 0;
+    while bell.wait(passed())? == Wake::Rung {
+        wakes += 1;
+        assert!(wakes <= 20_000);
+    }
+    assert!(wakes >= 1);
+    assert!(ringer.ring().is_ok());
+    assert_eq!(bell.wait(None)?, Wake::Rung);
     Ok(())
 }
 
 #[test]
 fn the_end_of_the_ringer_wakes_after_its_last_ring() -> io::Result<()> {
     let _alone = alone();
-    for (ringer, bell, kept) in every_kind()? {
-        let (bell_of_ringer, kept) = kept.map_or((None, None), |(ringer, bell)| (Some(bell), Some(ringer)));
-        assert!(ringer.ring().is_ok());
-        drop((ringer, bell_of_ringer));
-        assert_eq!(bell.wait(soon())?, Wake::Rung);
-        assert_eq!(bell.wait(soon())?, Wake::PeerGone);
-        assert_eq!(bell.wait(None)?, Wake::PeerGone);
-        assert_eq!(bell.wait(passed())?, Wake::PeerGone);
-        drop(kept);
-    }
+    let (ringer, bell) = doorbell()?;
+    assert!(ringer.ring().is_ok());
+    drop(ringer);
+    assert_eq!(bell.wait(soon())?, Wake::Rung);
+    assert_eq!(bell.wait(soon())?, Wake::PeerGone);
+    assert_eq!(bell.wait(None)?, Wake::PeerGone);
+    assert_eq!(bell.wait(passed())?, Wake::PeerGone);
     Ok(())
 }
 
@@ -140,11 +124,10 @@ fn ringing_a_dead_sleeper_is_an_error_and_no_signal() -> io::Result<()> {
         // The default kills; the Rust runtime ignores the signal.
         // SAFETY: nothing else runs in the child.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-        for (ringer, bell, kept) in every_kind()? {
-            drop((bell, kept.map(|(ringer, bell)| (drop(ringer), bell))));
-            for _ in 0..3 {
-                assert!(matches!(ringer.ring(), Err(RingError::PeerGone)));
-            }
+        let (ringer, bell) = doorbell()?;
+        drop(bell);
+        for _ in 0..3 {
+            assert!(matches!(ringer.ring(), Err(RingError::PeerGone)));
         }
         Ok(())
     })?
@@ -195,23 +178,6 @@ fn a_peer_that_plays_with_flags_changes_nothing() -> io::Result<()> {
 }
 
 #[test]
-fn a_socket_shared_with_the_peer_waits_although_its_flag_says_no() -> io::Result<()> {
-    let _alone = alone();
-    let (near, far) = socket::pair(Kind::SeqPacket)?;
-    rustix::fs::fcntl_setfl(&far, OFlags::NONBLOCK)?;
-    let (ringer, _unused) = doorbell::on_socket(near)?;
-    let (_unused, bell) = doorbell::on_socket(far)?;
-    thread::scope(|scope| {
-        let sleeper = scope.spawn(|| bell.wait(None));
-        thread::sleep(Duration::from_millis(30));
-        assert!(!sleeper.is_finished());
-        assert!(ringer.ring().is_ok());
-        assert!(matches!(sleeper.join(), Ok(Ok(Wake::Rung))));
-    });
-    Ok(())
-}
-
-#[test]
 fn a_sleeper_without_a_deadline_sits_in_one_read() -> io::Result<()> {
     let _alone = alone();
     let (ringer, read_end) = doorbell::pair()?;
@@ -238,9 +204,8 @@ fn a_sleeper_without_a_deadline_sits_in_one_read() -> io::Result<()> {
 #[test]
 fn what_is_not_a_doorbell_is_refused() -> io::Result<()> {
     let file = wharf_sys::memory::memfd("no pipe")?;
-    let error = Bell::adopt(file.try_clone()?).map(|_| ()).map_err(|error| error.kind());
+    let error = Bell::adopt(file).map(|_| ()).map_err(|error| error.kind());
     assert_eq!(error, Err(io::ErrorKind::InvalidData));
-    assert!(doorbell::on_socket(file).is_err());
     Ok(())
 }
 
@@ -292,8 +257,9 @@ fn read_into_a_fault(fd: &OwnedFd, ready: &Gate) -> io::Result<()> {
     Ok(())
 }
 
+/// Why a peer that is not trusted is woken over a socket and never over a pipe.
 #[test]
-fn a_peer_whose_buffer_faults_for_ever_does_not_hang_a_socket_doorbell() -> io::Result<()> {
+fn a_peer_whose_buffer_faults_for_ever_does_not_hang_our_end_of_a_socket() -> io::Result<()> {
     let _alone = alone();
     let (near, far) = socket::pair(Kind::SeqPacket)?;
     socket::send(&near, b"first")?;
@@ -301,7 +267,7 @@ fn a_peer_whose_buffer_faults_for_ever_does_not_hang_a_socket_doorbell() -> io::
     let hostile = fork(|| {
         let outcome = read_into_a_fault(&far, &ready);
         if let Err(error) = &outcome {
-            skipped("a_peer_whose_buffer_faults_for_ever_does_not_hang_a_socket_doorbell", error);
+            skipped("a_peer_whose_buffer_faults_for_ever_does_not_hang_our_end_of_a_socket", error);
             ready.open()?;
         }
         sleep_for_ever()
@@ -309,18 +275,17 @@ fn a_peer_whose_buffer_faults_for_ever_does_not_hang_a_socket_doorbell() -> io::
     ready.pass()?;
     thread::sleep(Duration::from_millis(50));
     let (done, finished) = std::sync::mpsc::channel();
-    let (ringer, bell) = doorbell::on_socket(near)?;
     let victim = thread::spawn(move || {
         for _ in 0..1000 {
-            let _ = ringer.ring();
+            let _ = socket::send(&near, b"d");
         }
-        let _ = bell.wait(Some(Deadline::after(Duration::from_millis(10))));
+        let _ = socket::recv(&near, &mut [0; 1]);
         let _ = done.send(());
     });
     let in_time = finished.recv_timeout(Duration::from_secs(5));
     // Before anything can fail: frees a victim that hangs after all.
     hostile.kill()?;
     let _ = victim.join();
-    assert!(in_time.is_ok(), "ringing or sleeping hung in the peer's fault");
+    assert!(in_time.is_ok(), "sending or receiving hung in the peer's fault");
     Ok(())
 }

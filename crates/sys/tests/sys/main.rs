@@ -5,6 +5,7 @@ mod clock_and_cpu;
 mod crash;
 mod directory;
 mod doorbell;
+mod foreign_files;
 mod fork;
 mod forked;
 mod futex_and_barrier;

@@ -138,7 +138,7 @@ fn a_killed_holder_loses_the_lock_and_a_stopped_one_does_not() -> io::Result<()>
     child.signal(rustix::process::Signal::STOP)?;
     assert!(domain.lock(&name("n"), "sock")?.is_none());
     child.kill()?;
-    assert_eq!(entries(place.path())?, ["n.sock.lock"]);
+    assert_eq!(entries(place.path())?, [".n.sock.wharf-lock"]);
     assert!(domain.lock(&name("n"), "sock")?.is_some());
     assert_eq!(entries(place.path())?, Vec::<String>::new());
     Ok(())
@@ -198,7 +198,7 @@ fn a_forked_child_does_not_keep_the_lock_of_its_dead_parent() -> io::Result<()> 
     })?;
     ready.pass()?;
     assert!(domain.lock(&name("n"), "sock")?.is_none(), "the parent lives");
-    assert_eq!(entries(place.path())?, ["n.sock.lock"]);
+    assert_eq!(entries(place.path())?, [".n.sock.wharf-lock"]);
     parent.kill()?;
     assert!(domain.lock(&name("n"), "sock")?.is_some(), "only the grandchild lives");
     done.open()
@@ -239,7 +239,7 @@ fn a_dead_listeners_name_is_refused_and_then_replaced() -> io::Result<()> {
     child.kill()?;
     let refused = socket::connect(&path, Kind::SeqPacket, None).map_err(|error| error.kind());
     assert_eq!(refused.map(|_| ()), Err(io::ErrorKind::ConnectionRefused));
-    assert_eq!(entries(place.path())?, ["n.sock", "n.sock.lock"]);
+    assert_eq!(entries(place.path())?, [".n.sock.wharf-lock", "n.sock"]);
     let lock = taken(domain.lock(&name("n"), "sock")?)?;
     let listener = domain.bind_socket(&lock, &name("n"), "sock", 4)?;
     socket::connect(&path, Kind::SeqPacket, None)?;
