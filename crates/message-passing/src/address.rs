@@ -129,8 +129,8 @@ const MAX_FILE_BYTES: usize = 200;
 
 fn check_path(address: &str, path: &str) -> Result<(), AddressError> {
     let file = path.rsplit('/').next().unwrap_or("");
-    let reason = if path.contains('\0') {
-        "it contains a zero byte".to_owned()
+    let reason = if path.contains(char::is_control) {
+        "it contains a control character".to_owned()
     } else if matches!(file, "" | "." | "..") {
         "it names a directory; add the name of the socket".to_owned()
     } else if path.len() > MAX_PATH_BYTES {
@@ -217,6 +217,14 @@ mod tests {
             assert!(refusal.contains("usable"), "{refusal}");
             assert!(!refusal.contains('\n'), "{refusal}");
         }
+        for text in
+            ["pi\ngeon:x", "\x1b[31mecho", "shm:a\x1b[31m/b", "unix:/tmp/a\nb", "unix:/tmp/a\0b", "unix:\r/tmp/"]
+        {
+            let refusal = refusal(text);
+            assert!(!refusal.contains(char::is_control), "{refusal:?}");
+            assert!(refusal.contains('\\'), "{refusal}");
+        }
+        assert!(refusal("it's:x").contains("'it's:x'"));
         assert!(refusal(&format!("shm:{}", "x".repeat(300))).contains("usable"));
         assert!(refusal(&format!("unix:/{}", "x".repeat(201))).contains("201 bytes"));
         assert!(refusal(&format!("unix:{}x", "/abc".repeat(1024))).contains("4097 bytes"));

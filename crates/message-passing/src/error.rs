@@ -1,6 +1,8 @@
 //! What can go wrong when two processes meet, send and receive.
 
+use std::fmt::{self, Write};
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use wharf_sys::directory::{DirectoryError, NameError};
@@ -10,7 +12,7 @@ use wharf_sys::directory::{DirectoryError, NameError};
 #[non_exhaustive]
 pub enum AddressError {
     /// There is no `SCHEME:` in front.
-    #[error("'{address}' is not an address: write SCHEME:NAME, where SCHEME is one of {known}")]
+    #[error("'{}' is not an address: write SCHEME:NAME, where SCHEME is one of {known}", Printable(.address))]
     NoScheme {
         /// What was given.
         address: String,
@@ -18,7 +20,7 @@ pub enum AddressError {
         known: String,
     },
     /// The scheme names no transport of this build.
-    #[error("unknown scheme '{scheme}' in '{address}': the known ones are {known}")]
+    #[error("unknown scheme '{}' in '{}': the known ones are {known}", Printable(.scheme), Printable(.address))]
     UnknownScheme {
         /// What was given.
         address: String,
@@ -28,7 +30,7 @@ pub enum AddressError {
         known: String,
     },
     /// The part after the colon cannot be a name.
-    #[error("'{address}' has no usable name: {reason}")]
+    #[error("'{}' has no usable name: {reason}", Printable(.address))]
     Name {
         /// What was given.
         address: String,
@@ -36,7 +38,7 @@ pub enum AddressError {
         reason: NameError,
     },
     /// The path of a `unix:` address cannot be a socket's path.
-    #[error("'{address}' has no usable path: {reason}")]
+    #[error("'{}' has no usable path: {reason}", Printable(.address))]
     Path {
         /// What was given.
         address: String,
@@ -71,12 +73,32 @@ pub enum ConnectError {
         address: String,
     },
     /// The system does not let this process use the name.
-    #[error("permission denied: this process (uid {uid}) may not use {what}")]
+    #[error("permission denied: this process (uid {uid}) may not use {what}: {remedy}")]
     Denied {
-        /// The address or path.
+        /// The address, and the path that it stands for.
         what: String,
         /// The user of this process.
         uid: u32,
+        /// What to do.
+        remedy: &'static str,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// Something else than a socket is where the two sides were to meet, so nobody can listen there.
+    #[error("expected a socket at {}, found {found}: choose another address", .path.display())]
+    NotASocket {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// The directory of the path does not exist, so nobody can listen there.
+    #[error("there is no directory {} for {address}: create it, or choose another path", .directory.display())]
+    NoDirectory {
+        /// The address.
+        address: String,
+        /// The directory that is missing.
+        directory: PathBuf,
     },
     /// The peer belongs to a user that this side does not admit.
     #[error("the peer runs as uid {uid}, which this side (uid {ours}) does not admit: list it with allow_uid({uid})")]
@@ -117,7 +139,7 @@ pub enum ConnectError {
         reason: String,
     },
     /// The time ran out before the link was made.
-    #[error("no link to {address} within {limit:?}: {missing}")]
+    #[error("no link to {address} within {}: {missing}", Limit(*.limit))]
     Timeout {
         /// The address.
         address: String,
@@ -244,11 +266,35 @@ pub enum RecvError {
     System(io::Error),
 }
 
+/// What a user gave, fit for one line of a terminal: what is no visible character is written as an escape.
+struct Printable<'a>(&'a str);
+
+impl fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '\'' | '"' | '\\' => f.write_char(character)?,
+                _ => write!(f, "{}", character.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A time limit; none at all is "0s".
+struct Limit(Duration);
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() { f.write_str("0s") } else { write!(f, "{:?}", self.0) }
+    }
+}
+
 /// How many messages were taken, in words.
 struct Taken(Option<u64>);
 
-impl std::fmt::Display for Taken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Some(count) => write!(f, "{count}"),
             None => f.write_str("an unknown number"),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +28,10 @@ const BACKLOG: u32 = 128;
 /// Connections that have not introduced themselves yet. When one more comes, the oldest is dropped: whoever keeps
 /// to the protocol introduces itself at once, so the oldest is the silent one.
 const MOST_PENDING: usize = 63;
+
+/// Connections that one call hears although its time is over: as many as the kernel's queue and the pending ones can
+/// be, so that whoever was there when the call began is heard, and no flood keeps the call from returning.
+const MOST_LATE: u64 = BACKLOG as u64 + 1 + MOST_PENDING as u64;
 
 /// An address at which this process accepts links.
 ///
@@ -141,34 +144,68 @@ impl Listener {
             let joined = door.accept(deadline)?;
             return Ok(joined.map(|it| Link::new(it, &self.options, self.address.clone(), Peer::ourselves())));
         }
-        // Every round takes one connection from the kernel's queue, hears from a pending one, or drops a silent one;
-        // the caller's deadline bounds them all.
-        loop {
-            self.drop_silent();
-            let patience = Deadline::earlier(deadline, self.pending.iter().map(|it| it.deadline).min());
-            let Some(index) = self.wait(patience)? else {
-                if deadline.is_some_and(Deadline::passed) {
-                    return Ok(None);
-                }
-                continue;
-            };
-            let connection = match index.checked_sub(1) {
-                Some(index) => Some(self.pending.swap_remove(index)),
-                None => self.take()?,
-            };
-            let Some(connection) = connection else { continue };
-            match self.meet(connection)? {
-                Outcome::Link(link) => return Ok(Some(*link)),
-                Outcome::Refused => {}
-                Outcome::NotYet(connection) => {
-                    if self.pending.len() >= MOST_PENDING {
-                        self.drop_oldest();
+        // Every round hears one connection, or finds that there is none to hear. Once the deadline has passed, the first
+        // empty round ends the call, and MOST_LATE rounds end it even while others keep coming; before that the
+        // deadline bounds it. Without one, the call lasts until somebody fits.
+        for round in 1_u64.. {
+            let (connection, idle) = match self.overdue() {
+                Some(index) => (Some(self.pending.swap_remove(index)), false),
+                None => {
+                    let patience = Deadline::earlier(deadline, self.pending.iter().map(|it| it.deadline).min());
+                    match self.wait(patience)? {
+                        Some(0) => (self.take()?, false),
+                        Some(index) => (Some(self.pending.swap_remove(index - 1)), false),
+                        None => (None, true),
                     }
-                    self.prepare_meanwhile(connection.cooperating);
-                    self.pending.push(connection);
                 }
+            };
+            if let Some(connection) = connection
+                && let Some(link) = self.hear(connection)?
+            {
+                return Ok(Some(link));
+            }
+            if (idle || round >= MOST_LATE) && deadline.is_some_and(Deadline::passed) {
+                break;
             }
         }
+        Ok(None)
+    }
+
+    /// A pending connection whose time is over. It may have spoken in time, while nobody listened.
+    fn overdue(&self) -> Option<usize> {
+        self.pending.iter().position(|it| it.deadline.passed())
+    }
+
+    /// Makes a link of a connection that has introduced itself and fits, and keeps one that still may do so.
+    fn hear(&mut self, connection: Pending) -> Result<Option<Link>, ConnectError> {
+        match self.meet(connection)? {
+            Outcome::Link(link) => Ok(Some(*link)),
+            Outcome::Refused => Ok(None),
+            Outcome::NotYet(silent) if silent.deadline.passed() => {
+                self.refuse_silent(&silent, "it did not introduce itself in time");
+                Ok(None)
+            }
+            Outcome::NotYet(connection) => {
+                self.prepare_meanwhile(connection.cooperating);
+                self.pending.push(connection);
+                if self.pending.len() > MOST_PENDING { self.hear_oldest() } else { Ok(None) }
+            }
+        }
+    }
+
+    /// The oldest pending connection has to go: as a link if it has spoken meanwhile.
+    fn hear_oldest(&mut self) -> Result<Option<Link>, ConnectError> {
+        let oldest = self.pending.iter().enumerate().min_by_key(|(_, it)| it.deadline).map(|(index, _)| index);
+        let Some(index) = oldest else { return Ok(None) };
+        let oldest = self.pending.swap_remove(index);
+        match self.meet(oldest)? {
+            Outcome::Link(link) => return Ok(Some(*link)),
+            Outcome::Refused => {}
+            Outcome::NotYet(silent) => {
+                self.refuse_silent(&silent, "it did not introduce itself while many others came");
+            }
+        }
+        Ok(None)
     }
 
     /// Waits for the door (0) or a pending connection (1 and up); `None` when the deadline passes first.
@@ -221,7 +258,7 @@ impl Listener {
     /// Hears what a connection says of itself, and makes a link of it.
     fn meet(&mut self, connection: Pending) -> Result<Outcome, ConnectError> {
         let heard = connection.lifeline.get().map_err(|error| ConnectError::system("use a new connection", error));
-        let (theirs, fds) = match heard.and_then(meet::hear_now) {
+        let (theirs, fds) = match heard.and_then(|socket| meet::hear_now(socket, Role::Accepting)) {
             Ok(None) => return Ok(Outcome::NotYet(connection)),
             Ok(Some(Heard { record: Record::Hello(theirs), fds })) => (theirs, fds),
             Ok(Some(_)) => {
@@ -310,30 +347,13 @@ impl Listener {
         Outcome::Refused
     }
 
-    fn drop_silent(&mut self) {
-        // At most MOST_PENDING rounds: each removes one.
-        while let Some(index) = self.pending.iter().position(|it| it.deadline.passed()) {
-            let silent = self.pending.swap_remove(index);
-            self.refuse_silent(silent, "it did not introduce itself in time");
-        }
-    }
-
-    fn drop_oldest(&mut self) {
-        let oldest = self.pending.iter().enumerate().min_by_key(|(_, it)| it.deadline).map(|(index, _)| index);
-        if let Some(index) = oldest {
-            let silent = self.pending.swap_remove(index);
-            self.refuse_silent(silent, "it did not introduce itself while many others came");
-        }
-    }
-
-    fn refuse_silent(&mut self, silent: Pending, why: &str) {
+    fn refuse_silent(&mut self, silent: &Pending, why: &str) {
         self.refuse(&silent.lifeline, ConnectError::Protocol(why.to_owned()));
     }
 }
 
 fn open_door(address: &Address, options: &Options, ours: &Terms) -> Result<Door, ConnectError> {
     let taken = || ConnectError::NameTaken { address: address.to_string() };
-    let failed = |error| failed(address, error);
     match address.place()? {
         Place::Named(name) if address.transport() == Transport::Inproc => {
             inproc::Door::open(&name, options, ours.clone()).map(Door::Table)
@@ -341,14 +361,16 @@ fn open_door(address: &Address, options: &Options, ours: &Terms) -> Result<Door,
         Place::Named(name) => {
             let suffix = address.transport().scheme();
             let domain = meet::domain(options)?;
+            let failed = |error| failed(address, &domain.file(&name, suffix), error);
             let lock = domain.lock(&name, suffix).map_err(failed)?.ok_or_else(taken)?;
             crash_point!("listen.locked");
             domain.bind_socket(&lock, &name, suffix, BACKLOG).map(Door::Socket).map_err(failed)
         }
         Place::Path(path) => {
+            let failed = |error| failed(address, &path, error);
+            keep_others(&path)?;
             let lock = directory::lock_path(&path).map_err(failed)?.ok_or_else(taken)?;
             crash_point!("listen.locked");
-            keep_others(&path).map_err(failed)?;
             // Who may connect is decided by the uid policy; the file's mode only keeps the others away earlier.
             let mode = if options.admitted.is_empty() { 0o600 } else { 0o666 };
             lock.bind_socket(mode, BACKLOG).map(Door::Socket).map_err(failed)
@@ -356,20 +378,24 @@ fn open_door(address: &Address, options: &Options, ours: &Terms) -> Result<Door,
     }
 }
 
-/// Only a dead socket is replaced at a path of the user's choice, never a file that somebody keeps there.
-fn keep_others(path: &Path) -> io::Result<()> {
+/// Only a dead socket is replaced at a path of the user's choice, never a file that somebody keeps there. Binding looks
+/// again when it holds the lock; looking here as well says what is wrong before anything else can be.
+fn keep_others(path: &Path) -> Result<(), ConnectError> {
     match std::fs::symlink_metadata(path) {
-        Ok(there) if !there.file_type().is_socket() => Err(io::Error::new(
-            io::ErrorKind::AlreadyExists,
-            format!("{} exists and is not a socket; choose another path", path.display()),
-        )),
-        _ => Ok(()),
+        Ok(there) => meet::expect_socket(path, there.file_type()),
+        Err(_) => Ok(()),
     }
 }
 
-fn failed(address: &Address, error: io::Error) -> ConnectError {
+fn failed(address: &Address, path: &Path, error: io::Error) -> ConnectError {
+    let remedy = match address.place() {
+        Ok(Place::Path(_)) => "choose a path in a directory where this user may write",
+        _ => "let this user write in that directory, or set WHARF_DIR to one of its own",
+    };
     match error.kind() {
-        io::ErrorKind::PermissionDenied => ConnectError::Denied { what: address.to_string(), uid: socket::my_uid() },
+        io::ErrorKind::PermissionDenied => meet::denied(address, path, remedy, error),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => meet::no_directory(address, path)
+            .unwrap_or_else(|| ConnectError::system(format!("listen at {address}"), error)),
         _ => ConnectError::system(format!("listen at {address}"), error),
     }
 }

@@ -1,8 +1,10 @@
 //! How two sides become a link: what both do with an address, a connection and each other's introduction.
 
+use std::fs::FileType;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,6 +28,15 @@ const RETRY: Duration = Duration::from_millis(5);
 
 /// What is missing when a listener exists and its kernel queue takes no further connection.
 const QUEUE_FULL: &str = "the listener's queue stayed full";
+
+/// What is missing when the limit was too short even for one look.
+const NO_TIME: &str = "the time was over before a listener could be looked for";
+
+/// What is missing when the listener is.
+const NO_LISTENER: &str = "nobody is listening there";
+
+/// What is missing when not even the directory of the path is there.
+const NO_DIRECTORY: &str = "its directory does not exist";
 
 /// What this side says of itself.
 pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> Result<Terms, ConnectError> {
@@ -99,19 +110,21 @@ pub(crate) fn connect(
 ) -> Result<Link, ConnectError> {
     let ours = terms(address, options, payload)?;
     let deadline = Deadline::after(limit);
-    let mut missed = false;
+    let mut missed = None;
     // Every round takes RETRY, so the deadline bounds their number.
     loop {
         match connect_once(address, options, &ours, limit, deadline) {
-            Err(ConnectError::NobodyListening { .. }) if patient => missed = true,
+            Err(ConnectError::NobodyListening { .. }) if patient => missed = Some(NO_LISTENER),
+            // Whoever listens there may make it first.
+            Err(ConnectError::NoDirectory { .. }) if patient => missed = Some(NO_DIRECTORY),
             // The last look came too late to look at all: what the earlier ones saw is what was missing.
-            Err(ConnectError::Timeout { missing: QUEUE_FULL, .. }) if missed => {}
+            Err(ConnectError::Timeout { missing: QUEUE_FULL | NO_TIME, .. }) if missed.is_some() => {}
             outcome => return outcome,
         }
         match deadline.remaining() {
             Some(left) => std::thread::sleep(left.min(RETRY)),
             None => {
-                let missing = "nobody is listening there";
+                let missing = missed.unwrap_or(NO_LISTENER);
                 return Err(ConnectError::Timeout { address: address.to_string(), limit, missing });
             }
         }
@@ -135,16 +148,13 @@ fn connect_once(
     let timeout = |missing| ConnectError::Timeout { address: address.to_string(), limit, missing };
     let path = socket_path(address, options)?;
     crash_point!("connect.begin");
+    if deadline.passed() {
+        return Err(timeout(NO_TIME));
+    }
     let socket =
         socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                ConnectError::NobodyListening { address: address.to_string() }
-            }
-            io::ErrorKind::PermissionDenied => {
-                ConnectError::Denied { what: format!("{address} ({})", path.display()), uid: socket::my_uid() }
-            }
             io::ErrorKind::TimedOut => timeout(QUEUE_FULL),
-            _ => ConnectError::system(format!("connect to {address}"), error),
+            _ => unconnected(address, &path, error),
         })?;
     crash_point!("connect.connected");
     let peer = socket::peer_credentials(&socket)
@@ -177,6 +187,65 @@ fn connect_once(
     Ok(Link::new(joined, options, address.clone(), Peer::new(&peer, cooperating)))
 }
 
+/// Why there is no connection: nobody listens yet, or nobody ever can at this path.
+fn unconnected(address: &Address, path: &Path, error: io::Error) -> ConnectError {
+    let system = |error| ConnectError::system(format!("connect to {address}"), error);
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            denied(address, path, "run both sides as one user, or let the listening side admit this one", error)
+        }
+        // A refusal in words is one of a socket of another kind; the system's own means that nobody listens.
+        io::ErrorKind::ConnectionRefused if error.get_ref().is_some() => system(error),
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
+            // Connecting follows links, so this does; a link that leads nowhere is in a listener's way itself.
+            let there = std::fs::metadata(path).or_else(|_| std::fs::symlink_metadata(path));
+            let obstacle = match there {
+                Ok(there) => expect_socket(path, there.file_type()).err(),
+                Err(_) => no_directory(address, path),
+            };
+            obstacle.unwrap_or_else(|| ConnectError::NobodyListening { address: address.to_string() })
+        }
+        _ => system(error),
+    }
+}
+
+/// Says what lies in the way when something else than a socket is at a path.
+pub(crate) fn expect_socket(path: &Path, there: FileType) -> Result<(), ConnectError> {
+    let found = if there.is_socket() {
+        return Ok(());
+    } else if there.is_dir() {
+        "a directory"
+    } else if there.is_file() {
+        "a file"
+    } else if there.is_symlink() {
+        "a symbolic link"
+    } else if there.is_fifo() {
+        "a pipe"
+    } else {
+        "a device"
+    };
+    Err(ConnectError::NotASocket { path: path.to_path_buf(), found })
+}
+
+/// The error for a path in a directory that does not exist; `None` when it does, or when this process may not look.
+pub(crate) fn no_directory(address: &Address, path: &Path) -> Option<ConnectError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let missing = match std::fs::metadata(parent) {
+        Ok(there) => !there.is_dir(),
+        Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+    };
+    missing.then(|| ConnectError::NoDirectory { address: address.to_string(), directory: parent.to_path_buf() })
+}
+
+/// The error for a path that the system keeps from this process.
+pub(crate) fn denied(address: &Address, path: &Path, remedy: &'static str, source: io::Error) -> ConnectError {
+    let what = match address.place() {
+        Ok(Place::Path(_)) => address.to_string(),
+        _ => format!("{address} ({})", path.display()),
+    };
+    ConnectError::Denied { what, uid: socket::my_uid(), remedy, source }
+}
+
 /// Sends this side's introduction.
 pub(crate) fn say(
     socket: impl std::os::fd::AsFd,
@@ -198,8 +267,8 @@ pub(crate) struct Heard {
     pub(crate) fds: Vec<OwnedFd>,
 }
 
-/// Reads an introduction that is there; `None` when none is there yet.
-pub(crate) fn hear_now(socket: BorrowedFd<'_>) -> Result<Option<Heard>, ConnectError> {
+/// Reads the introduction that the side with this role waits for; `None` when none is there yet.
+pub(crate) fn hear_now(socket: BorrowedFd<'_>, role: Role) -> Result<Option<Heard>, ConnectError> {
     // One byte more than the longest record, so that a longer one shows.
     let mut record = [0; handshake::MAX_RECORD + 1];
     let received = match socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS) {
@@ -218,8 +287,15 @@ pub(crate) fn hear_now(socket: BorrowedFd<'_>) -> Result<Option<Heard>, ConnectE
         Err(error) => return Err(ConnectError::system("read the other side's introduction", error)),
     };
     if received.len == 0 {
-        let reason = "it closed the connection without an answer".to_owned();
-        return Err(ConnectError::Refused { reason });
+        // An empty record and the end look alike.
+        return Err(match role {
+            Role::Connecting => {
+                ConnectError::Refused { reason: "it closed the connection without an answer".to_owned() }
+            }
+            Role::Accepting => {
+                ConnectError::Protocol("it closed the connection, or said nothing, instead of a hello".to_owned())
+            }
+        });
     }
     if received.truncated {
         return Err(ConnectError::Protocol(format!("its introduction has more than {} bytes", handshake::MAX_RECORD)));
@@ -237,7 +313,7 @@ fn hear(lifeline: &Lifeline, deadline: Deadline, late: ConnectError) -> Result<H
         if poll::wait(&[(socket, Interest::READ)], Some(deadline)).map_err(trouble)?.is_empty() {
             return Err(late);
         }
-        if let Some(heard) = hear_now(socket)? {
+        if let Some(heard) = hear_now(socket, Role::Connecting)? {
             return Ok(heard);
         }
     }

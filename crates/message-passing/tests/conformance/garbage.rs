@@ -14,7 +14,7 @@ use wharf_sys::socket::{self, Kind};
 use crate::world::{SOON, World, pattern};
 
 /// A hello as docs/wire.md draws it, written here byte by byte and not by the library.
-fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     let mut record = b"WHARFLNK".to_vec();
     record.extend([1, 0]); // version
     record.extend([1, 2]); // hello, unix:
@@ -38,15 +38,15 @@ fn record(len: u32, kind: u8, ask: u8, payload: &[u8]) -> Vec<u8> {
     record
 }
 
-fn socket_path(world: &World) -> PathBuf {
+pub(crate) fn socket_path(world: &World) -> PathBuf {
     world.path().join("case.unix")
 }
 
-fn dial(path: &Path) -> OwnedFd {
+pub(crate) fn dial(path: &Path) -> OwnedFd {
     socket::connect(path, Kind::SeqPacket, None).unwrap()
 }
 
-fn answer(socket: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
+pub(crate) fn answer(socket: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
     let deadline = wharf_sys::clock::Deadline::after(SOON);
     assert!(!poll::wait(&[(socket.as_fd(), Interest::READ)], Some(deadline)).unwrap().is_empty());
     let mut buffer = vec![0; 4096];
@@ -56,7 +56,7 @@ fn answer(socket: &OwnedFd) -> (Vec<u8>, Vec<OwnedFd>) {
 }
 
 /// Sends a record together with an end of a control pair; returns the other end.
-fn introduce(socket: &OwnedFd, record: &[u8]) -> OwnedFd {
+pub(crate) fn introduce(socket: &OwnedFd, record: &[u8]) -> OwnedFd {
     let (ear, theirs) = socket::pair(Kind::SeqPacket).unwrap();
     socket::send_with_fds(socket, record, &[theirs.as_fd()]).unwrap();
     ear

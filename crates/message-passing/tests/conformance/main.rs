@@ -5,6 +5,7 @@
 //! that gets killed.
 
 mod child;
+mod doors;
 mod ends;
 mod flow;
 mod garbage;
@@ -82,6 +83,8 @@ const CASES: &[Case] = cases! {
         dead_name_is_replaced, exit_is_not_closing
     }
     Needs::Processes => meeting { silent_client }
+    Needs::Processes => doors { no_time }
+    Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
     Needs::Processes => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
