@@ -1,5 +1,6 @@
 //! What a listener does with whoever comes while it is busy, late or flooded, and what is told where nobody can listen.
 
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -38,6 +39,12 @@ pub(crate) fn late_under_a_flood(world: &World) {
     let mut listener = world.listen();
     let path = socket_path(world);
     let over = AtomicBool::new(false);
+    // Costs the listener more than the one who sends it: it gets as far as a side of a link.
+    let mut nonsense = hello();
+    nonsense[56..60].copy_from_slice(&[1, 0, 0, 0]);
+    let (_ear, mouth) = socket::pair(Kind::SeqPacket).unwrap();
+    // These are looked at with each of the others, too.
+    let _silent: Vec<_> = (0..60).map(|_| dial(&path)).collect();
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
@@ -46,7 +53,7 @@ pub(crate) fn late_under_a_flood(world: &World) {
                     // The listener may be gone already.
                     let deadline = wharf_sys::clock::Deadline::after(Duration::from_millis(100));
                     if let Ok(socket) = socket::connect(&path, Kind::SeqPacket, Some(deadline)) {
-                        let _refused = socket::send(&socket, b"nonsense");
+                        let _refused = socket::send_with_fds(&socket, &nonsense, &[mouth.as_fd()]);
                     }
                 }
             });
