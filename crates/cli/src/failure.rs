@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use wharf::{ConnectError, RecvError, SendError};
 
+use crate::usage::complain;
+
 /// Why a command did not do what it was asked.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -23,7 +25,7 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// The documented exit code.
-    pub(crate) fn code(&self) -> ExitCode {
+    fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::NobodyReads => 0,
             Failure::Failed(_) => 1,
@@ -31,6 +33,14 @@ impl Failure {
             Failure::Timeout(_) => 3,
             Failure::PeerGone(_) => 4,
         })
+    }
+
+    /// Tells the user, and returns the exit code.
+    pub(crate) fn tell(&self) -> ExitCode {
+        if !matches!(self, Failure::NobodyReads) {
+            complain(&self.to_string());
+        }
+        self.code()
     }
 
     /// An output error: a closed pipe is how `head` says that it has seen enough.
@@ -60,6 +70,10 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::Address(_) | ConnectError::Options(_) => Failure::Usage(why),
             ConnectError::Timeout { .. } => Failure::Timeout(why),
+            // The library speaks to programmers; the command names its own option.
+            ConnectError::OtherUser { uid, ours } => Failure::Failed(format!(
+                "the peer runs as uid {uid}, which this side (uid {ours}) does not admit: run both as one user, or add --allow-uid {uid}"
+            )),
             _ => Failure::Failed(why),
         }
     }

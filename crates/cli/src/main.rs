@@ -16,7 +16,6 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use failure::Failure;
 use usage::{Arguments, Verb};
 
 fn main() -> ExitCode {
@@ -33,11 +32,6 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            if !matches!(failure, Failure::NobodyReads) {
-                usage::complain(&failure.to_string());
-            }
-            failure.code()
-        }
+        Err(failure) => failure.tell(),
     }
 }

@@ -16,7 +16,8 @@ pub(crate) enum Habit {
 
 /// Makes the link, as listener or as connector.
 pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, options: &Options) -> Result<Link, Failure> {
-    refuse_own_process(address)?;
+    check(address)?;
+    let options = asked.allow_uid.iter().fold(options.clone(), |options, uid| options.allow_uid(*uid));
     let listens = asked.listen || (habit == Habit::Listens && !asked.connect);
     match (listens, asked.wait) {
         (true, None) => Ok(options.listen(address)?.accept()?),
@@ -26,8 +27,9 @@ pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, option
     }
 }
 
-/// `inproc:` joins threads of one process, and a command is a process of its own.
-fn refuse_own_process(address: &str) -> Result<(), Failure> {
+/// Whether this command can use the address at all: `inproc:` joins threads of one process, and a command is a process
+/// of its own.
+pub(crate) fn check(address: &str) -> Result<(), Failure> {
     let parsed = Address::parse(address).map_err(|error| Failure::Usage(error.to_string()))?;
     if parsed.transport() == Transport::Inproc {
         return Err(Failure::Usage(format!(

@@ -32,9 +32,33 @@ impl Output {
     }
 }
 
+/// Text from somebody else as one line that says nothing to a terminal: control characters are written as escapes.
+pub(crate) fn printable(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '\'' | '"' | '\\' => plain.push(character),
+            _ => plain.extend(character.escape_debug()),
+        }
+    }
+    plain
+}
+
 /// Whether standard output may carry colour: a terminal, and nobody asked for none.
 pub(crate) fn may_colour() -> bool {
     let refused = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     io::stdout().is_terminal() && !refused("NO_COLOR") && !dumb
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_speaks_to_a_terminal_is_escaped() {
+        assert_eq!(printable("a\x1b[31m\nb\u{202e}"), "a\\u{1b}[31m\\nb\\u{202e}");
+        let plain = r#"it's "that" – é \ 5 µs"#;
+        assert_eq!(printable(plain), plain);
+    }
 }

@@ -5,12 +5,16 @@ use std::time::Duration;
 use wharf::{Options, Receiver, RecvError};
 
 use crate::failure::Failure;
-use crate::meeting::{Habit, meet};
+use crate::meeting::{Habit, check, meet};
 use crate::output::Output;
 use crate::usage::RecvArguments;
 
 /// Runs the command.
 pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
+    if asked.count == Some(0) {
+        // Nobody need come for that.
+        return check(&asked.address);
+    }
     let link = meet(&asked.address, &asked.meeting, Habit::Listens, &Options::new())?;
     let (_sender, mut receiver) = link.split();
     let mut output = Output::take();

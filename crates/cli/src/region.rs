@@ -5,11 +5,12 @@ use std::time::SystemTime;
 use serde::Serialize;
 use wharf::region::{self, ParticipantInfo, RegionInfo, RegionKind};
 use wharf::{BytesRegion, RegionError};
+use wharf_sys::directory::Domain;
 
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::output::{Output, printable};
 use crate::units;
-use crate::usage::{RegionArguments, RegionVerb};
+use crate::usage::{RegionArguments, RegionVerb, complain};
 
 /// Runs the command.
 pub(crate) fn run(asked: &RegionArguments) -> Result<(), Failure> {
@@ -38,14 +39,18 @@ fn list(json: bool) -> Result<(), Failure> {
     if json {
         let shown: Vec<Shown> = regions.iter().map(Shown::new).collect();
         output.line(&to_json(&shown)?)?;
-    } else if !regions.is_empty() {
+    } else if regions.is_empty() {
+        // On standard error: a script that reads the list finds it empty.
+        let directory = Domain::open().map_err(|error| Failure::Failed(error.to_string()))?;
+        complain(&format!("no regions in {}", directory.path().display()));
+    } else {
         let widest = regions.iter().map(|info| info.name.chars().count()).max().unwrap_or(0).max("NAME".len());
         output.line(&format!("{:widest$}  {:>9}  {:>8}  TYPE", "NAME", "SIZE", "ATTACHED"))?;
         for info in &regions {
             let attached = info.participants.iter().filter(|it| it.alive).count();
             let kind = info.problem.as_deref().unwrap_or(&info.type_name);
             let size = units::size(info.size);
-            output.line(&format!("{:widest$}  {size:>9}  {attached:>8}  {kind}", info.name))?;
+            output.line(&printable(&format!("{:widest$}  {size:>9}  {attached:>8}  {kind}", info.name)))?;
         }
     }
     output.flush()
@@ -58,7 +63,7 @@ fn inspect(name: &str, json: bool) -> Result<(), Failure> {
         output.line(&to_json(&Shown::new(&info))?)?;
     } else {
         for line in describe(&info) {
-            output.line(&line)?;
+            output.line(&printable(&line))?;
         }
     }
     output.flush()
@@ -112,6 +117,10 @@ fn in_our_words(name: &str, error: RegionError) -> Failure {
         RegionError::Taken { .. } => Failure::Failed(format!(
             "region '{name}' exists already: choose another name, or remove it with 'wharf region rm {name}'"
         )),
+        // What the directory of names says of a refusal ends with what to do.
+        RegionError::Denied { source, .. } if source.get_ref().is_some() => {
+            Failure::Failed(format!("region '{name}': {source}"))
+        }
         error @ (RegionError::BadName { .. } | RegionError::BadOptions { .. }) => Failure::Usage(error.to_string()),
         error => Failure::Failed(error.to_string()),
     }

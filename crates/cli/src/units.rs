@@ -21,6 +21,11 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     count.checked_mul(factor).ok_or_else(|| format!("'{text}' is more bytes than a 64-bit number holds"))
 }
 
+/// Reads a count: a whole number.
+pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
+    text.trim().parse().map_err(|_| format!("'{text}' is not a count: write a whole number, 0 or more"))
+}
+
 /// Reads a time: `250ms`, `5s`, `5` (seconds), `2m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time: write seconds, or a number with ms, s or m");
@@ -98,6 +103,15 @@ mod tests {
         assert_eq!(parse_size("2GiB"), Ok(2 * GIB));
         for wrong in ["", "x", "1.5K", "-1", "12 parsecs", "99999999999G"] {
             assert!(parse_size(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
+    fn counts_are_read() {
+        assert_eq!(parse_count("0"), Ok(0));
+        assert_eq!(parse_count("18446744073709551615"), Ok(u64::MAX));
+        for wrong in ["", "-1", "1.5", "many", "18446744073709551616"] {
+            assert!(parse_count(wrong).is_err(), "{wrong} was taken");
         }
     }
 

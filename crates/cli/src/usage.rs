@@ -7,7 +7,9 @@ use std::time::Duration;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
-use crate::units::{parse_duration, parse_size};
+use crate::failure::Failure;
+use crate::output::printable;
+use crate::units::{parse_count, parse_duration, parse_size};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 the command line makes no sense, 3 the time ran out, 4 the peer closed or died too early.
@@ -51,7 +53,7 @@ pub(crate) struct CompareArguments {
     #[arg(long = "transport", value_name = "NAME")]
     pub(crate) transports: Vec<String>,
     /// Stream messages of this size: 64, 4KiB, 1MiB … Repeatable.
-    #[arg(long = "size", value_name = "BYTES", value_parser = parse_size)]
+    #[arg(long = "size", value_name = "BYTES", value_parser = parse_size, allow_hyphen_values = true)]
     pub(crate) sizes: Vec<u64>,
     /// Carry this file instead of the command's own executable.
     #[arg(long, value_name = "PATH")]
@@ -71,11 +73,14 @@ pub(crate) struct MeetingArguments {
     #[arg(long)]
     pub(crate) connect: bool,
     /// Wait up to this long for the peer to appear: 250ms, 5s, 2m.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) wait: Option<Duration>,
     /// Give up when the peer lets a single message wait longer than this.
-    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
+    /// Admit a peer that runs as this user, too; for a unix:PATH that both can reach. Repeatable.
+    #[arg(long, value_name = "UID")]
+    pub(crate) allow_uid: Vec<u32>,
 }
 
 /// What `wharf send` can be asked.
@@ -106,7 +111,7 @@ pub(crate) struct RecvArguments {
     /// Where: shm:NAME or unix:NAME.
     pub(crate) address: String,
     /// End after this many messages.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
     pub(crate) count: Option<u64>,
     /// Write a line end after every message (without it: the messages' bytes, one after the other).
     #[arg(long)]
@@ -132,7 +137,7 @@ pub(crate) enum RegionVerb {
         /// The name.
         name: String,
         /// Its size: 4096, 64KiB, 1MiB, 2GiB.
-        #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+        #[arg(long, value_name = "BYTES", value_parser = parse_size, allow_hyphen_values = true)]
         size: u64,
     },
     /// List the regions of this user.
@@ -187,55 +192,78 @@ pub(crate) enum Role {
 /// Says one line on standard error.
 pub(crate) fn complain(line: &str) {
     // Nothing is left to tell a user whose standard error is closed.
-    let _unheard = writeln!(std::io::stderr(), "wharf: {line}");
+    let _unheard = writeln!(std::io::stderr(), "wharf: {}", printable(line));
 }
 
 /// Prints help and version as they are, and turns every error into one line.
 pub(crate) fn explain(error: &clap::Error) -> ExitCode {
-    match error.kind() {
+    let failure = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // A reader that closed the pipe has seen enough.
-            let _seen = error.print();
-            ExitCode::SUCCESS
+            match error.print().and_then(|()| std::io::stdout().flush()) {
+                Ok(()) => return ExitCode::SUCCESS,
+                Err(error) => Failure::output(error),
+            }
         }
-        _ => {
-            complain(&one_line(error));
-            ExitCode::from(2)
-        }
-    }
+        _ => Failure::Usage(one_line(error)),
+    };
+    failure.tell()
 }
 
 fn one_line(error: &clap::Error) -> String {
-    let context = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => Some(texts.join("', '")),
-        _ => None,
+    let contexts = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => vec![text.clone()],
+        Some(ContextValue::Strings(texts)) => texts.clone(),
+        _ => Vec::new(),
     };
-    let suggestion = |kind| context(kind).filter(|text| !text.is_empty());
+    let context = |kind| contexts(kind).join("', '");
+    let suggestion = |kind| Some(context(kind)).filter(|text| !text.is_empty());
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
-            let given = context(ContextKind::InvalidSubcommand).unwrap_or_default();
+            let given = context(ContextKind::InvalidSubcommand);
             match suggestion(ContextKind::SuggestedSubcommand) {
                 Some(near) => format!("unknown subcommand '{given}': did you mean '{near}'?"),
-                None => format!("unknown subcommand '{given}': 'wharf --help' lists the known ones"),
+                None => format!("unknown subcommand '{given}': '{} --help' lists the known ones", command_of(error)),
             }
         }
         ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            "which subcommand? 'wharf --help' lists them; start with 'wharf compare --quick'".into()
+            match command_of(error).as_str() {
+                "wharf" => "which subcommand? 'wharf --help' lists them; start with 'wharf compare --quick'".into(),
+                command => format!("which subcommand? '{command} --help' lists them"),
+            }
         }
         ErrorKind::UnknownArgument => {
-            let given = context(ContextKind::InvalidArg).unwrap_or_default();
+            let given = context(ContextKind::InvalidArg);
             match suggestion(ContextKind::SuggestedArg) {
                 Some(near) => format!("unknown argument '{given}': did you mean '{near}'?"),
-                None => format!("unknown argument '{given}': add --help to see the known ones"),
+                None => format!("unknown argument '{given}': '{} --help' lists the known ones", command_of(error)),
             }
         }
         ErrorKind::MissingRequiredArgument => {
-            let missing = context(ContextKind::InvalidArg).unwrap_or_default();
-            format!("'{missing}' is missing: add --help to see how it is used")
+            let missing = contexts(ContextKind::InvalidArg);
+            let verb = if missing.len() > 1 { "are" } else { "is" };
+            let missing = missing.join("' and '");
+            format!("'{missing}' {verb} missing: '{} --help' shows how to use it", command_of(error))
+        }
+        ErrorKind::ValueValidation => {
+            let argument = context(ContextKind::InvalidArg);
+            let given = context(ContextKind::InvalidValue);
+            match std::error::Error::source(error) {
+                // The parsers of this command name what they were given.
+                Some(why) if why.to_string().starts_with('\'') => format!("{argument}: {why}"),
+                Some(why) => format!("{argument}: '{given}' cannot be used: {why}"),
+                None => format!("{argument}: '{given}' cannot be used"),
+            }
         }
         _ => first_paragraph(&error.to_string()),
     }
+}
+
+/// The command that was being read, as its usage names it: `wharf`, `wharf region` …
+fn command_of(error: &clap::Error) -> String {
+    let rendered = error.to_string();
+    let usage = rendered.lines().rev().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("wharf");
+    let words = usage.split_whitespace().take_while(|word| !word.starts_with(['<', '[', '-']));
+    words.collect::<Vec<_>>().join(" ")
 }
 
 /// The text up to the first empty line, as one line, without the parser's own prefix.
@@ -270,6 +298,37 @@ mod tests {
     }
 
     #[test]
+    fn values_are_refused_as_values() {
+        for (line, parts) in [
+            (&["recv", "shm:a", "--count", "-1"][..], ["--count <N>: '-1' is not a count", "0 or more"]),
+            (&["recv", "shm:a", "--wait", "-5s"], ["--wait <TIME>: '-5s' is not a time", "ms, s or m"]),
+            (&["region", "create", "a", "--size", "-5"], ["--size <BYTES>: '-5' is not a size", "KiB"]),
+            (&["compare", "--size", "-5"], ["--size <BYTES>: '-5' is not a size", "KiB"]),
+            (&["recv", "shm:a", "--allow-uid", "root"], ["--allow-uid <UID>: 'root'", "digit"]),
+        ] {
+            let said = complaint(line);
+            assert!(parts.iter().all(|part| said.contains(part)), "{line:?}: {said}");
+        }
+    }
+
+    #[test]
+    fn help_is_offered_for_the_command_that_was_meant() {
+        for (line, said) in [
+            (&["xyzzy"][..], "unknown subcommand 'xyzzy': 'wharf --help' lists the known ones"),
+            (&["region", "frob"], "unknown subcommand 'frob': 'wharf region --help' lists the known ones"),
+            (&["region"], "which subcommand? 'wharf region --help' lists them"),
+            (&["send"], "'<ADDRESS>' is missing: 'wharf send --help' shows how to use it"),
+            (
+                &["region", "create"],
+                "'--size <BYTES>' and '<NAME>' are missing: 'wharf region create --help' shows how to use it",
+            ),
+            (&["recv", "shm:a", "-q"], "unknown argument '-q': 'wharf recv --help' lists the known ones"),
+        ] {
+            assert_eq!(complaint(line), said);
+        }
+    }
+
+    #[test]
     fn every_complaint_is_one_line() {
         for line in [
             &[][..],
@@ -280,6 +339,7 @@ mod tests {
             &["region", "create", "a", "--size", "lots"],
             &["compare", "--nonsense"],
             &["recv", "shm:a", "--count", "-1"],
+            &["recv", "shm:a", "--allow-uid", "root"],
             &["recv", "shm:a", "--listen", "--connect"],
             &["send", "shm:a", "x", "--lines"],
         ] {

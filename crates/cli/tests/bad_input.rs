@@ -32,12 +32,34 @@ fn addresses_that_make_no_sense() {
 }
 
 #[test]
+fn what_speaks_to_a_terminal_is_not_repeated_to_it() {
+    let scene = Scene::new();
+    for command in [
+        &["send", "sh\x1b[31mm:x", "hi"][..],
+        &["send", "shm:a\nb", "hi"],
+        &["send", "unix:/tmp/a\n\nb", "hi"],
+        &["x\x1b[31m\n\ny"],
+        &["region", "x\ny"],
+        &["region", "create", "x\x1b[31my", "--size", "1"],
+        &["region", "create", "x", "--size", "1\n\n\x1b[31m2"],
+        &["recv", "shm:a", "--wait", "\x1b[31m"],
+        &["recv", "shm:a", "--c\x1b[31m"],
+        &["compare", "--transport", "\x1b[31m\n"],
+        &["compare", "--file", "/no/\x1b[31m\n\nsuch"],
+    ] {
+        let line = scene.run(command).refused(2);
+        assert!(!line.contains(char::is_control), "{line:?}");
+        assert!(line.contains("\\u{1b}") || line.contains("\\n"), "what was given is not shown: {line:?}");
+    }
+}
+
+#[test]
 fn commands_that_make_no_sense() {
     let scene = Scene::new();
     says(&scene.run(&["comprae"]).refused(2), &["comprae", "did you mean 'compare'"]);
     says(&scene.run(&["xyzzy"]).refused(2), &["xyzzy", "--help"]);
     says(&scene.run(&[]).refused(2), &["--help"]);
-    says(&scene.run(&["region", "mk"]).refused(2), &["mk"]);
+    says(&scene.run(&["region", "mk"]).refused(2), &["mk", "wharf region --help"]);
     says(&scene.run(&["compare", "--transport", "pigeon"]).refused(2), &["pigeon", "plain, shm, unix, inproc"]);
     says(&scene.run(&["compare", "--size", "0"]).refused(2), &["1 or more"]);
     says(&scene.run(&["compare", "--size", "lots"]).refused(2), &["lots", "KiB"]);
@@ -71,6 +93,24 @@ fn nobody_at_the_other_end() {
     says(&scene.run(&["region", "inspect", "nothing"]).refused(1), &["nothing"]);
     says(&scene.run(&["region", "rm", "nothing"]).refused(1), &["nothing"]);
     assert_eq!(scene.left_behind(), [""; 0]);
+}
+
+#[test]
+fn places_where_nobody_can_listen() {
+    let scene = Scene::new();
+    let file = scene.path().join("file");
+    std::fs::write(&file, "precious").expect("a file");
+    for (path, parts) in [
+        (file.clone(), ["expected a socket", "found a file"]),
+        (scene.path().to_path_buf(), ["expected a socket", "found a directory"]),
+        (scene.path().join("missing/x"), ["there is no directory", "create it"]),
+    ] {
+        let address = format!("unix:{}", path.display());
+        says(&scene.run(&["send", &address, "hi"]).refused(1), &parts);
+        says(&scene.run(&["recv", &address]).refused(1), &parts);
+    }
+    assert_eq!(std::fs::read_to_string(&file).expect("a file"), "precious");
+    says(&scene.run(&["send", "shm:a", "hi", "--wait", "0"]).refused(3), &["within 0s"]);
 }
 
 #[test]
@@ -140,6 +180,21 @@ fn permission_denied() {
     };
     let line = start(command).finish().refused(1);
     says(&line.to_lowercase(), &["permission denied"]);
+    // Where a user may look and not write, each verb says so once, with one thing to do.
+    std::fs::set_permissions(scene.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("our own");
+    let there = scene.path().display().to_string();
+    let path = format!("unix:{there}/x");
+    for (arguments, remedy) in [
+        (&["region", "create", "r", "--size", "1"][..], "set WHARF_DIR"),
+        (&["recv", "shm:a"], "set WHARF_DIR"),
+        (&["recv", &path], "choose a path"),
+    ] {
+        let Some(command) = as_user(&scene, OTHER_USER, arguments) else { return };
+        let line = start(command).finish().refused(1);
+        says(&line, &["permission denied", &there, remedy]);
+        assert_eq!(line.matches("permission denied").count(), 1, "{line}");
+        assert!(!line.contains("check the owner"), "two things to do: {line}");
+    }
 }
 
 #[test]
@@ -157,9 +212,18 @@ fn a_peer_that_is_another_user() {
     };
     let listener = start(listener);
     await_that("the other user listens", || open.join("door").exists());
-    says(&scene.run(&["send", &address, "hi"]).refused(1), &["54321"]);
+    let line = scene.run(&["send", &address, "hi"]).refused(1);
+    says(&line, &["54321", "run both as one user", "--allow-uid 54321"]);
+    assert!(!line.contains("allow_uid"), "{line}");
+    // The other side has to agree.
+    let admitting = ["send", &address, "hi", "--allow-uid", "54321"];
+    says(&scene.run(&admitting).refused(1), &["does not admit this user"]);
     listener.signal("TERM");
     listener.finish();
+    let listener = as_user(&scene, OTHER_USER, &["recv", &address, "--allow-uid", "0", "--count", "1"]);
+    let listener = start(listener.expect("as above"));
+    scene.run(&[&admitting[..], &["--wait", "10s"]].concat()).well();
+    assert_eq!(listener.finish().well(), b"hi");
 }
 
 /// A mounted file system that is unmounted at the end.

@@ -11,16 +11,23 @@ fn json(output: &[u8]) -> Value {
     serde_json::from_slice(output).expect("JSON")
 }
 
+/// No regions: an empty list, and one line beside it that says where was looked.
+fn none_listed(scene: &Scene) {
+    let listed = scene.run(&["region", "ls"]);
+    assert!(listed.status.success() && listed.stdout.is_empty(), "{listed:?}");
+    assert_eq!(listed.stderr, format!("wharf: no regions in {}\n", scene.path().display()));
+}
+
 #[test]
 fn a_region_lives_from_create_to_rm() {
     let scene = Scene::new();
-    assert_eq!(scene.run(&["region", "ls"]).well(), b"");
+    none_listed(&scene);
     assert_eq!(json(&scene.run(&["region", "ls", "--json"]).well()), Value::Array(vec![]));
     scene.run(&["region", "create", "frame", "--size", "64KiB"]).well();
     let listed = String::from_utf8(scene.run(&["region", "ls"]).well()).expect("text");
     says(&listed, &["frame", "65536 bytes"]);
     scene.run(&["region", "rm", "frame"]).well();
-    assert_eq!(scene.run(&["region", "ls"]).well(), b"");
+    none_listed(&scene);
     assert_eq!(scene.left_behind(), [""; 0]);
 }
 

@@ -97,6 +97,16 @@ fn the_count_ends_the_receiver_and_too_few_are_told() {
 }
 
 #[test]
+fn no_messages_at_all_need_no_sender() {
+    let scene = Scene::new();
+    for address in ADDRESSES {
+        assert_eq!(scene.run(&["recv", address, "--count", "0"]).well(), b"");
+    }
+    scene.run(&["recv", "pigeon:x", "--count", "0"]).refused(2);
+    assert_eq!(scene.left_behind(), [""; 0]);
+}
+
+#[test]
 fn a_killed_sender_is_told_with_its_messages_delivered() {
     for address in ADDRESSES {
         let scene = Scene::new();
@@ -158,4 +168,17 @@ fn help_and_version_go_to_standard_output() {
     unread.arg("--help");
     let ended = start(unread).finish();
     assert_eq!(ended.status.code(), Some(0));
+}
+
+#[test]
+fn help_that_cannot_be_written_is_a_failure() {
+    let scene = Scene::new();
+    for arguments in [&["--help"][..], &["--version"], &["send", "--help"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").expect("/dev/full exists");
+        let mut command = scene.wharf(arguments);
+        let ended = command.stdout(full).output().expect("the command starts");
+        assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+        let told = String::from_utf8(ended.stderr).expect("text");
+        says(&told, &["wharf: cannot write the output", "space"]);
+    }
 }
