@@ -394,6 +394,7 @@ fn failed(address: &Address, path: &Path, error: io::Error) -> ConnectError {
     };
     match error.kind() {
         io::ErrorKind::PermissionDenied => meet::denied(address, path, remedy, error),
+        io::ErrorKind::AddrInUse => ConnectError::NameTaken { address: address.to_string() },
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => meet::no_directory(address, path)
             .unwrap_or_else(|| ConnectError::system(format!("listen at {address}"), error)),
         _ => ConnectError::system(format!("listen at {address}"), error),

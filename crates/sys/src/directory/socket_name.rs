@@ -66,6 +66,13 @@ pub(super) fn bind(
     let fail = |error| refused("listen at", &path, error);
     // What is no socket was never ours to replace.
     match FileKind::at(domain.fd(), &file_name) {
+        // Nor is the socket of a living program that knows nothing of our locks.
+        Ok(FileKind::Socket) if socket::is_alive(&path)? => {
+            return Err(io::Error::new(
+                io::ErrorKind::AddrInUse,
+                format!("another program listens at {}; choose another name or stop it", path.display()),
+            ));
+        }
         Ok(FileKind::Socket) | Err(Errno::NOENT) => {}
         Ok(found) => return Err(not_a_socket(&path, found)),
         Err(error) => return Err(fail(error)),

@@ -81,6 +81,19 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
     Ok(socket)
 }
 
+/// Whether a living process has a socket bound at `path`, of whatever kind. A name that its process left behind when it
+/// was killed is nobody's.
+pub(crate) fn is_alive(path: &Path) -> io::Result<bool> {
+    let socket = new_socket(Kind::SeqPacket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let (address, _through) = address_of(path)?;
+    match rustix::net::connect(&socket, &address) {
+        // Connected, a full queue, or a socket of another kind: each is somebody's.
+        Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
+        Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Makes two connected sockets.
 pub fn pair(kind: Kind) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, kind.socket_type(), SocketFlags::CLOEXEC, None)?)

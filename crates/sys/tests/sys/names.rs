@@ -318,3 +318,20 @@ fn a_plain_path_is_locked_and_bound_by_the_same_rules() -> io::Result<()> {
     assert!(lock_path(Path::new("/")).is_err());
     Ok(())
 }
+
+#[test]
+fn a_socket_of_a_living_program_that_knows_no_locks_is_not_replaced() -> io::Result<()> {
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    for kind in [Kind::Stream, Kind::SeqPacket] {
+        let path = place.path().join("theirs");
+        let theirs = socket::listen_at(&path, kind, 4)?;
+        let held = lock_path(&path)?.ok_or_else(|| io::Error::other("held"))?;
+        let refused = held.bind_socket(0o600, 4).map(|_| ()).map_err(|error| error.kind());
+        assert_eq!(refused, Err(io::ErrorKind::AddrInUse), "{kind:?}");
+        drop(theirs);
+        // Its name is left, as after a kill, and may be replaced.
+        drop(held.bind_socket(0o600, 4)?);
+    }
+    Ok(())
+}
