@@ -10,6 +10,7 @@ mod log_link;
 mod shm;
 mod signals;
 mod unix;
+mod vigil;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
