@@ -171,7 +171,7 @@ fn stream(percent: u64, address: &str, victim: &str, survivor: &str) {
         let said = lives.expect("peer-died");
         assert_soon(&format!("{what}, kill {kill}: the news"), death.at, said.at);
     }
-    let dead_name = |name: &str| name.starts_with("random.");
+    let dead_name = |name: &str| name.trim_start_matches('.').starts_with("random.");
     scene.assert_remains(&what, dead_name);
     // At most one dead name, however many died listening.
     assert!(scene.remains().len() <= 2, "{what}: {:?}", scene.remains());
