@@ -14,7 +14,6 @@ pub struct Message<'a> {
 
 impl<'a> Message<'a> {
     /// A message that lies in the memory that the peer wrote.
-    #[allow(dead_code, reason = "the transports through shared memory make these")]
     #[inline]
     pub(crate) fn in_place_at(bytes: &'a [u8]) -> Self {
         Self { bytes, in_place: true }

@@ -410,8 +410,8 @@ impl LogReceiver {
     fn nothing(&mut self) -> Result<Option<Frame>, RecvError> {
         if !self.gone && self.silence.goes_on() {
             self.look_at_peer();
-            // It may have written between our look at the log and our look at it: the next poll decides.
-            return Ok(None);
+            // It may have written between our look at the log and our look at it, so the log decides once more.
+            return if self.gone { self.poll() } else { Ok(None) };
         }
         if self.gone {
             // No close in the log: not only the peer's sender has gone, but the peer.

@@ -1,6 +1,6 @@
 //! When to look whether the peer lives: the data path makes no system call, so death has to be looked for now and then.
 //!
-//! Both kinds take the time as an argument and make no system call themselves. A caller that works fast looks at the
+//! The rules take the time as an argument and make no system call themselves. A caller that works fast looks at the
 //! clock seldom, a slow one every time, and at the peer only when nothing has been heard of it for a while.
 
 use std::time::Duration;

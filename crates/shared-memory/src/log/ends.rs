@@ -232,11 +232,6 @@ impl LogReader {
         self.reader.awake();
     }
 
-    /// Tells the writer at once how far this reader is.
-    pub fn publish(&mut self) {
-        self.reader.publish();
-    }
-
     /// Says that nothing more will be taken.
     pub fn close(&mut self) {
         self.reader.close();
