@@ -1,6 +1,7 @@
 //! Addresses: the scheme says how the bytes move, the name says where the two sides meet.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -16,25 +17,48 @@ pub enum Transport {
     Shm,
     /// Through a Unix socket; the kernel copies.
     Unix,
+    /// Through a pair of pipes; the kernel copies.
+    Pipe,
+    /// Through a pair of POSIX message queues; the kernel copies.
+    Mq,
+    /// Over a TCP connection.
+    Tcp,
+    /// Over a TCP connection, encrypted and authenticated with TLS.
+    Tls,
     /// Between two threads of one process.
     Inproc,
 }
 
 impl Transport {
     /// Every transport, in the order in which they are listed to people.
-    pub const ALL: [Transport; 3] = [Transport::Shm, Transport::Unix, Transport::Inproc];
+    pub const ALL: &'static [Transport] = &[Transport::Shm, Transport::Unix, Transport::Inproc];
 
     /// The part of an address before the colon.
     pub fn scheme(self) -> &'static str {
         match self {
             Transport::Shm => "shm",
             Transport::Unix => "unix",
+            Transport::Pipe => "pipe",
+            Transport::Mq => "mq",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
             Transport::Inproc => "inproc",
         }
     }
 
     fn known() -> String {
-        Self::ALL.map(|transport| format!("{}:", transport.scheme())).join(", ")
+        let schemes: Vec<String> = Self::ALL.iter().map(|transport| format!("{}:", transport.scheme())).collect();
+        schemes.join(", ")
+    }
+
+    /// Whether its addresses name a host and a port.
+    pub fn crosses_machines(self) -> bool {
+        matches!(self, Transport::Tcp | Transport::Tls)
+    }
+
+    /// Whether its addresses may be paths of the user's choice instead of names.
+    fn takes_paths(self) -> bool {
+        matches!(self, Transport::Unix | Transport::Pipe)
     }
 }
 
@@ -63,12 +87,25 @@ pub struct Address {
     colon: usize,
 }
 
-/// Where the socket of an address lies.
+/// Where the two sides of an address meet.
 pub(crate) enum Place {
     /// Under a name in the domain's directory.
     Named(Name),
     /// At a path of the user's choice.
     Path(PathBuf),
+    /// At a port of a host.
+    #[allow(dead_code, reason = "what stands here is read by the transports that cross machines")]
+    Host(Host),
+}
+
+/// The host and the port of an address that crosses machines.
+#[allow(dead_code, reason = "read by the transports that cross machines")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Host {
+    /// A name, an IPv4 address, or an IPv6 address without its brackets.
+    pub(crate) name: String,
+    /// The port; 0 lets the system choose one, which only makes sense for listening.
+    pub(crate) port: u16,
 }
 
 impl Address {
@@ -78,22 +115,19 @@ impl Address {
     /// When the scheme is unknown (the error lists the known ones) or the name breaks a rule (the error says
     /// which).
     pub fn parse(text: &str) -> Result<Self, AddressError> {
-        let Some((scheme, name)) = text.split_once(':') else {
+        let Some((scheme, _)) = text.split_once(':') else {
             return Err(AddressError::NoScheme { address: text.to_owned(), known: Transport::known() });
         };
-        let Some(transport) = Transport::ALL.into_iter().find(|it| it.scheme() == scheme) else {
+        let Some(transport) = Transport::ALL.iter().copied().find(|it| it.scheme() == scheme) else {
             return Err(AddressError::UnknownScheme {
                 address: text.to_owned(),
                 scheme: scheme.to_owned(),
                 known: Transport::known(),
             });
         };
-        if transport == Transport::Unix && name.contains('/') {
-            check_path(text, name)?;
-        } else {
-            Name::new(name).map_err(|reason| AddressError::Name { address: text.to_owned(), reason })?;
-        }
-        Ok(Self { text: text.to_owned(), transport, colon: scheme.len() })
+        let address = Self { text: text.to_owned(), transport, colon: scheme.len() };
+        address.place()?;
+        Ok(address)
     }
 
     /// How the bytes move.
@@ -111,13 +145,55 @@ impl Address {
         &self.text
     }
 
-    /// Where the socket lies.
+    /// Where the two sides meet.
     pub(crate) fn place(&self) -> Result<Place, AddressError> {
         let name = self.name();
-        if self.transport == Transport::Unix && name.contains('/') {
+        if self.transport.crosses_machines() {
+            let host = Host::read(name).map_err(|reason| AddressError::Host { address: self.text.clone(), reason })?;
+            return Ok(Place::Host(host));
+        }
+        if self.transport.takes_paths() && name.contains('/') {
+            check_path(&self.text, name)?;
             return Ok(Place::Path(Path::new(name).to_path_buf()));
         }
         Name::new(name).map(Place::Named).map_err(|reason| AddressError::Name { address: self.text.clone(), reason })
+    }
+}
+
+/// The longest name of a host that the domain name system knows.
+const MAX_HOST_BYTES: usize = 253;
+
+impl Host {
+    /// Reads `HOST:PORT`; an IPv6 address stands in brackets.
+    fn read(text: &str) -> Result<Host, String> {
+        let form = "write HOST:PORT, or [HOST]:PORT for an IPv6 address";
+        let Some((name, port)) = text.rsplit_once(':') else {
+            return Err(format!("it has no port: {form}"));
+        };
+        let name = match name.strip_prefix('[') {
+            Some(rest) => {
+                let inside = rest.strip_suffix(']').ok_or_else(|| format!("a bracket is not closed: {form}"))?;
+                inside
+                    .parse::<Ipv6Addr>()
+                    .map_err(|_| format!("what stands in brackets is no IPv6 address: {form}"))?;
+                inside
+            }
+            None if name.contains(':') => return Err(format!("it has more than one colon: {form}")),
+            None => name,
+        };
+        if name.is_empty() {
+            return Err(format!("it has no host: {form}"));
+        }
+        if name.len() > MAX_HOST_BYTES {
+            return Err(format!("its host has {} bytes, it may have {MAX_HOST_BYTES}", name.len()));
+        }
+        if name.contains(|it: char| it.is_control() || it.is_whitespace() || it == '/') {
+            return Err("its host contains a character that no host has".to_owned());
+        }
+        let digits = !port.is_empty() && port.bytes().all(|it| it.is_ascii_digit());
+        let port = port.parse().ok().filter(|_| digits);
+        let port = port.ok_or_else(|| "its port is no number from 0 to 65535".to_owned())?;
+        Ok(Host { name: name.to_owned(), port })
     }
 }
 
@@ -187,6 +263,40 @@ mod tests {
             assert_eq!((address.transport(), address.name()), (transport, name));
             assert_eq!(address.to_string(), text);
         }
+    }
+
+    #[test]
+    fn hosts_and_ports() {
+        for (text, name, port) in [
+            ("localhost:80", "localhost", 80),
+            ("127.0.0.1:0", "127.0.0.1", 0),
+            ("[::1]:65535", "::1", 65535),
+            ("build-7.example:4000", "build-7.example", 4000),
+        ] {
+            assert_eq!(Host::read(text), Ok(Host { name: name.to_owned(), port }), "{text}");
+        }
+        for text in [
+            "",
+            ":",
+            ":80",
+            "localhost",
+            "localhost:",
+            "localhost:+80",
+            "localhost:65536",
+            "localhost:8o",
+            "::1:80",
+            "[::1:80",
+            "[::1]80",
+            "[host]:80",
+            "a b:80",
+            "a/b:80",
+            "a\nb:80",
+            "1:2:3",
+        ] {
+            let reason = Host::read(text).expect_err(text);
+            assert!(!reason.is_empty() && !reason.contains(char::is_control), "{text:?}: {reason}");
+        }
+        assert!(Host::read(&format!("{}:80", "x".repeat(254))).is_err());
     }
 
     #[test]

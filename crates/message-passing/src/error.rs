@@ -29,6 +29,14 @@ pub enum AddressError {
         /// The schemes that exist, separated by commas.
         known: String,
     },
+    /// The part after the colon is no host with a port.
+    #[error("'{}' has no usable host and port: {reason}", Printable(.address))]
+    Host {
+        /// What was given.
+        address: String,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The part after the colon cannot be a name.
     #[error("'{}' has no usable name: {reason}", Printable(.address))]
     Name {

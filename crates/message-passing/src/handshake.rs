@@ -302,11 +302,15 @@ fn transport_code(transport: Transport) -> u8 {
         Transport::Shm => 1,
         Transport::Unix => 2,
         Transport::Inproc => 3,
+        Transport::Mq => 4,
+        Transport::Pipe => 5,
+        Transport::Tcp => 6,
+        Transport::Tls => 7,
     }
 }
 
 fn transport_of(code: u8) -> Option<Transport> {
-    Transport::ALL.into_iter().find(|it| transport_code(*it) == code)
+    Transport::ALL.iter().copied().find(|it| transport_code(*it) == code)
 }
 
 /// What two sides agree on: the largest message.

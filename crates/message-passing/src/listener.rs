@@ -375,6 +375,7 @@ fn open_door(address: &Address, options: &Options, ours: &Terms) -> Result<Door,
             let mode = if options.admitted.is_empty() { 0o600 } else { 0o666 };
             lock.bind_socket(mode, BACKLOG).map(Door::Socket).map_err(failed)
         }
+        Place::Host(_) => Err(ConnectError::Options(format!("{address} is met at no socket in the file system"))),
     }
 }
 

@@ -51,11 +51,11 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     }
     let transport = address.transport();
     let max_message = match transport {
-        // Lengths travel as 32 bits.
-        Transport::Unix => options.max_message.min(u32::MAX as usize),
         Transport::Shm | Transport::Inproc => options.max_message,
+        // Lengths travel as 32 bits.
+        _ => options.max_message.min(u32::MAX as usize),
     };
-    let registered = transport != Transport::Unix && barrier::register();
+    let registered = matches!(transport, Transport::Shm | Transport::Inproc) && barrier::register();
     Ok(Terms {
         transport,
         flags: if registered { FLAG_MEMBARRIER } else { 0 } | if options.wait == Wait::Sleep { FLAG_SLEEPY } else { 0 },
@@ -80,6 +80,7 @@ fn socket_path(address: &Address, options: &Options) -> Result<PathBuf, ConnectE
     match address.place()? {
         Place::Named(name) => Ok(domain(options)?.file(&name, address.transport().scheme())),
         Place::Path(path) => Ok(path),
+        Place::Host(_) => Err(ConnectError::Options(format!("{address} is met at no socket in the file system"))),
     }
 }
 

@@ -209,9 +209,7 @@ impl Prepared {
         match situation.ours.transport {
             Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
             Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
-            Transport::Inproc => {
-                Err(ConnectError::Protocol(format!("{}: does not meet over a socket", situation.ours.transport)))
-            }
+            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a Unix socket"))),
         }
     }
 
