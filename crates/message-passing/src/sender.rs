@@ -12,6 +12,7 @@ use crate::link::Facts;
 use crate::loan::Loan;
 use crate::options::Policy;
 use crate::peer::Peer;
+use crate::transport::log_link::Pushed;
 use crate::transport::{Ask, Room, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
 
@@ -59,18 +60,27 @@ impl Sender {
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.send_quickly(message) {
-            Some(outcome) => outcome,
-            None => self.try_send_slowly(message),
+            Pushed::Yes => Ok(()),
+            Pushed::No => self.try_send_slowly(message),
+            Pushed::ToASleeper => self.wake(),
         }
     }
 
-    /// The common case in a few instructions, made part of the caller: a log with room and a peer that is awake.
-    /// `None`: nothing was done.
+    /// The common case in a few instructions, made part of the caller: a log with room.
     #[inline(always)]
-    fn send_quickly(&mut self, message: &[u8]) -> Option<Result<(), SendError>> {
+    fn send_quickly(&mut self, message: &[u8]) -> Pushed {
         match &mut self.half {
             SendHalf::Log(log) if message.len() <= self.limit => log.push_quickly(message),
-            _ => None,
+            _ => Pushed::No,
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake(&mut self) -> Result<(), SendError> {
+        match &mut self.half {
+            SendHalf::Log(log) => log.wake(),
+            SendHalf::Other(_) => Ok(()),
         }
     }
 
@@ -92,8 +102,9 @@ impl Sender {
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.send_quickly(message) {
-            Some(outcome) => outcome,
-            None => self.send_slowly(message),
+            Pushed::Yes => Ok(()),
+            Pushed::No => self.send_slowly(message),
+            Pushed::ToASleeper => self.wake(),
         }
     }
 

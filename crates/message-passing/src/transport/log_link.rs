@@ -34,6 +34,17 @@ enum End {
     Nonsense(String),
 }
 
+/// What became of a quick push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// The message is sent.
+    Yes,
+    /// Nothing was done; ask [`push`](SendTransport::push).
+    No,
+    /// The message is sent, and its receiver sleeps: [`wake`](LogSender::wake) it.
+    ToASleeper,
+}
+
 /// The sending half.
 #[derive(Debug)]
 pub(crate) struct LogSender {
@@ -173,19 +184,27 @@ impl LogSender {
         if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
     }
 
-    /// Sends a message if that takes nothing but stores: the peer is awake and there is room. `None`: nothing was
-    /// done; ask [`push`](SendTransport::push).
+    /// Sends a message if that takes nothing but stores: there is room, and the link has not ended.
+    ///
+    /// The answer is a bare word and not a `Result` on purpose. A result of several words is put together in memory,
+    /// and reading it back in other widths than it was written waits for every store before it to reach the cache: the
+    /// message's own stores, whose lines are the peer's at that moment (docs/performance.md).
     #[inline(always)]
-    pub(crate) fn push_quickly(&mut self, payload: &[u8]) -> Option<Result<(), SendError>> {
+    pub(crate) fn push_quickly(&mut self, payload: &[u8]) -> Pushed {
         if self.epoch != fork::epoch() {
-            return None;
+            return Pushed::No;
         }
         self.keep_watch();
         if self.end.is_some() || !self.log.write_quickly(payload) {
-            return None;
+            return Pushed::No;
         }
         self.silence.broken();
-        Some(if self.log.take_must_ring() { self.ring() } else { Ok(()) })
+        if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
+    }
+
+    /// Wakes the receiver that [`push_quickly`](Self::push_quickly) found asleep.
+    pub(crate) fn wake(&mut self) -> Result<(), SendError> {
+        self.ring()
     }
 }
 
@@ -397,6 +416,12 @@ impl LogReceiver {
             self.ring();
         }
         found
+    }
+
+    /// See [`LogReader::touch_next_line`].
+    #[inline(always)]
+    pub(crate) fn touch_next_line(&self) {
+        self.log.touch_next_line();
     }
 
     /// The message that [`poll_quickly`](Self::poll_quickly) found.

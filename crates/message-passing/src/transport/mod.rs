@@ -6,7 +6,7 @@
 
 pub(crate) mod inproc;
 pub(crate) mod lifeline;
-mod log_link;
+pub(crate) mod log_link;
 mod shm;
 mod signals;
 mod unix;

@@ -192,6 +192,13 @@ impl LogReader {
         self.reader.poll_quickly()
     }
 
+    /// Between two quick looks: asks for the line behind the header too, so that a message of up to 64 bytes comes with
+    /// its header and not one line after the other.
+    #[inline(always)]
+    pub fn touch_next_line(&self) {
+        self.reader.touch_next_line();
+    }
+
     /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
     #[inline(always)]
     pub fn message(&self) -> &[u8] {
