@@ -173,6 +173,9 @@ pub(crate) struct ComparePeerArguments {
     /// Play a whole script for the system-call count instead of taking orders.
     #[arg(long)]
     pub(crate) script: Option<Role>,
+    /// Where the near side of the script is met.
+    #[arg(long)]
+    pub(crate) meet: Option<String>,
     /// The CPU to stay on; where this process plays both roles, the second one is the far side's.
     #[arg(long = "cpu")]
     pub(crate) cpus: Vec<usize>,

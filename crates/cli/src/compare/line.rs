@@ -82,6 +82,16 @@ macro_rules! with_line {
 }
 pub(crate) use with_line;
 
+impl AnyLine {
+    /// The largest message that the line carries; none when any message that was asked for at its opening fits.
+    pub(crate) fn largest(&self) -> Option<usize> {
+        match self {
+            AnyLine::Link(line) => Some(line.link.max_message()),
+            AnyLine::Mailbox(_) => None,
+        }
+    }
+}
+
 /// The near end between its two steps: it exists, and the far side has not come yet.
 pub(crate) enum Waiter {
     /// A listener.
@@ -96,9 +106,18 @@ impl Waiter {
         match way {
             Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(domain, opening)?))),
             Way::Link(transport) => {
-                let listener = options(domain, opening).listen(address(transport, opening))?;
+                let listener =
+                    options(domain, opening).listen(address(transport, meeting_place(transport, opening)))?;
                 Ok(Waiter::Listener(Box::new(listener)))
             }
+        }
+    }
+
+    /// What the far side is told: the name at which this end is really met, which may be a port that the system chose.
+    pub(crate) fn told(&self, opening: Opening) -> Opening {
+        match self {
+            Waiter::Listener(listener) => Opening { name: listener.address().name().to_owned(), ..opening },
+            Waiter::Ready(_) => opening,
         }
     }
 
@@ -119,14 +138,19 @@ pub(crate) fn join(way: Way, domain: &Domain, opening: &Opening) -> Result<AnyLi
     Ok(match way {
         Way::Plain => AnyLine::Mailbox(Box::new(Mailbox::attach(domain, opening)?)),
         Way::Link(transport) => {
-            let link = options(domain, opening).connect(address(transport, opening))?;
+            let link = options(domain, opening).connect(address(transport, &opening.name))?;
             AnyLine::Link(Box::new(LinkLine::new(link)))
         }
     })
 }
 
-fn address(transport: Transport, opening: &Opening) -> String {
-    format!("{}:{}", transport.scheme(), opening.name)
+/// Where the near side listens: under the line's own name, or at a port of the loopback that the system chooses.
+fn meeting_place(transport: Transport, opening: &Opening) -> &str {
+    if transport.crosses_machines() { "127.0.0.1:0" } else { &opening.name }
+}
+
+fn address(transport: Transport, name: &str) -> String {
+    format!("{}:{name}", transport.scheme())
 }
 
 fn options(domain: &Domain, opening: &Opening) -> Options {

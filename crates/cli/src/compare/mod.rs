@@ -21,6 +21,7 @@ mod script;
 mod summary;
 mod system_calls;
 mod table;
+mod take;
 mod trouble;
 mod watchdog;
 mod way;
@@ -101,7 +102,7 @@ pub(crate) fn run_peer(asked: &ComparePeerArguments) -> Result<(), Failure> {
     let way = Way::from_key(&asked.way).ok_or_else(|| Failure::Usage(format!("unknown transport '{}'", asked.way)))?;
     let done = match asked.script {
         None => peer::run_process(way, &asked.place, asked.cpus.first().copied()),
-        Some(role) => script::play(way, role, &asked.place, &asked.cpus),
+        Some(role) => script::play(way, role, &asked.place, &asked.cpus, asked.meet.as_deref()),
     };
     done.map_err(|trouble| Failure::Failed(trouble.why))
 }

@@ -185,6 +185,8 @@ pub(crate) struct Floor {
 pub(crate) struct Stream {
     /// The size of each message.
     pub(crate) size_bytes: u64,
+    /// The largest message that this line carries, where the size is beyond it; otherwise null.
+    pub(crate) limit_bytes: Option<u64>,
     /// How fast they went.
     pub(crate) rate: Figure<Rate>,
 }

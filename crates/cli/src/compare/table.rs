@@ -1,7 +1,7 @@
 //! The table that people read: four groups of rows, notes, and what the figures show.
 
 use crate::compare::grid::{Column, Grid, Line, WIDTH, wrap};
-use crate::compare::report::{Figure, Figures, Floor, Outcome, Rate, Report, Row};
+use crate::compare::report::{Figure, Figures, Floor, Outcome, Rate, Report, Row, Stream};
 use crate::units;
 
 /// More sizes than this need a group of their own for GiB/s.
@@ -125,18 +125,18 @@ fn streams(report: &Report, messages: bool, gib: bool) -> Grid {
     if messages {
         columns.push(Column::numbers(heads().next().unwrap_or_default(), "÷ floor"));
     }
-    let rate = |rate: &Figure<Rate>, text: fn(&Rate) -> String| {
-        rate.value().map_or(NONE.into(), |it| marked(it.floor.as_ref(), text(it)))
+    let cell = |stream: &Stream, text: fn(&Rate) -> String| match (&stream.rate, stream.limit_bytes) {
+        (Figure::Value(rate), _) => marked(rate.floor.as_ref(), text(rate)),
+        (Figure::Absent { .. }, Some(limit)) => format!("max {}", units::size(limit)),
+        (Figure::Absent { .. }, None) => NONE.into(),
     };
     let lines = lines(report, |_, figures| {
         let mut cells = Vec::new();
         if messages {
-            let rates = figures.streams.iter().map(|it| &it.rate);
-            cells.extend(rates.map(|it| rate(it, |it| units::rate(it.messages_per_second))));
+            cells.extend(figures.streams.iter().map(|it| cell(it, |it| units::rate(it.messages_per_second))));
         }
         if gib {
-            let rates = figures.streams.iter().map(|it| &it.rate);
-            cells.extend(rates.map(|it| rate(it, |it| units::three_digits(it.gib_per_second))));
+            cells.extend(figures.streams.iter().map(|it| cell(it, |it| units::three_digits(it.gib_per_second))));
         }
         if messages {
             let smallest = figures.streams.first().and_then(|it| it.rate.value());
@@ -289,7 +289,7 @@ fn push_wrapped(text: &mut String, sentence: &str, hanging: &str) {
 mod tests {
     use super::*;
     use crate::compare::report::{
-        Attempt, Copies, FileCheck, Idle, Isolation, Latency, Machine, SCHEMA, Settings, Stream, SystemCalls,
+        Attempt, Copies, FileCheck, Idle, Isolation, Latency, Machine, SCHEMA, Settings, SystemCalls,
     };
 
     fn floor(ratio: f64, steady: bool) -> Floor {
@@ -301,6 +301,7 @@ mod tests {
         let latency = |ns: f64, floor| Latency { p50_ns: ns, p99_ns: ns * 1.5, round_trips: 1000, floor };
         let stream = |size_bytes: u64| Stream {
             size_bytes,
+            limit_bytes: None,
             rate: Figure::Value(Rate {
                 messages: 1000,
                 messages_per_second: 1e9 / ns,
@@ -410,6 +411,19 @@ mod tests {
         assert!(text.contains("not on this machine: no sockets"), "{text}");
         assert!(text.contains("FAILED: it broke"), "{text}");
         assert!(text.contains("– system calls (shm:): ptrace is forbidden here."), "{text}");
+    }
+
+    #[test]
+    fn a_size_that_a_transport_cannot_carry_is_a_cell_with_the_limit() {
+        let mut small = figures(70.0, true);
+        for stream in small.streams.iter_mut().skip(2) {
+            stream.limit_bytes = Some(8192);
+            stream.rate = Figure::absent("its messages have at most 8192 bytes on this machine");
+        }
+        let text = render(&report(vec![row("mq:", Outcome::Measured(Box::new(small)))]), false);
+        assert_eq!(text.matches("max 8 KiB").count(), 4, "{text}");
+        assert!(text.contains("– stream of 64 KiB (mq:): its messages have at most 8192 bytes"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
     }
 
     #[test]
