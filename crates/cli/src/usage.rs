@@ -61,6 +61,10 @@ pub(crate) struct CompareArguments {
     /// Write JSON instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Draw latency and throughput over the message size into FILE.svg or FILE.png (takes 10 seconds more with --quick,
+    /// 30 otherwise).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<std::path::PathBuf>,
 }
 
 /// Who waits for whom.

@@ -10,6 +10,7 @@ use crate::compare::report::Machine;
 /// Looks at the machine.
 pub(crate) fn look(pair: Option<Pair>) -> Machine {
     Machine {
+        host: fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned()),
         cpus: cpu::count(),
         pinned_to: pair.map(|pair| [pair.first, pair.second]),
         cpu: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_name(&text)),

@@ -14,7 +14,10 @@ use crate::compare::peer::stay_on;
 use crate::compare::place::Place;
 use crate::compare::plan::Plan;
 use crate::compare::progress::Progress;
-use crate::compare::report::{Figure, Figures, FileCheck, Floor, Isolation, Latency, Outcome, Rate, Row, Stream};
+use crate::compare::report::{
+    Figure, Figures, FileCheck, Floor, Isolation, Latency, Outcome, Point, Rate, Row, Stream,
+};
+use crate::compare::sweep::{self, Sweep};
 use crate::compare::system_calls;
 use crate::compare::take::{self, FarSide, unexpected};
 use crate::compare::trouble::Trouble;
@@ -25,7 +28,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// How many steps one row has.
 pub(crate) fn steps(plan: &Plan) -> usize {
-    6 + plan.sizes.len()
+    6 + plan.sizes.len() + usize::from(plan.sweep.is_some())
 }
 
 /// What every row needs.
@@ -52,6 +55,7 @@ impl Bench<'_> {
             model: way.model(),
             transport: way.label(),
             between: way.between(),
+            by_the_kernel: way.is_by_the_kernel(),
             crosses_machines: way.crosses_machines(),
             copies: way.copies(),
             remark: way.remark(),
@@ -104,6 +108,7 @@ impl Session<'_> {
         }
         let file = self.file()?;
         let isolation = self.isolation()?;
+        let sweep = self.bench.plan.sweep.as_ref().map(|sweep| self.sweep(sweep)).transpose()?;
         self.open("asleep", Waiting::Sleep)?;
         let sleeping = self.sleeping()?;
         let idle = tolerate(self.idle())?;
@@ -116,6 +121,7 @@ impl Session<'_> {
             idle,
             isolation: Figure::Value(isolation),
             file: Figure::Value(file),
+            sweep,
         })
     }
 
@@ -125,8 +131,12 @@ impl Session<'_> {
 
     /// Opens a new line; the one before is closed on both sides.
     fn open(&mut self, name: &str, waiting: Waiting) -> Result<(), Trouble> {
+        self.open_for(name, waiting, self.bench.plan.largest())
+    }
+
+    /// The same for messages of at most `largest` bytes.
+    fn open_for(&mut self, name: &str, waiting: Waiting, largest: u64) -> Result<(), Trouble> {
         self.line = None;
-        let largest = self.bench.plan.largest();
         let opening = Opening { name: name.into(), waiting, largest };
         let waiter = Waiter::open(self.way, self.place.domain(), &opening)?;
         self.host.tell(Order::Open(waiter.told(opening)))?;
@@ -204,6 +214,12 @@ impl Session<'_> {
         self.step("file");
         let Plan { file, file_limit, .. } = self.bench.plan;
         take::file(&mut self.host, open(&mut self.line)?, file, *file_limit, None)
+    }
+
+    fn sweep(&mut self, sweep: &Sweep) -> Result<Vec<Point>, Trouble> {
+        self.step("many sizes");
+        self.open_for("sweep", Waiting::Usual, sweep::LARGEST)?;
+        sweep.take(&mut self.host, open(&mut self.line)?, self.bench.prober)
     }
 
     fn isolation(&mut self) -> Result<Isolation, Trouble> {

@@ -1,6 +1,7 @@
 //! `wharf compare`: both models and every transport, measured between two real processes.
 
 mod carry;
+mod crossover;
 mod grid;
 mod host;
 mod idle;
@@ -14,11 +15,13 @@ mod order;
 mod peer;
 mod place;
 mod plan;
+mod plot;
 mod progress;
 mod report;
 mod ring;
 mod script;
 mod summary;
+mod sweep;
 mod system_calls;
 mod table;
 mod take;
@@ -36,6 +39,7 @@ use crate::usage::{CompareArguments, ComparePeerArguments};
 use measure::Bench;
 use place::Place;
 use plan::Plan;
+use plot::Plot;
 use progress::Progress;
 use report::{Report, SCHEMA, Settings};
 use way::Way;
@@ -45,10 +49,13 @@ pub(crate) fn run(asked: &CompareArguments) -> Result<(), Failure> {
     let start = Instant::now();
     let plan = Plan::new(asked)?;
     carry::look_at(&plan.file, plan.file_limit).map_err(Failure::Usage)?;
+    let plot = asked.plot.as_deref().map(Plot::at).transpose()?;
     let mut report = measure_all(&plan)?;
+    report.settings.plot = asked.plot.as_ref().map(|path| path.display().to_string());
     report.summary = summary::sentences(&report);
     report.seconds = start.elapsed().as_secs_f64();
     print(&report, asked.json)?;
+    plot.map_or(Ok(()), |plot| plot.draw(&report))?;
     if report.all_well() {
         Ok(())
     } else {
@@ -78,6 +85,7 @@ fn measure_all(plan: &Plan) -> Result<Report, Failure> {
             latency_size_bytes: jobs::LATENCY_BYTES as u64,
             sizes_bytes: plan.sizes.clone(),
             file: carry::name_of(&plan.file),
+            plot: None,
         },
         rows,
         summary: Vec::new(),

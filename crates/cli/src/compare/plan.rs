@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::compare::sweep::Sweep;
 use crate::compare::way::Way;
 use crate::failure::Failure;
 use crate::units;
@@ -40,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) ways: Vec<Way>,
     /// The sizes to stream.
     pub(crate) sizes: Vec<u64>,
+    /// What to measure for the picture, if there is to be one.
+    pub(crate) sweep: Option<Sweep>,
     /// The file to carry.
     pub(crate) file: PathBuf,
     /// How much of the file is carried at most; a longer one is refused.
@@ -61,9 +64,11 @@ impl Plan {
         let sizes = sizes(&asked.sizes)?;
         let budget = if asked.quick { QUICK_BUDGET } else { FULL_BUDGET };
         let (window, rounds) = windows(budget / ways.len() as f64, sizes.len());
+        let sweep = asked.plot.is_some().then(|| Sweep::new(asked.quick, ways.len()));
         Ok(Plan {
             quick: asked.quick,
             ways,
+            sweep,
             sizes,
             file: asked.file.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
             file_limit: if asked.quick { 128 << 20 } else { 1 << 30 },
@@ -139,6 +144,7 @@ mod tests {
             sizes: sizes.to_vec(),
             file: None,
             json: false,
+            plot: None,
         }
     }
 

@@ -27,6 +27,8 @@ pub(crate) struct Report {
 /// The machine, as far as it decides the figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
+    /// Its name, where the system tells it.
+    pub(crate) host: Option<String>,
     /// CPUs that this process may use.
     pub(crate) cpus: usize,
     /// The two that the sides were pinned to; null on one CPU.
@@ -48,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) sizes_bytes: Vec<u64>,
     /// The file that was carried.
     pub(crate) file: String,
+    /// Where the picture went; null without one.
+    pub(crate) plot: Option<String>,
 }
 
 /// One way of moving bytes.
@@ -61,6 +65,9 @@ pub(crate) struct Row {
     pub(crate) between: &'static str,
     /// Whether the same program could have its other side on another machine.
     pub(crate) crosses_machines: bool,
+    /// Whether the kernel or a network moves the bytes, rather than memory that both sides map.
+    #[serde(skip)]
+    pub(crate) by_the_kernel: bool,
     /// Copies of each byte, by design.
     pub(crate) copies: Copies,
     /// What a reader must know to read the row; null where nothing is special.
@@ -114,6 +121,23 @@ pub(crate) struct Figures {
     pub(crate) isolation: Figure<Isolation>,
     /// The file that was carried.
     pub(crate) file: Figure<FileCheck>,
+    /// What the picture draws; null without one.
+    pub(crate) sweep: Option<Vec<Point>>,
+}
+
+/// One message size in the picture, on a link that waits as it does by default.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Point {
+    /// The message size.
+    pub(crate) size_bytes: u64,
+    /// Median one-way latency: half of a round trip.
+    pub(crate) latency_ns: f64,
+    /// Messages per second of a stream.
+    pub(crate) messages_per_second: f64,
+    /// The same in GiB (2^30 bytes) per second.
+    pub(crate) gib_per_second: f64,
+    /// `near`, `far` or `unclear` around this point; null where it was not looked at.
+    pub(crate) cores: Option<&'static str>,
 }
 
 /// A figure, or why there is none.

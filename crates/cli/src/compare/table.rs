@@ -333,6 +333,7 @@ mod tests {
                 crc32_received: "0badcafe".into(),
                 verified: true,
             }),
+            sweep: None,
         }
     }
 
@@ -343,6 +344,7 @@ mod tests {
             transport: transport.into(),
             between: if threads { "two threads" } else { "two processes" },
             crosses_machines: false,
+            by_the_kernel: transport.starts_with("unix") || transport.starts_with("mq"),
             copies: Copies { at_least: 0, as_measured: 2 },
             remark: None,
             outcome,
@@ -353,12 +355,13 @@ mod tests {
         Report {
             schema: SCHEMA,
             version: "0.1.0",
-            machine: Machine { cpus: 2, pinned_to: Some([0, 1]), cpu: Some("A CPU".into()), kernel: None },
+            machine: Machine { host: None, cpus: 2, pinned_to: Some([0, 1]), cpu: Some("A CPU".into()), kernel: None },
             settings: Settings {
                 quick: true,
                 latency_size_bytes: 64,
                 sizes_bytes: vec![64, 4096, 65_536, 1 << 20],
                 file: "/bin/x".into(),
+                plot: None,
             },
             rows,
             summary: vec![],

@@ -68,6 +68,11 @@ impl Way {
         }
     }
 
+    /// Whether the kernel or a network moves the bytes, rather than memory that both sides map.
+    pub(crate) fn is_by_the_kernel(self) -> bool {
+        !matches!(self, Way::Plain | Way::Link(Transport::Shm | Transport::Inproc))
+    }
+
     /// How often each byte is copied, by design.
     pub(crate) fn copies(self) -> Copies {
         let in_place = Copies { at_least: 0, as_measured: 2 };
