@@ -65,6 +65,19 @@ pub(crate) struct CompareArguments {
     /// 30 otherwise).
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<std::path::PathBuf>,
+    /// Wait for comparisons from other machines (on loopback, port 7411, unless an address is given), until Ctrl-C.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1",
+        conflicts_with_all = ["quick", "transports", "sizes", "file", "json", "plot", "remote", "token"])]
+    pub(crate) serve: Option<String>,
+    /// Compare the network transports between this machine and one where `wharf compare --serve` runs.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) remote: Option<String>,
+    /// The token that the server printed (or give it in WHARF_TOKEN, which other users cannot see).
+    #[arg(long, value_name = "TOKEN", requires = "remote")]
+    pub(crate) token: Option<String>,
+    /// Let tcp: lead beyond this machine, where everybody on the way can read and change what it carries.
+    #[arg(long)]
+    pub(crate) insecure: bool,
 }
 
 /// Who waits for whom.

@@ -6,7 +6,8 @@ use wharf::{Link, Options, Transport, Wait};
 use wharf_sys::directory::Domain;
 
 use crate::compare::mailbox::Mailbox;
-use crate::compare::order::{Opening, Waiting};
+use crate::compare::order::{Opening, Order, Waiting};
+use crate::compare::remote::{self, TimedLine};
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
@@ -63,6 +64,8 @@ pub(crate) enum AnyLine {
     Link(Box<LinkLine>),
     /// A region with a lock.
     Mailbox(Box<Mailbox>),
+    /// A link to another machine.
+    Timed(Box<TimedLine>),
 }
 
 /// Runs `$body` with `$line` bound to the line itself, so that calls to it are static.
@@ -77,6 +80,10 @@ macro_rules! with_line {
                 let $line = &mut **boxed;
                 $body
             }
+            $crate::compare::line::AnyLine::Timed(boxed) => {
+                let $line = &mut **boxed;
+                $body
+            }
         }
     };
 }
@@ -88,6 +95,14 @@ impl AnyLine {
         match self {
             AnyLine::Link(line) => Some(line.link.max_message()),
             AnyLine::Mailbox(_) => None,
+            AnyLine::Timed(line) => Some(line.largest()),
+        }
+    }
+
+    /// An order is about to be carried out; only a line to another machine bounds how long it takes.
+    pub(crate) fn begin(&mut self, order: &Order) {
+        if let AnyLine::Timed(line) = self {
+            line.begin(remote::limit_of(order));
         }
     }
 }

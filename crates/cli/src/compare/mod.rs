@@ -17,6 +17,7 @@ mod place;
 mod plan;
 mod plot;
 mod progress;
+mod remote;
 mod report;
 mod ring;
 mod script;
@@ -41,16 +42,23 @@ use place::Place;
 use plan::Plan;
 use plot::Plot;
 use progress::Progress;
-use report::{Report, SCHEMA, Settings};
+use report::Report;
 use way::Way;
 
-/// Runs the comparison and prints what it found.
+/// Runs the comparison and prints what it found, or serves those of others.
 pub(crate) fn run(asked: &CompareArguments) -> Result<(), Failure> {
+    if let Some(address) = &asked.serve {
+        return remote::serve(asked, address);
+    }
     let start = Instant::now();
-    let plan = Plan::new(asked)?;
+    let ways = asked.remote.as_deref().map_or_else(|| Ok(Way::all()), remote::ways)?;
+    let plan = Plan::new(asked, ways)?;
     carry::look_at(&plan.file, plan.file_limit).map_err(Failure::Usage)?;
     let plot = asked.plot.as_deref().map(Plot::at).transpose()?;
-    let mut report = measure_all(&plan)?;
+    let mut report = match &asked.remote {
+        None => measure_all(&plan)?,
+        Some(server) => remote::measure_all(asked, &plan, server)?,
+    };
     report.settings.plot = asked.plot.as_ref().map(|path| path.display().to_string());
     report.summary = summary::sentences(&report);
     report.seconds = start.elapsed().as_secs_f64();
@@ -76,21 +84,7 @@ fn measure_all(plan: &Plan) -> Result<Report, Failure> {
     let progress = Progress::start(plan.ways.len() * measure::steps(plan));
     let bench = Bench { plan, place: place.as_ref(), prober, progress: &progress };
     let rows = plan.ways.iter().map(|&way| bench.row(way)).collect();
-    Ok(Report {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        machine,
-        settings: Settings {
-            quick: plan.quick,
-            latency_size_bytes: jobs::LATENCY_BYTES as u64,
-            sizes_bytes: plan.sizes.clone(),
-            file: carry::name_of(&plan.file),
-            plot: None,
-        },
-        rows,
-        summary: Vec::new(),
-        seconds: 0.0,
-    })
+    Ok(Report::of(plan, machine, rows))
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Failure> {

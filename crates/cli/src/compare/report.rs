@@ -1,6 +1,10 @@
 //! What one comparison found: the rows of the table and the schema of the JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::compare::carry;
+use crate::compare::jobs;
+use crate::compare::plan::Plan;
 
 /// Name and version of the JSON document; docs/compare.md describes it.
 pub(crate) const SCHEMA: &str = "wharf.compare/1";
@@ -14,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) version: &'static str,
     /// Where it ran.
     pub(crate) machine: Machine,
+    /// Where the other side ran, when that was another machine.
+    pub(crate) remote: Option<RemoteMachine>,
     /// What was asked.
     pub(crate) settings: Settings,
     /// One row for each way of moving bytes.
@@ -37,6 +43,21 @@ pub(crate) struct Machine {
     pub(crate) cpu: Option<String>,
     /// The kernel's release.
     pub(crate) kernel: Option<String>,
+}
+
+/// The machine of the other side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RemoteMachine {
+    /// Its name, where its system tells it.
+    pub(crate) host: Option<String>,
+    /// CPUs that the server may use.
+    pub(crate) cpus: usize,
+    /// The CPU's name.
+    pub(crate) cpu: Option<String>,
+    /// The kernel's release.
+    pub(crate) kernel: Option<String>,
+    /// The version of the command there.
+    pub(crate) version: String,
 }
 
 /// What was asked.
@@ -273,8 +294,10 @@ pub(crate) struct Attempt {
 /// A file that was carried through.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FileCheck {
-    /// Its length.
+    /// How many of its bytes were carried: all, but where a slow network let only its beginning through in time.
     pub(crate) bytes: u64,
+    /// Its length.
+    pub(crate) of_bytes: u64,
     /// How many messages carried it.
     pub(crate) messages: u64,
     /// Checksum of what was sent.
@@ -286,6 +309,26 @@ pub(crate) struct FileCheck {
 }
 
 impl Report {
+    /// What a plan found; the summary and the time are still to come.
+    pub(crate) fn of(plan: &Plan, machine: Machine, rows: Vec<Row>) -> Report {
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            machine,
+            remote: None,
+            settings: Settings {
+                quick: plan.quick,
+                latency_size_bytes: jobs::LATENCY_BYTES as u64,
+                sizes_bytes: plan.sizes.clone(),
+                file: carry::name_of(&plan.file),
+                plot: None,
+            },
+            rows,
+            summary: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+
     /// Whether everything that this machine has worked, and there was something.
     pub(crate) fn all_well(&self) -> bool {
         let measured = |row: &&Row| matches!(row.outcome, Outcome::Measured(_));

@@ -45,7 +45,7 @@ fn extremes<'a>(report: &'a Report, value: impl Fn(&&'a Row) -> Option<f64>) -> 
 }
 
 fn between_processes(report: &Report) -> impl Iterator<Item = &Row> {
-    report.rows.iter().filter(|row| row.between == "two processes")
+    report.rows.iter().filter(|row| row.between != "two threads")
 }
 
 /// One winner at one size.

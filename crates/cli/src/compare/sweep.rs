@@ -24,6 +24,9 @@ const LOOK: f64 = 0.010;
 const SHORTEST_WINDOW: f64 = 0.004;
 const LONGEST_WINDOW: f64 = 0.150;
 
+/// A stream that takes so long, two messages at least, ends the row: the next size would take longer still.
+const TOO_SLOW: Duration = Duration::from_secs(4);
+
 /// Which sizes are measured for the picture, and for how long each.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Sweep {
@@ -46,6 +49,17 @@ impl Sweep {
         Sweep { sizes, window: Duration::from_secs_f64(window) }
     }
 
+    /// The same sizes with windows that fit a network, every second one where that takes longer.
+    pub(crate) fn over_a_network(&self, window: Duration) -> Sweep {
+        if window <= self.window {
+            return self.clone();
+        }
+        let last = self.sizes.last().copied();
+        let mut sizes: Vec<u64> = self.sizes.iter().copied().step_by(2).collect();
+        sizes.extend(last.filter(|last| sizes.last() != Some(last)));
+        Sweep { sizes, window }
+    }
+
     /// Takes both figures at every size that the line carries.
     ///
     /// Where there is a `prober`, each point says how far apart the cores were before and after it.
@@ -63,6 +77,7 @@ impl Sweep {
             }
             let latency = take::ping(far, line, size_bytes, self.window)?;
             let moved = take::pour(far, line, size_bytes, self.window)?;
+            let slow = moved.elapsed > TOO_SLOW;
             let after = look(prober)?;
             let cores = if before == after { after } else { State::Unclear };
             points.push(Point {
@@ -72,6 +87,9 @@ impl Sweep {
                 gib_per_second: moved.gib_per_second(),
                 cores: prober.map(|_| cores.label()),
             });
+            if slow {
+                break;
+            }
             before = after;
         }
         Ok(points)

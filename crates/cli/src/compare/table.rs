@@ -62,11 +62,8 @@ fn labels() -> Vec<Column> {
 }
 
 fn label_cells(row: &Row) -> Vec<String> {
-    let transport = if row.between == "two processes" {
-        row.transport.clone()
-    } else {
-        format!("{} ({})", row.transport, row.between.trim_start_matches("two "))
-    };
+    let transport =
+        if row.between == "two threads" { format!("{} (threads)", row.transport) } else { row.transport.clone() };
     vec![row.model.to_owned(), transport]
 }
 
@@ -179,7 +176,9 @@ fn reach(report: &Report) -> Grid {
         let isolation = figures.isolation.value().map_or(NONE, |it| it.outcome.as_str());
         let file = figures.file.value().map_or(NONE.into(), |file| {
             let verdict = if file.verified { "verified" } else { "DIFFERS" };
-            format!("{}, {verdict} ({})", units::size(file.bytes), file.crc32_received)
+            let of =
+                if file.bytes == file.of_bytes { String::new() } else { format!(" of {}", units::size(file.of_bytes)) };
+            format!("{}{of}, {verdict} ({})", units::size(file.bytes), file.crc32_received)
         });
         vec![
             isolation.to_owned(),
@@ -328,6 +327,7 @@ mod tests {
             }),
             file: Figure::Value(FileCheck {
                 bytes: 5_000_000,
+                of_bytes: 5_000_000,
                 messages: 77,
                 crc32_sent: "0badcafe".into(),
                 crc32_received: "0badcafe".into(),
@@ -355,6 +355,7 @@ mod tests {
         Report {
             schema: SCHEMA,
             version: "0.1.0",
+            remote: None,
             machine: Machine { host: None, cpus: 2, pinned_to: Some([0, 1]), cpu: Some("A CPU".into()), kernel: None },
             settings: Settings {
                 quick: true,

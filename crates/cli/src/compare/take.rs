@@ -35,6 +35,11 @@ pub(crate) fn unexpected(answer: &Answer) -> Trouble {
     Trouble::wrong(format!("the far side answered another question: {answer:?}"))
 }
 
+fn begin(far: &mut impl FarSide, line: &mut AnyLine, order: Order) -> Result<(), Trouble> {
+    line.begin(&order);
+    far.tell(order)
+}
+
 /// Times round trips of messages of `size` bytes for about `window`.
 pub(crate) fn ping(
     far: &mut impl FarSide,
@@ -43,7 +48,7 @@ pub(crate) fn ping(
     window: Duration,
 ) -> Result<Summary, Trouble> {
     let size = on_this_machine(size)?;
-    far.tell(Order::Echo)?;
+    begin(far, line, Order::Echo)?;
     let summary = with_line!(line, line => jobs::ping(line, size, window)?);
     far.hear_done()?;
     Ok(summary)
@@ -57,7 +62,7 @@ pub(crate) fn pour(
     window: Duration,
 ) -> Result<Throughput, Trouble> {
     let len = on_this_machine(size)?;
-    far.tell(Order::Drain { size })?;
+    begin(far, line, Order::Drain { size })?;
     let sent = with_line!(line, line => jobs::pour(line, len, window)?);
     match far.hear()? {
         // The first message only starts the far side's clock.
@@ -80,10 +85,11 @@ pub(crate) fn file(
     time: Option<Duration>,
 ) -> Result<FileCheck, Trouble> {
     let piece = line.largest().map_or(carry::PIECE, |largest| carry::PIECE.min(largest));
-    far.tell(Order::TakeFile)?;
+    let of = carry::look_at(path, limit).map_err(Trouble::wrong)?;
+    begin(far, line, Order::TakeFile)?;
     let sent = with_line!(line, line => carry::send_file(line, path, limit, piece, time)?);
     match far.hear()? {
-        Answer::File { bytes, crc32, messages } => Ok(check_file(sent, Carried { bytes, crc32, messages })),
+        Answer::File { bytes, crc32, messages } => Ok(check_file(of, sent, Carried { bytes, crc32, messages })),
         other => Err(unexpected(&other)),
     }
 }
@@ -114,8 +120,9 @@ fn on_this_machine(size: u64) -> Result<usize, Trouble> {
         .map_err(|_| Trouble::lacking(format!("messages of {} do not fit this machine's memory", units::size(size))))
 }
 
-fn check_file(sent: Carried, received: Carried) -> FileCheck {
+fn check_file(of_bytes: u64, sent: Carried, received: Carried) -> FileCheck {
     FileCheck {
+        of_bytes,
         bytes: sent.bytes,
         messages: sent.messages,
         crc32_sent: format!("{:08x}", sent.crc32),
@@ -131,9 +138,9 @@ mod tests {
     #[test]
     fn a_file_is_verified_by_length_checksum_and_pieces() {
         let sent = Carried { bytes: 3, crc32: 7, messages: 1 };
-        assert!(check_file(sent, sent).verified);
+        assert!(check_file(3, sent, sent).verified);
         for other in [Carried { bytes: 2, ..sent }, Carried { crc32: 8, ..sent }, Carried { messages: 2, ..sent }] {
-            assert!(!check_file(sent, other).verified);
+            assert!(!check_file(3, sent, other).verified);
         }
     }
 }

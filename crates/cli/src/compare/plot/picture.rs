@@ -14,7 +14,7 @@ use crate::compare::report::{Point, Report};
 /// Its size in units; a canvas says how many dots a unit has.
 pub(crate) const WIDTH: u32 = 1360;
 /// See [`WIDTH`].
-pub(crate) const HEIGHT: u32 = 746;
+pub(crate) const HEIGHT: u32 = 784;
 
 const EDGE: i32 = 28;
 const PANELS: (i32, i32) = (100, 620);
@@ -146,12 +146,18 @@ impl Picture {
                 pen.marker(at, series.style)?;
             }
         }
+        let mut words = Vec::new();
         for (row, (crossover, crossing)) in marks.iter().enumerate() {
             let at = crossing.bytes.log2();
             let ends = [y.end, y.start].map(|end| chart.backend_coord(&(at, end)));
-            let words = (crossover.mark(crossing), row as i32, f64::midpoint(x.start, x.end) < at);
-            pen.mark(ends, style::of(&crossover.transport).colour, &words)?;
+            let colour = style::of(&crossover.transport).colour;
+            pen.dashes(ends, colour)?;
+            words.push((ends[0], colour, crossover.mark(crossing), row as i32, f64::midpoint(x.start, x.end) < at));
         }
+        // Above all the dashes.
+        words
+            .iter()
+            .try_for_each(|(top, colour, text, row, leftwards)| pen.flag(*top, *colour, text, *row, *leftwards))?;
         Ok(())
     }
 
@@ -183,11 +189,11 @@ impl Picture {
     where
         B::ErrorType: 'static,
     {
-        for (panel, left) in Panel::BOTH.into_iter().zip([EDGE, WIDTH as i32 / 2 + EDGE]) {
-            for (row, crossover) in self.crossovers.iter().filter(|it| it.panel == panel).enumerate() {
-                let at = (left, SENTENCES + SENTENCE * row as i32);
-                pen.write(&crossover.to_string(), at, 15, FontStyle::Normal)?;
-            }
+        let in_order =
+            Panel::BOTH.into_iter().flat_map(|panel| self.crossovers.iter().filter(move |it| it.panel == panel));
+        for (row, crossover) in in_order.enumerate() {
+            let at = (EDGE, SENTENCES + SENTENCE * row as i32);
+            pen.write(&crossover.to_string(), at, 15, FontStyle::Normal)?;
         }
         Ok(())
     }
@@ -259,25 +265,39 @@ where
         .map_err(Failed::of)
     }
 
-    /// A dashed line where ways cross, with its words in the headroom, on the side where there is room.
-    fn mark(
-        &self,
-        [(x, top), (_, bottom)]: [(i32, i32); 2],
-        colour: RGBColor,
-        (words, row, leftwards): &(String, i32, bool),
-    ) -> Result<(), Failed> {
+    /// A dashed line where ways cross, from top to bottom.
+    fn dashes(&self, [(x, top), (_, bottom)]: [(i32, i32); 2], colour: RGBColor) -> Result<(), Failed> {
         let line = ShapeStyle::from(colour).stroke_width(self.scale);
         let (dash, gap) = (self.dots(6), self.dots(4));
         let mut y = top;
-        // The panel's lower edge ends the loop.
+        // The lower end ends the loop.
         while y < bottom {
             let ends = [(x, y), (x, bottom.min(y + dash))];
             self.root.draw(&PathElement::new(ends, line)).map_err(Failed::of)?;
             y += dash + gap;
         }
-        let (side, away) = if *leftwards { (HPos::Right, -self.dots(6)) } else { (HPos::Left, self.dots(6)) };
-        let style = self.font(14, FontStyle::Bold).color(&colour).pos(Pos::new(side, VPos::Top));
-        let at = (x + away, top + self.dots(6 + 20 * row));
-        self.root.draw_text(words, &style, at).map_err(Failed::of)
+        Ok(())
+    }
+
+    /// The words of a dashed line, in the headroom, on the side where there is room.
+    fn flag(
+        &self,
+        (x, top): (i32, i32),
+        colour: RGBColor,
+        words: &str,
+        row: i32,
+        leftwards: bool,
+    ) -> Result<(), Failed> {
+        let (side, away, width) = if leftwards {
+            (HPos::Right, -6, -self.width(words, 14)?)
+        } else {
+            (HPos::Left, 6, self.width(words, 14)?)
+        };
+        let style = self.font(14, FontStyle::Normal).color(&colour).pos(Pos::new(side, VPos::Center));
+        let (left, middle) = (x + self.dots(away), top + self.dots(12 + 21 * row));
+        let paper =
+            [(left - self.dots(away / 2), middle - self.dots(9)), (left + self.dots(width), middle + self.dots(9))];
+        self.root.draw(&Rectangle::new(paper, ShapeStyle::from(WHITE).filled())).map_err(Failed::of)?;
+        self.root.draw_text(words, &style, (left, middle)).map_err(Failed::of)
     }
 }

@@ -1,0 +1,73 @@
+//! Who may talk to whom: what a server shows and asks for, and what a client insists on.
+
+use wharf::{Address, Options, Transport};
+
+use crate::compare::remote::address::{host_and_port, is_loopback};
+use crate::compare::remote::secret::Secret;
+use crate::compare::trouble::Trouble;
+
+/// What a server offers, and to whom.
+pub(crate) struct Offer {
+    /// What a client must know.
+    pub(crate) token: Secret,
+    /// Where the control link is listened for, with the port as it was asked for.
+    pub(crate) address: Address,
+    /// Whether `tcp:` may lead beyond this machine.
+    pub(crate) insecure: bool,
+}
+
+impl Offer {
+    /// How to listen over a transport, or why not.
+    pub(crate) fn listening(&self, transport: Transport) -> Result<Options, Trouble> {
+        allowed(transport, &self.address, self.insecure, "--serve")?;
+        let options = Options::new();
+        Ok(options)
+    }
+
+    /// Where lines are listened for: beside the control link, on the port behind its own; where the system chose that
+    /// one, it chooses this one too.
+    pub(crate) fn line_address(&self, transport: Transport) -> String {
+        match host_and_port(&self.address) {
+            Some((host, port)) => {
+                let port = if port == 0 { 0 } else { port.checked_add(1).unwrap_or(0) };
+                format!("{}:{host}:{port}", transport.scheme())
+            }
+            None => format!("{}:{}.line", transport.scheme(), self.address.name()),
+        }
+    }
+}
+
+/// What a client was told to trust.
+pub(crate) struct Trusted {
+    /// The server.
+    pub(crate) address: Address,
+    /// Whether `tcp:` may lead beyond this machine.
+    pub(crate) insecure: bool,
+}
+
+impl Trusted {
+    /// How to connect over a transport, or why not.
+    pub(crate) fn connecting(&self, transport: Transport) -> Result<Options, Trouble> {
+        allowed(transport, &self.address, self.insecure, "--remote")?;
+        let options = Options::new();
+        Ok(options)
+    }
+
+    /// Where a line is opened, given what the server said behind the host.
+    pub(crate) fn line_address(&self, transport: Transport, name: &str) -> String {
+        match host_and_port(&self.address) {
+            Some((host, _)) => format!("{}:{host}:{name}", transport.scheme()),
+            None => format!("{}:{name}", transport.scheme()),
+        }
+    }
+}
+
+/// Plain TCP stays on this machine unless it was asked for on both sides.
+fn allowed(transport: Transport, address: &Address, insecure: bool, option: &str) -> Result<(), Trouble> {
+    if transport == Transport::Tcp && !insecure && !is_loopback(address) {
+        return Err(Trouble::lacking(format!(
+            "beyond this machine everybody on the way can read and change what tcp: carries: give {option} --insecure as well"
+        )));
+    }
+    Ok(())
+}
