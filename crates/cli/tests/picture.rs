@@ -37,7 +37,8 @@ fn an_svg_has_both_panels_every_transport_and_the_crossover() {
 
     let picture = std::fs::read_to_string(&path).expect("a picture");
     assert!(picture.starts_with("<svg") && picture.trim_end().ends_with("</svg>"));
-    let words = ["wharf compare on", "Latency", "Throughput", "message size", "GiB per second", "8 B", "2 MiB", "cores"];
+    let words =
+        ["wharf compare on", "Latency", "Throughput", "message size", "GiB per second", "8 B", "2 MiB", "cores"];
     for part in words.iter().chain(&["plain + lock", "shm:", "unix:", "than every kernel transport"]) {
         assert!(picture.contains(part), "{part} is missing in the picture");
     }
@@ -65,7 +66,10 @@ fn a_png_is_one_and_has_more_than_one_colour() {
     let info = reader.next_frame(&mut dots).expect("a whole PNG");
     assert!(info.width >= 1200 && info.height >= 700);
     let colours: std::collections::BTreeSet<&[u8]> = dots.chunks_exact(3).collect();
-    assert!(colours.contains(&[255, 255, 255][..]) && colours.contains(&[213, 94, 0][..]), "paper, and unix: in its colour");
+    assert!(
+        colours.contains(&[255, 255, 255][..]) && colours.contains(&[213, 94, 0][..]),
+        "paper, and unix: in its colour"
+    );
     assert_eq!(entries(directory.path()), ["picture.PNG"]);
 }
 

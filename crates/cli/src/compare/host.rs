@@ -101,14 +101,14 @@ impl Host {
     fn start_thread(way: Way, place: &Place, on: Option<usize>, limit: Duration) -> Result<Host, Trouble> {
         let (orders, to_obey) = mpsc::channel();
         let (heard, answers) = mpsc::channel();
-        let domain = place.domain().clone();
+        let ground = place.ground().clone();
         let thread = std::thread::Builder::new().name("far side".into()).spawn(move || {
             if let Err(trouble) = peer::stay_on(on) {
                 // Nobody hears it when the near side has gone already.
                 let _heard = heard.send(Answer::Failed { why: trouble.why, lacking: trouble.lacking });
                 return;
             }
-            peer::serve(way, &domain, || to_obey.recv().ok(), |it| heard.send(it).is_ok());
+            peer::serve(way, &ground, || to_obey.recv().ok(), |it| heard.send(it).is_ok());
         })?;
         let leavings = place.leavings();
         // A thread cannot be killed: the whole command gives up, and still leaves nothing behind.

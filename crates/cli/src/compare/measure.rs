@@ -138,7 +138,7 @@ impl Session<'_> {
     fn open_for(&mut self, name: &str, waiting: Waiting, largest: u64) -> Result<(), Trouble> {
         self.line = None;
         let opening = Opening { name: name.into(), waiting, largest };
-        let waiter = Waiter::open(self.way, self.place.domain(), &opening)?;
+        let waiter = Waiter::open(self.way, self.place.ground(), &opening)?;
         self.host.tell(Order::Open(waiter.told(opening)))?;
         let line = waiter.meet();
         // When the far side could not come, its reason is the better one.

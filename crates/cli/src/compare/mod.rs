@@ -3,6 +3,7 @@
 mod carry;
 mod crossover;
 mod grid;
+mod ground;
 mod host;
 mod idle;
 mod isolation;
@@ -21,6 +22,7 @@ mod remote;
 mod report;
 mod ring;
 mod script;
+mod secret;
 mod summary;
 mod sweep;
 mod system_calls;

@@ -7,9 +7,9 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use wharf_sys::directory::Domain;
 use wharf_sys::trace;
 
+use crate::compare::ground::Ground;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, Waiter, join, with_line};
 use crate::compare::order::{Opening, Waiting};
@@ -44,21 +44,21 @@ const WARM_UP: u64 = 50;
 /// The far side must be told where to `meet` the near side.
 pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize], meet: Option<&str>) -> Result<(), Trouble> {
     stay_on(cpus.first().copied())?;
-    let domain = enter(place)?;
+    let ground = enter(place)?;
     match role {
-        Role::Near => play_near(way, &domain, |name| {
+        Role::Near => play_near(way, &ground, |name| {
             // Whoever started this starts the far side when it reads the line, and tells it the name.
             let mut output = std::io::stdout();
             writeln!(output, "{name}").and_then(|()| output.flush())
         }),
         Role::Far => {
-            play_far(way, &domain, meet.ok_or_else(|| Trouble::wrong("nobody said where to meet"))?, trace::mark)
+            play_far(way, &ground, meet.ok_or_else(|| Trouble::wrong("nobody said where to meet"))?, trace::mark)
         }
-        Role::Both => play_both(way, &domain, cpus.get(1).copied()),
+        Role::Both => play_both(way, &ground, cpus.get(1).copied()),
     }
 }
 
-fn play_both(way: Way, domain: &Domain, far_on: Option<usize>) -> Result<(), Trouble> {
+fn play_both(way: Way, ground: &Ground, far_on: Option<usize>) -> Result<(), Trouble> {
     // The name to meet at; nothing when the near side has failed before there was one.
     let meet: OnceLock<Option<String>> = OnceLock::new();
     std::thread::scope(|scope| {
@@ -72,9 +72,9 @@ fn play_both(way: Way, domain: &Domain, far_on: Option<usize>) -> Result<(), Tro
                 }
             };
             // One tracer sees both threads: the near side alone makes the marks.
-            name.as_ref().map_or(Ok(()), |name| play_far(way, domain, name, |_| ()))
+            name.as_ref().map_or(Ok(()), |name| play_far(way, ground, name, |_| ()))
         });
-        let near = play_near(way, domain, |name| {
+        let near = play_near(way, ground, |name| {
             meet.get_or_init(|| Some(name.to_owned()));
             Ok(())
         });
@@ -89,10 +89,10 @@ fn opening(name: &str, waiting: Waiting) -> Opening {
     Opening { name: name.into(), waiting, largest: jobs::LATENCY_BYTES as u64 }
 }
 
-fn play_near(way: Way, domain: &Domain, ready: impl FnOnce(&str) -> std::io::Result<()>) -> Result<(), Trouble> {
+fn play_near(way: Way, ground: &Ground, ready: impl FnOnce(&str) -> std::io::Result<()>) -> Result<(), Trouble> {
     trace::mark(SET_UP);
     let first = opening("script", Waiting::Spin);
-    let waiter = Waiter::open(way, domain, &first)?;
+    let waiter = Waiter::open(way, ground, &first)?;
     trace::mark(QUIET);
     ready(&waiter.told(first).name)?;
     trace::mark(SET_UP);
@@ -104,14 +104,14 @@ fn play_near(way: Way, domain: &Domain, ready: impl FnOnce(&str) -> std::io::Res
         jobs::ping_times(line, PINGS)?;
         trace::mark(QUIET);
     });
-    let mut usual = await_far(way, domain, opening("script-usual", Waiting::Usual), &mut spinning)?;
+    let mut usual = await_far(way, ground, opening("script-usual", Waiting::Usual), &mut spinning)?;
     with_line!(&mut usual, line => {
         trace::mark(STREAMING);
         jobs::pour_times(line, jobs::LATENCY_BYTES, POURED)?;
         jobs::await_end(line)?;
         trace::mark(QUIET);
     });
-    let mut sleeping = await_far(way, domain, opening("script-asleep", Waiting::Sleep), &mut spinning)?;
+    let mut sleeping = await_far(way, ground, opening("script-asleep", Waiting::Sleep), &mut spinning)?;
     with_line!(&mut sleeping, line => {
         jobs::ping_times(line, WARM_UP)?;
         trace::mark(SLEEPING);
@@ -123,8 +123,8 @@ fn play_near(way: Way, domain: &Domain, ready: impl FnOnce(&str) -> std::io::Res
 }
 
 /// Opens one more line; the far side hears over the first one where it is to come.
-fn await_far(way: Way, domain: &Domain, opening: Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
-    let waiter = Waiter::open(way, domain, &opening)?;
+fn await_far(way: Way, ground: &Ground, opening: Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
+    let waiter = Waiter::open(way, ground, &opening)?;
     let name = waiter.told(opening).name;
     with_line!(first, line => {
         line.send(name.as_bytes())?;
@@ -134,18 +134,18 @@ fn await_far(way: Way, domain: &Domain, opening: Opening, first: &mut AnyLine) -
 }
 
 /// Far side of [`await_far`].
-fn come(way: Way, domain: &Domain, waiting: Waiting, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
+fn come(way: Way, ground: &Ground, waiting: Waiting, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
     let name = with_line!(first, line => {
         let name = line.recv(|name| String::from_utf8_lossy(name).into_owned())?;
         jobs::tell_end(line)?;
         name
     });
-    join(way, domain, &opening(&name, waiting))
+    join(way, ground, &opening(&name, waiting))
 }
 
-fn play_far(way: Way, domain: &Domain, name: &str, mark: impl Fn(u64)) -> Result<(), Trouble> {
+fn play_far(way: Way, ground: &Ground, name: &str, mark: impl Fn(u64)) -> Result<(), Trouble> {
     mark(SET_UP);
-    let mut spinning = join(way, domain, &opening(name, Waiting::Spin))?;
+    let mut spinning = join(way, ground, &opening(name, Waiting::Spin))?;
     mark(QUIET);
     with_line!(&mut spinning, line => {
         jobs::echo(line)?;
@@ -153,14 +153,14 @@ fn play_far(way: Way, domain: &Domain, name: &str, mark: impl Fn(u64)) -> Result
         jobs::echo(line)?;
         mark(QUIET);
     });
-    let mut usual = come(way, domain, Waiting::Usual, &mut spinning)?;
+    let mut usual = come(way, ground, Waiting::Usual, &mut spinning)?;
     with_line!(&mut usual, line => {
         mark(STREAMING);
         jobs::drain(line, jobs::LATENCY_BYTES)?;
         mark(QUIET);
         jobs::tell_end(line)?;
     });
-    let mut sleeping = come(way, domain, Waiting::Sleep, &mut spinning)?;
+    let mut sleeping = come(way, ground, Waiting::Sleep, &mut spinning)?;
     with_line!(&mut sleeping, line => {
         jobs::echo(line)?;
         mark(SLEEPING);

@@ -4,7 +4,6 @@ mod address;
 mod bounds;
 mod client;
 mod measure;
-mod secret;
 mod security;
 mod serve;
 mod session;

@@ -3,7 +3,7 @@
 use wharf::{Address, Options, Transport};
 
 use crate::compare::remote::address::{host_and_port, is_loopback};
-use crate::compare::remote::secret::Secret;
+use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
 
 /// What a server offers, and to whom.
@@ -19,9 +19,7 @@ pub(crate) struct Offer {
 impl Offer {
     /// How to listen over a transport, or why not.
     pub(crate) fn listening(&self, transport: Transport) -> Result<Options, Trouble> {
-        allowed(transport, &self.address, self.insecure, "--serve")?;
-        let options = Options::new();
-        Ok(options)
+        allowed(transport, &self.address, self.insecure, "--serve")
     }
 
     /// Where lines are listened for: beside the control link, on the port behind its own; where the system chose that
@@ -48,9 +46,7 @@ pub(crate) struct Trusted {
 impl Trusted {
     /// How to connect over a transport, or why not.
     pub(crate) fn connecting(&self, transport: Transport) -> Result<Options, Trouble> {
-        allowed(transport, &self.address, self.insecure, "--remote")?;
-        let options = Options::new();
-        Ok(options)
+        allowed(transport, &self.address, self.insecure, "--remote")
     }
 
     /// Where a line is opened, given what the server said behind the host.
@@ -63,11 +59,15 @@ impl Trusted {
 }
 
 /// Plain TCP stays on this machine unless it was asked for on both sides.
-fn allowed(transport: Transport, address: &Address, insecure: bool, option: &str) -> Result<(), Trouble> {
-    if transport == Transport::Tcp && !insecure && !is_loopback(address) {
-        return Err(Trouble::lacking(format!(
+fn allowed(transport: Transport, address: &Address, insecure: bool, option: &str) -> Result<Options, Trouble> {
+    let options = Options::new();
+    if transport != Transport::Tcp || is_loopback(address) {
+        Ok(options)
+    } else if insecure {
+        Ok(options.insecure())
+    } else {
+        Err(Trouble::lacking(format!(
             "beyond this machine everybody on the way can read and change what tcp: carries: give {option} --insecure as well"
-        )));
+        )))
     }
-    Ok(())
 }

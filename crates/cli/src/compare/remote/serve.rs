@@ -10,10 +10,10 @@ use wharf::{ConnectError, Link, Listener};
 use crate::compare::machine;
 use crate::compare::remote::address;
 use crate::compare::remote::bounds;
-use crate::compare::remote::secret::Secret;
 use crate::compare::remote::security::Offer;
 use crate::compare::remote::session;
 use crate::compare::remote::words::{LONGEST, PROTOCOL, Say, tell};
+use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
 use crate::failure::Failure;
 use crate::output::{Output, printable};
@@ -97,7 +97,7 @@ fn receive(desk: &Arc<Desk>, mut link: Link) {
     let started = std::thread::Builder::new().name("client".into()).spawn(move || {
         let known = session::introduce(&mut link, &at_desk.offer);
         at_desk.newcomers.fetch_sub(1, Ordering::Relaxed);
-        let who = who(&link);
+        let who = link.peer().to_string();
         let served = known.and_then(|()| serve_alone(&at_desk, &mut link, &who));
         match served {
             Ok(()) => report(&format!("{who} is done")),
@@ -133,10 +133,6 @@ impl Drop for Free<'_> {
     fn drop(&mut self) {
         self.0.store(false, Ordering::Release);
     }
-}
-
-fn who(link: &Link) -> String {
-    format!("{:?}", link.peer().pid())
 }
 
 /// A line for whoever watches the server. Nobody has to.

@@ -9,10 +9,10 @@ use crate::compare::jobs;
 use crate::compare::line::Line;
 use crate::compare::order::{Answer, Order, Waiting};
 use crate::compare::remote::bounds;
-use crate::compare::remote::secret::{self, Secret};
 use crate::compare::remote::security::Offer;
 use crate::compare::remote::timed_line::TimedLine;
 use crate::compare::remote::words::{Ask, PROTOCOL, Say, hear, tell};
+use crate::compare::secret::{self, Secret};
 use crate::compare::trouble::Trouble;
 use crate::units;
 

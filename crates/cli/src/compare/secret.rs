@@ -1,4 +1,4 @@
-//! Words that nobody guesses: the token of a server, and the first message of each line.
+//! Words that nobody guesses: the token of a comparison, and the first message of a line to another machine.
 
 use std::fs::File;
 use std::io::Read;
@@ -23,6 +23,12 @@ impl Secret {
         let read = File::open("/dev/urandom").and_then(|mut file| file.read_exact(&mut bytes));
         read.map_err(|error| Trouble::lacking(format!("the system gives no random bytes: {error}")))?;
         Ok(Secret { text: bytes.iter().map(|byte| format!("{byte:02x}")).collect() })
+    }
+
+    /// What somebody else has made and written down.
+    pub(crate) fn of(text: String) -> Option<Secret> {
+        let sound = text.len() == LETTERS && text.bytes().all(|letter| letter.is_ascii_hexdigit());
+        sound.then_some(Secret { text })
     }
 
     /// Its letters.
