@@ -19,7 +19,7 @@ pub(crate) struct Offer {
 impl Offer {
     /// How to listen over a transport, or why not.
     pub(crate) fn listening(&self, transport: Transport) -> Result<Options, Trouble> {
-        allowed(transport, &self.address, self.insecure, "--serve")
+        allowed(transport, &self.address, self.insecure)
     }
 
     /// Where lines are listened for: beside the control link, on the port behind its own; where the system chose that
@@ -46,7 +46,7 @@ pub(crate) struct Trusted {
 impl Trusted {
     /// How to connect over a transport, or why not.
     pub(crate) fn connecting(&self, transport: Transport) -> Result<Options, Trouble> {
-        allowed(transport, &self.address, self.insecure, "--remote")
+        allowed(transport, &self.address, self.insecure)
     }
 
     /// Where a line is opened, given what the server said behind the host.
@@ -59,15 +59,15 @@ impl Trusted {
 }
 
 /// Plain TCP stays on this machine unless it was asked for on both sides.
-fn allowed(transport: Transport, address: &Address, insecure: bool, option: &str) -> Result<Options, Trouble> {
+fn allowed(transport: Transport, address: &Address, insecure: bool) -> Result<Options, Trouble> {
     let options = Options::new();
     if transport != Transport::Tcp || is_loopback(address) {
         Ok(options)
     } else if insecure {
         Ok(options.insecure())
     } else {
-        Err(Trouble::lacking(format!(
-            "beyond this machine everybody on the way can read and change what tcp: carries: give {option} --insecure as well"
-        )))
+        Err(Trouble::lacking(
+            "beyond this machine everybody on the way can read and change what tcp: carries: give --insecure to both sides",
+        ))
     }
 }
