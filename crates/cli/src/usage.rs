@@ -67,7 +67,7 @@ pub(crate) struct CompareArguments {
     pub(crate) plot: Option<std::path::PathBuf>,
     /// Wait for comparisons from other machines (on loopback, port 7411, unless an address is given), until Ctrl-C.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1",
-        conflicts_with_all = ["quick", "transports", "sizes", "file", "json", "plot", "remote", "token"])]
+        conflicts_with_all = ["quick", "transports", "sizes", "file", "json", "plot", "remote", "token", "fingerprint"])]
     pub(crate) serve: Option<String>,
     /// Compare the network transports between this machine and one where `wharf compare --serve` runs.
     #[arg(long, value_name = "HOST")]
@@ -75,6 +75,9 @@ pub(crate) struct CompareArguments {
     /// The token that the server printed (or give it in WHARF_TOKEN, which other users cannot see).
     #[arg(long, value_name = "TOKEN", requires = "remote")]
     pub(crate) token: Option<String>,
+    /// The fingerprint that the server printed: over tls: only a server with this certificate is believed.
+    #[arg(long, value_name = "SHA256", requires = "remote")]
+    pub(crate) fingerprint: Option<String>,
     /// Let tcp: lead beyond this machine, where everybody on the way can read and change what it carries.
     #[arg(long)]
     pub(crate) insecure: bool,

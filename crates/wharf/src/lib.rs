@@ -54,6 +54,8 @@ mod error;
 
 #[doc(hidden)]
 pub use wharf_message_passing::PeerMemory;
+#[cfg(feature = "tls")]
+pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::{
     Address, AddressError, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan,
     Message, Options, Peer, Policy, Receiver, RecvError, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver,

@@ -101,7 +101,7 @@ impl Host {
     fn start_thread(way: Way, place: &Place, on: Option<usize>, limit: Duration) -> Result<Host, Trouble> {
         let (orders, to_obey) = mpsc::channel();
         let (heard, answers) = mpsc::channel();
-        let ground = place.ground().clone();
+        let ground = place.ground().shared.clone();
         let thread = std::thread::Builder::new().name("far side".into()).spawn(move || {
             if let Err(trouble) = peer::stay_on(on) {
                 // Nobody hears it when the near side has gone already.

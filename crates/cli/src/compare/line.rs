@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wharf::{Link, Options, Transport, Wait};
 
-use crate::compare::ground::Ground;
+use crate::compare::ground::{Ground, NearGround};
 use crate::compare::mailbox::Mailbox;
 use crate::compare::order::{Opening, Order, Waiting};
 use crate::compare::remote::{self, TimedLine};
@@ -117,11 +117,11 @@ pub(crate) enum Waiter {
 
 impl Waiter {
     /// Listens, or creates the region.
-    pub(crate) fn open(way: Way, ground: &Ground, opening: &Opening) -> Result<Waiter, Trouble> {
+    pub(crate) fn open(way: Way, ground: &NearGround, opening: &Opening) -> Result<Waiter, Trouble> {
         match way {
-            Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(&ground.domain, opening)?))),
+            Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(&ground.shared.domain, opening)?))),
             Way::Link(transport) => {
-                let listener = options(ground, transport, opening)
+                let listener = options(ground.listening(transport), opening)
                     .listen(address(transport, meeting_place(transport, opening)))?;
                 Ok(Waiter::Listener(Box::new(listener)))
             }
@@ -153,7 +153,7 @@ pub(crate) fn join(way: Way, ground: &Ground, opening: &Opening) -> Result<AnyLi
     Ok(match way {
         Way::Plain => AnyLine::Mailbox(Box::new(Mailbox::attach(&ground.domain, opening)?)),
         Way::Link(transport) => {
-            let link = options(ground, transport, opening).connect(address(transport, &opening.name))?;
+            let link = options(ground.connecting(transport), opening).connect(address(transport, &opening.name))?;
             AnyLine::Link(Box::new(LinkLine::new(link)))
         }
     })
@@ -168,7 +168,7 @@ fn address(transport: Transport, name: &str) -> String {
     format!("{}:{name}", transport.scheme())
 }
 
-fn options(ground: &Ground, transport: Transport, opening: &Opening) -> Options {
+fn options(options: Options, opening: &Opening) -> Options {
     // Room for several of the largest messages, so that one side can write while the other reads.
     const LEAST: usize = 1 << 20;
     let largest = usize::try_from(opening.largest).unwrap_or(usize::MAX);
@@ -177,5 +177,5 @@ fn options(ground: &Ground, transport: Transport, opening: &Opening) -> Options 
         Waiting::Sleep => Wait::Sleep,
         Waiting::Usual => Wait::Adaptive,
     };
-    ground.options(transport).capacity(LEAST.max(largest.saturating_mul(4))).wait(wait)
+    options.capacity(LEAST.max(largest.saturating_mul(4))).wait(wait)
 }

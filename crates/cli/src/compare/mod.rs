@@ -5,6 +5,7 @@ mod crossover;
 mod grid;
 mod ground;
 mod host;
+mod identity;
 mod idle;
 mod isolation;
 mod jobs;

@@ -7,7 +7,7 @@ use std::sync::mpsc;
 use wharf_sys::cpu;
 
 use crate::compare::carry;
-use crate::compare::ground::Ground;
+use crate::compare::ground::{Ground, Owner};
 use crate::compare::isolation;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, join, with_line};
@@ -92,7 +92,7 @@ pub(crate) fn run_process(way: Way, place: &Path, on: Option<usize>) -> Result<(
         }
         std::process::exit(0);
     })?;
-    let ground = enter(place)?;
+    let ground = Ground::find(enter(place)?, Owner::Orders)?;
     serve(
         way,
         &ground,

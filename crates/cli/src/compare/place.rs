@@ -8,7 +8,7 @@ use signal_hook::iterator::Signals;
 use wharf_sys::directory::{Domain, Name, NameLock};
 use wharf_sys::socket::my_uid;
 
-use crate::compare::ground::Ground;
+use crate::compare::ground::{NearGround, Owner};
 use crate::compare::trouble::Trouble;
 
 /// Another comparison may sweep a directory in the moment between its making and its locking.
@@ -20,7 +20,7 @@ const OWNER: (&str, &str) = ("compare", "owner");
 
 /// A directory that nobody else uses.
 pub(crate) struct Place {
-    ground: Ground,
+    ground: NearGround,
     leavings: Leavings,
     /// Proves to the next comparison that this one lives.
     _alive: NameLock,
@@ -42,7 +42,7 @@ impl Place {
             let domain = Domain::at(&path).map_err(|error| error.to_string())?;
             if let Some(alive) = own(&domain) {
                 let leavings = Leavings { path };
-                let ground = Ground::make(domain).map_err(|trouble| {
+                let ground = NearGround::make(domain, Owner::Orders).map_err(|trouble| {
                     leavings.remove();
                     trouble.why
                 })?;
@@ -58,7 +58,7 @@ impl Place {
     }
 
     /// What the two sides share.
-    pub(crate) fn ground(&self) -> &Ground {
+    pub(crate) fn ground(&self) -> &NearGround {
         &self.ground
     }
 
@@ -104,7 +104,7 @@ impl Leavings {
 }
 
 /// The other side's way into the directory, which it must not make anew when its owner has just removed it.
-pub(crate) fn enter(path: &Path) -> Result<Ground, Trouble> {
+pub(crate) fn enter(path: &Path) -> Result<Domain, Trouble> {
     let gone = || Trouble::wrong("the comparison has ended");
     if !path.is_dir() {
         return Err(gone());
@@ -115,7 +115,7 @@ pub(crate) fn enter(path: &Path) -> Result<Ground, Trouble> {
         Leavings { path: path.to_owned() }.remove();
         return Err(gone());
     }
-    Ground::find(domain)
+    Ok(domain)
 }
 
 /// In which directory, and how its name begins.
@@ -160,7 +160,7 @@ mod tests {
             (Domain::at(&path).expect("a private directory"), path)
         };
         let (living, living_path) = make(".compare-1-0");
-        Ground::make(living.clone()).expect("a token");
+        NearGround::make(living.clone(), Owner::Orders).expect("a token");
         let (_dead, dead_path) = make(".compare-2-0");
         let (_other, other_path) = make("other");
         let alive = own(&living).expect("nobody else wants it");

@@ -150,6 +150,7 @@ mod tests {
             serve: None,
             remote: None,
             token: None,
+            fingerprint: None,
             insecure: false,
         }
     }

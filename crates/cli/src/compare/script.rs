@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 
 use wharf_sys::trace;
 
-use crate::compare::ground::Ground;
+use crate::compare::ground::{Ground, NearGround, Owner};
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, Waiter, join, with_line};
 use crate::compare::order::{Opening, Waiting};
@@ -44,21 +44,23 @@ const WARM_UP: u64 = 50;
 /// The far side must be told where to `meet` the near side.
 pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize], meet: Option<&str>) -> Result<(), Trouble> {
     stay_on(cpus.first().copied())?;
-    let ground = enter(place)?;
+    let domain = enter(place)?;
+    let near = |domain| NearGround::make(domain, Owner::Script);
     match role {
-        Role::Near => play_near(way, &ground, |name| {
+        Role::Near => play_near(way, &near(domain)?, |name| {
             // Whoever started this starts the far side when it reads the line, and tells it the name.
             let mut output = std::io::stdout();
             writeln!(output, "{name}").and_then(|()| output.flush())
         }),
         Role::Far => {
-            play_far(way, &ground, meet.ok_or_else(|| Trouble::wrong("nobody said where to meet"))?, trace::mark)
+            let meet = meet.ok_or_else(|| Trouble::wrong("nobody said where to meet"))?;
+            play_far(way, &Ground::find(domain, Owner::Script)?, meet, trace::mark)
         }
-        Role::Both => play_both(way, &ground, cpus.get(1).copied()),
+        Role::Both => play_both(way, &near(domain)?, cpus.get(1).copied()),
     }
 }
 
-fn play_both(way: Way, ground: &Ground, far_on: Option<usize>) -> Result<(), Trouble> {
+fn play_both(way: Way, ground: &NearGround, far_on: Option<usize>) -> Result<(), Trouble> {
     // The name to meet at; nothing when the near side has failed before there was one.
     let meet: OnceLock<Option<String>> = OnceLock::new();
     std::thread::scope(|scope| {
@@ -72,7 +74,7 @@ fn play_both(way: Way, ground: &Ground, far_on: Option<usize>) -> Result<(), Tro
                 }
             };
             // One tracer sees both threads: the near side alone makes the marks.
-            name.as_ref().map_or(Ok(()), |name| play_far(way, ground, name, |_| ()))
+            name.as_ref().map_or(Ok(()), |name| play_far(way, &ground.shared, name, |_| ()))
         });
         let near = play_near(way, ground, |name| {
             meet.get_or_init(|| Some(name.to_owned()));
@@ -89,7 +91,7 @@ fn opening(name: &str, waiting: Waiting) -> Opening {
     Opening { name: name.into(), waiting, largest: jobs::LATENCY_BYTES as u64 }
 }
 
-fn play_near(way: Way, ground: &Ground, ready: impl FnOnce(&str) -> std::io::Result<()>) -> Result<(), Trouble> {
+fn play_near(way: Way, ground: &NearGround, ready: impl FnOnce(&str) -> std::io::Result<()>) -> Result<(), Trouble> {
     trace::mark(SET_UP);
     let first = opening("script", Waiting::Spin);
     let waiter = Waiter::open(way, ground, &first)?;
@@ -123,7 +125,7 @@ fn play_near(way: Way, ground: &Ground, ready: impl FnOnce(&str) -> std::io::Res
 }
 
 /// Opens one more line; the far side hears over the first one where it is to come.
-fn await_far(way: Way, ground: &Ground, opening: Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
+fn await_far(way: Way, ground: &NearGround, opening: Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
     let waiter = Waiter::open(way, ground, &opening)?;
     let name = waiter.told(opening).name;
     with_line!(first, line => {

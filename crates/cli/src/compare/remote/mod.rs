@@ -10,6 +10,7 @@ mod session;
 mod timed_line;
 mod words;
 
+use crate::compare::identity::Fingerprint;
 use crate::compare::machine;
 use crate::compare::plan::Plan;
 use crate::compare::progress::Progress;
@@ -42,7 +43,9 @@ pub(crate) fn measure_all(asked: &CompareArguments, plan: &Plan, server: &str) -
             "--remote: no token: give the one that the server printed with --token, or in {TOKEN_VARIABLE}"
         ))
     })?;
-    let trusted = security::Trusted { address: read(server)?, insecure: asked.insecure };
+    let fingerprint = asked.fingerprint.as_deref().map(Fingerprint::read).transpose();
+    let fingerprint = fingerprint.map_err(|why| Failure::Usage(format!("--fingerprint: {why}")))?;
+    let trusted = security::Trusted { address: read(server)?, insecure: asked.insecure, fingerprint };
     let address = trusted.address.to_string();
     let mut remote = client::Remote::reach(trusted, &token)
         .map_err(|trouble| Failure::Failed(format!("cannot compare with {address}: {trouble}")))?;

@@ -2,6 +2,7 @@
 
 use wharf::{Address, Options, Transport};
 
+use crate::compare::identity::{Fingerprint, Identity};
 use crate::compare::remote::address::{host_and_port, is_loopback};
 use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
@@ -14,12 +15,15 @@ pub(crate) struct Offer {
     pub(crate) address: Address,
     /// Whether `tcp:` may lead beyond this machine.
     pub(crate) insecure: bool,
+    /// What `tls:` clients see.
+    pub(crate) identity: Identity,
 }
 
 impl Offer {
     /// How to listen over a transport, or why not.
     pub(crate) fn listening(&self, transport: Transport) -> Result<Options, Trouble> {
-        allowed(transport, &self.address, self.insecure)
+        let options = allowed(transport, &self.address, self.insecure)?;
+        Ok(if transport == Transport::Tls { options.tls(self.identity.tls()) } else { options })
     }
 
     /// Where lines are listened for: beside the control link, on the port behind its own; where the system chose that
@@ -41,12 +45,21 @@ pub(crate) struct Trusted {
     pub(crate) address: Address,
     /// Whether `tcp:` may lead beyond this machine.
     pub(crate) insecure: bool,
+    /// The only certificate that is believed over `tls:`.
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 impl Trusted {
     /// How to connect over a transport, or why not.
     pub(crate) fn connecting(&self, transport: Transport) -> Result<Options, Trouble> {
-        allowed(transport, &self.address, self.insecure)
+        let options = allowed(transport, &self.address, self.insecure)?;
+        match (transport, self.fingerprint) {
+            (Transport::Tls, Some(fingerprint)) => Ok(options.tls(fingerprint.tls())),
+            (Transport::Tls, None) => Err(Trouble::lacking(
+                "nobody can be trusted over tls: without the --fingerprint that the server printed",
+            )),
+            _ => Ok(options),
+        }
     }
 
     /// Where a line is opened, given what the server said behind the host.

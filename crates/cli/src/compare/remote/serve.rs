@@ -7,6 +7,7 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use wharf::{ConnectError, Link, Listener};
 
+use crate::compare::identity::Identity;
 use crate::compare::machine;
 use crate::compare::remote::address;
 use crate::compare::remote::bounds;
@@ -34,8 +35,9 @@ struct Desk {
 /// Serves until Ctrl-C.
 pub(crate) fn run(asked: &CompareArguments, at: &str) -> Result<(), Failure> {
     let address = address::read(at).map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
-    let token = Secret::new().map_err(|trouble| Failure::Failed(trouble.why))?;
-    let offer = Offer { token, address, insecure: asked.insecure };
+    let new = || Ok((Secret::new()?, Identity::make()?));
+    let (token, identity) = new().map_err(|trouble: Trouble| Failure::Failed(trouble.why))?;
+    let offer = Offer { token, address, insecure: asked.insecure, identity };
     let over = offer.address.transport();
     let options = offer.listening(over).map_err(|trouble| Failure::Usage(format!("--serve: {}", trouble.why)))?;
     let mut listener = options.max_message(LONGEST).listen(offer.address.as_str())?;
@@ -70,8 +72,14 @@ fn announce(offer: &Offer, listener: &Listener) -> Result<(), Failure> {
     output.line(&format!("serving comparisons at {at}, one client at a time, until Ctrl-C"))?;
     output.line("on the other machine:")?;
     let to = reachable(at);
-    let insecure = if offer.insecure { " --insecure" } else { "" };
-    output.line(&format!("  wharf compare --remote {to} --token {}{insecure}", offer.token.text()))?;
+    let mut command = format!("  wharf compare --remote {to} --token {}", offer.token.text());
+    if at.transport().crosses_machines() {
+        command.push_str(&format!(" --fingerprint {}", offer.identity.fingerprint));
+    }
+    if offer.insecure {
+        command.push_str(" --insecure");
+    }
+    output.line(&command)?;
     output.flush()
 }
 
