@@ -49,7 +49,7 @@ pub(crate) struct CompareArguments {
     /// Take at most 10 seconds (at most 90 otherwise).
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Measure this transport only: plain, shm, unix or inproc. Repeatable.
+    /// Measure this row only: plain, or the scheme of a transport, such as shm, unix or tcp. Repeatable.
     #[arg(long = "transport", value_name = "NAME")]
     pub(crate) transports: Vec<String>,
     /// Stream messages of this size: 64, 4KiB, 1MiB … Repeatable.

@@ -78,8 +78,11 @@ impl Way {
         let in_place = Copies { at_least: 0, as_measured: 2 };
         // Into the kernel and out of it.
         let by_the_kernel = Copies { at_least: 2, as_measured: 2 };
+        // Encrypted into a record and decrypted out of one, besides.
+        let encrypted = Copies { at_least: 4, as_measured: 4 };
         match self {
             Way::Plain | Way::Link(Transport::Shm | Transport::Inproc) => in_place,
+            Way::Link(Transport::Tls) => encrypted,
             Way::Link(_) => by_the_kernel,
         }
     }
@@ -93,6 +96,10 @@ impl Way {
                 Some("a lock wakes nobody, so a sleeping receiver looks every 50 µs; one lock guards both directions")
             }
             Way::Link(Transport::Inproc) => Some("two threads of one process, not two processes"),
+            Way::Link(Transport::Mq) => Some("a POSIX queue has slots of one size, which bounds its messages"),
+            Way::Link(Transport::Tls) => {
+                Some("TLS 1.3 with a certificate made for this comparison and pinned by the peer")
+            }
             Way::Link(_) => None,
         }
     }

@@ -83,6 +83,11 @@ impl Wire {
         Ok(())
     }
 
+    /// The names of its two namespaces.
+    pub(crate) fn names(&self) -> [String; 2] {
+        self.namespaces.clone()
+    }
+
     /// A command at the server's end.
     pub(crate) fn at_the_server(&self, command: &Command) -> Command {
         self.inside(0, command)
@@ -160,14 +165,9 @@ fn sweep() {
     }
 }
 
-/// The namespaces that these tests have left, whoever made them.
-pub(crate) fn left_behind() -> Vec<String> {
-    let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
-    let own = format!("{PREFIX}{}-", std::process::id());
-    entries
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.starts_with(&own))
-        .collect()
+/// Whether a namespace is there.
+pub(crate) fn exists(namespace: &str) -> bool {
+    std::path::Path::new("/run/netns").join(namespace).exists()
 }
 
 fn ip(arguments: &[&str]) -> Result<String, String> {
