@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
-use scene::{Scene, await_that};
+use scene::{Scene, await_that, skipped};
 use serde_json::Value;
 
 /// What the documentation says of the schema.
@@ -115,7 +115,7 @@ fn system_calls_are_counted_where_they_can_be() {
     for transport in ["shm:", "unix:"] {
         let calls = of(transport);
         if let Some(why) = calls.get("absent") {
-            eprintln!("skipped: system_calls_are_counted_where_they_can_be: {why}");
+            skipped("system_calls_are_counted_where_they_can_be", &why.to_string());
             return;
         }
         assert!(number(&calls["set_up"]) >= 5.0, "{calls:#}");

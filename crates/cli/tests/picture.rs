@@ -64,7 +64,7 @@ fn a_png_is_one_and_has_more_than_one_colour() {
     let mut reader = decoder.read_info().expect("a PNG");
     let mut dots = vec![0; reader.output_buffer_size().expect("a size")];
     let info = reader.next_frame(&mut dots).expect("a whole PNG");
-    assert!(info.width >= 1200 && info.height >= 700);
+    assert!(info.width >= 2400 && info.height >= 1300);
     let colours: std::collections::BTreeSet<&[u8]> = dots.chunks_exact(3).collect();
     assert!(
         colours.contains(&[255, 255, 255][..]) && colours.contains(&[213, 94, 0][..]),

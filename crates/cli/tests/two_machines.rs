@@ -5,13 +5,13 @@ mod wire;
 
 use std::process::Command;
 
-use scene::{Scene, says};
+use scene::{Scene, says, skipped};
 use serde_json::Value;
 use wire::{DELAY_MS, SERVER, Wire};
 
 /// The wire, where this machine has what it takes.
 fn wire_or_skipped(wire: Result<Wire, String>, name: &str) -> Option<Wire> {
-    wire.inspect_err(|why| eprintln!("skipped: {name}: {why}")).ok()
+    wire.inspect_err(|why| skipped(name, why)).ok()
 }
 
 /// Serves at one end and compares at the other.

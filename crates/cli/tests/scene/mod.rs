@@ -217,3 +217,9 @@ pub(crate) fn says(line: &str, parts: &[&str]) {
         assert!(line.contains(part), "{part:?} is missing in {line:?}");
     }
 }
+
+/// Says that a test did not run and why, past the capture of its output: `./test` counts these lines.
+pub(crate) fn skipped(test: &str, why: &str) {
+    // A closed standard error hears nothing, and the test has nothing else to say.
+    let _unheard = writeln!(std::io::stderr(), "skipped: {test}: {why}");
+}

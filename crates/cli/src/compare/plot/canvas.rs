@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 use plotters::prelude::*;
 use plotters::style::register_font;
 
-use crate::compare::plot::picture::{HEIGHT, Picture, WIDTH};
+use crate::compare::plot::picture::{Picture, WIDTH};
 
 /// The font's name: a viewer of an SVG takes its own of this kind, a PNG has DejaVu Sans in it.
 pub(crate) const FONT: &str = "sans-serif";
@@ -37,7 +37,7 @@ pub(crate) fn svg(picture: &Picture) -> Result<Vec<u8>, Failed> {
     take_font()?;
     let mut text = String::new();
     {
-        let root = SVGBackend::with_string(&mut text, (WIDTH, HEIGHT)).into_drawing_area();
+        let root = SVGBackend::with_string(&mut text, (WIDTH, picture.height())).into_drawing_area();
         picture.draw(&root, 1)?;
         root.present().map_err(Failed::of)?;
     }
@@ -48,14 +48,14 @@ pub(crate) fn svg(picture: &Picture) -> Result<Vec<u8>, Failed> {
 pub(crate) fn png(picture: &Picture) -> Result<Vec<u8>, Failed> {
     take_font()?;
     let scale = DOTS * SMOOTH;
-    let (width, height) = (WIDTH * scale, HEIGHT * scale);
+    let (width, height) = (WIDTH * scale, picture.height() * scale);
     let mut drawn = vec![0; 3 * width as usize * height as usize];
     {
         let root = BitMapBackend::with_buffer(&mut drawn, (width, height)).into_drawing_area();
         picture.draw(&root, scale)?;
         root.present().map_err(Failed::of)?;
     }
-    encode(&average(&drawn, width as usize), WIDTH * DOTS, HEIGHT * DOTS)
+    encode(&average(&drawn, width as usize), WIDTH * DOTS, picture.height() * DOTS)
 }
 
 /// Each square of [`SMOOTH`] by [`SMOOTH`] dots as one dot of its mean colour.

@@ -11,10 +11,8 @@ use crate::compare::plot::style::{self, Marker, Style};
 use crate::compare::plot::words;
 use crate::compare::report::{Point, Report};
 
-/// Its size in units; a canvas says how many dots a unit has.
+/// Its width in units; a canvas says how many dots a unit has.
 pub(crate) const WIDTH: u32 = 1360;
-/// See [`WIDTH`].
-pub(crate) const HEIGHT: u32 = 784;
 
 const EDGE: i32 = 28;
 const PANELS: (i32, i32) = (100, 620);
@@ -64,7 +62,12 @@ impl Picture {
         self.series.is_empty()
     }
 
-    /// Draws it on a canvas of [`WIDTH`] by [`HEIGHT`] units of `scale` dots.
+    /// Its height in units.
+    pub(crate) fn height(&self) -> u32 {
+        SENTENCES.unsigned_abs() + SENTENCE.unsigned_abs() * self.crossovers.len() as u32 + 12
+    }
+
+    /// Draws it on a canvas of [`WIDTH`] by [`height`](Self::height) units of `scale` dots.
     pub(crate) fn draw<B: DrawingBackend>(&self, root: &DrawingArea<B, Shift>, scale: u32) -> Result<(), Failed>
     where
         B::ErrorType: 'static,

@@ -5,7 +5,12 @@ use crate::compare::report::{Point, Report, Row};
 /// The first line.
 pub(crate) fn title(report: &Report) -> String {
     let host = report.machine.host.as_deref().unwrap_or("an unnamed machine");
-    format!("wharf compare on {host}")
+    match &report.remote {
+        None => format!("wharf compare on {host}"),
+        Some(remote) => {
+            format!("wharf compare, {host} to {}", remote.host.as_deref().unwrap_or("an unnamed machine"))
+        }
+    }
 }
 
 /// The second line: the machine.
@@ -28,6 +33,7 @@ pub(crate) fn circumstances(report: &Report) -> String {
         .map(|state| format!("{state} at {}", count(state)))
         .collect();
     match (seen.len(), states.as_slice()) {
+        (0, _) if report.remote.is_some() => format!("{waiting}; a stream is timed by the machine that receives it"),
         (0, _) => format!("{waiting}; the state of the cores was not looked at"),
         (_, [_]) => format!("{waiting}; cores {} throughout", seen.first().unwrap_or(&"unclear")),
         (all, _) => format!("{waiting}; cores {} of {all} points", states.join(", ")),

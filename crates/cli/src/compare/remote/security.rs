@@ -26,6 +26,13 @@ impl Offer {
         Ok(if transport == Transport::Tls { options.tls(self.identity.tls()) } else { options })
     }
 
+    /// Whether lines of a transport lead here: over a network those of any that crosses machines, else only the one over
+    /// which the client has come.
+    pub(crate) fn carries(&self, transport: Transport) -> bool {
+        let over = self.address.transport();
+        if over.crosses_machines() { transport.crosses_machines() } else { transport == over }
+    }
+
     /// Where lines are listened for: beside the control link, on the port behind its own; where the system chose that
     /// one, it chooses this one too.
     pub(crate) fn line_address(&self, transport: Transport) -> String {

@@ -78,6 +78,9 @@ fn open(
 ) -> Result<TimedLine, Trouble> {
     let transport = Transport::ALL.iter().copied().find(|it| it.scheme() == transport);
     let transport = transport.ok_or_else(|| Trouble::lacking("the server does not know this transport"))?;
+    if !offer.carries(transport) {
+        return Err(Trouble::lacking(format!("{transport}: does not lead to this server")));
+    }
     if largest > bounds::LARGEST {
         let most = units::size(bounds::LARGEST);
         return Err(Trouble::wrong(format!(
