@@ -1,7 +1,7 @@
 //! Two network namespaces with a wire between them that delays and loses packets: two machines, as far as they can tell.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The two ends' addresses.
@@ -17,7 +17,12 @@ pub(crate) const LOSS_PERCENT: f64 = 1.0;
 /// A wire that nothing but its end takes down.
 pub(crate) struct Wire {
     namespaces: [String; 2],
-    relay: Option<Child>,
+    relay: Option<Relay>,
+}
+
+struct Relay {
+    child: Child,
+    output: BufReader<ChildStdout>,
 }
 
 impl Wire {
@@ -48,13 +53,11 @@ impl Wire {
             .stderr(Stdio::null())
             .spawn()
             .map_err(|error| format!("no python3: {error}"))?;
+        let mut output = BufReader::new(relay.stdout.take().ok_or("no pipe")?);
         let mut said = String::new();
-        let output = relay.stdout.as_mut().ok_or("no pipe")?;
-        // One byte at a time, so that what follows is left for the end.
-        let line = output.bytes().map_while(Result::ok).take_while(|byte| *byte != b'\n');
-        said.extend(line.map(char::from));
-        wire.relay = Some(relay);
-        if said != "ready" {
+        let heard = output.read_line(&mut said);
+        wire.relay = Some(Relay { child: relay, output });
+        if heard.is_err() || said.trim() != "ready" {
             return Err("no tun devices, or they may not be made here".into());
         }
         wire.up()?;
@@ -114,10 +117,10 @@ impl Wire {
     pub(crate) fn counts(mut self) -> (u64, u64) {
         match self.relay.take() {
             Some(mut relay) => {
-                drop(relay.stdin.take());
-                let output = relay.stdout.take().expect("a pipe");
-                let line = BufReader::new(output).lines().next().expect("counts").expect("text");
-                relay.wait().expect("a child");
+                drop(relay.child.stdin.take());
+                let mut line = String::new();
+                relay.output.read_line(&mut line).expect("counts");
+                relay.child.wait().expect("a child");
                 let mut numbers = line.split_whitespace().map(|it| it.parse().expect("a count"));
                 (numbers.next().expect("forwarded"), numbers.next().expect("lost"))
             }
@@ -145,8 +148,8 @@ impl Drop for Wire {
     fn drop(&mut self) {
         if let Some(relay) = &mut self.relay {
             // It ends by itself when its input does, and has ended already when it failed.
-            let _ended = relay.kill();
-            let _status = relay.wait();
+            let _ended = relay.child.kill();
+            let _status = relay.child.wait();
         }
         for namespace in &self.namespaces {
             let _gone = ip(&["netns", "del", namespace]);
