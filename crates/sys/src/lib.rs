@@ -15,6 +15,7 @@ pub mod futex;
 pub mod liveness;
 pub mod memory;
 pub mod poll;
+pub mod queue;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -13,5 +13,6 @@ mod liveness;
 mod memory;
 mod names;
 mod poll;
+mod queue;
 mod socket;
 mod trial;
