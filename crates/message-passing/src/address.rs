@@ -31,7 +31,7 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport, in the order in which they are listed to people.
-    pub const ALL: &'static [Transport] = &[Transport::Shm, Transport::Unix, Transport::Inproc];
+    pub const ALL: &'static [Transport] = &[Transport::Shm, Transport::Unix, Transport::Mq, Transport::Inproc];
 
     /// The part of an address before the colon.
     pub fn scheme(self) -> &'static str {

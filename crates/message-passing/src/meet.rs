@@ -21,7 +21,7 @@ use crate::link::Link;
 use crate::options::{Options, Trust, Wait};
 use crate::peer::Peer;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::{Met, Prepared, Situation, inproc};
+use crate::transport::{Met, Prepared, Situation, inproc, mq};
 
 /// How long one look for a listener takes while waiting for one.
 const RETRY: Duration = Duration::from_millis(5);
@@ -52,6 +52,7 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     let transport = address.transport();
     let max_message = match transport {
         Transport::Shm | Transport::Inproc => options.max_message,
+        Transport::Mq => mq::largest_message(options.max_message, &payload)?,
         // Lengths travel as 32 bits.
         _ => options.max_message.min(u32::MAX as usize),
     };

@@ -163,9 +163,8 @@ pub fn send(queue: BorrowedFd<'_>, message: &[u8], priority: u32, patience: Dura
     // Each round is one interruption by a signal, and the time is absolute.
     loop {
         // SAFETY: the message is valid for reading as many bytes as stated, and the time is valid for reading.
-        let failed = unsafe {
-            libc::mq_timedsend(queue.as_raw_fd(), message.as_ptr().cast(), message.len(), priority, &until)
-        };
+        let failed =
+            unsafe { libc::mq_timedsend(queue.as_raw_fd(), message.as_ptr().cast(), message.len(), priority, &until) };
         if failed == 0 {
             return Ok(());
         }
@@ -219,7 +218,7 @@ fn until(patience: Duration) -> libc::timespec {
     // Exact to some milliseconds and a quarter of the price. It cannot fail for a clock that exists.
     // SAFETY: `at` is valid for writing.
     unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut at) };
-    let nanos = i64::from(at.tv_nsec) + i64::from(patience.subsec_nanos());
+    let nanos = at.tv_nsec + i64::from(patience.subsec_nanos());
     let seconds = i64::try_from(patience.as_secs()).unwrap_or(i64::MAX).saturating_add(nanos / 1_000_000_000);
     at.tv_sec = at.tv_sec.saturating_add(seconds);
     at.tv_nsec = nanos % 1_000_000_000;

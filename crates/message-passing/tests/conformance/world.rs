@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{Link, Listener, Options, Receiver, Sender, Trust};
+use wharf_message_passing::{Link, Listener, Options, Receiver, SendError, Sender, Trust};
 use wharf_sys::directory::Domain;
 
 use crate::child;
@@ -46,6 +46,40 @@ impl World {
 
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().to_path_buf()
+    }
+
+    /// The largest message that this transport can carry at all.
+    pub(crate) fn largest(&self) -> usize {
+        match self.scheme.name {
+            // What docs and errors promise: a slot, less its trailer.
+            "mq" => wharf_sys::queue::limits().slot_bytes - 8,
+            _ => usize::MAX,
+        }
+    }
+
+    /// So many messages of 100 bytes, at least, wait in a queue of this capacity.
+    pub(crate) fn surely_wait(&self, capacity: usize) -> usize {
+        match self.scheme.name {
+            // Slots of one size, whatever is in them.
+            "mq" => {
+                let limits = wharf_sys::queue::limits();
+                (capacity / limits.slot_bytes).clamp(1, limits.slots)
+            }
+            _ => 11,
+        }
+    }
+
+    /// Checks that a sender refuses what this transport can never carry, and says which setting would change that.
+    pub(crate) fn assert_never_carried(&self, tx: &mut Sender, len: usize) {
+        let message = vec![0; len];
+        for error in [tx.send(&message), tx.try_send(&message), tx.send_timeout(&message, SOON)].map(Result::unwrap_err)
+        {
+            let text = error.to_string();
+            assert!(matches!(error, SendError::SlotTooSmall { .. }), "{error:?}");
+            for part in [&format!("{len} bytes"), &self.largest().to_string(), "fs.mqueue.msgsize_max", "sysctl"] {
+                assert!(text.contains(part), "{part:?} is missing in {text:?}");
+            }
+        }
     }
 
     /// Options whose names live in this case's directory.
@@ -178,7 +212,8 @@ impl Drop for Peer {
     }
 }
 
-/// What a case could leave behind in this process: open descriptors, mapped memory of links, and threads.
+/// What a case could leave behind in this process: open descriptors, mapped memory of links, threads, and the name of a
+/// message queue.
 pub(crate) fn left_behind() -> BTreeSet<String> {
     let mut left = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
@@ -194,6 +229,10 @@ pub(crate) fn left_behind() -> BTreeSet<String> {
     }
     for entry in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         left.insert(format!("thread {}", entry.file_name().to_string_lossy()));
+    }
+    // A message queue has a name for a moment only, while it is made.
+    if let Ok(Some(name)) = wharf_sys::queue::dead_name() {
+        left.insert(format!("message queue {name}"));
     }
     left.retain(|it| !it.contains("/proc/") && !it.contains("of /dev/"));
     left
