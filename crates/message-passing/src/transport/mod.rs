@@ -11,6 +11,8 @@ mod log_link;
 pub(crate) mod mq;
 mod shm;
 mod signals;
+pub(crate) mod stream;
+pub(crate) mod tcp;
 mod unix;
 mod vigil;
 

@@ -15,4 +15,5 @@ mod names;
 mod poll;
 mod queue;
 mod socket;
+mod tcp;
 mod trial;
