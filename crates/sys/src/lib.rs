@@ -14,6 +14,7 @@ pub mod fork;
 pub mod futex;
 pub mod liveness;
 pub mod memory;
+pub mod pipe;
 pub mod poll;
 pub mod queue;
 pub mod socket;
