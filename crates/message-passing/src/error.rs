@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,6 +101,14 @@ pub enum ConnectError {
         /// What is there.
         found: &'static str,
     },
+    /// Something else than a FIFO is where the two sides of a `pipe:` link were to meet, so nobody can listen there.
+    #[error("expected a FIFO at {}, found {found}: choose another address", .path.display())]
+    NotAFifo {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
     /// The directory of the path does not exist, so nobody can listen there.
     #[error("there is no directory {} for {address}: create it, or choose another path", .directory.display())]
     NoDirectory {
@@ -124,6 +133,33 @@ pub enum ConnectError {
         /// The number that the kernel shows instead.
         uid: u32,
     },
+    /// The host of an address cannot be found.
+    #[error("there is no host '{}': {source}", Printable(.host))]
+    UnknownHost {
+        /// The host.
+        host: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The address leads beyond this machine, without TLS, and nobody asked for that.
+    #[error(
+        "{address} leads beyond this machine ({ip}), and tcp: protects nothing on the way: use tls:, or ask for it with insecure()"
+    )]
+    Unprotected {
+        /// The address.
+        address: String,
+        /// Where it leads.
+        ip: IpAddr,
+    },
+    /// The peer does not know the token of this side.
+    #[error("the peer said {found} where a token was expected: give both sides the same with token(..)")]
+    Token {
+        /// What it said, without telling it.
+        found: &'static str,
+    },
+    /// The TLS session did not come about.
+    #[error("no TLS session: {0}")]
+    Session(String),
     /// The two sides do not carry the same kind of message.
     #[error("another type: this side sends {ours}, the other expects {theirs}")]
     OtherType {

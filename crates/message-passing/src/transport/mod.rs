@@ -9,6 +9,8 @@ pub(crate) mod inproc;
 pub(crate) mod lifeline;
 mod log_link;
 pub(crate) mod mq;
+pub(crate) mod pipe;
+pub(crate) mod session;
 mod shm;
 mod signals;
 pub(crate) mod stream;
@@ -21,7 +23,6 @@ use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::memory::Mapping;
-use wharf_sys::socket::Credentials;
 
 use self::lifeline::Lifeline;
 use crate::address::Transport;
@@ -29,6 +30,7 @@ use crate::error::{ConnectError, RecvError, SendError};
 use crate::handshake::{Role, Terms};
 use crate::message::Message;
 use crate::options::Options;
+use crate::peer::Origin;
 
 /// What the sender wants to know about one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -206,12 +208,15 @@ pub(crate) struct Situation<'a> {
     pub(crate) options: &'a Options,
     pub(crate) ours: &'a Terms,
     pub(crate) cooperating: bool,
+    pub(crate) role: Role,
 }
 
 /// What a transport knows once both sides have introduced themselves.
 pub(crate) struct Met {
-    /// The connection over which they met; it stays open.
-    pub(crate) lifeline: Arc<Lifeline>,
+    /// The connection over which they met; it stays open. None where they met over pipes.
+    pub(crate) lifeline: Option<Arc<Lifeline>>,
+    /// What carries the bytes, where they met over a stream.
+    pub(crate) wire: Option<Arc<dyn stream::Wire>>,
     pub(crate) ours: Terms,
     pub(crate) theirs: Terms,
     /// The largest message: the smaller of both limits.
@@ -222,7 +227,14 @@ pub(crate) struct Met {
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) cooperating: bool,
     pub(crate) role: Role,
-    pub(crate) peer: Credentials,
+    pub(crate) peer: Origin,
+}
+
+impl Met {
+    /// The connection, for transports that meet over a socket.
+    fn socket(&self) -> Result<Arc<Lifeline>, ConnectError> {
+        self.lifeline.clone().ok_or_else(|| ConnectError::Protocol(format!("{}: needs a socket", self.ours.transport)))
+    }
 }
 
 /// Both halves of one side.
@@ -234,14 +246,18 @@ pub(crate) struct Joined {
     pub(crate) limit: u64,
 }
 
-/// One side of a transport that meets over a socket, before it knows the other side.
+/// One side of a transport that meets over a connection, before it knows the other side.
 pub(crate) enum Prepared {
     /// See [`unix`].
     Unix(unix::Prepared),
+    /// See [`pipe`].
+    Pipe(pipe::Prepared),
     /// See [`mq`].
     Mq(mq::Prepared),
     /// See [`shm`].
     Shm(shm::Prepared),
+    /// See [`tcp`]; for `tls:` as well.
+    Tcp(tcp::Prepared),
 }
 
 impl Prepared {
@@ -249,9 +265,11 @@ impl Prepared {
     pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
         match situation.ours.transport {
             Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
+            Transport::Pipe => pipe::Prepared::new(situation).map(Prepared::Pipe),
             Transport::Mq => mq::Prepared::new(situation).map(Prepared::Mq),
             Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
-            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a Unix socket"))),
+            Transport::Tcp | Transport::Tls => Ok(Prepared::Tcp(tcp::Prepared::new(situation))),
+            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a connection"))),
         }
     }
 
@@ -259,8 +277,10 @@ impl Prepared {
     pub(crate) fn params(&self) -> &[u8] {
         match self {
             Prepared::Unix(it) => it.params(),
+            Prepared::Pipe(_) => &[],
             Prepared::Mq(it) => it.params(),
             Prepared::Shm(it) => it.params(),
+            Prepared::Tcp(it) => it.params(),
         }
     }
 
@@ -268,8 +288,10 @@ impl Prepared {
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Prepared::Unix(it) => it.fds(),
+            Prepared::Pipe(_) => Vec::new(),
             Prepared::Mq(it) => it.fds(),
             Prepared::Shm(it) => it.fds(),
+            Prepared::Tcp(_) => Vec::new(),
         }
     }
 
@@ -279,8 +301,10 @@ impl Prepared {
         let (theirs, limit) = (met.theirs.clone(), met.limit);
         let (send, recv) = match self {
             Prepared::Unix(it) => it.join(met)?,
+            Prepared::Pipe(it) => it.join(met)?,
             Prepared::Mq(it) => it.join(met)?,
             Prepared::Shm(it) => it.join(met)?,
+            Prepared::Tcp(it) => it.join(met)?,
         };
         Ok(Joined { send, recv, theirs, limit })
     }

@@ -25,7 +25,8 @@ fn encounter(world: &World, role: &str, wait: Wait) -> (Peer, Link) {
     let mut listener = world.options().wait(wait).capacity(16 << 10).listen(world.address()).unwrap();
     let peer = world.child(role);
     let link = listener.accept_timeout(SOON).unwrap();
-    assert_eq!(link.peer().pid(), Some(peer.id()));
+    let vouched = world.scheme.named && world.scheme.name != "pipe";
+    assert_eq!(link.peer().pid(), vouched.then(|| peer.id()));
     (peer, link)
 }
 

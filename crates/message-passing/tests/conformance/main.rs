@@ -7,6 +7,7 @@
 mod child;
 mod doors;
 mod ends;
+mod fifos;
 mod flow;
 mod garbage;
 mod kills;
@@ -30,12 +31,14 @@ use world::{Scheme, World};
 
 /// Every transport: one line each.
 const TRANSPORTS: &[Scheme] = &[
-    Scheme { label: "shm", name: "shm", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "shm-hostile", name: "shm", crosses_processes: true, trust: Trust::Hostile },
-    Scheme { label: "unix", name: "unix", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "mq", name: "mq", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "mq-hostile", name: "mq", crosses_processes: true, trust: Trust::Hostile },
-    Scheme { label: "inproc", name: "inproc", crosses_processes: false, trust: Trust::Auto },
+    Scheme { label: "shm", name: "shm", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "shm-hostile", name: "shm", named: true, crosses_processes: true, trust: Trust::Hostile },
+    Scheme { label: "unix", name: "unix", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "pipe", name: "pipe", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "mq", name: "mq", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "mq-hostile", name: "mq", named: true, crosses_processes: true, trust: Trust::Hostile },
+    Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
 ];
 
 /// Longer than any case takes on a machine that is busy with other things; a case that is not done then hangs.
@@ -47,6 +50,8 @@ enum Needs {
     Nothing,
     /// A peer in another process.
     Processes,
+    /// A peer in another process, and a directory of names.
+    Names,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -89,6 +94,10 @@ const CASES: &[Case] = cases! {
         flags_of_the_description, drained_by_its_maker, filled_by_its_reader, an_accomplice, a_listener_that_lies,
         limits_in_words, slots_as_large_as_the_type
     }
+    Needs::Only("pipe") => fifos {
+        nonsense_at_the_door, nonsense_in_the_pair, pairs_of_no_use, a_listener_that_goes, a_full_door, path_addresses,
+        no_place_for_a_listener, left_over_pairs, only_for_peers_that_cooperate, cut_frames
+    }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
     Needs::Processes => kills {
@@ -98,7 +107,7 @@ const CASES: &[Case] = cases! {
     Needs::Processes => meeting { silent_client }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
-    Needs::Processes => users { kept_out_of_names }
+    Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
         nonsense_instead_of_a_hello, nonsense_after_the_hello, taken_and_ended, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,
@@ -164,6 +173,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
     match case.needs {
         Needs::Nothing => true,
         Needs::Processes => scheme.crosses_processes,
+        Needs::Names => scheme.crosses_processes && scheme.named,
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -148,8 +148,13 @@ impl VisitorFifos {
                 retry_on_intr(|| rustix::fs::openat(domain.fd(), name(id, end), direction | flags, Mode::empty()));
             match opened {
                 Err(Errno::NXIO) => Err(io::ErrorKind::ConnectionRefused.into()),
-                Err(Errno::LOOP) => Err(io::Error::new(io::ErrorKind::InvalidData, "expected a FIFO, found a link")),
-                opened => Ok(opened?),
+                // What this process lacks is not the visitor's fault.
+                Err(error @ (Errno::NOENT | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error.into()),
+                Err(error) => Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("expected a FIFO, found what cannot be opened as one ({})", io::Error::from(error)),
+                )),
+                Ok(opened) => Ok(opened),
             }
         };
         let inlet = open(UP, OFlags::RDONLY)?;

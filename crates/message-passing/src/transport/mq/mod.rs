@@ -22,6 +22,7 @@ use super::control::{Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
 use crate::handshake::Payload;
+use crate::peer::Origin;
 
 /// The largest slot that a peer may bring: the system makes none that is larger.
 const LARGEST_SLOT: usize = 16 << 20;
@@ -79,7 +80,8 @@ impl Prepared {
     }
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let Met { lifeline, limit, params, mut fds, peer, cooperating, .. } = met;
+        let lifeline = met.socket()?;
+        let Met { limit, params, mut fds, peer, cooperating, .. } = met;
         if !params.is_empty() {
             let count = params.len();
             return Err(ConnectError::Protocol(format!("it sent {count} bytes of mq: parameters, expected none")));
@@ -87,6 +89,9 @@ impl Prepared {
         let count = fds.len();
         let (Some(theirs), Some(mouth), 2, Some(ear)) = (fds.pop(), fds.pop(), count, self.ear.take()) else {
             return Err(ConnectError::Protocol(format!("it sent {count} descriptors for an mq: link, expected 2")));
+        };
+        let Origin::Local(peer) = peer else {
+            return Err(ConnectError::Protocol("it did not come over a Unix socket".to_owned()));
         };
         check_mouth(&mouth, peer, cooperating)?;
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);

@@ -15,6 +15,7 @@ use self::sender::UnixSender;
 use super::control::{Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
+use crate::peer::Origin;
 
 /// The largest record that this side accepts, header included. A sender's kernel rarely lets larger ones through:
 /// the usual limit is about 208 KiB, doubled by the kernel for its own overhead.
@@ -46,7 +47,8 @@ impl Prepared {
     }
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let Met { lifeline, ours, limit, params, mut fds, peer, cooperating, .. } = met;
+        let lifeline = met.socket()?;
+        let Met { ours, limit, params, mut fds, peer, cooperating, .. } = met;
         let &[a, b, c, d, 0, 0, 0, 0] = params.as_slice() else {
             return Err(ConnectError::Protocol(format!(
                 "its unix: parameters are {params:?}, expected 4 bytes and 4 zeroes"
@@ -61,6 +63,9 @@ impl Prepared {
         let count = fds.len();
         let (Some(mouth), 1, Some(ear)) = (fds.pop(), count, self.ear.take()) else {
             return Err(ConnectError::Protocol(format!("it sent {count} descriptors for a unix: link, expected 1")));
+        };
+        let Origin::Local(peer) = peer else {
+            return Err(ConnectError::Protocol("it did not come over a Unix socket".to_owned()));
         };
         check_mouth(&mouth, peer, cooperating)?;
         let data = lifeline.get().map_err(|error| ConnectError::system("use the new connection", error))?;
