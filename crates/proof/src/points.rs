@@ -70,10 +70,12 @@ const fn ending(
 
 const SHM: &[&str] = &["shm"];
 const UNIX: &[&str] = &["unix"];
+const STREAMS: &[&str] = &["pipe", "tcp"];
 const MQ: &[&str] = &["mq"];
 const PIPE: &[&str] = &["pipe"];
 const SOCKETS: &[&str] = &["shm", "unix", "mq"];
-const ALL: &[&str] = &["shm", "unix", "mq", "pipe"];
+const NAMED: &[&str] = &["shm", "unix", "mq", "pipe"];
+const ALL: &[&str] = &["shm", "unix", "mq", "pipe", "tcp"];
 
 /// Points that are passed while a link is made or used.
 pub const LINK: &[LinkPoint] = &[
@@ -89,7 +91,7 @@ pub const LINK: &[LinkPoint] = &[
     meeting("accept.joined", ALL, Side::Listening),
     meeting("accept.welcomed", ALL, Side::Listening),
     meeting("listen.begin", ALL, Side::Listening),
-    meeting("listen.locked", ALL, Side::Listening),
+    meeting("listen.locked", NAMED, Side::Listening),
     meeting("listen.done", ALL, Side::Listening),
     meeting("log.side.reserved", SHM, Side::Either),
     meeting("log.side.sealed", SHM, Side::Either),
@@ -142,11 +144,11 @@ pub const LINK: &[LinkPoint] = &[
     meeting("pipe.dial.made", PIPE, Side::Connecting),
     meeting("pipe.dial.knocked", PIPE, Side::Connecting),
     meeting("fifos.opened", PIPE, Side::Listening),
-    data("stream.send.whole", PIPE, &[1, 100], "send len=64", "receive len=64"),
-    data("stream.send.sent", PIPE, &[1, 100], "send len=64", "receive len=64"),
-    data("stream.send.fragment", PIPE, &[1, 2, 5], "send len=900000", "receive len=900000"),
-    data("stream.recv.acknowledge", PIPE, &[1, 5], "receive", "post"),
-    ending("stream.send.close", PIPE, "send count=10", "receive"),
+    data("stream.send.whole", STREAMS, &[1, 100], "send len=64", "receive len=64"),
+    data("stream.send.sent", STREAMS, &[1, 100], "send len=64", "receive len=64"),
+    data("stream.send.fragment", STREAMS, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("stream.recv.acknowledge", STREAMS, &[1, 5], "receive", "post"),
+    ending("stream.send.close", STREAMS, "send count=10", "receive"),
 ];
 
 /// Points that are passed while a region is made, attached, left or used; the ring of regions has a

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_proof::place;
 use wharf_proof::points::{LINK, LinkPoint, Outcome, Side};
 use wharf_proof::process::{Death, PATIENCE, Process};
 use wharf_proof::promptness::{SOON, assert_soon, watch};
@@ -34,6 +35,11 @@ fn on_pipe_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_
     kill_at_every_point("pipe");
 }
 
+#[test]
+fn on_tcp_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
+    kill_at_every_point("tcp");
+}
+
 fn kill_at_every_point(scheme: &str) {
     watch();
     let mut runs = 0;
@@ -56,7 +62,7 @@ fn kill_at_every_point(scheme: &str) {
 fn kill_connecting(point: &LinkPoint, scheme: &str, turn: u32) {
     let scene = Scene::new();
     let what = format!("{} (turn {turn}) on {scheme}:, connecting", point.name);
-    let address = format!("{scheme}:crash");
+    let address = place::address(scheme, "crash");
     let mut survivor = start(&scene, "listen", point.survivor, &address, &["visitors=2"], None);
     survivor.expect("listening");
     let mut victim = start(&scene, "connect", point.victim, &address, &[], Some((point.name, turn)));
@@ -74,7 +80,7 @@ fn kill_connecting(point: &LinkPoint, scheme: &str, turn: u32) {
 fn kill_listening(point: &LinkPoint, scheme: &str, turn: u32) {
     let scene = Scene::new();
     let what = format!("{} (turn {turn}) on {scheme}:, listening", point.name);
-    let address = format!("{scheme}:crash");
+    let address = place::address(scheme, "crash");
     let mut victim = start(&scene, "listen", point.victim, &address, &[], Some((point.name, turn)));
     if victim.hear(PATIENCE).is_some_and(|said| said.word == "listening") {
         let mut survivor = start(&scene, "connect", point.survivor, &address, &[], None);

@@ -10,3 +10,5 @@ pub mod mqueue;
 pub mod ring;
 pub mod seqpacket;
 pub mod shm_open;
+pub mod tcp;
+pub mod tls;

@@ -4,15 +4,19 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod bytes;
+mod certificates;
 mod child;
 mod doors;
 mod ends;
+mod faults;
 mod fifos;
 mod flow;
 mod garbage;
 mod kills;
 mod limits;
 mod meeting;
+mod ports;
 mod priorities;
 mod queues;
 mod rendezvous;
@@ -38,6 +42,7 @@ const TRANSPORTS: &[Scheme] = &[
     Scheme { label: "mq", name: "mq", named: true, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "mq-hostile", name: "mq", named: true, crosses_processes: true, trust: Trust::Hostile },
     Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "tls", name: "tls", named: false, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
 ];
 
@@ -52,6 +57,8 @@ enum Needs {
     Processes,
     /// A peer in another process, and a directory of names.
     Names,
+    /// Addresses with ports.
+    Ports,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -107,6 +114,12 @@ const CASES: &[Case] = cases! {
     Needs::Processes => meeting { silent_client }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
+    Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers }
+    Needs::Only("tcp") => ports { beyond_this_machine }
+    Needs::Only("tcp") => bytes {
+        byte_by_byte, nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, a_great_length, in_python
+    }
+    Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, slow }
     Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
@@ -174,6 +187,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Nothing => true,
         Needs::Processes => scheme.crosses_processes,
         Needs::Names => scheme.crosses_processes && scheme.named,
+        Needs::Ports => !scheme.named,
         Needs::Only(name) => scheme.name == name,
     }
 }
