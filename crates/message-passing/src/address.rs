@@ -31,8 +31,15 @@ pub enum Transport {
 
 impl Transport {
     /// Every transport, in the order in which they are listed to people.
-    pub const ALL: &'static [Transport] =
-        &[Transport::Shm, Transport::Unix, Transport::Tcp, Transport::Tls, Transport::Inproc];
+    pub const ALL: &'static [Transport] = &[
+        Transport::Shm,
+        Transport::Unix,
+        Transport::Pipe,
+        Transport::Mq,
+        Transport::Tcp,
+        Transport::Tls,
+        Transport::Inproc,
+    ];
 
     /// The part of an address before the colon.
     pub fn scheme(self) -> &'static str {
