@@ -49,7 +49,7 @@ pub(crate) struct CompareArguments {
     /// Take at most 10 seconds (at most 90 otherwise).
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Measure this transport only: plain, shm, unix or inproc. Repeatable.
+    /// Measure this row only: plain, or the scheme of a transport, such as shm, unix or tcp. Repeatable.
     #[arg(long = "transport", value_name = "NAME")]
     pub(crate) transports: Vec<String>,
     /// Stream messages of this size: 64, 4KiB, 1MiB … Repeatable.
@@ -61,6 +61,26 @@ pub(crate) struct CompareArguments {
     /// Write JSON instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Draw latency and throughput over the message size into FILE.svg or FILE.png (takes 10 seconds more with --quick,
+    /// 30 otherwise).
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<std::path::PathBuf>,
+    /// Wait for comparisons from other machines (on loopback, port 7411, unless an address is given), until Ctrl-C.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1",
+        conflicts_with_all = ["quick", "transports", "sizes", "file", "json", "plot", "remote", "token", "fingerprint"])]
+    pub(crate) serve: Option<String>,
+    /// Compare the network transports between this machine and one where `wharf compare --serve` runs.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) remote: Option<String>,
+    /// The token that the server printed (or give it in WHARF_TOKEN, which other users cannot see).
+    #[arg(long, value_name = "TOKEN", requires = "remote")]
+    pub(crate) token: Option<String>,
+    /// The fingerprint that the server printed: over tls: only a server with this certificate is believed.
+    #[arg(long, value_name = "SHA256", requires = "remote")]
+    pub(crate) fingerprint: Option<String>,
+    /// Let tcp: lead beyond this machine, where everybody on the way can read and change what it carries.
+    #[arg(long)]
+    pub(crate) insecure: bool,
 }
 
 /// Who waits for whom.
@@ -173,6 +193,9 @@ pub(crate) struct ComparePeerArguments {
     /// Play a whole script for the system-call count instead of taking orders.
     #[arg(long)]
     pub(crate) script: Option<Role>,
+    /// Where the near side of the script is met.
+    #[arg(long)]
+    pub(crate) meet: Option<String>,
     /// The CPU to stay on; where this process plays both roles, the second one is the far side's.
     #[arg(long = "cpu")]
     pub(crate) cpus: Vec<usize>,

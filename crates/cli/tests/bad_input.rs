@@ -60,7 +60,7 @@ fn commands_that_make_no_sense() {
     says(&scene.run(&["xyzzy"]).refused(2), &["xyzzy", "--help"]);
     says(&scene.run(&[]).refused(2), &["--help"]);
     says(&scene.run(&["region", "mk"]).refused(2), &["mk", "wharf region --help"]);
-    says(&scene.run(&["compare", "--transport", "pigeon"]).refused(2), &["pigeon", "plain, shm, unix, inproc"]);
+    says(&scene.run(&["compare", "--transport", "pigeon"]).refused(2), &["pigeon", "plain, shm, unix"]);
     says(&scene.run(&["compare", "--size", "0"]).refused(2), &["1 or more"]);
     says(&scene.run(&["compare", "--size", "lots"]).refused(2), &["lots", "KiB"]);
     says(&scene.run(&["compare", "--file", "/no/such/file"]).refused(2), &["/no/such/file"]);

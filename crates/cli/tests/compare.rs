@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 
-use scene::{Scene, await_that};
+use scene::{Scene, await_that, skipped};
 use serde_json::Value;
 
 /// What the documentation says of the schema.
@@ -31,13 +31,19 @@ fn row<'a>(report: &'a Value, transport: &str) -> &'a Value {
     row
 }
 
+/// The rows of a comparison that was asked for nothing in particular.
+fn every_transport() -> Vec<String> {
+    let links = wharf::Transport::ALL.iter().map(|transport| format!("{transport}:"));
+    std::iter::once("plain + lock".to_owned()).chain(links).collect()
+}
+
 #[test]
 fn every_transport_carries_its_bytes_and_every_key_is_documented() {
     let scene = Scene::new();
     let report = json(&scene, &[]);
     assert_eq!(report["schema"], "wharf.compare/1");
-    for transport in ["plain + lock", "shm:", "unix:", "inproc:"] {
-        let row = row(&report, transport);
+    for transport in every_transport() {
+        let row = row(&report, &transport);
         assert_eq!(row["file"]["verified"], true, "{row:#}");
         assert_eq!(row["file"]["crc32_sent"], row["file"]["crc32_received"]);
         assert!(number(&row["file"]["bytes"]) > 100_000.0, "the command itself is larger");
@@ -51,7 +57,17 @@ fn every_transport_carries_its_bytes_and_every_key_is_documented() {
         let streams = row["streams"].as_array().expect("streams");
         let sizes: Vec<f64> = streams.iter().map(|stream| number(&stream["size_bytes"])).collect();
         assert_eq!(sizes, [64.0, 4096.0, 65_536.0, 1_048_576.0]);
-        assert!(streams.iter().all(|stream| number(&stream["rate"]["messages_per_second"]) > 0.0));
+        // A size that a transport cannot carry has its limit instead of a rate; the smallest fits every transport.
+        assert!(streams[0]["limit_bytes"].is_null(), "{row:#}");
+        for stream in streams {
+            match stream["limit_bytes"].as_u64() {
+                None => assert!(number(&stream["rate"]["messages_per_second"]) > 0.0, "{row:#}"),
+                Some(limit) => {
+                    assert!((limit as f64) < number(&stream["size_bytes"]), "{row:#}");
+                    assert!(stream["rate"]["absent"].as_str().is_some_and(|why| why.contains(&limit.to_string())));
+                }
+            }
+        }
         assert!(number(&row["idle"]["cpu_percent"]) < 50.0, "{row:#}");
     }
     let threads = row(&report, "inproc:")["between"].as_str().expect("text");
@@ -99,7 +115,7 @@ fn system_calls_are_counted_where_they_can_be() {
     for transport in ["shm:", "unix:"] {
         let calls = of(transport);
         if let Some(why) = calls.get("absent") {
-            eprintln!("skipped: system_calls_are_counted_where_they_can_be: {why}");
+            skipped("system_calls_are_counted_where_they_can_be", &why.to_string());
             return;
         }
         assert!(number(&calls["set_up"]) >= 5.0, "{calls:#}");
@@ -135,8 +151,9 @@ fn the_table_is_plain_text_when_it_is_not_on_a_terminal() {
     let output = scene.run(&["compare", "--quick", "--size", "64", "--size", "1KiB"]).well();
     let text = String::from_utf8(output).expect("text");
     assert!(!text.contains('\u{1b}'), "{text}");
-    for part in ["LATENCY", "THROUGHPUT", "SYSTEM CALLS", "ISOLATION", "plain + lock", "shm:", "unix:", "inproc:"] {
-        assert!(text.contains(part), "{part} is missing in\n{text}");
+    let titles = ["LATENCY", "THROUGHPUT", "SYSTEM CALLS", "ISOLATION"].map(str::to_owned);
+    for part in titles.into_iter().chain(every_transport()) {
+        assert!(text.contains(&part), "{part} is missing in\n{text}");
     }
     let widest = text.lines().map(|line| line.chars().count()).max();
     assert!(widest <= Some(120), "{text}");

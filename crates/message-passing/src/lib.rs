@@ -12,24 +12,32 @@ mod meet;
 mod message;
 mod options;
 mod peer;
+mod port;
 mod receiver;
 mod sender;
 mod serde;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod typed;
+mod voice;
 mod wait;
 
 pub use self::address::{Address, Transport};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
-pub use self::listener::Listener;
+pub use self::listener::{Listener, Refused};
 pub use self::loan::Loan;
 pub use self::message::Message;
-pub use self::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait};
+pub use self::options::{
+    DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
+};
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;
 pub use self::sender::Sender;
 pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
 #[doc(hidden)]
 pub use self::transport::PeerMemory;
 pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};

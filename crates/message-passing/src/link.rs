@@ -128,6 +128,48 @@ impl Link {
         self.sender.send_rendezvous(message, limit)
     }
 
+    /// See [`Sender::try_send_with_priority`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_send_with_priority(&mut self, message: &[u8], priority: u16) -> Result<(), SendError> {
+        self.sender.try_send_with_priority(message, priority)
+    }
+
+    /// See [`Sender::send_with_priority`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn send_with_priority(&mut self, message: &[u8], priority: u16) -> Result<(), SendError> {
+        self.sender.send_with_priority(message, priority)
+    }
+
+    /// See [`Sender::send_timeout_with_priority`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn send_timeout_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u16,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.sender.send_timeout_with_priority(message, priority, limit)
+    }
+
+    /// See [`Sender::send_rendezvous_with_priority`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn send_rendezvous_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u16,
+        limit: Option<Duration>,
+    ) -> Result<(), SendError> {
+        self.sender.send_rendezvous_with_priority(message, priority, limit)
+    }
+
     /// See [`Sender::try_loan`].
     ///
     /// # Errors

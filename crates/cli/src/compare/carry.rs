@@ -6,11 +6,12 @@
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::compare::line::Line;
 use crate::compare::trouble::Trouble;
 
-/// The file travels in messages of this size.
+/// The file travels in messages of this size, or smaller ones where the line carries no larger.
 pub(crate) const PIECE: usize = 64 << 10;
 
 /// What was sent, or what arrived.
@@ -47,16 +48,25 @@ pub(crate) fn name_of(path: &Path) -> String {
     real.as_deref().unwrap_or(path).display().to_string()
 }
 
-/// Near side: sends the file's bytes and the empty message behind them.
-pub(crate) fn send_file<L: Line>(line: &mut L, path: &Path, limit: u64) -> Result<Carried, Trouble> {
+/// Near side: sends the file's bytes in messages of at most `piece` bytes, and the empty message behind them. Where
+/// `time` is bounded, the pieces end when it has passed.
+pub(crate) fn send_file<L: Line>(
+    line: &mut L,
+    path: &Path,
+    limit: u64,
+    piece: usize,
+    time: Option<Duration>,
+) -> Result<Carried, Trouble> {
     let unreadable = |error| Trouble::wrong(format!("cannot read {}: {error}", path.display()));
     let mut file = File::open(path).map_err(unreadable)?.take(limit);
-    let mut piece = vec![0; PIECE];
+    let mut piece = vec![0; piece];
+    let start = Instant::now();
     let mut crc = crc32fast::Hasher::new();
     let mut carried = Carried { bytes: 0, crc32: 0, messages: 0 };
-    // The end of the file, or the limit, ends the loop.
+    // The end of the file, the limit or the time ends the loop.
     loop {
-        let read = file.read(&mut piece).map_err(unreadable)?;
+        let late = time.is_some_and(|time| start.elapsed() >= time);
+        let read = if late { 0 } else { file.read(&mut piece).map_err(unreadable)? };
         let bytes = piece.get(..read).unwrap_or_default();
         line.send(bytes)?;
         if bytes.is_empty() {

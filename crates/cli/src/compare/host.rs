@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use crate::compare::order::{Answer, Order};
 use crate::compare::peer;
 use crate::compare::place::Place;
+use crate::compare::take::{FarSide, unexpected};
 use crate::compare::trouble::Trouble;
 use crate::compare::watchdog::Watchdog;
 use crate::compare::way::Way;
@@ -100,14 +101,14 @@ impl Host {
     fn start_thread(way: Way, place: &Place, on: Option<usize>, limit: Duration) -> Result<Host, Trouble> {
         let (orders, to_obey) = mpsc::channel();
         let (heard, answers) = mpsc::channel();
-        let domain = place.domain().clone();
+        let ground = place.ground().shared.clone();
         let thread = std::thread::Builder::new().name("far side".into()).spawn(move || {
             if let Err(trouble) = peer::stay_on(on) {
                 // Nobody hears it when the near side has gone already.
                 let _heard = heard.send(Answer::Failed { why: trouble.why, lacking: trouble.lacking });
                 return;
             }
-            peer::serve(way, &domain, || to_obey.recv().ok(), |it| heard.send(it).is_ok());
+            peer::serve(way, &ground, || to_obey.recv().ok(), |it| heard.send(it).is_ok());
         })?;
         let leavings = place.leavings();
         // A thread cannot be killed: the whole command gives up, and still leaves nothing behind.
@@ -127,8 +128,19 @@ impl Host {
         })
     }
 
-    /// Gives an order; [`Host::hear`] brings its answer.
-    pub(crate) fn tell(&mut self, order: Order) -> Result<(), Trouble> {
+    /// What a trouble comes from: a far side that was given up explains whatever the near side met with then.
+    pub(crate) fn explain(&self, trouble: Trouble) -> Trouble {
+        match &self.watchdog {
+            Some(watchdog) if watchdog.has_acted() => {
+                Trouble::wrong(format!("given up after {:?}: the machine is too busy, or a side is stuck", self.limit))
+            }
+            _ => trouble,
+        }
+    }
+}
+
+impl FarSide for Host {
+    fn tell(&mut self, order: Order) -> Result<(), Trouble> {
         let told = match &mut self.orders {
             Some(Orders::Pipe(pipe)) => {
                 serde_json::to_string(&order).map_err(std::io::Error::other).and_then(|line| writeln!(pipe, "{line}"))
@@ -141,8 +153,7 @@ impl Host {
         told.map_err(|error| Trouble::wrong(format!("the far side takes no more orders: {error}")))
     }
 
-    /// Waits for the next answer.
-    pub(crate) fn hear(&mut self) -> Result<Answer, Trouble> {
+    fn hear(&mut self) -> Result<Answer, Trouble> {
         match self.answers.recv_timeout(PATIENCE) {
             Ok(Answer::Failed { why, lacking }) => Err(Trouble { why, lacking }.of("the far side")),
             Ok(answer) => Ok(answer),
@@ -152,29 +163,6 @@ impl Host {
             Err(RecvTimeoutError::Disconnected) => Err(Trouble::wrong("the far side has ended")),
         }
     }
-
-    /// What a trouble comes from: a far side that was given up explains whatever the near side met with then.
-    pub(crate) fn explain(&self, trouble: Trouble) -> Trouble {
-        match &self.watchdog {
-            Some(watchdog) if watchdog.has_acted() => {
-                Trouble::wrong(format!("given up after {:?}: the machine is too busy, or a side is stuck", self.limit))
-            }
-            _ => trouble,
-        }
-    }
-
-    /// Waits for an answer that has nothing to report.
-    pub(crate) fn hear_done(&mut self) -> Result<(), Trouble> {
-        match self.hear()? {
-            Answer::Done => Ok(()),
-            other => Err(unexpected(&other)),
-        }
-    }
-}
-
-/// The error for an answer to another question.
-pub(crate) fn unexpected(answer: &Answer) -> Trouble {
-    Trouble::wrong(format!("the far side answered another question: {answer:?}"))
 }
 
 fn kill(child: &Mutex<Child>) {

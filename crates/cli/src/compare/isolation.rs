@@ -39,6 +39,7 @@ pub(crate) fn expose(line: &mut AnyLine) -> Result<Watched, Trouble> {
             link.send(&BAIT)?;
             Ok(Watched::Nothing)
         }
+        AnyLine::Timed(_) => Err(elsewhere()),
     }
 }
 
@@ -57,7 +58,12 @@ pub(crate) fn trespass(line: &mut AnyLine) -> Result<Vec<Attempt>, Trouble> {
                 None => Ok(vec![attempt("a search of its mappings for memory of the other side", search()?)]),
             }
         }
+        AnyLine::Timed(_) => Err(elsewhere()),
     }
+}
+
+fn elsewhere() -> Trouble {
+    Trouble::wrong("the other side is on another machine")
 }
 
 /// Near side: looks at its memory again and says in short what came of it.

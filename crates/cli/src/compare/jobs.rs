@@ -18,15 +18,24 @@ const CLOCK_EVERY_BYTES: usize = 256 << 10;
 /// And never less often than every so many messages.
 const CLOCK_EVERY_MESSAGES: usize = 256;
 
-/// Near side: times round trips for about `limit`.
-pub(crate) fn ping<L: Line>(line: &mut L, limit: Duration) -> Result<Summary, Trouble> {
-    let mut message = [0; LATENCY_BYTES];
+/// Near side: times round trips of messages of `size` bytes for about `limit`.
+pub(crate) fn ping<L: Line>(line: &mut L, size: usize, limit: Duration) -> Result<Summary, Trouble> {
+    if size == LATENCY_BYTES {
+        // A length that the compiler knows, as it is in most programs.
+        ping_with(line, &mut [0; LATENCY_BYTES], limit)
+    } else {
+        ping_with(line, &mut vec![0; size], limit)
+    }
+}
+
+#[inline(always)]
+fn ping_with<L: Line>(line: &mut L, message: &mut [u8], limit: Duration) -> Result<Summary, Trouble> {
     let mut number = 0u64;
     let summary = ping_pong(limit, || {
         number += 1;
-        stamp(&mut message, number);
-        line.send(&message)?;
-        line.recv(|answer| check(answer, LATENCY_BYTES, number))?
+        stamp(message, number);
+        line.send(message)?;
+        line.recv(|answer| check(answer, message.len(), number))?
     })?;
     line.send(&[])?;
     Ok(summary)
@@ -43,15 +52,14 @@ pub(crate) fn ping_times<L: Line>(line: &mut L, times: u64) -> Result<(), Troubl
     line.send(&[])
 }
 
-/// Far side of [`ping`] and [`ping_times`].
+/// Far side of [`ping`] and [`ping_times`]: answers each message with one of the same length and number.
+///
+/// Only the number is taken over, so that a round trip has no copy that two messages would not have.
 pub(crate) fn echo<L: Line>(line: &mut L) -> Result<(), Trouble> {
     let mut answer = Vec::with_capacity(LATENCY_BYTES);
     // The empty message ends the loop; a near side that dies is an error.
     loop {
-        line.recv(|message| {
-            answer.clear();
-            answer.extend_from_slice(message);
-        })?;
+        line.recv(|message| take_number(&mut answer, message))?;
         if answer.is_empty() {
             return Ok(());
         }
@@ -141,6 +149,22 @@ fn stamp(message: &mut [u8], number: u64) {
     }
 }
 
+/// Makes `answer` as long as `message`, with the same first and last bytes.
+fn take_number(answer: &mut Vec<u8>, message: &[u8]) {
+    answer.resize(message.len(), 0);
+    let numbers = size_of::<u64>();
+    if let (Some(ours), Some(theirs)) = (answer.first_chunk_mut::<8>(), message.first_chunk::<8>()) {
+        *ours = *theirs;
+    } else {
+        answer.copy_from_slice(message);
+    }
+    if message.len() > numbers
+        && let (Some(ours), Some(theirs)) = (answer.last_chunk_mut::<8>(), message.last_chunk::<8>())
+    {
+        *ours = *theirs;
+    }
+}
+
 /// Checks what [`stamp`] wrote.
 fn check(message: &[u8], size: usize, number: u64) -> Result<(), Trouble> {
     let expected = number.to_le_bytes();
@@ -160,6 +184,17 @@ fn check(message: &[u8], size: usize, number: u64) -> Result<(), Trouble> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_bears_the_number_of_its_message_whatever_was_answered_before() {
+        let mut answer = vec![7; 100];
+        for size in [1, 7, 8, 9, 15, 16, 64, 4096, 3, 0] {
+            let mut message = vec![0; size];
+            stamp(&mut message, 0x0102_0304_0506_0708);
+            take_number(&mut answer, &message);
+            assert_eq!(check(&answer, size, 0x0102_0304_0506_0708), Ok(()), "{size}");
+        }
+    }
 
     #[test]
     fn a_stamped_message_passes_and_any_change_at_its_ends_does_not() {

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use wharf::{Link, Options, Transport, Wait};
-use wharf_sys::directory::Domain;
 
+use crate::compare::ground::{Ground, NearGround};
 use crate::compare::mailbox::Mailbox;
-use crate::compare::order::{Opening, Waiting};
+use crate::compare::order::{Opening, Order, Waiting};
+use crate::compare::remote::{self, TimedLine};
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
@@ -63,6 +64,8 @@ pub(crate) enum AnyLine {
     Link(Box<LinkLine>),
     /// A region with a lock.
     Mailbox(Box<Mailbox>),
+    /// A link to another machine.
+    Timed(Box<TimedLine>),
 }
 
 /// Runs `$body` with `$line` bound to the line itself, so that calls to it are static.
@@ -77,10 +80,32 @@ macro_rules! with_line {
                 let $line = &mut **boxed;
                 $body
             }
+            $crate::compare::line::AnyLine::Timed(boxed) => {
+                let $line = &mut **boxed;
+                $body
+            }
         }
     };
 }
 pub(crate) use with_line;
+
+impl AnyLine {
+    /// The largest message that the line carries; none when any message that was asked for at its opening fits.
+    pub(crate) fn largest(&self) -> Option<usize> {
+        match self {
+            AnyLine::Link(line) => Some(line.link.max_message()),
+            AnyLine::Mailbox(_) => None,
+            AnyLine::Timed(line) => Some(line.largest()),
+        }
+    }
+
+    /// An order is about to be carried out; only a line to another machine bounds how long it takes.
+    pub(crate) fn begin(&mut self, order: &Order) {
+        if let AnyLine::Timed(line) = self {
+            line.begin(remote::limit_of(order));
+        }
+    }
+}
 
 /// The near end between its two steps: it exists, and the far side has not come yet.
 pub(crate) enum Waiter {
@@ -92,13 +117,22 @@ pub(crate) enum Waiter {
 
 impl Waiter {
     /// Listens, or creates the region.
-    pub(crate) fn open(way: Way, domain: &Domain, opening: &Opening) -> Result<Waiter, Trouble> {
+    pub(crate) fn open(way: Way, ground: &NearGround, opening: &Opening) -> Result<Waiter, Trouble> {
         match way {
-            Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(domain, opening)?))),
+            Way::Plain => Ok(Waiter::Ready(Box::new(Mailbox::create(&ground.shared.domain, opening)?))),
             Way::Link(transport) => {
-                let listener = options(domain, opening).listen(address(transport, opening))?;
+                let listener = options(ground.listening(transport), opening)
+                    .listen(address(transport, meeting_place(transport, opening)))?;
                 Ok(Waiter::Listener(Box::new(listener)))
             }
+        }
+    }
+
+    /// What the far side is told: the name at which this end is really met, which may be a port that the system chose.
+    pub(crate) fn told(&self, opening: Opening) -> Opening {
+        match self {
+            Waiter::Listener(listener) => Opening { name: listener.address().name().to_owned(), ..opening },
+            Waiter::Ready(_) => opening,
         }
     }
 
@@ -115,21 +149,26 @@ impl Waiter {
 }
 
 /// The far end: connects, or attaches the region.
-pub(crate) fn join(way: Way, domain: &Domain, opening: &Opening) -> Result<AnyLine, Trouble> {
+pub(crate) fn join(way: Way, ground: &Ground, opening: &Opening) -> Result<AnyLine, Trouble> {
     Ok(match way {
-        Way::Plain => AnyLine::Mailbox(Box::new(Mailbox::attach(domain, opening)?)),
+        Way::Plain => AnyLine::Mailbox(Box::new(Mailbox::attach(&ground.domain, opening)?)),
         Way::Link(transport) => {
-            let link = options(domain, opening).connect(address(transport, opening))?;
+            let link = options(ground.connecting(transport), opening).connect(address(transport, &opening.name))?;
             AnyLine::Link(Box::new(LinkLine::new(link)))
         }
     })
 }
 
-fn address(transport: Transport, opening: &Opening) -> String {
-    format!("{}:{}", transport.scheme(), opening.name)
+/// Where the near side listens: under the line's own name, or at a port of the loopback that the system chooses.
+fn meeting_place(transport: Transport, opening: &Opening) -> &str {
+    if transport.crosses_machines() { "127.0.0.1:0" } else { &opening.name }
 }
 
-fn options(domain: &Domain, opening: &Opening) -> Options {
+fn address(transport: Transport, name: &str) -> String {
+    format!("{}:{name}", transport.scheme())
+}
+
+fn options(options: Options, opening: &Opening) -> Options {
     // Room for several of the largest messages, so that one side can write while the other reads.
     const LEAST: usize = 1 << 20;
     let largest = usize::try_from(opening.largest).unwrap_or(usize::MAX);
@@ -138,5 +177,5 @@ fn options(domain: &Domain, opening: &Opening) -> Options {
         Waiting::Sleep => Wait::Sleep,
         Waiting::Usual => Wait::Adaptive,
     };
-    Options::new().domain(domain.clone()).capacity(LEAST.max(largest.saturating_mul(4))).wait(wait)
+    options.capacity(LEAST.max(largest.saturating_mul(4))).wait(wait)
 }

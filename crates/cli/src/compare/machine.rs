@@ -5,16 +5,36 @@ use std::fs;
 use wharf_measure::Pair;
 use wharf_sys::cpu;
 
-use crate::compare::report::Machine;
+use crate::compare::report::{Machine, RemoteMachine};
 
 /// Looks at the machine.
 pub(crate) fn look(pair: Option<Pair>) -> Machine {
     Machine {
+        host: host(),
         cpus: cpu::count(),
         pinned_to: pair.map(|pair| [pair.first, pair.second]),
-        cpu: fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_name(&text)),
-        kernel: fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|release| release.trim().to_owned()),
+        cpu: cpu(),
+        kernel: kernel(),
     }
+}
+
+/// What a server tells of its machine.
+pub(crate) fn remote() -> RemoteMachine {
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    RemoteMachine { host: host(), cpus: cpu::count(), cpu: cpu(), kernel: kernel(), version }
+}
+
+/// The machine's name.
+pub(crate) fn host() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned())
+}
+
+fn cpu() -> Option<String> {
+    fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_name(&text))
+}
+
+fn kernel() -> Option<String> {
+    fs::read_to_string("/proc/sys/kernel/osrelease").ok().map(|release| release.trim().to_owned())
 }
 
 fn cpu_name(cpuinfo: &str) -> Option<String> {

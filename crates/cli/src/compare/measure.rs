@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use wharf_measure::{Measured, Prober, Summary, Throughput};
 
-use crate::compare::carry::{self, Carried};
-use crate::compare::host::{Host, unexpected};
+use crate::compare::host::Host;
 use crate::compare::idle;
 use crate::compare::isolation;
 use crate::compare::jobs;
@@ -15,8 +14,12 @@ use crate::compare::peer::stay_on;
 use crate::compare::place::Place;
 use crate::compare::plan::Plan;
 use crate::compare::progress::Progress;
-use crate::compare::report::{Figure, Figures, FileCheck, Floor, Isolation, Latency, Outcome, Rate, Row, Stream};
+use crate::compare::report::{
+    Figure, Figures, FileCheck, Floor, Isolation, Latency, Outcome, Point, Rate, Row, Stream,
+};
+use crate::compare::sweep::{self, Sweep};
 use crate::compare::system_calls;
+use crate::compare::take::{self, FarSide, unexpected};
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
@@ -25,7 +28,7 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 /// How many steps one row has.
 pub(crate) fn steps(plan: &Plan) -> usize {
-    6 + plan.sizes.len()
+    6 + plan.sizes.len() + usize::from(plan.sweep.is_some())
 }
 
 /// What every row needs.
@@ -52,6 +55,7 @@ impl Bench<'_> {
             model: way.model(),
             transport: way.label(),
             between: way.between(),
+            by_the_kernel: way.is_by_the_kernel(),
             crosses_machines: way.crosses_machines(),
             copies: way.copies(),
             remark: way.remark(),
@@ -100,10 +104,11 @@ impl Session<'_> {
         self.open("usual", Waiting::Usual)?;
         let mut streams = Vec::new();
         for &size_bytes in &self.bench.plan.sizes {
-            streams.push(Stream { size_bytes, rate: Figure::Value(self.stream(size_bytes)?) });
+            streams.push(self.stream(size_bytes)?);
         }
         let file = self.file()?;
         let isolation = self.isolation()?;
+        let sweep = self.bench.plan.sweep.as_ref().map(|sweep| self.sweep(sweep)).transpose()?;
         self.open("asleep", Waiting::Sleep)?;
         let sleeping = self.sleeping()?;
         let idle = tolerate(self.idle())?;
@@ -116,6 +121,7 @@ impl Session<'_> {
             idle,
             isolation: Figure::Value(isolation),
             file: Figure::Value(file),
+            sweep,
         })
     }
 
@@ -125,11 +131,15 @@ impl Session<'_> {
 
     /// Opens a new line; the one before is closed on both sides.
     fn open(&mut self, name: &str, waiting: Waiting) -> Result<(), Trouble> {
+        self.open_for(name, waiting, self.bench.plan.largest())
+    }
+
+    /// The same for messages of at most `largest` bytes.
+    fn open_for(&mut self, name: &str, waiting: Waiting, largest: u64) -> Result<(), Trouble> {
         self.line = None;
-        let largest = self.bench.plan.largest();
         let opening = Opening { name: name.into(), waiting, largest };
-        let waiter = Waiter::open(self.way, self.place.domain(), &opening)?;
-        self.host.tell(Order::Open(opening))?;
+        let waiter = Waiter::open(self.way, self.place.ground(), &opening)?;
+        self.host.tell(Order::Open(waiter.told(opening)))?;
         let line = waiter.meet();
         // When the far side could not come, its reason is the better one.
         self.host.hear_done()?;
@@ -144,11 +154,8 @@ impl Session<'_> {
     }
 
     fn ping(&mut self) -> Result<Summary, Trouble> {
-        self.host.tell(Order::Echo)?;
-        let window = self.bench.plan.window;
-        let summary = with_line!(open(&mut self.line)?, line => jobs::ping(line, window)?);
-        self.host.hear_done()?;
-        Ok(summary)
+        let line = open(&mut self.line)?;
+        take::ping(&mut self.host, line, jobs::LATENCY_BYTES as u64, self.bench.plan.window)
     }
 
     fn spinning(&mut self) -> Result<Figure<Latency>, Trouble> {
@@ -161,7 +168,7 @@ impl Session<'_> {
             taken.push(prober.measured(|| self.ping())?);
         }
         let measured = middle(taken, |summary| summary.p50_ns)?;
-        let latency = latency(&measured.value);
+        let latency = take::latency(&measured.value);
         let floor = floor(&measured, latency.p50_ns);
         Ok(Figure::Value(Latency { floor: Some(floor), ..latency }))
     }
@@ -174,14 +181,20 @@ impl Session<'_> {
         }
         taken.sort_by(|a, b| a.p50_ns.total_cmp(&b.p50_ns));
         let at = taken.len() / 2;
-        taken.get(at).map(latency).ok_or_else(nothing_taken)
+        taken.get(at).map(take::latency).ok_or_else(nothing_taken)
     }
 
-    fn stream(&mut self, size: u64) -> Result<Rate, Trouble> {
-        self.step(&crate::units::size(size));
+    fn stream(&mut self, size_bytes: u64) -> Result<Stream, Trouble> {
+        self.step(&crate::units::size(size_bytes));
+        if let Some((limit, why)) = take::too_large(open(&mut self.line)?, size_bytes) {
+            return Ok(Stream { size_bytes, limit_bytes: Some(limit), rate: Figure::absent(why) });
+        }
+        Ok(Stream { size_bytes, limit_bytes: None, rate: Figure::Value(self.rate(size_bytes)?) })
+    }
+
+    fn rate(&mut self, size: u64) -> Result<Rate, Trouble> {
         let Some(prober) = self.bench.prober else {
-            let moved = self.pour(size)?;
-            return Ok(rate(&moved, None));
+            return Ok(take::rate(&self.pour(size)?));
         };
         let mut taken = Vec::new();
         for _ in 0..self.bench.plan.rounds {
@@ -189,35 +202,24 @@ impl Session<'_> {
         }
         let measured = middle(taken, Throughput::ns_per_message)?;
         let floor = floor(&measured, measured.value.ns_per_message());
-        Ok(rate(&measured.value, Some(floor)))
+        Ok(Rate { floor: Some(floor), ..take::rate(&measured.value) })
     }
 
     fn pour(&mut self, size: u64) -> Result<Throughput, Trouble> {
-        self.host.tell(Order::Drain { size })?;
-        let window = self.bench.plan.window;
-        let len = usize::try_from(size).map_err(|_| Trouble::wrong("a size beyond this machine"))?;
-        let sent = with_line!(open(&mut self.line)?, line => jobs::pour(line, len, window)?);
-        match self.host.hear()? {
-            // The first message only starts the far side's clock.
-            Answer::Drained { messages, bytes, nanos } if messages + 1 == sent => {
-                Ok(Throughput { messages, bytes, elapsed: Duration::from_nanos(nanos) })
-            }
-            Answer::Drained { messages, .. } => {
-                Err(Trouble::wrong(format!("{sent} messages were sent and {} arrived", messages + 1)))
-            }
-            other => Err(unexpected(&other)),
-        }
+        let line = open(&mut self.line)?;
+        take::pour(&mut self.host, line, size, self.bench.plan.window)
     }
 
     fn file(&mut self) -> Result<FileCheck, Trouble> {
         self.step("file");
-        self.host.tell(Order::TakeFile)?;
         let Plan { file, file_limit, .. } = self.bench.plan;
-        let sent = with_line!(open(&mut self.line)?, line => carry::send_file(line, file, *file_limit)?);
-        match self.host.hear()? {
-            Answer::File { bytes, crc32, messages } => Ok(compare_files(sent, Carried { bytes, crc32, messages })),
-            other => Err(unexpected(&other)),
-        }
+        take::file(&mut self.host, open(&mut self.line)?, file, *file_limit, None)
+    }
+
+    fn sweep(&mut self, sweep: &Sweep) -> Result<Vec<Point>, Trouble> {
+        self.step("many sizes");
+        self.open_for("sweep", Waiting::Usual, sweep::LARGEST)?;
+        sweep.take(&mut self.host, open(&mut self.line)?, self.bench.prober)
     }
 
     fn isolation(&mut self) -> Result<Isolation, Trouble> {
@@ -259,19 +261,6 @@ fn nothing_taken() -> Trouble {
     Trouble::wrong("nothing was measured")
 }
 
-fn latency(summary: &Summary) -> Latency {
-    Latency { p50_ns: summary.p50_ns, p99_ns: summary.p99_ns, round_trips: summary.round_trips, floor: None }
-}
-
-fn rate(moved: &Throughput, floor: Option<Floor>) -> Rate {
-    Rate {
-        messages: moved.messages,
-        messages_per_second: moved.messages_per_second(),
-        gib_per_second: moved.gib_per_second(),
-        floor,
-    }
-}
-
 fn floor<T>(measured: &Measured<T>, ns: f64) -> Floor {
     Floor {
         one_way_ns: measured.floor.one_way_ns,
@@ -282,28 +271,9 @@ fn floor<T>(measured: &Measured<T>, ns: f64) -> Floor {
     }
 }
 
-fn compare_files(sent: Carried, received: Carried) -> FileCheck {
-    FileCheck {
-        bytes: sent.bytes,
-        messages: sent.messages,
-        crc32_sent: format!("{:08x}", sent.crc32),
-        crc32_received: format!("{:08x}", received.crc32),
-        verified: sent == received,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_file_is_verified_by_length_checksum_and_pieces() {
-        let sent = Carried { bytes: 3, crc32: 7, messages: 1 };
-        assert!(compare_files(sent, sent).verified);
-        for other in [Carried { bytes: 2, ..sent }, Carried { crc32: 8, ..sent }, Carried { messages: 2, ..sent }] {
-            assert!(!compare_files(sent, other).verified);
-        }
-    }
 
     #[test]
     fn only_what_a_machine_lacks_is_tolerated() {

@@ -1,8 +1,11 @@
 //! `wharf compare`: both models and every transport, measured between two real processes.
 
 mod carry;
+mod crossover;
 mod grid;
+mod ground;
 mod host;
+mod identity;
 mod idle;
 mod isolation;
 mod jobs;
@@ -14,13 +17,18 @@ mod order;
 mod peer;
 mod place;
 mod plan;
+mod plot;
 mod progress;
+mod remote;
 mod report;
 mod ring;
 mod script;
+mod secret;
 mod summary;
+mod sweep;
 mod system_calls;
 mod table;
+mod take;
 mod trouble;
 mod watchdog;
 mod way;
@@ -35,19 +43,30 @@ use crate::usage::{CompareArguments, ComparePeerArguments};
 use measure::Bench;
 use place::Place;
 use plan::Plan;
+use plot::Plot;
 use progress::Progress;
-use report::{Report, SCHEMA, Settings};
+use report::Report;
 use way::Way;
 
-/// Runs the comparison and prints what it found.
+/// Runs the comparison and prints what it found, or serves those of others.
 pub(crate) fn run(asked: &CompareArguments) -> Result<(), Failure> {
+    if let Some(address) = &asked.serve {
+        return remote::serve(asked, address);
+    }
     let start = Instant::now();
-    let plan = Plan::new(asked)?;
+    let ways = asked.remote.as_deref().map_or_else(|| Ok(Way::all()), remote::ways)?;
+    let plan = Plan::new(asked, ways)?;
     carry::look_at(&plan.file, plan.file_limit).map_err(Failure::Usage)?;
-    let mut report = measure_all(&plan)?;
+    let plot = asked.plot.as_deref().map(Plot::at).transpose()?;
+    let mut report = match &asked.remote {
+        None => measure_all(&plan)?,
+        Some(server) => remote::measure_all(asked, &plan, server)?,
+    };
+    report.settings.plot = asked.plot.as_ref().map(|path| path.display().to_string());
     report.summary = summary::sentences(&report);
     report.seconds = start.elapsed().as_secs_f64();
     print(&report, asked.json)?;
+    plot.map_or(Ok(()), |plot| plot.draw(&report))?;
     if report.all_well() {
         Ok(())
     } else {
@@ -68,20 +87,7 @@ fn measure_all(plan: &Plan) -> Result<Report, Failure> {
     let progress = Progress::start(plan.ways.len() * measure::steps(plan));
     let bench = Bench { plan, place: place.as_ref(), prober, progress: &progress };
     let rows = plan.ways.iter().map(|&way| bench.row(way)).collect();
-    Ok(Report {
-        schema: SCHEMA,
-        version: env!("CARGO_PKG_VERSION"),
-        machine,
-        settings: Settings {
-            quick: plan.quick,
-            latency_size_bytes: jobs::LATENCY_BYTES as u64,
-            sizes_bytes: plan.sizes.clone(),
-            file: carry::name_of(&plan.file),
-        },
-        rows,
-        summary: Vec::new(),
-        seconds: 0.0,
-    })
+    Ok(Report::of(plan, machine, rows))
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Failure> {
@@ -101,7 +107,7 @@ pub(crate) fn run_peer(asked: &ComparePeerArguments) -> Result<(), Failure> {
     let way = Way::from_key(&asked.way).ok_or_else(|| Failure::Usage(format!("unknown transport '{}'", asked.way)))?;
     let done = match asked.script {
         None => peer::run_process(way, &asked.place, asked.cpus.first().copied()),
-        Some(role) => script::play(way, role, &asked.place, &asked.cpus),
+        Some(role) => script::play(way, role, &asked.place, &asked.cpus, asked.meet.as_deref()),
     };
     done.map_err(|trouble| Failure::Failed(trouble.why))
 }

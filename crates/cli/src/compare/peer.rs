@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::mpsc;
 
 use wharf_sys::cpu;
-use wharf_sys::directory::Domain;
 
 use crate::compare::carry;
+use crate::compare::ground::{Ground, Owner};
 use crate::compare::isolation;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, join, with_line};
@@ -19,7 +19,7 @@ use crate::compare::way::Way;
 /// Carries out orders until `next` has no more or nobody hears the answers.
 pub(crate) fn serve(
     way: Way,
-    domain: &Domain,
+    ground: &Ground,
     mut next: impl FnMut() -> Option<Order>,
     mut answer: impl FnMut(Answer) -> bool,
 ) {
@@ -29,18 +29,18 @@ pub(crate) fn serve(
     // The near side ends the loop by giving no more orders, or by its death.
     while heard {
         let Some(order) = next() else { break };
-        let answered = obey(way, domain, &mut line, order)
+        let answered = obey(way, ground, &mut line, order)
             .unwrap_or_else(|trouble| Answer::Failed { why: trouble.why, lacking: trouble.lacking });
         heard = answer(answered);
     }
 }
 
-fn obey(way: Way, domain: &Domain, line: &mut Option<AnyLine>, order: Order) -> Result<Answer, Trouble> {
+fn obey(way: Way, ground: &Ground, line: &mut Option<AnyLine>, order: Order) -> Result<Answer, Trouble> {
     match order {
         Order::Open(opening) => {
             // The line before is closed first.
             *line = None;
-            *line = Some(join(way, domain, &opening)?);
+            *line = Some(join(way, ground, &opening)?);
         }
         Order::Close => *line = None,
         Order::Echo => with_line!(open(line)?, line => jobs::echo(line)?),
@@ -92,10 +92,10 @@ pub(crate) fn run_process(way: Way, place: &Path, on: Option<usize>) -> Result<(
         }
         std::process::exit(0);
     })?;
-    let domain = enter(place)?;
+    let ground = Ground::find(enter(place)?, Owner::Orders)?;
     serve(
         way,
-        &domain,
+        &ground,
         || to_obey.recv().ok(),
         |answer| {
             let Ok(line) = serde_json::to_string(&answer) else { return false };

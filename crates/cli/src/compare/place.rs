@@ -8,6 +8,7 @@ use signal_hook::iterator::Signals;
 use wharf_sys::directory::{Domain, Name, NameLock};
 use wharf_sys::socket::my_uid;
 
+use crate::compare::ground::{NearGround, Owner};
 use crate::compare::trouble::Trouble;
 
 /// Another comparison may sweep a directory in the moment between its making and its locking.
@@ -19,7 +20,7 @@ const OWNER: (&str, &str) = ("compare", "owner");
 
 /// A directory that nobody else uses.
 pub(crate) struct Place {
-    domain: Domain,
+    ground: NearGround,
     leavings: Leavings,
     /// Proves to the next comparison that this one lives.
     _alive: NameLock,
@@ -41,7 +42,11 @@ impl Place {
             let domain = Domain::at(&path).map_err(|error| error.to_string())?;
             if let Some(alive) = own(&domain) {
                 let leavings = Leavings { path };
-                return Ok(Place { domain, leavings, _alive: alive });
+                let ground = NearGround::make(domain, Owner::Orders).map_err(|trouble| {
+                    leavings.remove();
+                    trouble.why
+                })?;
+                return Ok(Place { ground, leavings, _alive: alive });
             }
         }
         Err(format!("cannot make a private directory in {}: each of {TRIES} was taken away at once", parent.display()))
@@ -52,9 +57,9 @@ impl Place {
         &self.leavings.path
     }
 
-    /// The directory as names live in it.
-    pub(crate) fn domain(&self) -> &Domain {
-        &self.domain
+    /// What the two sides share.
+    pub(crate) fn ground(&self) -> &NearGround {
+        &self.ground
     }
 
     /// What must be removed at the end.
@@ -155,6 +160,7 @@ mod tests {
             (Domain::at(&path).expect("a private directory"), path)
         };
         let (living, living_path) = make(".compare-1-0");
+        NearGround::make(living.clone(), Owner::Orders).expect("a token");
         let (_dead, dead_path) = make(".compare-2-0");
         let (_other, other_path) = make("other");
         let alive = own(&living).expect("nobody else wants it");

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::compare::sweep::Sweep;
 use crate::compare::way::Way;
 use crate::failure::Failure;
 use crate::units;
@@ -40,8 +41,12 @@ pub(crate) struct Plan {
     pub(crate) ways: Vec<Way>,
     /// The sizes to stream.
     pub(crate) sizes: Vec<u64>,
+    /// What to measure for the picture, if there is to be one.
+    pub(crate) sweep: Option<Sweep>,
     /// The file to carry.
     pub(crate) file: PathBuf,
+    /// Whether the user chose it.
+    pub(crate) file_is_chosen: bool,
     /// How much of the file is carried at most; a longer one is refused.
     pub(crate) file_limit: u64,
     /// How long one timed stretch lasts.
@@ -55,16 +60,19 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Turns what was asked into a plan, or says what is wrong with it.
-    pub(crate) fn new(asked: &CompareArguments) -> Result<Plan, Failure> {
-        let ways = ways(&asked.transports)?;
+    /// Turns what was asked into a plan, with the rows that are asked for among `all`, or says what is wrong with it.
+    pub(crate) fn new(asked: &CompareArguments, all: Vec<Way>) -> Result<Plan, Failure> {
+        let ways = ways(&asked.transports, all)?;
         let sizes = sizes(&asked.sizes)?;
         let budget = if asked.quick { QUICK_BUDGET } else { FULL_BUDGET };
         let (window, rounds) = windows(budget / ways.len() as f64, sizes.len());
+        let sweep = asked.plot.is_some().then(|| Sweep::new(asked.quick, ways.len()));
         Ok(Plan {
             quick: asked.quick,
             ways,
+            sweep,
             sizes,
+            file_is_chosen: asked.file.is_some(),
             file: asked.file.clone().unwrap_or_else(|| PathBuf::from("/proc/self/exe")),
             file_limit: if asked.quick { 128 << 20 } else { 1 << 30 },
             window,
@@ -93,12 +101,11 @@ fn windows(share: f64, sizes: usize) -> (Duration, u32) {
     (Duration::from_secs_f64(window), rounds)
 }
 
-fn ways(asked: &[String]) -> Result<Vec<Way>, Failure> {
-    let all = Way::all();
+fn ways(asked: &[String], all: Vec<Way>) -> Result<Vec<Way>, Failure> {
     let mut chosen: Vec<Way> = Vec::new();
     for name in asked {
         let known = || all.iter().map(|way| way.key()).collect::<Vec<_>>().join(", ");
-        let Some(way) = Way::from_key(name) else {
+        let Some(way) = Way::from_key(name).filter(|way| all.contains(way)) else {
             return Err(Failure::Usage(format!("unknown transport '{name}': the known ones are {}", known())));
         };
         if !chosen.contains(&way) {
@@ -139,6 +146,12 @@ mod tests {
             sizes: sizes.to_vec(),
             file: None,
             json: false,
+            plot: None,
+            serve: None,
+            remote: None,
+            token: None,
+            fingerprint: None,
+            insecure: false,
         }
     }
 
@@ -151,32 +164,33 @@ mod tests {
 
     #[test]
     fn even_unsteady_figures_stay_within_the_promise() {
-        let quick = Plan::new(&asked(&[], &[], true)).expect("the usual plan");
+        let quick = Plan::new(&asked(&[], &[], true), Way::all()).expect("the usual plan");
         assert!(worst(&quick) < 7.0, "{} s", worst(&quick));
-        let full = Plan::new(&asked(&[], &[], false)).expect("the usual plan");
+        let full = Plan::new(&asked(&[], &[], false), Way::all()).expect("the usual plan");
         assert!(worst(&full) < 70.0, "{} s", worst(&full));
         let many = [1, 2, 3, 4, 5, 6, 7, 8];
-        let crowded = Plan::new(&asked(&[], &many, true)).expect("eight sizes");
+        let crowded = Plan::new(&asked(&[], &many, true), Way::all()).expect("eight sizes");
         assert!(worst(&crowded) < 7.5, "{} s", worst(&crowded));
     }
 
     #[test]
     fn a_full_comparison_looks_longer_than_a_quick_one() {
-        let quick = Plan::new(&asked(&[], &[], true)).expect("the usual plan");
-        let full = Plan::new(&asked(&[], &[], false)).expect("the usual plan");
+        let quick = Plan::new(&asked(&[], &[], true), Way::all()).expect("the usual plan");
+        let full = Plan::new(&asked(&[], &[], false), Way::all()).expect("the usual plan");
         let stretch = |plan: &Plan| plan.window * plan.rounds;
         assert!(stretch(&full) > 2 * stretch(&quick));
     }
 
     #[test]
     fn transports_and_sizes_are_checked() {
-        let plan = Plan::new(&asked(&["unix", "plain", "unix:"], &[4096, 64, 64], true)).expect("a sound plan");
+        let plan =
+            Plan::new(&asked(&["unix", "plain", "unix:"], &[4096, 64, 64], true), Way::all()).expect("a sound plan");
         assert_eq!(plan.ways.len(), 2);
         assert_eq!(plan.sizes, [64, 4096]);
         let refusal = |transports: &[&str], sizes: &[u64]| {
-            Plan::new(&asked(transports, sizes, true)).expect_err("refused").to_string()
+            Plan::new(&asked(transports, sizes, true), Way::all()).expect_err("refused").to_string()
         };
-        assert!(refusal(&["pigeon"], &[]).contains("plain, shm, unix, inproc"));
+        assert!(refusal(&["pigeon"], &[]).contains("plain, shm, unix"));
         assert!(refusal(&[], &[0]).contains("1 or more"));
         assert!(refusal(&[], &[65 << 20]).contains("64 MiB"));
         assert!(refusal(&[], &[1, 2, 3, 4, 5, 6, 7, 8, 9]).contains("at most 8"));

@@ -1,6 +1,10 @@
 //! What one comparison found: the rows of the table and the schema of the JSON.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::compare::carry;
+use crate::compare::jobs;
+use crate::compare::plan::Plan;
 
 /// Name and version of the JSON document; docs/compare.md describes it.
 pub(crate) const SCHEMA: &str = "wharf.compare/1";
@@ -14,6 +18,8 @@ pub(crate) struct Report {
     pub(crate) version: &'static str,
     /// Where it ran.
     pub(crate) machine: Machine,
+    /// Where the other side ran, when that was another machine.
+    pub(crate) remote: Option<RemoteMachine>,
     /// What was asked.
     pub(crate) settings: Settings,
     /// One row for each way of moving bytes.
@@ -27,6 +33,8 @@ pub(crate) struct Report {
 /// The machine, as far as it decides the figures.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
+    /// Its name, where the system tells it.
+    pub(crate) host: Option<String>,
     /// CPUs that this process may use.
     pub(crate) cpus: usize,
     /// The two that the sides were pinned to; null on one CPU.
@@ -35,6 +43,21 @@ pub(crate) struct Machine {
     pub(crate) cpu: Option<String>,
     /// The kernel's release.
     pub(crate) kernel: Option<String>,
+}
+
+/// The machine of the other side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RemoteMachine {
+    /// Its name, where its system tells it.
+    pub(crate) host: Option<String>,
+    /// CPUs that the server may use.
+    pub(crate) cpus: usize,
+    /// The CPU's name.
+    pub(crate) cpu: Option<String>,
+    /// The kernel's release.
+    pub(crate) kernel: Option<String>,
+    /// The version of the command there.
+    pub(crate) version: String,
 }
 
 /// What was asked.
@@ -48,6 +71,8 @@ pub(crate) struct Settings {
     pub(crate) sizes_bytes: Vec<u64>,
     /// The file that was carried.
     pub(crate) file: String,
+    /// Where the picture went; null without one.
+    pub(crate) plot: Option<String>,
 }
 
 /// One way of moving bytes.
@@ -61,6 +86,9 @@ pub(crate) struct Row {
     pub(crate) between: &'static str,
     /// Whether the same program could have its other side on another machine.
     pub(crate) crosses_machines: bool,
+    /// Whether the kernel or a network moves the bytes, rather than memory that both sides map.
+    #[serde(skip)]
+    pub(crate) by_the_kernel: bool,
     /// Copies of each byte, by design.
     pub(crate) copies: Copies,
     /// What a reader must know to read the row; null where nothing is special.
@@ -114,6 +142,23 @@ pub(crate) struct Figures {
     pub(crate) isolation: Figure<Isolation>,
     /// The file that was carried.
     pub(crate) file: Figure<FileCheck>,
+    /// What the picture draws; null without one.
+    pub(crate) sweep: Option<Vec<Point>>,
+}
+
+/// One message size in the picture, on a link that waits as it does by default.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Point {
+    /// The message size.
+    pub(crate) size_bytes: u64,
+    /// Median one-way latency: half of a round trip.
+    pub(crate) latency_ns: f64,
+    /// Messages per second of a stream.
+    pub(crate) messages_per_second: f64,
+    /// The same in GiB (2^30 bytes) per second.
+    pub(crate) gib_per_second: f64,
+    /// `near`, `far` or `unclear` around this point; null where it was not looked at.
+    pub(crate) cores: Option<&'static str>,
 }
 
 /// A figure, or why there is none.
@@ -185,6 +230,8 @@ pub(crate) struct Floor {
 pub(crate) struct Stream {
     /// The size of each message.
     pub(crate) size_bytes: u64,
+    /// The largest message that this line carries, where the size is beyond it; otherwise null.
+    pub(crate) limit_bytes: Option<u64>,
     /// How fast they went.
     pub(crate) rate: Figure<Rate>,
 }
@@ -247,8 +294,10 @@ pub(crate) struct Attempt {
 /// A file that was carried through.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct FileCheck {
-    /// Its length.
+    /// How many of its bytes were carried: all, but where a slow network let only its beginning through in time.
     pub(crate) bytes: u64,
+    /// Its length.
+    pub(crate) of_bytes: u64,
     /// How many messages carried it.
     pub(crate) messages: u64,
     /// Checksum of what was sent.
@@ -260,6 +309,26 @@ pub(crate) struct FileCheck {
 }
 
 impl Report {
+    /// What a plan found; the summary and the time are still to come.
+    pub(crate) fn of(plan: &Plan, machine: Machine, rows: Vec<Row>) -> Report {
+        Report {
+            schema: SCHEMA,
+            version: env!("CARGO_PKG_VERSION"),
+            machine,
+            remote: None,
+            settings: Settings {
+                quick: plan.quick,
+                latency_size_bytes: jobs::LATENCY_BYTES as u64,
+                sizes_bytes: plan.sizes.clone(),
+                file: carry::name_of(&plan.file),
+                plot: None,
+            },
+            rows,
+            summary: Vec::new(),
+            seconds: 0.0,
+        }
+    }
+
     /// Whether everything that this machine has worked, and there was something.
     pub(crate) fn all_well(&self) -> bool {
         let measured = |row: &&Row| matches!(row.outcome, Outcome::Measured(_));

@@ -5,13 +5,13 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
-use wharf_sys::directory::Domain;
 use wharf_sys::trace;
 
+use crate::compare::ground::{Ground, NearGround, Owner};
 use crate::compare::jobs;
-use crate::compare::line::{AnyLine, Waiter, join, with_line};
+use crate::compare::line::{AnyLine, Line, Waiter, join, with_line};
 use crate::compare::order::{Opening, Waiting};
 use crate::compare::peer::stay_on;
 use crate::compare::place::enter;
@@ -40,39 +40,48 @@ pub(crate) const POURED: u64 = 3_000;
 const WARM_UP: u64 = 50;
 
 /// Plays one part, or both as two threads.
-pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize]) -> Result<(), Trouble> {
+///
+/// The far side must be told where to `meet` the near side.
+pub(crate) fn play(way: Way, role: Role, place: &Path, cpus: &[usize], meet: Option<&str>) -> Result<(), Trouble> {
     stay_on(cpus.first().copied())?;
     let domain = enter(place)?;
+    let near = |domain| NearGround::make(domain, Owner::Script);
     match role {
-        Role::Near => play_near(way, &domain, || {
-            // Whoever started this starts the far side when it reads the line.
+        Role::Near => play_near(way, &near(domain)?, |name| {
+            // Whoever started this starts the far side when it reads the line, and tells it the name.
             let mut output = std::io::stdout();
-            writeln!(output, "ready").and_then(|()| output.flush())
+            writeln!(output, "{name}").and_then(|()| output.flush())
         }),
-        Role::Far => play_far(way, &domain, trace::mark),
-        Role::Both => play_both(way, &domain, cpus.get(1).copied()),
+        Role::Far => {
+            let meet = meet.ok_or_else(|| Trouble::wrong("nobody said where to meet"))?;
+            play_far(way, &Ground::find(domain, Owner::Script)?, meet, trace::mark)
+        }
+        Role::Both => play_both(way, &near(domain)?, cpus.get(1).copied()),
     }
 }
 
-fn play_both(way: Way, domain: &Domain, far_on: Option<usize>) -> Result<(), Trouble> {
-    let open = AtomicBool::new(false);
+fn play_both(way: Way, ground: &NearGround, far_on: Option<usize>) -> Result<(), Trouble> {
+    // The name to meet at; nothing when the near side has failed before there was one.
+    let meet: OnceLock<Option<String>> = OnceLock::new();
     std::thread::scope(|scope| {
         let far = scope.spawn(|| {
             stay_on(far_on)?;
-            // Polls, because a sleep would be counted; the near side opens or ends the whole process.
-            // Relaxed: the listener is found by its name, under a lock of its own.
-            while !open.load(Ordering::Relaxed) {
-                std::hint::spin_loop();
-            }
+            // Polls, because a sleep would be counted; the near side tells or ends the whole process.
+            let name = loop {
+                match meet.get() {
+                    Some(name) => break name,
+                    None => std::hint::spin_loop(),
+                }
+            };
             // One tracer sees both threads: the near side alone makes the marks.
-            play_far(way, domain, |_| ())
+            name.as_ref().map_or(Ok(()), |name| play_far(way, &ground.shared, name, |_| ()))
         });
-        let near = play_near(way, domain, || {
-            open.store(true, Ordering::Relaxed);
+        let near = play_near(way, ground, |name| {
+            meet.get_or_init(|| Some(name.to_owned()));
             Ok(())
         });
         // A near side that never opened must not leave the far side polling.
-        open.store(true, Ordering::Relaxed);
+        meet.get_or_init(|| None);
         let far = far.join().unwrap_or_else(|_| Err(Trouble::wrong("the far side panicked")));
         near.and(far)
     })
@@ -82,11 +91,12 @@ fn opening(name: &str, waiting: Waiting) -> Opening {
     Opening { name: name.into(), waiting, largest: jobs::LATENCY_BYTES as u64 }
 }
 
-fn play_near(way: Way, domain: &Domain, ready: impl FnOnce() -> std::io::Result<()>) -> Result<(), Trouble> {
+fn play_near(way: Way, ground: &NearGround, ready: impl FnOnce(&str) -> std::io::Result<()>) -> Result<(), Trouble> {
     trace::mark(SET_UP);
-    let waiter = Waiter::open(way, domain, &opening("script", Waiting::Spin))?;
+    let first = opening("script", Waiting::Spin);
+    let waiter = Waiter::open(way, ground, &first)?;
     trace::mark(QUIET);
-    ready()?;
+    ready(&waiter.told(first).name)?;
     trace::mark(SET_UP);
     let mut spinning = waiter.meet()?;
     trace::mark(QUIET);
@@ -96,14 +106,14 @@ fn play_near(way: Way, domain: &Domain, ready: impl FnOnce() -> std::io::Result<
         jobs::ping_times(line, PINGS)?;
         trace::mark(QUIET);
     });
-    let mut usual = await_far(way, domain, &opening("script-usual", Waiting::Usual), &mut spinning)?;
+    let mut usual = await_far(way, ground, opening("script-usual", Waiting::Usual), &mut spinning)?;
     with_line!(&mut usual, line => {
         trace::mark(STREAMING);
         jobs::pour_times(line, jobs::LATENCY_BYTES, POURED)?;
         jobs::await_end(line)?;
         trace::mark(QUIET);
     });
-    let mut sleeping = await_far(way, domain, &opening("script-asleep", Waiting::Sleep), &mut spinning)?;
+    let mut sleeping = await_far(way, ground, opening("script-asleep", Waiting::Sleep), &mut spinning)?;
     with_line!(&mut sleeping, line => {
         jobs::ping_times(line, WARM_UP)?;
         trace::mark(SLEEPING);
@@ -114,33 +124,45 @@ fn play_near(way: Way, domain: &Domain, ready: impl FnOnce() -> std::io::Result<
     Ok(())
 }
 
-/// Opens one more line; a round trip over the first one says that the far side may come.
-fn await_far(way: Way, domain: &Domain, opening: &Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
-    let waiter = Waiter::open(way, domain, opening)?;
-    with_line!(first, line => jobs::ping_times(line, 1)?);
+/// Opens one more line; the far side hears over the first one where it is to come.
+fn await_far(way: Way, ground: &NearGround, opening: Opening, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
+    let waiter = Waiter::open(way, ground, &opening)?;
+    let name = waiter.told(opening).name;
+    with_line!(first, line => {
+        line.send(name.as_bytes())?;
+        jobs::await_end(line)?;
+    });
     waiter.meet()
 }
 
-fn play_far(way: Way, domain: &Domain, mark: impl Fn(u64)) -> Result<(), Trouble> {
+/// Far side of [`await_far`].
+fn come(way: Way, ground: &Ground, waiting: Waiting, first: &mut AnyLine) -> Result<AnyLine, Trouble> {
+    let name = with_line!(first, line => {
+        let name = line.recv(|name| String::from_utf8_lossy(name).into_owned())?;
+        jobs::tell_end(line)?;
+        name
+    });
+    join(way, ground, &opening(&name, waiting))
+}
+
+fn play_far(way: Way, ground: &Ground, name: &str, mark: impl Fn(u64)) -> Result<(), Trouble> {
     mark(SET_UP);
-    let mut spinning = join(way, domain, &opening("script", Waiting::Spin))?;
+    let mut spinning = join(way, ground, &opening(name, Waiting::Spin))?;
     mark(QUIET);
     with_line!(&mut spinning, line => {
         jobs::echo(line)?;
         mark(SPINNING);
         jobs::echo(line)?;
         mark(QUIET);
-        jobs::echo(line)?;
     });
-    let mut usual = join(way, domain, &opening("script-usual", Waiting::Usual))?;
+    let mut usual = come(way, ground, Waiting::Usual, &mut spinning)?;
     with_line!(&mut usual, line => {
         mark(STREAMING);
         jobs::drain(line, jobs::LATENCY_BYTES)?;
         mark(QUIET);
         jobs::tell_end(line)?;
     });
-    with_line!(&mut spinning, line => jobs::echo(line)?);
-    let mut sleeping = join(way, domain, &opening("script-asleep", Waiting::Sleep))?;
+    let mut sleeping = come(way, ground, Waiting::Sleep, &mut spinning)?;
     with_line!(&mut sleeping, line => {
         jobs::echo(line)?;
         mark(SLEEPING);

@@ -1,11 +1,13 @@
 //! What the figures show, in one or two plain sentences.
 
+use crate::compare::crossover;
 use crate::compare::report::{Rate, Report, Row};
 use crate::units;
 
 /// Reads the table so that nobody has to; says nothing where there is nothing to compare.
 pub(crate) fn sentences(report: &Report) -> Vec<String> {
-    [latency(report), throughput(report)].into_iter().flatten().collect()
+    let crossovers = crossover::find(report).into_iter().map(|it| format!("{it}."));
+    [latency(report), throughput(report)].into_iter().flatten().chain(crossovers).collect()
 }
 
 /// The fastest way between two processes against the slowest, spinning and asleep.
@@ -43,7 +45,7 @@ fn extremes<'a>(report: &'a Report, value: impl Fn(&&'a Row) -> Option<f64>) -> 
 }
 
 fn between_processes(report: &Report) -> impl Iterator<Item = &Row> {
-    report.rows.iter().filter(|row| row.between == "two processes")
+    report.rows.iter().filter(|row| row.between != "two threads")
 }
 
 /// One winner at one size.

@@ -36,13 +36,13 @@ pub(crate) fn count(way: Way, place: &Place, pair: Option<Pair>) -> Result<Syste
 /// CPU, so that no tracer waits for the other side's spinning: it is needed only while its own side stands still.
 fn two_processes(way: Way, place: &Place, pair: Option<Pair>) -> Result<Vec<PhaseCounts>, Trouble> {
     let near = script(way, place, "near", &pair.map_or(vec![], |pair| vec![pair.first]));
-    let far = script(way, place, "far", &pair.map_or(vec![], |pair| vec![pair.second]));
+    let mut far = script(way, place, "far", &pair.map_or(vec![], |pair| vec![pair.second]));
     let (pass_output, output) = mpsc::channel();
     let (near, far) = std::thread::scope(|scope| {
         let near = scope.spawn(move || trace(near, pass_output));
         let far = scope.spawn(move || {
             stay_on(pair.map(|pair| pair.second))?;
-            await_ready(&output)?;
+            far.args(["--meet", &await_ready(&output)?]);
             trace(far, mpsc::channel().0)
         });
         (near.join(), far.join())
@@ -53,12 +53,12 @@ fn two_processes(way: Way, place: &Place, pair: Option<Pair>) -> Result<Vec<Phas
     Ok([near, far.unwrap_or_else(panicked)?].concat())
 }
 
-/// Waits for the line with which the near side says that the far side may come.
-fn await_ready(output: &Receiver<ChildStdout>) -> Result<(), Trouble> {
+/// Waits for the line with which the near side says that the far side may come, and where to.
+fn await_ready(output: &Receiver<ChildStdout>) -> Result<String, Trouble> {
     let never = || Trouble::wrong("the near side never got ready");
     let output = output.recv().map_err(|_| never())?;
     match BufReader::new(output).lines().next() {
-        Some(Ok(_)) => Ok(()),
+        Some(Ok(name)) => Ok(name),
         _ => Err(never()),
     }
 }

@@ -6,6 +6,7 @@ use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -89,6 +90,8 @@ pub(crate) fn await_that(what: &str, mut so: impl FnMut() -> bool) {
 pub(crate) struct Running {
     child: Child,
     output: JoinHandle<Vec<u8>>,
+    /// What it has written so far.
+    written: Arc<Mutex<Vec<u8>>>,
     complaint: JoinHandle<Vec<u8>>,
 }
 
@@ -96,16 +99,24 @@ pub(crate) struct Running {
 pub(crate) fn start(mut command: Command) -> Running {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
-    let output = read_all(child.stdout.take().expect("a pipe"));
-    let complaint = read_all(child.stderr.take().expect("a pipe"));
-    Running { child, output, complaint }
+    let written = Arc::new(Mutex::new(Vec::new()));
+    let output = read_all(child.stdout.take().expect("a pipe"), Arc::clone(&written));
+    let complaint = read_all(child.stderr.take().expect("a pipe"), Arc::default());
+    Running { child, output, written, complaint }
 }
 
-fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+fn read_all(mut pipe: impl Read + Send + 'static, written: Arc<Mutex<Vec<u8>>>) -> JoinHandle<Vec<u8>> {
     std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        pipe.read_to_end(&mut bytes).expect("a pipe that can be read");
-        bytes
+        let mut piece = vec![0; 64 << 10];
+        // The end of the output ends the loop.
+        loop {
+            let read = pipe.read(&mut piece).expect("a pipe that can be read");
+            let mut written = written.lock().expect("no reader panics");
+            if read == 0 {
+                return std::mem::take(&mut *written);
+            }
+            written.extend_from_slice(&piece[..read]);
+        }
     })
 }
 
@@ -120,6 +131,18 @@ impl Running {
         let input = self.child.stdin.as_mut().expect("its input is open");
         // A command that fails early closes its input: its error is what the test looks at.
         let _closed = input.write_all(bytes);
+    }
+
+    /// Waits until it has written a whole line with this in it, and returns the line.
+    pub(crate) fn says_line(&mut self, part: &str) -> String {
+        let mut found = None;
+        await_that(part, || {
+            let text = String::from_utf8_lossy(&self.written.lock().expect("no reader panics")).into_owned();
+            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            found = lines.map(str::trim).find(|line| line.contains(part)).map(str::to_owned);
+            found.is_some() || !self.runs()
+        });
+        found.unwrap_or_else(|| panic!("it ended without saying {part:?}"))
     }
 
     /// Sends it a signal by name.
@@ -193,4 +216,10 @@ pub(crate) fn says(line: &str, parts: &[&str]) {
     for part in parts {
         assert!(line.contains(part), "{part:?} is missing in {line:?}");
     }
+}
+
+/// Says that a test did not run and why, past the capture of its output: `./test` counts these lines.
+pub(crate) fn skipped(test: &str, why: &str) {
+    // A closed standard error hears nothing, and the test has nothing else to say.
+    let _unheard = writeln!(std::io::stderr(), "skipped: {test}: {why}");
 }

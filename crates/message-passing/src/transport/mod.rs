@@ -4,11 +4,19 @@
 //! makes sense. [`SendHalf`] and [`RecvHalf`] choose between the log, which is called directly because its
 //! fast path is a few nanoseconds, and every other transport, whose system call hides an indirect call.
 
+mod control;
 pub(crate) mod inproc;
 pub(crate) mod lifeline;
 pub(crate) mod log_link;
+pub(crate) mod mq;
+pub(crate) mod pipe;
+pub(crate) mod session;
 mod shm;
 mod signals;
+pub(crate) mod stream;
+pub(crate) mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod unix;
 mod vigil;
 
@@ -17,7 +25,6 @@ use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::memory::Mapping;
-use wharf_sys::socket::Credentials;
 
 use self::lifeline::Lifeline;
 use crate::address::Transport;
@@ -25,6 +32,7 @@ use crate::error::{ConnectError, RecvError, SendError};
 use crate::handshake::{Role, Terms};
 use crate::message::Message;
 use crate::options::Options;
+use crate::peer::Origin;
 
 /// What the sender wants to know about one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +88,36 @@ pub(crate) trait SendTransport: Send {
     /// Sleeps until room may have appeared (a wake-up too many is allowed), the peer is gone, or the time is up
     /// (`Timeout`). `len` is the length of the message that found none.
     fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError>;
+
+    /// Sleeps as [`wait_room`](Self::wait_room) does. Where the sending call itself can sleep, it does so instead and
+    /// may send the message with it: `true` means that it is sent.
+    fn push_asleep(
+        &mut self,
+        payload: &[u8],
+        _progress: &mut usize,
+        _ask: Ask,
+        deadline: Option<Deadline>,
+    ) -> Result<bool, SendError> {
+        self.wait_room(payload.len(), deadline).map(|()| false)
+    }
+
+    /// Whether [`push_asleep`](Self::push_asleep) would send at once if there is room, so that a try before it is wasted.
+    fn tries_by_sleeping(&self) -> bool {
+        false
+    }
+
+    /// The error for a message above the link's limit, which says how to raise it.
+    fn too_large(&self, len: usize, limit: usize) -> SendError {
+        SendError::TooLarge { len, limit }
+    }
+
+    /// The highest priority that a message can have; 0 where there are none.
+    fn highest_priority(&self) -> u16 {
+        0
+    }
+
+    /// Messages that are sent from now on have this priority, which is no higher than the highest.
+    fn set_priority(&mut self, _priority: u16) {}
 
     /// Messages sent so far.
     fn sent(&self) -> u64;
@@ -147,6 +185,11 @@ pub(crate) trait RecvTransport: Send {
     /// Messages received so far.
     fn received(&self) -> u64;
 
+    /// The priority of the message that was received last; 0 where there are none.
+    fn priority(&self) -> u16 {
+        0
+    }
+
     /// Looks whether the peer still lives, so that the next try reports it; called now and then while spinning.
     fn look_at_peer(&mut self);
 
@@ -167,12 +210,15 @@ pub(crate) struct Situation<'a> {
     pub(crate) options: &'a Options,
     pub(crate) ours: &'a Terms,
     pub(crate) cooperating: bool,
+    pub(crate) role: Role,
 }
 
 /// What a transport knows once both sides have introduced themselves.
 pub(crate) struct Met {
-    /// The connection over which they met; it stays open.
-    pub(crate) lifeline: Arc<Lifeline>,
+    /// The connection over which they met; it stays open. None where they met over pipes.
+    pub(crate) lifeline: Option<Arc<Lifeline>>,
+    /// What carries the bytes, where they met over a stream.
+    pub(crate) wire: Option<Arc<dyn stream::Wire>>,
     pub(crate) ours: Terms,
     pub(crate) theirs: Terms,
     /// The largest message: the smaller of both limits.
@@ -183,7 +229,14 @@ pub(crate) struct Met {
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) cooperating: bool,
     pub(crate) role: Role,
-    pub(crate) peer: Credentials,
+    pub(crate) peer: Origin,
+}
+
+impl Met {
+    /// The connection, for transports that meet over a socket.
+    fn socket(&self) -> Result<Arc<Lifeline>, ConnectError> {
+        self.lifeline.clone().ok_or_else(|| ConnectError::Protocol(format!("{}: needs a socket", self.ours.transport)))
+    }
 }
 
 /// Both halves of one side.
@@ -195,12 +248,18 @@ pub(crate) struct Joined {
     pub(crate) limit: u64,
 }
 
-/// One side of a transport that meets over a socket, before it knows the other side.
+/// One side of a transport that meets over a connection, before it knows the other side.
 pub(crate) enum Prepared {
     /// See [`unix`].
     Unix(unix::Prepared),
+    /// See [`pipe`].
+    Pipe(pipe::Prepared),
+    /// See [`mq`].
+    Mq(mq::Prepared),
     /// See [`shm`].
     Shm(shm::Prepared),
+    /// See [`tcp`]; for `tls:` as well.
+    Tcp(tcp::Prepared),
 }
 
 impl Prepared {
@@ -208,8 +267,11 @@ impl Prepared {
     pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
         match situation.ours.transport {
             Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
+            Transport::Pipe => pipe::Prepared::new(situation).map(Prepared::Pipe),
+            Transport::Mq => mq::Prepared::new(situation).map(Prepared::Mq),
             Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
-            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a Unix socket"))),
+            Transport::Tcp | Transport::Tls => Ok(Prepared::Tcp(tcp::Prepared::new(situation))),
+            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a connection"))),
         }
     }
 
@@ -217,7 +279,10 @@ impl Prepared {
     pub(crate) fn params(&self) -> &[u8] {
         match self {
             Prepared::Unix(it) => it.params(),
+            Prepared::Pipe(_) => &[],
+            Prepared::Mq(it) => it.params(),
             Prepared::Shm(it) => it.params(),
+            Prepared::Tcp(it) => it.params(),
         }
     }
 
@@ -225,7 +290,10 @@ impl Prepared {
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Prepared::Unix(it) => it.fds(),
+            Prepared::Pipe(_) => Vec::new(),
+            Prepared::Mq(it) => it.fds(),
             Prepared::Shm(it) => it.fds(),
+            Prepared::Tcp(_) => Vec::new(),
         }
     }
 
@@ -235,7 +303,10 @@ impl Prepared {
         let (theirs, limit) = (met.theirs.clone(), met.limit);
         let (send, recv) = match self {
             Prepared::Unix(it) => it.join(met)?,
+            Prepared::Pipe(it) => it.join(met)?,
+            Prepared::Mq(it) => it.join(met)?,
             Prepared::Shm(it) => it.join(met)?,
+            Prepared::Tcp(it) => it.join(met)?,
         };
         Ok(Joined { send, recv, theirs, limit })
     }
@@ -290,6 +361,38 @@ impl SendHalf {
     /// See [`SendTransport::wait_room`].
     pub(crate) fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
         on!(SendHalf, self, it => it.wait_room(len, deadline))
+    }
+
+    /// See [`SendTransport::push_asleep`].
+    pub(crate) fn push_asleep(
+        &mut self,
+        payload: &[u8],
+        progress: &mut usize,
+        ask: Ask,
+        deadline: Option<Deadline>,
+    ) -> Result<bool, SendError> {
+        on!(SendHalf, self, it => it.push_asleep(payload, progress, ask, deadline))
+    }
+
+    /// See [`SendTransport::tries_by_sleeping`].
+    pub(crate) fn tries_by_sleeping(&self) -> bool {
+        on!(SendHalf, self, it => it.tries_by_sleeping())
+    }
+
+    /// See [`SendTransport::too_large`].
+    #[cold]
+    pub(crate) fn too_large(&self, len: usize, limit: usize) -> SendError {
+        on!(SendHalf, self, it => it.too_large(len, limit))
+    }
+
+    /// See [`SendTransport::highest_priority`].
+    pub(crate) fn highest_priority(&self) -> u16 {
+        on!(SendHalf, self, it => it.highest_priority())
+    }
+
+    /// See [`SendTransport::set_priority`].
+    pub(crate) fn set_priority(&mut self, priority: u16) {
+        on!(SendHalf, self, it => it.set_priority(priority));
     }
 
     /// See [`SendTransport::sent`].
@@ -389,6 +492,11 @@ impl RecvHalf {
     /// See [`RecvTransport::received`].
     pub(crate) fn received(&self) -> u64 {
         on!(RecvHalf, self, it => it.received())
+    }
+
+    /// See [`RecvTransport::priority`].
+    pub(crate) fn priority(&self) -> u16 {
+        on!(RecvHalf, self, it => it.priority())
     }
 
     /// See [`RecvTransport::look_at_peer`].

@@ -4,12 +4,15 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wharf_message_passing::{Link, Options, Wait};
+use wharf_message_passing::{Link, Options, SendError, Wait};
 
 /// The first argument of a peer.
 pub(crate) const MARK: &str = "--as-a-peer";
 
-/// Messages that the talking roles send before they say that they are ready.
+/// The variable that says where certificates lie.
+pub(crate) const CERTIFICATES: &str = "WHARF_TEST_CERTIFICATES";
+
+/// Messages that the talking roles send before they say that they are ready, unless their queue is full before.
 pub(crate) const SPOKEN: usize = 20;
 
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
@@ -27,8 +30,15 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn options() -> Options {
+    match std::env::var_os(CERTIFICATES) {
+        Some(directory) => Options::new().tls(crate::certificates::read(directory.as_ref())),
+        None => Options::new(),
+    }
+}
+
 fn connect(address: &str) -> Link {
-    Options::new().wait(Wait::Sleep).connect_timeout(address, Duration::from_secs(10)).unwrap()
+    options().wait(Wait::Sleep).connect_timeout(address, Duration::from_secs(10)).unwrap()
 }
 
 /// Waits until the parent says so by closing standard input, or until it is killed.
@@ -37,19 +47,24 @@ fn stay() {
     let _ = std::io::stdin().read_to_end(&mut nothing);
 }
 
-/// Sends some messages, says so, and stays.
+/// Sends some messages, says how many there was room for, and stays.
 fn talks(address: &str) {
     let mut link = connect(address);
-    for number in 0..SPOKEN {
-        link.send(&crate::world::pattern(number, number * 37)).unwrap();
+    let mut sent = 0;
+    while sent < SPOKEN {
+        match link.try_send(&crate::world::pattern(sent, sent * 37)) {
+            Ok(()) => sent += 1,
+            Err(SendError::Full) => break,
+            Err(error) => panic!("{error}"),
+        }
     }
-    println!("ready");
+    println!("ready {sent}");
     stay();
 }
 
 /// Listens, says so, and stays.
 fn listens(address: &str) {
-    let _listener = Options::new().listen(address).unwrap();
+    let _listener = options().listen(address).unwrap();
     println!("ready");
     stay();
 }

@@ -4,14 +4,21 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod bytes;
+mod certificates;
 mod child;
 mod doors;
 mod ends;
+mod faults;
+mod fifos;
 mod flow;
 mod garbage;
 mod kills;
 mod limits;
 mod meeting;
+mod ports;
+mod priorities;
+mod queues;
 mod rendezvous;
 mod typed;
 mod users;
@@ -28,10 +35,15 @@ use world::{Scheme, World};
 
 /// Every transport: one line each.
 const TRANSPORTS: &[Scheme] = &[
-    Scheme { label: "shm", name: "shm", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "shm-hostile", name: "shm", crosses_processes: true, trust: Trust::Hostile },
-    Scheme { label: "unix", name: "unix", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "inproc", name: "inproc", crosses_processes: false, trust: Trust::Auto },
+    Scheme { label: "shm", name: "shm", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "shm-hostile", name: "shm", named: true, crosses_processes: true, trust: Trust::Hostile },
+    Scheme { label: "unix", name: "unix", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "pipe", name: "pipe", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "mq", name: "mq", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "mq-hostile", name: "mq", named: true, crosses_processes: true, trust: Trust::Hostile },
+    Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "tls", name: "tls", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
 ];
 
 /// Longer than any case takes on a machine that is busy with other things; a case that is not done then hangs.
@@ -43,6 +55,10 @@ enum Needs {
     Nothing,
     /// A peer in another process.
     Processes,
+    /// A peer in another process, and a directory of names.
+    Names,
+    /// Addresses with ports.
+    Ports,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -76,6 +92,19 @@ const CASES: &[Case] = cases! {
         closing_wakes_the_sender, unread_messages_do_not_hide_sent_ones
     }
     Needs::Nothing => rendezvous { returns_when_taken, not_taken_in_time, past_a_full_queue, peer_closes }
+    Needs::Nothing => priorities { only_where_there_are_some }
+    Needs::Only("mq") => priorities {
+        highest_first, in_order_within_one, past_a_full_queue, rendezvous_waits_for_its_own, the_end_comes_last, death_counts
+    }
+    Needs::Only("mq") => queues {
+        nonsense_instead_of_a_hello, nonsense_in_a_slot, nonsense_about_what_was_taken, spoken_over_the_lifeline,
+        flags_of_the_description, drained_by_its_maker, filled_by_its_reader, an_accomplice, a_listener_that_lies,
+        limits_in_words, slots_as_large_as_the_type
+    }
+    Needs::Only("pipe") => fifos {
+        nonsense_at_the_door, nonsense_in_the_pair, pairs_of_no_use, a_listener_that_goes, a_full_door, path_addresses,
+        no_place_for_a_listener, left_over_pairs, only_for_peers_that_cooperate, cut_frames
+    }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
     Needs::Processes => kills {
@@ -85,7 +114,13 @@ const CASES: &[Case] = cases! {
     Needs::Processes => meeting { silent_client }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
-    Needs::Processes => users { kept_out_of_names }
+    Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers }
+    Needs::Only("tcp") => ports { beyond_this_machine }
+    Needs::Only("tcp") => bytes {
+        byte_by_byte, nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, a_great_length, in_python
+    }
+    Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, slow }
+    Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
         nonsense_instead_of_a_hello, nonsense_after_the_hello, taken_and_ended, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,
@@ -151,6 +186,8 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
     match case.needs {
         Needs::Nothing => true,
         Needs::Processes => scheme.crosses_processes,
+        Needs::Names => scheme.crosses_processes && scheme.named,
+        Needs::Ports => !scheme.named,
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -2,15 +2,18 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{Link, Listener, Options, Receiver, Sender, Trust};
+use wharf_message_passing::{Link, Listener, Options, Receiver, SendError, Sender, Trust};
 use wharf_sys::directory::Domain;
+use wharf_sys::socket;
 
-use crate::child;
+use crate::{certificates, child, fifos};
 
 /// How long a case waits for something that must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -22,38 +25,115 @@ pub(crate) struct Scheme {
     pub(crate) label: &'static str,
     /// The scheme of its addresses.
     pub(crate) name: &'static str,
+    /// Whether its names live in a directory of this machine, so that the kernel vouches for who comes.
+    pub(crate) named: bool,
     /// Whether the two sides can be two processes.
     pub(crate) crosses_processes: bool,
     /// How far the side under test trusts the other.
     pub(crate) trust: Trust,
 }
 
+/// A bare connection: what the listener answers can be read there.
+pub(crate) struct Dialled {
+    pub(crate) answers: File,
+    pub(crate) _held: Option<File>,
+}
+
 /// Where one case runs.
 pub(crate) struct World {
     pub(crate) scheme: Scheme,
     directory: tempfile::TempDir,
+    /// Where the certificate and the key of both sides lie, for `tls:`.
+    certificates: Option<tempfile::TempDir>,
     skipped: RefCell<Option<String>>,
 }
 
 impl World {
     pub(crate) fn new(scheme: Scheme) -> Self {
-        Self { scheme, directory: tempfile::tempdir().unwrap(), skipped: RefCell::default() }
+        let certificates = (scheme.name == "tls").then(|| {
+            let directory = tempfile::tempdir().unwrap();
+            certificates::both_sides(directory.path());
+            directory
+        });
+        Self { scheme, directory: tempfile::tempdir().unwrap(), certificates, skipped: RefCell::default() }
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("{}:case", self.scheme.name)
+        match self.scheme.name {
+            "tcp" | "tls" => format!("{}:{}", self.scheme.name, network_place()),
+            name => format!("{name}:case"),
+        }
+    }
+
+    /// A bare connection to the listener at this world's address.
+    pub(crate) fn dial(&self) -> Dialled {
+        let socket = match self.scheme.name {
+            "tcp" | "tls" => socket::connect_tcp(network_place(), None).unwrap(),
+            "pipe" => return fifos::Stranger::knock(&self.path().join("case.pipe")).into_dialled(),
+            name => {
+                let path = self.path().join(format!("case.{name}"));
+                socket::connect(&path, socket::Kind::SeqPacket, None).unwrap()
+            }
+        };
+        Dialled { answers: File::from(socket), _held: None }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().to_path_buf()
     }
 
+    /// The largest message that this transport can carry at all.
+    pub(crate) fn largest(&self) -> usize {
+        match self.scheme.name {
+            // What docs and errors promise: a slot, less its trailer.
+            "mq" => wharf_sys::queue::limits().slot_bytes - 8,
+            _ => usize::MAX,
+        }
+    }
+
+    /// So many messages of 100 bytes, at least, wait in a queue of this capacity.
+    pub(crate) fn surely_wait(&self, capacity: usize) -> usize {
+        match self.scheme.name {
+            // Slots of one size, whatever is in them.
+            "mq" => {
+                let limits = wharf_sys::queue::limits();
+                (capacity / limits.slot_bytes).clamp(1, limits.slots)
+            }
+            _ => 11,
+        }
+    }
+
+    /// Checks that a sender refuses what this transport can never carry, and says which setting would change that.
+    pub(crate) fn assert_never_carried(&self, tx: &mut Sender, len: usize) {
+        let message = vec![0; len];
+        for error in [tx.send(&message), tx.try_send(&message), tx.send_timeout(&message, SOON)].map(Result::unwrap_err)
+        {
+            let text = error.to_string();
+            assert!(matches!(error, SendError::SlotTooSmall { .. }), "{error:?}");
+            for part in [&format!("{len} bytes"), &self.largest().to_string(), "fs.mqueue.msgsize_max", "sysctl"] {
+                assert!(text.contains(part), "{part:?} is missing in {text:?}");
+            }
+        }
+    }
+
     /// Options whose names live in this case's directory.
     pub(crate) fn options(&self) -> Options {
-        Options::new()
+        let options = Options::new()
             .domain(Domain::at(self.directory.path()).unwrap())
             .handshake_timeout(SOON)
-            .trust(self.scheme.trust)
+            .trust(self.scheme.trust);
+        match &self.certificates {
+            Some(directory) => options.tls(certificates::read(directory.path())),
+            None => options,
+        }
+    }
+
+    /// The same for connecting to a `tls:` side that goes by this name, wherever it is met.
+    pub(crate) fn options_for(&self, name: &str) -> Options {
+        match &self.certificates {
+            Some(directory) => self.options().tls(certificates::read(directory.path()).server_name(name)),
+            None => self.options(),
+        }
     }
 
     pub(crate) fn listen(&self) -> Listener {
@@ -71,6 +151,21 @@ impl World {
         let accepted = std::thread::spawn(move || listener.accept_timeout(SOON).unwrap());
         let connected = connecting.connect_timeout(self.address(), SOON).unwrap();
         (accepted.join().unwrap(), connected)
+    }
+
+    /// Sends messages, numbered from 0, until there is no room and stays none; how many, and the last error. A network
+    /// goes on moving what it has for a moment.
+    pub(crate) fn fill(&self, mut send: impl FnMut(usize) -> Result<(), SendError>) -> (usize, SendError) {
+        let quiet = if self.scheme.named { Duration::ZERO } else { Duration::from_millis(100) };
+        let (mut accepted, mut since) = (0, None);
+        loop {
+            match send(accepted) {
+                Ok(()) => (accepted, since) = (accepted + 1, None),
+                Err(error) if since.get_or_insert_with(Instant::now).elapsed() >= quiet => return (accepted, error),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+            assert!(accepted < 1_000_000, "a bounded queue took a million messages");
+        }
     }
 
     /// One direction: a sender, the receiver that it reaches, and the other direction, kept open.
@@ -93,6 +188,9 @@ impl World {
     pub(crate) fn command_at(&self, role: &str, address: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([child::MARK, role, address]).env("WHARF_DIR", self.directory.path());
+        if let Some(directory) = &self.certificates {
+            command.env(child::CERTIFICATES, directory.path());
+        }
         command
     }
 
@@ -113,6 +211,13 @@ impl World {
         assert!(names.is_empty(), "names left behind: {names:?}");
         self.skipped.into_inner()
     }
+}
+
+/// A port that no other process uses: the whole of 127.0.0.0/8 is this machine, so each process has an address there of
+/// its own. The port lies below those that the system gives away.
+pub(crate) fn network_place() -> SocketAddr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 64 | a & 0x3f, b, c], 7_411))
 }
 
 /// A peer in another process; it is killed and reaped when it is dropped.
@@ -178,7 +283,8 @@ impl Drop for Peer {
     }
 }
 
-/// What a case could leave behind in this process: open descriptors, mapped memory of links, and threads.
+/// What a case could leave behind in this process: open descriptors, mapped memory of links, threads, and the name of a
+/// message queue.
 pub(crate) fn left_behind() -> BTreeSet<String> {
     let mut left = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
@@ -194,6 +300,10 @@ pub(crate) fn left_behind() -> BTreeSet<String> {
     }
     for entry in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         left.insert(format!("thread {}", entry.file_name().to_string_lossy()));
+    }
+    // A message queue has a name for a moment only, while it is made.
+    if let Ok(Some(name)) = wharf_sys::queue::dead_name() {
+        left.insert(format!("message queue {name}"));
     }
     left.retain(|it| !it.contains("/proc/") && !it.contains("of /dev/"));
     left

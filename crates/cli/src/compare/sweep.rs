@@ -1,0 +1,121 @@
+//! Many sizes, two figures each: what the picture draws.
+
+use std::time::Duration;
+
+use wharf_measure::{Prober, State};
+
+use crate::compare::line::AnyLine;
+use crate::compare::report::Point;
+use crate::compare::take::{self, FarSide};
+use crate::compare::trouble::Trouble;
+
+/// The smallest message of the picture.
+const SMALLEST: u64 = 8;
+/// The largest.
+pub(crate) const LARGEST: u64 = 4 << 20;
+/// What all rows together may take in seconds, besides what the table takes.
+const QUICK_BUDGET: f64 = 7.0;
+const FULL_BUDGET: f64 = 24.0;
+/// Besides its window each figure has a warm-up and two orders with their answers; the state of the cores is looked at
+/// once for each size.
+const EXTRA: f64 = 0.006;
+const LOOK: f64 = 0.010;
+/// Below 4 ms a figure says little; above 150 ms it gets no better.
+const SHORTEST_WINDOW: f64 = 0.004;
+const LONGEST_WINDOW: f64 = 0.150;
+
+/// A stream that takes so long, two messages at least, ends the row: the next size would take longer still.
+const TOO_SLOW: Duration = Duration::from_secs(4);
+
+/// Which sizes are measured for the picture, and for how long each.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sweep {
+    /// The sizes, the smallest first.
+    pub(crate) sizes: Vec<u64>,
+    /// How long each figure is taken.
+    pub(crate) window: Duration,
+}
+
+impl Sweep {
+    /// The sizes and windows that keep `rows` rows within the budget.
+    pub(crate) fn new(quick: bool, rows: usize) -> Sweep {
+        // Every second power of two is enough to see where lines cross; the largest size is always there.
+        let (step, budget) = if quick { (2, QUICK_BUDGET) } else { (1, FULL_BUDGET) };
+        let powers = (0..64).step_by(step).map(|power| SMALLEST << power);
+        let mut sizes: Vec<u64> = powers.take_while(|&size| size < LARGEST).collect();
+        sizes.push(LARGEST);
+        let share = budget / (rows.max(1) * sizes.len()) as f64;
+        let window = ((share - LOOK) / 2.0 - EXTRA).clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
+        Sweep { sizes, window: Duration::from_secs_f64(window) }
+    }
+
+    /// The same sizes with windows that fit a network, every second one where that takes longer.
+    pub(crate) fn over_a_network(&self, window: Duration) -> Sweep {
+        if window <= self.window {
+            return self.clone();
+        }
+        let last = self.sizes.last().copied();
+        let mut sizes: Vec<u64> = self.sizes.iter().copied().step_by(2).collect();
+        sizes.extend(last.filter(|last| sizes.last() != Some(last)));
+        Sweep { sizes, window }
+    }
+
+    /// Takes both figures at every size that the line carries.
+    ///
+    /// Where there is a `prober`, each point says how far apart the cores were before and after it.
+    pub(crate) fn take(
+        &self,
+        far: &mut impl FarSide,
+        line: &mut AnyLine,
+        prober: Option<Prober>,
+    ) -> Result<Vec<Point>, Trouble> {
+        let mut points = Vec::with_capacity(self.sizes.len());
+        let mut before = look(prober)?;
+        for &size_bytes in &self.sizes {
+            if take::too_large(line, size_bytes).is_some() {
+                break;
+            }
+            let latency = take::ping(far, line, size_bytes, self.window)?;
+            let moved = take::pour(far, line, size_bytes, self.window)?;
+            let slow = moved.elapsed > TOO_SLOW;
+            let after = look(prober)?;
+            let cores = if before == after { after } else { State::Unclear };
+            points.push(Point {
+                size_bytes,
+                latency_ns: latency.p50_ns,
+                messages_per_second: moved.messages_per_second(),
+                gib_per_second: moved.gib_per_second(),
+                cores: prober.map(|_| cores.label()),
+            });
+            if slow {
+                break;
+            }
+            before = after;
+        }
+        Ok(points)
+    }
+}
+
+fn look(prober: Option<Prober>) -> Result<State, Trouble> {
+    Ok(prober.map(Prober::floor).transpose()?.map_or(State::Unclear, |floor| floor.state))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sizes_reach_from_8_bytes_to_4_mib_and_the_time_is_shared_by_the_rows() {
+        for quick in [true, false] {
+            for rows in [1, 3, 8] {
+                let sweep = Sweep::new(quick, rows);
+                assert_eq!((sweep.sizes[0], sweep.sizes.last()), (8, Some(&LARGEST)));
+                assert!(sweep.sizes.is_sorted() && sweep.sizes.windows(2).all(|pair| pair[0] < pair[1]));
+                let point = 2.0 * (sweep.window.as_secs_f64() + EXTRA) + LOOK;
+                let all = point * (rows * sweep.sizes.len()) as f64;
+                assert!(all <= if quick { QUICK_BUDGET } else { FULL_BUDGET } + 0.01, "{all} s for {rows} rows");
+            }
+        }
+        assert!(Sweep::new(true, 8).window < Sweep::new(true, 2).window);
+    }
+}
