@@ -64,8 +64,8 @@ pub use wharf_message_passing::{
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
-    BytesRegion, Flag, Latest, Layout, LockError, LockFailure, Mutex, MutexGuard, OwnerDiedGuard, ReadOnlyRegion,
-    Region, RegionError, RegionInfo, RegionOptions, Text, plain, region,
+    BytesRegion, Flag, Holder, Latest, Layout, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind,
+    OwnerDiedGuard, ReadOnlyRegion, Region, RegionError, RegionInfo, RegionOptions, Seen, Text, Waiter, plain, region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

@@ -11,8 +11,9 @@ use std::time::Duration;
 use wharf_sys::clock::Deadline;
 use wharf_sys::fork;
 
+use super::kind::{Mode, ObjectKind};
 use super::lock_error::{LockError, LockFailure};
-use super::patience::{Patience, wake_one};
+use super::patience::{Patience, Wanted, wake_one};
 use super::raw::{Condition, Owner, RawLock};
 use crate::participant::{self, Access, Attachment};
 
@@ -20,6 +21,7 @@ use crate::participant::{self, Access, Attachment};
 pub(crate) struct Guarded<'a, T: ?Sized> {
     raw: &'a RawLock,
     value: NonNull<T>,
+    kind: ObjectKind,
 }
 
 impl<T: ?Sized> Clone for Guarded<'_, T> {
@@ -31,15 +33,15 @@ impl<T: ?Sized> Clone for Guarded<'_, T> {
 impl<T: ?Sized> Copy for Guarded<'_, T> {}
 
 impl<'a, T: ?Sized> Guarded<'a, T> {
-    /// Joins a lock word and the value that it guards.
+    /// Joins a lock word, the value that it guards, and the kind of object that both are part of.
     ///
     /// # Safety
     ///
     /// `value` is valid for reads and writes for `'a`, holds a valid `T` whatever bytes are there, and nobody touches
     /// it without holding `raw`, in any process.
     #[inline(always)]
-    pub(crate) unsafe fn new(raw: &'a RawLock, value: NonNull<T>) -> Guarded<'a, T> {
-        Guarded { raw, value }
+    pub(crate) unsafe fn new(raw: &'a RawLock, value: NonNull<T>, kind: ObjectKind) -> Guarded<'a, T> {
+        Guarded { raw, value, kind }
     }
 
     #[inline(always)]
@@ -66,21 +68,6 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
         }
     }
 
-    /// Who holds the lock at this moment.
-    pub(crate) fn holder(self) -> Option<Holder> {
-        let owner = self.raw.holder()?;
-        let membership = participant::lookup(self.raw).and_then(Attachment::membership);
-        let who = membership.and_then(|membership| membership.who(owner));
-        let dead = membership.and_then(|membership| membership.witness()).is_some_and(|w| w.is_dead(owner));
-        Some(Holder {
-            slot: owner.slot(),
-            generation: owner.generation(),
-            pid: who.as_ref().map(|who| who.pid),
-            program: who.map(|who| who.program),
-            alive: !dead,
-        })
-    }
-
     pub(crate) fn is_inconsistent(self) -> bool {
         self.raw.is_inconsistent()
     }
@@ -101,7 +88,7 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
     #[inline(never)]
     fn wait(self, deadline: Option<Deadline>) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
         let (me, attachment) = caller(self.raw)?;
-        let patience = Patience::new(attachment, me, deadline);
+        let patience = Patience::new(attachment, me, deadline, self.wanted());
         let condition = self.raw.take(me, &patience).map_err(|_out_of_time| LockError::Timeout)?;
         wharf_sys::crash_point!("mutex.lock.after");
         self.taken(condition)
@@ -115,11 +102,15 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
             wharf_sys::crash_point!("mutex.lock.after");
             return self.taken(condition);
         }
-        let patience = Patience::new(attachment, me, None);
+        let patience = Patience::new(attachment, me, None, self.wanted());
         if self.raw.take_from_dead(me, |owner| patience.is_dead_at_a_glance(owner)) {
             return self.taken(Condition::Inconsistent);
         }
         Err(LockError::WouldBlock)
+    }
+
+    fn wanted(self) -> Wanted {
+        Wanted::new(self.kind, Mode::Exclusive, self.raw).starting_before(self.kind.lock_at())
     }
 
     fn taken(self, condition: Condition) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
@@ -136,13 +127,13 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
 
     #[inline(always)]
     fn held(self) -> Held<'a, T> {
-        Held { guarded: self, fork_epoch: fork::epoch(), value: PhantomData }
+        Held { raw: self.raw, value: self.value, fork_epoch: fork::epoch(), kind: self.kind, access: PhantomData }
     }
 }
 
-/// Finds out under which name the calling process takes the lock `raw`.
-fn caller(raw: &RawLock) -> Result<(Owner, Attachment<'_>), LockFailure> {
-    let attachment = participant::lookup(raw).ok_or(LockFailure::NotInRegion)?;
+/// Finds out under which name the calling process uses `object`, and whether it may.
+pub(crate) fn caller<T: ?Sized>(object: &T) -> Result<(Owner, Attachment<'_>), LockFailure> {
+    let attachment = participant::lookup(object).ok_or(LockFailure::NotInRegion)?;
     match attachment.access() {
         Access::Member(me) => Ok((me, attachment)),
         Access::ReadOnly => Err(LockFailure::ReadOnly),
@@ -152,9 +143,11 @@ fn caller(raw: &RawLock) -> Result<(Owner, Attachment<'_>), LockFailure> {
 
 /// The lock is held; how it is given back is decided by the guard around this.
 struct Held<'a, T: ?Sized> {
-    guarded: Guarded<'a, T>,
+    raw: &'a RawLock,
+    value: NonNull<T>,
     fork_epoch: u32,
-    value: PhantomData<&'a mut T>,
+    kind: ObjectKind,
+    access: PhantomData<&'a mut T>,
 }
 
 // SAFETY: the lock belongs to the process, not to the thread that took it, so another thread may use the value and
@@ -169,20 +162,20 @@ impl<T: ?Sized> Held<'_, T> {
     fn give_back(&self, condition: Condition) {
         // A forked child has a copy of the guard, but its parent holds the lock.
         if self.fork_epoch == fork::epoch() {
-            self.guarded.raw.give_back(condition, wake_one);
+            self.raw.give_back(condition, wake_one);
         }
     }
 
     #[inline(always)]
     fn value(&self) -> &T {
         // SAFETY: `Guarded::new` promised a valid value that nobody touches without the lock, which we hold.
-        unsafe { self.guarded.value.as_ref() }
+        unsafe { self.value.as_ref() }
     }
 
     #[inline(always)]
     fn value_mut(&mut self) -> &mut T {
         // SAFETY: as in `value`, and `&mut self` makes this the only access through the guard.
-        unsafe { self.guarded.value.as_mut() }
+        unsafe { self.value.as_mut() }
     }
 }
 
@@ -246,14 +239,13 @@ pub struct OwnerDiedGuard<'a, T: ?Sized> {
 impl<'a, T: ?Sized> OwnerDiedGuard<'a, T> {
     /// Says that the value is in order. The lock stays held.
     pub fn repaired(self) -> MutexGuard<'a, T> {
-        let guarded = self.held.guarded;
-        let fork_epoch = self.held.fork_epoch;
+        let Held { raw, value, fork_epoch, kind, access } = self.held;
         // The lock moves into the new guard.
         std::mem::forget(self);
         if fork_epoch == fork::epoch() {
-            guarded.raw.mark_consistent();
+            raw.mark_consistent();
         }
-        let held = Held { guarded, fork_epoch, value: PhantomData };
+        let held = Held { raw, value, fork_epoch, kind, access };
         MutexGuard { held, panicking: thread::panicking() }
     }
 }
@@ -282,21 +274,4 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnerDiedGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OwnerDiedGuard").field(&&**self).finish()
     }
-}
-
-/// Who holds a lock, as far as this process can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holder {
-    /// Its slot in the region's participant table.
-    pub slot: u32,
-    /// How often that slot had been taken when it attached, modulo 2^20.
-    pub generation: u32,
-    /// Its process id, in its own pid namespace; `None` if it has left its slot, or if this process is attached for
-    /// reading only.
-    pub pid: Option<u32>,
-    /// Its program's name, under the same condition.
-    pub program: Option<String>,
-    /// False if it is proved dead; true if it lives or if nothing can be said.
-    pub alive: bool,
 }

@@ -2,8 +2,11 @@
 
 #[cfg(not(loom))]
 mod guard;
+mod kind;
 #[cfg(not(loom))]
 mod lock_error;
+#[cfg(not(loom))]
+pub(crate) mod look;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
@@ -15,8 +18,11 @@ mod raw_models;
 #[cfg(not(loom))]
 pub(crate) use self::guard::Guarded;
 #[cfg(not(loom))]
-pub use self::guard::{Holder, MutexGuard, OwnerDiedGuard};
+pub use self::guard::{MutexGuard, OwnerDiedGuard};
+pub use self::kind::{Mode, ObjectKind};
 #[cfg(not(loom))]
 pub use self::lock_error::{LockError, LockFailure};
+#[cfg(not(loom))]
+pub use self::look::{Holder, Look, Seen, Waiter};
 #[cfg(not(loom))]
 pub use self::mutex::Mutex;

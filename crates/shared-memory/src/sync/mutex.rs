@@ -6,8 +6,10 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::guard::{Guarded, Holder, MutexGuard};
+use super::guard::{Guarded, MutexGuard};
+use super::kind::ObjectKind;
 use super::lock_error::LockError;
+use super::look::{Holder, Look, Seen, look_at};
 use super::raw::RawLock;
 use crate::atomic::UnsafeCell;
 use crate::plain::{Field, Layout};
@@ -95,7 +97,7 @@ impl<T: Plain> Mutex<T> {
 
     /// Who holds the lock: a report for people, out of date as soon as it is made.
     pub fn holder(&self) -> Option<Holder> {
-        self.guarded().holder()
+        self.look().holders.into_iter().next()
     }
 
     /// Whether a holder died or panicked and nobody has repaired the value since, so that the next one that locks
@@ -111,7 +113,13 @@ impl<T: Plain> Mutex<T> {
         let value = unsafe { NonNull::new_unchecked(value) };
         // SAFETY: the cell lives as long as `self`, holds a valid `T` whatever bytes are there (`Plain`), and only
         // holders of the lock touch it.
-        unsafe { Guarded::new(&self.raw, value) }
+        unsafe { Guarded::new(&self.raw, value, ObjectKind::Mutex) }
+    }
+}
+
+impl<T: Plain> Look for Mutex<T> {
+    fn look(&self) -> Seen {
+        look_at(ObjectKind::Mutex, self, &[self.raw.word()])
     }
 }
 

@@ -4,11 +4,12 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use wharf_sys::clock::{Deadline, Instant};
-use wharf_sys::{cpu, futex};
+use wharf_sys::{cpu, futex, liveness};
 
+use super::kind::{Mode, ObjectKind};
 use super::raw::{Owner, Slept, Surroundings};
 use crate::atomic::AtomicU32;
-use crate::participant::{Attachment, Witness};
+use crate::participant::{Attachment, Membership, Place, Wait, Witness};
 
 /// The first slice: a lock whose owner is dead already is taken over after this.
 const FIRST_SLICE: Duration = Duration::from_millis(2);
@@ -24,19 +25,66 @@ thread_local! {
     static LAST_FULL_LOOK: Cell<Instant> = const { Cell::new(Instant::from_nanos(0)) };
 }
 
-/// One wait for a lock by one attachment.
+/// What is waited for: listed in the region while the waiter sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// What kind of object.
+    pub(crate) kind: ObjectKind,
+    /// How it is wanted.
+    pub(crate) mode: Mode,
+    /// The address at which the object starts.
+    pub(crate) address: usize,
+}
+
+impl Wanted {
+    /// The object that starts where `object` does.
+    pub(crate) fn new<T: ?Sized>(kind: ObjectKind, mode: Mode, object: &T) -> Wanted {
+        Wanted { kind, mode, address: (&raw const *object).addr() }
+    }
+
+    /// The object that starts so many bytes before what was given.
+    pub(crate) fn starting_before(self, bytes: usize) -> Wanted {
+        Wanted { address: self.address - bytes, ..self }
+    }
+}
+
+/// One wait by one thread of one attachment. From its first sleep on it is listed in the region, until it is dropped.
 pub(crate) struct Patience<'a> {
     me: Owner,
+    membership: Option<&'a Membership>,
     witness: Option<Witness<'a>>,
     deadline: Option<Deadline>,
     slice: Cell<Duration>,
+    wanted: Wanted,
+    place: Cell<Option<Place>>,
 }
 
 impl<'a> Patience<'a> {
     /// A wait by `attachment`, which names itself `me`, until `deadline` or for as long as it takes.
-    pub(crate) fn new(attachment: Attachment<'a>, me: Owner, deadline: Option<Deadline>) -> Patience<'a> {
-        let witness = attachment.membership().and_then(|membership| membership.witness());
-        Patience { me, witness, deadline, slice: Cell::new(FIRST_SLICE) }
+    pub(crate) fn new(
+        attachment: Attachment<'a>,
+        me: Owner,
+        deadline: Option<Deadline>,
+        wanted: Wanted,
+    ) -> Patience<'a> {
+        let membership = attachment.membership();
+        let witness = membership.and_then(Membership::witness);
+        let (slice, place) = (Cell::new(FIRST_SLICE), Cell::new(None));
+        Patience { me, membership, witness, deadline, slice, wanted, place }
+    }
+
+    /// Lists this wait in the region, once.
+    fn enter(&self) {
+        let (None, Some(membership)) = (self.place.get(), self.membership) else { return };
+        let Some(waits) = membership.waits() else { return };
+        let wait = Wait {
+            thread: liveness::thread_id(),
+            kind: self.wanted.kind.code(),
+            mode: self.wanted.mode.code(),
+            offset: membership.offset_of_address(self.wanted.address),
+            since_ns: Instant::now().as_nanos(),
+        };
+        self.place.set(Some(waits.enter(self.me, wait)));
     }
 
     /// For one that only tries: whether `owner` is proved dead, at the price of one system call in the usual case.
@@ -75,6 +123,7 @@ impl Surroundings for Patience<'_> {
             Some(deadline) => slice_end.min(deadline),
             None => slice_end,
         };
+        self.enter();
         match futex::wait(word, expected, Some(until), true) {
             Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => Slept::Woken,
             Ok(futex::FutexWake::TimedOut) => {
@@ -96,6 +145,16 @@ impl Surroundings for Patience<'_> {
     fn is_dead(&self, owner: Owner) -> bool {
         // Another thread of this very attachment lives as long as we do.
         owner != self.me && self.witness.as_ref().is_some_and(|witness| witness.is_dead(owner))
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if let (Some(place), Some(membership)) = (self.place.get(), self.membership)
+            && let Some(waits) = membership.waits()
+        {
+            waits.leave(self.me, place);
+        }
     }
 }
 

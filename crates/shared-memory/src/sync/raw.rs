@@ -3,6 +3,8 @@
 //! The word knows nothing of processes, clocks or the kernel: how to sleep, how to wake and who is dead come from
 //! a [`Surroundings`], so that a model can drive every branch. `docs/layout.md` draws the word.
 
+#[cfg(not(loom))]
+use super::look::{Hold, Said};
 use crate::atomic::{AtomicU32, Ordering, spin_loop};
 
 /// Set while somebody may be asleep on the word: whoever gives the lock back wakes one sleeper.
@@ -79,6 +81,15 @@ pub(crate) enum Slept {
     SliceOver,
     /// The deadline has passed.
     OutOfTime,
+}
+
+/// What a lock word says, whoever read it from wherever.
+#[cfg(not(loom))]
+pub(crate) fn decode(word: u32) -> Said {
+    Said {
+        holds: Owner::in_word(word).map(Hold::exclusive).into_iter().collect(),
+        inconsistent: word & INCONSISTENT != 0,
+    }
 }
 
 /// What a lock needs from the world around it.
@@ -227,6 +238,13 @@ impl RawLock {
     pub(crate) fn mark_consistent(&self) {
         // Relaxed: only the holder calls this, and the flag reaches others through the Release of `give_back`.
         self.word.fetch_and(!INCONSISTENT, Ordering::Relaxed);
+    }
+
+    /// The word itself, for a report.
+    #[cfg(not(loom))]
+    pub(crate) fn word(&self) -> u32 {
+        // Acquire: as in `take`, before the owner's slot is looked at.
+        self.word.load(Ordering::Acquire)
     }
 
     /// Who holds the lock at this moment, dead or alive.
