@@ -62,7 +62,9 @@ pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOp
 pub use self::shared::Shared;
 #[cfg(not(loom))]
 pub use self::sync::{
-    Holder, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind, OwnerDiedGuard, Seen, Waiter,
+    AcquireError, Condvar, Holder, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind, OwnerDiedGuard,
+    ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Seen, UpgradeError, Waiter,
 };
 pub use wharf_derive::{Plain, Shared};
 

@@ -122,6 +122,9 @@ pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
     match kind {
         ObjectKind::Mutex | ObjectKind::Bytes => super::raw::decode(words.first().copied().unwrap_or(0)),
         ObjectKind::Latest => super::raw::decode(words.get(2).copied().unwrap_or(0)),
+        ObjectKind::ReentrantMutex => super::reentrant::decode(words),
+        ObjectKind::RwLock => super::raw_rwlock::decode(words),
+        // Held by nobody.
         _ => Said::default(),
     }
 }
