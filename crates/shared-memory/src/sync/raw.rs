@@ -189,7 +189,7 @@ impl RawLock {
         // After a sleep others may be asleep too, and the wake that woke us was theirs as well: from then on we
         // take the lock with WAITERS set, so that our own giving back wakes the next one.
         let mut after_sleep = 0;
-        let mut heir = false;
+        let (mut woken, mut heir) = (false, false);
         // Bound: a turn takes the lock, loses a race against a process that changed the word (so somebody moved on),
         // or sleeps up to a slice; `around` ends it at the deadline. Without a deadline it waits as long as a live
         // process holds the lock, which is what the caller asked for.
@@ -222,7 +222,7 @@ impl RawLock {
                 continue;
             }
             // Woken, and somebody was quicker.
-            if !heir && after_sleep != 0 {
+            if woken && !heir {
                 heir = self.claim(me, around);
             }
             let slept = if heir {
@@ -239,6 +239,7 @@ impl RawLock {
                 continue;
             };
             after_sleep = WAITERS;
+            woken |= slept == Slept::Woken;
             // The flag stays set when time is up: should we have been woken just now, the next giving back wakes another.
             // There is a last look at the owner, because the deadline may have come before the end of any slice.
             if slept != Slept::Woken && around.is_dead(owner) && self.take_over(word | WAITERS, me) {

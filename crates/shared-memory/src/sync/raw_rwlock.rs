@@ -5,7 +5,7 @@
 //! `docs/layout.md` draws the words.
 
 use super::raw::{Condition, Nap, OutOfTime, Owner, RawLock, Slept, Surroundings};
-use crate::atomic::{AtomicU32, AtomicU64, Ordering, order_update_before_load};
+use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence, order_update_before_load};
 
 /// Set by the holder of `intent` who wants to be alone.
 const CLOSED: u32 = 1;
@@ -224,6 +224,24 @@ impl<const N: usize> RawRwLock<N> {
         false
     }
 
+    /// Enters alone if nobody holds the lock and the data is in order; otherwise says whether `intent` was taken.
+    #[inline(always)]
+    pub(crate) fn write_free(&self, me: Owner) -> Result<(), bool> {
+        if !self.intent.take_free(me) {
+            return Err(false);
+        }
+        wharf_sys::crash_point!("rwlock.intent.taken");
+        // SeqCst and the rest: as in `close`.
+        self.stage.fetch_or(CLOSED, Ordering::SeqCst);
+        order_update_before_load();
+        wharf_sys::crash_point!("rwlock.write.closed");
+        if self.first_reader().is_some() || self.condition() == Condition::Inconsistent {
+            return Err(true);
+        }
+        self.begin_alone();
+        Ok(())
+    }
+
     /// With `intent` held: closes the lock, waits until all readers have left, and begins to be alone. On failure the
     /// lock is open again and `intent` given back.
     pub(crate) fn be_alone(
@@ -251,12 +269,17 @@ impl<const N: usize> RawRwLock<N> {
         self.drain(me, around)?;
         wharf_sys::crash_point!("rwlock.write.drained");
         let condition = self.condition();
-        // Release: before all that we write to the data, on the way to wherever it is seen after our death. Whoever
-        // comes after us reads it under `intent`.
-        self.in_doubt.store(1, Ordering::Release);
-        crate::atomic::fence(Ordering::Release);
-        wharf_sys::crash_point!("rwlock.write.alone");
+        self.begin_alone();
         Ok(condition)
+    }
+
+    #[inline(always)]
+    fn begin_alone(&self) {
+        // Relaxed: whoever comes after us reads it under `intent`.
+        self.in_doubt.store(1, Ordering::Relaxed);
+        // Before all that we write to the data: a process that is killed after a write has stored this, too.
+        fence(Ordering::Release);
+        wharf_sys::crash_point!("rwlock.write.alone");
     }
 
     /// Gives the lock back as one who was alone, or wanted to be.

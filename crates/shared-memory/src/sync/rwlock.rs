@@ -138,8 +138,9 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
     /// # When the holder dies
     ///
     /// See [`RwLock`].
+    #[inline]
     pub fn write(&self) -> Result<RwLockWriteGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
-        self.write_until(None)
+        self.write_free().or_else(|has_intent| self.write_until(None, has_intent))
     }
 
     /// Takes the lock for writing, waiting at most `patience`. Zero tries once.
@@ -147,12 +148,12 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
         &self,
         patience: Duration,
     ) -> Result<RwLockWriteGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
-        self.write_until(Some(Deadline::after(patience)))
+        self.write_free().or_else(|has_intent| self.write_until(Some(Deadline::after(patience)), has_intent))
     }
 
     /// Takes the lock for writing if nobody holds it, or if all who do are proved dead. Never waits.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
-        at_once(self.write_until(Some(PASSED)))
+        self.write_free().or_else(|has_intent| at_once(self.write_until(Some(PASSED), has_intent)))
     }
 
     /// Takes the lock for reading together with readers, keeping out writers and other upgradable readers; it can
@@ -205,12 +206,26 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
         }
     }
 
+    /// The usual case: we may write here, and nobody holds the lock. Otherwise says whether `intent` is held now.
+    #[inline(always)]
+    fn write_free(&self) -> Result<RwLockWriteGuard<'_, T, READERS>, bool> {
+        let attachment = participant::lookup(&self.raw).ok_or(false)?;
+        let Access::Member(me) = attachment.access() else { return Err(false) };
+        self.raw.write_free(me)?;
+        Ok(RwLockWriteGuard::new(self.held()))
+    }
+
+    #[cold]
+    #[inline(never)]
     fn write_until(
         &self,
         deadline: Option<Deadline>,
+        has_intent: bool,
     ) -> Result<RwLockWriteGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
         let (me, patience) = self.patience(Mode::Exclusive, deadline)?;
-        self.take_intent(me, &patience)?;
+        if !has_intent {
+            self.take_intent(me, &patience)?;
+        }
         let alone =
             self.raw.be_alone(me, &patience, wake_all, wake_one).map_err(|_out_of_time| LockFailure::Timeout)?;
         match alone {
