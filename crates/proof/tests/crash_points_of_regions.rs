@@ -25,6 +25,8 @@ fn survivors_go_on_after_a_death_at_any_point() {
         match point.split_once('.') {
             Some(("publish" | "region", _)) => creator_dies(point),
             Some(("participant", "leave.freed")) => comer_dies(point, "come-and-go"),
+            Some(("participant", "wait.left")) => waiter_dies_with_the_lock(point),
+            Some(("participant", "wait.begun" | "wait.entered")) => waiter_dies(point),
             Some(("participant", _)) => comer_dies(point, "attach"),
             Some(("mutex", "unlock.before-wake")) => holder_dies_before_waking(point),
             Some(("mutex", "lock.marked-waiting")) => waiter_dies(point),
@@ -210,6 +212,30 @@ fn waiter_dies(point: &str) {
     let given = holder.expect("gave-back");
     let said = waiter.expect("locked");
     assert_soon(point, given.at, said.at);
+    waiter.expect("gave-back");
+    stage.end(point);
+}
+
+/// Killed when it was woken and has the lock, with another waiter behind it.
+fn waiter_dies_with_the_lock(point: &str) {
+    let stage = Stage::new();
+    let mut holder = stage.start("hold", None);
+    holder.expect("holding");
+    let mut victim = stage.start("lock", Some(point));
+    victim.expect("ready");
+    victim.tell("lock");
+    victim.expect("locking");
+    thread::sleep(ASLEEP);
+    holder.tell("give back");
+    holder.expect("gave-back");
+    let mut waiter = stage.start("lock", None);
+    waiter.expect("ready");
+    waiter.tell("lock");
+    let told = waiter.expect("locking");
+    let death = die(&mut victim, point);
+    let said = waiter.expect("owner-died");
+    assert_eq!(said.text, "agrees=true", "{point}");
+    assert_soon(point, death.at.max(told.at), said.at);
     waiter.expect("gave-back");
     stage.end(point);
 }

@@ -45,7 +45,6 @@ mod atomic;
 mod error;
 mod latest;
 pub mod log;
-#[cfg(not(loom))]
 mod participant;
 pub mod plain;
 #[cfg(not(loom))]
@@ -62,7 +61,11 @@ pub use self::plain::{Flag, Layout, Plain, Text};
 pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOptions};
 pub use self::shared::Shared;
 #[cfg(not(loom))]
-pub use self::sync::{LockError, LockFailure, Mutex, MutexGuard, OwnerDiedGuard};
+pub use self::sync::{
+    AcquireError, Condvar, Holder, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind, OwnerDiedGuard,
+    ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Seen, UpgradeError, Waiter,
+};
 pub use wharf_derive::{Plain, Shared};
 
 /// What code written by the derive macros names.

@@ -66,8 +66,10 @@ pub use wharf_message_passing::{
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
-    BytesRegion, Flag, Latest, Layout, LockError, LockFailure, Mutex, MutexGuard, OwnerDiedGuard, ReadOnlyRegion,
-    Region, RegionError, RegionInfo, RegionOptions, Text, plain, region,
+    AcquireError, BytesRegion, Condvar, Flag, Holder, Latest, Layout, LockError, LockFailure, Look, Mode, Mutex,
+    MutexGuard, ObjectKind, OwnerDiedGuard, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex,
+    ReentrantOwnerDied, Region, RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Seen, Text, UpgradeError, Waiter, plain, region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

@@ -11,8 +11,9 @@ use super::words::Words;
 use crate::atomic::{spin_loop, yield_now};
 use crate::plain::{Field, Layout, Plain};
 use crate::shared::Shared;
+use crate::sync::look::look_at;
 use crate::sync::raw::RawLock;
-use crate::sync::{Guarded, LockError, LockFailure, MutexGuard};
+use crate::sync::{Guarded, LockError, LockFailure, Look, MutexGuard, ObjectKind, Seen};
 
 /// How often a read tries again before it lets others run. Two processes that did nothing but write and read 4 KiB
 /// needed up to 86 tries, and one or two almost always.
@@ -182,13 +183,21 @@ impl<T: Plain> Latest<T> {
         take: impl FnOnce(Guarded<'a, ()>) -> Result<MutexGuard<'a, ()>, LockError<'a, ()>>,
     ) -> Result<MutexGuard<'a, ()>, LockFailure> {
         // SAFETY: a value of no bytes is valid at any address that is not zero, and nobody can touch it.
-        let lock = unsafe { Guarded::new(&self.writer, NonNull::dangling()) };
+        let lock = unsafe { Guarded::new(&self.writer, NonNull::dangling(), ObjectKind::Latest) };
         match take(lock) {
             Ok(turn) => Ok(turn),
             // The dead writer's copy was not current, and is written anew; if it was current, it was whole.
             Err(LockError::OwnerDied(turn)) => Ok(turn.repaired()),
             Err(other) => Err(other.failure()),
         }
+    }
+}
+
+/// Holders and waiters are writers; readers are never either.
+impl<T: Plain> Look for Latest<T> {
+    fn look(&self) -> Seen {
+        // The sequence names nobody.
+        look_at(ObjectKind::Latest, self, &[0, 0, self.writer.word()])
     }
 }
 

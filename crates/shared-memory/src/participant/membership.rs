@@ -9,6 +9,7 @@ use wharf_sys::liveness::{self, OfdLock, ProcessId};
 use wharf_sys::{fork, socket};
 
 use super::slot::{Identity, Phase, Slot, State};
+use super::waits::Waits;
 use super::witness::{Witness, byte_of};
 use crate::region::memory::Memory;
 use crate::sync::raw::Owner;
@@ -73,6 +74,26 @@ impl Membership {
     pub(crate) fn witness(&self) -> Option<Witness<'_>> {
         let fd = self.fd()?;
         Some(Witness { slots: self.memory.slots(), fd, inode: self.inode })
+    }
+
+    /// Where our threads list what they wait for.
+    pub(crate) fn waits(&self) -> Option<&Waits> {
+        self.memory.waits().get(usize::try_from(self.slot).ok()?)
+    }
+
+    /// The memory of the region.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Where the byte at `address` lies, from the start of the region.
+    pub(crate) fn offset_of_address(&self, address: usize) -> u64 {
+        address.wrapping_sub(self.memory.start().addr().get()) as u64
+    }
+
+    /// Where `object` lies, from the start of the region.
+    pub(crate) fn offset_of<T: ?Sized>(&self, object: &T) -> u64 {
+        self.offset_of_address((&raw const *object).addr())
     }
 
     /// Our description of the region; `None` in a forked child.

@@ -1,11 +1,22 @@
-//! Who takes part in a region: slots, their owners' liveness, and how a value finds its caller's slot.
+//! Who takes part in a region: slots, their owners' liveness, what they wait for, and how a value finds its caller's slot.
 
+#[cfg(not(loom))]
 mod membership;
+#[cfg(not(loom))]
 mod registry;
+#[cfg(not(loom))]
 mod slot;
+mod waits;
+#[cfg(not(loom))]
 mod witness;
 
+#[cfg(not(loom))]
 pub(crate) use self::membership::{JoinError, Membership};
+#[cfg(not(loom))]
 pub(crate) use self::registry::{Access, Attachment, Registration, lookup};
-pub(crate) use self::slot::{Phase, Slot};
+#[cfg(not(loom))]
+pub(crate) use self::slot::{Identity, Phase, Slot};
+#[cfg(not(loom))]
+pub(crate) use self::waits::{Place, Wait, Waits};
+#[cfg(not(loom))]
 pub(crate) use self::witness::Witness;

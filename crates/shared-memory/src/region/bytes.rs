@@ -12,8 +12,9 @@ use super::header::Kind;
 use super::options::RegionOptions;
 use super::typed;
 use crate::RegionError;
+use crate::sync::look::look_at;
 use crate::sync::raw::RawLock;
-use crate::sync::{Guarded, Holder, LockError, MutexGuard};
+use crate::sync::{Guarded, Holder, LockError, Look, MutexGuard, ObjectKind, Seen};
 
 /// Where the bytes begin in the root: the lock has a cache line of its own.
 const BYTES_AT: usize = 64;
@@ -92,7 +93,7 @@ impl BytesRegion {
 
     /// Who holds the lock: a report for people, out of date as soon as it is made.
     pub fn holder(&self) -> Option<Holder> {
-        self.guarded().holder()
+        self.look().holders.into_iter().next()
     }
 
     /// A descriptor of the region to pass to another process, which attaches with
@@ -129,18 +130,27 @@ impl BytesRegion {
         }
     }
 
-    fn guarded(&self) -> Guarded<'_, [u8]> {
-        let root = self.attached.memory().root();
+    fn raw(&self) -> &RawLock {
         // SAFETY: the root of a bytes region begins with a lock word on a page boundary (every bit pattern is one), and
         // the mapping lives as long as `self`.
-        let raw = unsafe { root.cast::<RawLock>().as_ref() };
+        unsafe { self.attached.memory().root().cast::<RawLock>().as_ref() }
+    }
+
+    fn guarded(&self) -> Guarded<'_, [u8]> {
+        let root = self.attached.memory().root();
         // SAFETY: the root has at least a cache line before the bytes, or they are none and nothing is touched there:
         // a root shorter than that still has a whole page behind it.
         let first = unsafe { root.add(BYTES_AT) };
         let bytes = NonNull::slice_from_raw_parts(first, self.len());
         // SAFETY: the plan keeps `root_len` bytes from the root inside the writable mapping; bytes are valid whatever
         // they are, and only holders of the lock touch them.
-        unsafe { Guarded::new(raw, bytes) }
+        unsafe { Guarded::new(self.raw(), bytes, ObjectKind::Bytes) }
+    }
+}
+
+impl Look for BytesRegion {
+    fn look(&self) -> Seen {
+        look_at(ObjectKind::Bytes, self.raw(), &[self.raw().word()])
     }
 }
 

@@ -3,13 +3,13 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::participant::Slot;
+use crate::participant::{Slot, Waits};
 use crate::sync::raw::MAX_SLOTS;
 
 /// Bytes of the header page, and the unit in which regions are measured.
 pub(crate) const PAGE: usize = 4096;
 /// The layout version that this library writes and understands.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"WHARFRGN";
 const NAME_AT: usize = 256;
@@ -45,12 +45,18 @@ impl Plan {
         if max_participants == 0 || max_participants > MAX_SLOTS {
             return None;
         }
-        let table = size_of::<Slot>().checked_mul(usize::try_from(max_participants).ok()?)?;
+        let tables = size_of::<Slot>() + size_of::<Waits>();
+        let table = tables.checked_mul(usize::try_from(max_participants).ok()?)?;
         let root_offset = PAGE.checked_add(table)?.checked_next_multiple_of(PAGE)?;
         // At least one page of root, so that its address is inside the mapping even when it has no bytes.
         let len = root_offset.checked_add(root_len.max(1))?.checked_next_multiple_of(PAGE)?;
         isize::try_from(len).ok()?;
         Some(Plan { max_participants, root_offset, root_len, len })
+    }
+
+    /// Where the table of waits starts: behind the slots, in bytes from the start of the file.
+    pub(crate) fn waits_offset(&self) -> usize {
+        PAGE + size_of::<Slot>() * self.max_participants as usize
     }
 }
 

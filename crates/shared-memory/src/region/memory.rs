@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 use wharf_sys::memory::{Access, Mapping};
 
 use super::header::{Header, PAGE, Plan};
-use crate::participant::Slot;
+use crate::participant::{Slot, Waits};
 
 /// A mapping and where things lie in it. The two were checked against each other, so every place is inside.
 #[derive(Debug)]
@@ -44,6 +44,16 @@ impl Memory {
         // SAFETY: the plan keeps `max_participants` slots of 64 bytes between the header page and the root, on a
         // page boundary; a slot is atomics only, valid for all bytes and for writers in other processes, and lives
         // as long as the mapping that the result borrows.
+        unsafe { std::slice::from_raw_parts(first.as_ptr(), self.plan.max_participants as usize) }
+    }
+
+    /// What the participants wait for, slot by slot.
+    pub(crate) fn waits(&self) -> &[Waits] {
+        // SAFETY: every plan has its table of waits inside the mapping.
+        let first = unsafe { self.start().add(self.plan.waits_offset()) }.cast::<Waits>();
+        // SAFETY: the plan keeps `max_participants` records of 128 bytes between the slots and the root, at a multiple
+        // of 64; a record is atomics only, valid for all bytes and for writers in other processes, and lives as long
+        // as the mapping that the result borrows.
         unsafe { std::slice::from_raw_parts(first.as_ptr(), self.plan.max_participants as usize) }
     }
 

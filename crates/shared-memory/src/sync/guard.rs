@@ -11,15 +11,17 @@ use std::time::Duration;
 use wharf_sys::clock::Deadline;
 use wharf_sys::fork;
 
+use super::acquire;
+use super::kind::{Mode, ObjectKind};
 use super::lock_error::{LockError, LockFailure};
-use super::patience::{Patience, wake_one};
-use super::raw::{Condition, Owner, RawLock};
-use crate::participant::{self, Access, Attachment};
+use super::patience::{Wanted, wake_one};
+use super::raw::{Condition, RawLock};
 
 /// A lock word and the value that it guards.
 pub(crate) struct Guarded<'a, T: ?Sized> {
     raw: &'a RawLock,
     value: NonNull<T>,
+    kind: ObjectKind,
 }
 
 impl<T: ?Sized> Clone for Guarded<'_, T> {
@@ -31,99 +33,51 @@ impl<T: ?Sized> Clone for Guarded<'_, T> {
 impl<T: ?Sized> Copy for Guarded<'_, T> {}
 
 impl<'a, T: ?Sized> Guarded<'a, T> {
-    /// Joins a lock word and the value that it guards.
+    /// Joins a lock word, the value that it guards, and the kind of object that both are part of.
     ///
     /// # Safety
     ///
     /// `value` is valid for reads and writes for `'a`, holds a valid `T` whatever bytes are there, and nobody touches
     /// it without holding `raw`, in any process.
     #[inline(always)]
-    pub(crate) unsafe fn new(raw: &'a RawLock, value: NonNull<T>) -> Guarded<'a, T> {
-        Guarded { raw, value }
+    pub(crate) unsafe fn new(raw: &'a RawLock, value: NonNull<T>, kind: ObjectKind) -> Guarded<'a, T> {
+        Guarded { raw, value, kind }
     }
 
     #[inline(always)]
     pub(crate) fn lock(self) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match self.take_free() {
-            Some(guard) => Ok(guard),
-            None => self.wait(None),
+        match acquire::take_free(self.raw) {
+            Some(_) => Ok(self.guard()),
+            None => self.taken(acquire::take(self.raw, self.wanted(), None)),
         }
     }
 
     #[inline(always)]
     pub(crate) fn lock_timeout(self, patience: Duration) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match self.take_free() {
-            Some(guard) => Ok(guard),
-            None => self.wait(Some(Deadline::after(patience))),
+        match acquire::take_free(self.raw) {
+            Some(_) => Ok(self.guard()),
+            None => self.taken(acquire::take(self.raw, self.wanted(), Some(Deadline::after(patience)))),
         }
     }
 
     #[inline(always)]
     pub(crate) fn try_lock(self) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match self.take_free() {
-            Some(guard) => Ok(guard),
-            None => self.try_harder(),
+        match acquire::take_free(self.raw) {
+            Some(_) => Ok(self.guard()),
+            None => self.taken(acquire::try_take(self.raw, self.wanted())),
         }
-    }
-
-    /// Who holds the lock at this moment.
-    pub(crate) fn holder(self) -> Option<Holder> {
-        let owner = self.raw.holder()?;
-        let membership = participant::lookup(self.raw).and_then(Attachment::membership);
-        let who = membership.and_then(|membership| membership.who(owner));
-        let dead = membership.and_then(|membership| membership.witness()).is_some_and(|w| w.is_dead(owner));
-        Some(Holder {
-            slot: owner.slot(),
-            generation: owner.generation(),
-            pid: who.as_ref().map(|who| who.pid),
-            program: who.map(|who| who.program),
-            alive: !dead,
-        })
     }
 
     pub(crate) fn is_inconsistent(self) -> bool {
         self.raw.is_inconsistent()
     }
 
-    /// The usual case: we may write here, and the lock is free.
-    #[inline(always)]
-    fn take_free(self) -> Option<MutexGuard<'a, T>> {
-        let Access::Member(me) = participant::lookup(self.raw)?.access() else { return None };
-        wharf_sys::crash_point!("mutex.lock.before");
-        if !self.raw.take_free(me) {
-            return None;
-        }
-        wharf_sys::crash_point!("mutex.lock.after");
-        Some(self.guard())
+    fn wanted(self) -> Wanted {
+        Wanted::new(self.kind, Mode::Exclusive, self.raw).starting_before(self.kind.lock_at())
     }
 
-    #[cold]
-    #[inline(never)]
-    fn wait(self, deadline: Option<Deadline>) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        let (me, attachment) = caller(self.raw)?;
-        let patience = Patience::new(attachment, me, deadline);
-        let condition = self.raw.take(me, &patience).map_err(|_out_of_time| LockError::Timeout)?;
-        wharf_sys::crash_point!("mutex.lock.after");
-        self.taken(condition)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_harder(self) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        let (me, attachment) = caller(self.raw)?;
-        if let Some(condition) = self.raw.try_take(me) {
-            wharf_sys::crash_point!("mutex.lock.after");
-            return self.taken(condition);
-        }
-        let patience = Patience::new(attachment, me, None);
-        if self.raw.take_from_dead(me, |owner| patience.is_dead_at_a_glance(owner)) {
-            return self.taken(Condition::Inconsistent);
-        }
-        Err(LockError::WouldBlock)
-    }
-
-    fn taken(self, condition: Condition) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match condition {
+    fn taken(self, taken: Result<Condition, LockFailure>) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
+        match taken? {
             Condition::Consistent => Ok(self.guard()),
             Condition::Inconsistent => Err(LockError::OwnerDied(OwnerDiedGuard { held: self.held() })),
         }
@@ -136,25 +90,17 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
 
     #[inline(always)]
     fn held(self) -> Held<'a, T> {
-        Held { guarded: self, fork_epoch: fork::epoch(), value: PhantomData }
-    }
-}
-
-/// Finds out under which name the calling process takes the lock `raw`.
-fn caller(raw: &RawLock) -> Result<(Owner, Attachment<'_>), LockFailure> {
-    let attachment = participant::lookup(raw).ok_or(LockFailure::NotInRegion)?;
-    match attachment.access() {
-        Access::Member(me) => Ok((me, attachment)),
-        Access::ReadOnly => Err(LockFailure::ReadOnly),
-        Access::Forked => Err(LockFailure::Forked),
+        Held { raw: self.raw, value: self.value, fork_epoch: fork::epoch(), kind: self.kind, access: PhantomData }
     }
 }
 
 /// The lock is held; how it is given back is decided by the guard around this.
 struct Held<'a, T: ?Sized> {
-    guarded: Guarded<'a, T>,
+    raw: &'a RawLock,
+    value: NonNull<T>,
     fork_epoch: u32,
-    value: PhantomData<&'a mut T>,
+    kind: ObjectKind,
+    access: PhantomData<&'a mut T>,
 }
 
 // SAFETY: the lock belongs to the process, not to the thread that took it, so another thread may use the value and
@@ -169,20 +115,20 @@ impl<T: ?Sized> Held<'_, T> {
     fn give_back(&self, condition: Condition) {
         // A forked child has a copy of the guard, but its parent holds the lock.
         if self.fork_epoch == fork::epoch() {
-            self.guarded.raw.give_back(condition, wake_one);
+            self.raw.give_back(condition, wake_one);
         }
     }
 
     #[inline(always)]
     fn value(&self) -> &T {
         // SAFETY: `Guarded::new` promised a valid value that nobody touches without the lock, which we hold.
-        unsafe { self.guarded.value.as_ref() }
+        unsafe { self.value.as_ref() }
     }
 
     #[inline(always)]
     fn value_mut(&mut self) -> &mut T {
         // SAFETY: as in `value`, and `&mut self` makes this the only access through the guard.
-        unsafe { self.guarded.value.as_mut() }
+        unsafe { self.value.as_mut() }
     }
 }
 
@@ -202,6 +148,13 @@ pub struct MutexGuard<'a, T: ?Sized> {
     held: Held<'a, T>,
     /// Whether the thread was unwinding already when it took the lock: then a panic says nothing about the value.
     panicking: bool,
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// Gives the lock back and says what it takes to lock it again.
+    pub(crate) fn give_back(self) -> Guarded<'a, T> {
+        Guarded { raw: self.held.raw, value: self.held.value, kind: self.held.kind }
+    }
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {
@@ -246,14 +199,13 @@ pub struct OwnerDiedGuard<'a, T: ?Sized> {
 impl<'a, T: ?Sized> OwnerDiedGuard<'a, T> {
     /// Says that the value is in order. The lock stays held.
     pub fn repaired(self) -> MutexGuard<'a, T> {
-        let guarded = self.held.guarded;
-        let fork_epoch = self.held.fork_epoch;
+        let Held { raw, value, fork_epoch, kind, access } = self.held;
         // The lock moves into the new guard.
         std::mem::forget(self);
         if fork_epoch == fork::epoch() {
-            guarded.raw.mark_consistent();
+            raw.mark_consistent();
         }
-        let held = Held { guarded, fork_epoch, value: PhantomData };
+        let held = Held { raw, value, fork_epoch, kind, access };
         MutexGuard { held, panicking: thread::panicking() }
     }
 }
@@ -282,21 +234,4 @@ impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnerDiedGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("OwnerDiedGuard").field(&&**self).finish()
     }
-}
-
-/// Who holds a lock, as far as this process can tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Holder {
-    /// Its slot in the region's participant table.
-    pub slot: u32,
-    /// How often that slot had been taken when it attached, modulo 2^20.
-    pub generation: u32,
-    /// Its process id, in its own pid namespace; `None` if it has left its slot, or if this process is attached for
-    /// reading only.
-    pub pid: Option<u32>,
-    /// Its program's name, under the same condition.
-    pub program: Option<String>,
-    /// False if it is proved dead; true if it lives or if nothing can be said.
-    pub alive: bool,
 }

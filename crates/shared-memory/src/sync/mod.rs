@@ -1,22 +1,52 @@
 //! Synchronisation between processes that survives the death of any of them.
 
 #[cfg(not(loom))]
+pub(crate) mod acquire;
+#[cfg(not(loom))]
+mod condvar;
+#[cfg(not(loom))]
 mod guard;
+mod kind;
 #[cfg(not(loom))]
 mod lock_error;
+#[cfg(not(loom))]
+pub(crate) mod look;
 #[cfg(not(loom))]
 mod mutex;
 #[cfg(not(loom))]
 pub(crate) mod patience;
 pub(crate) mod raw;
+pub(crate) mod raw_condvar;
+#[cfg(all(test, loom))]
+mod raw_condvar_models;
 #[cfg(all(test, loom))]
 mod raw_models;
+pub(crate) mod raw_rwlock;
+#[cfg(all(test, loom))]
+mod raw_rwlock_models;
+#[cfg(not(loom))]
+mod reentrant;
+#[cfg(not(loom))]
+mod rwlock;
+#[cfg(not(loom))]
+mod rwlock_guard;
 
+#[cfg(not(loom))]
+pub use self::condvar::Condvar;
 #[cfg(not(loom))]
 pub(crate) use self::guard::Guarded;
 #[cfg(not(loom))]
-pub use self::guard::{Holder, MutexGuard, OwnerDiedGuard};
+pub use self::guard::{MutexGuard, OwnerDiedGuard};
+pub use self::kind::{Mode, ObjectKind};
 #[cfg(not(loom))]
-pub use self::lock_error::{LockError, LockFailure};
+pub use self::lock_error::{AcquireError, LockError, LockFailure};
+#[cfg(not(loom))]
+pub use self::look::{Holder, Look, Seen, Waiter};
 #[cfg(not(loom))]
 pub use self::mutex::Mutex;
+#[cfg(not(loom))]
+pub use self::reentrant::{ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied};
+#[cfg(not(loom))]
+pub use self::rwlock::{RwLock, RwLockError};
+#[cfg(not(loom))]
+pub use self::rwlock_guard::{RwLockOwnerDied, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, UpgradeError};

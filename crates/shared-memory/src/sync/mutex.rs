@@ -6,8 +6,10 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use super::guard::{Guarded, Holder, MutexGuard};
+use super::guard::{Guarded, MutexGuard};
+use super::kind::ObjectKind;
 use super::lock_error::LockError;
+use super::look::{Holder, Look, Seen, look_at};
 use super::raw::RawLock;
 use crate::atomic::UnsafeCell;
 use crate::plain::{Field, Layout};
@@ -40,10 +42,15 @@ use crate::{Plain, Shared};
 /// A waiter proves the death within 50 ms of the kernel closing the dead process's files, takes the lock over, and gets
 /// [`LockError::OwnerDied`] with the value as the dead one left it. A holder that is merely stopped keeps the lock.
 ///
+/// # Who goes first
+///
+/// Whoever comes at the right moment overtakes sleepers, which keeps a hammered lock fast. But one of them that was
+/// woken in vain is handed the lock by the next one that gives it back, once in a millisecond: nobody starves.
+///
 /// # Limits
 ///
-/// Not re-entrant: a thread that locks twice waits for itself (until its timeout). Not fair: who comes at the right
-/// moment overtakes sleepers. The lock belongs to the process: a thread that ends without dropping its guard leaves
+/// Not re-entrant: a thread that locks twice waits for itself (until its timeout); see
+/// [`ReentrantMutex`](crate::ReentrantMutex). The lock belongs to the process: a thread that ends without dropping its guard leaves
 /// it taken until the process ends or detaches. A value whose repair would need to know what was being changed wants
 /// a journal of its own.
 #[repr(C)]
@@ -95,7 +102,7 @@ impl<T: Plain> Mutex<T> {
 
     /// Who holds the lock: a report for people, out of date as soon as it is made.
     pub fn holder(&self) -> Option<Holder> {
-        self.guarded().holder()
+        self.look().holders.into_iter().next()
     }
 
     /// Whether a holder died or panicked and nobody has repaired the value since, so that the next one that locks
@@ -111,7 +118,13 @@ impl<T: Plain> Mutex<T> {
         let value = unsafe { NonNull::new_unchecked(value) };
         // SAFETY: the cell lives as long as `self`, holds a valid `T` whatever bytes are there (`Plain`), and only
         // holders of the lock touch it.
-        unsafe { Guarded::new(&self.raw, value) }
+        unsafe { Guarded::new(&self.raw, value, ObjectKind::Mutex) }
+    }
+}
+
+impl<T: Plain> Look for Mutex<T> {
+    fn look(&self) -> Seen {
+        look_at(ObjectKind::Mutex, self, &[self.raw.word()])
     }
 }
 

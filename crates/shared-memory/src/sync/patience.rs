@@ -4,16 +4,19 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use wharf_sys::clock::{Deadline, Instant};
-use wharf_sys::{cpu, futex};
+use wharf_sys::{cpu, futex, liveness};
 
-use super::raw::{Owner, Slept, Surroundings};
+use super::kind::{Mode, ObjectKind};
+use super::raw::{Nap, Owner, Slept, Surroundings};
 use crate::atomic::AtomicU32;
-use crate::participant::{Attachment, Witness};
+use crate::participant::{Attachment, Membership, Place, Wait, Witness};
 
 /// The first slice: a lock whose owner is dead already is taken over after this.
 const FIRST_SLICE: Duration = Duration::from_millis(2);
 /// The longest slice: how long a death during the wait can stay unnoticed.
 const LONGEST_SLICE: Duration = Duration::from_millis(50);
+/// How long a free lock is kept for its heir: a wake takes tens of microseconds, or a time slice on a busy machine.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How often to look at the word before sleeping: about a microsecond, a few times a short critical section. A
 /// sleep and a wake cost tens of it.
 const SPINS: u32 = 100;
@@ -24,19 +27,66 @@ thread_local! {
     static LAST_FULL_LOOK: Cell<Instant> = const { Cell::new(Instant::from_nanos(0)) };
 }
 
-/// One wait for a lock by one attachment.
+/// What is waited for: listed in the region while the waiter sleeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted {
+    /// What kind of object.
+    pub(crate) kind: ObjectKind,
+    /// How it is wanted.
+    pub(crate) mode: Mode,
+    /// The address at which the object starts.
+    pub(crate) address: usize,
+}
+
+impl Wanted {
+    /// The object that starts where `object` does.
+    pub(crate) fn new<T: ?Sized>(kind: ObjectKind, mode: Mode, object: &T) -> Wanted {
+        Wanted { kind, mode, address: (&raw const *object).addr() }
+    }
+
+    /// The object that starts so many bytes before what was given.
+    pub(crate) fn starting_before(self, bytes: usize) -> Wanted {
+        Wanted { address: self.address - bytes, ..self }
+    }
+}
+
+/// One wait by one thread of one attachment. From its first sleep on it is listed in the region, until it is dropped.
 pub(crate) struct Patience<'a> {
     me: Owner,
+    membership: Option<&'a Membership>,
     witness: Option<Witness<'a>>,
     deadline: Option<Deadline>,
     slice: Cell<Duration>,
+    wanted: Wanted,
+    place: Cell<Option<Place>>,
 }
 
 impl<'a> Patience<'a> {
     /// A wait by `attachment`, which names itself `me`, until `deadline` or for as long as it takes.
-    pub(crate) fn new(attachment: Attachment<'a>, me: Owner, deadline: Option<Deadline>) -> Patience<'a> {
-        let witness = attachment.membership().and_then(|membership| membership.witness());
-        Patience { me, witness, deadline, slice: Cell::new(FIRST_SLICE) }
+    pub(crate) fn new(
+        attachment: Attachment<'a>,
+        me: Owner,
+        deadline: Option<Deadline>,
+        wanted: Wanted,
+    ) -> Patience<'a> {
+        let membership = attachment.membership();
+        let witness = membership.and_then(Membership::witness);
+        let (slice, place) = (Cell::new(FIRST_SLICE), Cell::new(None));
+        Patience { me, membership, witness, deadline, slice, wanted, place }
+    }
+
+    /// Lists this wait in the region, once.
+    fn enter(&self) {
+        let (None, Some(membership)) = (self.place.get(), self.membership) else { return };
+        let Some(waits) = membership.waits() else { return };
+        let wait = Wait {
+            thread: liveness::thread_id(),
+            kind: self.wanted.kind.code(),
+            mode: self.wanted.mode.code(),
+            offset: membership.offset_of_address(self.wanted.address),
+            since_ns: Instant::now().as_nanos(),
+        };
+        self.place.set(Some(waits.enter(self.me, wait)));
     }
 
     /// For one that only tries: whether `owner` is proved dead, at the price of one system call in the usual case.
@@ -67,18 +117,24 @@ impl Surroundings for Patience<'_> {
         if cpu::spinning_pays() { SPINS } else { 0 }
     }
 
-    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
-        let slice = self.slice.get();
+    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept {
+        let slice = match nap {
+            Nap::Slice => self.slice.get(),
+            Nap::Moment => MOMENT,
+        };
         let slice_end = Deadline::after(slice);
         let until = match self.deadline {
             Some(deadline) if deadline.passed() => return Slept::OutOfTime,
             Some(deadline) => slice_end.min(deadline),
             None => slice_end,
         };
+        self.enter();
         match futex::wait(word, expected, Some(until), true) {
             Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => Slept::Woken,
             Ok(futex::FutexWake::TimedOut) => {
-                self.slice.set((slice * 2).min(LONGEST_SLICE));
+                if nap == Nap::Slice {
+                    self.slice.set((slice * 2).min(LONGEST_SLICE));
+                }
                 Slept::SliceOver
             }
             // Only a filter that forbids futexes makes it fail here. Waiting stays correct, and does not spin.
@@ -87,6 +143,15 @@ impl Surroundings for Patience<'_> {
                 Slept::SliceOver
             }
         }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.deadline.is_some_and(Deadline::passed)
+    }
+
+    fn now(&self) -> u32 {
+        // The low bits of the time are all that is kept.
+        (Instant::now().as_nanos() >> 16) as u32
     }
 
     fn has_left(&self, owner: Owner) -> bool {
@@ -99,9 +164,26 @@ impl Surroundings for Patience<'_> {
     }
 }
 
-/// Wakes one sleeper on the word of a lock that was just given back.
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        if let (Some(place), Some(membership)) = (self.place.get(), self.membership)
+            && let Some(waits) = membership.waits()
+        {
+            waits.leave(self.me, place);
+        }
+    }
+}
+
+/// Wakes everybody who sleeps on a word.
 #[cold]
-pub(crate) fn wake_one(word: &AtomicU32) {
+pub(crate) fn wake_all(word: &AtomicU32) {
+    // As in `wake_one`.
+    let _woken = futex::wake(word, u32::MAX, true);
+}
+
+/// Wakes one sleeper on a word of a lock that was just given back; says whether there was one.
+#[cold]
+pub(crate) fn wake_one(word: &AtomicU32) -> bool {
     // A wake cannot fail on a mapped word; if it did, the sleeper's slice ends by itself.
-    let _woken = futex::wake(word, 1, true);
+    futex::wake(word, 1, true).is_ok_and(|woken| woken > 0)
 }

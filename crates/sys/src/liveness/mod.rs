@@ -5,6 +5,8 @@
 
 mod ofd_lock;
 mod process;
+mod thread;
 
 pub use ofd_lock::{OfdLock, is_held_by_other};
 pub use process::{ProcessId, Standing, maps_file, program_name};
+pub use thread::thread_id;
