@@ -1,15 +1,21 @@
-//! Unix sockets: connect, listen, accept, who is there, bytes and descriptors.
+//! Sockets: connect, listen, accept, who is there, bytes and descriptors; Unix ones, and TCP.
 //!
 //! Every send and receive names its own waiting behaviour (`MSG_DONTWAIT` or one blocking call), so no
 //! flag of the file description matters, and none raises SIGPIPE.
 
 mod connect;
 mod credentials;
+mod internet;
 mod message;
+mod stream;
 
 pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown};
 pub(crate) use connect::{bind_in, is_alive, listen};
 pub use credentials::{Credentials, my_gid, my_uid, overflow_uid, peer_credentials};
+pub use internet::{
+    connect_tcp, listen_tcp, raise_send_buffer, set_keep_alive, set_no_delay, set_unsent_limit, tcp_address, tcp_peer,
+};
 pub use message::{
     MAX_DESCRIPTORS, Received, recv, recv_blocking, recv_with_fds, send, send_blocking, send_parts, send_with_fds,
 };
+pub use stream::recv_stream;

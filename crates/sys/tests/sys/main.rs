@@ -14,4 +14,5 @@ mod memory;
 mod names;
 mod poll;
 mod socket;
+mod tcp;
 mod trial;
