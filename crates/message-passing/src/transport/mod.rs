@@ -9,6 +9,8 @@ pub(crate) mod lifeline;
 pub(crate) mod log_link;
 mod shm;
 mod signals;
+pub(crate) mod stream;
+pub(crate) mod tcp;
 mod unix;
 mod vigil;
 

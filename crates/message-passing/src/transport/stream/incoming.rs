@@ -1,0 +1,251 @@
+//! The incoming direction of one side: read by whichever half needs it first, for both.
+//!
+//! What the receiver waits for (messages) and what the sender waits for (acknowledgements, the end) come in one stream,
+//! and the two halves may be in two threads. Whoever wants something takes the [`Reader`] out and reads; the other,
+//! if it waits too, sleeps until it is told. What the sender reads for the receiver goes into an inbox.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+
+use super::reader::{End, Found, Reader, Stored};
+use super::wire::{Patience, Wire};
+use crate::aligned::AlignedBytes;
+
+/// What a message in the inbox costs beyond its bytes, about.
+const COST: usize = 128;
+
+/// How long a sleep lasts before it looks around; waking is by notification.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+
+/// What both halves know of the incoming direction.
+struct State {
+    /// Who reads has taken it out.
+    reader: Option<Box<Reader>>,
+    inbox: VecDeque<(AlignedBytes, Stored)>,
+    /// The bytes that the inbox holds, about.
+    held: usize,
+    /// The receiver of this side wants no more.
+    unwanted: bool,
+    news: News,
+    /// Threads that sleep until they are told.
+    sleepers: usize,
+}
+
+/// What the peer has said besides messages.
+#[derive(Clone, Debug, Default)]
+pub(super) struct News {
+    /// Messages that its receiver has taken, as it said last.
+    pub(super) taken: Option<u64>,
+    /// Its receiver closed in good order.
+    pub(super) receiver_closed: bool,
+    /// Its sender closed in good order.
+    pub(super) sender_closed: bool,
+    /// How the stream ended.
+    pub(super) end: Option<End>,
+}
+
+/// See the top of the file.
+pub(super) struct Incoming {
+    state: Mutex<State>,
+    changed: Condvar,
+    /// The inbox takes no more once it holds so many bytes; the last message may go beyond.
+    capacity: usize,
+}
+
+/// The right to read; it goes back when it is dropped, and whoever sleeps is told.
+pub(super) struct Turn<'a> {
+    incoming: &'a Incoming,
+    reader: Option<Box<Reader>>,
+    /// Nothing more can be understood.
+    ended: bool,
+}
+
+/// What the receiver finds when it looks.
+pub(super) enum Look<'a> {
+    /// A message that the sender of this side has read; it is in the buffer now.
+    Kept(Stored),
+    /// Nothing is kept, and this side may read.
+    Turn(Turn<'a>),
+    /// Nothing is kept, and the other half reads.
+    Busy,
+    /// Nothing is kept, and nothing will come any more.
+    Over(News),
+}
+
+impl Incoming {
+    pub(super) fn new(reader: Reader, capacity: usize) -> Self {
+        let state = State {
+            reader: Some(Box::new(reader)),
+            inbox: VecDeque::new(),
+            held: 0,
+            unwanted: false,
+            news: News::default(),
+            sleepers: 0,
+        };
+        Self { state: Mutex::new(state), changed: Condvar::new(), capacity }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing panics while it holds the state, and every change to it is one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is for the receiver.
+    #[inline]
+    pub(super) fn look(&self, out: &mut AlignedBytes) -> Look<'_> {
+        let mut state = self.lock();
+        if let Some((message, stored)) = state.inbox.pop_front() {
+            state.held = state.held.saturating_sub(stored.len + COST);
+            *out = message;
+            return Look::Kept(stored);
+        }
+        if state.news.sender_closed || state.news.end.is_some() {
+            return Look::Over(state.news.clone());
+        }
+        match state.reader.take() {
+            Some(reader) => Look::Turn(Turn::new(self, reader)),
+            None => Look::Busy,
+        }
+    }
+
+    /// The right to read, for the sender; `None` when the other half reads, when the inbox has no room for what may
+    /// come, or when nothing will come any more.
+    pub(super) fn turn(&self) -> Option<Turn<'_>> {
+        let mut state = self.lock();
+        if state.news.end.is_some() || state.held >= self.capacity {
+            return None;
+        }
+        state.reader.take().map(|reader| Turn::new(self, reader))
+    }
+
+    /// The right to read, for whoever ends this side: there is nobody left to read for.
+    pub(super) fn last_turn(&self) -> Option<Turn<'_>> {
+        self.lock().reader.take().map(|reader| Turn::new(self, reader))
+    }
+
+    /// Whether the other half reads now.
+    pub(super) fn is_busy(&self) -> bool {
+        self.lock().reader.is_none()
+    }
+
+    /// Whether the inbox takes no more.
+    pub(super) fn is_full(&self) -> bool {
+        self.lock().held >= self.capacity
+    }
+
+    pub(super) fn news(&self) -> News {
+        self.lock().news.clone()
+    }
+
+    /// Keeps a message for the receiver.
+    pub(super) fn keep(&self, message: AlignedBytes, stored: Stored) {
+        let mut state = self.lock();
+        if !state.unwanted {
+            state.held += stored.len + COST;
+            state.inbox.push_back((message, stored));
+        }
+    }
+
+    /// The receiver of this side wants no more: nothing is kept for it from now on.
+    pub(super) fn forget(&self) {
+        let mut state = self.lock();
+        state.unwanted = true;
+        let inbox = mem::take(&mut state.inbox);
+        state.held = 0;
+        drop(state);
+        drop(inbox);
+    }
+
+    /// Sleeps as long as the other half reads and has told nothing, at most until the deadline. `heard`: what this half
+    /// waits for is there.
+    pub(super) fn sleep(&self, deadline: Option<Deadline>, heard: impl Fn(&News, bool) -> bool) {
+        let longest = Deadline::earlier(deadline, Some(Deadline::after(LONGEST_SLEEP)));
+        let Some(left) = longest.and_then(Deadline::remaining) else { return };
+        let mut state = self.lock();
+        state.sleepers += 1;
+        if state.reader.is_none() && !heard(&state.news, !state.inbox.is_empty()) {
+            // Once is enough: a wake-up too many is allowed.
+            state = self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        state.sleepers -= 1;
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut News)) {
+        let mut state = self.lock();
+        change(&mut state.news);
+        let sleepers = state.sleepers;
+        drop(state);
+        if sleepers > 0 {
+            self.changed.notify_all();
+        }
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn new(incoming: &'a Incoming, reader: Box<Reader>) -> Self {
+        Self { incoming, reader: Some(reader), ended: false }
+    }
+
+    /// The next thing in what was read already. What concerns both halves is noted; `None` when nothing is complete.
+    #[inline]
+    pub(super) fn understand(&mut self, out: &mut AlignedBytes) -> Option<Found> {
+        let reader = self.reader.as_mut().filter(|_| !self.ended)?;
+        match reader.understand(out) {
+            Ok(Some(Found::Message(stored))) => Some(Found::Message(stored)),
+            Ok(None) => None,
+            other => self.note(other),
+        }
+    }
+
+    #[cold]
+    fn note(&mut self, found: Result<Option<Found>, End>) -> Option<Found> {
+        self.ended |= found.is_err();
+        self.incoming.tell(|news| match &found {
+            Ok(Some(Found::Taken { count, closed })) => {
+                news.taken = Some(*count);
+                news.receiver_closed |= closed;
+            }
+            Ok(Some(Found::SenderClosed)) => news.sender_closed = true,
+            Err(end) => {
+                news.end.get_or_insert_with(|| end.clone());
+            }
+            _ => {}
+        });
+        found.ok().flatten()
+    }
+
+    /// Reads more; `false` when nothing is there now, or ever again.
+    #[inline]
+    pub(super) fn read_on(&mut self, wire: &dyn Wire, patience: Patience) -> bool {
+        let Some(reader) = self.reader.as_mut().filter(|_| !self.ended) else { return false };
+        match reader.read_on(wire, patience) {
+            Ok(more) => more,
+            Err(end) => {
+                self.note(Err(end));
+                false
+            }
+        }
+    }
+
+    /// See [`Reader::throw_away`].
+    pub(super) fn throw_away(&mut self, wire: &dyn Wire) -> bool {
+        self.reader.as_mut().is_some_and(|reader| reader.throw_away(wire))
+    }
+}
+
+impl Drop for Turn<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        let mut state = self.incoming.lock();
+        state.reader = self.reader.take();
+        let sleepers = state.sleepers;
+        drop(state);
+        if sleepers > 0 {
+            self.incoming.changed.notify_all();
+        }
+    }
+}

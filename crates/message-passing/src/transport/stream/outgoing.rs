@@ -1,0 +1,188 @@
+//! The outgoing direction of one side: frames of its sender, and the words of its receiver between them.
+
+use std::io::{self, IoSlice};
+use std::mem;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::poll::{self, Interest};
+
+use super::frame::{HEADER, Header, Kind, WORD, word};
+use super::wire::Wire;
+
+/// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
+const SMALL: usize = 4096;
+
+/// What one side writes. Both halves do, one at a time.
+pub(super) struct Outgoing {
+    /// Header and payload of a small message, side by side.
+    small: Box<[u8; HEADER + SMALL]>,
+    /// A frame that was written in part: its rest is what lies behind `done`. It never holds more than one frame.
+    begun: Vec<u8>,
+    done: usize,
+    /// Messages that were taken and must be acknowledged.
+    taken: Option<u64>,
+    /// Messages that were taken when the receiver closed, to be told.
+    receiver_closed: Option<u64>,
+    /// The sender has closed, to be told.
+    sender_closed: bool,
+    /// The extra room was used. A stream that takes small pieces where it has no room for a frame would let frame after
+    /// frame slip into it, so the next frame waits until there is ordinary room.
+    in_extra_room: bool,
+    /// Halves of this side that have closed.
+    closed_halves: u8,
+}
+
+impl Outgoing {
+    pub(super) fn new() -> Self {
+        Self {
+            small: Box::new([0; HEADER + SMALL]),
+            begun: Vec::new(),
+            done: 0,
+            taken: None,
+            receiver_closed: None,
+            sender_closed: false,
+            in_extra_room: false,
+            closed_halves: 0,
+        }
+    }
+
+    /// Writes a frame whole or not at all ([`io::ErrorKind::WouldBlock`]), as far as its sender is concerned: what the
+    /// wire does not take now is kept, and goes before anything else.
+    #[inline]
+    pub(super) fn put(&mut self, wire: &dyn Wire, header: Header, payload: &[u8]) -> io::Result<()> {
+        self.make_way(wire)?;
+        let header = header.bytes();
+        let len = HEADER + payload.len();
+        let written = match self.small.get_mut(..len) {
+            Some(frame) => {
+                let (head, body) = frame.split_at_mut(HEADER);
+                head.copy_from_slice(&header);
+                body.copy_from_slice(payload);
+                wire.write(&[IoSlice::new(frame)])?
+            }
+            None => wire.write(&[IoSlice::new(&header), IoSlice::new(payload)])?,
+        };
+        if written < len { self.keep(wire, &[&header, payload], written) } else { Ok(()) }
+    }
+
+    /// Writes the announcement of a message that comes in fragments together with its first fragment; like
+    /// [`put`](Self::put).
+    pub(super) fn put_first(&mut self, wire: &dyn Wire, total: u32, ask: bool, part: &[u8]) -> io::Result<()> {
+        self.make_way(wire)?;
+        let first = Header { len: total, kind: Kind::First, ask }.bytes();
+        let more = Header { len: u32::try_from(part.len()).unwrap_or(u32::MAX), kind: Kind::More, ask: false }.bytes();
+        let written = wire.write(&[IoSlice::new(&first), IoSlice::new(&more), IoSlice::new(part)])?;
+        let len = first.len() + more.len() + part.len();
+        if written < len { self.keep(wire, &[&first, &more, part], written) } else { Ok(()) }
+    }
+
+    /// Whether something is left to be written that nobody needs to ask for.
+    pub(super) fn owes(&self) -> bool {
+        self.done < self.begun.len() || self.taken.is_some() || self.receiver_closed.is_some() || self.sender_closed
+    }
+
+    /// Acknowledges so many messages as soon as there is room.
+    pub(super) fn acknowledge(&mut self, wire: &dyn Wire, taken: u64) -> io::Result<bool> {
+        self.taken = Some(taken);
+        self.settle(wire)
+    }
+
+    /// Tells the peer that the receiver has closed; `true` for the last half that closes.
+    pub(super) fn close_receiver(&mut self, wire: &dyn Wire, taken: u64) -> bool {
+        self.taken = None;
+        self.receiver_closed = Some(taken);
+        self.close_half(wire)
+    }
+
+    /// Tells the peer that the sender has closed; `true` for the last half that closes.
+    pub(super) fn close_sender(&mut self, wire: &dyn Wire) -> bool {
+        self.sender_closed = true;
+        self.close_half(wire)
+    }
+
+    fn close_half(&mut self, wire: &dyn Wire) -> bool {
+        // Nobody waits in a drop. What the room for last words does not hold is lost, and the peer takes it for a death.
+        let _said = self.settle(wire);
+        self.closed_halves += 1;
+        self.closed_halves == 2
+    }
+
+    /// Writes what is owed; `false` when some of it must wait.
+    pub(super) fn settle(&mut self, wire: &dyn Wire) -> io::Result<bool> {
+        if !wire.flush()? {
+            return Ok(false);
+        }
+        if !self.owes() {
+            return Ok(true);
+        }
+        // First without the extra room: most of the time there is room.
+        if self.write_owed(wire)? { Ok(true) } else { self.write_into_extra_room(wire) }
+    }
+
+    fn write_into_extra_room(&mut self, wire: &dyn Wire) -> io::Result<bool> {
+        wire.widen(true);
+        let outcome = self.write_owed(wire);
+        wire.widen(false);
+        self.in_extra_room = true;
+        outcome
+    }
+
+    /// What a frame finds in its way must go first.
+    #[inline]
+    fn make_way(&mut self, wire: &dyn Wire) -> io::Result<()> {
+        if self.owes() && !self.settle(wire)? || !wire.flush()? || self.in_extra_room && !self.is_out_of_it(wire)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    }
+
+    /// Whether there is ordinary room again.
+    #[cold]
+    fn is_out_of_it(&mut self, wire: &dyn Wire) -> io::Result<bool> {
+        let now = Deadline::at(Instant::from_nanos(0));
+        let ready = poll::wait(&[(wire.outlet()?, Interest::WRITE)], Some(now))?;
+        self.in_extra_room = !ready.any(0);
+        Ok(ready.any(0))
+    }
+
+    fn write_owed(&mut self, wire: &dyn Wire) -> io::Result<bool> {
+        // At most the rest of a frame, and one round for each of the three words.
+        loop {
+            while let Some(rest) = self.begun.get(self.done..).filter(|rest| !rest.is_empty()) {
+                match wire.write(&[IoSlice::new(rest)]) {
+                    Ok(written) => self.done += written,
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                    Err(error) => return Err(error),
+                }
+            }
+            self.begun.clear();
+            self.done = 0;
+            // The peer counts what was taken before it hears that there will be no more.
+            if let Some(taken) = self.taken.take() {
+                self.begun.extend_from_slice(&word(Kind::Taken, taken));
+            } else if let Some(taken) = self.receiver_closed.take() {
+                self.begun.extend_from_slice(&word(Kind::ReceiverClosed, taken));
+            } else if mem::take(&mut self.sender_closed) {
+                self.begun.extend_from_slice(&Header { len: 0, kind: Kind::Close, ask: false }.bytes());
+            } else {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Keeps the rest of a frame of which `written` bytes are gone, and writes it into the extra room if there is any.
+    #[cold]
+    fn keep(&mut self, wire: &dyn Wire, parts: &[&[u8]], written: usize) -> io::Result<()> {
+        self.begun.clear();
+        self.done = 0;
+        let mut skip = written;
+        for part in parts {
+            self.begun.extend_from_slice(part.get(skip.min(part.len())..).unwrap_or(&[]));
+            skip = skip.saturating_sub(part.len());
+        }
+        self.write_into_extra_room(wire).map(|_| ())
+    }
+}
+
+// A word is written like any frame, and fits where the rest of the largest one does.
+const _: () = assert!(WORD < SMALL);

@@ -1,0 +1,311 @@
+//! Turns a stream of bytes back into messages: small ones through a buffer, many for one system call, large ones
+//! straight into their place.
+
+use std::io::{self, IoSliceMut};
+use std::mem;
+
+use super::frame::{HEADER, Header, Kind, WORD};
+use super::wire::{Patience, Wire};
+use crate::aligned::{AlignedBytes, NoMemory};
+
+/// Bytes read ahead: a stream of small messages costs one system call for each 32 KiB.
+const BUFFER: usize = 32 << 10;
+
+/// After a message of at least this many bytes only a header is read ahead, so that the payload behind it goes straight
+/// to its place. Copying less than this through the buffer costs less than the system call that it saves.
+const LARGE: usize = BUFFER / 2;
+
+/// The first room for a message that does not come with one read; it doubles with what has come.
+const FIRST_ROOM: usize = 64 << 10;
+
+/// Room beyond this is given back after [`SMALL_IN_A_ROW`] messages that did not need it.
+const KEPT_BYTES: usize = 4 << 20;
+const SMALL_IN_A_ROW: u32 = 256;
+
+/// A message that is coming.
+#[derive(Debug)]
+struct Coming {
+    /// The length of the whole message.
+    total: usize,
+    /// The bytes that have come.
+    filled: usize,
+    /// The bytes of the present frame that have not.
+    left: usize,
+    /// The sender wants to know when it is taken.
+    ask: bool,
+    /// It comes in fragments, so it can be given up.
+    in_fragments: bool,
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug)]
+pub(super) enum End {
+    /// Without another word; what the peer had said before decides what that means.
+    Ended,
+    /// Between here and the peer.
+    Broken(io::ErrorKind, String),
+    /// In nonsense.
+    Nonsense(String),
+}
+
+/// What was found in a stream.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A message, in the buffer that was given for it.
+    Message(Stored),
+    /// The peer's sender sends no more.
+    SenderClosed,
+    /// The peer's receiver has taken so many messages; it may receive no more.
+    Taken { count: u64, closed: bool },
+}
+
+/// A message in a buffer of its own, from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stored {
+    pub(super) len: usize,
+    pub(super) ask: bool,
+}
+
+/// See the top of the file.
+pub(super) struct Reader {
+    /// What was read ahead: the bytes from `start` to `end`.
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    coming: Option<Coming>,
+    /// The bytes of the message that is coming.
+    place: AlignedBytes,
+    /// The largest message of this link.
+    limit: usize,
+    /// The last message was large, so the next may be, too.
+    large: bool,
+    small_in_a_row: u32,
+    sender_closed: bool,
+    taken: u64,
+    receiver_closed: bool,
+}
+
+impl Reader {
+    pub(super) fn new(limit: usize) -> Self {
+        Self {
+            buffer: vec![0; BUFFER].into_boxed_slice(),
+            start: 0,
+            end: 0,
+            coming: None,
+            place: AlignedBytes::empty(0),
+            limit,
+            large: false,
+            small_in_a_row: 0,
+            sender_closed: false,
+            taken: 0,
+            receiver_closed: false,
+        }
+    }
+
+    /// The next thing in what was read already; a message goes to `out`.
+    #[inline]
+    pub(super) fn understand(&mut self, out: &mut AlignedBytes) -> Result<Option<Found>, End> {
+        // Every round consumes a header or a piece of a payload, so what was read bounds their number.
+        loop {
+            if let Some(coming) = &mut self.coming {
+                if coming.left > 0 && self.start < self.end {
+                    self.copy_on()?;
+                    continue;
+                }
+                if coming.left > 0 {
+                    return Ok(None);
+                }
+                if coming.filled == coming.total {
+                    let stored = Stored { len: coming.total, ask: coming.ask };
+                    self.coming = None;
+                    mem::swap(out, &mut self.place);
+                    return self.found(stored, out).map(Some);
+                }
+            }
+            let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+            let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };
+            let header = Header::read(*header).map_err(End::Nonsense)?;
+            let len = header.len as usize;
+            if header.kind == Kind::Whole && self.coming.is_none() && !self.sender_closed {
+                if len > self.limit {
+                    return Err(self.too_large(len));
+                }
+                self.start += HEADER;
+                if let Some(payload) = rest.get(..len) {
+                    out.grow(len, 0).map_err(no_memory)?;
+                    out.get_mut(..len).copy_from_slice(payload);
+                    self.start += len;
+                    return self.found(Stored { len, ask: header.ask }, out).map(Some);
+                }
+                self.coming = Some(Coming { total: len, filled: 0, left: len, ask: header.ask, in_fragments: false });
+                continue;
+            }
+            match self.understand_seldom(header)? {
+                Some(Some(found)) => return Ok(Some(found)),
+                Some(None) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// Every frame but a whole message; `None` when it has not come whole.
+    #[cold]
+    fn understand_seldom(&mut self, header: Header) -> Result<Option<Option<Found>>, End> {
+        let len = header.len as usize;
+        match (header.kind, &mut self.coming) {
+            (Kind::Taken | Kind::ReceiverClosed, _) => {
+                let Some(word) = self.buffer.get(self.start..self.end).and_then(<[u8]>::first_chunk::<WORD>) else {
+                    return Ok(None);
+                };
+                let &[.., a, b, c, d, e, f, g, h] = word;
+                let count = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+                self.start += WORD;
+                if self.receiver_closed || count < self.taken {
+                    return Err(End::Nonsense(format!("it has taken {count} messages after it had taken more")));
+                }
+                self.taken = count;
+                self.receiver_closed = header.kind == Kind::ReceiverClosed;
+                Ok(Some(Some(Found::Taken { count, closed: self.receiver_closed })))
+            }
+            (Kind::First, None) if !self.sender_closed => {
+                if len > self.limit {
+                    return Err(self.too_large(len));
+                }
+                self.start += HEADER;
+                self.coming = Some(Coming { total: len, filled: 0, left: 0, ask: header.ask, in_fragments: true });
+                Ok(Some(None))
+            }
+            (Kind::More, Some(coming)) if coming.in_fragments && len <= coming.total - coming.filled => {
+                self.start += HEADER;
+                coming.left = len;
+                Ok(Some(None))
+            }
+            (Kind::Void, Some(_)) => {
+                self.start += HEADER;
+                self.coming = None;
+                Ok(Some(None))
+            }
+            // Closing in the middle of a message gives the message up.
+            (Kind::Close, _) if !self.sender_closed => {
+                self.start += HEADER;
+                self.coming = None;
+                self.sender_closed = true;
+                Ok(Some(Some(Found::SenderClosed)))
+            }
+            (kind, coming) => {
+                let state = match coming {
+                    _ if self.sender_closed => "after it had closed".to_owned(),
+                    Some(coming) => format!("after {} of {} bytes of a message", coming.filled, coming.total),
+                    None => "between two messages".to_owned(),
+                };
+                Err(End::Nonsense(format!("a frame of kind {kind:?} with {len} bytes came {state}")))
+            }
+        }
+    }
+
+    /// Reads more; `false` when nothing is there now.
+    pub(super) fn read_on(&mut self, wire: &dyn Wire, patience: Patience) -> Result<bool, End> {
+        let read = match &mut self.coming {
+            Some(coming) if coming.left > 0 => {
+                make_room(&mut self.place, coming)?;
+                (self.start, self.end) = (0, 0);
+                let room = coming.left.min(self.place.len() - coming.filled);
+                let straight = self.place.get_mut(coming.filled..coming.filled + room);
+                // Behind the last byte of a frame the next header is read along.
+                let ahead = match room == coming.left {
+                    true if coming.filled + room < coming.total || coming.total >= LARGE => HEADER,
+                    true => BUFFER,
+                    false => 0,
+                };
+                let ahead = self.buffer.get_mut(..ahead).unwrap_or(&mut []);
+                let read = wire.read(&mut [IoSliceMut::new(straight), IoSliceMut::new(ahead)], patience);
+                if let Ok(read) = read {
+                    let placed = read.min(room);
+                    coming.filled += placed;
+                    coming.left -= placed;
+                    self.end = read - placed;
+                }
+                read
+            }
+            _ => {
+                self.buffer.copy_within(self.start..self.end, 0);
+                (self.start, self.end) = (0, self.end - self.start);
+                let until = if self.large && self.end < HEADER { HEADER } else { BUFFER };
+                let room = self.buffer.get_mut(self.end..until).unwrap_or(&mut []);
+                let read = wire.read(&mut [IoSliceMut::new(room)], patience);
+                if let Ok(read) = read {
+                    self.end += read;
+                }
+                read
+            }
+        };
+        match read {
+            Ok(0) => Err(End::Ended),
+            Ok(_) => Ok(true),
+            Err(error) => match error.kind() {
+                io::ErrorKind::WouldBlock => Ok(false),
+                // The peer is gone: what it had not read was thrown away, what it had sent has been read.
+                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+                    Err(End::Ended)
+                }
+                io::ErrorKind::InvalidData => Err(End::Nonsense(error.to_string())),
+                kind => Err(End::Broken(kind, format!("the connection is broken: {error}"))),
+            },
+        }
+    }
+
+    /// Throws away what has come, as much as one buffer holds; `false` when nothing is there now, or ever again.
+    pub(super) fn throw_away(&mut self, wire: &dyn Wire) -> bool {
+        let thrown = wire.read(&mut [IoSliceMut::new(&mut self.buffer)], Patience::Now);
+        thrown.is_ok_and(|thrown| thrown > 0)
+    }
+
+    /// Moves what was read ahead to the message that is coming.
+    fn copy_on(&mut self) -> Result<(), End> {
+        let Some(coming) = &mut self.coming else { return Ok(()) };
+        make_room(&mut self.place, coming)?;
+        let room = coming.left.min(self.place.len() - coming.filled).min(self.end - self.start);
+        let piece = self.buffer.get(self.start..self.start + room).unwrap_or(&[]);
+        self.place.get_mut(coming.filled..coming.filled + room).copy_from_slice(piece);
+        coming.filled += room;
+        coming.left -= room;
+        self.start += room;
+        Ok(())
+    }
+
+    /// A message is complete. Gives the memory of unusually large ones back, once it has not been needed for a while.
+    #[inline]
+    fn found(&mut self, stored: Stored, out: &mut AlignedBytes) -> Result<Found, End> {
+        self.large = stored.len >= LARGE;
+        if out.len().max(self.place.len()) > KEPT_BYTES {
+            self.small_in_a_row = if stored.len < KEPT_BYTES { self.small_in_a_row + 1 } else { 0 };
+            if self.small_in_a_row > SMALL_IN_A_ROW {
+                self.small_in_a_row = 0;
+                self.place.shrink(0).map_err(no_memory)?;
+                let mut smaller = AlignedBytes::zeroed(0, stored.len).map_err(no_memory)?;
+                smaller.get_mut(..stored.len).copy_from_slice(out.get(..stored.len));
+                *out = smaller;
+            }
+        }
+        Ok(Found::Message(stored))
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> End {
+        End::Nonsense(format!("a message of {len} bytes, the limit of this link is {}", self.limit))
+    }
+}
+
+/// Makes room for more of a message. It doubles, so memory grows with what has come and not with what was announced.
+fn make_room(place: &mut AlignedBytes, coming: &Coming) -> Result<(), End> {
+    if place.len() > coming.filled {
+        return Ok(());
+    }
+    let room = (coming.filled * 2).max(FIRST_ROOM).min(coming.total);
+    place.grow(room, coming.filled).map_err(no_memory)
+}
+
+#[cold]
+fn no_memory(why: NoMemory) -> End {
+    End::Broken(io::ErrorKind::OutOfMemory, why.to_string())
+}

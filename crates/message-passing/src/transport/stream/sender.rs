@@ -1,0 +1,289 @@
+//! The sending side of a stream: one system call for each message that fits one frame.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::poll::{self, Interest};
+
+use super::frame::{Header, Kind};
+use super::incoming::News;
+use super::reader::{End, Found};
+use super::{FRAGMENT, MOST_AT_ONCE, Patience, Shared};
+use crate::aligned::AlignedBytes;
+use crate::error::SendError;
+use crate::transport::{Ask, SendTransport};
+
+/// The longest sleep without a look at what was heard: what wakes this half may be read by the receiver of the same
+/// side, in another thread, before this one runs.
+const SLICE: Duration = Duration::from_millis(50);
+
+/// A sender that only sends listens so often: that the peer receives no more is known with the next message after it.
+const LISTENS_EVERY: Duration = Duration::from_millis(1);
+
+/// How the peer's receiver ended.
+#[derive(Clone, Debug)]
+enum Gone {
+    Closed,
+    Died,
+    Broken(io::ErrorKind, String),
+    Nonsense(String),
+}
+
+/// See [`SendTransport`].
+pub(super) struct StreamSender {
+    shared: Arc<Shared>,
+    /// The most payload of a frame of a whole message.
+    in_one: usize,
+    sent: u64,
+    /// Fragments were sent whose message was given up, and the peer has not been told yet.
+    void: bool,
+    listened: Option<Instant>,
+    gone: Option<Gone>,
+    /// Where a message is read that is the receiver's.
+    others: AlignedBytes,
+}
+
+impl StreamSender {
+    pub(super) fn new(shared: Arc<Shared>, in_one: usize) -> Self {
+        let others = AlignedBytes::empty(0);
+        Self { shared, in_one, sent: 0, void: false, listened: None, gone: None, others }
+    }
+
+    /// Listens to the peer, without waiting, and notes its end.
+    fn listen(&mut self) -> Result<News, SendError> {
+        let shared = self.shared.clone();
+        if !shared.wire.is_ours() {
+            return Err(SendError::Forked);
+        }
+        self.listened = Some(Instant::now());
+        for _ in 0..MOST_AT_ONCE {
+            // Asked for anew with each message, because the inbox has a bound. None: the receiver listens for both.
+            let Some(mut turn) = shared.incoming.turn() else { break };
+            match turn.understand(&mut self.others) {
+                Some(Found::Message(stored)) => {
+                    let message = std::mem::replace(&mut self.others, AlignedBytes::empty(0));
+                    shared.incoming.keep(message, stored);
+                }
+                Some(_) => {}
+                None if turn.read_on(&*shared.wire, Patience::Now) => {}
+                None => break,
+            }
+        }
+        let news = shared.incoming.news();
+        if let Some(taken) = news.taken.filter(|taken| *taken > self.sent) {
+            let what = format!("it took {taken} messages of the {} that were sent", self.sent);
+            self.gone = Some(Gone::Nonsense(what.clone()));
+            return Err(SendError::Protocol(what));
+        }
+        if self.gone.is_none() {
+            self.gone = match (&news.end, news.receiver_closed) {
+                (_, true) => Some(Gone::Closed),
+                (Some(End::Ended), _) => Some(Gone::Died),
+                (Some(End::Broken(kind, what)), _) => Some(Gone::Broken(*kind, what.clone())),
+                (Some(End::Nonsense(what)), _) => Some(Gone::Nonsense(what.clone())),
+                (None, false) => None,
+            };
+        }
+        Ok(news)
+    }
+
+    #[cold]
+    fn farewell(&self, gone: &Gone) -> SendError {
+        match gone {
+            Gone::Closed => SendError::Closed,
+            Gone::Died => {
+                let taken = self.shared.incoming.news().taken;
+                SendError::PeerDied { sent: self.sent, taken: taken.filter(|taken| *taken <= self.sent) }
+            }
+            Gone::Broken(kind, what) => SendError::System(io::Error::new(*kind, what.clone())),
+            Gone::Nonsense(what) => SendError::Protocol(what.clone()),
+        }
+    }
+
+    #[cold]
+    fn trouble(&mut self, error: io::Error) -> SendError {
+        let gone = match error.kind() {
+            io::ErrorKind::WouldBlock => return SendError::Full,
+            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected => Gone::Died,
+            io::ErrorKind::InvalidData => Gone::Nonsense(error.to_string()),
+            _ if !self.shared.wire.is_ours() => return SendError::Forked,
+            kind => Gone::Broken(kind, format!("the connection is broken: {error}")),
+        };
+        // What the peer said before decides.
+        if let Err(error) = self.listen() {
+            return error;
+        }
+        let gone = self.gone.get_or_insert(gone).clone();
+        self.farewell(&gone)
+    }
+
+    fn put(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
+        let mut outgoing = self.shared.outgoing();
+        let outcome = outgoing.put(&*self.shared.wire, header, payload);
+        self.shared.note_owing(&outgoing);
+        drop(outgoing);
+        outcome.map_err(|error| self.trouble(error))
+    }
+
+    fn push_fragments(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        // The link's limit for this transport fits 32 bits, and the link has checked it.
+        let total = u32::try_from(payload.len())
+            .map_err(|_| SendError::TooLarge { len: payload.len(), limit: u32::MAX as usize })?;
+        // Every round sends a fragment, so there are at most as many rounds as fragments.
+        while let Some(rest) = payload.get(*progress..).filter(|rest| !rest.is_empty()) {
+            let part = rest.get(..FRAGMENT.min(self.in_one)).unwrap_or(rest);
+            crash_point!("stream.send.fragment");
+            let outcome = if *progress == 0 {
+                let mut outgoing = self.shared.outgoing();
+                let outcome = outgoing.put_first(&*self.shared.wire, total, ask == Ask::WhenTaken, part);
+                self.shared.note_owing(&outgoing);
+                drop(outgoing);
+                outcome.map_err(|error| self.trouble(error))
+            } else {
+                let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
+                self.put(Header { len, kind: Kind::More, ask: false }, part)
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(SendError::Full) => return Err(SendError::Full),
+                Err(error) => {
+                    // The caller does not come back with the rest.
+                    self.void = *progress > 0;
+                    return Err(error);
+                }
+            }
+            *progress += part.len();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn say_void(&mut self) -> Result<(), SendError> {
+        self.put(Header { len: 0, kind: Kind::Void, ask: false }, &[])?;
+        self.void = false;
+        Ok(())
+    }
+
+    /// Sleeps at the wire until something happens that `interest` names, for a slice at most; `Timeout` when the time is
+    /// up. Says whether something came in.
+    fn sleep(&self, writing: bool, reading: bool, deadline: Option<Deadline>) -> Result<bool, SendError> {
+        let (Ok(inlet), Ok(outlet)) = (self.shared.wire.inlet(), self.shared.wire.outlet()) else {
+            return Err(SendError::Forked);
+        };
+        let waits = [
+            (inlet, if reading { Interest::READ } else { Interest::NONE }),
+            (outlet, if writing { Interest::WRITE } else { Interest::NONE }),
+        ];
+        let slice = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
+        let ready = poll::wait(&waits, slice).map_err(SendError::System)?;
+        if ready.is_empty() && deadline.is_some_and(Deadline::passed) {
+            return Err(SendError::Timeout);
+        }
+        Ok(ready.any(0) || ready.is_empty())
+    }
+}
+
+impl SendTransport for StreamSender {
+    fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        if self.listened.is_none_or(|then| then.elapsed() >= LISTENS_EVERY) {
+            self.listen()?;
+        }
+        if let Some(gone) = &self.gone {
+            return Err(self.farewell(gone));
+        }
+        if self.void {
+            self.say_void()?;
+        }
+        if payload.len() <= self.in_one {
+            let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+            crash_point!("stream.send.whole");
+            self.put(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload)?;
+        } else {
+            self.push_fragments(payload, progress, ask)?;
+        }
+        crash_point!("stream.send.sent");
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn max_in_one(&self) -> usize {
+        self.in_one
+    }
+
+    fn abort(&mut self) {
+        self.void = true;
+        // Told at once if there is room, so that the peer can free its memory; otherwise before the next message.
+        let _later = self.say_void();
+    }
+
+    fn wait_room(&mut self, _len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
+        // A full queue whose reader has closed shows no event: only what comes in tells.
+        let reading = !self.shared.incoming.is_busy() && !self.shared.incoming.is_full();
+        if self.sleep(true, reading, deadline)? {
+            self.listen()?;
+        }
+        Ok(())
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    fn taken(&mut self) -> Result<u64, SendError> {
+        let news = self.listen()?;
+        let taken = news.taken.unwrap_or(0);
+        match &self.gone {
+            Some(gone) if taken < self.sent => Err(self.farewell(gone)),
+            _ => Ok(taken),
+        }
+    }
+
+    fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let shared = self.shared.clone();
+        let until = self.sent;
+        match shared.incoming.turn() {
+            // While this half sleeps at the wire the receiver sleeps until it is told.
+            Some(turn) => {
+                if !shared.wire.holds() {
+                    self.sleep(shared.is_owing(), true, deadline)?;
+                }
+                drop(turn);
+            }
+            None if shared.incoming.is_busy() => shared.incoming.sleep(deadline, |news, _| {
+                news.taken.is_some_and(|taken| taken >= until) || news.receiver_closed || news.end.is_some()
+            }),
+            // The inbox is full: nothing is heard until the receiver of this side takes something, or the peer is gone.
+            None => {
+                self.sleep(shared.is_owing(), false, deadline)?;
+            }
+        }
+        if shared.is_owing() {
+            shared.settle();
+        }
+        Ok(())
+    }
+
+    fn look_at_peer(&mut self) {
+        // Every try is a system call that notices.
+    }
+
+    fn tries_are_free(&self) -> bool {
+        false
+    }
+
+    fn close(&mut self) {
+        if !self.shared.wire.is_ours() {
+            return;
+        }
+        crash_point!("stream.send.close");
+        let mut outgoing = self.shared.outgoing();
+        let last = outgoing.close_sender(&*self.shared.wire);
+        drop(outgoing);
+        if last {
+            self.shared.end();
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Two sides over a real connection, and bare bytes against one.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+
+use super::{Sizes, halves};
+use crate::error::{RecvError, SendError};
+use crate::transport::lifeline::Lifeline;
+use crate::transport::tcp::TcpWire;
+use crate::transport::{Ask, RecvHalf, SendHalf};
+
+const LIMIT: usize = 1 << 20;
+
+fn sockets() -> (TcpStream, TcpStream) {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let one = TcpStream::connect(door.local_addr().unwrap()).unwrap();
+    (one, door.accept().unwrap().0)
+}
+
+fn side(socket: TcpStream, inbox: usize) -> (SendHalf, RecvHalf) {
+    let lifeline = Arc::new(Lifeline::new(OwnedFd::from(socket)));
+    let wire = TcpWire::new(lifeline, 1 << 20, Duration::from_secs(30)).unwrap();
+    halves(Arc::new(wire), Sizes { limit: LIMIT, inbox })
+}
+
+fn frame(len: u32, kind: u8, ask: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = len.to_le_bytes().to_vec();
+    frame.extend([kind, ask, 0, 0]);
+    frame.extend(payload);
+    frame
+}
+
+/// The next message; the end as an error.
+fn next(recv: &mut RecvHalf) -> Result<Vec<u8>, RecvError> {
+    let deadline = Some(Deadline::after(Duration::from_secs(10)));
+    loop {
+        if let Some(found) = recv.wait(deadline)? {
+            return Ok(recv.view(found).to_vec());
+        }
+    }
+}
+
+#[test]
+fn every_way_to_cut_a_stream_gives_the_same_messages() {
+    let large = vec![7; 70_000];
+    let mut bytes = frame(3, 1, 0, b"one");
+    bytes.extend(frame(0, 1, 0, b""));
+    bytes.extend(frame(8, 6, 0, &[0; 8]));
+    bytes.extend(frame(9, 2, 0, b""));
+    bytes.extend(frame(4, 3, 0, b"frag"));
+    bytes.extend(frame(8, 6, 0, &[0; 8]));
+    bytes.extend(frame(5, 3, 0, b"ments"));
+    bytes.extend(frame(100, 2, 0, b""));
+    bytes.extend(frame(4, 3, 0, b"gone"));
+    bytes.extend(frame(0, 5, 0, b""));
+    bytes.extend(frame(70_000, 1, 0, &large));
+    bytes.extend(frame(5, 1, 0, b"after"));
+    bytes.extend(frame(0, 4, 0, b""));
+    for piece in [1, 2, 3, 7, 8, 9, 15, 16, 17, 1000, 32_768, 70_000, bytes.len()] {
+        let (mut there, here) = sockets();
+        there.set_nodelay(true).unwrap();
+        let (_send, mut recv) = side(here, LIMIT);
+        let mut got = Vec::new();
+        // A look between the pieces, so that they are found cut.
+        for piece in bytes.chunks(piece).take(120) {
+            there.write_all(piece).unwrap();
+            if let Ok(Some(found)) = recv.poll() {
+                got.push(recv.view(found).to_vec());
+            }
+        }
+        there.write_all(bytes.get(piece * 120..).unwrap_or(&[])).unwrap();
+        let end = loop {
+            match next(&mut recv) {
+                Ok(message) => got.push(message),
+                Err(end) => break end,
+            }
+        };
+        assert!(matches!(end, RecvError::Closed), "{end:?}");
+        let expected: [&[u8]; 5] = [b"one", b"", b"fragments", &large, b"after"];
+        assert!(got == expected, "pieces of {piece}: {:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn nonsense_ends_a_link_after_what_came_before_it() {
+    let long = frame(u32::MAX, 1, 0, b"abc");
+    let bad = [
+        long.clone(),
+        frame(u32::MAX, 2, 0, b"abc"),
+        frame(1 << 20 | 1, 1, 0, b""),
+        frame(3, 3, 0, b"abc"),
+        frame(0, 5, 0, b""),
+        frame(3, 9, 0, b"abc"),
+        frame(3, 1, 2, b"abc"),
+        vec![3, 0, 0, 0, 1, 0, 0, 1, 1, 1, 1],
+        [frame(5, 2, 0, b""), frame(6, 3, 0, b"abcdef")].concat(),
+        [frame(5, 2, 0, b""), frame(3, 1, 0, b"abc")].concat(),
+        [frame(5, 2, 0, b""), frame(5, 2, 0, b"")].concat(),
+        [frame(0, 4, 0, b""), frame(0, 4, 0, b"")].concat(),
+        [frame(8, 6, 0, &[2; 8]), frame(8, 6, 0, &[1; 8])].concat(),
+        [frame(8, 7, 0, &[0; 8]), frame(8, 6, 0, &[0; 8])].concat(),
+        b"GET / HTTP/1.1\r\nHost: x\r\n\r\n".to_vec(),
+    ];
+    for bad in bad {
+        let (mut there, here) = sockets();
+        let (mut send, mut recv) = side(here, LIMIT);
+        there.write_all(&frame(3, 1, 0, b"abc")).unwrap();
+        there.write_all(&bad).unwrap();
+        assert_eq!(next(&mut recv).unwrap(), b"abc");
+        let closed = bad.get(4) == Some(&4);
+        for _ in 0..2 {
+            let end = next(&mut recv).unwrap_err();
+            let known = matches!(end, RecvError::Protocol(_)) || closed && matches!(end, RecvError::Closed);
+            assert!(known, "{bad:?}: {end:?}");
+        }
+        let end = send.push(b"x", &mut 0, Ask::Nothing);
+        let known = matches!(end, Err(SendError::Protocol(_) | SendError::Closed));
+        assert!(known, "{bad:?}: {end:?}");
+    }
+    // More was taken than was sent.
+    let (mut there, here) = sockets();
+    let (mut send, _recv) = side(here, LIMIT);
+    send.push(b"x", &mut 0, Ask::WhenTaken).unwrap();
+    there.write_all(&frame(8, 6, 0, &77_u64.to_le_bytes())).unwrap();
+    while let Ok(taken) = send.taken() {
+        assert_eq!(taken, 0);
+    }
+    assert!(matches!(send.taken(), Err(SendError::Protocol(_))));
+}
+
+#[test]
+fn a_stream_that_is_cut_off_is_a_death() {
+    for rest in [&frame(3, 1, 0, b"ab")[..], &[3, 0, 0], &[], &frame(9, 2, 0, b"")] {
+        let (mut there, here) = sockets();
+        let (_send, mut recv) = side(here, LIMIT);
+        there.write_all(&frame(3, 1, 0, b"abc")).unwrap();
+        there.write_all(rest).unwrap();
+        drop(there);
+        assert_eq!(next(&mut recv).unwrap(), b"abc");
+        assert!(matches!(next(&mut recv), Err(RecvError::PeerDied)));
+    }
+}
+
+#[test]
+fn a_sender_that_waits_keeps_what_is_the_receivers() {
+    let (mut there, here) = sockets();
+    let (mut send, mut recv) = side(here, 10_000);
+    send.push(b"?", &mut 0, Ask::WhenTaken).unwrap();
+    for number in 0..5_u8 {
+        there.write_all(&frame(1000, 1, 0, &[number; 1000])).unwrap();
+    }
+    there.write_all(&frame(8, 6, 0, &1_u64.to_le_bytes())).unwrap();
+    while send.taken().unwrap() < 1 {
+        send.wait_taken(Some(Deadline::after(Duration::from_secs(10)))).unwrap();
+    }
+    for number in 0..5_u8 {
+        assert_eq!(next(&mut recv).unwrap(), [number; 1000]);
+    }
+}
+
+#[test]
+fn the_inbox_has_a_bound_and_waiting_beyond_it_ends_when_the_receiver_takes() {
+    let (mut there, here) = sockets();
+    let (mut send, mut recv) = side(here, 10_000);
+    send.push(b"?", &mut 0, Ask::WhenTaken).unwrap();
+    for number in 0..40_u8 {
+        there.write_all(&frame(1000, 1, 0, &[number; 1000])).unwrap();
+    }
+    there.write_all(&frame(8, 6, 0, &1_u64.to_le_bytes())).unwrap();
+    let soon = || Some(Deadline::after(Duration::from_millis(100)));
+    assert_eq!(send.taken().unwrap(), 0);
+    let deadline = soon();
+    let late = loop {
+        match send.wait_taken(deadline) {
+            Ok(()) => assert_eq!(send.taken().unwrap(), 0, "heard behind more than the inbox holds"),
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(late, SendError::Timeout), "{late:?}");
+    for number in 0..40_u8 {
+        assert_eq!(next(&mut recv).unwrap(), [number; 1000]);
+    }
+    while send.taken().unwrap() < 1 {
+        send.wait_taken(Some(Deadline::after(Duration::from_secs(10)))).unwrap();
+    }
+}
+
+#[test]
+fn a_full_queue_takes_whole_frames_and_the_last_words() {
+    let (mut there, here) = sockets();
+    let (mut send, recv) = side(here, LIMIT);
+    let mut sent = 0;
+    // Sizes at which the kernel takes a part of the last one.
+    while send.push(&vec![sent as u8; 30_000 + sent * 11 % 977], &mut 0, Ask::Nothing).is_ok() {
+        sent += 1;
+        assert!(sent < 10_000);
+    }
+    send.close();
+    let mut recv = recv;
+    recv.close();
+    drop((send, recv));
+    let mut bytes = Vec::new();
+    there.read_to_end(&mut bytes).unwrap();
+    let mut expected = Vec::new();
+    for number in 0..sent {
+        let len = 30_000 + number * 11 % 977;
+        expected.extend(frame(len as u32, 1, 0, &vec![number as u8; len]));
+    }
+    expected.extend(frame(0, 4, 0, b""));
+    expected.extend(frame(8, 7, 0, &[0; 8]));
+    assert!(bytes == expected, "{} of {} bytes", bytes.len(), expected.len());
+}

@@ -1,0 +1,58 @@
+//! What carries the bytes of a stream: a TCP connection, a TLS session, a pair of pipes.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::BorrowedFd;
+
+/// Whether a read waits for something to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// It takes what is there.
+    Now,
+    /// It sleeps until something has come, in the one call that reads.
+    UntilItComes,
+}
+
+/// An ordered stream of bytes in each direction.
+///
+/// One thread at a time writes and one at a time reads, at the same time as each other; whoever uses a wire sees to
+/// that. Nothing here raises SIGPIPE, and nothing but a read with [`Patience::UntilItComes`] waits, whatever a peer does
+/// with descriptors that it holds.
+pub(crate) trait Wire: Send + Sync {
+    /// Writes as much of the parts, one behind the other, as there is room for. [`io::ErrorKind::WouldBlock`]: for
+    /// nothing. A wire that keeps bytes back in a buffer of its own takes all or nothing.
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// The most payload that one frame should carry, at least 1: so much fits the room that [`widen`](Self::widen) opens.
+    fn in_one(&self) -> usize;
+
+    /// Lets `write` use a little room that it leaves free otherwise (`true`), or no more (`false`): for the rest of a
+    /// frame, for acknowledgements and for the last words, which should not have to wait for the peer to read. Once it
+    /// was used, frames wait until the outlet shows ordinary room. Where the system has no such room, this does nothing.
+    fn widen(&self, wide: bool);
+
+    /// Sends on what the wire itself has kept back; `false` when some of it is left.
+    fn flush(&self) -> io::Result<bool> {
+        Ok(true)
+    }
+
+    /// Reads into the parts, which are not all empty, one behind the other. 0 is the end of the stream, in good order or
+    /// not; [`io::ErrorKind::WouldBlock`]: nothing is there now.
+    fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize>;
+
+    /// Whether a read would find something although its descriptor shows nothing.
+    fn holds(&self) -> bool {
+        false
+    }
+
+    /// What to wait at for something to read; an error in a forked child.
+    fn inlet(&self) -> io::Result<BorrowedFd<'_>>;
+
+    /// What to wait at for room to write; an error in a forked child.
+    fn outlet(&self) -> io::Result<BorrowedFd<'_>>;
+
+    /// Whether this is still the process that made the link.
+    fn is_ours(&self) -> bool;
+
+    /// Says that nothing more will be written, in whatever way the wire has for that. Called once, at the very end.
+    fn end(&self);
+}
