@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Write};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -124,6 +125,33 @@ pub enum ConnectError {
         /// The number that the kernel shows instead.
         uid: u32,
     },
+    /// The host of an address cannot be found.
+    #[error("there is no host '{}': {source}", Printable(.host))]
+    UnknownHost {
+        /// The host.
+        host: String,
+        /// The system's error.
+        source: io::Error,
+    },
+    /// The address leads beyond this machine, without TLS, and nobody asked for that.
+    #[error(
+        "{address} leads beyond this machine ({ip}), and tcp: protects nothing on the way: use tls:, or ask for it with insecure()"
+    )]
+    Unprotected {
+        /// The address.
+        address: String,
+        /// Where it leads.
+        ip: IpAddr,
+    },
+    /// The peer does not know the token of this side.
+    #[error("the peer said {found} where a token was expected: give both sides the same with token(..)")]
+    Token {
+        /// What it said, without telling it.
+        found: &'static str,
+    },
+    /// The TLS session did not come about.
+    #[error("no TLS session: {0}")]
+    Session(String),
     /// The two sides do not carry the same kind of message.
     #[error("another type: this side sends {ours}, the other expects {theirs}")]
     OtherType {

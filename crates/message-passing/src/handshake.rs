@@ -211,6 +211,41 @@ fn shortened(text: &str) -> &str {
     text.get(..end).unwrap_or("")
 }
 
+/// How many bytes an introduction has of which these are the beginning, as far as they tell: the fixed part at first.
+/// Whatever does not begin as one is told at once.
+pub(crate) fn expected_len(beginning: &[u8]) -> Result<usize, Unreadable> {
+    let magic = MAGIC.get(..beginning.len().min(MAGIC.len())).unwrap_or(&MAGIC);
+    if !beginning.starts_with(magic) {
+        return Err(Unreadable::Nonsense(format!("it does not begin with WHARFLNK{}", looks_like(beginning))));
+    }
+    if let Some(&[a, b]) = beginning.get(8..10)
+        && u16::from_le_bytes([a, b]) != VERSION
+    {
+        return Err(Unreadable::Version(u16::from_le_bytes([a, b])));
+    }
+    let (Some(&[a, b]), Some(&[c, d]), true) = (beginning.get(38..40), beginning.get(52..54), beginning.len() >= HEAD)
+    else {
+        return Ok(HEAD);
+    };
+    let (params, text) = (usize::from(u16::from_le_bytes([a, b])), usize::from(u16::from_le_bytes([c, d])));
+    if params > MAX_PARAMS || text > MAX_TEXT {
+        return Err(Unreadable::Nonsense(format!(
+            "its introduction announces {params} bytes of parameters and {text} of text, at most {MAX_PARAMS} and {MAX_TEXT} can be"
+        )));
+    }
+    Ok(HEAD + params + text)
+}
+
+/// What else a stranger's first bytes may be, for people who connect the wrong things.
+fn looks_like(beginning: &[u8]) -> &'static str {
+    match beginning {
+        [0x16, 0x03, ..] => ", but like TLS",
+        [b'G', b'E', b'T', b' ', ..] | [b'P', b'O', b'S', b'T', ..] | [b'H', b'E', b'A', b'D', ..] => ", but like HTTP",
+        [b'S', b'S', b'H', b'-', ..] => ", but like SSH",
+        _ => "",
+    }
+}
+
 /// Reads a record that came with `fds` descriptors.
 pub(crate) fn read(record: &[u8], fds: usize) -> Result<Record, Unreadable> {
     let nonsense = |what: &str| Err(Unreadable::Nonsense(format!("its introduction {what}")));
@@ -411,6 +446,27 @@ mod tests {
         let mut other = good.clone();
         other[8] = 9;
         assert_eq!(read(&other, 1).unwrap_err(), Unreadable::Version(9));
+    }
+
+    #[test]
+    fn the_beginning_of_an_introduction_tells_its_length() {
+        let good = introduce(Role::Connecting, &terms(pose(7)), &[1; 8], 0);
+        for len in 0..good.len() {
+            let expected = if len < HEAD { HEAD } else { good.len() };
+            assert_eq!(expected_len(&good[..len]), Ok(expected), "{len}");
+        }
+        for (bytes, word) in
+            [(&b"GET / HTTP/1.1"[..], "HTTP"), (b"\x16\x03\x01", "TLS"), (b"WHARFLNQ", "begin"), (b"x", "")]
+        {
+            let Err(Unreadable::Nonsense(what)) = expected_len(bytes) else { panic!("{bytes:?}") };
+            assert!(what.contains(word), "{what}");
+        }
+        let mut other = good.clone();
+        other[9] = 1;
+        assert_eq!(expected_len(&other[..10]), Err(Unreadable::Version(257)));
+        let mut long = good;
+        long[39] = 2;
+        assert!(matches!(expected_len(&long), Err(Unreadable::Nonsense(_))));
     }
 
     #[test]

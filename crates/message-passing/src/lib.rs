@@ -12,20 +12,24 @@ mod meet;
 mod message;
 mod options;
 mod peer;
+mod port;
 mod receiver;
 mod sender;
 mod serde;
 mod transport;
 mod typed;
+mod voice;
 mod wait;
 
 pub use self::address::{Address, Transport};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
-pub use self::listener::Listener;
+pub use self::listener::{Listener, Refused};
 pub use self::loan::Loan;
 pub use self::message::Message;
-pub use self::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait};
+pub use self::options::{
+    DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
+};
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;
 pub use self::sender::Sender;

@@ -2,16 +2,14 @@
 
 use std::fs::FileType;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::directory::Domain;
-use wharf_sys::poll::{self, Interest};
-use wharf_sys::socket::{self, Credentials};
+use wharf_sys::socket;
 use wharf_sys::{barrier, cpu, crash_point};
 
 use crate::address::{Address, Place, Transport};
@@ -19,9 +17,12 @@ use crate::error::ConnectError;
 use crate::handshake::{self, FLAG_MEMBARRIER, FLAG_SLEEPY, Introduction, Payload, Reason, Record, Role, Terms};
 use crate::link::Link;
 use crate::options::{Options, Trust, Wait};
-use crate::peer::Peer;
-use crate::transport::lifeline::Lifeline;
+use crate::peer::{Origin, Peer};
+use crate::port;
+use crate::transport::session::Sessions;
+use crate::transport::tcp::check_token;
 use crate::transport::{Met, Prepared, Situation, inproc};
+use crate::voice::{Heard, Voice};
 
 /// How long one look for a listener takes while waiting for one.
 const RETRY: Duration = Duration::from_millis(5);
@@ -45,6 +46,9 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     }
     if options.capacity == 0 {
         return Err(ConnectError::Options("capacity is 0 bytes, expected at least 1".to_owned()));
+    }
+    if let Some(token) = &options.token {
+        check_token(token)?;
     }
     if options.handshake_timeout.is_zero() {
         return Err(ConnectError::Options("handshake_timeout is zero, expected some time".to_owned()));
@@ -75,26 +79,22 @@ pub(crate) fn domain(options: &Options) -> Result<Domain, ConnectError> {
     }
 }
 
-/// The path of the socket at which an address is met.
-fn socket_path(address: &Address, options: &Options) -> Result<PathBuf, ConnectError> {
-    match address.place()? {
-        Place::Named(name) => Ok(domain(options)?.file(&name, address.transport().scheme())),
-        Place::Path(path) => Ok(path),
-        Place::Host(_) => Err(ConnectError::Options(format!("{address} is met at no socket in the file system"))),
-    }
-}
-
-/// Whether a peer with these credentials is admitted, and if so whether it is trusted to cooperate.
-pub(crate) fn admit(peer: &Credentials, options: &Options) -> Result<bool, ConnectError> {
+/// Whether a peer from there is admitted, and if so whether it is trusted to cooperate.
+pub(crate) fn admit(peer: &Origin, options: &Options) -> Result<bool, ConnectError> {
     let ours = socket::my_uid();
-    if peer.uid == socket::overflow_uid() {
-        return Err(ConnectError::UnknownUser { uid: peer.uid });
-    }
-    if peer.uid != ours && !options.admitted.contains(&peer.uid) {
-        return Err(ConnectError::OtherUser { uid: peer.uid, ours });
-    }
+    let same_user = match peer {
+        Origin::Local(peer) if peer.uid == socket::overflow_uid() => {
+            return Err(ConnectError::UnknownUser { uid: peer.uid });
+        }
+        Origin::Local(peer) if peer.uid != ours && !options.admitted.contains(&peer.uid) => {
+            return Err(ConnectError::OtherUser { uid: peer.uid, ours });
+        }
+        Origin::Local(peer) => peer.uid == ours,
+        // Whoever reaches the port is admitted; a token or a certificate can ask for more.
+        Origin::Remote(_) => false,
+    };
     Ok(match options.trust {
-        Trust::Auto => peer.uid == ours,
+        Trust::Auto => same_user,
         Trust::Cooperating => true,
         Trust::Hostile => false,
     })
@@ -147,31 +147,23 @@ fn connect_once(
         return Ok(Link::new(joined, options, address.clone(), Peer::ourselves()));
     }
     let timeout = |missing| ConnectError::Timeout { address: address.to_string(), limit, missing };
-    let path = socket_path(address, options)?;
     crash_point!("connect.begin");
     if deadline.passed() {
         return Err(timeout(NO_TIME));
     }
-    let socket =
-        socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => timeout(QUEUE_FULL),
-            _ => unconnected(address, &path, error),
-        })?;
+    let (mut voice, peer) = dial(address, options, deadline, &timeout)?;
     crash_point!("connect.connected");
-    let peer = socket::peer_credentials(&socket)
-        .map_err(|error| ConnectError::system(format!("ask who listens at {address}"), error))?;
     let cooperating = admit(&peer, options)?;
     let role = Role::Connecting;
-    let mut prepared = Prepared::new(&Situation { options, ours, cooperating })?;
-    match say(&socket, role, ours, &prepared) {
+    let mut prepared = Prepared::new(&Situation { options, ours, cooperating, role })?;
+    match say(&voice, role, ours, &prepared) {
         // A listener that refuses this user does so before it hears anything: its answer is there to be read.
         Err(ConnectError::System { source, .. })
             if matches!(source.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {}
         outcome => outcome?,
     }
     crash_point!("connect.said");
-    let lifeline = Arc::new(Lifeline::new(socket));
-    let answer = hear(&lifeline, deadline, timeout("the listener did not answer"))?;
+    let answer = voice.hear(deadline, timeout("the listener did not answer"))?;
     crash_point!("connect.heard");
     let (theirs, fds) = match answer {
         Heard { record: Record::Welcome(theirs), fds } => (theirs, fds),
@@ -182,10 +174,49 @@ fn connect_once(
     };
     let limit = handshake::agree(ours, &theirs.terms)?;
     let Introduction { terms: theirs, params, .. } = theirs;
-    let joined =
-        prepared.join(Met { lifeline, ours: ours.clone(), theirs, limit, params, fds, cooperating, role, peer })?;
+    let joined = prepared.join(Met {
+        lifeline: voice.lifeline().clone(),
+        wire: voice.wire().cloned(),
+        ours: ours.clone(),
+        theirs,
+        limit,
+        params,
+        fds,
+        cooperating,
+        role,
+        peer,
+    })?;
     crash_point!("connect.joined");
-    Ok(Link::new(joined, options, address.clone(), Peer::new(&peer, cooperating)))
+    Ok(Link::new(joined, options, address.clone(), Peer::new(peer, cooperating)))
+}
+
+/// A connection to whoever listens at an address, and who that is.
+fn dial(
+    address: &Address,
+    options: &Options,
+    deadline: Deadline,
+    timeout: &dyn Fn(&'static str) -> ConnectError,
+) -> Result<(Voice, Origin), ConnectError> {
+    let path = match address.place()? {
+        Place::Named(name) => domain(options)?.file(&name, address.transport().scheme()),
+        Place::Path(path) => path,
+        Place::Host(host) => {
+            let sessions = Sessions::connecting(address, &host, options)?;
+            let (socket, place) = port::connect(address, &host, options, deadline, timeout)?;
+            let voice = sessions
+                .voice(socket, options)
+                .map_err(|error| ConnectError::system(format!("begin to talk to {address}"), error))?;
+            return Ok((voice, Origin::Remote(place)));
+        }
+    };
+    let socket =
+        socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => timeout(QUEUE_FULL),
+            _ => unconnected(address, &path, error),
+        })?;
+    let peer = socket::peer_credentials(&socket)
+        .map_err(|error| ConnectError::system(format!("ask who listens at {address}"), error))?;
+    Ok((Voice::records(socket), Origin::Local(peer)))
 }
 
 /// Why there is no connection: nobody listens yet, or nobody ever can at this path.
@@ -248,76 +279,10 @@ pub(crate) fn denied(address: &Address, path: &Path, remedy: &'static str, sourc
 }
 
 /// Sends this side's introduction.
-pub(crate) fn say(
-    socket: impl std::os::fd::AsFd,
-    role: Role,
-    ours: &Terms,
-    prepared: &Prepared,
-) -> Result<(), ConnectError> {
+pub(crate) fn say(voice: &Voice, role: Role, ours: &Terms, prepared: &Prepared) -> Result<(), ConnectError> {
     let fds: Vec<BorrowedFd<'_>> = prepared.fds();
     let record = handshake::introduce(role, ours, prepared.params(), fds.len());
-    match socket::send_with_fds(socket, &record, &fds) {
-        Ok(_) => Ok(()),
-        Err(error) => Err(ConnectError::system("introduce this side to the other", error)),
-    }
-}
-
-/// A record and the descriptors that came with it.
-pub(crate) struct Heard {
-    pub(crate) record: Record,
-    pub(crate) fds: Vec<OwnedFd>,
-}
-
-/// Reads the introduction that the side with this role waits for; `None` when none is there yet.
-pub(crate) fn hear_now(socket: BorrowedFd<'_>, role: Role) -> Result<Option<Heard>, ConnectError> {
-    // One byte more than the longest record, so that a longer one shows.
-    let mut record = [0; handshake::MAX_RECORD + 1];
-    let received = match socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS) {
-        // A peer that closed at once leaves a reset in front of what it had said; reporting it clears it.
-        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-            socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS)
-        }
-        outcome => outcome,
-    };
-    let (received, fds) = match received {
-        Ok(received) => received,
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(ConnectError::Protocol(error.to_string()));
-        }
-        Err(error) => return Err(ConnectError::system("read the other side's introduction", error)),
-    };
-    if received.len == 0 {
-        // An empty record and the end look alike.
-        return Err(match role {
-            Role::Connecting => {
-                ConnectError::Refused { reason: "it closed the connection without an answer".to_owned() }
-            }
-            Role::Accepting => {
-                ConnectError::Protocol("it closed the connection, or said nothing, instead of a hello".to_owned())
-            }
-        });
-    }
-    if received.truncated {
-        return Err(ConnectError::Protocol(format!("its introduction has more than {} bytes", handshake::MAX_RECORD)));
-    }
-    let record = handshake::read(record.get(..received.len).unwrap_or(&[]), fds.len())?;
-    Ok(Some(Heard { record, fds }))
-}
-
-fn hear(lifeline: &Lifeline, deadline: Deadline, late: ConnectError) -> Result<Heard, ConnectError> {
-    let trouble = |error| ConnectError::system("wait for the other side's introduction", error);
-    let socket = lifeline.get().map_err(trouble)?;
-    // Ends by a record, by the peer's end or by the deadline; a wake-up without either is not expected, and the
-    // deadline bounds even those.
-    loop {
-        if poll::wait(&[(socket, Interest::READ)], Some(deadline)).map_err(trouble)?.is_empty() {
-            return Err(late);
-        }
-        if let Some(heard) = hear_now(socket, Role::Connecting)? {
-            return Ok(heard);
-        }
-    }
+    voice.say(&record, &fds).map_err(|error| ConnectError::system("introduce this side to the other", error))
 }
 
 fn refused(reason: Reason, payload: &Payload, ours: &Terms) -> ConnectError {

@@ -55,6 +55,9 @@ pub const DEFAULT_CAPACITY_BYTES: usize = 1 << 20;
 /// The largest message of a link unless [`Options::max_message`] says otherwise.
 pub const DEFAULT_MAX_MESSAGE_BYTES: usize = 256 << 20;
 
+/// How long the other machine may be silent unless [`Options::keep_alive`] says otherwise.
+pub const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(30);
+
 /// How a link is made.
 ///
 /// ```
@@ -75,6 +78,9 @@ pub struct Options {
     pub(crate) handshake_timeout: Duration,
     pub(crate) domain: Option<Domain>,
     pub(crate) admitted: Vec<u32>,
+    pub(crate) keep_alive: Duration,
+    pub(crate) token: Option<Vec<u8>>,
+    pub(crate) insecure: bool,
 }
 
 impl Default for Options {
@@ -89,6 +95,9 @@ impl Default for Options {
             handshake_timeout: Duration::from_secs(2),
             domain: None,
             admitted: Vec::new(),
+            keep_alive: DEFAULT_KEEP_ALIVE,
+            token: None,
+            insecure: false,
         }
     }
 }
@@ -161,6 +170,33 @@ impl Options {
     #[must_use]
     pub fn allow_uid(mut self, uid: u32) -> Self {
         self.admitted.push(uid);
+        self
+    }
+
+    /// How long the other machine may be silent before a connection of `tcp:` or `tls:` counts as broken (30 s unless
+    /// said otherwise; whole seconds, at least 5). After half of it without a sign its system is asked, four times in the
+    /// other half; a process that is merely slow or stopped is answered for by its system. While data is on its way
+    /// unacknowledged, the kernel's own limit for retransmissions holds instead, usually about 15 minutes.
+    #[must_use]
+    pub fn keep_alive(mut self, limit: Duration) -> Self {
+        self.keep_alive = limit;
+        self
+    }
+
+    /// A word that both sides of `tcp:` and `tls:` must know, of 1 to 256 bytes: a listening side with a token admits
+    /// only who says the same, a connecting side says it. On loopback every user of the machine can connect, and this
+    /// keeps the others out. Over `tcp:` it travels as it is, to whoever listens at the port.
+    #[must_use]
+    pub fn token(mut self, token: impl AsRef<[u8]>) -> Self {
+        self.token = Some(token.as_ref().to_vec());
+        self
+    }
+
+    /// Lets `tcp:` lead beyond this machine, where everybody on the way can read and change what it carries. Without
+    /// it, only loopback addresses can be listened at and connected to; `tls:` needs no leave.
+    #[must_use]
+    pub fn insecure(mut self) -> Self {
+        self.insecure = true;
         self
     }
 

@@ -1,54 +1,92 @@
 //! Who is at the other end of a link.
 
+use std::fmt;
+use std::net::SocketAddr;
+
 use wharf_sys::liveness;
 use wharf_sys::socket::{self, Credentials};
 
+/// Where a connection comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A process of this machine, for which the kernel vouches.
+    Local(Credentials),
+    /// A port of some machine; nobody vouches for anything.
+    Remote(SocketAddr),
+}
+
 /// The process at the other end, as the kernel vouches for it at the moment of connecting.
+///
+/// Of a peer over `tcp:` or `tls:` only its network address is known, even on this machine: it has no user, and it is not
+/// trusted unless [`Trust`](crate::Trust) says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    pid: Option<u32>,
-    uid: u32,
-    gid: u32,
+    origin: Origin,
     cooperating: bool,
 }
 
 impl Peer {
-    pub(crate) fn new(credentials: &Credentials, cooperating: bool) -> Self {
-        // A process outside this pid namespace appears as 0.
-        let pid = u32::try_from(credentials.pid).ok().filter(|pid| *pid > 0);
-        Self { pid, uid: credentials.uid, gid: credentials.gid, cooperating }
+    pub(crate) fn new(origin: Origin, cooperating: bool) -> Self {
+        Self { origin, cooperating }
     }
 
     /// This process itself, as the peer of a link between two of its threads.
     pub(crate) fn ourselves() -> Self {
-        let (uid, gid) = (socket::my_uid(), socket::my_gid());
-        Self { pid: Some(std::process::id()), uid, gid, cooperating: true }
+        let pid = i32::try_from(std::process::id()).unwrap_or(0);
+        let credentials = Credentials { pid, uid: socket::my_uid(), gid: socket::my_gid() };
+        Self { origin: Origin::Local(credentials), cooperating: true }
     }
 
-    /// Its process id; `None` when it lives in another pid namespace.
+    fn credentials(&self) -> Option<&Credentials> {
+        match &self.origin {
+            Origin::Local(credentials) => Some(credentials),
+            Origin::Remote(_) => None,
+        }
+    }
+
+    /// Its process id; `None` when it lives in another pid namespace, or came over the network.
     ///
     /// After the peer's death the system may give the number to another process.
     pub fn pid(&self) -> Option<u32> {
-        self.pid
+        // A process outside this pid namespace appears as 0.
+        self.credentials().and_then(|it| u32::try_from(it.pid).ok()).filter(|pid| *pid > 0)
     }
 
-    /// Its user.
-    pub fn uid(&self) -> u32 {
-        self.uid
+    /// Its user; `None` when it came over the network.
+    pub fn uid(&self) -> Option<u32> {
+        self.credentials().map(|it| it.uid)
     }
 
-    /// Its group.
-    pub fn gid(&self) -> u32 {
-        self.gid
+    /// Its group; `None` when it came over the network.
+    pub fn gid(&self) -> Option<u32> {
+        self.credentials().map(|it| it.gid)
+    }
+
+    /// Its network address; `None` when it did not come over the network.
+    pub fn network_address(&self) -> Option<SocketAddr> {
+        match self.origin {
+            Origin::Local(_) => None,
+            Origin::Remote(address) => Some(address),
+        }
     }
 
     /// The name of its program, as long as it lives.
     pub fn program(&self) -> Option<String> {
-        self.pid.and_then(liveness::program_name)
+        self.pid().and_then(liveness::program_name)
     }
 
     /// Whether it is trusted not to lie; otherwise messages from it are copied before they are seen.
     pub fn is_cooperating(&self) -> bool {
         self.cooperating
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.origin, self.pid()) {
+            (Origin::Local(it), Some(pid)) => write!(f, "process {pid} of uid {}", it.uid),
+            (Origin::Local(it), None) => write!(f, "a process of uid {}", it.uid),
+            (Origin::Remote(address), _) => address.fmt(f),
+        }
     }
 }

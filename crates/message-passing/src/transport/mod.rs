@@ -7,6 +7,7 @@
 pub(crate) mod inproc;
 pub(crate) mod lifeline;
 pub(crate) mod log_link;
+pub(crate) mod session;
 mod shm;
 mod signals;
 pub(crate) mod stream;
@@ -19,7 +20,6 @@ use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::memory::Mapping;
-use wharf_sys::socket::Credentials;
 
 use self::lifeline::Lifeline;
 use crate::address::Transport;
@@ -27,6 +27,7 @@ use crate::error::{ConnectError, RecvError, SendError};
 use crate::handshake::{Role, Terms};
 use crate::message::Message;
 use crate::options::Options;
+use crate::peer::Origin;
 
 /// What the sender wants to know about one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,12 +170,15 @@ pub(crate) struct Situation<'a> {
     pub(crate) options: &'a Options,
     pub(crate) ours: &'a Terms,
     pub(crate) cooperating: bool,
+    pub(crate) role: Role,
 }
 
 /// What a transport knows once both sides have introduced themselves.
 pub(crate) struct Met {
     /// The connection over which they met; it stays open.
     pub(crate) lifeline: Arc<Lifeline>,
+    /// What carries the bytes, where they met over a stream.
+    pub(crate) wire: Option<Arc<dyn stream::Wire>>,
     pub(crate) ours: Terms,
     pub(crate) theirs: Terms,
     /// The largest message: the smaller of both limits.
@@ -185,7 +189,7 @@ pub(crate) struct Met {
     pub(crate) fds: Vec<OwnedFd>,
     pub(crate) cooperating: bool,
     pub(crate) role: Role,
-    pub(crate) peer: Credentials,
+    pub(crate) peer: Origin,
 }
 
 /// Both halves of one side.
@@ -197,12 +201,14 @@ pub(crate) struct Joined {
     pub(crate) limit: u64,
 }
 
-/// One side of a transport that meets over a socket, before it knows the other side.
+/// One side of a transport that meets over a connection, before it knows the other side.
 pub(crate) enum Prepared {
     /// See [`unix`].
     Unix(unix::Prepared),
     /// See [`shm`].
     Shm(shm::Prepared),
+    /// See [`tcp`]; for `tls:` as well.
+    Tcp(tcp::Prepared),
 }
 
 impl Prepared {
@@ -211,7 +217,8 @@ impl Prepared {
         match situation.ours.transport {
             Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
             Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
-            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a Unix socket"))),
+            Transport::Tcp | Transport::Tls => Ok(Prepared::Tcp(tcp::Prepared::new(situation))),
+            other => Err(ConnectError::Protocol(format!("{other}: does not meet over a connection"))),
         }
     }
 
@@ -220,6 +227,7 @@ impl Prepared {
         match self {
             Prepared::Unix(it) => it.params(),
             Prepared::Shm(it) => it.params(),
+            Prepared::Tcp(it) => it.params(),
         }
     }
 
@@ -228,6 +236,7 @@ impl Prepared {
         match self {
             Prepared::Unix(it) => it.fds(),
             Prepared::Shm(it) => it.fds(),
+            Prepared::Tcp(_) => Vec::new(),
         }
     }
 
@@ -238,6 +247,7 @@ impl Prepared {
         let (send, recv) = match self {
             Prepared::Unix(it) => it.join(met)?,
             Prepared::Shm(it) => it.join(met)?,
+            Prepared::Tcp(it) => it.join(met)?,
         };
         Ok(Joined { send, recv, theirs, limit })
     }

@@ -19,7 +19,7 @@ fn meet(world: &World, role: &str, wait: Wait) -> (Peer, Link) {
     let mut listener = world.options().wait(wait).capacity(16 << 10).listen(world.address()).unwrap();
     let mut peer = world.child(role);
     let link = listener.accept_timeout(SOON).unwrap();
-    assert_eq!(link.peer().pid(), Some(peer.id()));
+    assert_eq!(link.peer().pid(), world.scheme.named.then(|| peer.id()));
     peer.expect("ready");
     (peer, link)
 }

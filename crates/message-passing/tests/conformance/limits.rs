@@ -73,14 +73,7 @@ pub(crate) fn full(world: &World) {
 pub(crate) fn rejecting(world: &World) {
     let options = world.options().capacity(16 << 10).policy(Policy::Reject);
     let (mut tx, mut rx, _back) = world.one_way(&options);
-    let mut accepted = 0;
-    let full = loop {
-        match tx.send(&pattern(accepted, 100)) {
-            Ok(()) => accepted += 1,
-            Err(error) => break error,
-        }
-        assert!(accepted < 1_000_000);
-    };
+    let (accepted, full) = world.fill(|number| tx.send(&pattern(number, 100)));
     assert!(matches!(full, SendError::Full), "{full:?}");
     // Waiting is still possible for who asks for it.
     assert!(matches!(tx.send_timeout(&pattern(0, 100), Duration::from_millis(20)), Err(SendError::Timeout)));

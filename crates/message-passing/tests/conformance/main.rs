@@ -28,10 +28,11 @@ use world::{Scheme, World};
 
 /// Every transport: one line each.
 const TRANSPORTS: &[Scheme] = &[
-    Scheme { label: "shm", name: "shm", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "shm-hostile", name: "shm", crosses_processes: true, trust: Trust::Hostile },
-    Scheme { label: "unix", name: "unix", crosses_processes: true, trust: Trust::Auto },
-    Scheme { label: "inproc", name: "inproc", crosses_processes: false, trust: Trust::Auto },
+    Scheme { label: "shm", name: "shm", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "shm-hostile", name: "shm", named: true, crosses_processes: true, trust: Trust::Hostile },
+    Scheme { label: "unix", name: "unix", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
 ];
 
 /// Longer than any case takes on a machine that is busy with other things; a case that is not done then hangs.
@@ -43,6 +44,8 @@ enum Needs {
     Nothing,
     /// A peer in another process.
     Processes,
+    /// A peer in another process, and a directory of names.
+    Names,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -85,7 +88,7 @@ const CASES: &[Case] = cases! {
     Needs::Processes => meeting { silent_client }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
-    Needs::Processes => users { kept_out_of_names }
+    Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
         nonsense_instead_of_a_hello, nonsense_after_the_hello, taken_and_ended, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,
@@ -151,6 +154,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
     match case.needs {
         Needs::Nothing => true,
         Needs::Processes => scheme.crosses_processes,
+        Needs::Names => scheme.crosses_processes && scheme.named,
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -3,12 +3,15 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{Link, Listener, Options, Receiver, Sender, Trust};
+use wharf_message_passing::{Link, Listener, Options, Receiver, SendError, Sender, Trust};
 use wharf_sys::directory::Domain;
+use wharf_sys::socket;
 
 use crate::child;
 
@@ -22,6 +25,8 @@ pub(crate) struct Scheme {
     pub(crate) label: &'static str,
     /// The scheme of its addresses.
     pub(crate) name: &'static str,
+    /// Whether its names live in a directory of this machine, so that the kernel vouches for who comes.
+    pub(crate) named: bool,
     /// Whether the two sides can be two processes.
     pub(crate) crosses_processes: bool,
     /// How far the side under test trusts the other.
@@ -41,7 +46,21 @@ impl World {
     }
 
     pub(crate) fn address(&self) -> String {
-        format!("{}:case", self.scheme.name)
+        match self.scheme.name {
+            "tcp" | "tls" => format!("{}:{}", self.scheme.name, network_place()),
+            name => format!("{name}:case"),
+        }
+    }
+
+    /// A bare connection to the listener at this world's address.
+    pub(crate) fn dial(&self) -> OwnedFd {
+        match self.scheme.name {
+            "tcp" | "tls" => socket::connect_tcp(network_place(), None).unwrap(),
+            name => {
+                let path = self.path().join(format!("case.{name}"));
+                socket::connect(&path, socket::Kind::SeqPacket, None).unwrap()
+            }
+        }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
@@ -71,6 +90,21 @@ impl World {
         let accepted = std::thread::spawn(move || listener.accept_timeout(SOON).unwrap());
         let connected = connecting.connect_timeout(self.address(), SOON).unwrap();
         (accepted.join().unwrap(), connected)
+    }
+
+    /// Sends messages, numbered from 0, until there is no room and stays none; how many, and the last error. A network
+    /// goes on moving what it has for a moment.
+    pub(crate) fn fill(&self, mut send: impl FnMut(usize) -> Result<(), SendError>) -> (usize, SendError) {
+        let quiet = if self.scheme.named { Duration::ZERO } else { Duration::from_millis(100) };
+        let (mut accepted, mut since) = (0, None);
+        loop {
+            match send(accepted) {
+                Ok(()) => (accepted, since) = (accepted + 1, None),
+                Err(error) if since.get_or_insert_with(Instant::now).elapsed() >= quiet => return (accepted, error),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+            assert!(accepted < 1_000_000, "a bounded queue took a million messages");
+        }
     }
 
     /// One direction: a sender, the receiver that it reaches, and the other direction, kept open.
@@ -113,6 +147,13 @@ impl World {
         assert!(names.is_empty(), "names left behind: {names:?}");
         self.skipped.into_inner()
     }
+}
+
+/// A port that no other process uses: the whole of 127.0.0.0/8 is this machine, so each process has an address there of
+/// its own. The port lies below those that the system gives away.
+pub(crate) fn network_place() -> SocketAddr {
+    let [_, a, b, c] = std::process::id().to_be_bytes();
+    SocketAddr::from(([127, 64 | a & 0x3f, b, c], 7_411))
 }
 
 /// A peer in another process; it is killed and reaped when it is dropped.

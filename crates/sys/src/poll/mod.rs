@@ -16,6 +16,12 @@ pub use epoll::{Epoll, Event};
 /// The most descriptors of one [`wait`]; an [`Epoll`] takes any number.
 pub const MAX_DESCRIPTORS: usize = 64;
 
+/// How many descriptors this process may have open at once.
+pub fn most_descriptors() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
+}
+
 /// Up to this many descriptors are waited for without an allocation.
 const ON_STACK: usize = 8;
 

@@ -4,19 +4,16 @@
 //! and the two halves may be in two threads. Whoever wants something takes the [`Reader`] out and reads; the other,
 //! if it waits too, sleeps until it is told. What the sender reads for the receiver goes into an inbox.
 
-use std::collections::VecDeque;
 use std::mem;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 
+use super::inbox::Inbox;
 use super::reader::{End, Found, Reader, Stored};
 use super::wire::{Patience, Wire};
-use crate::aligned::AlignedBytes;
-
-/// What a message in the inbox costs beyond its bytes, about.
-const COST: usize = 128;
+use crate::aligned::{AlignedBytes, NoMemory};
 
 /// How long a sleep lasts before it looks around; waking is by notification.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -25,9 +22,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 struct State {
     /// Who reads has taken it out.
     reader: Option<Box<Reader>>,
-    inbox: VecDeque<(AlignedBytes, Stored)>,
-    /// The bytes that the inbox holds, about.
-    held: usize,
+    inbox: Inbox,
     /// The receiver of this side wants no more.
     unwanted: bool,
     news: News,
@@ -68,6 +63,8 @@ pub(super) struct Turn<'a> {
 pub(super) enum Look<'a> {
     /// A message that the sender of this side has read; it is in the buffer now.
     Kept(Stored),
+    /// There is one, and no memory for it now.
+    NoMemory(NoMemory),
     /// Nothing is kept, and this side may read.
     Turn(Turn<'a>),
     /// Nothing is kept, and the other half reads.
@@ -80,8 +77,7 @@ impl Incoming {
     pub(super) fn new(reader: Reader, capacity: usize) -> Self {
         let state = State {
             reader: Some(Box::new(reader)),
-            inbox: VecDeque::new(),
-            held: 0,
+            inbox: Inbox::default(),
             unwanted: false,
             news: News::default(),
             sleepers: 0,
@@ -98,10 +94,10 @@ impl Incoming {
     #[inline]
     pub(super) fn look(&self, out: &mut AlignedBytes) -> Look<'_> {
         let mut state = self.lock();
-        if let Some((message, stored)) = state.inbox.pop_front() {
-            state.held = state.held.saturating_sub(stored.len + COST);
-            *out = message;
-            return Look::Kept(stored);
+        match state.inbox.take(out) {
+            Some(Ok(stored)) => return Look::Kept(stored),
+            Some(Err(no_memory)) => return Look::NoMemory(no_memory),
+            None => {}
         }
         if state.news.sender_closed || state.news.end.is_some() {
             return Look::Over(state.news.clone());
@@ -116,7 +112,7 @@ impl Incoming {
     /// come, or when nothing will come any more.
     pub(super) fn turn(&self) -> Option<Turn<'_>> {
         let mut state = self.lock();
-        if state.news.end.is_some() || state.held >= self.capacity {
+        if state.news.end.is_some() || state.inbox.len_bytes() >= self.capacity {
             return None;
         }
         state.reader.take().map(|reader| Turn::new(self, reader))
@@ -134,7 +130,7 @@ impl Incoming {
 
     /// Whether the inbox takes no more.
     pub(super) fn is_full(&self) -> bool {
-        self.lock().held >= self.capacity
+        self.lock().inbox.len_bytes() >= self.capacity
     }
 
     pub(super) fn news(&self) -> News {
@@ -142,11 +138,10 @@ impl Incoming {
     }
 
     /// Keeps a message for the receiver.
-    pub(super) fn keep(&self, message: AlignedBytes, stored: Stored) {
+    pub(super) fn keep(&self, message: &AlignedBytes, stored: Stored) {
         let mut state = self.lock();
         if !state.unwanted {
-            state.held += stored.len + COST;
-            state.inbox.push_back((message, stored));
+            state.inbox.keep(message, stored);
         }
     }
 
@@ -155,7 +150,6 @@ impl Incoming {
         let mut state = self.lock();
         state.unwanted = true;
         let inbox = mem::take(&mut state.inbox);
-        state.held = 0;
         drop(state);
         drop(inbox);
     }

@@ -9,6 +9,7 @@
 //! is left, the peer sees a death.
 
 mod frame;
+mod inbox;
 mod incoming;
 mod outgoing;
 mod reader;

@@ -37,6 +37,9 @@ impl StreamReceiver {
         }
         let found = match shared.incoming.look(&mut self.message) {
             Look::Kept(stored) => Some(stored),
+            Look::NoMemory(why) => {
+                return Err(RecvError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string())));
+            }
             Look::Busy => return Ok(None),
             Look::Over(news) => return Err(self.over(news)),
             Look::Turn(mut turn) => {

@@ -64,8 +64,7 @@ impl StreamSender {
             let Some(mut turn) = shared.incoming.turn() else { break };
             match turn.understand(&mut self.others) {
                 Some(Found::Message(stored)) => {
-                    let message = std::mem::replace(&mut self.others, AlignedBytes::empty(0));
-                    shared.incoming.keep(message, stored);
+                    shared.incoming.keep(&self.others, stored);
                 }
                 Some(_) => {}
                 None if turn.read_on(&*shared.wire, Patience::Now) => {}

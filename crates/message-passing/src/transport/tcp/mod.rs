@@ -1,5 +1,64 @@
-//! `tcp:` — a stream over a TCP connection (docs/wire.md).
+//! `tcp:` — a stream over a TCP connection (docs/wire.md), and what `tls:` shares with it.
 
+mod token;
 mod wire;
 
+use std::net::IpAddr;
+
+use self::token::Token;
+pub(crate) use self::token::check as check_token;
 pub(crate) use self::wire::TcpWire;
+use super::stream::{self, Sizes};
+use super::{Met, RecvHalf, SendHalf, Situation};
+use crate::error::ConnectError;
+use crate::handshake::Role;
+
+/// The inbox holds at least so much: about what waits in the kernels of both sides, so that an acknowledgement behind all
+/// of it is heard.
+const LEAST_INBOX: usize = 1 << 20;
+
+/// What one side of a `tcp:` or `tls:` link brings.
+pub(crate) struct Prepared {
+    /// The token: what the connecting side says, and what the accepting side expects.
+    token: Option<Token>,
+    role: Role,
+}
+
+impl Prepared {
+    pub(crate) fn new(situation: &Situation<'_>) -> Self {
+        Self { token: situation.options.token.as_deref().map(Token::new), role: situation.role }
+    }
+
+    /// The token, which only the connecting side says.
+    pub(crate) fn params(&self) -> &[u8] {
+        match (&self.token, self.role) {
+            (Some(token), Role::Connecting) => token.bytes(),
+            _ => &[],
+        }
+    }
+
+    pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
+        let Met { wire, ours, limit, params, fds, .. } = met;
+        if let (Some(token), Role::Accepting) = (&self.token, self.role) {
+            token.expect(&params)?;
+        }
+        if self.role == Role::Connecting && !params.is_empty() || !fds.is_empty() {
+            return Err(ConnectError::Protocol(format!(
+                "it sent {} bytes of parameters and {} descriptors, expected none",
+                params.len(),
+                fds.len()
+            )));
+        }
+        let wire = wire.ok_or_else(|| ConnectError::Protocol(format!("{}: needs a stream", ours.transport)))?;
+        let sizes = Sizes {
+            limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            inbox: usize::try_from(ours.capacity).unwrap_or(usize::MAX).max(LEAST_INBOX),
+        };
+        Ok(stream::halves(wire, sizes))
+    }
+}
+
+/// Whether an address is this machine's own, however it is written.
+pub(crate) fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

@@ -16,6 +16,7 @@ use self::record::HEADER;
 use self::sender::UnixSender;
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
+use crate::peer::Origin;
 
 /// The largest record that this side accepts, header included. A sender's kernel rarely lets larger ones through:
 /// the usual limit is about 208 KiB, doubled by the kernel for its own overhead.
@@ -62,6 +63,9 @@ impl Prepared {
         let count = fds.len();
         let (Some(mouth), 1, Some(ear)) = (fds.pop(), count, self.ear.take()) else {
             return Err(ConnectError::Protocol(format!("it sent {count} descriptors for a unix: link, expected 1")));
+        };
+        let Origin::Local(peer) = peer else {
+            return Err(ConnectError::Protocol("it did not come over a Unix socket".to_owned()));
         };
         check_mouth(&mouth, peer, cooperating)?;
         let data = lifeline.get().map_err(|error| ConnectError::system("use the new connection", error))?;

@@ -1,0 +1,123 @@
+//! Connections that have not introduced themselves yet, of any kind, each with its deadline.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::poll::{Epoll, Event, Interest, most_descriptors};
+
+use crate::peer::Origin;
+use crate::voice::Voice;
+
+/// The most connections that are kept. When one more comes, the oldest is dropped: whoever keeps to the protocol
+/// introduces itself at once, so the oldest is the silent one. Enough that hundreds of silent ones do not push out one
+/// that is only slow; each costs a descriptor and less than 64 KiB.
+const MOST: usize = 512;
+
+/// The part of the descriptors of this process that they may take: a quarter.
+const SHARE: usize = 4;
+
+/// The door's number among the events; callers count from 1.
+const DOOR: u64 = 0;
+
+/// A connection that has not introduced itself yet.
+pub(super) struct Caller {
+    /// Which it was, of all that came; none yet for one that has just come.
+    number: Option<u64>,
+    pub(super) voice: Voice,
+    pub(super) peer: Origin,
+    pub(super) cooperating: bool,
+    pub(super) deadline: Deadline,
+}
+
+impl Caller {
+    pub(super) fn new(voice: Voice, peer: Origin, cooperating: bool, deadline: Deadline) -> Self {
+        Self { number: None, voice, peer, cooperating, deadline }
+    }
+}
+
+/// What a wait ended with.
+pub(super) enum Stirring {
+    /// Somebody is at the door.
+    Door,
+    /// A caller may have said more.
+    Caller(Caller),
+}
+
+/// See the top of the file. Callers are kept in the order in which they came, which is that of their deadlines.
+pub(super) struct Pending {
+    set: Epoll,
+    events: Vec<Event>,
+    callers: BTreeMap<u64, Caller>,
+    next: u64,
+    most: usize,
+}
+
+impl Pending {
+    /// Nobody yet, at this door.
+    pub(super) fn at(door: BorrowedFd<'_>) -> io::Result<Self> {
+        let set = Epoll::new()?;
+        set.add(door, DOOR, Interest::READ)?;
+        let most = MOST.min(most_descriptors() / SHARE).max(1);
+        Ok(Self { set, events: Vec::new(), callers: BTreeMap::new(), next: DOOR + 1, most })
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.callers.len()
+    }
+
+    /// Whether there are more than may be kept.
+    pub(super) fn is_overfull(&self) -> bool {
+        self.callers.len() > self.most
+    }
+
+    /// When the first of them has to go.
+    pub(super) fn first_deadline(&self) -> Option<Deadline> {
+        self.callers.first_key_value().map(|(_, caller)| caller.deadline)
+    }
+
+    /// Keeps one, in its place among the others.
+    pub(super) fn keep(&mut self, mut caller: Caller) -> io::Result<()> {
+        let number = *caller.number.get_or_insert(self.next);
+        self.next = self.next.max(number + 1);
+        let (socket, interest) = caller.voice.waits()?;
+        self.set.add(socket, number, interest)?;
+        self.callers.insert(number, caller);
+        Ok(())
+    }
+
+    /// The first of them, if its time is over. It may have spoken in time, while nobody listened.
+    pub(super) fn overdue(&mut self) -> Option<Caller> {
+        self.first_deadline().filter(|deadline| deadline.passed())?;
+        self.oldest()
+    }
+
+    /// The first of them.
+    pub(super) fn oldest(&mut self) -> Option<Caller> {
+        let (&number, _) = self.callers.first_key_value()?;
+        self.take(number)
+    }
+
+    /// Waits for the door or a caller; `None` when the deadline passes first.
+    pub(super) fn wait(&mut self, deadline: Option<Deadline>) -> io::Result<Option<Stirring>> {
+        // What is still ready is reported again, so only one of them is looked at: callers first, since they came first.
+        self.set.wait(&mut self.events, deadline)?;
+        let caller = self.events.iter().map(|event| event.token).filter(|number| *number != DOOR).min();
+        match caller {
+            Some(number) => Ok(self.take(number).map(Stirring::Caller)),
+            None if self.events.is_empty() => Ok(None),
+            None => Ok(Some(Stirring::Door)),
+        }
+    }
+
+    fn take(&mut self, number: u64) -> Option<Caller> {
+        let caller = self.callers.remove(&number)?;
+        if let Ok((socket, _)) = caller.voice.waits() {
+            // Fails only for what is not in the set.
+            let _gone = self.set.remove(socket);
+        }
+        Some(caller)
+    }
+}

@@ -1,0 +1,84 @@
+//! Ports of hosts: where an address leads, and that it leads nowhere beyond this machine without protection.
+
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::socket;
+
+use crate::address::{Address, Host, Transport};
+use crate::error::ConnectError;
+use crate::options::Options;
+use crate::transport::tcp::is_loopback;
+
+/// Listens at the first address of the host where that is possible.
+pub(crate) fn listen(address: &Address, host: &Host, options: &Options, backlog: u32) -> Result<OwnedFd, ConnectError> {
+    let mut failure = None;
+    for place in resolve(address, host, options)? {
+        match socket::listen_tcp(place, backlog) {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    let error = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+    Err(match error.kind() {
+        io::ErrorKind::AddrInUse => ConnectError::NameTaken { address: address.to_string() },
+        io::ErrorKind::PermissionDenied => ConnectError::Denied {
+            what: address.to_string(),
+            uid: socket::my_uid(),
+            remedy: "choose a port above 1023, or 0 to let the system choose",
+            source: error,
+        },
+        _ => ConnectError::system(format!("listen at {address}"), error),
+    })
+}
+
+/// Connects to the first address of the host that answers, each for its share of the time left. `late` makes the error
+/// when none does in time.
+pub(crate) fn connect(
+    address: &Address,
+    host: &Host,
+    options: &Options,
+    deadline: Deadline,
+    late: impl Fn(&'static str) -> ConnectError,
+) -> Result<(OwnedFd, SocketAddr), ConnectError> {
+    if host.port == 0 {
+        return Err(ConnectError::Options(format!(
+            "nobody can listen at port 0 ({address}): name the listener's port"
+        )));
+    }
+    let places = resolve(address, host, options)?;
+    let mut failure = None;
+    for (tried, place) in places.iter().enumerate() {
+        let share = u32::try_from(places.len() - tried).unwrap_or(u32::MAX);
+        let left = deadline.remaining().unwrap_or(Duration::ZERO);
+        let until = Deadline::earlier(Some(deadline), Some(Deadline::after(left / share)));
+        match socket::connect_tcp(*place, until) {
+            Ok(socket) => return Ok((socket, *place)),
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    let error = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
+    Err(match error.kind() {
+        io::ErrorKind::ConnectionRefused => ConnectError::NobodyListening { address: address.to_string() },
+        io::ErrorKind::TimedOut => late("the host did not answer"),
+        _ => ConnectError::system(format!("connect to {address}"), error),
+    })
+}
+
+/// The addresses of a host, none of which leads beyond this machine unless TLS protects what goes there or the options
+/// ask for it.
+fn resolve(address: &Address, host: &Host, options: &Options) -> Result<Vec<SocketAddr>, ConnectError> {
+    let unknown = |source| ConnectError::UnknownHost { host: host.name.clone(), source };
+    let places: Vec<SocketAddr> = (host.name.as_str(), host.port).to_socket_addrs().map_err(unknown)?.collect();
+    if places.is_empty() {
+        return Err(unknown(io::ErrorKind::NotFound.into()));
+    }
+    let protected = address.transport() == Transport::Tls || options.insecure;
+    match places.iter().find(|place| !protected && !is_loopback(place.ip())) {
+        Some(beyond) => Err(ConnectError::Unprotected { address: address.to_string(), ip: beyond.ip() }),
+        None => Ok(places),
+    }
+}
