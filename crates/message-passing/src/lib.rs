@@ -16,6 +16,8 @@ mod port;
 mod receiver;
 mod sender;
 mod serde;
+#[cfg(feature = "tls")]
+mod tls;
 mod transport;
 mod typed;
 mod voice;
@@ -34,6 +36,8 @@ pub use self::peer::Peer;
 pub use self::receiver::Receiver;
 pub use self::sender::Sender;
 pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
+#[cfg(feature = "tls")]
+pub use self::tls::Tls;
 #[doc(hidden)]
 pub use self::transport::PeerMemory;
 pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};

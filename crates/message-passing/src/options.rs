@@ -1,5 +1,7 @@
 //! How a link is made: sizes, waiting, policy and trust, as one value that both verbs take.
 
+#[cfg(feature = "tls")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::directory::Domain;
@@ -10,6 +12,8 @@ use crate::handshake::Payload;
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::meet;
+#[cfg(feature = "tls")]
+use crate::tls::Tls;
 
 /// How an end waits for the other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,6 +85,8 @@ pub struct Options {
     pub(crate) keep_alive: Duration,
     pub(crate) token: Option<Vec<u8>>,
     pub(crate) insecure: bool,
+    #[cfg(feature = "tls")]
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 impl Default for Options {
@@ -98,6 +104,8 @@ impl Default for Options {
             keep_alive: DEFAULT_KEEP_ALIVE,
             token: None,
             insecure: false,
+            #[cfg(feature = "tls")]
+            tls: None,
         }
     }
 }
@@ -189,6 +197,14 @@ impl Options {
     #[must_use]
     pub fn token(mut self, token: impl AsRef<[u8]>) -> Self {
         self.token = Some(token.as_ref().to_vec());
+        self
+    }
+
+    /// Who this side of `tls:` is, and whom it believes.
+    #[cfg(feature = "tls")]
+    #[must_use]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(Arc::new(tls));
         self
     }
 

@@ -12,6 +12,8 @@ mod shm;
 mod signals;
 pub(crate) mod stream;
 pub(crate) mod tcp;
+#[cfg(feature = "tls")]
+pub(crate) mod tls;
 mod unix;
 mod vigil;
 

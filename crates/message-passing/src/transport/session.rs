@@ -9,27 +9,46 @@ use crate::error::ConnectError;
 use crate::options::Options;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::tcp::TcpWire;
+#[cfg(feature = "tls")]
+use crate::transport::tls::Session;
 use crate::voice::Voice;
 
 /// How one side begins each of its connections.
 pub(crate) enum Sessions {
     /// `tcp:`
     Plain,
+    /// `tls:`
+    #[cfg(feature = "tls")]
+    Tls(Session),
 }
 
 impl Sessions {
     /// For the side that listens.
-    pub(crate) fn accepting(address: &Address, _options: &Options) -> Result<Self, ConnectError> {
+    pub(crate) fn accepting(address: &Address, options: &Options) -> Result<Self, ConnectError> {
         match address.transport() {
-            Transport::Tls => Err(without_tls(address)),
-            _ => Ok(Sessions::Plain),
+            #[cfg(feature = "tls")]
+            Transport::Tls => Session::accepting(address, options).map(Sessions::Tls),
+            _ => Self::plain(address, options),
         }
     }
 
     /// For the side that connects.
-    pub(crate) fn connecting(address: &Address, _host: &Host, _options: &Options) -> Result<Self, ConnectError> {
+    pub(crate) fn connecting(address: &Address, host: &Host, options: &Options) -> Result<Self, ConnectError> {
         match address.transport() {
-            Transport::Tls => Err(without_tls(address)),
+            #[cfg(feature = "tls")]
+            Transport::Tls => Session::connecting(address, host, options).map(Sessions::Tls),
+            _ => {
+                let _anybody = host;
+                Self::plain(address, options)
+            }
+        }
+    }
+
+    fn plain(address: &Address, _options: &Options) -> Result<Self, ConnectError> {
+        match address.transport() {
+            Transport::Tls => Err(ConnectError::Options(format!(
+                "this program was built without TLS, which {address} needs: build it with the feature `tls`"
+            ))),
             _ => Ok(Sessions::Plain),
         }
     }
@@ -40,10 +59,8 @@ impl Sessions {
         let wire = TcpWire::new(lifeline.clone(), options.capacity, options.keep_alive)?;
         match self {
             Sessions::Plain => Ok(Voice::stream(lifeline, Arc::new(wire))),
+            #[cfg(feature = "tls")]
+            Sessions::Tls(session) => Ok(Voice::stream(lifeline, session.begin(wire)?)),
         }
     }
-}
-
-fn without_tls(address: &Address) -> ConnectError {
-    ConnectError::Options(format!("this program was built without tls:, which {address} needs: turn the feature on"))
 }

@@ -9,6 +9,9 @@ use wharf_message_passing::{Link, Options, Wait};
 /// The first argument of a peer.
 pub(crate) const MARK: &str = "--as-a-peer";
 
+/// The variable that says where certificates lie.
+pub(crate) const CERTIFICATES: &str = "WHARF_TEST_CERTIFICATES";
+
 /// Messages that the talking roles send before they say that they are ready.
 pub(crate) const SPOKEN: usize = 20;
 
@@ -27,8 +30,15 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+fn options() -> Options {
+    match std::env::var_os(CERTIFICATES) {
+        Some(directory) => Options::new().tls(crate::certificates::read(directory.as_ref())),
+        None => Options::new(),
+    }
+}
+
 fn connect(address: &str) -> Link {
-    Options::new().wait(Wait::Sleep).connect_timeout(address, Duration::from_secs(10)).unwrap()
+    options().wait(Wait::Sleep).connect_timeout(address, Duration::from_secs(10)).unwrap()
 }
 
 /// Waits until the parent says so by closing standard input, or until it is killed.
@@ -49,7 +59,7 @@ fn talks(address: &str) {
 
 /// Listens, says so, and stays.
 fn listens(address: &str) {
-    let _listener = Options::new().listen(address).unwrap();
+    let _listener = options().listen(address).unwrap();
     println!("ready");
     stay();
 }

@@ -4,6 +4,7 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod certificates;
 mod child;
 mod doors;
 mod ends;
@@ -32,6 +33,7 @@ const TRANSPORTS: &[Scheme] = &[
     Scheme { label: "shm-hostile", name: "shm", named: true, crosses_processes: true, trust: Trust::Hostile },
     Scheme { label: "unix", name: "unix", named: true, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "tls", name: "tls", named: false, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
 ];
 

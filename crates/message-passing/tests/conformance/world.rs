@@ -13,7 +13,7 @@ use wharf_message_passing::{Link, Listener, Options, Receiver, SendError, Sender
 use wharf_sys::directory::Domain;
 use wharf_sys::socket;
 
-use crate::child;
+use crate::{certificates, child};
 
 /// How long a case waits for something that must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -37,12 +37,19 @@ pub(crate) struct Scheme {
 pub(crate) struct World {
     pub(crate) scheme: Scheme,
     directory: tempfile::TempDir,
+    /// Where the certificate and the key of both sides lie, for `tls:`.
+    certificates: Option<tempfile::TempDir>,
     skipped: RefCell<Option<String>>,
 }
 
 impl World {
     pub(crate) fn new(scheme: Scheme) -> Self {
-        Self { scheme, directory: tempfile::tempdir().unwrap(), skipped: RefCell::default() }
+        let certificates = (scheme.name == "tls").then(|| {
+            let directory = tempfile::tempdir().unwrap();
+            certificates::both_sides(directory.path());
+            directory
+        });
+        Self { scheme, directory: tempfile::tempdir().unwrap(), certificates, skipped: RefCell::default() }
     }
 
     pub(crate) fn address(&self) -> String {
@@ -69,10 +76,14 @@ impl World {
 
     /// Options whose names live in this case's directory.
     pub(crate) fn options(&self) -> Options {
-        Options::new()
+        let options = Options::new()
             .domain(Domain::at(self.directory.path()).unwrap())
             .handshake_timeout(SOON)
-            .trust(self.scheme.trust)
+            .trust(self.scheme.trust);
+        match &self.certificates {
+            Some(directory) => options.tls(certificates::read(directory.path())),
+            None => options,
+        }
     }
 
     pub(crate) fn listen(&self) -> Listener {
@@ -127,6 +138,9 @@ impl World {
     pub(crate) fn command_at(&self, role: &str, address: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([child::MARK, role, address]).env("WHARF_DIR", self.directory.path());
+        if let Some(directory) = &self.certificates {
+            command.env(child::CERTIFICATES, directory.path());
+        }
         command
     }
 

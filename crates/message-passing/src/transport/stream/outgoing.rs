@@ -19,6 +19,8 @@ pub(super) struct Outgoing {
     /// A frame that was written in part: its rest is what lies behind `done`. It never holds more than one frame.
     begun: Vec<u8>,
     done: usize,
+    /// The wire itself keeps back some of what it took.
+    kept_back: bool,
     /// Messages that were taken and must be acknowledged.
     taken: Option<u64>,
     /// Messages that were taken when the receiver closed, to be told.
@@ -38,6 +40,7 @@ impl Outgoing {
             small: Box::new([0; HEADER + SMALL]),
             begun: Vec::new(),
             done: 0,
+            kept_back: false,
             taken: None,
             receiver_closed: None,
             sender_closed: false,
@@ -62,7 +65,7 @@ impl Outgoing {
             }
             None => wire.write(&[IoSlice::new(&header), IoSlice::new(payload)])?,
         };
-        if written < len { self.keep(wire, &[&header, payload], written) } else { Ok(()) }
+        if written < len { self.keep(wire, &[&header, payload], written) } else { self.send_on(wire) }
     }
 
     /// Writes the announcement of a message that comes in fragments together with its first fragment; like
@@ -73,12 +76,16 @@ impl Outgoing {
         let more = Header { len: u32::try_from(part.len()).unwrap_or(u32::MAX), kind: Kind::More, ask: false }.bytes();
         let written = wire.write(&[IoSlice::new(&first), IoSlice::new(&more), IoSlice::new(part)])?;
         let len = first.len() + more.len() + part.len();
-        if written < len { self.keep(wire, &[&first, &more, part], written) } else { Ok(()) }
+        if written < len { self.keep(wire, &[&first, &more, part], written) } else { self.send_on(wire) }
     }
 
     /// Whether something is left to be written that nobody needs to ask for.
     pub(super) fn owes(&self) -> bool {
-        self.done < self.begun.len() || self.taken.is_some() || self.receiver_closed.is_some() || self.sender_closed
+        self.kept_back
+            || self.done < self.begun.len()
+            || self.taken.is_some()
+            || self.receiver_closed.is_some()
+            || self.sender_closed
     }
 
     /// Acknowledges so many messages as soon as there is room.
@@ -109,9 +116,6 @@ impl Outgoing {
 
     /// Writes what is owed; `false` when some of it must wait.
     pub(super) fn settle(&mut self, wire: &dyn Wire) -> io::Result<bool> {
-        if !wire.flush()? {
-            return Ok(false);
-        }
         if !self.owes() {
             return Ok(true);
         }
@@ -130,7 +134,7 @@ impl Outgoing {
     /// What a frame finds in its way must go first.
     #[inline]
     fn make_way(&mut self, wire: &dyn Wire) -> io::Result<()> {
-        if self.owes() && !self.settle(wire)? || !wire.flush()? || self.in_extra_room && !self.is_out_of_it(wire)? {
+        if self.owes() && !self.settle(wire)? || self.in_extra_room && !self.is_out_of_it(wire)? {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         Ok(())
@@ -145,9 +149,23 @@ impl Outgoing {
         Ok(ready.any(0))
     }
 
+    /// A frame was taken whole; what the wire has kept back of it goes into the extra room if there is any.
+    #[inline]
+    fn send_on(&mut self, wire: &dyn Wire) -> io::Result<()> {
+        if wire.flush()? {
+            return Ok(());
+        }
+        self.kept_back = true;
+        self.write_into_extra_room(wire).map(|_| ())
+    }
+
     fn write_owed(&mut self, wire: &dyn Wire) -> io::Result<bool> {
         // At most the rest of a frame, and one round for each of the three words.
         loop {
+            self.kept_back = !wire.flush()?;
+            if self.kept_back {
+                return Ok(false);
+            }
             while let Some(rest) = self.begun.get(self.done..).filter(|rest| !rest.is_empty()) {
                 match wire.write(&[IoSlice::new(rest)]) {
                     Ok(written) => self.done += written,

@@ -1,0 +1,216 @@
+//! A TLS session as a wire. It encrypts all that it takes; what the connection has no room for it keeps, and takes nothing
+//! more until that is gone.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::BorrowedFd;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustls::Connection;
+
+use super::fault;
+use crate::transport::stream::{Patience, Wire};
+use crate::transport::tcp::TcpWire;
+
+/// Encrypted bytes read at once: a little more than one record of 16 KiB, and two at most.
+const BUFFER: usize = 32 << 10;
+
+/// See [`Wire`].
+pub(super) struct TlsWire {
+    tcp: TcpWire,
+    /// Both directions encrypt and decrypt here, one after the other, and neither waits for the network meanwhile.
+    session: Mutex<Connection>,
+    incoming: Mutex<Encrypted>,
+}
+
+/// What came and was not decrypted yet. Whoever reads holds it.
+struct Encrypted {
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// Bytes that are decrypted and were not asked for yet.
+    decrypted: usize,
+    ended: bool,
+}
+
+impl TlsWire {
+    pub(super) fn new(tcp: TcpWire, mut session: Connection) -> Self {
+        // Bounded by what one call is given: nothing is taken while anything is kept.
+        session.set_buffer_limit(None);
+        let buffer = vec![0; BUFFER].into_boxed_slice();
+        let incoming = Encrypted { buffer, start: 0, end: 0, decrypted: 0, ended: false };
+        Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
+    }
+
+    fn session(&self) -> MutexGuard<'_, Connection> {
+        self.session.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn incoming(&self) -> MutexGuard<'_, Encrypted> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends on what is encrypted; `false` when some of it is left.
+    fn send_on(&self, session: &mut Connection) -> io::Result<bool> {
+        // Every round sends some of what is kept.
+        while session.wants_write() {
+            match session.write_tls(&mut Outlet(&self.tcp)) {
+                Ok(0) => return Ok(false),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Wire for TlsWire {
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let mut session = self.session();
+        if !self.send_on(&mut session)? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = session.writer().write_vectored(parts).map_err(said)?;
+        // What is left of it goes with the next flush.
+        self.send_on(&mut session)?;
+        Ok(taken)
+    }
+
+    fn in_one(&self) -> usize {
+        self.tcp.in_one()
+    }
+
+    fn widen(&self, wide: bool) {
+        self.tcp.widen(wide);
+    }
+
+    fn flush(&self) -> io::Result<bool> {
+        self.send_on(&mut self.session())
+    }
+
+    fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
+        let mut incoming = self.incoming();
+        let room: usize = parts.iter().map(|part| part.len()).sum();
+        let mut filled = 0;
+        // Every round decrypts something, or reads more of it; it ends when something is there, or nothing comes.
+        loop {
+            let mut session = self.session();
+            while incoming.decrypted > 0 && filled < room {
+                let taken = take_into(&mut session, parts, filled)?;
+                filled += taken;
+                incoming.decrypted = if taken == 0 { 0 } else { incoming.decrypted - taken };
+            }
+            if filled == room {
+                return Ok(filled);
+            }
+            if incoming.start < incoming.end || incoming.ended {
+                match decrypt(&mut session, &mut incoming) {
+                    Ok(()) => {}
+                    // What was decrypted before is given first; the next call finds the error again.
+                    Err(_) if filled > 0 => return Ok(filled),
+                    Err(error) => {
+                        // The other side is told why, if it still listens.
+                        let _told = self.send_on(&mut session);
+                        return Err(error);
+                    }
+                }
+                // Answers of the session itself.
+                let _later = self.send_on(&mut session);
+                if incoming.decrypted == 0 && incoming.start == incoming.end {
+                    if filled > 0 {
+                        return Ok(filled);
+                    }
+                    // Says whether this is an end, and of which kind.
+                    match session.reader().read(&mut [0]) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        outcome => return outcome.map(|_| 0),
+                    }
+                }
+                continue;
+            }
+            if filled > 0 {
+                return Ok(filled);
+            }
+            drop(session);
+            let Encrypted { buffer, start, end, ended, .. } = &mut *incoming;
+            let read = self.tcp.read(&mut [IoSliceMut::new(buffer)], patience)?;
+            (*start, *end, *ended) = (0, read, read == 0);
+        }
+    }
+
+    fn holds(&self) -> bool {
+        let incoming = self.incoming();
+        incoming.decrypted > 0 || incoming.start < incoming.end
+    }
+
+    fn inlet(&self) -> io::Result<BorrowedFd<'_>> {
+        self.tcp.inlet()
+    }
+
+    fn outlet(&self) -> io::Result<BorrowedFd<'_>> {
+        self.tcp.outlet()
+    }
+
+    fn is_ours(&self) -> bool {
+        self.tcp.is_ours()
+    }
+
+    fn end(&self) {
+        let mut session = self.session();
+        session.send_close_notify();
+        self.tcp.widen(true);
+        // What finds no room is lost, and the peer takes this for a death.
+        let _said = self.send_on(&mut session);
+        self.tcp.end();
+    }
+}
+
+/// Decrypts some of what came.
+fn decrypt(session: &mut Connection, incoming: &mut Encrypted) -> io::Result<()> {
+    let Encrypted { buffer, start, end, decrypted, .. } = incoming;
+    let mut rest = buffer.get(*start..*end).unwrap_or(&[]);
+    *start += session.read_tls(&mut rest)?;
+    let state = session
+        .process_new_packets()
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, fault::sentence(&error)))?;
+    *decrypted = state.plaintext_bytes_to_read();
+    Ok(())
+}
+
+/// Takes what is decrypted, as much as there is room for behind the first `filled` bytes.
+fn take_into(session: &mut Connection, parts: &mut [IoSliceMut<'_>], filled: usize) -> io::Result<usize> {
+    let mut before = filled;
+    for part in parts {
+        if before >= part.len() {
+            before -= part.len();
+            continue;
+        }
+        return session.reader().read(part.get_mut(before..).unwrap_or(&mut []));
+    }
+    Ok(0)
+}
+
+/// An error of the session, told in its own words.
+fn said(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(inner) => io::Error::new(io::ErrorKind::InvalidData, fault::sentence(inner)),
+        None => error,
+    }
+}
+
+/// Where encrypted bytes go.
+struct Outlet<'a>(&'a TcpWire);
+
+impl Write for Outlet<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.0.write(parts)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

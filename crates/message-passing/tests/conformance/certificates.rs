@@ -1,0 +1,24 @@
+//! Certificates for `tls:`: one for both sides of the suite, and wrong ones of every kind.
+
+use std::path::Path;
+
+use rcgen::{CertificateParams, KeyPair};
+use wharf_message_passing::Tls;
+
+use crate::world::network_place;
+
+/// Writes a certificate that stands for this process's own address, and its key.
+pub(crate) fn both_sides(directory: &Path) {
+    let key = KeyPair::generate().unwrap();
+    let params = CertificateParams::new(vec![network_place().ip().to_string()]).unwrap();
+    let certificate = params.self_signed(&key).unwrap();
+    std::fs::write(directory.join("certificate.pem"), certificate.pem()).unwrap();
+    std::fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
+}
+
+/// Who has these is believed by who has them.
+pub(crate) fn read(directory: &Path) -> Tls {
+    let certificate = std::fs::read_to_string(directory.join("certificate.pem")).unwrap();
+    let key = std::fs::read_to_string(directory.join("key.pem")).unwrap();
+    Tls::new().roots(&certificate).client_roots(&certificate).identity(certificate, key)
+}
