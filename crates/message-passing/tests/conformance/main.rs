@@ -8,11 +8,13 @@ mod certificates;
 mod child;
 mod doors;
 mod ends;
+mod faults;
 mod flow;
 mod garbage;
 mod kills;
 mod limits;
 mod meeting;
+mod ports;
 mod rendezvous;
 mod typed;
 mod users;
@@ -48,6 +50,8 @@ enum Needs {
     Processes,
     /// A peer in another process, and a directory of names.
     Names,
+    /// Addresses with ports.
+    Ports,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -90,6 +94,9 @@ const CASES: &[Case] = cases! {
     Needs::Processes => meeting { silent_client }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
+    Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers }
+    Needs::Only("tcp") => ports { beyond_this_machine }
+    Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, slow }
     Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
@@ -157,6 +164,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Nothing => true,
         Needs::Processes => scheme.crosses_processes,
         Needs::Names => scheme.crosses_processes && scheme.named,
+        Needs::Ports => !scheme.named,
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -86,6 +86,14 @@ impl World {
         }
     }
 
+    /// The same for connecting to a `tls:` side that goes by this name, wherever it is met.
+    pub(crate) fn options_for(&self, name: &str) -> Options {
+        match &self.certificates {
+            Some(directory) => self.options().tls(certificates::read(directory.path()).server_name(name)),
+            None => self.options(),
+        }
+    }
+
     pub(crate) fn listen(&self) -> Listener {
         self.options().listen(self.address()).unwrap()
     }

@@ -140,7 +140,12 @@ fn of_alert(alert: AlertDescription) -> String {
 
 /// What a certificate is for, as it may be shown to people.
 fn names(presented: &[String]) -> String {
-    let shown: Vec<String> = presented.iter().take(3).map(|name| format!("'{}'", name.escape_debug())).collect();
+    // They come as `DnsName("a.example")` or `IpAddress(127.0.0.1)`.
+    let bare = |name: &String| {
+        let inside = name.split_once('(').map_or(name.as_str(), |(_, rest)| rest.trim_end_matches(')'));
+        inside.trim_matches('"').escape_debug().to_string()
+    };
+    let shown: Vec<String> = presented.iter().take(3).map(bare).collect();
     match presented.len() {
         0 => "no name at all".to_owned(),
         1..=3 => shown.join(", "),
