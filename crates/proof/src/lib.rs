@@ -7,8 +7,10 @@
 #![forbid(unsafe_code)]
 
 pub mod board;
+pub mod certificates;
 pub mod footprint;
 pub mod letter;
+pub mod place;
 pub mod points;
 pub mod process;
 pub mod promptness;

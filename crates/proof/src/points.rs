@@ -61,23 +61,25 @@ const fn meeting(name: &'static str, schemes: &'static [&'static str], side: Sid
 const SHM: &[&str] = &["shm"];
 const UNIX: &[&str] = &["unix"];
 const BOTH: &[&str] = &["shm", "unix"];
+const TCP: &[&str] = &["tcp"];
+const ALL: &[&str] = &["shm", "unix", "tcp"];
 
 /// Points that are passed while a link is made or used.
 pub const LINK: &[LinkPoint] = &[
     meeting("bind.before-rename", BOTH, Side::Listening),
     meeting("bind.after-rename", BOTH, Side::Listening),
-    meeting("connect.begin", BOTH, Side::Connecting),
-    meeting("connect.connected", BOTH, Side::Connecting),
-    meeting("connect.said", BOTH, Side::Connecting),
-    meeting("connect.heard", BOTH, Side::Connecting),
-    meeting("connect.joined", BOTH, Side::Connecting),
-    meeting("accept.accepted", BOTH, Side::Listening),
-    meeting("accept.heard", BOTH, Side::Listening),
-    meeting("accept.joined", BOTH, Side::Listening),
-    meeting("accept.welcomed", BOTH, Side::Listening),
-    meeting("listen.begin", BOTH, Side::Listening),
+    meeting("connect.begin", ALL, Side::Connecting),
+    meeting("connect.connected", ALL, Side::Connecting),
+    meeting("connect.said", ALL, Side::Connecting),
+    meeting("connect.heard", ALL, Side::Connecting),
+    meeting("connect.joined", ALL, Side::Connecting),
+    meeting("accept.accepted", ALL, Side::Listening),
+    meeting("accept.heard", ALL, Side::Listening),
+    meeting("accept.joined", ALL, Side::Listening),
+    meeting("accept.welcomed", ALL, Side::Listening),
+    meeting("listen.begin", ALL, Side::Listening),
     meeting("listen.locked", BOTH, Side::Listening),
-    meeting("listen.done", BOTH, Side::Listening),
+    meeting("listen.done", ALL, Side::Listening),
     meeting("log.side.reserved", SHM, Side::Either),
     meeting("log.side.sealed", SHM, Side::Either),
     meeting("shm.prepare.memory", SHM, Side::Either),
@@ -109,6 +111,19 @@ pub const LINK: &[LinkPoint] = &[
         name: "unix.send.close",
         turns: &[1],
         schemes: UNIX,
+        side: Side::Either,
+        victim: "send count=10",
+        survivor: "receive",
+        outcome: Outcome::ClosedOrDied,
+    },
+    data("stream.send.whole", TCP, &[1, 100], "send len=64", "receive len=64"),
+    data("stream.send.sent", TCP, &[1, 100], "send len=64", "receive len=64"),
+    data("stream.send.fragment", TCP, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("stream.recv.acknowledge", TCP, &[1, 5], "receive", "post"),
+    LinkPoint {
+        name: "stream.send.close",
+        turns: &[1],
+        schemes: TCP,
         side: Side::Either,
         victim: "send count=10",
         survivor: "receive",

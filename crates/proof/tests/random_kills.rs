@@ -9,6 +9,7 @@ use std::time::Duration;
 use wharf_message_passing::{Options, SendError};
 use wharf_proof::board::Board;
 use wharf_proof::letter::Kind;
+use wharf_proof::place;
 use wharf_proof::process::{Death, PATIENCE, Process};
 use wharf_proof::promptness::{SOON, assert_soon, watch};
 use wharf_proof::random::Random;
@@ -143,6 +144,13 @@ fn silence(receiver: &str, pause: Duration, at_most: usize) {
 fn a_stream_over_unix_tells_of_a_killed_sender_or_receiver() {
     stream(10, "unix:random", "send len=..3000", "receive len=..3000");
     stream(10, "unix:random", "receive len=..3000", "send len=..3000");
+}
+
+#[test]
+fn a_stream_over_tcp_tells_of_a_killed_sender_or_receiver() {
+    let address = place::address("tcp", "random");
+    stream(10, &address, "send len=..3000", "receive len=..3000");
+    stream(10, &address, "receive len=..3000", "send len=..3000");
 }
 
 /// Kills the one who plays `victim` again and again; the one who plays `survivor` must say so soon.

@@ -54,11 +54,13 @@ mod error;
 
 #[doc(hidden)]
 pub use wharf_message_passing::PeerMemory;
+#[cfg(feature = "tls")]
+pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::{
-    Address, AddressError, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan,
-    Message, Options, Peer, Policy, Receiver, RecvError, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver,
-    SerdeSender, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
-    connect, connect_timeout, listen,
+    Address, AddressError, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Link,
+    Listener, Loan, Message, Options, Peer, Policy, Receiver, RecvError, Refused, SendError, Sender, SerdeLink,
+    SerdeListener, SerdeReceiver, SerdeSender, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver,
+    TypedSender, View, Wait, connect, connect_timeout, listen,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;

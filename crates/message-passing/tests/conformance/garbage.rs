@@ -285,7 +285,7 @@ pub(crate) fn floods(world: &World) {
     drop(flooding.join().unwrap());
 }
 
-fn resident() -> usize {
+pub(crate) fn resident() -> usize {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap();
     text.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }

@@ -4,6 +4,7 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod bytes;
 mod certificates;
 mod child;
 mod doors;
@@ -96,6 +97,9 @@ const CASES: &[Case] = cases! {
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
     Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers }
     Needs::Only("tcp") => ports { beyond_this_machine }
+    Needs::Only("tcp") => bytes {
+        byte_by_byte, nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, a_great_length, in_python
+    }
     Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, slow }
     Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use wharf_message_passing::{Link, Options, RecvError, SendError, Trust, Wait};
+use wharf_proof::certificates;
 use wharf_proof::letter::Kind;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
@@ -60,6 +61,9 @@ pub(crate) fn options(words: &Words) -> Result<Options, Failure> {
     }
     if words.setting("max").is_some() {
         options = options.max_message(words.number("max", 0)?);
+    }
+    if let Some(folder) = words.setting("certificates") {
+        options = options.tls(certificates::read(folder.as_ref())?);
     }
     match words.setting("trust") {
         None => {}
