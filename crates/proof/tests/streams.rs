@@ -84,7 +84,7 @@ fn exact_beginnings(scheme: &str) {
         }
         sender.expect("met");
         receiver.expect("met");
-        thread::sleep(Duration::from_micros(random.below(60_000)));
+        thread::sleep(Duration::from_micros(random.below(15_000)));
         let what = format!("{scheme}, connection {connections}");
         if random.below(3) == 0 {
             // The sender hears of it, and says nothing but that: it has sent nothing that was not asked for.
