@@ -7,6 +7,8 @@ use crate::by_hand::locks::{Kind, Pthread, StdMutex};
 use crate::by_hand::ring::PlainRing;
 use crate::by_hand::seqpacket::SeqPacket;
 use crate::by_hand::shm_open::ShmOpen;
+use crate::by_hand::tcp::Tcp;
+use crate::by_hand::tls::Tls;
 use crate::meeting::AnyContender;
 use crate::solo::{Makers, Solo};
 use crate::wharf_latest::{LatestRead, LatestWrite};
@@ -115,6 +117,10 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Copied::new("inproc: spin", "inproc", Wait::Spin).between_threads()),
         Arc::new(Copied::new("unix: sleep", "unix", Wait::Sleep)),
         Arc::new(Copied::new("unix: adaptive", "unix", Wait::Adaptive)),
+        Arc::new(Tcp),
+        Arc::new(Tls),
+        Arc::new(Copied::new("tcp: sleep", "tcp", Wait::Sleep)),
+        Arc::new(Copied::new("tls: sleep", "tls", Wait::Sleep)),
         Arc::new(Loaned::new("shm: loan 16 MiB", 16 * MIB)),
         Arc::new(Loaned::new("shm: loan 1 MiB", MIB)),
         Arc::new(Loaned::new("shm: loan 64 KiB", 64 << 10)),
@@ -182,6 +188,16 @@ fn unix(id: &'static str, title: &'static str, measure: Measure) -> Case {
         contenders: &["unix: sleep", "seqpacket by hand"],
         targets: at_most("unix: sleep", 1.1, "seqpacket by hand"),
     }
+}
+
+fn tcp(id: &'static str, title: &'static str, measure: Measure) -> Case {
+    let contenders = &["tcp: sleep", "tcp by hand"];
+    Case { id, title, measure, contenders, targets: at_most("tcp: sleep", 1.05, "tcp by hand") }
+}
+
+fn tls(id: &'static str, title: &'static str, measure: Measure) -> Case {
+    let contenders = &["tls: sleep", "tls by hand"];
+    Case { id, title, measure, contenders, targets: at_most("tls: sleep", 1.15, "tls by hand") }
 }
 
 /// Everything that is compared.
@@ -260,6 +276,19 @@ pub fn cases() -> Vec<Case> {
         unix("unix-stream-64", "64 B stream through a socket", Measure::AsleepStream { size: 64 }),
         unix("unix-stream-4k", "4 KiB stream through a socket", Measure::AsleepStream { size: 4 << 10 }),
         unix("unix-stream-64k", "64 KiB stream through a socket", Measure::AsleepStream { size: 64 << 10 }),
+        tcp("tcp-64-two-cores", "64 B one way over TCP, two cores", two_cores(64)),
+        tcp("tcp-64-same-core", "64 B one way over TCP, same core", same_core(64)),
+        tcp("tcp-4k-same-core", "4 KiB one way over TCP, same core", same_core(4 << 10)),
+        tcp("tcp-64k-same-core", "64 KiB one way over TCP, same core", same_core(64 << 10)),
+        tcp("tcp-stream-64", "64 B stream over TCP", Measure::AsleepStream { size: 64 }),
+        tcp("tcp-stream-4k", "4 KiB stream over TCP", Measure::AsleepStream { size: 4 << 10 }),
+        tcp("tcp-stream-64k", "64 KiB stream over TCP", Measure::AsleepStream { size: 64 << 10 }),
+        tls("tls-64-same-core", "64 B one way over TLS, same core", same_core(64)),
+        tls("tls-4k-same-core", "4 KiB one way over TLS, same core", same_core(4 << 10)),
+        tls("tls-64k-same-core", "64 KiB one way over TLS, same core", same_core(64 << 10)),
+        tls("tls-stream-64", "64 B stream over TLS", Measure::AsleepStream { size: 64 }),
+        tls("tls-stream-4k", "4 KiB stream over TLS", Measure::AsleepStream { size: 4 << 10 }),
+        tls("tls-stream-64k", "64 KiB stream over TLS", Measure::AsleepStream { size: 64 << 10 }),
         Case {
             id: "mutex",
             title: "uncontended lock and unlock",

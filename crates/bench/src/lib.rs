@@ -7,6 +7,7 @@
 
 pub mod by_hand;
 pub mod cases;
+pub mod certificates;
 pub mod contender;
 pub mod meeting;
 pub mod parent;

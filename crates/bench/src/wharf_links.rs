@@ -1,9 +1,10 @@
 //! Wharf's links as contenders: copied in and out, and loaned.
 
+use crate::certificates;
 use crate::contender::{Contender, End, Home, failed, foreign};
 use std::io;
 use std::path::Path;
-use wharf::{Link, Listener, Options, Receiver, Sender, Wait};
+use wharf::{Link, Listener, Options, Receiver, Sender, Tls, Wait};
 use wharf_sys::directory::Domain;
 
 /// What they listen on, each in its own private directory.
@@ -19,7 +20,7 @@ pub struct Copied {
 }
 
 impl Copied {
-    /// A link between two processes by `scheme` ("shm", "unix") that waits in the given way.
+    /// A link between two processes by `scheme` ("shm", "unix", "tcp", "tls") that waits in the given way.
     pub fn new(name: &'static str, scheme: &'static str, wait: Wait) -> Copied {
         Copied { name, scheme, home: Home::Processes, wait, capacity: None }
     }
@@ -37,7 +38,24 @@ impl Copied {
     }
 
     fn options(&self, at: &Path) -> io::Result<Options> {
-        options(at, self.wait, self.capacity)
+        let options = options(at, self.wait, self.capacity)?;
+        if self.scheme != "tls" {
+            return Ok(options);
+        }
+        let (certificate, key) = certificates::read(at)?;
+        Ok(options.tls(Tls::new().roots(&certificate).server_name(certificates::NAME).identity(certificate, key)))
+    }
+
+    /// Where its two sides meet: at a name, or at a port whose number lies in the directory.
+    fn address(&self, at: &Path) -> io::Result<String> {
+        match self.has_port() {
+            true => std::fs::read_to_string(at.join("address")),
+            false => Ok(format!("{}:{NAME}", self.scheme)),
+        }
+    }
+
+    fn has_port(&self) -> bool {
+        matches!(self.scheme, "tcp" | "tls")
     }
 }
 
@@ -99,7 +117,13 @@ impl Contender for Copied {
     }
 
     fn listen(&self, at: &Path) -> io::Result<Listener> {
-        self.options(at)?.listen(format!("{}:{NAME}", self.scheme)).map_err(foreign)
+        if !self.has_port() {
+            return self.options(at)?.listen(self.address(at)?).map_err(foreign);
+        }
+        certificates::make(at)?;
+        let listener = self.options(at)?.listen(format!("{}:127.0.0.1:0", self.scheme)).map_err(foreign)?;
+        std::fs::write(at.join("address"), listener.address().as_str())?;
+        Ok(listener)
     }
 
     fn accept(&self, door: &mut Listener) -> io::Result<CopiedEnd> {
@@ -107,7 +131,7 @@ impl Contender for Copied {
     }
 
     fn connect(&self, at: &Path) -> io::Result<CopiedEnd> {
-        let link = self.options(at)?.connect(format!("{}:{NAME}", self.scheme));
+        let link = self.options(at)?.connect(self.address(at)?);
         link.map(CopiedEnd::over).map_err(foreign)
     }
 }

@@ -8,3 +8,5 @@ pub mod mapped;
 pub mod ring;
 pub mod seqpacket;
 pub mod shm_open;
+pub mod tcp;
+pub mod tls;
