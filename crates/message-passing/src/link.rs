@@ -29,15 +29,16 @@ pub(crate) struct Facts {
 ///
 /// Messages arrive whole, in order, and exactly once while both sides live; an empty message is a message.
 ///
-/// | | `shm:` | `unix:` | `inproc:` |
-/// |---|---|---|---|
-/// | the bytes move | through memory that only their sender can write | through the kernel | through memory of one process |
-/// | system calls per message while the peer keeps up | none | one a side | none |
-/// | largest message | [`Options::max_message`] | the same, at most 4 GiB - 1 | the same |
-/// | `send` when full | waits, or says `Full` ([`Policy`]) | the same | the same |
-/// | the peer closes | `Closed` after the last message | the same | the same |
-/// | the peer dies | `PeerDied` after the last message | the same | cannot happen alone |
-/// | the peer sends nonsense | `Protocol` | `Protocol` | cannot happen |
+/// | | `shm:` | `unix:` | `tcp:`, `tls:` | `inproc:` |
+/// |---|---|---|---|---|
+/// | the bytes move | through memory that only their sender can write | through the kernel | over a network, or loopback | through memory of one process |
+/// | system calls per message while the peer keeps up | none | one a side | one for each sent, one for many received | none |
+/// | largest message | [`Options::max_message`] | the same, at most 4 GiB - 1 | the same as `unix:` | the same as `shm:` |
+/// | `send` when full | waits, or says `Full` ([`Policy`]) | the same | the same | the same |
+/// | the peer closes | `Closed` after the last message | the same | the same; a sender knows within some 4 ms of sending | the same |
+/// | the peer dies | `PeerDied` after the last message | the same | `PeerDied` after the last that arrived | cannot happen alone |
+/// | the connection breaks | cannot happen | cannot happen | `System`, in words; never made anew in silence | cannot happen |
+/// | the peer sends nonsense | `Protocol` | `Protocol` | `Protocol` | cannot happen |
 #[derive(Debug)]
 pub struct Link {
     sender: Sender,

@@ -117,7 +117,9 @@ impl Options {
     }
 
     /// Bytes that may wait in each direction (1 MiB unless said otherwise; each side decides for what it sends).
-    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB.
+    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB. For `tcp:` and `tls:` it is what
+    /// waits on the sending side and is not on its way yet, at least 4 KiB and at most half of the system's buffer; what is
+    /// on its way, or in the receiving system's queue, comes on top, as much as the system's limits let.
     #[must_use]
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = bytes;
