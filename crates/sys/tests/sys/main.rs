@@ -13,6 +13,7 @@ mod liveness;
 mod memory;
 mod names;
 mod poll;
+mod queue;
 mod socket;
 mod tcp;
 mod trial;
