@@ -14,7 +14,9 @@ pub mod fork;
 pub mod futex;
 pub mod liveness;
 pub mod memory;
+pub mod pipe;
 pub mod poll;
+pub mod queue;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

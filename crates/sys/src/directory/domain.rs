@@ -10,7 +10,10 @@ use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{not_the_file, refused};
-use super::{DirectoryError, FileKind, Name, NameLock, PublishError, UnixListenerFd, lock, publish, socket_name};
+use super::{
+    DirectoryError, FifoListenerFd, FileKind, Name, NameLock, PublishError, UnixListenerFd, fifo_name, lock, publish,
+    socket_name,
+};
 use crate::memory::Access;
 use crate::socket::{my_gid, my_uid, overflow_uid};
 
@@ -99,7 +102,7 @@ impl Domain {
     }
 
     /// The directory that holds `path`, whoever owns it: for a path that the user gave in full.
-    pub(super) fn around(path: &Path) -> io::Result<Domain> {
+    pub fn around(path: &Path) -> io::Result<Domain> {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -215,6 +218,12 @@ impl Domain {
     /// into place, so that whoever finds the name can connect.
     pub fn bind_socket(&self, lock: &NameLock, name: &Name, suffix: &str, backlog: u32) -> io::Result<UnixListenerFd> {
         socket_name::bind(self, lock, file_name(name, suffix)?, self.file_mode(), backlog)
+    }
+
+    /// Listens at a FIFO under a name whose lock is held: it is made aside, opened, and moved into place, so that
+    /// whoever finds the name finds somebody who reads there.
+    pub fn make_fifo(&self, lock: &NameLock, name: &Name, suffix: &str) -> io::Result<FifoListenerFd> {
+        fifo_name::make(self, lock, file_name(name, suffix)?)
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {

@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{NotALockFile, refused};
-use super::{Domain, FileKind, UnixListenerFd, socket_name};
+use super::{Domain, FifoListenerFd, FileKind, UnixListenerFd, fifo_name, socket_name};
 use crate::fork::ForkClosedFd;
 use crate::socket::{my_uid, overflow_uid};
 
@@ -60,6 +60,14 @@ impl PathLock {
     /// whatever a dead process left there. `mode` are its permission bits: who may write may connect.
     pub fn bind_socket(&self, mode: u32, backlog: u32) -> io::Result<UnixListenerFd> {
         socket_name::bind(&self.lock.held.domain, &self.lock, self.file_name.clone(), mode, backlog)
+    }
+}
+
+impl PathLock {
+    /// Listens at a FIFO at the path: it is made aside, opened, and moved into place over whatever a dead process left
+    /// there.
+    pub fn make_fifo(&self) -> io::Result<FifoListenerFd> {
+        fifo_name::make(&self.lock.held.domain, &self.lock, self.file_name.clone())
     }
 }
 

@@ -5,22 +5,27 @@
 
 mod domain;
 mod error;
+mod fifo_name;
 mod kind;
 mod lock;
 mod name;
+mod private_fifos;
 mod publish;
 mod socket_name;
 
 pub use domain::Domain;
 pub use error::{DirectoryError, NotALockFile, PublishError};
+pub use fifo_name::{FifoListenerFd, FifoMouth};
 pub use kind::FileKind;
 pub use lock::{NameLock, PathLock, lock_path};
 pub use name::{Name, NameError};
+pub use private_fifos::{PairId, PrivateFifos, VisitorFifos, remove_dead_fifos};
 pub use publish::publish_file;
 pub use socket_name::UnixListenerFd;
 
 use std::io;
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::FileType;
 
@@ -58,4 +63,14 @@ pub fn facts(fd: impl AsFd) -> io::Result<FileFacts> {
         inode: stat.st_ino,
         is_regular: FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile,
     })
+}
+
+/// A short hidden name that belongs to `file_name` alone: 128 bits of FNV-1a, in hexadecimal.
+fn aside(file_name: &Path) -> PathBuf {
+    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+    for byte in file_name.as_os_str().as_encoded_bytes() {
+        hash ^= u128::from(*byte);
+        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
+    }
+    PathBuf::from(format!(".bind-{hash:032x}"))
 }

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
 use super::error::refused;
-use super::{Domain, FileKind, NameLock};
+use super::{Domain, FileKind, NameLock, aside};
 use crate::fork::ForkClosedFd;
 use crate::socket::{self, Kind};
 
@@ -107,14 +107,4 @@ fn not_a_socket(path: &Path, found: FileKind) -> io::Error {
             path.display()
         ),
     )
-}
-
-/// A short hidden name that belongs to `file_name` alone: 128 bits of FNV-1a, in hexadecimal.
-fn aside(file_name: &Path) -> PathBuf {
-    let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    for byte in file_name.as_os_str().as_encoded_bytes() {
-        hash ^= u128::from(*byte);
-        hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
-    }
-    PathBuf::from(format!(".bind-{hash:032x}"))
 }

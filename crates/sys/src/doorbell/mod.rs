@@ -11,11 +11,8 @@
 //! no lock in common, so a peer that is not trusted is woken over the connection itself: see
 //! `message-passing/src/transport/signals.rs`.
 
-mod pipe_end;
-mod sigpipe;
-
 use std::fmt;
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::OnceLock;
 
@@ -26,6 +23,7 @@ use rustix::pipe::PipeFlags;
 use crate::clock::Deadline;
 use crate::fork::ForkClosedFd;
 use crate::memory::reopen_as;
+use crate::pipe;
 use crate::poll::{self, Interest};
 
 /// Bytes taken at a time. More rings than this may be waiting; the sleeper then wakes once more, which a
@@ -98,7 +96,7 @@ impl Ringer {
     /// Rings. Never waits, never raises a signal; a bell that is already ringing is success.
     pub fn ring(&self) -> Result<(), RingError> {
         let fd = self.end.get().map_err(RingError::System)?;
-        match pipe_end::write(fd) {
+        match pipe::write(fd, &[IoSlice::new(&[1])]) {
             // No room: as many rings are waiting as fit.
             Ok(_) | Err(Errno::AGAIN) => Ok(()),
             Err(Errno::PIPE) => Err(RingError::PeerGone),
@@ -161,7 +159,7 @@ impl Bell {
         let mut bytes = [0; DRAIN];
         // Ends with the first ring or with the end of the ringer.
         loop {
-            match wake(pipe_end::read(fd, &mut bytes))? {
+            match wake(pipe::read(fd, &mut [IoSliceMut::new(&mut bytes)]))? {
                 // Only when our description was set not to wait.
                 Wake::TimedOut => {
                     poll::wait(&[(fd, Interest::READ)], None)?;
@@ -174,7 +172,7 @@ impl Bell {
     /// Takes waiting rings without waiting: [`Wake::TimedOut`] when there are none.
     fn take(&self) -> io::Result<Wake> {
         let mut bytes = [0; DRAIN];
-        wake(pipe_end::read(self.without_waiting()?, &mut bytes))
+        wake(pipe::read(self.without_waiting()?, &mut [IoSliceMut::new(&mut bytes)]))
     }
 
     fn without_waiting(&self) -> io::Result<BorrowedFd<'_>> {

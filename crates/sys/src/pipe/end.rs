@@ -1,6 +1,6 @@
-//! An end of a pipe: one byte in without a signal, bytes out.
+//! Bytes into a pipe without a signal, and out of it.
 
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,12 +21,13 @@ const MISSING: u8 = 2;
 /// Whether this kernel offers [`NOSIGNAL`].
 static NOSIGNAL_STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
-/// Writes one byte. `fd` is set not to wait, by us, on a description of our own.
-pub(super) fn write(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
+/// Writes as much of the parts as there is room for; up to [`ATOMIC`](super::ATOMIC) bytes go whole or not at all. `fd` is
+/// set not to wait, by us, on a description of our own.
+#[inline]
+pub(crate) fn write(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
     // Relaxed: the flag orders nothing, and two threads may both find out.
     if NOSIGNAL_STATE.load(Ordering::Relaxed) != MISSING {
-        let byte = [IoSlice::new(&[1])];
-        match retry_on_intr(|| rustix::io::pwritev2(fd, &byte, CURRENT, NOSIGNAL)) {
+        match retry_on_intr(|| rustix::io::pwritev2(fd, parts, CURRENT, NOSIGNAL)) {
             Err(Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
                 NOSIGNAL_STATE.store(MISSING, Ordering::Relaxed);
             }
@@ -38,10 +39,14 @@ pub(super) fn write(fd: BorrowedFd<'_>) -> Result<usize, Errno> {
             }
         }
     }
-    sigpipe::held_back(|| retry_on_intr(|| rustix::io::write(fd, &[1])))
+    sigpipe::held_back(|| retry_on_intr(|| rustix::io::writev(fd, parts)))
 }
 
-/// Reads what is there, waiting when nothing is, unless the description is set not to wait.
-pub(super) fn read(fd: BorrowedFd<'_>, bytes: &mut [u8]) -> Result<usize, Errno> {
-    retry_on_intr(|| rustix::io::read(fd, &mut *bytes))
+/// Reads what is there into the parts, waiting when nothing is, unless the description is set not to wait.
+#[inline]
+pub(crate) fn read(fd: BorrowedFd<'_>, parts: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
+    match parts {
+        [part] => retry_on_intr(|| rustix::io::read(fd, &mut **part)),
+        parts => retry_on_intr(|| rustix::io::readv(fd, parts)),
+    }
 }

@@ -1,0 +1,230 @@
+//! A pair of FIFOs for one connection, under hidden names that last until both sides have opened them.
+//!
+//! Whoever connects makes them and holds a kernel lock on each as long as it lives. What it leaves when it is killed is
+//! unlocked, and the next visitor of the directory removes it.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::rand::{GetRandomFlags, getrandom};
+
+use super::Domain;
+use super::error::refused;
+use crate::pipe::PipeEnds;
+
+/// How hidden names begin: never the beginning of a [`Name`](super::Name).
+const HIDDEN: &str = ".pipe-";
+
+/// What the maker writes into, and what it reads from.
+const UP: &str = ".up";
+const DOWN: &str = ".down";
+
+/// How often a pair is made anew because a visitor took it for a dead one before it was locked.
+const TRIES: u32 = 100;
+
+/// How many dead names one visit removes at most.
+const SWEEP: usize = 64;
+
+/// What tells one pair from all others.
+pub type PairId = [u8; 16];
+
+/// A pair that this process has made. Dropping it removes the names, if they are still there.
+#[derive(Debug)]
+pub struct PrivateFifos {
+    domain: Domain,
+    id: PairId,
+    /// The FIFO that this side writes into, open for both directions and locked: as long as the other side has not come,
+    /// somebody must read there for it to be opened for writing.
+    up: Option<OwnedFd>,
+    /// The FIFO that this side reads from, locked.
+    down: Option<OwnedFd>,
+}
+
+/// Both FIFOs as the side that was visited has opened them.
+#[derive(Debug)]
+pub struct VisitorFifos {
+    /// Its ends.
+    pub ends: PipeEnds,
+    /// Who made them.
+    pub uid: u32,
+    /// Its group.
+    pub gid: u32,
+}
+
+impl PrivateFifos {
+    /// Makes a pair in this directory.
+    pub fn make(domain: &Domain) -> io::Result<PrivateFifos> {
+        for _ in 0..TRIES {
+            if let Some(pair) = PrivateFifos::try_make(domain)? {
+                return Ok(pair);
+            }
+        }
+        Err(io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            format!("{TRIES} pairs of FIFOs in {} were removed while they were being made", domain.path().display()),
+        ))
+    }
+
+    /// `None` when a visitor came in between and took what is half made for left over.
+    fn try_make(domain: &Domain) -> io::Result<Option<PrivateFifos>> {
+        let mut id = [0; 16];
+        retry_on_intr(|| getrandom(&mut id[..], GetRandomFlags::empty()))?;
+        // From here on, what was made is removed again, whatever happens.
+        let mut pair = PrivateFifos { domain: domain.clone(), id, up: None, down: None };
+        for end in [UP, DOWN] {
+            let name = name(&id, end);
+            let path = domain.path().join(&name);
+            rustix::fs::mknodat(domain.fd(), &name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)
+                .map_err(|error| refused("make a FIFO at", &path, error))?;
+            crate::crash_point!("fifos.made");
+            let direction = if end == UP { OFlags::RDWR } else { OFlags::RDONLY };
+            let flags = direction | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let opened = match retry_on_intr(|| rustix::fs::openat(domain.fd(), &name, flags, Mode::empty())) {
+                Ok(opened) => opened,
+                Err(Errno::NOENT) => return Ok(None),
+                Err(error) => return Err(refused("open the FIFO", &path, error)),
+            };
+            match retry_on_intr(|| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)) {
+                Ok(()) => {}
+                Err(Errno::AGAIN) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+            if end == UP {
+                pair.up = Some(opened);
+            } else {
+                pair.down = Some(opened);
+            }
+        }
+        // A visitor that had opened one before it was locked may have got the lock, removed the name and gone.
+        let named = [&pair.up, &pair.down].into_iter().flatten().map(rustix::fs::fstat);
+        let whole = named.into_iter().all(|stat| stat.is_ok_and(|stat| stat.st_nlink == 1));
+        Ok(whole.then_some(pair))
+    }
+
+    /// What the other side must know to open them.
+    pub fn id(&self) -> PairId {
+        self.id
+    }
+
+    /// This side's ends.
+    pub fn ends(&self) -> io::Result<PipeEnds> {
+        let (Some(up), Some(down)) = (&self.up, &self.down) else { return Err(io::ErrorKind::NotConnected.into()) };
+        let outlet = crate::memory::reopen_as(up, OFlags::WRONLY | OFlags::NONBLOCK)?;
+        PipeEnds::adopt(down.try_clone()?, outlet)
+    }
+
+    /// Once the other side has opened them: this side need no longer read what it writes, and the names can go.
+    pub fn met(self) {
+        drop(self);
+    }
+}
+
+impl Drop for PrivateFifos {
+    fn drop(&mut self) {
+        // The names first: who finds one unlocked takes it for left over.
+        remove(&self.domain, &self.id);
+    }
+}
+
+impl VisitorFifos {
+    /// Opens the pair with this number. One whose maker is gone is [`io::ErrorKind::NotFound`] or
+    /// [`io::ErrorKind::ConnectionRefused`]; what is no pair that its owner alone may use is
+    /// [`io::ErrorKind::InvalidData`]. The names are gone afterwards in either case.
+    pub fn open(domain: &Domain, id: &PairId) -> io::Result<VisitorFifos> {
+        let opened = VisitorFifos::try_open(domain, id);
+        crate::crash_point!("fifos.opened");
+        // Both sides hold what they need, or nobody does.
+        remove(domain, id);
+        opened
+    }
+
+    fn try_open(domain: &Domain, id: &PairId) -> io::Result<VisitorFifos> {
+        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let open = |end, direction| {
+            let opened =
+                retry_on_intr(|| rustix::fs::openat(domain.fd(), name(id, end), direction | flags, Mode::empty()));
+            match opened {
+                Err(Errno::NXIO) => Err(io::ErrorKind::ConnectionRefused.into()),
+                // What this process lacks is not the visitor's fault.
+                Err(error @ (Errno::NOENT | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error.into()),
+                Err(error) => Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("expected a FIFO, found what cannot be opened as one ({})", io::Error::from(error)),
+                )),
+                Ok(opened) => Ok(opened),
+            }
+        };
+        let inlet = open(UP, OFlags::RDONLY)?;
+        let outlet = open(DOWN, OFlags::WRONLY)?;
+        let (up, down) = (rustix::fs::fstat(&inlet)?, rustix::fs::fstat(&outlet)?);
+        for stat in [&up, &down] {
+            let kind = FileType::from_raw_mode(stat.st_mode);
+            let mode = stat.st_mode & 0o7777;
+            if kind != FileType::Fifo || mode & 0o077 != 0 || stat.st_uid != up.st_uid {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!(
+                        "expected two FIFOs of one user with mode 0600, found {kind:?} of uid {} with mode {mode:04o}",
+                        stat.st_uid
+                    ),
+                ));
+            }
+        }
+        Ok(VisitorFifos { ends: PipeEnds::adopt(inlet, outlet)?, uid: up.st_uid, gid: up.st_gid })
+    }
+}
+
+/// Removes what killed processes left in this directory, a bounded number at a time. Never by guess: only what nobody
+/// has locked, and it is removed under that very lock.
+pub fn remove_dead_fifos(domain: &Domain) {
+    let Ok(entries) = rustix::fs::Dir::read_from(domain.fd()) else { return };
+    // Bounded by the directory's entries.
+    let hidden = entries.flatten().filter_map(|entry| {
+        let name = entry.file_name().to_str().ok()?;
+        is_hidden(name).then(|| PathBuf::from(name))
+    });
+    for name in hidden.take(SWEEP) {
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let Ok(opened) = retry_on_intr(|| rustix::fs::openat(domain.fd(), &name, flags, Mode::empty())) else {
+            continue;
+        };
+        let fifo = rustix::fs::fstat(&opened).is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Fifo);
+        let dead =
+            fifo && retry_on_intr(|| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)).is_ok();
+        if dead {
+            let _ = rustix::fs::unlinkat(domain.fd(), &name, AtFlags::empty());
+        }
+    }
+}
+
+fn is_hidden(name: &str) -> bool {
+    let id = name.strip_prefix(HIDDEN).and_then(|rest| rest.strip_suffix(UP).or_else(|| rest.strip_suffix(DOWN)));
+    id.is_some_and(|id| id.len() == 32 && id.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+fn remove(domain: &Domain, id: &PairId) {
+    for end in [UP, DOWN] {
+        let _ = rustix::fs::unlinkat(domain.fd(), name(id, end), AtFlags::empty());
+    }
+}
+
+fn name(id: &PairId, end: &str) -> PathBuf {
+    PathBuf::from(format!("{HIDDEN}{:032x}{end}", u128::from_be_bytes(*id)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_pairs_are_swept() {
+        let made = name(&[0xab; 16], UP);
+        assert!(is_hidden(made.to_str().unwrap()));
+        for other in [".pipe-", ".pipe-ab.up", "pipe", ".pipe-0123456789abcdef0123456789abcdeX.up", ".bind-00"] {
+            assert!(!is_hidden(other), "{other}");
+        }
+    }
+}
