@@ -101,6 +101,14 @@ pub enum ConnectError {
         /// What is there.
         found: &'static str,
     },
+    /// Something else than a FIFO is where the two sides of a `pipe:` link were to meet, so nobody can listen there.
+    #[error("expected a FIFO at {}, found {found}: choose another address", .path.display())]
+    NotAFifo {
+        /// Where.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
     /// The directory of the path does not exist, so nobody can listen there.
     #[error("there is no directory {} for {address}: create it, or choose another path", .directory.display())]
     NoDirectory {
@@ -250,6 +258,28 @@ pub enum SendError {
         len: usize,
         /// The most that this link carries.
         limit: usize,
+    },
+    /// The message is larger than what the system lets this link carry.
+    #[error(
+        "message too large: {len} bytes, a slot of this link's queue holds {limit}; have {setting} (now {value}) raised with sysctl before both sides connect, or split it"
+    )]
+    SlotTooSmall {
+        /// The message's length in bytes.
+        len: usize,
+        /// The most that this link carries.
+        limit: usize,
+        /// The system's setting that decides it.
+        setting: &'static str,
+        /// The setting's value, in bytes.
+        value: usize,
+    },
+    /// Messages of this link cannot have this priority.
+    #[error("no priority {priority} on this link: the highest is {highest}, and only mq: links have more than 0")]
+    NoSuchPriority {
+        /// The priority that was asked for.
+        priority: u16,
+        /// The highest that there is.
+        highest: u16,
     },
     /// The message must travel in several pieces, which only the waiting forms of send can do.
     #[error(

@@ -20,6 +20,7 @@ use crate::link::Link;
 use crate::meet;
 use crate::options::Options;
 use crate::peer::{Origin, Peer};
+use crate::transport::pipe::Knocking;
 use crate::transport::{Met, Prepared, Situation};
 use crate::voice::{Heard, Voice};
 
@@ -210,9 +211,24 @@ impl Listener {
 
     /// Takes a connection from the kernel's queue and looks who it is.
     fn take(&mut self) -> Result<Option<Caller>, ConnectError> {
-        let taken = self.door.take(&self.options);
-        let taken = taken.map_err(|error| ConnectError::system(format!("accept at {}", self.address), error))?;
-        let Some((voice, peer)) = taken else { return Ok(None) };
+        let failed = |error| ConnectError::system(format!("accept at {}", self.address), error);
+        let (voice, peer) = match &mut self.door {
+            Door::Fifo(door) => match door.take(&self.options).map_err(failed)? {
+                Knocking::Peer(voice, peer) => {
+                    crash_point!("accept.accepted");
+                    (voice, peer)
+                }
+                Knocking::Nonsense(peer, error) => {
+                    self.note(peer, error);
+                    return Ok(None);
+                }
+                Knocking::Nobody => return Ok(None),
+            },
+            door => match door.take(&self.options).map_err(failed)? {
+                Some(taken) => taken,
+                None => return Ok(None),
+            },
+        };
         match meet::admit(&peer, &self.options) {
             Ok(cooperating) => {
                 let deadline = Deadline::after(self.options.handshake_timeout);
@@ -253,7 +269,7 @@ impl Listener {
         };
         let Introduction { terms: theirs, params, .. } = theirs;
         let met = Met {
-            lifeline: voice.lifeline().clone(),
+            lifeline: voice.lifeline().cloned(),
             wire: voice.wire().cloned(),
             ours: self.terms.clone(),
             theirs,

@@ -21,7 +21,7 @@ use crate::peer::{Origin, Peer};
 use crate::port;
 use crate::transport::session::Sessions;
 use crate::transport::tcp::check_token;
-use crate::transport::{Met, Prepared, Situation, inproc};
+use crate::transport::{Met, Prepared, Situation, inproc, mq, pipe};
 use crate::voice::{Heard, Voice};
 
 /// How long one look for a listener takes while waiting for one.
@@ -56,6 +56,11 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     let transport = address.transport();
     let max_message = match transport {
         Transport::Shm | Transport::Inproc => options.max_message,
+        Transport::Pipe => {
+            pipe::check(options)?;
+            options.max_message.min(u32::MAX as usize)
+        }
+        Transport::Mq => mq::largest_message(options.max_message, &payload)?,
         // Lengths travel as 32 bits.
         _ => options.max_message.min(u32::MAX as usize),
     };
@@ -175,7 +180,7 @@ fn connect_once(
     let limit = handshake::agree(ours, &theirs.terms)?;
     let Introduction { terms: theirs, params, .. } = theirs;
     let joined = prepared.join(Met {
-        lifeline: voice.lifeline().clone(),
+        lifeline: voice.lifeline().cloned(),
         wire: voice.wire().cloned(),
         ours: ours.clone(),
         theirs,
@@ -197,9 +202,12 @@ fn dial(
     deadline: Deadline,
     timeout: &dyn Fn(&'static str) -> ConnectError,
 ) -> Result<(Voice, Origin), ConnectError> {
-    let path = match address.place()? {
-        Place::Named(name) => domain(options)?.file(&name, address.transport().scheme()),
-        Place::Path(path) => path,
+    let (path, around) = match address.place()? {
+        Place::Named(name) => {
+            let domain = domain(options)?;
+            (domain.file(&name, address.transport().scheme()), Some(domain))
+        }
+        Place::Path(path) => (path, None),
         Place::Host(host) => {
             let sessions = Sessions::connecting(address, &host, options)?;
             let (socket, place) = port::connect(address, &host, options, deadline, timeout)?;
@@ -209,11 +217,15 @@ fn dial(
             return Ok((voice, Origin::Remote(place)));
         }
     };
-    let socket =
-        socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => timeout(QUEUE_FULL),
-            _ => unconnected(address, &path, error),
-        })?;
+    let failed = |error: io::Error| match error.kind() {
+        io::ErrorKind::TimedOut => timeout(QUEUE_FULL),
+        _ => unconnected(address, &path, error),
+    };
+    if address.transport() == Transport::Pipe {
+        let around = around.map_or_else(|| Domain::around(&path), Ok).map_err(failed)?;
+        return pipe::dial(&path, &around, options, deadline).map_err(failed);
+    }
+    let socket = socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(failed)?;
     let peer = socket::peer_credentials(&socket)
         .map_err(|error| ConnectError::system(format!("ask who listens at {address}"), error))?;
     Ok((Voice::records(socket), Origin::Local(peer)))
@@ -232,18 +244,24 @@ fn unconnected(address: &Address, path: &Path, error: io::Error) -> ConnectError
             // Connecting follows links, so this does; a link that leads nowhere is in a listener's way itself.
             let there = std::fs::metadata(path).or_else(|_| std::fs::symlink_metadata(path));
             let obstacle = match there {
-                Ok(there) => expect_socket(path, there.file_type()).err(),
+                Ok(there) => expect_place(address, path, there.file_type()).err(),
                 Err(_) => no_directory(address, path),
             };
             obstacle.unwrap_or_else(|| ConnectError::NobodyListening { address: address.to_string() })
         }
+        // Told by whoever was to open a FIFO, which follows no link.
+        io::ErrorKind::InvalidData => match std::fs::symlink_metadata(path).map(|it| it.file_type()) {
+            Ok(there) => expect_place(address, path, there).err().unwrap_or_else(|| system(error)),
+            Err(_) => system(error),
+        },
         _ => system(error),
     }
 }
 
-/// Says what lies in the way when something else than a socket is at a path.
-pub(crate) fn expect_socket(path: &Path, there: FileType) -> Result<(), ConnectError> {
-    let found = if there.is_socket() {
+/// Says what lies in the way when something else than what its two sides meet at is at the path of an address.
+pub(crate) fn expect_place(address: &Address, path: &Path, there: FileType) -> Result<(), ConnectError> {
+    let pipe = address.transport() == Transport::Pipe;
+    let found = if if pipe { there.is_fifo() } else { there.is_socket() } {
         return Ok(());
     } else if there.is_dir() {
         "a directory"
@@ -253,10 +271,13 @@ pub(crate) fn expect_socket(path: &Path, there: FileType) -> Result<(), ConnectE
         "a symbolic link"
     } else if there.is_fifo() {
         "a pipe"
+    } else if there.is_socket() {
+        "a socket"
     } else {
         "a device"
     };
-    Err(ConnectError::NotASocket { path: path.to_path_buf(), found })
+    let path = path.to_path_buf();
+    Err(if pipe { ConnectError::NotAFifo { path, found } } else { ConnectError::NotASocket { path, found } })
 }
 
 /// The error for a path in a directory that does not exist; `None` when it does, or when this process may not look.

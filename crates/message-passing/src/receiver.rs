@@ -121,6 +121,11 @@ impl Receiver {
         self.half.received()
     }
 
+    /// The priority of the message that was received last; 0 before the first, and where there are no priorities.
+    pub fn priority(&self) -> u16 {
+        self.half.priority()
+    }
+
     /// Who sends.
     pub fn peer(&self) -> &Peer {
         &self.facts.peer

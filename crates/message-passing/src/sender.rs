@@ -115,6 +115,14 @@ impl Sender {
         }
         self.check(message.len())?;
         let mut progress = 0;
+        // A try that costs a system call is left out when the sleeping call would send the message itself.
+        if self.half.tries_by_sleeping() && self.room.sleeps_at_once() {
+            return match self.half.push_asleep(message, &mut progress, Ask::Nothing, None) {
+                Ok(true) => Ok(()),
+                Ok(false) => self.push_slowly(message, progress, Ask::Nothing, None),
+                Err(error) => Err(error),
+            };
+        }
         match self.half.push(message, &mut progress, Ask::Nothing) {
             Err(SendError::Full) => self.push_slowly(message, progress, Ask::Nothing, None),
             outcome => outcome,
@@ -150,6 +158,75 @@ impl Sender {
             outcome => outcome?,
         }
         self.wait_taken(deadline)
+    }
+
+    /// [`try_send`](Self::try_send) with a priority.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send), and [`SendError::NoSuchPriority`].
+    pub fn try_send_with_priority(&mut self, message: &[u8], priority: u16) -> Result<(), SendError> {
+        self.with_priority(priority, |sender| sender.try_send(message))
+    }
+
+    /// Sends a message with a priority: it is received before every message of a lower one that still waits, and after
+    /// those of its own and of higher ones that were sent before it. [`send`](Self::send) uses 0, the lowest.
+    ///
+    /// Only `mq:` links have more than that ([`highest_priority`](Self::highest_priority)). Where messages overtake each
+    /// other, [`sent`](Self::sent) and the numbers of [`SendError::PeerDied`] count messages and do not say which;
+    /// [`send_rendezvous_with_priority`](Self::send_rendezvous_with_priority) waits for its own message alone; and the end
+    /// of the link is received after every message, whatever its priority. A full queue is full for every priority,
+    /// and a receiver that never catches up with the high ones never sees the low ones.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and [`SendError::NoSuchPriority`].
+    pub fn send_with_priority(&mut self, message: &[u8], priority: u16) -> Result<(), SendError> {
+        self.with_priority(priority, |sender| sender.send(message))
+    }
+
+    /// [`send_timeout`](Self::send_timeout) with a priority.
+    ///
+    /// # Errors
+    /// As [`send_timeout`](Self::send_timeout), and [`SendError::NoSuchPriority`].
+    pub fn send_timeout_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u16,
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.with_priority(priority, |sender| sender.send_timeout(message, limit))
+    }
+
+    /// [`send_rendezvous`](Self::send_rendezvous) with a priority.
+    ///
+    /// # Errors
+    /// As [`send_rendezvous`](Self::send_rendezvous), and [`SendError::NoSuchPriority`].
+    pub fn send_rendezvous_with_priority(
+        &mut self,
+        message: &[u8],
+        priority: u16,
+        limit: Option<Duration>,
+    ) -> Result<(), SendError> {
+        self.with_priority(priority, |sender| sender.send_rendezvous(message, limit))
+    }
+
+    /// The highest priority of a message on this link; 0, which is also the lowest, where there are no priorities.
+    pub fn highest_priority(&self) -> u16 {
+        self.half.highest_priority()
+    }
+
+    fn with_priority(
+        &mut self,
+        priority: u16,
+        send: impl FnOnce(&mut Self) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let highest = self.half.highest_priority();
+        if priority > highest {
+            return Err(SendError::NoSuchPriority { priority, highest });
+        }
+        self.half.set_priority(priority);
+        let outcome = send(self);
+        self.half.set_priority(0);
+        outcome
     }
 
     /// Gives `len` bytes to fill and send, if there is room for them now.
@@ -223,7 +300,7 @@ impl Sender {
     #[inline]
     fn check(&self, len: usize) -> Result<(), SendError> {
         if len > self.limit {
-            return Err(SendError::TooLarge { len, limit: self.limit });
+            return Err(self.half.too_large(len, self.limit));
         }
         Ok(())
     }
@@ -245,7 +322,11 @@ impl Sender {
                 half.look_at_peer();
                 Ok(None)
             }
-            Act::Sleep => timeout_is_none(half.wait_room(message.len(), deadline)),
+            Act::Sleep => match half.push_asleep(message, &mut progress, ask, deadline) {
+                Ok(sent) => Ok(sent.then_some(())),
+                Err(SendError::Timeout) => Ok(None),
+                Err(error) => Err(error),
+            },
         });
         let outcome = outcome.and_then(|sent| sent.ok_or(SendError::Timeout));
         if outcome.is_err() && progress > 0 {

@@ -29,7 +29,8 @@ pub(crate) enum Voice {
 
 /// A stream of which an introduction is read.
 pub(crate) struct Stream {
-    lifeline: Arc<Lifeline>,
+    /// None of pipes, whose ends are their own.
+    lifeline: Option<Arc<Lifeline>>,
     wire: Arc<dyn Wire>,
     /// The beginning of the introduction: never a byte more than belongs to it.
     heard: Vec<u8>,
@@ -43,14 +44,19 @@ impl Voice {
 
     /// A stream over a connection.
     pub(crate) fn stream(lifeline: Arc<Lifeline>, wire: Arc<dyn Wire>) -> Self {
-        Voice::Stream(Stream { lifeline, wire, heard: Vec::new() })
+        Voice::Stream(Stream { lifeline: Some(lifeline), wire, heard: Vec::new() })
     }
 
-    /// The connection.
-    pub(crate) fn lifeline(&self) -> &Arc<Lifeline> {
+    /// A stream over two pipes.
+    pub(crate) fn pipe(wire: Arc<dyn Wire>) -> Self {
+        Voice::Stream(Stream { lifeline: None, wire, heard: Vec::new() })
+    }
+
+    /// The connection, if it is a socket.
+    pub(crate) fn lifeline(&self) -> Option<&Arc<Lifeline>> {
         match self {
-            Voice::Records(lifeline) => lifeline,
-            Voice::Stream(stream) => &stream.lifeline,
+            Voice::Records(lifeline) => Some(lifeline),
+            Voice::Stream(stream) => stream.lifeline.as_ref(),
         }
     }
 

@@ -111,6 +111,11 @@ impl Pace {
         self.their_cpu.is_some() && cpu::confined_to() == self.their_cpu
     }
 
+    /// Whether it matters how long a sleep was. Two looks at the clock for each are left out where it does not.
+    fn learns(&self) -> bool {
+        self.wait == Wait::Adaptive
+    }
+
     /// Starts to wait.
     pub(crate) fn begin(&self) -> Spin {
         Spin { left: self.tries_now(), done: 0, clock: if self.free { TRIES_PER_CLOCK } else { 1 } }
@@ -211,9 +216,9 @@ pub(crate) fn until<T, E>(
         if passed() {
             return Ok(None);
         }
-        let began = Instant::now();
+        let began = pace.learns().then(Instant::now);
         let found = act(Act::Sleep)?;
-        pace.slept(began.elapsed());
+        pace.slept(began.map_or(Duration::MAX, |began| began.elapsed()));
         if found.is_some() {
             return Ok(found);
         }

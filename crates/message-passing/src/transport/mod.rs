@@ -4,9 +4,12 @@
 //! makes sense. [`SendHalf`] and [`RecvHalf`] choose between the log, which is called directly because its
 //! fast path is a few nanoseconds, and every other transport, whose system call hides an indirect call.
 
+mod control;
 pub(crate) mod inproc;
 pub(crate) mod lifeline;
 pub(crate) mod log_link;
+pub(crate) mod mq;
+pub(crate) mod pipe;
 pub(crate) mod session;
 mod shm;
 mod signals;
@@ -86,6 +89,36 @@ pub(crate) trait SendTransport: Send {
     /// (`Timeout`). `len` is the length of the message that found none.
     fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError>;
 
+    /// Sleeps as [`wait_room`](Self::wait_room) does. Where the sending call itself can sleep, it does so instead and
+    /// may send the message with it: `true` means that it is sent.
+    fn push_asleep(
+        &mut self,
+        payload: &[u8],
+        _progress: &mut usize,
+        _ask: Ask,
+        deadline: Option<Deadline>,
+    ) -> Result<bool, SendError> {
+        self.wait_room(payload.len(), deadline).map(|()| false)
+    }
+
+    /// Whether [`push_asleep`](Self::push_asleep) would send at once if there is room, and better than a try.
+    fn tries_by_sleeping(&self) -> bool {
+        false
+    }
+
+    /// The error for a message above the link's limit, which says how to raise it.
+    fn too_large(&self, len: usize, limit: usize) -> SendError {
+        SendError::TooLarge { len, limit }
+    }
+
+    /// The highest priority that a message can have; 0 where there are none.
+    fn highest_priority(&self) -> u16 {
+        0
+    }
+
+    /// Messages that are sent from now on have this priority, which is no higher than the highest.
+    fn set_priority(&mut self, _priority: u16) {}
+
     /// Messages sent so far.
     fn sent(&self) -> u64;
 
@@ -152,6 +185,11 @@ pub(crate) trait RecvTransport: Send {
     /// Messages received so far.
     fn received(&self) -> u64;
 
+    /// The priority of the message that was received last; 0 where there are none.
+    fn priority(&self) -> u16 {
+        0
+    }
+
     /// Looks whether the peer still lives, so that the next try reports it; called now and then while spinning.
     fn look_at_peer(&mut self);
 
@@ -177,8 +215,8 @@ pub(crate) struct Situation<'a> {
 
 /// What a transport knows once both sides have introduced themselves.
 pub(crate) struct Met {
-    /// The connection over which they met; it stays open.
-    pub(crate) lifeline: Arc<Lifeline>,
+    /// The connection over which they met; it stays open. None where they met over pipes.
+    pub(crate) lifeline: Option<Arc<Lifeline>>,
     /// What carries the bytes, where they met over a stream.
     pub(crate) wire: Option<Arc<dyn stream::Wire>>,
     pub(crate) ours: Terms,
@@ -194,6 +232,13 @@ pub(crate) struct Met {
     pub(crate) peer: Origin,
 }
 
+impl Met {
+    /// The connection, for transports that meet over a socket.
+    fn socket(&self) -> Result<Arc<Lifeline>, ConnectError> {
+        self.lifeline.clone().ok_or_else(|| ConnectError::Protocol(format!("{}: needs a socket", self.ours.transport)))
+    }
+}
+
 /// Both halves of one side.
 pub(crate) struct Joined {
     pub(crate) send: SendHalf,
@@ -207,6 +252,10 @@ pub(crate) struct Joined {
 pub(crate) enum Prepared {
     /// See [`unix`].
     Unix(unix::Prepared),
+    /// See [`pipe`].
+    Pipe(pipe::Prepared),
+    /// See [`mq`].
+    Mq(mq::Prepared),
     /// See [`shm`].
     Shm(shm::Prepared),
     /// See [`tcp`]; for `tls:` as well.
@@ -218,6 +267,8 @@ impl Prepared {
     pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
         match situation.ours.transport {
             Transport::Unix => unix::Prepared::new(situation).map(Prepared::Unix),
+            Transport::Pipe => pipe::Prepared::new(situation).map(Prepared::Pipe),
+            Transport::Mq => mq::Prepared::new(situation).map(Prepared::Mq),
             Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
             Transport::Tcp | Transport::Tls => Ok(Prepared::Tcp(tcp::Prepared::new(situation))),
             other => Err(ConnectError::Protocol(format!("{other}: does not meet over a connection"))),
@@ -228,6 +279,8 @@ impl Prepared {
     pub(crate) fn params(&self) -> &[u8] {
         match self {
             Prepared::Unix(it) => it.params(),
+            Prepared::Pipe(_) => &[],
+            Prepared::Mq(it) => it.params(),
             Prepared::Shm(it) => it.params(),
             Prepared::Tcp(it) => it.params(),
         }
@@ -237,6 +290,8 @@ impl Prepared {
     pub(crate) fn fds(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Prepared::Unix(it) => it.fds(),
+            Prepared::Pipe(_) => Vec::new(),
+            Prepared::Mq(it) => it.fds(),
             Prepared::Shm(it) => it.fds(),
             Prepared::Tcp(_) => Vec::new(),
         }
@@ -248,6 +303,8 @@ impl Prepared {
         let (theirs, limit) = (met.theirs.clone(), met.limit);
         let (send, recv) = match self {
             Prepared::Unix(it) => it.join(met)?,
+            Prepared::Pipe(it) => it.join(met)?,
+            Prepared::Mq(it) => it.join(met)?,
             Prepared::Shm(it) => it.join(met)?,
             Prepared::Tcp(it) => it.join(met)?,
         };
@@ -304,6 +361,38 @@ impl SendHalf {
     /// See [`SendTransport::wait_room`].
     pub(crate) fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
         on!(SendHalf, self, it => it.wait_room(len, deadline))
+    }
+
+    /// See [`SendTransport::push_asleep`].
+    pub(crate) fn push_asleep(
+        &mut self,
+        payload: &[u8],
+        progress: &mut usize,
+        ask: Ask,
+        deadline: Option<Deadline>,
+    ) -> Result<bool, SendError> {
+        on!(SendHalf, self, it => it.push_asleep(payload, progress, ask, deadline))
+    }
+
+    /// See [`SendTransport::tries_by_sleeping`].
+    pub(crate) fn tries_by_sleeping(&self) -> bool {
+        on!(SendHalf, self, it => it.tries_by_sleeping())
+    }
+
+    /// See [`SendTransport::too_large`].
+    #[cold]
+    pub(crate) fn too_large(&self, len: usize, limit: usize) -> SendError {
+        on!(SendHalf, self, it => it.too_large(len, limit))
+    }
+
+    /// See [`SendTransport::highest_priority`].
+    pub(crate) fn highest_priority(&self) -> u16 {
+        on!(SendHalf, self, it => it.highest_priority())
+    }
+
+    /// See [`SendTransport::set_priority`].
+    pub(crate) fn set_priority(&mut self, priority: u16) {
+        on!(SendHalf, self, it => it.set_priority(priority));
     }
 
     /// See [`SendTransport::sent`].
@@ -403,6 +492,11 @@ impl RecvHalf {
     /// See [`RecvTransport::received`].
     pub(crate) fn received(&self) -> u64 {
         on!(RecvHalf, self, it => it.received())
+    }
+
+    /// See [`RecvTransport::priority`].
+    pub(crate) fn priority(&self) -> u16 {
+        on!(RecvHalf, self, it => it.priority())
     }
 
     /// See [`RecvTransport::look_at_peer`].

@@ -88,6 +88,7 @@ impl Prepared {
             let found = met.fds.len();
             return Err(ConnectError::Protocol(format!("{found} descriptors came where {expected} were announced")));
         }
+        let lifeline = met.socket()?;
         let mut fds = met.fds.into_iter();
         let memory = fds.next().ok_or_else(|| ConnectError::Protocol("no memory came".to_owned()))?;
         crash_point!("shm.join.before");
@@ -103,7 +104,7 @@ impl Prepared {
             }
         };
         self.write_params();
-        halves(&mut self.side, pipes, memory, theirs, met.lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
+        halves(&mut self.side, pipes, memory, theirs, lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The 8-byte header of every frame of a stream (docs/wire.md).
 
 /// Bytes of a header.
-pub(super) const HEADER: usize = 8;
+pub(crate) const HEADER: usize = 8;
 
 /// Bytes of the frames that tell a count: header and count.
 pub(super) const WORD: usize = 16;

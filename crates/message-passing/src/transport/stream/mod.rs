@@ -22,6 +22,7 @@ mod wire;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+pub(crate) use self::frame::HEADER;
 use self::incoming::Incoming;
 use self::outgoing::Outgoing;
 use self::reader::Reader;

@@ -3,9 +3,6 @@
 use std::io::{self, IoSlice};
 use std::mem;
 
-use wharf_sys::clock::{Deadline, Instant};
-use wharf_sys::poll::{self, Interest};
-
 use super::frame::{HEADER, Header, Kind, WORD, word};
 use super::wire::Wire;
 
@@ -19,6 +16,8 @@ pub(super) struct Outgoing {
     /// A frame that was written in part: its rest is what lies behind `done`. It never holds more than one frame.
     begun: Vec<u8>,
     done: usize,
+    /// What was begun is a word, not the rest of a frame of the sender.
+    word_begun: bool,
     /// The wire itself keeps back some of what it took.
     kept_back: bool,
     /// Messages that were taken and must be acknowledged.
@@ -40,6 +39,7 @@ impl Outgoing {
             small: Box::new([0; HEADER + SMALL]),
             begun: Vec::new(),
             done: 0,
+            word_begun: false,
             kept_back: false,
             taken: None,
             receiver_closed: None,
@@ -88,6 +88,16 @@ impl Outgoing {
             || self.sender_closed
     }
 
+    /// Whether what is left to be written are words of the receiver, or the end.
+    fn owes_words(&self) -> bool {
+        self.word_begun || self.taken.is_some() || self.receiver_closed.is_some() || self.sender_closed
+    }
+
+    /// Whether whoever waits for room must look for it now and then, because the wire does not show it.
+    pub(super) fn waits_blindly(&self, wire: &dyn Wire) -> bool {
+        self.in_extra_room && !wire.shows_ordinary_room()
+    }
+
     /// Acknowledges so many messages as soon as there is room.
     pub(super) fn acknowledge(&mut self, wire: &dyn Wire, taken: u64) -> io::Result<bool> {
         self.taken = Some(taken);
@@ -119,8 +129,12 @@ impl Outgoing {
         if !self.owes() {
             return Ok(true);
         }
+        let words = self.owes_words();
         // First without the extra room: most of the time there is room.
-        if self.write_owed(wire)? { Ok(true) } else { self.write_into_extra_room(wire) }
+        if self.write_owed(wire)? {
+            return Ok(true);
+        }
+        if words || wire.takes_rests() { self.write_into_extra_room(wire) } else { Ok(false) }
     }
 
     fn write_into_extra_room(&mut self, wire: &dyn Wire) -> io::Result<bool> {
@@ -143,10 +157,8 @@ impl Outgoing {
     /// Whether there is ordinary room again.
     #[cold]
     fn is_out_of_it(&mut self, wire: &dyn Wire) -> io::Result<bool> {
-        let now = Deadline::at(Instant::from_nanos(0));
-        let ready = poll::wait(&[(wire.outlet()?, Interest::WRITE)], Some(now))?;
-        self.in_extra_room = !ready.any(0);
-        Ok(ready.any(0))
+        self.in_extra_room = !wire.has_ordinary_room()?;
+        Ok(!self.in_extra_room)
     }
 
     /// A frame was taken whole; what the wire has kept back of it goes into the extra room if there is any.
@@ -175,6 +187,7 @@ impl Outgoing {
             }
             self.begun.clear();
             self.done = 0;
+            self.word_begun = self.taken.is_some() || self.receiver_closed.is_some() || self.sender_closed;
             // The peer counts what was taken before it hears that there will be no more.
             if let Some(taken) = self.taken.take() {
                 self.begun.extend_from_slice(&word(Kind::Taken, taken));
@@ -193,12 +206,13 @@ impl Outgoing {
     fn keep(&mut self, wire: &dyn Wire, parts: &[&[u8]], written: usize) -> io::Result<()> {
         self.begun.clear();
         self.done = 0;
+        self.word_begun = false;
         let mut skip = written;
         for part in parts {
             self.begun.extend_from_slice(part.get(skip.min(part.len())..).unwrap_or(&[]));
             skip = skip.saturating_sub(part.len());
         }
-        self.write_into_extra_room(wire).map(|_| ())
+        if wire.takes_rests() { self.write_into_extra_room(wire).map(|_| ()) } else { Ok(()) }
     }
 }
 

@@ -11,7 +11,7 @@ use wharf_sys::poll::{self, Interest};
 use super::frame::{Header, Kind};
 use super::incoming::News;
 use super::reader::{End, Found};
-use super::{FRAGMENT, MOST_AT_ONCE, Patience, Shared};
+use super::{MOST_AT_ONCE, Patience, Shared};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::transport::{Ask, SendTransport};
@@ -19,6 +19,9 @@ use crate::transport::{Ask, SendTransport};
 /// The longest sleep without a look at what was heard: what wakes this half may be read by the receiver of the same
 /// side, in another thread, before this one runs.
 const SLICE: Duration = Duration::from_millis(50);
+
+/// The longest sleep where a wire does not show that there is room again.
+const BLINK: Duration = Duration::from_millis(2);
 
 /// How the peer's receiver ended.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub(super) struct StreamSender {
     shared: Arc<Shared>,
     /// The most payload of a frame of a whole message.
     in_one: usize,
+    /// The most payload of a fragment.
+    fragment: usize,
     sent: u64,
     /// Fragments were sent whose message was given up, and the peer has not been told yet.
     void: bool,
@@ -50,7 +55,8 @@ pub(super) struct StreamSender {
 impl StreamSender {
     pub(super) fn new(shared: Arc<Shared>, in_one: usize) -> Self {
         let others = AlignedBytes::empty(0);
-        Self { shared, in_one, sent: 0, void: false, listened: None, gone: None, hung_up: false, others }
+        let fragment = shared.wire.fragment().max(1);
+        Self { shared, in_one, fragment, sent: 0, void: false, listened: None, gone: None, hung_up: false, others }
     }
 
     /// Listens to the peer, without waiting, and notes its end.
@@ -128,13 +134,19 @@ impl StreamSender {
         outcome.map_err(|error| self.trouble(error))
     }
 
+    /// The payload of the next fragment of so many bytes that are left. The last one is small enough to be written whole
+    /// or not at all, so that a message whose sender is told that it was sent needs nobody to come back to it.
+    fn fragment_of(&self, left: usize) -> usize {
+        if left <= self.in_one { left } else { self.fragment.min(left - self.in_one) }
+    }
+
     fn push_fragments(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         // The link's limit for this transport fits 32 bits, and the link has checked it.
         let total = u32::try_from(payload.len())
             .map_err(|_| SendError::TooLarge { len: payload.len(), limit: u32::MAX as usize })?;
         // Every round sends a fragment, so there are at most as many rounds as fragments.
         while let Some(rest) = payload.get(*progress..).filter(|rest| !rest.is_empty()) {
-            let part = rest.get(..FRAGMENT.min(self.in_one)).unwrap_or(rest);
+            let part = rest.get(..self.fragment_of(rest.len())).unwrap_or(rest);
             crash_point!("stream.send.fragment");
             let outcome = if *progress == 0 {
                 let mut outgoing = self.shared.outgoing();
@@ -173,11 +185,12 @@ impl StreamSender {
         let (Ok(inlet), Ok(outlet)) = (self.shared.wire.inlet(), self.shared.wire.outlet()) else {
             return Err(SendError::Forked);
         };
+        let blindly = writing && self.shared.outgoing().waits_blindly(&*self.shared.wire);
         let waits = [
             (inlet, if reading { Interest::READ } else { Interest::NONE }),
-            (outlet, if writing { Interest::WRITE } else { Interest::NONE }),
+            (outlet, if writing && !blindly { Interest::WRITE } else { Interest::NONE }),
         ];
-        let slice = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
+        let slice = Deadline::earlier(deadline, Some(Deadline::after(if blindly { BLINK } else { SLICE })));
         let ready = poll::wait(&waits, slice).map_err(SendError::System)?;
         if ready.is_empty() && deadline.is_some_and(Deadline::passed) {
             return Err(SendError::Timeout);

@@ -2,6 +2,12 @@
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::poll::{self, Interest};
+
+use super::FRAGMENT;
 
 /// Whether a read waits for something to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,10 +31,37 @@ pub(crate) trait Wire: Send + Sync {
     /// The most payload that one frame should carry, at least 1: so much fits the room that [`widen`](Self::widen) opens.
     fn in_one(&self) -> usize;
 
+    /// The most payload of a fragment. The last one of a message has at most [`in_one`](Self::in_one).
+    fn fragment(&self) -> usize {
+        FRAGMENT.min(self.in_one())
+    }
+
     /// Lets `write` use a little room that it leaves free otherwise (`true`), or no more (`false`): for the rest of a
     /// frame, for acknowledgements and for the last words, which should not have to wait for the peer to read. Once it
     /// was used, frames wait until the outlet shows ordinary room. Where the system has no such room, this does nothing.
     fn widen(&self, wide: bool);
+
+    /// Whether the rest of a frame that `write` cut may go into that room. Where it may not, its sender is told that there is
+    /// none, and comes back; such a wire writes frames of up to [`in_one`](Self::in_one) whole or not at all.
+    fn takes_rests(&self) -> bool {
+        true
+    }
+
+    /// Whether there is ordinary room again.
+    fn has_ordinary_room(&self) -> io::Result<bool> {
+        let now = Deadline::at(Instant::from_nanos(0));
+        Ok(poll::wait(&[(self.outlet()?, Interest::WRITE)], Some(now))?.any(0))
+    }
+
+    /// Whether the outlet shows when there is. Where it does not, whoever waits looks now and then.
+    fn shows_ordinary_room(&self) -> bool {
+        true
+    }
+
+    /// What carries the link once both sides have introduced themselves, where that is not this wire.
+    fn met(&self) -> Option<Arc<dyn Wire>> {
+        None
+    }
 
     /// Sends on what the wire itself has kept back; `false` when some of it is left.
     fn flush(&self) -> io::Result<bool> {

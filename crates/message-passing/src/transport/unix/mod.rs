@@ -1,6 +1,5 @@
 //! `unix:` — the kernel carries each message as one record of a Unix socket (docs/wire.md).
 
-mod control;
 mod receiver;
 mod record;
 mod sender;
@@ -10,10 +9,10 @@ use std::sync::Arc;
 
 use wharf_sys::socket;
 
-use self::control::Control;
 use self::receiver::UnixReceiver;
 use self::record::HEADER;
 use self::sender::UnixSender;
+use super::control::{Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
 use crate::peer::Origin;
@@ -48,7 +47,8 @@ impl Prepared {
     }
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let Met { lifeline, ours, limit, params, mut fds, peer, cooperating, .. } = met;
+        let lifeline = met.socket()?;
+        let Met { ours, limit, params, mut fds, peer, cooperating, .. } = met;
         let &[a, b, c, d, 0, 0, 0, 0] = params.as_slice() else {
             return Err(ConnectError::Protocol(format!(
                 "its unix: parameters are {params:?}, expected 4 bytes and 4 zeroes"
@@ -95,22 +95,4 @@ fn queue_of(data: BorrowedFd<'_>, capacity: usize) -> Result<usize, ConnectError
     // The kernel doubles what is asked for, to make room for its own overhead.
     socket::set_buffers(data, capacity / 2).map_err(trouble)?;
     socket::send_buffer(data).map_err(trouble)
-}
-
-/// What the peer gives us to speak into must be an end of a pair that it made itself: not a file or a network socket,
-/// where sending could wait, and not somebody else's socket, which would hear us speak.
-fn check_mouth(mouth: &OwnedFd, peer: socket::Credentials, cooperating: bool) -> Result<(), ConnectError> {
-    let trouble = |error| ConnectError::system("look at the peer's control connection", error);
-    if socket::kind_of(mouth).map_err(trouble)? != Some(socket::Kind::SeqPacket) {
-        return Err(ConnectError::Protocol("its control connection is not a Unix socket of records".to_owned()));
-    }
-    match socket::peer_credentials(mouth) {
-        // A peer that is trusted may have changed its user since it began to listen.
-        Ok(made_by) if cooperating || made_by.uid == peer.uid => Ok(()),
-        Ok(made_by) => Err(ConnectError::Protocol(format!(
-            "its control connection belongs to uid {}, expected {}",
-            made_by.uid, peer.uid
-        ))),
-        Err(error) => Err(ConnectError::Protocol(format!("its control connection is none: {error}"))),
-    }
 }

@@ -7,11 +7,11 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
-use super::control::{Control, Word};
 use super::record::{HEADER, Header, Kind};
 use crate::aligned::{AlignedBytes, NoMemory};
 use crate::error::RecvError;
 use crate::message::Message;
+use crate::transport::control::{Control, Word};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::{Frame, RecvTransport};
 

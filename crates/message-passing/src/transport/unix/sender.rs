@@ -10,9 +10,9 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest, Ready};
 use wharf_sys::{crash_point, socket};
 
-use super::control::{Control, Deaf, Heard, Word};
 use super::record::{HEADER, Header, Kind};
 use crate::error::SendError;
+use crate::transport::control::{Control, Deaf, Heard, Word};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::{Ask, SendTransport};
 
@@ -99,6 +99,9 @@ impl UnixSender {
         })?;
         if let Some(taken) = heard.taken.filter(|taken| *taken > self.sent) {
             return Err(SendError::Protocol(format!("it took {taken} messages of the {} that were sent", self.sent)));
+        }
+        if heard.asked != 0 {
+            return Err(SendError::Protocol(format!("it took a message number {}, and none has one", heard.asked)));
         }
         if heard.receiver_closed {
             self.gone = Some(Gone::Closed);

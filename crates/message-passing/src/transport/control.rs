@@ -1,4 +1,4 @@
-//! The control pairs of a `unix:` link: what a receiver tells its sender, past the data queue.
+//! The control pairs of a link: what a receiver tells its sender, past the data queue.
 //!
 //! Each side hears at an end of a pair that it made itself. Whoever else held that end could make a call that receives
 //! there wait for as long as he likes, so nobody else ever does; speaking into an end that the peer made has no such
@@ -11,6 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use wharf_sys::fork::ForkClosedFd;
 use wharf_sys::socket;
 
+use crate::error::ConnectError;
+
 /// Bytes of a record.
 const RECORD: usize = 16;
 
@@ -20,9 +22,12 @@ const MOST_AT_ONCE: usize = 1024;
 
 /// What one side says to the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Word {
+pub(crate) enum Word {
     /// A message that asked for it was taken.
     Taken,
+    /// The message that asked under this number was taken: where messages overtake each other, a count does not say
+    /// which.
+    TakenAsked(u32),
     /// The receiver receives no more.
     ReceiverClosed,
     /// The sender sends no more, and the data queue had no room to say so.
@@ -32,7 +37,7 @@ pub(super) enum Word {
 impl Word {
     fn code(self) -> u8 {
         match self {
-            Word::Taken => 1,
+            Word::Taken | Word::TakenAsked(_) => 1,
             Word::ReceiverClosed => 2,
             Word::SenderClosed => 3,
         }
@@ -41,20 +46,22 @@ impl Word {
 
 /// Everything heard so far.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
     /// Messages that the peer's receiver has taken, as it said last.
-    pub(super) taken: Option<u64>,
+    pub(crate) taken: Option<u64>,
+    /// The latest number under which a taken message had asked; 0 where none did.
+    pub(crate) asked: u32,
     /// The peer's receiver closed in good order.
-    pub(super) receiver_closed: bool,
+    pub(crate) receiver_closed: bool,
     /// The peer's sender closed in good order.
-    pub(super) sender_closed: bool,
+    pub(crate) sender_closed: bool,
     /// The peer holds its end no more.
-    pub(super) ended: bool,
+    pub(crate) ended: bool,
 }
 
 /// Both directions as one side has them, shared by its sender and its receiver.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(crate) struct Control {
     ear: ForkClosedFd,
     mouth: ForkClosedFd,
     heard: Mutex<Heard>,
@@ -62,7 +69,7 @@ pub(super) struct Control {
 
 /// Why nothing could be heard.
 #[derive(Debug)]
-pub(super) enum Deaf {
+pub(crate) enum Deaf {
     /// The peer spoke nonsense.
     Nonsense(String),
     /// The system refused.
@@ -70,25 +77,28 @@ pub(super) enum Deaf {
 }
 
 impl Control {
-    pub(super) fn new(ear: OwnedFd, mouth: OwnedFd) -> Self {
+    pub(crate) fn new(ear: OwnedFd, mouth: OwnedFd) -> Self {
         Self { ear: ForkClosedFd::new(ear), mouth: ForkClosedFd::new(mouth), heard: Mutex::new(Heard::default()) }
     }
 
     /// Where words come in, to wait on.
-    pub(super) fn ear(&self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn ear(&self) -> io::Result<BorrowedFd<'_>> {
         self.ear.get()
     }
 
     /// Where words go out, to wait on.
-    pub(super) fn mouth(&self) -> io::Result<BorrowedFd<'_>> {
+    pub(crate) fn mouth(&self) -> io::Result<BorrowedFd<'_>> {
         self.mouth.get()
     }
 
     /// Says something; `false` when the queue has no room now.
-    pub(super) fn say(&self, word: Word, count: u64) -> io::Result<bool> {
+    pub(crate) fn say(&self, word: Word, count: u64) -> io::Result<bool> {
         let mut record = [0; RECORD];
         let [kind, rest @ ..] = &mut record;
         *kind = word.code();
+        if let (Word::TakenAsked(asked), Some(place)) = (word, rest.get_mut(3..7)) {
+            place.copy_from_slice(&asked.to_le_bytes());
+        }
         if let Some(place) = rest.last_chunk_mut::<8>() {
             *place = count.to_le_bytes();
         }
@@ -100,7 +110,7 @@ impl Control {
     }
 
     /// Everything heard so far, after listening without waiting.
-    pub(super) fn hear(&self) -> Result<Heard, Deaf> {
+    pub(crate) fn hear(&self) -> Result<Heard, Deaf> {
         // A panic between two assignments cannot happen here, and half of what was heard is no harm.
         let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let socket = self.ear.get().map_err(Deaf::System)?;
@@ -132,9 +142,28 @@ impl Control {
     }
 }
 
+/// What the peer gives us to speak into must be an end of a pair that it made itself: not a file or a network socket,
+/// where sending could wait, and not somebody else's socket, which would hear us speak.
+pub(crate) fn check_mouth(mouth: &OwnedFd, peer: socket::Credentials, cooperating: bool) -> Result<(), ConnectError> {
+    let trouble = |error| ConnectError::system("look at the peer's control connection", error);
+    if socket::kind_of(mouth).map_err(trouble)? != Some(socket::Kind::SeqPacket) {
+        return Err(ConnectError::Protocol("its control connection is not a Unix socket of records".to_owned()));
+    }
+    match socket::peer_credentials(mouth) {
+        // A peer that is trusted may have changed its user since it began to listen.
+        Ok(made_by) if cooperating || made_by.uid == peer.uid => Ok(()),
+        Ok(made_by) => Err(ConnectError::Protocol(format!(
+            "its control connection belongs to uid {}, expected {}",
+            made_by.uid, peer.uid
+        ))),
+        Err(error) => Err(ConnectError::Protocol(format!("its control connection is none: {error}"))),
+    }
+}
+
 fn understand(record: &[u8; RECORD], heard: &mut Heard) -> Result<(), String> {
-    let [kind, zeroes @ .., a, b, c, d, e, f, g, h] = *record;
-    if zeroes != [0; 7] {
+    let [kind, zeroes @ .., i, j, k, l, a, b, c, d, e, f, g, h] = *record;
+    let asked = u32::from_le_bytes([i, j, k, l]);
+    if zeroes != [0; 3] || (kind != 1 && asked != 0) {
         return Err("a control record has bits set that mean nothing".to_owned());
     }
     let count = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
@@ -144,12 +173,21 @@ fn understand(record: &[u8; RECORD], heard: &mut Heard) -> Result<(), String> {
                 return Err(format!("it has taken {count} messages after it had taken more"));
             }
             heard.taken = Some(count);
+            if is_later(asked, heard.asked) {
+                heard.asked = asked;
+            }
             heard.receiver_closed |= kind == 2;
         }
         3 => heard.sender_closed = true,
         other => return Err(format!("a control record is of kind {other}, which does not exist")),
     }
     Ok(())
+}
+
+/// Whether one number of an asking message was given after another. Numbers begin again at 0 after 2^32 of them, and two
+/// that are compared are never half as far apart.
+pub(crate) fn is_later(one: u32, other: u32) -> bool {
+    matches!(one.wrapping_sub(other), 1..0x8000_0000)
 }
 
 #[cfg(test)]
@@ -188,6 +226,16 @@ mod tests {
         one.say(Word::Taken, 2).unwrap();
         one.say(Word::Taken, 1).unwrap();
         assert!(matches!(other.hear(), Err(Deaf::Nonsense(_))));
+    }
+
+    #[test]
+    fn the_latest_asking_message_is_remembered() {
+        let (one, other) = pair();
+        for asked in [2, 1, 7, u32::MAX] {
+            one.say(Word::TakenAsked(asked), 1).unwrap();
+        }
+        assert_eq!(other.hear().unwrap().asked, 7);
+        assert!(is_later(0, u32::MAX) && is_later(5, 4) && !is_later(4, 4) && !is_later(4, 5));
     }
 
     #[test]

@@ -1,0 +1,47 @@
+//! Knocking at the FIFO of whoever listens.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::sync::Arc;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::crash_point;
+use wharf_sys::directory::{Domain, FifoMouth, PrivateFifos, remove_dead_fifos};
+use wharf_sys::poll::{self, Interest};
+use wharf_sys::socket::Credentials;
+
+use super::knock;
+use super::knocking::KnockingWire;
+use crate::options::Options;
+use crate::peer::Origin;
+use crate::voice::Voice;
+
+/// Knocks at the FIFO at `path`, which lies in `domain`. Nobody listening is [`io::ErrorKind::NotFound`] or
+/// [`io::ErrorKind::ConnectionRefused`], no room for a knock until the deadline [`io::ErrorKind::TimedOut`], and something
+/// else than a FIFO [`io::ErrorKind::InvalidData`].
+pub(crate) fn dial(path: &Path, domain: &Domain, options: &Options, deadline: Deadline) -> io::Result<(Voice, Origin)> {
+    let mouth = FifoMouth::open(path)?;
+    let peer = Credentials { pid: 0, uid: mouth.uid, gid: mouth.gid };
+    remove_dead_fifos(domain);
+    let fifos = PrivateFifos::make(domain)?;
+    crash_point!("pipe.dial.made");
+    let record = knock::write(fifos.id());
+    // Ends with a knock, with the listener or with the deadline.
+    loop {
+        match mouth.leave(&record) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            Err(error) => return Err(error),
+        }
+        if poll::wait(&[(mouth.as_fd(), Interest::WRITE)], Some(deadline))?.is_empty() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+    }
+    crash_point!("pipe.dial.knocked");
+    let wire = KnockingWire::new(fifos, mouth, options.capacity)?;
+    Ok((Voice::pipe(Arc::new(wire)), Origin::Local(peer)))
+}

@@ -1,0 +1,91 @@
+//! Two pipes as a wire: every call is one system call.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use wharf_sys::pipe::{ATOMIC, PipeEnds, USUAL_ROOM};
+
+use crate::transport::stream::{HEADER, Patience, Wire};
+
+/// The least that waits in a pipe: a page, the least that there is.
+const LEAST_ROOM: usize = 4 << 10;
+
+/// See [`Wire`].
+pub(crate) struct PipeWire {
+    ends: PipeEnds,
+    /// Bytes that wait in the pipe that this side writes into.
+    room: usize,
+}
+
+impl PipeWire {
+    /// Takes the ends of two pipes, of which the one that is written into holds about `capacity` bytes, but no more than
+    /// the system's usual 64 KiB.
+    pub(crate) fn new(ends: PipeEnds, capacity: usize) -> io::Result<Self> {
+        let room = capacity.clamp(LEAST_ROOM, USUAL_ROOM).next_power_of_two();
+        ends.set_room(room)?;
+        Ok(Self { ends, room })
+    }
+
+    /// The same of two descriptors: the reading end of one pipe, the writing end of another. For pipes without names, of
+    /// which a process that was started has inherited its ends.
+    #[allow(dead_code, reason = "the ends of a child are adopted by whoever starts it")]
+    pub(crate) fn adopt(inlet: OwnedFd, outlet: OwnedFd, capacity: usize) -> io::Result<Self> {
+        Self::new(PipeEnds::adopt(inlet, outlet)?, capacity)
+    }
+}
+
+impl Wire for PipeWire {
+    #[inline]
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.ends.write(parts)
+    }
+
+    fn in_one(&self) -> usize {
+        // Written whole or not at all.
+        ATOMIC - HEADER
+    }
+
+    fn fragment(&self) -> usize {
+        USUAL_ROOM
+    }
+
+    /// A pipe that is twice as large, which it stays until it is empty enough. What cannot be had (a user may have too many
+    /// large pipes) is missing: see the trait.
+    fn widen(&self, wide: bool) {
+        let _same = self.ends.set_room(if wide { self.room * 2 } else { self.room });
+    }
+
+    fn takes_rests(&self) -> bool {
+        false
+    }
+
+    /// A pipe cannot be made smaller as long as it holds more than it then could.
+    fn has_ordinary_room(&self) -> io::Result<bool> {
+        self.ends.set_room(self.room)
+    }
+
+    fn shows_ordinary_room(&self) -> bool {
+        false
+    }
+
+    #[inline]
+    fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
+        self.ends.read(parts, patience == Patience::UntilItComes)
+    }
+
+    fn inlet(&self) -> io::Result<BorrowedFd<'_>> {
+        self.ends.inlet()
+    }
+
+    fn outlet(&self) -> io::Result<BorrowedFd<'_>> {
+        self.ends.outlet()
+    }
+
+    fn is_ours(&self) -> bool {
+        self.ends.is_ours()
+    }
+
+    fn end(&self) {
+        // The ends are closed with the wire, which is dropped together with the halves.
+    }
+}
