@@ -4,7 +4,7 @@ use std::io::Read;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wharf_message_passing::{Link, Options, Wait};
+use wharf_message_passing::{Link, Options, SendError, Wait};
 
 /// The first argument of a peer.
 pub(crate) const MARK: &str = "--as-a-peer";
@@ -12,7 +12,7 @@ pub(crate) const MARK: &str = "--as-a-peer";
 /// The variable that says where certificates lie.
 pub(crate) const CERTIFICATES: &str = "WHARF_TEST_CERTIFICATES";
 
-/// Messages that the talking roles send before they say that they are ready.
+/// Messages that the talking roles send before they say that they are ready, unless their queue is full before.
 pub(crate) const SPOKEN: usize = 20;
 
 pub(crate) fn run(arguments: &[String]) -> ExitCode {
@@ -47,13 +47,18 @@ fn stay() {
     let _ = std::io::stdin().read_to_end(&mut nothing);
 }
 
-/// Sends some messages, says so, and stays.
+/// Sends some messages, says how many there was room for, and stays.
 fn talks(address: &str) {
     let mut link = connect(address);
-    for number in 0..SPOKEN {
-        link.send(&crate::world::pattern(number, number * 37)).unwrap();
+    let mut sent = 0;
+    while sent < SPOKEN {
+        match link.try_send(&crate::world::pattern(sent, sent * 37)) {
+            Ok(()) => sent += 1,
+            Err(SendError::Full) => break,
+            Err(error) => panic!("{error}"),
+        }
     }
-    println!("ready");
+    println!("ready {sent}");
     stay();
 }
 

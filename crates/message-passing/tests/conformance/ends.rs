@@ -10,13 +10,17 @@ use crate::world::{SOON, World, pattern};
 pub(crate) fn closed_after_the_last_message(world: &World) {
     let (here, mut there) = world.pair(&world.options());
     let (mut tx, rx) = here.split();
-    for number in 0..50 {
-        tx.send(&pattern(number, number)).unwrap();
-    }
-    drop((tx, rx));
+    // In a thread of its own, because not every queue has room for all of them.
+    let sending = thread::spawn(move || {
+        for number in 0..50 {
+            tx.send(&pattern(number, number)).unwrap();
+        }
+        drop((tx, rx));
+    });
     for number in 0..50 {
         assert_eq!(&*there.recv_timeout(SOON).unwrap(), &pattern(number, number)[..]);
     }
+    sending.join().unwrap();
     for _ in 0..3 {
         assert!(matches!(there.recv_timeout(SOON), Err(RecvError::Closed)));
         assert!(matches!(there.try_recv(), Err(RecvError::Closed)));

@@ -10,12 +10,15 @@ mod child;
 mod doors;
 mod ends;
 mod faults;
+mod fifos;
 mod flow;
 mod garbage;
 mod kills;
 mod limits;
 mod meeting;
 mod ports;
+mod priorities;
+mod queues;
 mod rendezvous;
 mod typed;
 mod users;
@@ -35,6 +38,9 @@ const TRANSPORTS: &[Scheme] = &[
     Scheme { label: "shm", name: "shm", named: true, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "shm-hostile", name: "shm", named: true, crosses_processes: true, trust: Trust::Hostile },
     Scheme { label: "unix", name: "unix", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "pipe", name: "pipe", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "mq", name: "mq", named: true, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "mq-hostile", name: "mq", named: true, crosses_processes: true, trust: Trust::Hostile },
     Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "tls", name: "tls", named: false, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
@@ -86,6 +92,20 @@ const CASES: &[Case] = cases! {
         closing_wakes_the_sender, unread_messages_do_not_hide_sent_ones
     }
     Needs::Nothing => rendezvous { returns_when_taken, not_taken_in_time, past_a_full_queue, peer_closes }
+    Needs::Nothing => priorities { only_where_there_are_some }
+    Needs::Only("mq") => priorities {
+        highest_first, in_order_within_one, past_a_full_queue, rendezvous_waits_for_its_own, the_end_comes_last, death_counts
+    }
+    Needs::Only("mq") => queues {
+        nonsense_instead_of_a_hello, nonsense_in_a_slot, nonsense_about_what_was_taken, spoken_over_the_lifeline,
+        flags_of_the_description, drained_by_its_maker, filled_by_its_reader, an_accomplice, a_listener_that_lies,
+        limits_in_words, slots_as_large_as_the_type
+    }
+    Needs::Only("pipe") => fifos {
+        nonsense_at_the_door, nonsense_in_the_pair, pairs_of_no_use, a_listener_that_goes, a_full_door, path_addresses,
+        no_place_for_a_listener, left_over_pairs, only_for_peers_that_cooperate, cut_frames,
+        in_python
+    }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
     Needs::Processes => kills {

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use wharf_message_passing::{Link, Listener, Options, Receiver, SendError, Sender
 use wharf_sys::directory::Domain;
 use wharf_sys::socket;
 
-use crate::{certificates, child};
+use crate::{certificates, child, fifos};
 
 /// How long a case waits for something that must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(10);
@@ -31,6 +31,12 @@ pub(crate) struct Scheme {
     pub(crate) crosses_processes: bool,
     /// How far the side under test trusts the other.
     pub(crate) trust: Trust,
+}
+
+/// A bare connection: what the listener answers can be read there.
+pub(crate) struct Dialled {
+    pub(crate) answers: File,
+    pub(crate) _held: Option<File>,
 }
 
 /// Where one case runs.
@@ -60,18 +66,54 @@ impl World {
     }
 
     /// A bare connection to the listener at this world's address.
-    pub(crate) fn dial(&self) -> OwnedFd {
-        match self.scheme.name {
+    pub(crate) fn dial(&self) -> Dialled {
+        let socket = match self.scheme.name {
             "tcp" | "tls" => socket::connect_tcp(network_place(), None).unwrap(),
+            "pipe" => return fifos::Stranger::knock(&self.path().join("case.pipe")).into_dialled(),
             name => {
                 let path = self.path().join(format!("case.{name}"));
                 socket::connect(&path, socket::Kind::SeqPacket, None).unwrap()
             }
-        }
+        };
+        Dialled { answers: File::from(socket), _held: None }
     }
 
     pub(crate) fn path(&self) -> PathBuf {
         self.directory.path().to_path_buf()
+    }
+
+    /// The largest message that this transport can carry at all.
+    pub(crate) fn largest(&self) -> usize {
+        match self.scheme.name {
+            // What docs and errors promise: a slot, less its trailer.
+            "mq" => wharf_sys::queue::limits().slot_bytes - 8,
+            _ => usize::MAX,
+        }
+    }
+
+    /// So many messages of 100 bytes, at least, wait in a queue of this capacity.
+    pub(crate) fn surely_wait(&self, capacity: usize) -> usize {
+        match self.scheme.name {
+            // Slots of one size, whatever is in them.
+            "mq" => {
+                let limits = wharf_sys::queue::limits();
+                (capacity / limits.slot_bytes).clamp(1, limits.slots)
+            }
+            _ => 11,
+        }
+    }
+
+    /// Checks that a sender refuses what this transport can never carry, and says which setting would change that.
+    pub(crate) fn assert_never_carried(&self, tx: &mut Sender, len: usize) {
+        let message = vec![0; len];
+        for error in [tx.send(&message), tx.try_send(&message), tx.send_timeout(&message, SOON)].map(Result::unwrap_err)
+        {
+            let text = error.to_string();
+            assert!(matches!(error, SendError::SlotTooSmall { .. }), "{error:?}");
+            for part in [&format!("{len} bytes"), &self.largest().to_string(), "fs.mqueue.msgsize_max", "sysctl"] {
+                assert!(text.contains(part), "{part:?} is missing in {text:?}");
+            }
+        }
     }
 
     /// Options whose names live in this case's directory.
@@ -241,7 +283,8 @@ impl Drop for Peer {
     }
 }
 
-/// What a case could leave behind in this process: open descriptors, mapped memory of links, and threads.
+/// What a case could leave behind in this process: open descriptors, mapped memory of links, threads, and the name of a
+/// message queue.
 pub(crate) fn left_behind() -> BTreeSet<String> {
     let mut left = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
@@ -257,6 +300,10 @@ pub(crate) fn left_behind() -> BTreeSet<String> {
     }
     for entry in std::fs::read_dir("/proc/self/task").unwrap().flatten() {
         left.insert(format!("thread {}", entry.file_name().to_string_lossy()));
+    }
+    // A message queue has a name for a moment only, while it is made.
+    if let Ok(Some(name)) = wharf_sys::queue::dead_name() {
+        left.insert(format!("message queue {name}"));
     }
     left.retain(|it| !it.contains("/proc/") && !it.contains("of /dev/"));
     left
