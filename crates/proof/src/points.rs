@@ -58,16 +58,29 @@ const fn meeting(name: &'static str, schemes: &'static [&'static str], side: Sid
     LinkPoint { name, turns: &[1], schemes, side, victim, survivor, outcome }
 }
 
+const fn ending(
+    name: &'static str,
+    schemes: &'static [&'static str],
+    victim: &'static str,
+    survivor: &'static str,
+) -> LinkPoint {
+    let (side, outcome) = (Side::Either, Outcome::ClosedOrDied);
+    LinkPoint { name, turns: &[1], schemes, side, victim, survivor, outcome }
+}
+
 const SHM: &[&str] = &["shm"];
 const UNIX: &[&str] = &["unix"];
-const BOTH: &[&str] = &["shm", "unix"];
-const TCP: &[&str] = &["tcp"];
-const ALL: &[&str] = &["shm", "unix", "tcp"];
+const STREAMS: &[&str] = &["pipe", "tcp"];
+const MQ: &[&str] = &["mq"];
+const PIPE: &[&str] = &["pipe"];
+const SOCKETS: &[&str] = &["shm", "unix", "mq"];
+const NAMED: &[&str] = &["shm", "unix", "mq", "pipe"];
+const ALL: &[&str] = &["shm", "unix", "mq", "pipe", "tcp"];
 
 /// Points that are passed while a link is made or used.
 pub const LINK: &[LinkPoint] = &[
-    meeting("bind.before-rename", BOTH, Side::Listening),
-    meeting("bind.after-rename", BOTH, Side::Listening),
+    meeting("bind.before-rename", SOCKETS, Side::Listening),
+    meeting("bind.after-rename", SOCKETS, Side::Listening),
     meeting("connect.begin", ALL, Side::Connecting),
     meeting("connect.connected", ALL, Side::Connecting),
     meeting("connect.said", ALL, Side::Connecting),
@@ -78,7 +91,7 @@ pub const LINK: &[LinkPoint] = &[
     meeting("accept.joined", ALL, Side::Listening),
     meeting("accept.welcomed", ALL, Side::Listening),
     meeting("listen.begin", ALL, Side::Listening),
-    meeting("listen.locked", BOTH, Side::Listening),
+    meeting("listen.locked", NAMED, Side::Listening),
     meeting("listen.done", ALL, Side::Listening),
     meeting("log.side.reserved", SHM, Side::Either),
     meeting("log.side.sealed", SHM, Side::Either),
@@ -116,19 +129,26 @@ pub const LINK: &[LinkPoint] = &[
         survivor: "receive",
         outcome: Outcome::ClosedOrDied,
     },
-    data("stream.send.whole", TCP, &[1, 100], "send len=64", "receive len=64"),
-    data("stream.send.sent", TCP, &[1, 100], "send len=64", "receive len=64"),
-    data("stream.send.fragment", TCP, &[1, 2, 5], "send len=900000", "receive len=900000"),
-    data("stream.recv.acknowledge", TCP, &[1, 5], "receive", "post"),
-    LinkPoint {
-        name: "stream.send.close",
-        turns: &[1],
-        schemes: TCP,
-        side: Side::Either,
-        victim: "send count=10",
-        survivor: "receive",
-        outcome: Outcome::ClosedOrDied,
-    },
+    meeting("queue.made", MQ, Side::Either),
+    data("mq.send.before", MQ, &[1, 100], "send len=64", "receive len=64"),
+    data("mq.send.sent", MQ, &[1, 100], "send len=64", "receive len=64"),
+    data("mq.send.wait", MQ, &[1, 2], "send wait=sleep capacity=8000", "receive pause=40000"),
+    data("mq.recv.nap", MQ, &[1, 5], "receive wait=sleep", "send pause=1000"),
+    data("mq.recv.wait", MQ, &[1, 2], "receive wait=sleep", "send pause=40000"),
+    data("mq.recv.acknowledge", MQ, &[1, 5], "receive", "post"),
+    ending("mq.send.close", MQ, "send count=10", "receive"),
+    ending("mq.recv.close", MQ, "receive count=10", "send"),
+    meeting("fifo.before-rename", PIPE, Side::Listening),
+    meeting("fifo.after-rename", PIPE, Side::Listening),
+    LinkPoint { turns: &[1, 2], ..meeting("fifos.made", PIPE, Side::Connecting) },
+    meeting("pipe.dial.made", PIPE, Side::Connecting),
+    meeting("pipe.dial.knocked", PIPE, Side::Connecting),
+    meeting("fifos.opened", PIPE, Side::Listening),
+    data("stream.send.whole", STREAMS, &[1, 100], "send len=64", "receive len=64"),
+    data("stream.send.sent", STREAMS, &[1, 100], "send len=64", "receive len=64"),
+    data("stream.send.fragment", STREAMS, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("stream.recv.acknowledge", STREAMS, &[1, 5], "receive", "post"),
+    ending("stream.send.close", STREAMS, "send count=10", "receive"),
 ];
 
 /// Points that are passed while a region is made, attached, left or used; the ring of regions has a

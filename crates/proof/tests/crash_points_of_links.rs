@@ -23,6 +23,19 @@ fn on_unix_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_
 }
 
 #[test]
+fn on_mq_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
+    kill_at_every_point("mq");
+    // Every maker of a queue removes what a killed one left. Other tests of this user may make queues meanwhile.
+    let left = (0..100).all(|_| matches!(wharf_sys::queue::dead_name(), Ok(Some(_))));
+    assert!(!left, "a queue kept its name");
+}
+
+#[test]
+fn on_pipe_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
+    kill_at_every_point("pipe");
+}
+
+#[test]
 fn on_tcp_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
     kill_at_every_point("tcp");
 }
@@ -42,7 +55,7 @@ fn kill_at_every_point(scheme: &str) {
         }
     }
     println!("{scheme}: {runs} processes killed at named points");
-    assert!(runs >= LINK.len() / 3, "only {runs} were");
+    assert!(runs >= 20, "only {runs} were");
 }
 
 /// The victim connects and dies; the listening survivor goes on to its next visitor.

@@ -51,6 +51,7 @@ fn attaching_a_region_fails_cleanly() {
 fn listening_fails_cleanly() {
     each_call_fails("listen", "shm:fault", |_| None, |_| {});
     each_call_fails("listen", "unix:fault", |_| None, |_| {});
+    each_call_fails("listen", "pipe:fault", |_| None, |_| {});
 }
 
 #[test]
@@ -64,6 +65,16 @@ fn connecting_over_unix_fails_cleanly() {
 }
 
 #[test]
+fn connecting_over_mq_fails_cleanly() {
+    connecting_fails_cleanly("mq:fault");
+}
+
+#[test]
+fn connecting_over_pipe_fails_cleanly() {
+    connecting_fails_cleanly("pipe:fault");
+}
+
+#[test]
 fn accepting_over_shm_fails_cleanly() {
     accepting_fails_cleanly("shm:fault");
 }
@@ -71,6 +82,16 @@ fn accepting_over_shm_fails_cleanly() {
 #[test]
 fn accepting_over_unix_fails_cleanly() {
     accepting_fails_cleanly("unix:fault");
+}
+
+#[test]
+fn accepting_over_mq_fails_cleanly() {
+    accepting_fails_cleanly("mq:fault");
+}
+
+#[test]
+fn accepting_over_pipe_fails_cleanly() {
+    accepting_fails_cleanly("pipe:fault");
 }
 
 fn connecting_fails_cleanly(address: &str) {

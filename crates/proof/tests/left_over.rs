@@ -29,6 +29,8 @@ fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
             (["link", "listen", "receive", "shm:one"], ["link", "connect", "send", "shm:one"]),
             (["link", "listen", "answer", "shm:two"], ["link", "connect", "call", "shm:two"]),
             (["link", "listen", "send", "unix:three"], ["link", "connect", "receive", "unix:three"]),
+            (["link", "listen", "send", "mq:four"], ["link", "connect", "receive", "mq:four"]),
+            (["link", "listen", "receive", "pipe:five"], ["link", "connect", "send", "pipe:five"]),
         ] {
             let mut listener = start(&listens);
             listener.expect("listening");
@@ -55,7 +57,7 @@ fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
         }
         scene.assert_remains("all killed", |name| {
             name.starts_with("shared.")
-                || ["one.shm", "two.shm", "three.unix"]
+                || ["one.shm", "two.shm", "three.unix", "four.mq", "five.pipe"]
                     .iter()
                     .any(|dead| name == *dead || name == format!(".{dead}.wharf-lock"))
         });
@@ -73,7 +75,7 @@ fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
     region::unlink_in(&domain, "shared").expect("the name can be removed");
 
     // The next listener replaces each dead name and takes its own away when it goes.
-    for address in ["shm:one", "shm:two", "unix:three"] {
+    for address in ["shm:one", "shm:two", "unix:three", "mq:four", "pipe:five"] {
         let words = ["link", "listen", "receive", address];
         let mut listener = Process::start(Path::new(VICTIM), &scene, &words);
         listener.expect("listening");
@@ -86,6 +88,9 @@ fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
         assert!(listener.death(BUSY * 50).status.success(), "{}", listener.report());
     }
     scene.assert_remains("all ended in order", |_| false);
+    // Other tests of this user may make queues meanwhile.
+    let left = (0..100).all(|_| matches!(wharf_sys::queue::dead_name(), Ok(Some(_))));
+    assert!(!left, "a message queue kept its name");
 }
 
 /// Whether a process with this number runs in this scene.

@@ -147,6 +147,26 @@ fn a_stream_over_unix_tells_of_a_killed_sender_or_receiver() {
 }
 
 #[test]
+fn a_stream_over_mq_tells_of_a_killed_sender_or_receiver() {
+    stream(10, "mq:random", "send len=..3000", "receive len=..3000");
+    stream(10, "mq:random", "receive len=..3000", "send len=..3000");
+}
+
+/// A queue takes messages for a peer that is gone; its sender is told all the same, full or not.
+#[test]
+fn a_slow_sender_over_mq_is_told_of_a_killed_receiver() {
+    for receiver in ["receive wait=spin", "receive wait=sleep", "receive"] {
+        stream(1, "mq:random", receiver, "send pause=5000");
+    }
+}
+
+#[test]
+fn a_stream_over_pipe_tells_of_a_killed_sender_or_receiver() {
+    stream(10, "pipe:random", "send len=..30000", "receive len=..30000");
+    stream(10, "pipe:random", "receive len=..30000", "send len=..30000");
+}
+
+#[test]
 fn a_stream_over_tcp_tells_of_a_killed_sender_or_receiver() {
     let address = place::address("tcp", "random");
     stream(10, &address, "send len=..3000", "receive len=..3000");
