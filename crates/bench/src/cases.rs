@@ -2,8 +2,10 @@
 
 use crate::by_hand::channel::{Crossbeam, Waiting};
 use crate::by_hand::copy::{FixedCopy, LargeCopy};
+use crate::by_hand::fifo::Fifos;
 use crate::by_hand::futex::BareFutex;
 use crate::by_hand::locks::{Kind, Pthread, StdMutex};
+use crate::by_hand::mqueue::Queues;
 use crate::by_hand::ring::PlainRing;
 use crate::by_hand::seqpacket::SeqPacket;
 use crate::by_hand::shm_open::ShmOpen;
@@ -110,12 +112,17 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Crossbeam::new("crossbeam waiting", Waiting::Channel)),
         Arc::new(BareFutex),
         Arc::new(SeqPacket),
+        Arc::new(Queues::in_slices("mq by hand")),
+        Arc::new(Queues::for_ever("mq by hand, deaf")),
+        Arc::new(Fifos),
         Arc::new(Copied::new("shm: spin", "shm", Wait::Spin)),
         Arc::new(Copied::new("shm: adaptive", "shm", Wait::Adaptive)),
         Arc::new(Copied::new("shm: sleep", "shm", Wait::Sleep)),
         Arc::new(Copied::new("shm: spin 8 MiB", "shm", Wait::Spin).with_capacity(8 * MIB)),
         Arc::new(Copied::new("inproc: spin", "inproc", Wait::Spin).between_threads()),
         Arc::new(Copied::new("unix: sleep", "unix", Wait::Sleep)),
+        Arc::new(Copied::new("mq: sleep", "mq", Wait::Sleep)),
+        Arc::new(Copied::new("pipe: sleep", "pipe", Wait::Sleep)),
         Arc::new(Copied::new("unix: adaptive", "unix", Wait::Adaptive)),
         Arc::new(Tcp),
         Arc::new(Tls),
@@ -187,6 +194,27 @@ fn unix(id: &'static str, title: &'static str, measure: Measure) -> Case {
         measure,
         contenders: &["unix: sleep", "seqpacket by hand"],
         targets: at_most("unix: sleep", 1.1, "seqpacket by hand"),
+    }
+}
+
+/// Judged against the same system calls, which wait in slices; waiting for ever without a way to learn of a death costs less.
+fn mq(id: &'static str, title: &'static str, measure: Measure) -> Case {
+    Case {
+        id,
+        title,
+        measure,
+        contenders: &["mq: sleep", "mq by hand", "mq by hand, deaf"],
+        targets: at_most("mq: sleep", 1.05, "mq by hand"),
+    }
+}
+
+fn pipe(id: &'static str, title: &'static str, measure: Measure) -> Case {
+    Case {
+        id,
+        title,
+        measure,
+        contenders: &["pipe: sleep", "fifo by hand"],
+        targets: at_most("pipe: sleep", 1.05, "fifo by hand"),
     }
 }
 
@@ -276,6 +304,24 @@ pub fn cases() -> Vec<Case> {
         unix("unix-stream-64", "64 B stream through a socket", Measure::AsleepStream { size: 64 }),
         unix("unix-stream-4k", "4 KiB stream through a socket", Measure::AsleepStream { size: 4 << 10 }),
         unix("unix-stream-64k", "64 KiB stream through a socket", Measure::AsleepStream { size: 64 << 10 }),
+        mq("mq-64-two-cores", "64 B one way through a message queue, two cores", two_cores(64)),
+        mq("mq-64-same-core", "64 B one way through a message queue, same core", same_core(64)),
+        mq("mq-4k-same-core", "4 KiB one way through a message queue, same core", same_core(4 << 10)),
+        mq(
+            "mq-most-same-core",
+            "8,184 B, the usual limit, one way through a message queue, same core",
+            same_core(8_184),
+        ),
+        mq("mq-stream-64", "64 B stream through a message queue", Measure::AsleepStream { size: 64 }),
+        mq("mq-stream-4k", "4 KiB stream through a message queue", Measure::AsleepStream { size: 4 << 10 }),
+        mq("mq-stream-most", "8,184 B stream through a message queue", Measure::AsleepStream { size: 8_184 }),
+        pipe("pipe-64-two-cores", "64 B one way through a FIFO, two cores", two_cores(64)),
+        pipe("pipe-64-same-core", "64 B one way through a FIFO, same core", same_core(64)),
+        pipe("pipe-4k-same-core", "4 KiB one way through a FIFO, same core", same_core(4 << 10)),
+        pipe("pipe-64k-same-core", "64 KiB one way through a FIFO, same core", same_core(64 << 10)),
+        pipe("pipe-stream-64", "64 B stream through a FIFO", Measure::AsleepStream { size: 64 }),
+        pipe("pipe-stream-4k", "4 KiB stream through a FIFO", Measure::AsleepStream { size: 4 << 10 }),
+        pipe("pipe-stream-64k", "64 KiB stream through a FIFO", Measure::AsleepStream { size: 64 << 10 }),
         tcp("tcp-64-two-cores", "64 B one way over TCP, two cores", two_cores(64)),
         tcp("tcp-64-same-core", "64 B one way over TCP, same core", same_core(64)),
         tcp("tcp-4k-same-core", "4 KiB one way over TCP, same core", same_core(4 << 10)),

@@ -155,7 +155,7 @@ const CHECK_ROUNDS: u64 = 200;
 /// The same for messages that are always larger than [`CHECK_LONGEST`].
 const LARGE_CHECK_ROUNDS: u64 = 10;
 /// The longest message of the check.
-const CHECK_LONGEST: usize = 10_000;
+const CHECK_LONGEST: usize = 8_000;
 
 /// The asking side of the correctness check: messages of many lengths and contents come back whole;
 /// the other side runs [`echo_any`].

@@ -2,9 +2,11 @@
 
 pub mod channel;
 pub mod copy;
+pub mod fifo;
 pub mod futex;
 pub mod locks;
 pub mod mapped;
+pub mod mqueue;
 pub mod ring;
 pub mod seqpacket;
 pub mod shm_open;
