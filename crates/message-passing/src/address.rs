@@ -77,7 +77,7 @@ impl fmt::Display for Transport {
 }
 
 /// Where two sides meet, and how the bytes move between them: `shm:NAME`, `unix:NAME`, `unix:PATH` (anything
-/// with a slash in it), `tcp:HOST:PORT`, `tls:HOST:PORT` (an IPv6 address in brackets; port 0 lets the system choose) or
+/// with a slash in it), `pipe:NAME`, `pipe:PATH`, `mq:NAME`, `tcp:HOST:PORT`, `tls:HOST:PORT` (an IPv6 address in brackets; port 0 lets the system choose) or
 /// `inproc:NAME`.
 ///
 /// ```

@@ -27,17 +27,21 @@ pub(crate) struct Facts {
 
 /// One live connection.
 ///
-/// Messages arrive whole, in order, and exactly once while both sides live; an empty message is a message.
+/// Messages arrive whole, in order, and exactly once while both sides live; an empty message is a message. Over `mq:` the
+/// highest priority comes first, and order holds within one.
 ///
-/// | | `shm:` | `unix:` | `inproc:` |
-/// |---|---|---|---|
-/// | the bytes move | through memory that only their sender can write | through the kernel | through memory of one process |
-/// | system calls per message while the peer keeps up | none | one a side | none |
-/// | largest message | [`Options::max_message`] | the same, at most 4 GiB - 1 | the same |
-/// | `send` when full | waits, or says `Full` ([`Policy`]) | the same | the same |
-/// | the peer closes | `Closed` after the last message | the same | the same |
-/// | the peer dies | `PeerDied` after the last message | the same | cannot happen alone |
-/// | the peer sends nonsense | `Protocol` | `Protocol` | cannot happen |
+/// | | `shm:` | `unix:` | `pipe:` | `mq:` | `tcp:`, `tls:` | `inproc:` |
+/// |---|---|---|---|---|---|---|
+/// | the bytes move | through memory that only their sender can write | through the kernel | through the kernel, by a pair of FIFOs | through the kernel, by a pair of POSIX queues | over a network, or loopback | through memory of one process |
+/// | system calls per message while the peer keeps up | none | one a side | one for each sent, one for many received | one a side | one for each sent, one for many received | none |
+/// | largest message | [`Options::max_message`] | the same, at most 4 GiB - 1 | as `unix:` | the same, at most `fs.mqueue.msgsize_max` - 8 bytes (usually 8,184) | as `unix:` | as `shm:` |
+/// | waits in each direction | [`Options::capacity`] | the same, at most the kernel's limit | the same, at most 64 KiB | as many slots of the largest message as fit the capacity, at most `fs.mqueue.msg_max` (usually 10) | see [`Options::capacity`] | as `shm:` |
+/// | `send` when full | waits, or says `Full` ([`Policy`]) | the same | the same | the same, whatever the priority | the same | the same |
+/// | the peer closes | `Closed` after the last message | the same | the same; a sender knows within some 4 ms of sending | the same; the end comes after every message of any priority | as `pipe:` | the same |
+/// | the peer dies | `PeerDied` after the last message | the same | the same | the same; a queue takes what nobody will read, so a sender may learn it up to 100 ms later | `PeerDied` after the last that arrived | cannot happen alone |
+/// | the connection breaks | cannot happen | cannot happen | cannot happen | cannot happen | `System`, in words; never made anew in silence | cannot happen |
+/// | the peer sends nonsense | `Protocol` | `Protocol` | `Protocol` | `Protocol` | `Protocol` | cannot happen |
+/// | peers that are not trusted | yes | yes | no: whoever holds an end of a pipe can make the other hang | yes | yes | no such peers |
 #[derive(Debug)]
 pub struct Link {
     sender: Sender,

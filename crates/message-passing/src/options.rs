@@ -117,7 +117,13 @@ impl Options {
     }
 
     /// Bytes that may wait in each direction (1 MiB unless said otherwise; each side decides for what it sends).
-    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB.
+    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB. For `tcp:` and `tls:` it is what
+    /// waits on the sending side and is not on its way yet, at least 4 KiB and at most half of the system's buffer; what is
+    /// on its way, or in the receiving system's queue, comes on top, as much as the system's limits let.
+    /// `pipe:` takes at most 64 KiB. `mq:` makes as many slots of the largest message as fit, at least one and at most
+    /// `fs.mqueue.msg_max`; all of them count at once against what the queues of this user may take (`RLIMIT_MSGQUEUE`,
+    /// usually 800 KiB), so links that need less should ask for less, here or with
+    /// [`max_message`](Self::max_message).
     #[must_use]
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.capacity = bytes;
@@ -125,6 +131,7 @@ impl Options {
     }
 
     /// The largest message (256 MiB unless said otherwise). The link takes the smaller of what both sides say.
+    /// `mq:` carries at most what fits a slot of the system's queues: `fs.mqueue.msgsize_max` - 8 bytes.
     #[must_use]
     pub fn max_message(mut self, bytes: usize) -> Self {
         self.max_message = bytes;
@@ -145,7 +152,7 @@ impl Options {
         self
     }
 
-    /// How far the peer is trusted.
+    /// How far the peer is trusted. `pipe:` is for peers that cooperate and refuses [`Trust::Hostile`].
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.trust = trust;

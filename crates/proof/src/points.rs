@@ -132,7 +132,7 @@ pub const LINK: &[LinkPoint] = &[
     meeting("queue.made", MQ, Side::Either),
     data("mq.send.before", MQ, &[1, 100], "send len=64", "receive len=64"),
     data("mq.send.sent", MQ, &[1, 100], "send len=64", "receive len=64"),
-    data("mq.send.wait", MQ, &[1, 2], "send wait=sleep", "receive pause=40000"),
+    data("mq.send.wait", MQ, &[1, 2], "send wait=sleep capacity=8000", "receive pause=40000"),
     data("mq.recv.nap", MQ, &[1, 5], "receive wait=sleep", "send pause=1000"),
     data("mq.recv.wait", MQ, &[1, 2], "receive wait=sleep", "send pause=40000"),
     data("mq.recv.acknowledge", MQ, &[1, 5], "receive", "post"),

@@ -20,8 +20,10 @@ const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 /// Bytes that must have arrived and been checked.
 const BYTES: u64 = 32 << 20;
 
-/// From the shortest to several fragments.
-const LENGTHS: &str = "..300000";
+/// From the shortest to several fragments, or to what a message queue carries.
+fn lengths(scheme: &str) -> &'static str {
+    if scheme == "mq" { "..8000" } else { "..300000" }
+}
 
 /// More connections than any run needs: each brings some bytes on average, and a run that brings none must end.
 const MOST_CONNECTIONS: u32 = 3000;
@@ -34,6 +36,16 @@ fn over_shm() {
 #[test]
 fn over_unix() {
     exact_beginnings("unix");
+}
+
+#[test]
+fn over_pipe() {
+    exact_beginnings("pipe");
+}
+
+#[test]
+fn over_mq() {
+    exact_beginnings("mq");
 }
 
 #[test]
@@ -57,14 +69,14 @@ fn exact_beginnings(scheme: &str) {
     certificates::make(&folder).expect("certificates can be made");
     let certificates = format!("certificates={}", folder.display());
     let start = |role: &str, verb: &str| {
-        let length = format!("len={LENGTHS}");
+        let length = format!("len={}", lengths(scheme));
         let mut words = vec!["link", role, verb, &address, &length];
         if scheme == "tls" {
             words.push(&certificates);
         }
         Process::start(Path::new(VICTIM), &scene, &words)
     };
-    let kind = Kind::parse(LENGTHS).expect("it is a kind");
+    let kind = Kind::parse(lengths(scheme)).expect("it is a kind");
     let (mut arrived, mut connections, mut deaths) = (0, 0, [0, 0]);
     while arrived < BYTES {
         connections += 1;

@@ -28,6 +28,16 @@ impl Instant {
         Instant(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
     }
 
+    /// The present as of the kernel's last tick, up to some milliseconds ago; a fraction of the cost of
+    /// [`now`](Self::now). Never later than what `now` says.
+    #[inline]
+    pub fn last_tick() -> Instant {
+        let tick = rustix::time::clock_gettime(ClockId::MonotonicCoarse);
+        let seconds = u64::try_from(tick.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(tick.tv_nsec).unwrap_or(0);
+        Instant(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
+    }
+
     /// The instant `nanos` after the clock's start.
     pub const fn from_nanos(nanos: u64) -> Instant {
         Instant(nanos)
@@ -160,6 +170,8 @@ mod tests {
         let later = Instant::now();
         assert!(later >= earlier);
         assert_eq!(earlier.saturating_since(later.saturating_add(Duration::from_secs(1))), Duration::ZERO);
+        let tick = Instant::last_tick();
+        assert!(tick <= Instant::now() && tick.elapsed() < Duration::from_secs(1));
         let timespec = Deadline::at(Instant::from_nanos(2_500_000_000)).to_timespec();
         assert_eq!(timespec.map(|t| (t.tv_sec, t.tv_nsec)), Some((2, 500_000_000)));
     }

@@ -1,4 +1,7 @@
-//! Two POSIX message queues between two processes: one `mq_send` and one `mq_receive` per message.
+//! Two POSIX message queues between two processes: one system call to send and one to receive each message.
+//!
+//! A queue tells nobody that the peer is gone. So there are two programs: one that waits in slices, after each of which it
+//! could look (`mq_timedreceive`, `mq_timedsend`), and one that waits for ever (`mq_receive`, `mq_send`).
 #![allow(unsafe_code)]
 
 use crate::contender::{Contender, End, Home, failed};
@@ -12,8 +15,26 @@ use std::path::Path;
 const SLOTS: libc::c_long = 10;
 const SLOT_BYTES: usize = 8192;
 
+/// How long a slice is.
+const SLICE_NANOS: libc::c_long = 20_000_000;
+
 /// The queues by hand, both sides blocking in the kernel.
-pub struct Queues;
+pub struct Queues {
+    name: &'static str,
+    in_slices: bool,
+}
+
+impl Queues {
+    /// Waits in slices.
+    pub fn in_slices(name: &'static str) -> Queues {
+        Queues { name, in_slices: true }
+    }
+
+    /// Waits for ever.
+    pub fn for_ever(name: &'static str) -> Queues {
+        Queues { name, in_slices: false }
+    }
+}
 
 /// Both queues, from the side that listens.
 pub struct QueueDoor {
@@ -26,6 +47,7 @@ pub struct QueueEnd {
     to: OwnedFd,
     from: OwnedFd,
     slot: Box<[u8; SLOT_BYTES]>,
+    in_slices: bool,
 }
 
 /// The names of the two queues that belong to a directory: what the listening side sends into, and what it receives from.
@@ -61,11 +83,41 @@ impl Drop for QueueDoor {
     }
 }
 
+/// The end of a slice that begins now, as the calls take it.
+fn slice() -> libc::timespec {
+    let mut until = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the place is valid for writing.
+    unsafe { libc::clock_gettime(libc::CLOCK_REALTIME_COARSE, &mut until) };
+    until.tv_nsec += SLICE_NANOS;
+    until.tv_sec += until.tv_nsec / 1_000_000_000;
+    until.tv_nsec %= 1_000_000_000;
+    until
+}
+
+/// Why a call did nothing; `None` when only its slice was over.
+fn trouble() -> Option<io::Error> {
+    let error = io::Error::last_os_error();
+    (error.raw_os_error() != Some(libc::ETIMEDOUT)).then_some(error)
+}
+
 impl End for QueueEnd {
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        // SAFETY: the message is live and of the stated length.
-        let failed = unsafe { libc::mq_send(self.to.as_raw_fd(), message.as_ptr().cast(), message.len(), 1) };
-        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        let (to, from, len) = (self.to.as_raw_fd(), message.as_ptr().cast(), message.len());
+        // Each round is a slice in which there was no room.
+        loop {
+            let failed = match self.in_slices {
+                // SAFETY: the message is live and of the stated length, and so is the time.
+                true => unsafe { libc::mq_timedsend(to, from, len, 1, &slice()) },
+                // SAFETY: the message is live and of the stated length.
+                false => unsafe { libc::mq_send(to, from, len, 1) },
+            };
+            if failed == 0 {
+                return Ok(());
+            }
+            if let Some(error) = trouble() {
+                return Err(error);
+            }
+        }
     }
 
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
@@ -74,11 +126,26 @@ impl End for QueueEnd {
             true => (&mut *into, true),
             false => (&mut self.slot[..], false),
         };
-        // SAFETY: the place is valid for writing as many bytes as stated; the priority is not wanted.
-        let len = unsafe {
-            libc::mq_receive(self.from.as_raw_fd(), place.as_mut_ptr().cast(), place.len(), std::ptr::null_mut())
+        let (from, to, room, no_priority) =
+            (self.from.as_raw_fd(), place.as_mut_ptr().cast(), place.len(), std::ptr::null_mut());
+        // Each round is a slice in which nothing came.
+        let len = loop {
+            let len = match self.in_slices {
+                // SAFETY: the place is valid for writing as many bytes as stated, the time for reading; the priority is
+                // not wanted.
+                true => unsafe { libc::mq_timedreceive(from, to, room, no_priority, &slice()) },
+                // SAFETY: the place is valid for writing as many bytes as stated; the priority is not wanted.
+                false => unsafe { libc::mq_receive(from, to, room, no_priority) },
+            };
+            match usize::try_from(len) {
+                Ok(len) => break len,
+                Err(_) => {
+                    if let Some(error) = trouble() {
+                        return Err(error);
+                    }
+                }
+            }
         };
-        let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
         if !direct {
             match (into.get_mut(..len), self.slot.get(..len)) {
                 (Some(into), Some(from)) => into.copy_from_slice(from),
@@ -94,7 +161,7 @@ impl Contender for Queues {
     type End = QueueEnd;
 
     fn name(&self) -> &'static str {
-        "mq by hand"
+        self.name
     }
 
     fn home(&self) -> Home {
@@ -112,7 +179,7 @@ impl Contender for Queues {
     /// Takes one word, so that both sides know that they have met.
     fn accept(&self, door: &mut QueueDoor) -> io::Result<QueueEnd> {
         let [to, from] = [door.queues[0].try_clone()?, door.queues[1].try_clone()?];
-        let mut end = QueueEnd { to, from, slot: Box::new([0; SLOT_BYTES]) };
+        let mut end = QueueEnd { to, from, slot: Box::new([0; SLOT_BYTES]), in_slices: self.in_slices };
         end.recv(&mut [0; 1])?;
         Ok(end)
     }
@@ -121,7 +188,7 @@ impl Contender for Queues {
         let names = names(at)?;
         let [from, to] = [open(&names[0], libc::O_RDONLY)?, open(&names[1], libc::O_WRONLY)?];
         names.iter().for_each(unlink);
-        let mut end = QueueEnd { to, from, slot: Box::new([0; SLOT_BYTES]) };
+        let mut end = QueueEnd { to, from, slot: Box::new([0; SLOT_BYTES]), in_slices: self.in_slices };
         end.send(&[1])?;
         Ok(end)
     }

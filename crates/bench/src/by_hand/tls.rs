@@ -1,13 +1,13 @@
-//! A TLS session over a bare socket: rustls's own stream, header and payload written and read through it.
+//! A TLS session over a bare socket: rustls driven as its manual shows, header and payload in one write.
 
 use crate::by_hand::tcp;
 use crate::certificates;
 use crate::contender::{Contender, End, Home, failed};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 use std::io::{self, IoSlice, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,32 +20,63 @@ pub struct TlsDoor {
     config: Arc<ServerConfig>,
 }
 
-/// A session over its socket, whichever side it is.
-trait Session: Read + Write + Send {}
-
-impl<S: Read + Write + Send> Session for S {}
-
 /// One side.
 pub struct TlsEnd {
-    session: Box<dyn Session>,
+    session: Connection,
+    socket: TcpStream,
+}
+
+impl TlsEnd {
+    fn over(session: impl Into<Connection>, socket: TcpStream) -> io::Result<TlsEnd> {
+        socket.set_nodelay(true)?;
+        let mut session = session.into();
+        session.set_buffer_limit(None);
+        Ok(TlsEnd { session, socket })
+    }
+
+    fn send_on(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.socket)?;
+        }
+        Ok(())
+    }
+
+    fn read_exact(&mut self, mut into: &mut [u8]) -> io::Result<()> {
+        while !into.is_empty() {
+            match self.session.reader().read(into) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(read) => into = &mut into[read..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    // The handshake goes on in here, too.
+                    self.send_on()?;
+                    if self.session.read_tls(&mut self.socket)? == 0 {
+                        return Err(io::ErrorKind::UnexpectedEof.into());
+                    }
+                    self.session.process_new_packets().map_err(io::Error::other)?;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
 }
 
 impl End for TlsEnd {
     fn send(&mut self, payload: &[u8]) -> io::Result<()> {
         let header = (payload.len() as u64).to_le_bytes();
-        let taken = self.session.write_vectored(&[IoSlice::new(&header), IoSlice::new(payload)])?;
+        let taken = self.session.writer().write_vectored(&[IoSlice::new(&header), IoSlice::new(payload)])?;
         if taken != header.len() + payload.len() {
             return Err(failed(format!("{taken} bytes were taken of {}", header.len() + payload.len())));
         }
-        self.session.flush()
+        self.send_on()
     }
 
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut header = [0; 8];
-        self.session.read_exact(&mut header)?;
+        self.read_exact(&mut header)?;
         let len = u64::from_le_bytes(header) as usize;
         match into.get_mut(..len) {
-            Some(into) => self.session.read_exact(into)?,
+            Some(into) => self.read_exact(into)?,
             None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
         }
         Ok(len)
@@ -75,13 +106,12 @@ impl Contender for Tls {
         Ok(TlsDoor { door: tcp::listen(at)?, config: Arc::new(config) })
     }
 
-    /// Accepts and says one byte, so that both sides know that they have met.
+    /// Each side says one byte, so that both know that they have met.
     fn accept(&self, door: &mut TlsDoor) -> io::Result<TlsEnd> {
-        let mut session = ServerConnection::new(door.config.clone()).map_err(io::Error::other)?;
-        session.set_buffer_limit(None);
-        let socket = door.door.accept()?.0;
-        socket.set_nodelay(true)?;
-        let mut end = TlsEnd { session: Box::new(StreamOwned::new(session, socket)) };
+        let session = ServerConnection::new(door.config.clone()).map_err(io::Error::other)?;
+        let mut end = TlsEnd::over(session, door.door.accept()?.0)?;
+        // The handshake, and a word from the other side.
+        end.recv(&mut [0])?;
         end.send(&[1])?;
         Ok(end)
     }
@@ -97,11 +127,9 @@ impl Contender for Tls {
             .with_root_certificates(roots)
             .with_no_client_auth();
         let name = ServerName::try_from(certificates::NAME).map_err(io::Error::other)?;
-        let mut session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
-        session.set_buffer_limit(None);
-        let socket = tcp::connect(at)?;
-        socket.set_nodelay(true)?;
-        let mut end = TlsEnd { session: Box::new(StreamOwned::new(session, socket)) };
+        let session = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut end = TlsEnd::over(session, tcp::connect(at)?)?;
+        end.send(&[1])?;
         end.recv(&mut [0])?;
         Ok(end)
     }

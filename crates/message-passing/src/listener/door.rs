@@ -101,8 +101,9 @@ impl Door {
         crash_point!("accept.accepted");
         match self {
             Door::Port { sessions, .. } => {
+                // What fails on a connection that has just come fails because it has gone again.
                 let Ok(peer) = socket::tcp_peer(&socket) else { return Ok(None) };
-                let voice = sessions.voice(socket, options)?;
+                let Ok(voice) = sessions.voice(socket, options) else { return Ok(None) };
                 Ok(Some((voice, Origin::Remote(peer))))
             }
             _ => {

@@ -101,7 +101,7 @@ pub(crate) trait SendTransport: Send {
         self.wait_room(payload.len(), deadline).map(|()| false)
     }
 
-    /// Whether [`push_asleep`](Self::push_asleep) would send at once if there is room, so that a try before it is wasted.
+    /// Whether [`push_asleep`](Self::push_asleep) would send at once if there is room, and better than a try.
     fn tries_by_sleeping(&self) -> bool {
         false
     }

@@ -24,27 +24,26 @@ pub(crate) enum Sessions {
 
 impl Sessions {
     /// For the side that listens.
+    #[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "plain bytes need nothing"))]
     pub(crate) fn accepting(address: &Address, options: &Options) -> Result<Self, ConnectError> {
         match address.transport() {
             #[cfg(feature = "tls")]
             Transport::Tls => Session::accepting(address, options).map(Sessions::Tls),
-            _ => Self::plain(address, options),
+            _ => Self::plain(address),
         }
     }
 
     /// For the side that connects.
+    #[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "plain bytes need nothing"))]
     pub(crate) fn connecting(address: &Address, host: &Host, options: &Options) -> Result<Self, ConnectError> {
         match address.transport() {
             #[cfg(feature = "tls")]
             Transport::Tls => Session::connecting(address, host, options).map(Sessions::Tls),
-            _ => {
-                let _anybody = host;
-                Self::plain(address, options)
-            }
+            _ => Self::plain(address),
         }
     }
 
-    fn plain(address: &Address, _options: &Options) -> Result<Self, ConnectError> {
+    fn plain(address: &Address) -> Result<Self, ConnectError> {
         match address.transport() {
             Transport::Tls => Err(ConnectError::Options(format!(
                 "this program was built without TLS, which {address} needs: build it with the feature `tls`"

@@ -117,7 +117,7 @@ pub(crate) fn of_clients(world: &World) {
     let expired = |it: &mut CertificateParams| {
         (it.not_before, it.not_after) = (date_time_ymd(2020, 1, 1), date_time_ymd(2021, 1, 1));
     };
-    let table: Vec<(&str, Option<(String, String)>, &str, &str)> = vec![
+    let table = [
         ("none", None, "showed no certificate", "asks for a certificate, and this side showed none"),
         ("expired", Some(client_for(expired)), "has expired", "expired"),
         ("unknown", Some(issue(Some(&unknown), "c", as_it_is)), "does not know", "does not know the authority"),

@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -418,4 +419,27 @@ pub(crate) fn cut_frames(world: &World) {
     let mut taken = [0; 16];
     stranger.from.read_exact(&mut taken).unwrap();
     assert_eq!(taken, [8, 0, 0, 0, 6, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+/// The client in examples/ speaks to a link: whoever has docs/wire.md can.
+pub(crate) fn in_python(world: &World) {
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/pipe_client.py");
+    let path = world.path().join("python.fifo").display().to_string();
+    for (name, address) in [("case", world.address()), (&path, format!("pipe:{path}"))] {
+        let mut listener = world.options().listen(&address).unwrap();
+        let mut python = Command::new("python3");
+        python.args([program, name, "grüß dich"]).env("WHARF_DIR", world.path());
+        let client = match python.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn() {
+            Ok(client) => client,
+            Err(error) => return world.skip(&format!("no python3 here ({error})")),
+        };
+        let mut link = listener.accept_timeout(SOON).unwrap();
+        let question = String::from_utf8(link.recv_timeout(SOON).unwrap().to_vec()).unwrap();
+        link.send_rendezvous(question.to_uppercase().as_bytes(), Some(SOON)).unwrap();
+        let end = link.recv_timeout(SOON).map(|it| it.to_vec());
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), "GRÜSS DICH");
+        assert!(matches!(end, Err(RecvError::Closed)), "{end:?}");
+    }
 }

@@ -4,7 +4,6 @@
 //! unlocked, and the next visitor of the directory removes it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
@@ -13,6 +12,7 @@ use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::Domain;
 use super::error::refused;
+use crate::fork::ForkClosedFd;
 use crate::pipe::PipeEnds;
 
 /// How hidden names begin: never the beginning of a [`Name`](super::Name).
@@ -31,16 +31,17 @@ const SWEEP: usize = 64;
 /// What tells one pair from all others.
 pub type PairId = [u8; 16];
 
-/// A pair that this process has made. Dropping it removes the names, if they are still there.
+/// A pair that this process has made. Drop it once the other side has opened its own ends, or will not: this side then no
+/// longer reads what it writes itself, and the names are gone if they were still there.
 #[derive(Debug)]
 pub struct PrivateFifos {
     domain: Domain,
     id: PairId,
     /// The FIFO that this side writes into, open for both directions and locked: as long as the other side has not come,
     /// somebody must read there for it to be opened for writing.
-    up: Option<OwnedFd>,
+    up: Option<ForkClosedFd>,
     /// The FIFO that this side reads from, locked.
-    down: Option<OwnedFd>,
+    down: Option<ForkClosedFd>,
 }
 
 /// Both FIFOs as the side that was visited has opened them.
@@ -92,16 +93,19 @@ impl PrivateFifos {
                 Err(Errno::AGAIN) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
+            // A visitor that had opened it before it was locked may have got the lock, removed the name and gone.
+            if rustix::fs::fstat(&opened)?.st_nlink != 1 {
+                return Ok(None);
+            }
+            // A forked child would keep the lock.
+            let opened = Some(ForkClosedFd::new(opened));
             if end == UP {
-                pair.up = Some(opened);
+                pair.up = opened;
             } else {
-                pair.down = Some(opened);
+                pair.down = opened;
             }
         }
-        // A visitor that had opened one before it was locked may have got the lock, removed the name and gone.
-        let named = [&pair.up, &pair.down].into_iter().flatten().map(rustix::fs::fstat);
-        let whole = named.into_iter().all(|stat| stat.is_ok_and(|stat| stat.st_nlink == 1));
-        Ok(whole.then_some(pair))
+        Ok(Some(pair))
     }
 
     /// What the other side must know to open them.
@@ -112,20 +116,17 @@ impl PrivateFifos {
     /// This side's ends.
     pub fn ends(&self) -> io::Result<PipeEnds> {
         let (Some(up), Some(down)) = (&self.up, &self.down) else { return Err(io::ErrorKind::NotConnected.into()) };
-        let outlet = crate::memory::reopen_as(up, OFlags::WRONLY | OFlags::NONBLOCK)?;
-        PipeEnds::adopt(down.try_clone()?, outlet)
-    }
-
-    /// Once the other side has opened them: this side need no longer read what it writes, and the names can go.
-    pub fn met(self) {
-        drop(self);
+        let outlet = crate::memory::reopen_as(up.get()?, OFlags::WRONLY | OFlags::NONBLOCK)?;
+        PipeEnds::adopt(down.get()?.try_clone_to_owned()?, outlet)
     }
 }
 
 impl Drop for PrivateFifos {
     fn drop(&mut self) {
-        // The names first: who finds one unlocked takes it for left over.
-        remove(&self.domain, &self.id);
+        // The names first: who finds one unlocked takes it for left over. A forked child removes nothing.
+        if [&self.up, &self.down].into_iter().flatten().all(ForkClosedFd::is_ours) {
+            remove(&self.domain, &self.id);
+        }
     }
 }
 

@@ -142,6 +142,16 @@ pub fn accept(listener: impl AsFd, deadline: Option<Deadline>) -> io::Result<Opt
         match rustix::net::accept_with(listener, SocketFlags::CLOEXEC) {
             Ok(socket) => return Ok(Some(socket)),
             Err(Errno::INTR | Errno::AGAIN | Errno::CONNABORTED) => {}
+            // What the network has to say about the new connection, not about the listening socket.
+            Err(
+                Errno::NETDOWN
+                | Errno::PROTO
+                | Errno::NOPROTOOPT
+                | Errno::HOSTDOWN
+                | Errno::HOSTUNREACH
+                | Errno::NETUNREACH
+                | Errno::OPNOTSUPP,
+            ) => {}
             Err(error) => return Err(error.into()),
         }
     }

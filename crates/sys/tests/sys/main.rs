@@ -12,6 +12,7 @@ mod futex_and_barrier;
 mod liveness;
 mod memory;
 mod names;
+mod pipe;
 mod poll;
 mod queue;
 mod socket;

@@ -21,6 +21,10 @@ use crate::transport::{Ask, SendTransport};
 /// sleeps where it sees both, at the price of a second call.
 pub(super) const NAP: Duration = Duration::from_millis(20);
 
+/// After a full queue was found, so many messages go by the call that can sleep: where the receiver is the slower one, a try
+/// before it would be in vain most of the time. Where it is not, that call costs a look at the clock more than a try.
+const SLOW_IN_A_ROW: u32 = 64;
+
 /// The longest sleep without a look at what was heard.
 const SLICE: Duration = Duration::from_millis(50);
 
@@ -48,6 +52,8 @@ pub(super) struct MqSender {
     asked: u32,
     /// The last nap was in vain.
     patient: bool,
+    /// Messages for which the queue is expected to be full.
+    slow: u32,
     watch: Watch,
     silence: Silence,
     /// The connection of the link has ended; what the peer had said before may still wait to be heard.
@@ -74,6 +80,7 @@ impl MqSender {
             sent: 0,
             asked: 0,
             patient: false,
+            slow: 0,
             watch: Watch::new(),
             silence: Silence::default(),
             hung_up: false,
@@ -171,6 +178,7 @@ impl MqSender {
     /// There is no room: a receiver that closes fills the queue, so that its sender comes here and learns it.
     #[cold]
     fn full(&mut self) -> SendError {
+        self.slow = SLOW_IN_A_ROW;
         let looked = if self.silence.goes_on() { self.look() } else { self.listen().map(drop) };
         match (looked, self.gone) {
             (Err(error), _) => error,
@@ -213,6 +221,7 @@ impl SendTransport for MqSender {
         if self.patient || deadline.is_some() {
             return self.wait_room(payload.len(), deadline).map(|()| false);
         }
+        self.slow = self.slow.saturating_sub(1);
         self.begin()?;
         match self.put(payload, ask, NAP) {
             Ok(()) => Ok(true),
@@ -225,7 +234,7 @@ impl SendTransport for MqSender {
     }
 
     fn tries_by_sleeping(&self) -> bool {
-        !self.patient
+        self.slow > 0 && !self.patient
     }
 
     fn max_in_one(&self) -> usize {

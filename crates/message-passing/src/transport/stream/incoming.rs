@@ -70,7 +70,7 @@ pub(super) enum Look<'a> {
     /// Nothing is kept, and the other half reads.
     Busy,
     /// Nothing is kept, and nothing will come any more.
-    Over(News),
+    Over,
 }
 
 impl Incoming {
@@ -100,7 +100,7 @@ impl Incoming {
             None => {}
         }
         if state.news.sender_closed || state.news.end.is_some() {
-            return Look::Over(state.news.clone());
+            return Look::Over;
         }
         match state.reader.take() {
             Some(reader) => Look::Turn(Turn::new(self, reader)),
@@ -109,10 +109,11 @@ impl Incoming {
     }
 
     /// The right to read, for the sender; `None` when the other half reads, when the inbox has no room for what may
-    /// come, or when nothing will come any more.
-    pub(super) fn turn(&self) -> Option<Turn<'_>> {
+    /// come, or when nothing will come any more. Of a peer that has hung up no more comes than the system holds already,
+    /// so there is room for that.
+    pub(super) fn turn(&self, hung_up: bool) -> Option<Turn<'_>> {
         let mut state = self.lock();
-        if state.news.end.is_some() || state.inbox.len_bytes() >= self.capacity {
+        if state.news.end.is_some() || state.inbox.len_bytes() >= self.capacity && !hung_up {
             return None;
         }
         state.reader.take().map(|reader| Turn::new(self, reader))

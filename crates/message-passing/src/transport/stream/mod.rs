@@ -38,7 +38,8 @@ pub(crate) struct Sizes {
     pub(crate) limit: usize,
     /// The inbox takes no more once it holds so many bytes: a sender that waits reads the stream itself, and keeps for
     /// the receiver of its side what is the receiver's. Beyond that, and one message, it waits without reading, until the
-    /// receiver takes something: acknowledgements behind so much unreceived data are not heard.
+    /// receiver takes something: acknowledgements behind so much unreceived data are not heard. Once the peer has hung up,
+    /// all that the system still holds of it is read.
     pub(crate) inbox: usize,
 }
 

@@ -31,23 +31,23 @@ impl StreamReceiver {
     /// Looks for a message in what was read already, and reads on with this patience, if with any.
     #[inline]
     fn next(&mut self, patience: Option<Patience>) -> Result<Option<Frame>, RecvError> {
-        let shared = self.shared.clone();
+        let Self { shared, message, .. } = self;
         if !shared.wire.is_ours() {
             return Err(RecvError::Forked);
         }
-        let found = match shared.incoming.look(&mut self.message) {
+        let found = match shared.incoming.look(message) {
             Look::Kept(stored) => Some(stored),
             Look::NoMemory(why) => {
                 return Err(RecvError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string())));
             }
             Look::Busy => return Ok(None),
-            Look::Over(news) => return Err(self.over(news)),
+            Look::Over => None,
             Look::Turn(mut turn) => {
                 let mut frames = 0;
                 // Ends with a message, with the end of the stream, or when nothing is there; where nobody waits, a peer
                 // that floods with anything else ends it, too.
                 loop {
-                    match turn.understand(&mut self.message) {
+                    match turn.understand(message) {
                         Some(Found::Message(stored)) => break Some(stored),
                         Some(Found::SenderClosed) => break None,
                         Some(Found::Taken { .. }) => {}
@@ -61,12 +61,12 @@ impl StreamReceiver {
                 }
             }
         };
-        match found {
-            Some(stored) => Ok(Some(self.taken(stored))),
-            None => match shared.incoming.news() {
-                news if news.sender_closed || news.end.is_some() => Err(self.over(news)),
-                _ => Ok(None),
-            },
+        if let Some(stored) = found {
+            return Ok(Some(self.taken(stored)));
+        }
+        match shared.incoming.news() {
+            news if news.sender_closed || news.end.is_some() => Err(self.over(news)),
+            _ => Ok(None),
         }
     }
 
@@ -88,7 +88,7 @@ impl StreamReceiver {
     #[cold]
     fn over(&mut self, news: News) -> RecvError {
         if news.end.is_none()
-            && let Some(mut turn) = self.shared.incoming.turn()
+            && let Some(mut turn) = self.shared.incoming.turn(true)
         {
             let mut nothing = AlignedBytes::empty(0);
             for _ in 0..MOST_AT_ONCE {

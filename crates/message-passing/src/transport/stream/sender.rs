@@ -23,9 +23,6 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The longest sleep where a wire does not show that there is room again.
 const BLINK: Duration = Duration::from_millis(2);
 
-/// A sender that only sends listens so often: that the peer receives no more is known with the next message after it.
-const LISTENS_EVERY: Duration = Duration::from_millis(1);
-
 /// How the peer's receiver ended.
 #[derive(Clone, Debug)]
 enum Gone {
@@ -45,8 +42,12 @@ pub(super) struct StreamSender {
     sent: u64,
     /// Fragments were sent whose message was given up, and the peer has not been told yet.
     void: bool,
+    /// The kernel's tick in which this half listened last: a sender that only sends listens once a tick, so that it knows
+    /// within a few milliseconds of sending that the peer receives no more.
     listened: Option<Instant>,
     gone: Option<Gone>,
+    /// The peer sends no more; what it had said before may still wait to be heard.
+    hung_up: bool,
     /// Where a message is read that is the receiver's.
     others: AlignedBytes,
 }
@@ -55,7 +56,7 @@ impl StreamSender {
     pub(super) fn new(shared: Arc<Shared>, in_one: usize) -> Self {
         let others = AlignedBytes::empty(0);
         let fragment = shared.wire.fragment().max(1);
-        Self { shared, in_one, fragment, sent: 0, void: false, listened: None, gone: None, others }
+        Self { shared, in_one, fragment, sent: 0, void: false, listened: None, gone: None, hung_up: false, others }
     }
 
     /// Listens to the peer, without waiting, and notes its end.
@@ -64,10 +65,10 @@ impl StreamSender {
         if !shared.wire.is_ours() {
             return Err(SendError::Forked);
         }
-        self.listened = Some(Instant::now());
+        self.listened = Some(Instant::last_tick());
         for _ in 0..MOST_AT_ONCE {
             // Asked for anew with each message, because the inbox has a bound. None: the receiver listens for both.
-            let Some(mut turn) = shared.incoming.turn() else { break };
+            let Some(mut turn) = shared.incoming.turn(self.hung_up) else { break };
             match turn.understand(&mut self.others) {
                 Some(Found::Message(stored)) => {
                     shared.incoming.keep(&self.others, stored);
@@ -180,7 +181,7 @@ impl StreamSender {
 
     /// Sleeps at the wire until something happens that `interest` names, for a slice at most; `Timeout` when the time is
     /// up. Says whether something came in.
-    fn sleep(&self, writing: bool, reading: bool, deadline: Option<Deadline>) -> Result<bool, SendError> {
+    fn sleep(&mut self, writing: bool, reading: bool, deadline: Option<Deadline>) -> Result<bool, SendError> {
         let (Ok(inlet), Ok(outlet)) = (self.shared.wire.inlet(), self.shared.wire.outlet()) else {
             return Err(SendError::Forked);
         };
@@ -194,13 +195,15 @@ impl StreamSender {
         if ready.is_empty() && deadline.is_some_and(Deadline::passed) {
             return Err(SendError::Timeout);
         }
-        Ok(ready.any(0) || ready.is_empty())
+        let hung_up = ready.hangup(0) || ready.hangup(1);
+        self.hung_up |= hung_up;
+        Ok(ready.any(0) || hung_up || ready.is_empty())
     }
 }
 
 impl SendTransport for StreamSender {
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
-        if self.listened.is_none_or(|then| then.elapsed() >= LISTENS_EVERY) {
+        if self.listened != Some(Instant::last_tick()) {
             self.listen()?;
         }
         if let Some(gone) = &self.gone {
@@ -256,7 +259,7 @@ impl SendTransport for StreamSender {
     fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
         let shared = self.shared.clone();
         let until = self.sent;
-        match shared.incoming.turn() {
+        match shared.incoming.turn(self.hung_up) {
             // While this half sleeps at the wire the receiver sleeps until it is told.
             Some(turn) => {
                 if !shared.wire.holds() {

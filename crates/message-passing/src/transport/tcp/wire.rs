@@ -14,11 +14,11 @@ use crate::transport::stream::{Patience, Wire};
 /// last words fit beside what may wait unsent.
 const SEND_BUFFER: usize = 512 << 10;
 
-/// The most that waits unsent: half of the least buffer.
-const MOST_UNSENT: usize = SEND_BUFFER / 2;
-
 /// The least that waits unsent.
 const LEAST_UNSENT: usize = 4 << 10;
+
+/// The most payload of a frame: the rest of one should fit the extra room many times over.
+const MOST_IN_ONE: usize = 128 << 10;
 
 /// See [`Wire`].
 pub(crate) struct TcpWire {
@@ -31,11 +31,13 @@ impl TcpWire {
     /// Takes a connection, on which `capacity` bytes may wait in this side's kernel before they are on their way, and
     /// which breaks when the other machine has not answered for `keep_alive`.
     pub(crate) fn new(lifeline: Arc<Lifeline>, capacity: usize, keep_alive: Duration) -> io::Result<Self> {
-        let unsent = capacity.clamp(LEAST_UNSENT, MOST_UNSENT);
         let socket = lifeline.get()?;
         socket::set_no_delay(socket)?;
         socket::set_keep_alive(socket, keep_alive)?;
         socket::raise_send_buffer(socket, SEND_BUFFER)?;
+        // The other half is for what is on its way, and for the extra room.
+        let most = (socket::send_buffer(socket)? / 2).max(LEAST_UNSENT);
+        let unsent = capacity.clamp(LEAST_UNSENT, most);
         socket::set_unsent_limit(socket, unsent)?;
         Ok(Self { lifeline, unsent })
     }
@@ -53,7 +55,7 @@ impl Wire for TcpWire {
 
     fn in_one(&self) -> usize {
         // Two fit what may wait, so that both sides work at the same time.
-        self.unsent / 2
+        (self.unsent / 2).min(MOST_IN_ONE)
     }
 
     fn widen(&self, wide: bool) {

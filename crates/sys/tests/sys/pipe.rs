@@ -1,0 +1,124 @@
+//! Two pipes as a stream, and FIFOs to meet at.
+
+use std::io::{ErrorKind, IoSlice, IoSliceMut};
+use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::directory::{Domain, FifoMouth, Name, PrivateFifos, VisitorFifos, remove_dead_fifos};
+use wharf_sys::pipe::{self, ATOMIC, PipeEnds};
+use wharf_sys::poll::{self, Interest};
+
+fn both() -> (PipeEnds, PipeEnds) {
+    let (one, two) = (pipe::pair().unwrap(), pipe::pair().unwrap());
+    (PipeEnds::adopt(one.0, two.1).unwrap(), PipeEnds::adopt(two.0, one.1).unwrap())
+}
+
+fn write(ends: &PipeEnds, bytes: &[u8]) -> std::io::Result<usize> {
+    ends.write(&[IoSlice::new(bytes)])
+}
+
+fn read(ends: &PipeEnds, into: &mut [u8], wait: bool) -> std::io::Result<usize> {
+    ends.read(&mut [IoSliceMut::new(into)], wait)
+}
+
+#[test]
+fn bytes_cross_both_ways_and_the_end_is_told() {
+    let (here, there) = both();
+    let mut buffer = [0; 64];
+    assert_eq!(read(&here, &mut buffer, false).unwrap_err().kind(), ErrorKind::WouldBlock);
+    assert_eq!(there.write(&[IoSlice::new(b"in "), IoSlice::new(b"parts")]).unwrap(), 8);
+    let (one, two) = buffer.split_at_mut(5);
+    assert_eq!(here.read(&mut [IoSliceMut::new(one), IoSliceMut::new(two)], false).unwrap(), 8);
+    assert_eq!(&buffer[..8], b"in parts");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| read(&here, &mut [0; 8], true).unwrap());
+        thread::sleep(Duration::from_millis(10));
+        write(&there, b"x").unwrap();
+        assert_eq!(waiting.join().unwrap(), 1);
+    });
+    drop(there);
+    assert_eq!(read(&here, &mut buffer, true).unwrap(), 0);
+    // An error, and no signal that would end this process.
+    assert_eq!(write(&here, b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+}
+
+#[test]
+fn a_full_pipe_takes_small_pieces_whole_or_not_at_all() {
+    let (here, there) = both();
+    assert!(here.set_room(16 << 10).unwrap());
+    while write(&here, &[7; 1000]).is_ok_and(|written| written == 1000) {}
+    assert_eq!(write(&here, &[7; ATOMIC]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    // More room is there at once, and less of it only when what is in there fits.
+    assert!(here.set_room(32 << 10).unwrap());
+    assert_eq!(write(&here, &[7; ATOMIC]).unwrap(), ATOMIC);
+    assert!(!here.set_room(16 << 10).unwrap());
+    let mut taken = 0;
+    while let Ok(read) = read(&there, &mut [0; 4096], false) {
+        taken += read;
+    }
+    assert!(taken > 16 << 10);
+    assert!(here.set_room(16 << 10).unwrap());
+}
+
+#[test]
+fn only_the_right_ends_of_pipes_are_taken() {
+    let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+    let (inlet, outlet) = pipe::pair().unwrap();
+    for (inlet, outlet) in [(outlet, inlet), (file(), pipe::pair().unwrap().1), (pipe::pair().unwrap().0, file())] {
+        assert_eq!(PipeEnds::adopt(inlet, outlet).unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+}
+
+#[test]
+fn a_fifo_is_there_as_long_as_somebody_listens() {
+    let place = tempfile::tempdir().unwrap();
+    let domain = Domain::at(place.path()).unwrap();
+    let name = Name::new("door").unwrap();
+    let path = domain.file(&name, "pipe");
+    assert_eq!(FifoMouth::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    let lock = domain.lock(&name, "pipe").unwrap().unwrap();
+    let door = domain.make_fifo(&lock, &name, "pipe").unwrap();
+    drop(lock);
+    assert!(domain.lock(&name, "pipe").unwrap().is_none(), "the FIFO keeps the lock of its name");
+    let mut buffer = [0; 8];
+    assert_eq!(door.read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
+    let mouth = FifoMouth::open(&path).unwrap();
+    mouth.leave(b"knock").unwrap();
+    assert_eq!(mouth.leave(&[0; ATOMIC + 1]).unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(door.read(&mut buffer).unwrap(), 5);
+    drop(door);
+    let gone = poll::wait(&[(mouth.as_fd(), Interest::NONE)], Some(Deadline::after(Duration::from_secs(5)))).unwrap();
+    assert!(gone.hangup(0));
+    assert_eq!(mouth.leave(b"knock").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_private_pair_is_nameless_once_both_sides_have_it() {
+    let place = tempfile::tempdir().unwrap();
+    let domain = Domain::at(place.path()).unwrap();
+    let names = || std::fs::read_dir(place.path()).unwrap().count();
+    let made = PrivateFifos::make(&domain).unwrap();
+    let here = made.ends().unwrap();
+    assert_eq!(names(), 2);
+    // It lives, so nobody removes it.
+    remove_dead_fifos(&domain);
+    assert_eq!(names(), 2);
+    write(&here, b"before").unwrap();
+    let there = VisitorFifos::open(&domain, &made.id()).unwrap();
+    assert_eq!((names(), there.uid), (0, wharf_sys::socket::my_uid()));
+    drop(made);
+    let mut buffer = [0; 8];
+    assert_eq!(read(&there.ends, &mut buffer, false).unwrap(), 6);
+    write(&there.ends, b"answer").unwrap();
+    assert_eq!(read(&here, &mut buffer, true).unwrap(), 6);
+    drop(here);
+    assert_eq!(read(&there.ends, &mut buffer, true).unwrap(), 0);
+    // One that was never there, and one whose maker is gone.
+    let nobody = VisitorFifos::open(&domain, &[7; 16]).unwrap_err();
+    assert_eq!(nobody.kind(), ErrorKind::NotFound);
+    drop(PrivateFifos::make(&domain).unwrap());
+    assert_eq!(names(), 0);
+}

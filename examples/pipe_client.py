@@ -1,0 +1,47 @@
+"""Sends one message to a link at pipe:NAME or pipe:PATH and prints the answer: `python3 pipe_client.py NAME TEXT`.
+
+The standard library is enough; docs/wire.md has every byte of it.
+"""
+import fcntl, os, secrets, select, struct, sys
+
+def exactly(fd, count):
+    data = b""
+    while len(data) < count:
+        assert select.select([fd], [], [], 10)[0], "no answer"
+        piece = os.read(fd, count - len(data))
+        assert piece, "the other side ended the link"
+        data += piece
+    return data
+
+name, text = sys.argv[1:]
+home = os.environ.get("WHARF_DIR", f"/dev/shm/wharf-{os.getuid()}")
+door = name if "/" in name else f"{home}/{name}.pipe"
+ears = os.open(door, os.O_WRONLY | os.O_NONBLOCK)              # ENXIO: nobody listens
+number = secrets.token_bytes(16)
+names = [f"{os.path.dirname(door) or '.'}/.pipe-{number.hex()}.{end}" for end in ("up", "down")]
+ends = []
+for path, how in zip(names, (os.O_RDWR, os.O_RDONLY)):
+    os.mkfifo(path, 0o600)
+    ends.append(os.open(path, how | os.O_NONBLOCK))
+    fcntl.flock(ends[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)       # whoever holds this lives
+up, down = ends
+write = lambda data: os.write(up, data)
+write(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 5, 0, 65535,
+                  256 << 20, 1 << 16, 8, 0, 0, 0, 0, 0, 0, 0, 0))                      # hello
+os.write(ears, struct.pack("<8sH6x16s", b"WHARFPIP", 1, number))                       # knock
+answer = exactly(down, 56)
+params, words = struct.unpack_from("<H", answer, 38)[0], struct.unpack_from("<H", answer, 52)[0]
+rest = exactly(down, params + words)
+assert answer[:8] == b"WHARFLNK" and answer[10] == 2, f"refused: {rest.decode()}"      # welcome
+text = text.encode()
+write(struct.pack("<IBBH", len(text), 1, 0, 0) + text)                                 # one whole message
+while True:
+    length, kind, ask, _ = struct.unpack("<IBBH", exactly(down, 8))
+    if kind == 1:
+        break
+    exactly(down, 8 if kind in (6, 7) else 0)                                          # the receiver's own words
+message = exactly(down, length)
+if ask:
+    write(struct.pack("<IBBHQ", 8, 6, 0, 0, 1))                                        # it was taken
+write(struct.pack("<IBBH", 0, 4, 0, 0) + struct.pack("<IBBHQ", 8, 7, 0, 0, 1))         # both halves close
+print(message.decode())
