@@ -9,6 +9,9 @@ use crate::units;
 /// machine, and on the picture's axes nobody would see it.
 const DRAW: f64 = 1.25;
 
+/// More changes of the lead than this are noise.
+const MOST_CROSSINGS: usize = 3;
+
 /// What is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Panel {
@@ -113,6 +116,11 @@ fn between((size_below, below): (u64, f64), (size_above, above): (u64, f64)) -> 
 }
 
 impl Crossover {
+    /// Whether the lead changes so often that no single change means anything.
+    pub(crate) fn is_unclear(&self) -> bool {
+        self.crossings.len() > MOST_CROSSINGS
+    }
+
     /// The few words at a mark.
     pub(crate) fn mark(&self, crossing: &Crossing) -> String {
         let better = match self.panel {
@@ -136,6 +144,20 @@ impl fmt::Display for Crossover {
             }
         };
         match (crossings.as_slice(), begins_better) {
+            ([first, .., last], _) if self.is_unclear() => {
+                let best = match panel {
+                    Panel::Latency => "cheapest",
+                    Panel::Throughput => "fastest",
+                };
+                return write!(
+                    f,
+                    "{transport} and the {best} kernel transport change places {} times from about {} to {}: they are close, \
+                     or the machine was busy",
+                    crossings.len(),
+                    about(first.bytes),
+                    about(last.bytes)
+                );
+            }
             ([], true) => return write!(f, "{transport} {better} at every size: no crossover"),
             ([], false) => return write!(f, "{transport} {never}: no crossover"),
             _ => write!(f, "{transport} {better}")?,
@@ -243,6 +265,11 @@ mod tests {
         assert_eq!(say(true, &[2_300.0]), "It is up to about 2 KiB");
         assert_eq!(say(true, &[700.4, 3.6e6]), "It is up to about 700 B and from about 3.5 MiB");
         assert_eq!(say(false, &[700.4, 3.6e6]), "It is from about 700 B to 3.5 MiB");
+        assert_eq!(
+            say(true, &[16.0, 32.0, 700.4, 2_300.0]),
+            "shm: and the cheapest kernel transport change places 4 times from about 16 B to 2 KiB: they are close, or the \
+             machine was busy"
+        );
         assert_eq!(say(false, &[16.0, 700.4, 2_300.0]), "It is from about 16 B to 700 B and from about 2 KiB");
     }
 }

@@ -23,6 +23,9 @@ const FULL_BUDGET: f64 = 62.0;
 /// above 150 ms the cores rarely keep their state.
 const SHORTEST_WINDOW: f64 = 0.010;
 const LONGEST_WINDOW: f64 = 0.150;
+/// A receiver that wakes every 50 µs shows in 0.1 s; longer than 1 s shows nothing more.
+const SHORTEST_IDLE: f64 = 0.1;
+const LONGEST_IDLE: f64 = 1.0;
 /// A floor probe takes about this long, and a figure is preceded and followed by one.
 const PROBE: f64 = 0.010;
 /// Each figure is taken three times at most.
@@ -65,7 +68,8 @@ impl Plan {
         let ways = ways(&asked.transports, all)?;
         let sizes = sizes(&asked.sizes)?;
         let budget = if asked.quick { QUICK_BUDGET } else { FULL_BUDGET };
-        let (window, rounds) = windows(budget / ways.len() as f64, sizes.len());
+        let share = budget / ways.len() as f64;
+        let (window, rounds) = windows(share, sizes.len());
         let sweep = asked.plot.is_some().then(|| Sweep::new(asked.quick, ways.len()));
         Ok(Plan {
             quick: asked.quick,
@@ -77,7 +81,7 @@ impl Plan {
             file_limit: if asked.quick { 128 << 20 } else { 1 << 30 },
             window,
             rounds,
-            idle: if asked.quick { Duration::from_millis(250) } else { Duration::from_millis(1000) },
+            idle: idle(share),
             row_limit: ROW_LIMIT,
         })
     }
@@ -99,6 +103,11 @@ fn windows(share: f64, sizes: usize) -> (Duration, u32) {
     let rounds = ((stretch / (LONGEST_WINDOW + PROBE)) as u32).clamp(1, MOST_ROUNDS);
     let window = (stretch / f64::from(rounds) - PROBE).clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
     (Duration::from_secs_f64(window), rounds)
+}
+
+/// A tenth of a row's share, so that many rows do not take longer than few.
+fn idle(share: f64) -> Duration {
+    Duration::from_secs_f64((share * 0.1).clamp(SHORTEST_IDLE, LONGEST_IDLE))
 }
 
 fn ways(asked: &[String], all: Vec<Way>) -> Result<Vec<Way>, Failure> {

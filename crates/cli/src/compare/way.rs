@@ -16,8 +16,7 @@ pub(crate) enum Way {
 impl Way {
     /// Every way that exists, in the order of the table.
     pub(crate) fn all() -> Vec<Way> {
-        // Those whose addresses are names; hosts and ports are not compared yet.
-        let links = Transport::ALL.iter().copied().filter(|it| !it.crosses_machines()).map(Way::Link);
+        let links = Transport::ALL.iter().copied().map(Way::Link);
         std::iter::once(Way::Plain).chain(links).collect()
     }
 

@@ -21,8 +21,6 @@ const SENTENCES: i32 = 684;
 const SENTENCE: i32 = 22;
 /// The part of a panel's height that is kept free for the words of each mark.
 const HEADROOM: f64 = 0.05;
-/// More marks of one way say only that its line runs close to another.
-const MOST_MARKS: usize = 3;
 
 const INK: RGBColor = RGBColor(34, 34, 34);
 const PALE: RGBColor = RGBColor(238, 238, 238);
@@ -92,8 +90,8 @@ impl Picture {
         let marks: Vec<(&Crossover, &Crossing)> = self
             .crossovers
             .iter()
-            .filter(|it| it.panel == panel)
-            .flat_map(|it| it.crossings.iter().take(MOST_MARKS).map(move |crossing| (it, crossing)))
+            .filter(|it| it.panel == panel && !it.is_unclear())
+            .flat_map(|it| it.crossings.iter().map(move |crossing| (it, crossing)))
             .collect();
         let headroom = HEADROOM * marks.len() as f64;
         let points = || self.series.iter().flat_map(|series| &series.points);

@@ -26,5 +26,5 @@ pub(crate) const CLIENT: Duration = Duration::from_secs(300);
 pub(crate) const LARGEST: u64 = if sweep::LARGEST > 64 << 20 { sweep::LARGEST } else { 64 << 20 };
 /// Newcomers that have not said yet who they are; one more is turned away.
 pub(crate) const NEWCOMERS: usize = 8;
-/// Orders of one client: a full comparison with a picture gives fewer than 200.
+/// Orders of one client: a full comparison with a picture gives fewer than 500.
 pub(crate) const ORDERS: u32 = 2_000;
