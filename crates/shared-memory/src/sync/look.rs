@@ -120,7 +120,9 @@ pub(crate) struct Said {
 /// Reads the words of an object of `kind`, from its start. Words that are missing read as zero: nobody.
 pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
     match kind {
-        ObjectKind::Mutex | ObjectKind::Bytes => super::raw::decode(words.first().copied().unwrap_or(0)),
+        ObjectKind::Mutex | ObjectKind::Bytes | ObjectKind::Once => {
+            super::raw::decode(words.first().copied().unwrap_or(0))
+        }
         ObjectKind::Latest => super::raw::decode(words.get(2).copied().unwrap_or(0)),
         _ => Said::default(),
     }

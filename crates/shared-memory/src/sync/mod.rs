@@ -7,16 +7,22 @@ mod kind;
 mod lock_error;
 #[cfg(not(loom))]
 pub(crate) mod look;
+#[cfg(all(test, loom))]
+pub(crate) mod model_kernel;
 #[cfg(not(loom))]
 mod mutex;
+mod once;
 #[cfg(not(loom))]
 pub(crate) mod patience;
 pub(crate) mod raw;
 #[cfg(all(test, loom))]
 mod raw_models;
+pub(crate) mod sleepers;
+#[cfg(all(test, loom))]
+mod sleepers_models;
 
 #[cfg(not(loom))]
-pub(crate) use self::guard::Guarded;
+pub(crate) use self::guard::{Guarded, caller};
 #[cfg(not(loom))]
 pub use self::guard::{MutexGuard, OwnerDiedGuard};
 pub use self::kind::{Mode, ObjectKind};
@@ -26,3 +32,5 @@ pub use self::lock_error::{LockError, LockFailure};
 pub use self::look::{Holder, Look, Seen, Waiter};
 #[cfg(not(loom))]
 pub use self::mutex::Mutex;
+#[cfg(not(loom))]
+pub use self::once::{Attempt, Once};
