@@ -66,8 +66,8 @@ pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOp
 pub use self::shared::Shared;
 #[cfg(not(loom))]
 pub use self::sync::{
-    Attempt, Holder, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Seen,
-    Waiter,
+    Attempt, Auto, Barrier, BarrierError, Counted, Dead, Event, Holder, LockError, LockFailure, Look, Manual, Member,
+    Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit, Seen, Semaphore, Waiter,
 };
 pub use wharf_derive::{Plain, Shared};
 

@@ -45,6 +45,10 @@ pub enum LockFailure {
     /// Somebody holds the lock and is not proved dead.
     #[error("somebody holds this lock; try again later, or wait with lock() or lock_timeout()")]
     WouldBlock,
+    /// What can be counted is at its limit: all permits of a semaphore are there, all places of a barrier are taken, an event
+    /// was signalled 4,294,967,295 times.
+    #[error("the limit that this object was made with is reached; take something away first, or make it larger")]
+    Full,
     /// This process attached to the region for reading only.
     #[error("this process attached to the region for reading only; attach() it to take locks and write")]
     ReadOnly,
@@ -74,10 +78,10 @@ impl<T: ?Sized> LockError<'_, T> {
 
 impl<T: ?Sized> From<LockFailure> for LockError<'_, T> {
     /// For the failures that hand over nothing; [`LockFailure::OwnerDied`] without its guard reads as "somebody
-    /// holds it".
+    /// holds it", and so does [`LockFailure::Full`], which no lock returns.
     fn from(failure: LockFailure) -> Self {
         match failure {
-            LockFailure::OwnerDied | LockFailure::WouldBlock => LockError::WouldBlock,
+            LockFailure::OwnerDied | LockFailure::WouldBlock | LockFailure::Full => LockError::WouldBlock,
             LockFailure::Timeout => LockError::Timeout,
             LockFailure::ReadOnly => LockError::ReadOnly,
             LockFailure::Forked => LockError::Forked,

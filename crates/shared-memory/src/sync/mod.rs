@@ -1,5 +1,8 @@
 //! Synchronisation between processes that survives the death of any of them.
 
+mod barrier;
+mod cells;
+mod event;
 #[cfg(not(loom))]
 mod guard;
 mod kind;
@@ -17,10 +20,15 @@ pub(crate) mod patience;
 pub(crate) mod raw;
 #[cfg(all(test, loom))]
 mod raw_models;
+mod semaphore;
 pub(crate) mod sleepers;
 #[cfg(all(test, loom))]
 mod sleepers_models;
 
+#[cfg(not(loom))]
+pub use self::barrier::{Barrier, BarrierError, Dead, Member};
+#[cfg(not(loom))]
+pub use self::event::{Auto, Counted, Event, Manual};
 #[cfg(not(loom))]
 pub(crate) use self::guard::{Guarded, caller};
 #[cfg(not(loom))]
@@ -34,3 +42,5 @@ pub use self::look::{Holder, Look, Seen, Waiter};
 pub use self::mutex::Mutex;
 #[cfg(not(loom))]
 pub use self::once::{Attempt, Once};
+#[cfg(not(loom))]
+pub use self::semaphore::{Permit, Semaphore};
