@@ -64,8 +64,10 @@ pub use wharf_message_passing::{
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
-    BytesRegion, Flag, Holder, Latest, Layout, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind,
-    OwnerDiedGuard, ReadOnlyRegion, Region, RegionError, RegionInfo, RegionOptions, Seen, Text, Waiter, plain, region,
+    Attempt, Auto, Barrier, BarrierError, BytesRegion, Counted, Dead, Event, Flag, Holder, Journaled, Latest, Layout,
+    LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit,
+    ReadOnlyRegion, Region, RegionError, RegionInfo, RegionOptions, Seen, Semaphore, Text, Waiter, Watch, journaled,
+    plain, region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 
