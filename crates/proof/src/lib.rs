@@ -16,3 +16,4 @@ pub mod random;
 pub mod said;
 pub mod scene;
 pub mod words;
+pub mod yard;

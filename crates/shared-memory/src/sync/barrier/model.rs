@@ -265,3 +265,37 @@ fn of_two_that_repair_only_one_does_and_a_late_breaker_hits_nothing() {
         assert_eq!(world.rounds().join(NEWCOMER, |_| false), Ok(0));
     });
 }
+
+#[test]
+fn one_whose_time_is_up_takes_a_last_look_at_the_dead() {
+    explore(2, || {
+        let world = World::new(2);
+        world.kernel.end(FIRST);
+        world.kernel.pass_the_deadline();
+        assert_eq!(world.wait_as(1, &world.kernel.waiter(true)), Ended::Broken);
+    });
+}
+
+#[test]
+fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
+    explore(3, || {
+        let world = World::new(2);
+        world.members[0].store(0, Ordering::Relaxed);
+        // What slot 0 of the participant table says.
+        let generation = Arc::new(AtomicU32::new(FIRST.generation()));
+        let comer = thread::spawn({
+            let (world, generation) = (world.clone(), generation.clone());
+            move || {
+                // Acquire: pairs with the Release below, as the slot's own do.
+                let has_left =
+                    |owner: Owner| owner.slot() == 0 && owner.generation() != generation.load(Ordering::Acquire);
+                // Takes the first place, or finds both taken by the living.
+                let joined = world.rounds().join(THIRD, has_left);
+                assert!(joined == Ok(0) || joined == Err(NoPlace::Full), "{joined:?}");
+            }
+        });
+        generation.store(NEWCOMER.generation(), Ordering::Release);
+        let _ = world.rounds().join(NEWCOMER, |_| false);
+        comer.join().unwrap();
+    });
+}

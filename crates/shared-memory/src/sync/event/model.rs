@@ -194,3 +194,21 @@ fn what_is_at_its_limit_is_counted_no_further_and_wakes_all_the_same() {
         assert_eq!(world.tally().take(), next.is_ok());
     });
 }
+
+#[test]
+fn one_that_only_looks_sees_what_was_before() {
+    explore(3, || {
+        let world = World::new();
+        let looks = thread::spawn({
+            let world = world.clone();
+            move || {
+                if world.latch().is_set() {
+                    assert_eq!(world.read(), 1);
+                }
+            }
+        });
+        world.write();
+        world.set();
+        looks.join().unwrap();
+    });
+}

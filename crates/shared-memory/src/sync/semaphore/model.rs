@@ -5,12 +5,14 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::permits::Permits;
-use crate::atomic::{AtomicU32, UnsafeCell};
+use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use crate::sync::model_kernel::{Kernel, explore};
 use crate::sync::raw::Owner;
 use crate::sync::sleepers::Sleepers;
 
 const FIRST: Owner = Owner::new(0, 1);
+/// The one that takes slot 0 after the first one's death.
+const NEWCOMER: Owner = Owner::new(0, 2);
 const SECOND: Owner = Owner::new(1, 1);
 const THIRD: Owner = Owner::new(2, 1);
 
@@ -225,5 +227,36 @@ fn a_permit_that_moves_behind_the_back_of_one_that_looks_is_found() {
         });
         assert!(world.permits().take(FIRST).is_some(), "one was free all the time");
         mover.join().unwrap();
+    });
+}
+
+#[test]
+fn one_whose_time_is_up_takes_a_last_look_at_the_dead() {
+    explore(2, || {
+        let world = World::new(1, 0);
+        assert_eq!(world.permits().take(FIRST), Some(0));
+        world.kernel.end(FIRST);
+        world.kernel.pass_the_deadline();
+        assert_eq!(world.permits().wait(SECOND, &world.kernel.waiter(true)), Some((0, true)));
+    });
+}
+
+#[test]
+fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
+    explore(3, || {
+        let world = World::new(1, 0);
+        // What slot 0 of the participant table says.
+        let generation = Arc::new(AtomicU32::new(FIRST.generation()));
+        let tries = thread::spawn({
+            let (world, generation) = (world.clone(), generation.clone());
+            move || {
+                // Acquire: pairs with the Release below, as the slot's own do.
+                let has_left = |owner: Owner| owner.generation() != generation.load(Ordering::Acquire);
+                assert_eq!(world.permits().take_from_dead(SECOND, has_left), None);
+            }
+        });
+        generation.store(NEWCOMER.generation(), Ordering::Release);
+        assert_eq!(world.permits().take(NEWCOMER), Some(0));
+        tries.join().unwrap();
     });
 }
