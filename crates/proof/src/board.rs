@@ -1,6 +1,6 @@
 //! The root of every region in these tests: values whose parts must agree.
 
-use wharf_shared_memory::{Latest, Mutex, Plain, Shared};
+use wharf_shared_memory::{Condvar, Latest, Mutex, Plain, ReentrantMutex, RwLock, Shared};
 
 /// Two numbers that are equal whenever nobody is in the middle of changing them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Plain)]
@@ -59,6 +59,22 @@ pub struct Board {
     pub pair: Mutex<Pair>,
     /// Written whole, read without a lock.
     pub reading: Latest<Reading>,
+}
+
+/// One lock of every kind.
+#[derive(Shared)]
+#[repr(C)]
+pub struct Locks {
+    /// Changed by one process at a time.
+    pub plain: Mutex<Pair>,
+    /// Changed by one thread that locks twice.
+    pub again: ReentrantMutex<Pair>,
+    /// Read by many, changed by one.
+    pub book: RwLock<Pair>,
+    /// What waiters wait for.
+    pub tokens: Mutex<u64>,
+    /// Said when there is one more token.
+    pub more: Condvar,
 }
 
 #[cfg(test)]

@@ -116,6 +116,88 @@ pub const LINK: &[LinkPoint] = &[
     },
 ];
 
+/// Who else is there when a process dies at a lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Company {
+    /// The test, which holds the lock alone until everybody waits.
+    Writer,
+    /// The test, which reads all the time.
+    Reader,
+    /// One that was killed while it read.
+    DeadReader,
+    /// One that was killed when it had kept readers out and was not alone yet.
+    DeadCloser,
+    /// One that was killed in the middle of a change.
+    DeadWriter,
+    /// A living process that plays this part without end.
+    Busy(&'static str),
+    /// A living process that waits for a notice.
+    Listener,
+}
+
+/// A crash point in an operation on a lock.
+#[derive(Clone, Copy, Debug)]
+pub struct LockPoint {
+    /// Its name in the code.
+    pub name: &'static str,
+    /// What the victim does, again and again, until it gets there.
+    pub victim: &'static str,
+    /// Who else is there.
+    pub company: Company,
+    /// What the waiters do.
+    pub waiters: &'static str,
+}
+
+const fn lock(name: &'static str, victim: &'static str, company: Company, waiters: &'static str) -> LockPoint {
+    LockPoint { name, victim, company, waiters }
+}
+
+/// Points in the operations of `RwLock`, `ReentrantMutex`, `Condvar` and in the hand-over of a lock, each with
+/// company that leads a process there.
+pub const LOCKS: &[LockPoint] = &[
+    lock("mutex.heir.claimed", "plain", Company::Busy("hog"), "plain"),
+    lock("mutex.heir.ends", "plain", Company::Busy("hog"), "plain"),
+    lock("mutex.handover.kept", "hog", Company::Busy("plain"), "plain"),
+    lock("mutex.handover.granted", "hog", Company::Busy("plain"), "plain"),
+    lock("reentrant.lock.named", "again", Company::Writer, "again"),
+    lock("reentrant.lock.again", "again", Company::Writer, "again"),
+    lock("reentrant.unlock.counted", "again", Company::Writer, "again"),
+    lock("rwlock.read.before", "read", Company::Writer, "book"),
+    lock("rwlock.read.marked-waiting", "read", Company::Writer, "book"),
+    lock("rwlock.read.entered", "read", Company::Writer, "book"),
+    lock("rwlock.read.after", "read", Company::Writer, "book"),
+    lock("rwlock.read.let-in", "read", Company::DeadCloser, "book"),
+    lock("rwlock.unread.before", "read", Company::Writer, "book"),
+    lock("rwlock.unread.before-wake", "read", Company::Busy("write"), "book"),
+    lock("rwlock.intent.taken", "write", Company::Writer, "book"),
+    lock("rwlock.write.closed", "write", Company::Writer, "book"),
+    lock("rwlock.write.waiting", "write", Company::Reader, "book"),
+    lock("rwlock.write.drained", "write", Company::Writer, "book"),
+    lock("rwlock.write.alone", "write", Company::Writer, "book"),
+    lock("rwlock.write.ending", "write", Company::Writer, "book"),
+    lock("rwlock.write.opened", "write", Company::Writer, "book"),
+    lock("rwlock.open.before-wake", "write", Company::Busy("read"), "book"),
+    lock("rwlock.strike.before", "write", Company::DeadReader, "book"),
+    lock("rwlock.strike.after", "write", Company::DeadReader, "book"),
+    lock("rwlock.upgradable.after", "upgrade", Company::Writer, "book"),
+    lock("rwlock.upgrade.after", "upgrade", Company::Writer, "book"),
+    lock("rwlock.downgrade.ended", "upgrade", Company::Writer, "book"),
+    lock("rwlock.downgrade.entered", "upgrade", Company::Writer, "book"),
+    // The second death, in the middle of succeeding the first.
+    lock("rwlock.write.closed", "write", Company::DeadWriter, "book"),
+    lock("rwlock.write.drained", "read", Company::DeadWriter, "book"),
+    lock("rwlock.write.alone", "read", Company::DeadWriter, "book"),
+    lock("rwlock.write.ending", "write", Company::DeadWriter, "book"),
+    lock("reentrant.lock.named", "again", Company::DeadWriter, "again"),
+    lock("condvar.wait.listening", "listen", Company::Writer, "listen"),
+    lock("condvar.wait.unlocked", "listen", Company::Writer, "listen"),
+    lock("condvar.wait.woken", "listen", Company::Writer, "listen"),
+    lock("condvar.notify.before", "notify", Company::Listener, "listen"),
+    lock("condvar.notify.said", "notify", Company::Listener, "listen"),
+    lock("condvar.notify.before", "notify-all", Company::Listener, "listen"),
+    lock("condvar.notify.said", "notify-all", Company::Listener, "listen"),
+];
+
 /// Points that are passed while a region is made, attached, left or used; the ring of regions has a
 /// scene for each.
 pub const REGION: &[&str] = &[
@@ -180,7 +262,7 @@ pub const COUNTER: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{COUNTER, LINK, REGION};
+    use super::{COUNTER, LINK, LOCKS, REGION};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -193,7 +275,8 @@ mod tests {
             collect(&crates.join(library).join("src"), &mut in_code);
         }
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
-        let listed = LINK.iter().map(|point| point.name).chain(REGION.iter().chain(COUNTER).copied());
+        let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
+        let listed = listed.chain(REGION.iter().chain(COUNTER).copied());
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
         let missing: Vec<_> = in_code.difference(&listed).collect();
         let gone: Vec<_> = listed.difference(&in_code).collect();

@@ -1,4 +1,4 @@
-//! A process killed at every single instruction of lock, unlock, send and receive.
+//! A process killed at every single instruction of lock, unlock, reading, writing, send and receive.
 //!
 //! The victim runs its operation between two marks. Run after run it is let go one instruction
 //! further and killed there, and the survivors, in this process, must find everything in order.
@@ -11,12 +11,12 @@ use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{Link, Listener, Options, RecvError, SendError, Wait};
-use wharf_proof::board::Board;
+use wharf_proof::board::{self, Board};
 use wharf_proof::letter::Kind;
 use wharf_proof::process::command;
 use wharf_proof::promptness::{assert_soon, watch};
 use wharf_proof::scene::Scene;
-use wharf_shared_memory::{LockError, Region, RegionOptions};
+use wharf_shared_memory::{LockError, Region, RegionOptions, RwLockError};
 use wharf_sys::clock::Instant;
 use wharf_sys::cpu;
 use wharf_sys::trace::{Path as Span, Reached, Stepped, Tracee};
@@ -48,6 +48,19 @@ fn killed_in_lock_or_unlock_the_next_one_gets_the_lock() {
 #[test]
 fn killed_in_unlock_with_a_waiter_asleep_the_waiter_gets_the_lock() {
     walk("unlock with a waiter", || Locks::new("unlock-awaited"));
+}
+
+#[test]
+fn killed_in_reading_or_writing_the_next_ones_read_and_write() {
+    for operation in ["read", "unread", "write", "unwrite"] {
+        walk(operation, || Books::new(operation));
+    }
+}
+
+#[test]
+fn killed_when_it_ends_to_read_or_write_with_a_writer_asleep_the_writer_gets_the_lock() {
+    walk("unread with a writer", || Books::new("unread-awaited"));
+    walk("unwrite with a writer", || Books::new("unwrite-awaited"));
 }
 
 #[test]
@@ -193,6 +206,65 @@ fn take_lock(region: &Board, death: Instant) {
     assert_soon("the lock", death, Instant::now());
     // Neither lock nor unlock changes the data, and the change before the unlock was complete.
     assert!(guard.agrees(), "{:?}", *guard);
+}
+
+/// A region whose lock for readers and writers the victim takes and gives back.
+struct Books {
+    operation: &'static str,
+    scene: Scene,
+    region: Region<board::Locks>,
+}
+
+impl Books {
+    fn new(operation: &'static str) -> Books {
+        let scene = Scene::new();
+        let options = RegionOptions::new().domain(scene.domain()).max_participants(4);
+        let region = options.create("span").expect("the survivor's region");
+        Books { operation, scene, region }
+    }
+}
+
+impl Stage for Books {
+    fn run<R>(&mut self, walk: impl FnOnce(&mut Tracee) -> R) -> R {
+        let verb = self.operation.trim_end_matches("-awaited");
+        let reads = verb.ends_with("read");
+        let mut tracee = spawn(&self.scene, &["span", verb, "span"]);
+        let region = &self.region;
+        let walked = if verb == self.operation {
+            let (walked, death) = walk_and_kill(tracee, walk);
+            write_book(region, reads);
+            assert_soon("the lock", death, Instant::now());
+            walked
+        } else {
+            assert_eq!(tracee.run_to_mark(HELD).expect("it gets there"), Reached::Mark);
+            thread::scope(|scope| {
+                let waiter = scope.spawn(move || {
+                    write_book(region, reads);
+                    Instant::now()
+                });
+                // The waiter spins for microseconds, then sleeps.
+                thread::sleep(Duration::from_millis(2));
+                let (walked, death) = walk_and_kill(tracee, walk);
+                assert_soon("the waiting writer", death, waiter.join().expect("the writer gets the lock"));
+                walked
+            })
+        };
+        // Whatever the victim left, it is in order now.
+        assert!(region.book.try_read().is_ok_and(|pair| pair.agrees()));
+        walked
+    }
+}
+
+/// Writes after the death. Only a writer's death can leave doubt.
+fn write_book(region: &board::Locks, victim_reads: bool) {
+    match region.book.write_timeout(LIMIT) {
+        Ok(mut pair) => {
+            assert!(pair.agrees(), "{:?}", *pair);
+            pair.advance();
+        }
+        Err(RwLockError::OwnerDied(died)) if !victim_reads => died.repaired().repair(),
+        Err(error) => panic!("the survivor: {error}"),
+    }
 }
 
 /// A listener that meets one victim after the other.

@@ -51,6 +51,15 @@ mod machine {
     }
 }
 
+/// Between a sequentially consistent read-modify-write and a sequentially consistent load of another word, where the
+/// other side does the same crosswise: on the machine the two need nothing between them, because all such accesses
+/// have one order. loom knows that order of fences only.
+#[inline(always)]
+pub(crate) fn order_update_before_load() {
+    #[cfg(loom)]
+    fence(Ordering::SeqCst);
+}
+
 #[cfg(loom)]
 mod modelled {
     pub(crate) use loom::cell::UnsafeCell;

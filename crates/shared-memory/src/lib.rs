@@ -66,8 +66,10 @@ pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOp
 pub use self::shared::Shared;
 #[cfg(not(loom))]
 pub use self::sync::{
-    Attempt, Auto, Barrier, BarrierError, Counted, Dead, Event, Holder, LockError, LockFailure, Look, Manual, Member,
-    Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit, Seen, Semaphore, Waiter,
+    AcquireError, Attempt, Auto, Barrier, BarrierError, Condvar, Counted, Dead, Event, Holder, LockError, LockFailure,
+    Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit, ReentrantError,
+    ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
+    RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, UpgradeError, Waiter,
 };
 pub use wharf_derive::{Plain, Shared};
 

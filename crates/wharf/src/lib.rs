@@ -64,10 +64,12 @@ pub use wharf_message_passing::{
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
-    Attempt, Auto, Barrier, BarrierError, BytesRegion, Counted, Dead, Event, Flag, Holder, Journaled, Latest, Layout,
-    LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit,
-    ReadOnlyRegion, Region, RegionError, RegionInfo, RegionOptions, Seen, Semaphore, Text, Waiter, Watch, journaled,
-    plain, region,
+    AcquireError, Attempt, Auto, Barrier, BarrierError, BytesRegion, Condvar, Counted, Dead, Event, Flag, Holder,
+    Journaled, Latest, Layout, LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once,
+    OwnerDiedGuard, Permit, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, Region,
+    RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
+    RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, Text, UpgradeError, Waiter, Watch, journaled, plain,
+    region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

@@ -261,8 +261,8 @@ mod tests {
     #[test]
     fn a_cell_is_whole_cache_lines_and_zero_bytes_are_one() {
         assert_eq!((size_of::<Latest<u64>>(), align_of::<Latest<u64>>()), (64, 64));
-        assert_eq!(offset_of!(Latest<[u8; 3]>, copies), 16);
-        assert_eq!(offset_of!(Latest<u128>, copies), 16);
+        assert_eq!(offset_of!(Latest<[u8; 3]>, copies), 24);
+        assert_eq!(offset_of!(Latest<u128>, copies), 32);
         assert_eq!(size_of::<Latest<[u64; 8]>>(), 192);
         // SAFETY: zero bytes are a valid cell: this is what the test shows.
         let zero: Latest<u64> = unsafe { std::mem::zeroed() };

@@ -11,11 +11,11 @@ use std::time::Duration;
 use wharf_sys::clock::Deadline;
 use wharf_sys::fork;
 
+use super::acquire;
 use super::kind::{Mode, ObjectKind};
 use super::lock_error::{LockError, LockFailure};
-use super::patience::{Patience, Wanted, wake_one};
-use super::raw::{Condition, Owner, RawLock};
-use crate::participant::{self, Access, Attachment};
+use super::patience::{Wanted, wake_one};
+use super::raw::{Condition, RawLock};
 
 /// A lock word and the value that it guards.
 pub(crate) struct Guarded<'a, T: ?Sized> {
@@ -46,25 +46,25 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
 
     #[inline(always)]
     pub(crate) fn lock(self) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match self.take_free() {
-            Some(guard) => Ok(guard),
-            None => self.wait(None),
+        match acquire::take_free(self.raw) {
+            Some(_) => Ok(self.guard()),
+            None => self.taken(acquire::take(self.raw, self.wanted(), None)),
         }
     }
 
     #[inline(always)]
     pub(crate) fn lock_timeout(self, patience: Duration) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match self.take_free() {
-            Some(guard) => Ok(guard),
-            None => self.wait(Some(Deadline::after(patience))),
+        match acquire::take_free(self.raw) {
+            Some(_) => Ok(self.guard()),
+            None => self.taken(acquire::take(self.raw, self.wanted(), Some(Deadline::after(patience)))),
         }
     }
 
     #[inline(always)]
     pub(crate) fn try_lock(self) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match self.take_free() {
-            Some(guard) => Ok(guard),
-            None => self.try_harder(),
+        match acquire::take_free(self.raw) {
+            Some(_) => Ok(self.guard()),
+            None => self.taken(acquire::try_take(self.raw, self.wanted())),
         }
     }
 
@@ -72,49 +72,12 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
         self.raw.is_inconsistent()
     }
 
-    /// The usual case: we may write here, and the lock is free.
-    #[inline(always)]
-    fn take_free(self) -> Option<MutexGuard<'a, T>> {
-        let Access::Member(me) = participant::lookup(self.raw)?.access() else { return None };
-        wharf_sys::crash_point!("mutex.lock.before");
-        if !self.raw.take_free(me) {
-            return None;
-        }
-        wharf_sys::crash_point!("mutex.lock.after");
-        Some(self.guard())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn wait(self, deadline: Option<Deadline>) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        let (me, attachment) = caller(self.raw)?;
-        let patience = Patience::new(attachment, me, deadline, self.wanted());
-        let condition = self.raw.take(me, &patience).map_err(|_out_of_time| LockError::Timeout)?;
-        wharf_sys::crash_point!("mutex.lock.after");
-        self.taken(condition)
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn try_harder(self) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        let (me, attachment) = caller(self.raw)?;
-        if let Some(condition) = self.raw.try_take(me) {
-            wharf_sys::crash_point!("mutex.lock.after");
-            return self.taken(condition);
-        }
-        let patience = Patience::new(attachment, me, None, self.wanted());
-        if self.raw.take_from_dead(me, |owner| patience.is_dead_at_a_glance(owner)) {
-            return self.taken(Condition::Inconsistent);
-        }
-        Err(LockError::WouldBlock)
-    }
-
     fn wanted(self) -> Wanted {
         Wanted::new(self.kind, Mode::Exclusive, self.raw).starting_before(self.kind.lock_at())
     }
 
-    fn taken(self, condition: Condition) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
-        match condition {
+    fn taken(self, taken: Result<Condition, LockFailure>) -> Result<MutexGuard<'a, T>, LockError<'a, T>> {
+        match taken? {
             Condition::Consistent => Ok(self.guard()),
             Condition::Inconsistent => Err(LockError::OwnerDied(OwnerDiedGuard { held: self.held() })),
         }
@@ -128,16 +91,6 @@ impl<'a, T: ?Sized> Guarded<'a, T> {
     #[inline(always)]
     fn held(self) -> Held<'a, T> {
         Held { raw: self.raw, value: self.value, fork_epoch: fork::epoch(), kind: self.kind, access: PhantomData }
-    }
-}
-
-/// Finds out under which name the calling process uses `object`, and whether it may.
-pub(crate) fn caller<T: ?Sized>(object: &T) -> Result<(Owner, Attachment<'_>), LockFailure> {
-    let attachment = participant::lookup(object).ok_or(LockFailure::NotInRegion)?;
-    match attachment.access() {
-        Access::Member(me) => Ok((me, attachment)),
-        Access::ReadOnly => Err(LockFailure::ReadOnly),
-        Access::Forked => Err(LockFailure::Forked),
     }
 }
 
@@ -195,6 +148,13 @@ pub struct MutexGuard<'a, T: ?Sized> {
     held: Held<'a, T>,
     /// Whether the thread was unwinding already when it took the lock: then a panic says nothing about the value.
     panicking: bool,
+}
+
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
+    /// Gives the lock back and says what it takes to lock it again.
+    pub(crate) fn give_back(self) -> Guarded<'a, T> {
+        Guarded { raw: self.held.raw, value: self.held.value, kind: self.held.kind }
+    }
 }
 
 impl<T: ?Sized> Drop for MutexGuard<'_, T> {

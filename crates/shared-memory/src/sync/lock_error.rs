@@ -5,16 +5,19 @@ use std::fmt;
 
 use super::guard::OwnerDiedGuard;
 
-/// Why a lock was not simply taken.
+/// Why a mutex was not simply taken.
+pub type LockError<'a, T> = AcquireError<OwnerDiedGuard<'a, T>>;
+
+/// Why a lock was not simply taken; `G` is the guard of a lock whose holder died.
 ///
-/// It borrows from the lock, because one case hands it over: [`OwnerDied`](LockError::OwnerDied). The operator `?`
+/// It borrows from the lock, because one case hands it over: [`OwnerDied`](AcquireError::OwnerDied). The operator `?`
 /// turns it into a [`LockFailure`] or a `Box<dyn Error>`, which own nothing: a guard inside is dropped by that, and
 /// the lock stays inconsistent for the next one.
 #[non_exhaustive]
-pub enum LockError<'a, T: ?Sized> {
+pub enum AcquireError<G> {
     /// The lock is yours, but a holder died or panicked while it held it: the data may be half-changed. Look at it
-    /// through the guard, put it in order, and call [`repaired`](OwnerDiedGuard::repaired).
-    OwnerDied(OwnerDiedGuard<'a, T>),
+    /// through the guard, put it in order, and call its `repaired`.
+    OwnerDied(G),
     /// A live process held the lock until the time was up.
     Timeout,
     /// Somebody holds the lock and is not proved dead.
@@ -27,7 +30,7 @@ pub enum LockError<'a, T: ?Sized> {
     NotInRegion,
 }
 
-/// [`LockError`] without what it borrows: fit to be passed up.
+/// [`AcquireError`] without what it borrows: fit to be passed up.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockFailure {
@@ -62,61 +65,61 @@ pub enum LockFailure {
     NotInRegion,
 }
 
-impl<T: ?Sized> LockError<'_, T> {
+impl<G> AcquireError<G> {
     /// What it says, without what it borrows. A guard inside is dropped when the error is.
     pub fn failure(&self) -> LockFailure {
         match self {
-            LockError::OwnerDied(_) => LockFailure::OwnerDied,
-            LockError::Timeout => LockFailure::Timeout,
-            LockError::WouldBlock => LockFailure::WouldBlock,
-            LockError::ReadOnly => LockFailure::ReadOnly,
-            LockError::Forked => LockFailure::Forked,
-            LockError::NotInRegion => LockFailure::NotInRegion,
+            AcquireError::OwnerDied(_) => LockFailure::OwnerDied,
+            AcquireError::Timeout => LockFailure::Timeout,
+            AcquireError::WouldBlock => LockFailure::WouldBlock,
+            AcquireError::ReadOnly => LockFailure::ReadOnly,
+            AcquireError::Forked => LockFailure::Forked,
+            AcquireError::NotInRegion => LockFailure::NotInRegion,
         }
     }
 }
 
-impl<T: ?Sized> From<LockFailure> for LockError<'_, T> {
+impl<G> From<LockFailure> for AcquireError<G> {
     /// For the failures that hand over nothing; [`LockFailure::OwnerDied`] without its guard reads as "somebody
     /// holds it", and so does [`LockFailure::Full`], which no lock returns.
     fn from(failure: LockFailure) -> Self {
         match failure {
-            LockFailure::OwnerDied | LockFailure::WouldBlock | LockFailure::Full => LockError::WouldBlock,
-            LockFailure::Timeout => LockError::Timeout,
-            LockFailure::ReadOnly => LockError::ReadOnly,
-            LockFailure::Forked => LockError::Forked,
-            LockFailure::NotInRegion => LockError::NotInRegion,
+            LockFailure::OwnerDied | LockFailure::WouldBlock | LockFailure::Full => AcquireError::WouldBlock,
+            LockFailure::Timeout => AcquireError::Timeout,
+            LockFailure::ReadOnly => AcquireError::ReadOnly,
+            LockFailure::Forked => AcquireError::Forked,
+            LockFailure::NotInRegion => AcquireError::NotInRegion,
         }
     }
 }
 
-impl<T: ?Sized> From<LockError<'_, T>> for LockFailure {
-    fn from(error: LockError<'_, T>) -> LockFailure {
+impl<G> From<AcquireError<G>> for LockFailure {
+    fn from(error: AcquireError<G>) -> LockFailure {
         error.failure()
     }
 }
 
-// `LockError` is no `Error` itself, because it borrows; so these two can exist, and `lock()?` works in a `main`.
-impl<T: ?Sized> From<LockError<'_, T>> for Box<dyn Error> {
-    fn from(error: LockError<'_, T>) -> Box<dyn Error> {
+// `AcquireError` is no `Error` itself, because it borrows; so these two can exist, and `lock()?` works in a `main`.
+impl<G> From<AcquireError<G>> for Box<dyn Error> {
+    fn from(error: AcquireError<G>) -> Box<dyn Error> {
         Box::new(error.failure())
     }
 }
 
-impl<T: ?Sized> From<LockError<'_, T>> for Box<dyn Error + Send + Sync> {
-    fn from(error: LockError<'_, T>) -> Box<dyn Error + Send + Sync> {
+impl<G> From<AcquireError<G>> for Box<dyn Error + Send + Sync> {
+    fn from(error: AcquireError<G>) -> Box<dyn Error + Send + Sync> {
         Box::new(error.failure())
     }
 }
 
-impl<T: ?Sized> fmt::Display for LockError<'_, T> {
+impl<G> fmt::Display for AcquireError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.failure().fmt(f)
     }
 }
 
-impl<T: ?Sized> fmt::Debug for LockError<'_, T> {
+impl<G> fmt::Debug for AcquireError<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LockError::{:?}", self.failure())
+        write!(f, "AcquireError::{:?}", self.failure())
     }
 }

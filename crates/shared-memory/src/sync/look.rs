@@ -126,6 +126,9 @@ pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
         ObjectKind::Semaphore => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Permit),
         ObjectKind::Barrier => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Notice),
         ObjectKind::Latest => super::raw::decode(words.get(2).copied().unwrap_or(0)),
+        ObjectKind::ReentrantMutex => super::reentrant::decode(words),
+        ObjectKind::RwLock => super::raw_rwlock::decode(words),
+        // Held by nobody.
         _ => Said::default(),
     }
 }

@@ -9,7 +9,7 @@ use std::cell::Cell;
 use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 
-use super::raw::{Owner, Slept, Surroundings};
+use super::raw::{Nap, Owner, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering};
 
 #[derive(Default)]
@@ -102,11 +102,15 @@ impl Surroundings for Waiter<'_> {
         0
     }
 
-    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
+    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept {
         let mut state = self.kernel.state.lock().unwrap();
         // Relaxed: the kernel compares under the bucket lock, which orders it with the waker.
         if word.load(Ordering::Relaxed) != expected {
             return Slept::Woken;
+        }
+        if nap == Nap::Moment {
+            // Over by itself, whatever the others do.
+            return Slept::SliceOver;
         }
         if let Some(over) = self.over(&state) {
             return over;
@@ -125,6 +129,15 @@ impl Surroundings for Waiter<'_> {
                 return over;
             }
         }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.deadline && self.kernel.state.lock().unwrap().deadline_passed
+    }
+
+    /// Time stands still for those who look at the clock.
+    fn now(&self) -> u32 {
+        0
     }
 
     fn has_left(&self, _owner: Owner) -> bool {

@@ -42,10 +42,15 @@ use crate::{Plain, Shared};
 /// A waiter proves the death within 50 ms of the kernel closing the dead process's files, takes the lock over, and gets
 /// [`LockError::OwnerDied`] with the value as the dead one left it. A holder that is merely stopped keeps the lock.
 ///
+/// # Who goes first
+///
+/// Whoever comes at the right moment overtakes sleepers, which keeps a hammered lock fast. But one of them that was
+/// woken in vain is handed the lock by the next one that gives it back, once in a millisecond: nobody starves.
+///
 /// # Limits
 ///
-/// Not re-entrant: a thread that locks twice waits for itself (until its timeout). Not fair: who comes at the right
-/// moment overtakes sleepers. The lock belongs to the process: a thread that ends without dropping its guard leaves
+/// Not re-entrant: a thread that locks twice waits for itself (until its timeout); see
+/// [`ReentrantMutex`](crate::ReentrantMutex). The lock belongs to the process: a thread that ends without dropping its guard leaves
 /// it taken until the process ends or detaches. A value whose repair would need to know what was being changed wants
 /// a journal of its own.
 #[repr(C)]

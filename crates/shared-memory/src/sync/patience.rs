@@ -7,7 +7,7 @@ use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::{cpu, futex, liveness};
 
 use super::kind::{Mode, ObjectKind};
-use super::raw::{Owner, Slept, Surroundings};
+use super::raw::{Nap, Owner, Slept, Surroundings};
 use crate::atomic::AtomicU32;
 use crate::participant::{Attachment, Membership, Place, Wait, Witness};
 
@@ -15,6 +15,8 @@ use crate::participant::{Attachment, Membership, Place, Wait, Witness};
 const FIRST_SLICE: Duration = Duration::from_millis(2);
 /// The longest slice: how long a death during the wait can stay unnoticed.
 const LONGEST_SLICE: Duration = Duration::from_millis(50);
+/// How long a free lock is kept for its heir: a wake takes tens of microseconds, or a time slice on a busy machine.
+const MOMENT: Duration = Duration::from_millis(1);
 /// How often to look at the word before sleeping: about a microsecond, a few times a short critical section. A
 /// sleep and a wake cost tens of it.
 const SPINS: u32 = 100;
@@ -115,8 +117,11 @@ impl Surroundings for Patience<'_> {
         if cpu::spinning_pays() { SPINS } else { 0 }
     }
 
-    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
-        let slice = self.slice.get();
+    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept {
+        let slice = match nap {
+            Nap::Slice => self.slice.get(),
+            Nap::Moment => MOMENT,
+        };
         let slice_end = Deadline::after(slice);
         let until = match self.deadline {
             Some(deadline) if deadline.passed() => return Slept::OutOfTime,
@@ -127,7 +132,9 @@ impl Surroundings for Patience<'_> {
         match futex::wait(word, expected, Some(until), true) {
             Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => Slept::Woken,
             Ok(futex::FutexWake::TimedOut) => {
-                self.slice.set((slice * 2).min(LONGEST_SLICE));
+                if nap == Nap::Slice {
+                    self.slice.set((slice * 2).min(LONGEST_SLICE));
+                }
                 Slept::SliceOver
             }
             // Only a filter that forbids futexes makes it fail here. Waiting stays correct, and does not spin.
@@ -136,6 +143,15 @@ impl Surroundings for Patience<'_> {
                 Slept::SliceOver
             }
         }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.deadline.is_some_and(Deadline::passed)
+    }
+
+    fn now(&self) -> u32 {
+        // The low bits of the time are all that is kept.
+        (Instant::now().as_nanos() >> 16) as u32
     }
 
     fn has_left(&self, owner: Owner) -> bool {
@@ -158,9 +174,16 @@ impl Drop for Patience<'_> {
     }
 }
 
-/// Wakes one sleeper on the word of a lock that was just given back.
+/// Wakes everybody who sleeps on a word.
 #[cold]
-pub(crate) fn wake_one(word: &AtomicU32) {
+pub(crate) fn wake_all(word: &AtomicU32) {
+    // As in `wake_one`.
+    let _woken = futex::wake(word, u32::MAX, true);
+}
+
+/// Wakes one sleeper on a word of a lock that was just given back; says whether there was one.
+#[cold]
+pub(crate) fn wake_one(word: &AtomicU32) -> bool {
     // A wake cannot fail on a mapped word; if it did, the sleeper's slice ends by itself.
-    let _woken = futex::wake(word, 1, true);
+    futex::wake(word, 1, true).is_ok_and(|woken| woken > 0)
 }

@@ -1,11 +1,15 @@
 //! The lock word: who holds a lock, taken, handed on and taken over from the dead in one 32-bit atomic.
 //!
-//! The word knows nothing of processes, clocks or the kernel: how to sleep, how to wake and who is dead come from
-//! a [`Surroundings`], so that a model can drive every branch. `docs/layout.md` draws the word.
+//! A second word names the heir: one waiter that lost a race after it was woken, and to whom the next one that gives the
+//! lock back hands it on. That bounds barging: whoever comes at the right moment may overtake sleepers, but once a
+//! millisecond one of them has its turn.
+//!
+//! The words know nothing of processes, clocks or the kernel: how to sleep, how to wake, what time it is and who is dead
+//! come from a [`Surroundings`], so that a model can drive every branch. `docs/layout.md` draws the words.
 
 #[cfg(not(loom))]
 use super::look::{Hold, Said};
-use crate::atomic::{AtomicU32, Ordering, spin_loop};
+use crate::atomic::{AtomicU32, Ordering, fence, spin_loop};
 
 /// Set while somebody may be asleep on the word: whoever gives the lock back wakes one sleeper.
 const WAITERS: u32 = 1 << 31;
@@ -13,6 +17,15 @@ const WAITERS: u32 = 1 << 31;
 const INCONSISTENT: u32 = 1 << 30;
 /// The owner's bits: generation and slot. Zero means free.
 const OWNER: u32 = INCONSISTENT - 1;
+/// In the heir's word: the other bits name the heir. Without it they say when there was one last.
+const CLAIMED: u32 = 1 << 31;
+/// In the heir's word: a lock was given back for it.
+const GRANTED: u32 = 1 << 30;
+/// The time in the heir's word, which starts again after 19 hours. A heir later than it could be costs one turn's delay.
+const TIME: u32 = GRANTED - 1;
+/// How long after one heir there is no other, in units of 2^16 ns: one millisecond. A hand-over costs two switches of
+/// processes, about 50 µs, so fairness takes a twentieth of a hammered lock at most.
+const TURN: u32 = 16;
 const SLOT_BITS: u32 = 10;
 const SLOT: u32 = (1 << SLOT_BITS) - 1;
 
@@ -92,13 +105,28 @@ pub(crate) fn decode(word: u32) -> Said {
     }
 }
 
+/// How long one sleep may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Nap {
+    /// As long as the death of an owner may go unnoticed.
+    Slice,
+    /// As long as a free lock is kept for its heir: about the time that waking takes.
+    Moment,
+}
+
 /// What a lock needs from the world around it.
 pub(crate) trait Surroundings {
     /// How often to look at the word before sleeping; 0 where one processor would only delay the owner.
     fn spins(&self) -> u32;
 
-    /// Sleeps while `word` holds `expected`, at most for a slice.
-    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept;
+    /// Sleeps while `word` holds `expected`, at most for a slice or a moment.
+    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept;
+
+    /// Whether the deadline has passed.
+    fn is_out_of_time(&self) -> bool;
+
+    /// The time, in units of 2^16 ns.
+    fn now(&self) -> u32;
 
     /// Whether the owner's slot has moved on to another generation: cheap, and proof of death when true.
     fn has_left(&self, owner: Owner) -> bool;
@@ -107,24 +135,25 @@ pub(crate) trait Surroundings {
     fn is_dead(&self, owner: Owner) -> bool;
 }
 
-/// One lock word. Free when zero, so fresh memory holds free locks.
+/// One lock. Free when zero, so fresh memory holds free locks.
 #[derive(Debug)]
-#[cfg_attr(not(loom), repr(transparent))]
+#[cfg_attr(not(loom), repr(C))]
 pub(crate) struct RawLock {
     word: AtomicU32,
+    heir: AtomicU32,
 }
 
 impl RawLock {
     /// A free lock over consistent data.
     #[cfg(not(loom))]
     pub(crate) const fn new() -> RawLock {
-        RawLock { word: AtomicU32::new(0) }
+        RawLock { word: AtomicU32::new(0), heir: AtomicU32::new(0) }
     }
 
     /// A free lock over consistent data, inside a model.
     #[cfg(loom)]
     pub(crate) fn new() -> RawLock {
-        RawLock { word: AtomicU32::new(0) }
+        RawLock { word: AtomicU32::new(0), heir: AtomicU32::new(0) }
     }
 
     /// Takes a lock that is free and consistent, in one instruction.
@@ -160,53 +189,149 @@ impl RawLock {
         // After a sleep others may be asleep too, and the wake that woke us was theirs as well: from then on we
         // take the lock with WAITERS set, so that our own giving back wakes the next one.
         let mut after_sleep = 0;
+        let (mut woken, mut heir) = (false, false);
         // Bound: a turn takes the lock, loses a race against a process that changed the word (so somebody moved on),
         // or sleeps up to a slice; `around` ends it at the deadline. Without a deadline it waits as long as a live
         // process holds the lock, which is what the caller asked for.
-        loop {
+        let taken = loop {
             // Acquire: pairs with the Release of the exchange that took the lock. Its owner had entered its
             // generation into its slot before; without this we could read its name here, an older generation there,
             // and take a newcomer for dead.
             let word = self.word.load(Ordering::Acquire);
             let Some(owner) = Owner::in_word(word) else {
-                if let Ok(condition) = self.take_word(word, me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep)
-                {
-                    return Ok(condition);
+                if !heir && self.is_kept(word) {
+                    match around.sleep(&self.word, word, Nap::Moment) {
+                        Slept::Woken => {
+                            after_sleep = WAITERS;
+                            continue;
+                        }
+                        // The heir is slow, stopped or dead: it has had its moment. We take the lock for ourselves.
+                        Slept::SliceOver | Slept::OutOfTime => self.step_down(None, around.now()),
+                    }
+                }
+                let mine = me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep;
+                if let Ok(condition) = self.take_word(word, mine) {
+                    break Ok(condition);
                 }
                 continue;
             };
             if around.has_left(owner) {
                 if self.take_over(word, me) {
-                    return Ok(Condition::Inconsistent);
+                    break Ok(Condition::Inconsistent);
                 }
                 continue;
             }
-            if word & WAITERS == 0 {
-                // Relaxed: the flag carries no data. The owner's exchange in `give_back` reads it in the word's own
-                // modification order: either it comes later and sees the flag, or this exchange fails.
-                let marked = self.word.compare_exchange(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
-                if marked.is_err() {
-                    continue;
-                }
-                wharf_sys::crash_point!("mutex.lock.marked-waiting");
+            // Woken, and somebody was quicker.
+            if woken && !heir {
+                heir = self.claim(me, around);
             }
-            match around.sleep(&self.word, word | WAITERS) {
-                Slept::Woken => after_sleep = WAITERS,
-                Slept::SliceOver => {
-                    after_sleep = WAITERS;
-                    if around.is_dead(owner) && self.take_over(word | WAITERS, me) {
-                        return Ok(Condition::Inconsistent);
+            let slept = if heir {
+                match self.sleep_as_heir(me, owner, around) {
+                    Some(slept) => slept,
+                    None => {
+                        heir = self.is_heir(me);
+                        continue;
                     }
                 }
-                // The flag stays set: should we have been woken just now, the next giving back wakes another. A last
-                // look at the owner, because the deadline may have come before the end of any slice.
-                Slept::OutOfTime => {
-                    if around.is_dead(owner) && self.take_over(word | WAITERS, me) {
-                        return Ok(Condition::Inconsistent);
-                    }
-                    return Err(OutOfTime);
-                }
+            } else if self.mark_waiting(word) {
+                around.sleep(&self.word, word | WAITERS, Nap::Slice)
+            } else {
+                continue;
+            };
+            after_sleep = WAITERS;
+            woken |= slept == Slept::Woken;
+            // The flag stays set when time is up: should we have been woken just now, the next giving back wakes another.
+            // There is a last look at the owner, because the deadline may have come before the end of any slice.
+            if slept != Slept::Woken && around.is_dead(owner) && self.take_over(word | WAITERS, me) {
+                break Ok(Condition::Inconsistent);
             }
+            if slept == Slept::OutOfTime {
+                // A lock that was given back for us would be lost to everybody for a moment: take it.
+                break if heir { self.try_take(me).ok_or(OutOfTime) } else { Err(OutOfTime) };
+            }
+        };
+        if heir {
+            wharf_sys::crash_point!("mutex.heir.ends");
+            self.step_down(Some(me), around.now());
+        }
+        taken
+    }
+
+    /// Says that somebody sleeps on the word; false if the word has changed.
+    fn mark_waiting(&self, word: u32) -> bool {
+        if word & WAITERS != 0 {
+            return true;
+        }
+        // Relaxed: the flag carries no data. The owner's exchange in `give_back` reads it in the word's own
+        // modification order: either it comes later and sees the flag, or this exchange fails.
+        let marked = self.word.compare_exchange(word, word | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
+        if marked.is_err() {
+            return false;
+        }
+        wharf_sys::crash_point!("mutex.lock.marked-waiting");
+        true
+    }
+
+    /// Becomes the heir, if there is none and the last one was a turn ago.
+    fn claim(&self, me: Owner, around: &impl Surroundings) -> bool {
+        // Relaxed, both: the name is made known by the exchange in `sleep_as_heir`.
+        let seen = self.heir.load(Ordering::Relaxed);
+        let claimed = seen & CLAIMED != 0;
+        // The bits of an heir that has left are free; those of a dead one are, when its moment is over.
+        let vacant = !claimed || Owner::in_word(seen & OWNER).is_none_or(|owner| around.has_left(owner));
+        let due = claimed || around.now().wrapping_sub(seen) & TIME >= TURN;
+        if !(vacant && due) {
+            return false;
+        }
+        let mine = CLAIMED | me.bits();
+        let claimed = self.heir.compare_exchange(seen, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if claimed {
+            wharf_sys::crash_point!("mutex.heir.claimed");
+        }
+        claimed
+    }
+
+    /// Sleeps on the heir's word; `None` if the lock was given back meanwhile or somebody else is the heir now.
+    fn sleep_as_heir(&self, me: Owner, owner: Owner, around: &impl Surroundings) -> Option<Slept> {
+        let (waits, granted) = (CLAIMED | me.bits(), CLAIMED | GRANTED | me.bits());
+        // Relaxed, both: the lock that was given back for us was taken by another. Before the word is looked at, so
+        // that only such a grant is thrown away as came before that look.
+        if let Err(seen) = self.heir.compare_exchange(granted, waits, Ordering::Relaxed, Ordering::Relaxed)
+            && seen != waits
+        {
+            return None;
+        }
+        // Release: pairs with the fence in `hand_on`. Whoever gives the lock back after this sees the flag, and then
+        // our name. Acquire: as in `take`.
+        let word = self.word.fetch_or(WAITERS, Ordering::AcqRel);
+        if Owner::in_word(word) != Some(owner) {
+            return None;
+        }
+        Some(around.sleep(&self.heir, waits, Nap::Slice))
+    }
+
+    fn is_heir(&self, me: Owner) -> bool {
+        // Relaxed: at worst we sleep as an ordinary waiter. Another thread of this process may have become the heir
+        // since we were: then two of us sleep there, and the second one wakes at the end of its slice.
+        self.heir.load(Ordering::Relaxed) & !GRANTED == CLAIMED | me.bits()
+    }
+
+    /// Whether a free lock is kept for its heir.
+    fn is_kept(&self, word: u32) -> bool {
+        // Relaxed: a lock taken although it was kept is the heir's bad luck, and is kept for it again.
+        word & WAITERS != 0 && self.heir.load(Ordering::Relaxed) & (CLAIMED | GRANTED) == CLAIMED | GRANTED
+    }
+
+    /// There is no heir any more: `me`, or the one who has had his moment.
+    fn step_down(&self, me: Option<Owner>, now: u32) {
+        // Relaxed, both: nothing hangs on it but who sleeps where.
+        let seen = self.heir.load(Ordering::Relaxed);
+        let over = match me {
+            Some(me) => seen & !GRANTED == CLAIMED | me.bits(),
+            None => seen & (CLAIMED | GRANTED) == CLAIMED | GRANTED,
+        };
+        if over {
+            let _other_now = self.heir.compare_exchange(seen, now & TIME, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
@@ -217,9 +342,9 @@ impl RawLock {
         Owner::in_word(word).is_some_and(dead) && self.take_over(word, me)
     }
 
-    /// Gives the lock back and calls `wake_one` if somebody may be asleep on the word.
+    /// Gives the lock back. If somebody may be asleep it calls `wake_one`, which says whether anybody was.
     #[inline(always)]
-    pub(crate) fn give_back(&self, condition: Condition, wake_one: impl FnOnce(&AtomicU32)) {
+    pub(crate) fn give_back(&self, condition: Condition, wake_one: impl Fn(&AtomicU32) -> bool) {
         let left = match condition {
             Condition::Consistent => 0,
             Condition::Inconsistent => INCONSISTENT,
@@ -230,8 +355,44 @@ impl RawLock {
         if word & WAITERS != 0 {
             // A death here leaves a free lock and a sleeper that nobody wakes: the end of its slice does.
             wharf_sys::crash_point!("mutex.unlock.before-wake");
-            wake_one(&self.word);
+            self.hand_on(left, wake_one);
         }
+    }
+
+    /// Wakes the heir, if there is one, and keeps the lock for it; otherwise wakes one of the sleepers.
+    #[cold]
+    #[inline(never)]
+    fn hand_on(&self, left: u32, wake_one: impl Fn(&AtomicU32) -> bool) {
+        // Pairs with the Release in `sleep_as_heir`: the flag that brought us here may be the heir's.
+        fence(Ordering::Acquire);
+        // Relaxed: ordered by the fence.
+        let heir = self.heir.load(Ordering::Relaxed);
+        if heir & (CLAIMED | GRANTED) == CLAIMED {
+            // Relaxed: continues the release sequence of the swap. A failure means that somebody was quick and has
+            // the lock already; the heir is woken all the same, and stays the heir.
+            let _kept = self.word.compare_exchange(left, left | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
+            wharf_sys::crash_point!("mutex.handover.kept");
+            // Relaxed: the heir looks at the lock's word for what it needs. It fails if the heir gave up or was a
+            // little quicker.
+            if self.heir.compare_exchange(heir, heir | GRANTED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                wharf_sys::crash_point!("mutex.handover.granted");
+                if wake_one(&self.heir) {
+                    return;
+                }
+            }
+            // It is about to sleep, and will see that it need not; or it is dead.
+        } else if heir & (CLAIMED | GRANTED) == CLAIMED | GRANTED {
+            // It has had its chance already, and does not run: let another be the heir. Relaxed: as above.
+            let _other_now = self.heir.compare_exchange(heir, 0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+        wake_one(&self.word);
+    }
+
+    /// The holder says that the data under the lock is in doubt.
+    #[cfg(not(loom))]
+    pub(crate) fn mark_inconsistent(&self) {
+        // Relaxed: as in `mark_consistent`.
+        self.word.fetch_or(INCONSISTENT, Ordering::Relaxed);
     }
 
     /// The holder says that the data under the lock is in order again.
@@ -245,6 +406,19 @@ impl RawLock {
     pub(crate) fn word(&self) -> u32 {
         // Acquire: as in `take`, before the owner's slot is looked at.
         self.word.load(Ordering::Acquire)
+    }
+
+    /// The word that the heir sleeps on.
+    #[cfg(loom)]
+    pub(crate) fn heir_word(&self) -> &AtomicU32 {
+        &self.heir
+    }
+
+    /// `heir` waits as the heir, and runs no more.
+    #[cfg(loom)]
+    pub(crate) fn pretend_heir(&self, heir: Owner) {
+        self.heir.store(CLAIMED | heir.bits(), Ordering::Relaxed);
+        self.word.fetch_or(WAITERS, Ordering::Release);
     }
 
     /// Who holds the lock at this moment, dead or alive.
@@ -265,6 +439,9 @@ impl RawLock {
             // Relaxed: only the exchange in `try_take` decides.
             let word = self.word.load(Ordering::Relaxed);
             if Owner::in_word(word).is_none() {
+                if self.is_kept(word) {
+                    return None;
+                }
                 if let Some(condition) = self.try_take(me) {
                     return Some(condition);
                 }

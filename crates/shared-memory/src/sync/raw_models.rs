@@ -9,7 +9,7 @@ use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::raw::{Condition, Owner, RawLock, Slept, Surroundings};
+use super::raw::{Condition, Nap, Owner, RawLock, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 
 /// Slot 0 in its first taking, and the newcomer that takes it after the first one's death.
@@ -25,6 +25,8 @@ struct Kernel {
     slices_are_over: bool,
     /// The deadline of the impatient one has passed.
     time_is_up: bool,
+    /// How many sleep on the lock's word, and how many on the heir's.
+    asleep: [usize; 2],
 }
 
 struct World {
@@ -32,6 +34,8 @@ struct World {
     value: UnsafeCell<u32>,
     kernel: Mutex<Kernel>,
     changed: Condvar,
+    /// Where the heir sleeps: its word has a bucket of its own.
+    heir_changed: Condvar,
     /// Generation of slot 0, as the participant table says.
     generation: AtomicU32,
     spins: u32,
@@ -48,20 +52,38 @@ impl World {
             value: UnsafeCell::new(0),
             kernel: Mutex::new(Kernel::default()),
             changed: Condvar::new(),
+            heir_changed: Condvar::new(),
             generation: AtomicU32::new(FIRST.generation()),
             spins,
         })
     }
 
-    fn wake_one(&self) {
-        let _bucket = self.kernel.lock().unwrap();
-        self.changed.notify_one();
+    /// Which of the kernel's buckets a word belongs to.
+    fn bucket(&self, word: &AtomicU32) -> (usize, &Condvar) {
+        if std::ptr::eq(word, self.lock.heir_word()) { (1, &self.heir_changed) } else { (0, &self.changed) }
+    }
+
+    fn wake_one(&self, word: &AtomicU32) -> bool {
+        let (at, bucket) = self.bucket(word);
+        let mut kernel = self.kernel.lock().unwrap();
+        let somebody = kernel.asleep[at] > 0;
+        if somebody {
+            kernel.asleep[at] -= 1;
+            bucket.notify_one();
+        }
+        somebody
     }
 
     /// The kernel ends slot 0's first process: nothing of it runs any more, and slices go by.
     fn first_dies(&self) {
         self.kernel.lock().unwrap().first_is_dead = true;
+        self.let_time_pass();
+    }
+
+    fn let_time_pass(&self) {
+        self.kernel.lock().unwrap().asleep = [0, 0];
         self.changed.notify_all();
+        self.heir_changed.notify_all();
     }
 
     /// Takes the lock, changes the value, repairs what a dead one left, gives the lock back.
@@ -87,7 +109,7 @@ impl World {
         if condition == Condition::Inconsistent {
             self.lock.mark_consistent();
         }
-        self.lock.give_back(Condition::Consistent, |_| self.wake_one());
+        self.lock.give_back(Condition::Consistent, |word| self.wake_one(word));
         condition
     }
 
@@ -108,18 +130,31 @@ impl Surroundings for World {
         self.spins
     }
 
-    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
-        let kernel = self.kernel.lock().unwrap();
+    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept {
+        let (at, bucket) = self.bucket(word);
+        let mut kernel = self.kernel.lock().unwrap();
         // Relaxed: the kernel compares under the bucket lock, which orders it with the waker.
         if word.load(Ordering::Relaxed) != expected {
             return Slept::Woken;
         }
-        let behind_the_dead = kernel.first_is_dead && Owner::from_bits(expected & OWNER) == Some(FIRST);
-        if behind_the_dead || kernel.slices_are_over {
+        // A moment is over at any moment. So is a slice behind the dead, which ends a wait that nobody else would end.
+        let owner = if at == 0 { Owner::from_bits(expected & !(3 << 30)) } else { self.lock.holder() };
+        let behind_the_dead = kernel.first_is_dead && owner == Some(FIRST);
+        if nap == Nap::Moment || behind_the_dead || kernel.slices_are_over {
             return Slept::SliceOver;
         }
-        drop(self.changed.wait(kernel).unwrap());
+        kernel.asleep[at] += 1;
+        drop(bucket.wait(kernel).unwrap());
         Slept::Woken
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        false
+    }
+
+    fn now(&self) -> u32 {
+        // Later than a turn after the beginning, and less than one after the first heir.
+        100
     }
 
     fn has_left(&self, owner: Owner) -> bool {
@@ -140,8 +175,16 @@ impl Surroundings for Impatient<'_> {
         0
     }
 
-    fn sleep(&self, word: &AtomicU32, expected: u32) -> Slept {
-        if self.0.kernel.lock().unwrap().time_is_up { Slept::OutOfTime } else { self.0.sleep(word, expected) }
+    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept {
+        if self.0.kernel.lock().unwrap().time_is_up { Slept::OutOfTime } else { self.0.sleep(word, expected, nap) }
+    }
+
+    fn is_out_of_time(&self) -> bool {
+        self.0.kernel.lock().unwrap().time_is_up
+    }
+
+    fn now(&self) -> u32 {
+        self.0.now()
     }
 
     fn has_left(&self, owner: Owner) -> bool {
@@ -152,9 +195,6 @@ impl Surroundings for Impatient<'_> {
         self.0.is_dead(owner)
     }
 }
-
-/// The owner's bits of a lock word, as `docs/layout.md` draws it.
-const OWNER: u32 = (1 << 30) - 1;
 
 fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
     let mut builder = Builder::new();
@@ -250,7 +290,7 @@ fn unrepaired_data_stays_inconsistent_for_the_next_one() {
             let condition = world.lock.take(me, world).unwrap();
             world.change_value();
             assert!(world.lock.is_inconsistent());
-            world.lock.give_back(condition, |_| world.wake_one());
+            world.lock.give_back(condition, |word| world.wake_one(word));
             condition
         };
         let other = thread::spawn({
@@ -273,10 +313,10 @@ fn a_death_between_giving_back_and_waking_is_healed_by_the_slice() {
         });
         let mine = world.lock.take(FIRST, &*world).unwrap();
         world.change_value();
-        world.lock.give_back(mine, |_| {});
+        world.lock.give_back(mine, |_| true);
         // Nobody was woken. Time goes by.
         world.kernel.lock().unwrap().slices_are_over = true;
-        world.changed.notify_all();
+        world.let_time_pass();
         assert_eq!(sleeper.join().unwrap(), Condition::Consistent);
         assert_eq!(world.value(), 2);
     });
@@ -292,7 +332,7 @@ fn one_that_gives_up_takes_no_wake_up_from_the_others() {
             move || {
                 if let Ok(condition) = world.lock.take(SECOND, &Impatient(&world)) {
                     world.change_value();
-                    world.lock.give_back(condition, |_| world.wake_one());
+                    world.lock.give_back(condition, |word| world.wake_one(word));
                 }
             }
         });
@@ -301,9 +341,9 @@ fn one_that_gives_up_takes_no_wake_up_from_the_others() {
             move || world.pass(THIRD)
         });
         world.kernel.lock().unwrap().time_is_up = true;
-        world.changed.notify_all();
+        world.let_time_pass();
         world.change_value();
-        world.lock.give_back(Condition::Consistent, |_| world.wake_one());
+        world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
         impatient.join().unwrap();
         patient.join().unwrap();
         assert_eq!(world.lock.holder(), None);
@@ -325,7 +365,7 @@ fn one_that_only_tries_succeeds_the_dead_and_nobody_else() {
         if tried {
             world.change_value();
             world.lock.mark_consistent();
-            world.lock.give_back(Condition::Consistent, |_| world.wake_one());
+            world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
         }
         other.join().unwrap();
         assert_eq!(world.value(), 1 + u32::from(tried));
@@ -375,5 +415,47 @@ fn whoever_takes_over_wakes_those_asleep_behind_the_dead() {
         let conditions = [world.pass(SECOND), early.join().unwrap()];
         let heirs = conditions.iter().filter(|&&condition| condition == Condition::Inconsistent).count();
         assert_eq!((heirs, world.value()), (1, 2));
+    });
+}
+
+/// Behind an owner that comes back again and again, a waiter that was woken in vain is the heir, and gets the lock.
+#[test]
+fn one_that_was_woken_in_vain_is_handed_the_lock() {
+    explore(3, || {
+        let world = World::new(0);
+        assert!(world.lock.take_free(FIRST));
+        let waiter = thread::spawn({
+            let world = world.clone();
+            move || world.pass_slowly(SECOND)
+        });
+        for _ in 0..2 {
+            world.change_value();
+            world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
+            world.lock.take(FIRST, &*world).unwrap();
+        }
+        world.change_value();
+        world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
+        waiter.join().unwrap();
+        assert_eq!(world.value(), 4);
+        assert_eq!(world.lock.holder(), None);
+    });
+}
+
+/// A lock that was kept for an heir which runs no more: the others wait a moment, and no longer.
+#[test]
+fn a_stopped_heir_keeps_nobody_from_the_lock() {
+    explore(3, || {
+        let world = World::new(0);
+        // The state that giving back leaves for an heir: free, kept and granted.
+        assert!(world.lock.take_free(FIRST));
+        world.lock.pretend_heir(NEWCOMER);
+        world.lock.give_back(Condition::Consistent, |_| false);
+        let other = thread::spawn({
+            let world = world.clone();
+            move || world.pass(THIRD)
+        });
+        world.pass(SECOND);
+        other.join().unwrap();
+        assert_eq!(world.value(), 2);
     });
 }

@@ -6,7 +6,7 @@
 //! wake behind; a waker that is killed leaves sleepers, whose slices end.
 
 use crate::atomic::{AtomicU32, Ordering, fence, spin_loop};
-use crate::sync::raw::{Slept, Surroundings};
+use crate::sync::raw::{Nap, Slept, Surroundings};
 
 /// Somebody may be asleep, or about to be.
 const ASLEEP: u32 = 1;
@@ -84,7 +84,7 @@ impl Sleepers {
                 return None;
             }
             wharf_sys::crash_point!("sleepers.wait.announced");
-            slept = around.sleep(&self.word, ticket.0);
+            slept = around.sleep(&self.word, ticket.0, Nap::Slice);
             wharf_sys::crash_point!("sleepers.wait.slept");
         }
     }

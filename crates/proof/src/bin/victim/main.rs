@@ -1,6 +1,6 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `region …` (see `region.rs`), `yard …` (`yard.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
+//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`). It says what happens to it in lines on its standard output.
 
@@ -9,6 +9,7 @@
 mod fault;
 mod garbage;
 mod link;
+mod locks;
 mod region;
 mod scribble;
 mod span;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
 fn play(words: &Words) -> Result<(), Failure> {
     match words.at(0, "a part to play")? {
         "region" => region::play(words),
+        "locks" => locks::play(words),
         "link" => link::play(words),
         "span" => span::play(words),
         "yard" => yard::play(words),

@@ -6,10 +6,10 @@
 use std::time::Duration;
 
 use wharf_message_passing::Link;
-use wharf_proof::board::Board;
+use wharf_proof::board::{Board, Locks, Pair};
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
-use wharf_shared_memory::Region;
+use wharf_shared_memory::{Region, RwLock, RwLockError};
 use wharf_sys::trace::mark;
 
 use crate::link::{kind, options, wrong};
@@ -25,12 +25,16 @@ const CLOSE: u64 = 2;
 /// How long a receiver without work takes to fall asleep.
 const RECEIVER_ASLEEP: Duration = Duration::from_millis(3);
 
-/// `span lock|unlock NAME` or `span send|receive ADDRESS`.
+/// `span lock|unlock|read|unread|write|unwrite NAME` or `span send|receive ADDRESS`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let place = words.at(2, "a name or an address")?;
     match words.at(1, "which operation")? {
         "lock" => lock(&Region::attach(place)?),
         "unlock" => unlock(&Region::attach(place)?),
+        "read" => book(&Region::attach(place)?, RwLock::read, false),
+        "unread" => book(&Region::attach(place)?, RwLock::read, true),
+        "write" => book(&Region::attach(place)?, RwLock::write, false),
+        "unwrite" => book(&Region::attach(place)?, RwLock::write, true),
         "send" => send(connect(words, place)?, words),
         "receive" => receive(connect(words, place)?, words),
         other => Err(format!("no part is called 'span {other}'").into()),
@@ -58,6 +62,28 @@ fn unlock(region: &Region<Board>) -> Result<(), Failure> {
     mark(OPEN);
     drop(guard);
     mark(CLOSE);
+    Ok(())
+}
+
+/// Takes the lock for readers and writers with `take`, or gives it back, inside the span.
+fn book<'a, G>(
+    region: &'a Region<Locks>,
+    take: impl Fn(&'a RwLock<Pair>) -> Result<G, RwLockError<'a, Pair>>,
+    gives_back: bool,
+) -> Result<(), Failure> {
+    drop(take(&region.book).map_err(|error| error.to_string())?);
+    if gives_back {
+        let guard = take(&region.book).map_err(|error| error.to_string())?;
+        mark(HELD);
+        mark(OPEN);
+        drop(guard);
+        mark(CLOSE);
+    } else {
+        mark(OPEN);
+        let guard = take(&region.book);
+        mark(CLOSE);
+        drop(guard);
+    }
     Ok(())
 }
 

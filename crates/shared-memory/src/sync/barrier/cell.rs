@@ -10,7 +10,7 @@ use super::rounds::{MAX_MEMBERS, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::participant::{self, Attachment};
 use crate::plain::{Field, Layout};
-use crate::sync::guard::caller;
+use crate::sync::acquire::caller;
 use crate::sync::look::{Look, Seen, look_at};
 use crate::sync::patience::{Patience, Wanted};
 use crate::sync::raw::{Owner, Surroundings};

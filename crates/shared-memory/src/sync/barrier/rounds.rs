@@ -5,7 +5,7 @@
 
 use crate::atomic::{AtomicU32, Ordering, fence};
 use crate::sync::cells::owner_in;
-use crate::sync::raw::{Owner, Slept, Surroundings};
+use crate::sync::raw::{Nap, Owner, Slept, Surroundings};
 
 /// A member died; nobody waits until somebody makes it whole again.
 const BROKEN: u32 = 1 << 31;
@@ -118,7 +118,7 @@ impl Rounds<'_> {
                 self.break_and_wake(at, dead, &wake_all);
                 continue;
             }
-            let slept = around.sleep(self.state, state);
+            let slept = around.sleep(self.state, state, Nap::Slice);
             if slept == Slept::Woken {
                 continue;
             }

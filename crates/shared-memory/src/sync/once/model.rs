@@ -57,9 +57,7 @@ impl World {
     }
 
     fn give_back(&self) {
-        self.state.lock().give_back(Condition::Consistent, |word| {
-            self.kernel.wake(word, 1);
-        });
+        self.state.lock().give_back(Condition::Consistent, |word| self.kernel.wake(word, 1) > 0);
     }
 
     fn check_made(&self) {

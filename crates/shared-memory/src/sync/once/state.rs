@@ -1,7 +1,7 @@
 //! Whether the work is done, and the lock between those who would do it.
 
 use crate::atomic::{AtomicU32, Ordering};
-use crate::sync::raw::{RawLock, Slept, Surroundings};
+use crate::sync::raw::{Nap, RawLock, Slept, Surroundings};
 
 const DONE: u32 = 1;
 
@@ -52,7 +52,7 @@ impl State {
         // Bound: a turn sleeps up to a slice; `around` ends it at the deadline. A finisher that was killed before it woke
         // anybody is noticed at the end of the slice.
         while !self.is_done() {
-            if around.sleep(&self.done, 0) == Slept::OutOfTime {
+            if around.sleep(&self.done, 0, Nap::Slice) == Slept::OutOfTime {
                 return self.is_done();
             }
         }

@@ -1,0 +1,105 @@
+//! The word of a condition variable: a number that grows with every notice, and whether anybody may listen.
+//!
+//! There is no list of waiters, so none can be damaged. Whoever waits compares the number with the one it found when it
+//! held the lock; any difference ends the wait. A wake-up in the kernel only makes that look happen sooner.
+
+use super::raw::{Nap, Slept};
+use crate::atomic::{AtomicU32, Ordering};
+
+/// Somebody may be asleep on the word.
+const LISTENERS: u32 = 1;
+/// One more notice.
+const NOTICE: u32 = 2;
+
+/// How a wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Ended {
+    /// There was a notice, or one may have been lost: look at the data.
+    Look,
+    /// The deadline has passed without one.
+    OutOfTime,
+}
+
+/// The word of a condition variable. Zero is a fresh one.
+#[derive(Debug)]
+#[cfg_attr(not(loom), repr(transparent))]
+pub(crate) struct RawCondvar {
+    word: AtomicU32,
+}
+
+impl RawCondvar {
+    /// A fresh one.
+    #[cfg(not(loom))]
+    pub(crate) const fn new() -> RawCondvar {
+        RawCondvar { word: AtomicU32::new(0) }
+    }
+
+    /// A fresh one, inside a model.
+    #[cfg(loom)]
+    pub(crate) fn new() -> RawCondvar {
+        RawCondvar { word: AtomicU32::new(0) }
+    }
+
+    /// Begins to listen; to be called with the lock held. Returns the word to wait on.
+    pub(crate) fn listen(&self) -> u32 {
+        // Relaxed: whoever changes the data takes the lock after we give it back, and so comes after this in the order
+        // that the lock makes.
+        self.word.fetch_or(LISTENERS, Ordering::Relaxed) | LISTENERS
+    }
+
+    /// Sleeps until there was a notice after `heard`, at most `slices` slices; `sleep` sleeps for one of them.
+    pub(crate) fn wait(&self, heard: u32, slices: u32, sleep: impl Fn(&AtomicU32, u32, Nap) -> Slept) -> Ended {
+        // Bound: so many slices. A notifier can be killed between its change and its notice; then nobody would ever
+        // say that there is something to see, so nobody waits for long without looking.
+        for _ in 0..slices {
+            match sleep(&self.word, heard, Nap::Slice) {
+                Slept::Woken => return Ended::Look,
+                // Relaxed, both: what there is to see is seen under the lock. Another waiter may have been woken for
+                // a notice to us all and have been killed before it could do anything; here we hear of it.
+                Slept::SliceOver if self.word.load(Ordering::Relaxed) != heard => return Ended::Look,
+                Slept::SliceOver => {}
+                Slept::OutOfTime if self.word.load(Ordering::Relaxed) != heard => return Ended::Look,
+                Slept::OutOfTime => return Ended::OutOfTime,
+            }
+        }
+        Ended::Look
+    }
+
+    /// Gives notice and wakes one; `wake_one` says whether there was anybody.
+    pub(crate) fn notify_one(&self, wake_one: impl Fn(&AtomicU32) -> bool) {
+        // Relaxed: as in `listen`.
+        let before = self.word.load(Ordering::Relaxed);
+        if before & LISTENERS == 0 {
+            return;
+        }
+        wharf_sys::crash_point!("condvar.notify.before");
+        // Relaxed: the number carries no data.
+        let now = self.word.fetch_add(NOTICE, Ordering::Relaxed).wrapping_add(NOTICE);
+        wharf_sys::crash_point!("condvar.notify.said");
+        if !wake_one(&self.word) {
+            // Nobody slept. Together with one more notice, so that one who is about to fall asleep does not. Relaxed: a
+            // failure means that somebody listens or gives notice, and the flag stays.
+            let silent = now.wrapping_add(NOTICE) & !LISTENERS;
+            let _still = self.word.compare_exchange(now, silent, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// Gives notice and wakes everybody.
+    pub(crate) fn notify_all(&self, wake_all: impl Fn(&AtomicU32)) {
+        // Relaxed, all of it: as in `notify_one`.
+        let mut word = self.word.load(Ordering::Relaxed);
+        // Bound: a turn fails only because somebody else listens or gives notice.
+        while word & LISTENERS != 0 {
+            wharf_sys::crash_point!("condvar.notify.before");
+            let silent = word.wrapping_add(NOTICE) & !LISTENERS;
+            match self.word.compare_exchange(word, silent, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    wharf_sys::crash_point!("condvar.notify.said");
+                    wake_all(&self.word);
+                    return;
+                }
+                Err(now) => word = now,
+            }
+        }
+    }
+}
