@@ -196,3 +196,18 @@ fn a_waker_killed_before_it_wakes_is_made_good_by_the_end_of_a_slice() {
         taker.join().unwrap();
     });
 }
+
+#[test]
+fn one_whose_time_is_up_takes_a_last_look_at_what_nobody_woke_it_for() {
+    explore(3, || {
+        let world = World::new();
+        let taker = thread::spawn({
+            let world = world.clone();
+            move || world.sleepers.wait(&world.kernel.waiter(true), |_| world.try_take().then_some(()))
+        });
+        world.tokens.fetch_add(1, Ordering::Relaxed);
+        // Killed before it woke anybody.
+        world.kernel.pass_the_deadline();
+        assert_eq!(taker.join().unwrap(), Some(()));
+    });
+}

@@ -212,3 +212,29 @@ fn one_that_only_looks_sees_what_was_before() {
         looks.join().unwrap();
     });
 }
+
+#[test]
+fn one_that_reads_what_another_took_back_sees_what_was_before() {
+    explore(3, || {
+        let world = World::new();
+        let since = world.latch().since();
+        let taker = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.latch().reset();
+            }
+        });
+        let looks = thread::spawn({
+            let world = world.clone();
+            move || {
+                if world.latch().has_happened(since) {
+                    assert_eq!(world.read(), 1);
+                }
+            }
+        });
+        world.write();
+        world.set();
+        taker.join().unwrap();
+        looks.join().unwrap();
+    });
+}

@@ -152,3 +152,17 @@ fn one_that_waits_until_time_is_up_takes_a_last_look() {
         assert!(waiter.join().unwrap());
     });
 }
+
+#[test]
+fn a_finisher_that_stops_for_ever_before_it_wakes_is_made_good_by_the_last_look() {
+    explore(3, || {
+        let world = World::new();
+        let waiter = thread::spawn({
+            let world = world.clone();
+            move || world.state.wait(&world.kernel.waiter(true))
+        });
+        world.state.finish(|_| {});
+        world.kernel.pass_the_deadline();
+        assert!(waiter.join().unwrap());
+    });
+}

@@ -260,3 +260,25 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
         tries.join().unwrap();
     });
 }
+
+#[test]
+fn a_newcomer_that_succeeded_a_dead_one_is_not_taken_for_dead_itself() {
+    explore(3, || {
+        let world = World::new(1, 0);
+        assert_eq!(world.permits().take(THIRD), Some(0));
+        // What slot 0 of the participant table says.
+        let generation = Arc::new(AtomicU32::new(FIRST.generation()));
+        let tries = thread::spawn({
+            let (world, generation) = (world.clone(), generation.clone());
+            move || {
+                // Acquire: pairs with the Release below, as the slot's own do.
+                let has_left =
+                    |owner: Owner| owner.slot() == 0 && owner.generation() != generation.load(Ordering::Acquire);
+                assert_eq!(world.permits().take_from_dead(SECOND, has_left), None);
+            }
+        });
+        generation.store(NEWCOMER.generation(), Ordering::Release);
+        assert_eq!(world.permits().take_from_dead(NEWCOMER, |owner| owner == THIRD), Some(0));
+        tries.join().unwrap();
+    });
+}
