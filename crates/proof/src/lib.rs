@@ -18,3 +18,4 @@ pub mod random;
 pub mod said;
 pub mod scene;
 pub mod words;
+pub mod yard;

@@ -6,7 +6,11 @@ mod cell;
 mod model;
 mod sequence;
 #[cfg(not(loom))]
+mod watch;
+#[cfg(not(loom))]
 mod words;
 
 #[cfg(not(loom))]
 pub use self::cell::Latest;
+#[cfg(not(loom))]
+pub use self::watch::Watch;

@@ -43,6 +43,8 @@ extern crate self as wharf_shared_memory;
 mod atomic;
 #[cfg(not(loom))]
 mod error;
+#[cfg(not(loom))]
+pub mod journaled;
 mod latest;
 pub mod log;
 mod participant;
@@ -55,16 +57,19 @@ pub mod sync;
 #[cfg(not(loom))]
 pub use self::error::RegionError;
 #[cfg(not(loom))]
-pub use self::latest::Latest;
+pub use self::journaled::Journaled;
+#[cfg(not(loom))]
+pub use self::latest::{Latest, Watch};
 pub use self::plain::{Flag, Layout, Plain, Text};
 #[cfg(not(loom))]
 pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOptions};
 pub use self::shared::Shared;
 #[cfg(not(loom))]
 pub use self::sync::{
-    AcquireError, Condvar, Holder, LockError, LockFailure, Look, Mode, Mutex, MutexGuard, ObjectKind, OwnerDiedGuard,
-    ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied,
-    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Seen, UpgradeError, Waiter,
+    AcquireError, Attempt, Auto, Barrier, BarrierError, Condvar, Counted, Dead, Event, Holder, LockError, LockFailure,
+    Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit, ReentrantError,
+    ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
+    RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, UpgradeError, Waiter,
 };
 pub use wharf_derive::{Plain, Shared};
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use actors::{Actor, Stage, listen, part, stage_options, tell};
 use proptest::prelude::*;
 use rustix::process::Signal;
-use wharf_shared_memory::{Latest, LockFailure, Plain, ReadOnlyRegion, Region, RegionOptions, Shared};
+use wharf_shared_memory::{Latest, LockFailure, Look, Mode, Plain, ReadOnlyRegion, Region, RegionOptions, Shared};
 
 /// Proofs of death come within 250 ms; a test on a busy machine grants more, and far less than "never".
 const SOON: Duration = Duration::from_secs(3);
@@ -71,6 +71,20 @@ fn actor() {
                 region.counts[1].update(|count| count + 1).unwrap();
             }
             tell("done");
+        }
+        "watch" => {
+            let mut watch = region.counts[0].watch_since(0);
+            tell("watching");
+            while let Ok(count) = watch.newer() {
+                assert_eq!(count, watch.version(), "every version is its own number");
+                tell(&count.to_string());
+            }
+        }
+        "count when told" => {
+            tell("ready");
+            while listen().is_some() {
+                region.counts[0].update(|count| count + 1).unwrap();
+            }
         }
         "stay in an update" => {
             let stay = |_| {
@@ -195,6 +209,119 @@ fn in_a_region_attached_for_reading_only_it_is_read_and_not_written() {
     assert_eq!(reader.counts[0].write_timeout(&6, SOON), Err(LockFailure::ReadOnly));
     assert_eq!(reader.counts[0].update(|count| count + 1), Err(LockFailure::ReadOnly));
     assert_eq!(region.counts[0].read(), 5);
+}
+
+/// Waits until so many are listed as asleep until there is a new value.
+fn asleep(cell: &Latest<u64>, watchers: usize) {
+    let start = Instant::now();
+    while cell.look().waiters.iter().filter(|one| one.alive && one.mode == Some(Mode::Notice)).count() < watchers {
+        assert!(start.elapsed() < actors::PATIENCE, "the watchers are not listed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn watchers_in_other_processes_are_woken_by_every_value() {
+    let stage = Stage::new();
+    let region = board(&stage);
+    let watchers = [(); 3].map(|()| Actor::start(&stage, "watch"));
+    for watcher in &watchers {
+        watcher.expect("watching");
+    }
+    for count in 1..=50_u64 {
+        asleep(&region.counts[0], 3);
+        region.counts[0].write(&count).unwrap();
+        for watcher in &watchers {
+            watcher.expect(&count.to_string());
+        }
+    }
+}
+
+#[test]
+fn a_watcher_outlives_its_writer_and_the_other_watchers() {
+    let stage = Stage::new();
+    let region = board(&stage);
+    let mut watchers = [(); 3].map(|()| Actor::start(&stage, "watch"));
+    let mut writer = Actor::start(&stage, "count when told");
+    for watcher in &watchers {
+        watcher.expect("watching");
+    }
+    writer.expect("ready");
+    asleep(&region.counts[0], 3);
+    watchers[0].kill();
+    watchers[1].kill();
+    writer.say("count");
+    watchers[2].expect("1");
+    writer.kill();
+    let start = Instant::now();
+    region.counts[0].update(|count| count + 1).unwrap();
+    watchers[2].expect("2");
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_watch_ends_at_its_deadline_and_misses_nothing_that_came_before() {
+    let region: Region<Latest<u64>> = RegionOptions::new().anonymous().unwrap();
+    let mut watch = region.watch();
+    for wait in [Duration::ZERO, Duration::from_millis(60)] {
+        let start = Instant::now();
+        assert_eq!(watch.newer_timeout(wait), Err(LockFailure::Timeout));
+        assert!(start.elapsed() >= wait && start.elapsed() < wait + SOON);
+    }
+    region.write(&7).unwrap();
+    region.write(&8).unwrap();
+    assert_eq!((watch.newer_timeout(Duration::ZERO), watch.version()), (Ok(8), 2));
+    assert_eq!(watch.try_newer(), None);
+    assert_eq!(region.watch_since(0).try_newer(), Some(8));
+    let loose = Latest::new(1_u64);
+    assert_eq!(loose.watch().newer(), Err(LockFailure::NotInRegion));
+}
+
+#[test]
+fn a_watcher_that_may_only_read_sees_every_value_soon_and_at_once_if_writers_are_asked() {
+    let stage = Stage::new();
+    let region = board(&stage);
+    let reader = read_only(&stage);
+    assert_eq!(reader.counts[2].wake_always(true), Err(LockFailure::ReadOnly));
+    let mut seen = 0;
+    for always in [false, true] {
+        region.counts[2].wake_always(always).unwrap();
+        for _ in 0..5 {
+            let start = std::thread::scope(|scope| {
+                let waits = scope.spawn(|| reader.counts[2].watch_since(seen).newer_timeout(SOON));
+                std::thread::sleep(Duration::from_millis(10));
+                let start = Instant::now();
+                region.counts[2].update(|count| count + 1).unwrap();
+                assert_eq!(waits.join().unwrap(), Ok(seen + 1));
+                start
+            });
+            assert!(start.elapsed() < SOON);
+            seen += 1;
+        }
+    }
+    // Woken, not only at the end of a slice: a thousand slices of 2 ms and more would take longer than this may.
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let echo: &Latest<u64> = &region.counts[1];
+        let back = scope.spawn(|| {
+            let mut watch = reader.counts[2].watch_since(seen);
+            while let Ok(count) = watch.newer_timeout(SOON) {
+                echo.write(&count).unwrap();
+                if count == seen + 3_000 {
+                    return;
+                }
+            }
+            panic!("a value did not come");
+        });
+        let mut watch = echo.watch();
+        for count in seen + 1..=seen + 3_000 {
+            region.counts[2].write(&count).unwrap();
+            // Bound: the echo comes, or the test fails.
+            while watch.newer_timeout(SOON).unwrap() != count {}
+        }
+        back.join().unwrap();
+    });
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::fmt;
 use std::io;
 
 use wharf_message_passing::{AddressError, ConnectError, RecvError, SendError};
+use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
-use wharf_shared_memory::{LockError, LockFailure, RegionError};
+use wharf_shared_memory::{BarrierError, LockError, LockFailure, RegionError};
 use wharf_sys::directory::{DirectoryError, NameError};
 
 /// Everything that can go wrong in this crate. The text is one sentence, and so is the debug form, because that is
@@ -31,6 +32,12 @@ pub enum Error {
     /// A lock was not taken.
     #[error(transparent)]
     Lock(#[from] LockFailure),
+    /// The members of a barrier did not go on together.
+    #[error(transparent)]
+    Barrier(#[from] BarrierError),
+    /// A journaled value is damaged.
+    #[error(transparent)]
+    Journal(#[from] JournalDamaged),
     /// The directory of names cannot be used.
     #[error(transparent)]
     Directory(#[from] DirectoryError),
@@ -87,6 +94,7 @@ mod tests {
                 fail(RecvError::Empty),
                 fail(LockError::<u64>::Timeout),
                 fail(LockFailure::Timeout),
+                fail(BarrierError::Failed(LockFailure::Full)),
                 fail(io::Error::other("x")),
             ]
         }

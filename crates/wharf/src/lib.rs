@@ -66,10 +66,12 @@ pub use wharf_message_passing::{
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
-    AcquireError, BytesRegion, Condvar, Flag, Holder, Latest, Layout, LockError, LockFailure, Look, Mode, Mutex,
-    MutexGuard, ObjectKind, OwnerDiedGuard, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex,
-    ReentrantOwnerDied, Region, RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied,
-    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Seen, Text, UpgradeError, Waiter, plain, region,
+    AcquireError, Attempt, Auto, Barrier, BarrierError, BytesRegion, Condvar, Counted, Dead, Event, Flag, Holder,
+    Journaled, Latest, Layout, LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once,
+    OwnerDiedGuard, Permit, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, Region,
+    RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
+    RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, Text, UpgradeError, Waiter, Watch, journaled, plain,
+    region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

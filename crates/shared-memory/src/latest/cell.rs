@@ -7,13 +7,15 @@ use std::ptr::NonNull;
 use std::time::Duration;
 
 use super::sequence::Sequence;
+use super::watch::Watch;
 use super::words::Words;
 use crate::atomic::{spin_loop, yield_now};
 use crate::plain::{Field, Layout, Plain};
 use crate::shared::Shared;
 use crate::sync::look::look_at;
 use crate::sync::raw::RawLock;
-use crate::sync::{Guarded, LockError, LockFailure, Look, MutexGuard, ObjectKind, Seen};
+use crate::sync::sleepers::{Sleepers, wake};
+use crate::sync::{Guarded, LockError, LockFailure, Look, MutexGuard, ObjectKind, Seen, caller};
 
 /// How often a read tries again before it lets others run. Two processes that did nothing but write and read 4 KiB
 /// needed up to 86 tries, and one or two almost always.
@@ -61,6 +63,7 @@ pub struct Latest<T: Plain> {
     sequence: Sequence,
     /// Between writers. What it guards is not behind it: readers look without it.
     writer: RawLock,
+    watchers: Sleepers,
     copies: [Words<T>; 2],
 }
 
@@ -76,7 +79,12 @@ unsafe impl<T: Plain> Shared for Latest<T> {
 impl<T: Plain> Latest<T> {
     /// A cell that holds `value` as version 0, to be put into a region.
     pub const fn new(value: T) -> Latest<T> {
-        Latest { sequence: Sequence::new(), writer: RawLock::new(), copies: [Words::new(value), Words::new(value)] }
+        Latest {
+            sequence: Sequence::new(),
+            writer: RawLock::new(),
+            watchers: Sleepers::new(),
+            copies: [Words::new(value), Words::new(value)],
+        }
     }
 
     /// The last value.
@@ -117,33 +125,68 @@ impl<T: Plain> Latest<T> {
     /// Fails in a region that this process attached for reading only, in a forked child, and outside a region.
     #[inline]
     pub fn write(&self, value: &T) -> Result<(), LockFailure> {
-        let _turn = self.turn(Guarded::lock)?;
+        let turn = self.turn(Guarded::lock)?;
         self.write_in_turn(value);
+        self.end(turn);
         Ok(())
     }
 
     /// Writes a value unless another process is writing one.
     #[inline]
     pub fn try_write(&self, value: &T) -> Result<(), LockFailure> {
-        let _turn = self.turn(Guarded::try_lock)?;
+        let turn = self.turn(Guarded::try_lock)?;
         self.write_in_turn(value);
+        self.end(turn);
         Ok(())
     }
 
     /// Writes a value, waiting at most `patience` while another process writes one.
     pub fn write_timeout(&self, value: &T, patience: Duration) -> Result<(), LockFailure> {
-        let _turn = self.turn(|lock| lock.lock_timeout(patience))?;
+        let turn = self.turn(|lock| lock.lock_timeout(patience))?;
         self.write_in_turn(value);
+        self.end(turn);
         Ok(())
     }
 
     /// Replaces the value by one made from it, and returns the new one. No other writer comes in between; keep
     /// `change` short, for they wait. If it panics, nothing is written.
     pub fn update(&self, change: impl FnOnce(T) -> T) -> Result<T, LockFailure> {
-        let _turn = self.turn(Guarded::lock)?;
+        let turn = self.turn(Guarded::lock)?;
         let value = change(self.sequence.read_as_writer(|copy| self.copies[copy].load()));
         self.write_in_turn(&value);
+        self.end(turn);
         Ok(value)
+    }
+
+    /// Watches the cell from its present version on: the first value that counts as newer is the next one written.
+    pub fn watch(&self) -> Watch<'_, T> {
+        self.watch_since(self.version())
+    }
+
+    /// Watches the cell from a version on that was read before. Of version 0, the first value, everything written counts as
+    /// newer.
+    pub fn watch_since(&self, seen: u64) -> Watch<'_, T> {
+        Watch::new(self, seen)
+    }
+
+    /// Whether every write wakes all watchers, also those that cannot say that they sleep, because they attached for reading
+    /// only. It costs each write a system call, about a quarter of a microsecond; without it those watchers look again every
+    /// 50 ms. It holds for all writers, until it is taken back.
+    pub fn wake_always(&self, always: bool) -> Result<(), LockFailure> {
+        caller(self)?;
+        self.watchers.set_always(always);
+        Ok(())
+    }
+
+    pub(super) fn watchers(&self) -> &Sleepers {
+        &self.watchers
+    }
+
+    /// Ends a writer's turn and wakes those who watch, in this order, so that no writer waits for a wake.
+    #[inline(always)]
+    fn end(&self, turn: MutexGuard<'_, ()>) {
+        drop(turn);
+        self.watchers.wake_all(wake);
     }
 
     #[inline(always)]
@@ -193,7 +236,7 @@ impl<T: Plain> Latest<T> {
     }
 }
 
-/// Holders and waiters are writers; readers are never either.
+/// Holders are writers. Waiters are writers that wait for their turn, and watchers. Readers are neither.
 impl<T: Plain> Look for Latest<T> {
     fn look(&self) -> Seen {
         // The sequence names nobody.
@@ -218,8 +261,8 @@ mod tests {
     #[test]
     fn a_cell_is_whole_cache_lines_and_zero_bytes_are_one() {
         assert_eq!((size_of::<Latest<u64>>(), align_of::<Latest<u64>>()), (64, 64));
-        assert_eq!(offset_of!(Latest<[u8; 3]>, copies), 16);
-        assert_eq!(offset_of!(Latest<u128>, copies), 16);
+        assert_eq!(offset_of!(Latest<[u8; 3]>, copies), 24);
+        assert_eq!(offset_of!(Latest<u128>, copies), 32);
         assert_eq!(size_of::<Latest<[u64; 8]>>(), 192);
         // SAFETY: zero bytes are a valid cell: this is what the test shows.
         let zero: Latest<u64> = unsafe { std::mem::zeroed() };

@@ -5,6 +5,8 @@ use loom::thread;
 
 use super::sequence::Sequence;
 use crate::atomic::{AtomicU64, Ordering};
+use crate::sync::model_kernel::{Kernel, explore};
+use crate::sync::sleepers::Sleepers;
 
 /// Two words are the least that can be torn.
 const WORDS: usize = 2;
@@ -147,5 +149,64 @@ fn loom_a_writer_that_stops_half_way_leaves_the_previous_value_and_the_next_writ
         cell.check_read();
         writers.join().unwrap();
         assert_eq!(cell.check_read(), Some(2));
+    });
+}
+
+/// A cell with somebody who watches it.
+struct Watched {
+    cell: Cell,
+    watchers: Sleepers,
+    kernel: Kernel,
+}
+
+impl Watched {
+    fn new() -> Arc<Watched> {
+        Arc::new(Watched { cell: Cell::new(), watchers: Sleepers::new(), kernel: Kernel::new() })
+    }
+
+    fn write(&self) {
+        self.cell.write();
+        self.watchers.wake_all(|word, count| self.kernel.wake(word, count));
+    }
+
+    /// What `Watch` does: waits until a version newer than `seen` can be read.
+    fn newer_than(&self, seen: u64) -> u64 {
+        let look = |_| if self.cell.sequence.version() == seen { None } else { self.cell.check_read() };
+        self.watchers.wait(&self.kernel.waiter(false), look).expect("there is no deadline")
+    }
+}
+
+#[test]
+fn loom_a_watcher_gets_every_last_value_and_never_sleeps_for_ever() {
+    explore(2, || {
+        let watched = Watched::new();
+        let watcher = {
+            let watched = watched.clone();
+            thread::spawn(move || {
+                let mut seen = 0;
+                while seen < 2 {
+                    let newer = watched.newer_than(seen);
+                    assert!(newer > seen);
+                    seen = newer;
+                }
+            })
+        };
+        watched.write();
+        watched.write();
+        watcher.join().unwrap();
+    });
+}
+
+#[test]
+fn loom_a_writer_that_stops_for_ever_before_it_wakes_is_made_good_by_the_slice() {
+    explore(3, || {
+        let watched = Watched::new();
+        let watcher = {
+            let watched = watched.clone();
+            thread::spawn(move || assert_eq!(watched.newer_than(0), 1))
+        };
+        watched.cell.write();
+        watched.kernel.let_time_go_by();
+        watcher.join().unwrap();
     });
 }

@@ -48,6 +48,10 @@ pub enum LockFailure {
     /// Somebody holds the lock and is not proved dead.
     #[error("somebody holds this lock; try again later, or wait with lock() or lock_timeout()")]
     WouldBlock,
+    /// What can be counted is at its limit: all permits of a semaphore are there, all places of a barrier are taken, an event
+    /// was signalled 4,294,967,295 times.
+    #[error("the limit that this object was made with is reached; take something away first, or make it larger")]
+    Full,
     /// This process attached to the region for reading only.
     #[error("this process attached to the region for reading only; attach() it to take locks and write")]
     ReadOnly,
@@ -77,10 +81,10 @@ impl<G> AcquireError<G> {
 
 impl<G> From<LockFailure> for AcquireError<G> {
     /// For the failures that hand over nothing; [`LockFailure::OwnerDied`] without its guard reads as "somebody
-    /// holds it".
+    /// holds it", and so does [`LockFailure::Full`], which no lock returns.
     fn from(failure: LockFailure) -> Self {
         match failure {
-            LockFailure::OwnerDied | LockFailure::WouldBlock => AcquireError::WouldBlock,
+            LockFailure::OwnerDied | LockFailure::WouldBlock | LockFailure::Full => AcquireError::WouldBlock,
             LockFailure::Timeout => AcquireError::Timeout,
             LockFailure::ReadOnly => AcquireError::ReadOnly,
             LockFailure::Forked => AcquireError::Forked,

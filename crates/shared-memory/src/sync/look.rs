@@ -120,13 +120,29 @@ pub(crate) struct Said {
 /// Reads the words of an object of `kind`, from its start. Words that are missing read as zero: nobody.
 pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
     match kind {
-        ObjectKind::Mutex | ObjectKind::Bytes => super::raw::decode(words.first().copied().unwrap_or(0)),
+        ObjectKind::Mutex | ObjectKind::Bytes | ObjectKind::Once => {
+            super::raw::decode(words.first().copied().unwrap_or(0))
+        }
+        ObjectKind::Semaphore => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Permit),
+        ObjectKind::Barrier => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Notice),
         ObjectKind::Latest => super::raw::decode(words.get(2).copied().unwrap_or(0)),
         ObjectKind::ReentrantMutex => super::reentrant::decode(words),
         ObjectKind::RwLock => super::raw_rwlock::decode(words),
         // Held by nobody.
         _ => Said::default(),
     }
+}
+
+/// Objects that have a cell for each holding: every holder once, with how many cells name it.
+fn held_in_cells(cells: &[u32], mode: Mode) -> Said {
+    let mut holds: Vec<Hold> = Vec::new();
+    for owner in cells.iter().filter_map(|&cell| super::cells::owner_in(cell)) {
+        match holds.iter_mut().find(|hold| hold.owner == owner) {
+            Some(hold) => hold.count += 1,
+            None => holds.push(Hold { owner, mode, count: 1, thread: None }),
+        }
+    }
+    Said { holds, inconsistent: false }
 }
 
 /// Reports about the object of `kind` that starts where `object` does and whose control words are `words`.

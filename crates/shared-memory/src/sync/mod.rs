@@ -2,8 +2,11 @@
 
 #[cfg(not(loom))]
 pub(crate) mod acquire;
+mod barrier;
+mod cells;
 #[cfg(not(loom))]
 mod condvar;
+mod event;
 #[cfg(not(loom))]
 mod guard;
 mod kind;
@@ -11,8 +14,11 @@ mod kind;
 mod lock_error;
 #[cfg(not(loom))]
 pub(crate) mod look;
+#[cfg(all(test, loom))]
+pub(crate) mod model_kernel;
 #[cfg(not(loom))]
 mod mutex;
+mod once;
 #[cfg(not(loom))]
 pub(crate) mod patience;
 pub(crate) mod raw;
@@ -30,9 +36,19 @@ mod reentrant;
 mod rwlock;
 #[cfg(not(loom))]
 mod rwlock_guard;
+mod semaphore;
+pub(crate) mod sleepers;
+#[cfg(all(test, loom))]
+mod sleepers_models;
 
 #[cfg(not(loom))]
+pub(crate) use self::acquire::caller;
+#[cfg(not(loom))]
+pub use self::barrier::{Barrier, BarrierError, Dead, Member};
+#[cfg(not(loom))]
 pub use self::condvar::Condvar;
+#[cfg(not(loom))]
+pub use self::event::{Auto, Counted, Event, Manual};
 #[cfg(not(loom))]
 pub(crate) use self::guard::Guarded;
 #[cfg(not(loom))]
@@ -45,8 +61,12 @@ pub use self::look::{Holder, Look, Seen, Waiter};
 #[cfg(not(loom))]
 pub use self::mutex::Mutex;
 #[cfg(not(loom))]
+pub use self::once::{Attempt, Once};
+#[cfg(not(loom))]
 pub use self::reentrant::{ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied};
 #[cfg(not(loom))]
 pub use self::rwlock::{RwLock, RwLockError};
 #[cfg(not(loom))]
 pub use self::rwlock_guard::{RwLockOwnerDied, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, UpgradeError};
+#[cfg(not(loom))]
+pub use self::semaphore::{Permit, Semaphore};

@@ -1,6 +1,6 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
+//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
@@ -14,6 +14,7 @@ mod locks;
 mod region;
 mod scribble;
 mod span;
+mod yard;
 
 use std::io::BufRead;
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "locks" => locks::play(words),
         "link" => link::play(words),
         "span" => span::play(words),
+        "yard" => yard::play(words),
         "fault" => fault::play(words),
         "garbage" => garbage::play(words),
         "guard" => guard::play(words),
