@@ -45,6 +45,13 @@ pub fn peer_credentials(fd: impl AsFd) -> io::Result<Credentials> {
     Ok(Credentials { pid: answer.pid, uid: answer.uid, gid: answer.gid })
 }
 
+/// Lets the kernel note on each message, from now on, who sent it ([`Arrival::sender`](super::Arrival)), or no more.
+///
+/// For a socket that another process was given: who made it, which [`peer_credentials`] tells, is not who uses it.
+pub fn ask_for_sender(fd: impl AsFd, ask: bool) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_passcred(fd, ask)?)
+}
+
 /// The uid that stands for every user outside our user namespace (usually 65534).
 pub fn overflow_uid() -> u32 {
     static UID: OnceLock<u32> = OnceLock::new();
