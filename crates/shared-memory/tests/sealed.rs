@@ -69,9 +69,8 @@ fn nobody_can_change_it_not_even_its_maker() {
         let mut file = File::from(fd.try_clone_to_owned().unwrap());
         assert_eq!(kind(file.write_all(b"x")), denied);
         // SAFETY: two numbers and a descriptor; no memory of this process is touched.
-        let punched = unsafe {
-            libc::fallocate(fd.as_raw_fd(), libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, 4096)
-        };
+        let punched =
+            unsafe { libc::fallocate(fd.as_raw_fd(), libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE, 0, 4096) };
         assert_eq!(punched, -1);
     }
     assert!(buffer.iter().all(|byte| *byte == 7));

@@ -11,8 +11,6 @@ use rustix::net::{
     SendFlags,
 };
 
-use super::Credentials;
-
 /// The most descriptors that one message carries.
 pub const MAX_DESCRIPTORS: usize = 16;
 
@@ -114,11 +112,9 @@ pub struct Arrival {
     pub received: Received,
     /// The descriptors, close-on-exec from the start.
     pub fds: Vec<OwnedFd>,
-    /// Not all descriptors of the message are here: the others are closed. Fewer than [`MAX_DESCRIPTORS`] came when this
-    /// process may not open more; otherwise the peer sent more than that.
+    /// Not all descriptors of the message are here; the others are closed. When fewer than [`MAX_DESCRIPTORS`] came, this
+    /// process may not open more; otherwise the peer sent too many.
     pub short: bool,
-    /// Who sent it, as the kernel vouches, on a socket that [asks for it](super::ask_for_sender).
-    pub sender: Option<Credentials>,
 }
 
 /// Receives bytes and descriptors without waiting.
@@ -133,28 +129,20 @@ pub fn recv_arrival_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arr
 
 fn receive_arrival(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Arrival> {
     // Room for all that a peer of ours may send, so that a surplus is seen here and told with its number.
-    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS), ScmCredentials(1))];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let room = buffer.len();
     let flags = flags | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
     let message =
         retry_on_intr(|| rustix::net::recvmsg(fd, &mut [IoSliceMut::new(&mut *buffer)], &mut control, flags))?;
-    let (mut fds, mut sender) = (Vec::new(), None);
+    let mut fds = Vec::new();
     for item in control.drain() {
-        match item {
-            RecvAncillaryMessage::ScmRights(rights) => fds.extend(rights),
-            RecvAncillaryMessage::ScmCredentials(by) => {
-                sender = Some(Credentials {
-                    pid: by.pid.map_or(0, |pid| pid.as_raw_nonzero().get()),
-                    uid: by.uid.as_raw(),
-                    gid: by.gid.as_raw(),
-                });
-            }
-            _ => {}
+        if let RecvAncillaryMessage::ScmRights(rights) = item {
+            fds.extend(rights);
         }
     }
     let received = Received { len: message.bytes.min(room), truncated: message.bytes > room };
-    Ok(Arrival { received, fds, short: message.flags.contains(ReturnFlags::CTRUNC), sender })
+    Ok(Arrival { received, fds, short: message.flags.contains(ReturnFlags::CTRUNC) })
 }
 
 /// Receives bytes and at most `max_fds` descriptors without waiting.

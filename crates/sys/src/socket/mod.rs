@@ -9,7 +9,7 @@ mod message;
 
 pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown};
 pub(crate) use connect::{bind_in, is_alive, listen};
-pub use credentials::{Credentials, ask_for_sender, my_gid, my_uid, overflow_uid, peer_credentials};
+pub use credentials::{Credentials, my_gid, my_uid, note_senders, overflow_uid, peer_credentials, sender_of_next};
 pub use message::{
     Arrival, MAX_DESCRIPTORS, Received, recv, recv_arrival, recv_arrival_blocking, recv_blocking, recv_with_fds, send,
     send_blocking, send_parts, send_parts_with_fds, send_with_fds,
