@@ -233,6 +233,9 @@ pub enum SendError {
         /// The most that travels in one piece.
         limit: usize,
     },
+    /// The link, or the peer, does not take these attachments; nothing was sent.
+    #[error("cannot carry these attachments: {0}")]
+    CannotCarry(String),
     /// The peer said something that the protocol does not allow.
     #[error("the peer breaks the protocol: {0}")]
     Protocol(String),

@@ -3,6 +3,7 @@
 
 mod address;
 mod aligned;
+mod attachment;
 mod error;
 mod handshake;
 mod link;
@@ -20,6 +21,7 @@ mod typed;
 mod wait;
 
 pub use self::address::{Address, Transport};
+pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
 pub use self::listener::Listener;

@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "exits" => exits(address),
         "stranger" => stranger(address),
         "guest" => guest(address),
+        "few-files" => few_files(address),
         _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS
@@ -99,4 +100,36 @@ fn guest(address: &str) {
         }
         Err(error) => println!("{error}"),
     }
+}
+
+/// Receives a message with three descriptors when it may open one more, then another when it may open many; prints what
+/// it was told.
+fn few_files(address: &str) {
+    use wharf_message_passing::TakeError;
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut link = connect(address);
+    link.send(b"ready").unwrap();
+    // The message is there before the table is full, so that nothing else needs a descriptor meanwhile.
+    stay();
+    let before = open();
+    let null = || std::fs::File::open("/dev/null");
+    let mut filling: Vec<_> = std::iter::from_fn(|| null().ok()).collect();
+    filling.pop();
+    let full = before + filling.len();
+    let mut message = link.recv().unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"three"[..], 3));
+    for _ in 0..2 {
+        let lost = message.take_fd().unwrap_err();
+        assert!(matches!(lost, TakeError::NotOpened { sent: 3, limit: 40 }), "{lost:?}");
+    }
+    filling.clear();
+    assert_eq!(open(), before, "the table had {full} entries");
+    let mut message = link.recv().unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"again"[..], 3));
+    let taken = [message.take_fd().unwrap(), message.take_fd().unwrap()];
+    assert_eq!(open(), before + 3);
+    assert!(matches!(link.try_recv(), Err(wharf_message_passing::RecvError::Empty)));
+    drop(taken);
+    assert_eq!(open(), before, "the one that was not taken is closed by then");
+    link.send(b"done").unwrap();
 }

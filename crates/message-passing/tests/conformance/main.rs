@@ -4,6 +4,7 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod carrying;
 mod child;
 mod doors;
 mod ends;
@@ -78,6 +79,11 @@ const CASES: &[Case] = cases! {
     Needs::Nothing => rendezvous { returns_when_taken, not_taken_in_time, past_a_full_queue, peer_closes }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
+    Needs::Nothing => carrying { carried_or_refused }
+    Needs::Only("unix") => carrying {
+        every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
+        hostile_peers, an_old_peer, unannounced, announced_badly, too_many_open_files
+    }
     Needs::Processes => kills {
         receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_rendezvous, stopped_is_not_dead,
         dead_name_is_replaced, exit_is_not_closing

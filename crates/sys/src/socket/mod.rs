@@ -11,6 +11,6 @@ pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_bu
 pub(crate) use connect::{bind_in, is_alive, listen};
 pub use credentials::{Credentials, my_gid, my_uid, note_senders, overflow_uid, peer_credentials, sender_of_next};
 pub use message::{
-    Arrival, MAX_DESCRIPTORS, Received, recv, recv_arrival, recv_arrival_blocking, recv_blocking, recv_with_fds, send,
-    send_blocking, send_parts, send_parts_with_fds, send_with_fds,
+    Arrival, MAX_DESCRIPTORS, Received, descriptor_limit, recv, recv_arrival, recv_arrival_blocking, recv_blocking,
+    recv_with_fds, send, send_blocking, send_parts, send_parts_with_fds, send_with_fds,
 };
