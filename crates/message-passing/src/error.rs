@@ -156,6 +156,17 @@ pub enum ConnectError {
         /// What did not happen in time.
         missing: &'static str,
     },
+    /// The program that was started ended, or closed its link, before it took it.
+    #[error("{program} did not take its link: {what}; start a program that calls wharf::inherited")]
+    NotTaken {
+        /// The program.
+        program: String,
+        /// What it did instead.
+        what: String,
+    },
+    /// No link was handed to this program, or it was taken already.
+    #[error("there is no link to inherit: {0}; start this program with wharf::spawn and take the link once")]
+    NotHanded(String),
     /// `try_accept` found nobody waiting.
     #[error("nobody is waiting to be accepted")]
     NobodyWaiting,

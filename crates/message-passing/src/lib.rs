@@ -16,6 +16,7 @@ mod peer;
 mod receiver;
 mod sender;
 mod serde;
+mod spawn;
 mod transport;
 mod typed;
 mod wait;
@@ -33,9 +34,12 @@ pub use self::receiver::Receiver;
 pub use self::sender::Sender;
 pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
 #[doc(hidden)]
+pub use self::spawn::Offer;
+#[doc(hidden)]
 pub use self::transport::PeerMemory;
 pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};
 
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Listens at an address with the default [`Options`].
@@ -60,4 +64,20 @@ pub fn connect(address: impl AsRef<str>) -> Result<Link, ConnectError> {
 /// As [`Options::connect_timeout`].
 pub fn connect_timeout(address: impl AsRef<str>, limit: Duration) -> Result<Link, ConnectError> {
     Options::new().connect_timeout(address, limit)
+}
+
+/// Starts a program and hands it a ready link, with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::spawn`].
+pub fn spawn(transport: Transport, command: Command) -> Result<(Child, Link), ConnectError> {
+    Options::new().spawn(transport, command)
+}
+
+/// Takes the link that was handed to this program when it was started, with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::inherited`].
+pub fn inherited() -> Result<Link, ConnectError> {
+    Options::new().inherited()
 }

@@ -93,11 +93,16 @@ pub(crate) fn admit(peer: &Credentials, options: &Options) -> Result<bool, Conne
     if peer.uid != ours && !options.admitted.contains(&peer.uid) {
         return Err(ConnectError::OtherUser { uid: peer.uid, ours });
     }
-    Ok(match options.trust {
-        Trust::Auto => peer.uid == ours,
+    Ok(is_trusted(peer, options))
+}
+
+/// Whether a peer with these credentials, admitted or not, is trusted to cooperate.
+pub(crate) fn is_trusted(peer: &Credentials, options: &Options) -> bool {
+    match options.trust {
+        Trust::Auto => peer.uid == socket::my_uid() && peer.uid != socket::overflow_uid(),
         Trust::Cooperating => true,
         Trust::Hostile => false,
-    })
+    }
 }
 
 /// Connects, and waits for a listener and for its answer until the deadline. `patient`: a listener may be missing
@@ -161,6 +166,20 @@ fn connect_once(
     let peer = socket::peer_credentials(&socket)
         .map_err(|error| ConnectError::system(format!("ask who listens at {address}"), error))?;
     let cooperating = admit(&peer, options)?;
+    converse(socket, (peer, cooperating), address, options, ours, deadline, &timeout)
+}
+
+/// Introduces this side over a connection and makes a link of the answer; `peer` is who is there, and whether it is
+/// trusted to cooperate.
+pub(crate) fn converse(
+    socket: OwnedFd,
+    (peer, cooperating): (Credentials, bool),
+    address: &Address,
+    options: &Options,
+    ours: &Terms,
+    deadline: Deadline,
+    timeout: &dyn Fn(&'static str) -> ConnectError,
+) -> Result<Link, ConnectError> {
     let role = Role::Connecting;
     let mut prepared = Prepared::new(&Situation { options, ours, cooperating })?;
     match say(&socket, role, ours, &prepared) {

@@ -55,17 +55,18 @@ mod error;
 #[doc(hidden)]
 pub use wharf_message_passing::PeerMemory;
 pub use wharf_message_passing::{
-    Address, AddressError, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan,
-    Message, Options, Peer, Policy, Receiver, RecvError, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver,
-    SerdeSender, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
-    connect, connect_timeout, listen,
+    Address, AddressError, Attachment, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Link, Listener,
+    Loan, MAX_ATTACHMENTS, Message, Options, Peer, Policy, Receiver, RecvError, SendError, Sender, SerdeLink,
+    SerdeListener, SerdeReceiver, SerdeSender, TakeError, Transport, Trust, TypedLink, TypedListener, TypedLoan,
+    TypedReceiver, TypedSender, View, Wait, connect, connect_timeout, inherited, listen, spawn,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
     BytesRegion, Flag, Latest, Layout, LockError, LockFailure, Mutex, MutexGuard, OwnerDiedGuard, ReadOnlyRegion,
-    Region, RegionError, RegionInfo, RegionOptions, Text, plain, region,
+    Region, RegionError, RegionInfo, RegionOptions, SealedBuffer, SealedBufferBuilder, SealedError, Text, plain,
+    region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

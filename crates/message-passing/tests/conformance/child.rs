@@ -23,9 +23,122 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "stranger" => stranger(address),
         "guest" => guest(address),
         "few-files" => few_files(address),
+        "heir" => heir(),
+        "heir-that-waits" => heir_that_waits(),
+        "heir-with-threads" => heir_with_threads(),
+        "heir-late" => heir_late(),
+        "heir-with-buffers" => heir_with_buffers(),
+        "grandchild" => grandchild(),
+        "open-files" => println!("{}", open_files()),
+        "babbles" => babbles(address),
+        "host" => host(address),
         _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS
+}
+
+/// Takes the link that was handed over. The parent may be of another user.
+fn inherit() -> Link {
+    Options::new().wait(Wait::Sleep).inherited().unwrap()
+}
+
+/// Says what it has open, then sends back what it receives until the link ends.
+fn heir() {
+    let mut link = inherit();
+    let second = Options::new().inherited().map(|_| ()).unwrap_err();
+    link.send(second.to_string().as_bytes()).unwrap();
+    link.send(open_files().as_bytes()).unwrap();
+    let variable = std::env::var("WHARF_LINK").unwrap_or_else(|_| "none".to_owned());
+    link.send(variable.as_bytes()).unwrap();
+    while let Ok(message) = link.recv() {
+        let message = message.to_vec();
+        link.send(&message).unwrap();
+    }
+}
+
+/// What this process has open, one a line.
+fn open_files() -> String {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|it| std::fs::read_link(it.unwrap().path()).ok());
+    let mut lines: Vec<String> = targets.map(|it| it.to_string_lossy().into_owned()).collect();
+    lines.retain(|it| !it.contains("/proc/"));
+    lines.join("\n")
+}
+
+/// Waits for the end of its link and prints what it is told.
+fn heir_that_waits() {
+    let mut link = inherit();
+    println!("taken by {}", std::process::id());
+    let end = link.recv().map(|it| it.to_vec());
+    println!("{end:?}");
+}
+
+/// Takes its link when it has threads, then starts a program of its own, and sends what that one was told.
+fn heir_with_threads() {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || stopped.recv());
+    let mut link = inherit();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([MARK, "grandchild", "-"]).output().unwrap();
+    link.send(&output.stdout).unwrap();
+    drop(stop);
+    let _ended = thread.join();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([MARK, "grandchild", "-"]).output().unwrap();
+    link.send(&output.stdout).unwrap();
+    let _end = link.recv().map(|_| ());
+}
+
+/// Prints whether there is a variable that tells of a link, and what comes of taking it.
+fn grandchild() {
+    let variable = std::env::var_os("WHARF_LINK").is_some();
+    println!("{variable} {}", Options::new().inherited().map(|_| ()).unwrap_err());
+}
+
+/// Takes its link when its parent is gone, and prints what it is told.
+fn heir_late() {
+    println!("ready {}", std::process::id());
+    stay();
+    println!("{}", Options::new().inherited().map(|_| ()).unwrap_err());
+}
+
+/// Takes a sealed buffer, adds its bytes up, and sends a descriptor back.
+fn heir_with_buffers() {
+    let mut link = inherit();
+    let buffer = link.recv().unwrap().take_buffer().unwrap();
+    let sum: u64 = buffer.iter().map(|it| u64::from(*it)).sum();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    link.send_with(&sum.to_le_bytes(), &[std::os::fd::AsFd::as_fd(&writer).into()]).unwrap();
+    drop(writer);
+    let mut written = String::new();
+    reader.read_to_string(&mut written).unwrap();
+    link.send(written.as_bytes()).unwrap();
+    let _end = link.recv().map(|_| ());
+}
+
+/// Says something else than a hello over the link that was handed over, and stays.
+fn babbles(what: &str) {
+    let text = std::env::var("WHARF_LINK").unwrap();
+    let mut parts = text.split(':').skip(1);
+    let (number, cookie) = (parts.next().unwrap().parse().unwrap(), parts.next().unwrap().parse().unwrap());
+    let socket = wharf_sys::inherit::take(wharf_sys::inherit::Handed { number, cookie }).unwrap();
+    if what == "closes" {
+        drop(socket);
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    wharf_sys::socket::send(&socket, what.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+/// Starts an heir and stays.
+fn host(address: &str) {
+    let (transport, role) = address.split_once(':').unwrap();
+    let transport = *wharf_message_passing::Transport::ALL.iter().find(|it| it.scheme() == transport).unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([MARK, role, "-"]);
+    let _heir = Options::new().handshake_timeout(Duration::from_secs(60)).spawn(transport, command).unwrap();
+    stay();
 }
 
 fn connect(address: &str) -> Link {

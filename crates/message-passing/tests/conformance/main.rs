@@ -14,6 +14,7 @@ mod kills;
 mod limits;
 mod meeting;
 mod rendezvous;
+mod spawned;
 mod typed;
 mod users;
 mod waiting;
@@ -44,6 +45,8 @@ enum Needs {
     Nothing,
     /// A peer in another process.
     Processes,
+    /// A link that can be handed to a program that is started.
+    Handing,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -80,6 +83,11 @@ const CASES: &[Case] = cases! {
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
     Needs::Nothing => carrying { carried_or_refused }
+    Needs::Handing => spawned {
+        talks_both_ways, killed_children_and_parents, programs_that_are_not_ours, says_nonsense, taken_once,
+        nothing_else_is_passed, grandchildren, other_users
+    }
+    Needs::Only("unix") => spawned { attachments }
     Needs::Only("unix") => carrying {
         every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
         hostile_peers, an_old_peer, unannounced, announced_badly, too_many_open_files
@@ -157,6 +165,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
     match case.needs {
         Needs::Nothing => true,
         Needs::Processes => scheme.crosses_processes,
+        Needs::Handing => matches!(scheme.name, "unix" | "shm"),
         Needs::Only(name) => scheme.name == name,
     }
 }
