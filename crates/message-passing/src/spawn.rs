@@ -119,7 +119,7 @@ impl Options {
     /// # Errors
     /// [`ConnectError::NotHanded`] when there is none or it was taken before, [`ConnectError::Timeout`] when the parent
     /// does not answer within the [handshake time](Self::handshake_timeout), [`ConnectError::Refused`] when it refuses or
-    /// is gone. The link is used up then.
+    /// is gone. Whatever fails once the descriptor is taken uses the link up.
     pub fn inherited(&self) -> Result<Link, ConnectError> {
         let (transport, handed) = found()?;
         let address = Address::handed(transport, "parent");

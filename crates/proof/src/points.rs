@@ -104,6 +104,7 @@ pub const LINK: &[LinkPoint] = &[
     data("unix.send.whole", UNIX, &[1, 100], "send len=64", "receive len=64"),
     data("unix.send.sent", UNIX, &[1, 100], "send len=64", "receive len=64"),
     data("unix.send.fragment", UNIX, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("unix.send.announced", UNIX, &[1, 5], "carry len=64", "unload len=64"),
     data("unix.recv.acknowledge", UNIX, &[1, 5], "receive", "post"),
     LinkPoint {
         name: "unix.send.close",
@@ -114,6 +115,18 @@ pub const LINK: &[LinkPoint] = &[
         survivor: "receive",
         outcome: Outcome::ClosedOrDied,
     },
+];
+
+/// Points that are passed while a link is handed to a program that is started, with who dies there: the program
+/// (`true`) or the one that starts it.
+pub const HANDING: &[(&str, bool)] = &[
+    ("inherit.taken", true),
+    ("connect.said", true),
+    ("connect.heard", true),
+    ("connect.joined", true),
+    ("spawn.offered", false),
+    ("spawn.started", false),
+    ("spawn.joined", false),
 ];
 
 /// Points that are passed while a region is made, attached, left or used; the ring of regions has a
@@ -143,7 +156,7 @@ pub const REGION: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{LINK, REGION};
+    use super::{HANDING, LINK, REGION};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -156,7 +169,8 @@ mod tests {
             collect(&crates.join(library).join("src"), &mut in_code);
         }
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
-        let listed = LINK.iter().map(|point| point.name).chain(REGION.iter().copied());
+        let handing = HANDING.iter().map(|(name, _)| *name);
+        let listed = LINK.iter().map(|point| point.name).chain(REGION.iter().copied()).chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
         let missing: Vec<_> = in_code.difference(&listed).collect();
         let gone: Vec<_> = listed.difference(&in_code).collect();

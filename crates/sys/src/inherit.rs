@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::sync::Mutex;
 
-use rustix::io::FdFlags;
+use rustix::io::{Errno, FdFlags};
 use rustix::net::sockopt;
 
 /// The standard streams of a program have the numbers below this.
@@ -65,8 +65,10 @@ pub fn take(handed: Handed) -> io::Result<OwnedFd> {
     }
     // SAFETY: used for two questions that the kernel answers about any number, and not kept.
     let there = unsafe { BorrowedFd::borrow_raw(handed.number) };
-    if sockopt::socket_cookie(there).ok() != Some(handed.cookie) {
-        return Err(absent());
+    match sockopt::socket_cookie(there) {
+        Ok(cookie) if cookie == handed.cookie => {}
+        Ok(_) | Err(Errno::BADF | Errno::NOTSOCK) => return Err(absent()),
+        Err(error) => return Err(error.into()),
     }
     rustix::io::fcntl_setfd(there, FdFlags::CLOEXEC)?;
     taken.push(handed.cookie);

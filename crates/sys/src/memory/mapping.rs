@@ -129,6 +129,7 @@ impl Drop for Mapping {
         // SAFETY: the range came from mmap with this length and nobody else unmaps it; borrowed views end
         // before their mapping.
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.len) };
-        debug_assert!(unmapped.is_ok(), "munmap of an own range");
+        // When the kernel lacks the memory to note the change the range stays mapped, which harms nobody.
+        debug_assert!(unmapped != Err(Errno::INVAL), "munmap of an own range");
     }
 }

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{Link, Options, RecvError, SendError, Trust, Wait};
+use wharf_message_passing::{Attachment, Link, Options, RecvError, SendError, Trust, Wait};
 use wharf_proof::letter::Kind;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
+use wharf_shared_memory::SealedBuffer;
 use wharf_sys::clock::Deadline;
 
 use crate::garbage::LIE;
@@ -19,7 +20,7 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// How long it waits for a single message now and then.
 const BLINK: Duration = Duration::from_millis(1);
 
-/// `link listen|connect send|post|receive|call|answer|tolerate|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
+/// `link listen|connect send|post|receive|carry|unload|sink|call|answer|tolerate|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let address = words.at(3, "the address")?;
     let options = options(words)?;
@@ -82,6 +83,9 @@ fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Fai
         "send" => send(&mut link, kind, count, words.number("pause", 0)?),
         "post" => post(&mut link, kind, count),
         "receive" => receive(&mut link, kind, count, words.number("pause", 0)?),
+        "carry" => carry(&mut link, kind, count),
+        "unload" => unload(&mut link, kind, count),
+        "sink" => sink(&mut link),
         "call" => call(&mut link, kind, count),
         "answer" => answer(&mut link, kind, count),
         "tolerate" => tolerate(&mut link, words.setting("lies") == Some("never")),
@@ -138,6 +142,52 @@ fn receive(link: &mut Link, kind: Kind, count: u64, pause: u64) -> Result<(), Fa
     }
     say("done", &count.to_string())?;
     Ok(())
+}
+
+/// Sends letters, each with itself in a sealed buffer.
+fn carry(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    let mut letter = Vec::new();
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        kind.compose(number, &mut letter);
+        let buffer = SealedBuffer::copy_of(&letter)?;
+        if let Err(error) = link.send_with(&letter, &[Attachment::from(&buffer)]) {
+            return end_of_sending(&error, number);
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Receives letters and the sealed buffer that comes with each.
+fn unload(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        match link.recv() {
+            Ok(mut letter) if kind.is(number, &letter) => {
+                let buffer = letter.take_buffer()?;
+                if !kind.is(number, &buffer) {
+                    return Err(wrong(number, &buffer));
+                }
+            }
+            Ok(letter) => return Err(wrong(number, &letter)),
+            Err(error) => return end_of_receiving(&error, number),
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Receives whatever comes, and takes nothing of what comes with it.
+fn sink(link: &mut Link) -> Result<(), Failure> {
+    let mut number = 0;
+    // Ends with the link.
+    loop {
+        match link.recv() {
+            Ok(_) => number += 1,
+            Err(error) => return end_of_receiving(&error, number),
+        }
+    }
 }
 
 /// Sends a letter and waits for it to come back, again and again.

@@ -2,12 +2,13 @@
 //!
 //! Parts: `region …` (see `region.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
-//! (`scribble.rs`), `garbage …` (`garbage.rs`). It says what happens to it in lines on its standard output.
+//! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
 mod fault;
 mod garbage;
+mod heir;
 mod link;
 mod region;
 mod scribble;
@@ -41,6 +42,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "span" => span::play(words),
         "fault" => fault::play(words),
         "garbage" => garbage::play(words),
+        "heir" => heir::play(words),
         "scribble" => scribble::play(words),
         other => Err(format!("no part is called '{other}'").into()),
     }
