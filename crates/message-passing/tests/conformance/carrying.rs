@@ -407,3 +407,25 @@ pub(crate) fn too_many_open_files(world: &World) {
     let (one, _other) = socket::pair(Kind::Stream).unwrap();
     assert!(link.send_with(b"nobody", &[one.as_fd().into()]).is_err());
 }
+
+/// A buffer that was made, sealed and sent by the clients that docs/wire.md shows.
+pub(crate) fn from_python(world: &World) {
+    let page = include_str!("../../../../docs/wire.md");
+    let programs: Vec<&str> = page.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let [client, buffer] = programs[..] else { panic!("the page has {} programs", programs.len()) };
+    let (before, rest) = client.split_once("link.send(").unwrap();
+    let after = rest.split_once('\n').unwrap().1;
+    let mut python = Command::new("python3");
+    python.args(["-c", &format!("{before}{buffer}{after}"), "case", "sealed"]).env("WHARF_DIR", world.path());
+    let mut listener = world.listen();
+    let mut child = match python.stdout(std::process::Stdio::null()).spawn() {
+        Ok(child) => child,
+        Err(error) => return world.skip(&format!("no python3 here ({error})")),
+    };
+    let mut link = listener.accept_timeout(SOON).unwrap();
+    let mut message = link.recv_timeout(SOON).unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"sealed"[..], 1));
+    assert_eq!(*message.take_buffer().unwrap(), b"sealed".repeat(1000)[..]);
+    link.send(b"thanks").unwrap();
+    assert!(child.wait().unwrap().success());
+}
