@@ -182,7 +182,7 @@ fn a_size_without_memory_behind_it_is_refused_unread() {
     let mapping = Mapping::map(fd.as_fd(), 5 << 12, Access::ReadWrite).unwrap();
     for page in [0, 1, 3, 4] {
         // SAFETY: inside a live writable mapping that nobody else has.
-        unsafe { mapping.as_ptr().add(page << 12).write_volatile(1) };
+        unsafe { mapping.as_ptr().wrapping_add(page << 12).write_volatile(1) };
     }
     drop(mapping);
     memory::seal(&fd, Seals::BUFFER).unwrap();

@@ -8,12 +8,13 @@ use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{
-    Attachment, Link, MAX_ATTACHMENTS, Policy, RecvError, SendError, TakeError, Transport, Trust,
+    Attachment, Link, MAX_ATTACHMENTS, Options, Policy, RecvError, SendError, TakeError, Transport, Trust,
 };
 use wharf_shared_memory::{BytesRegion, Mutex, Region, RegionError, SealedBuffer, SealedError};
 use wharf_sys::socket::{self, Kind};
 
 use crate::garbage::{answer, dial, hello, introduce, record, socket_path, stranger};
+use crate::users::{GUEST, guest, public};
 use crate::world::{Peer, SOON, World, pattern};
 
 /// A pipe shows best who still holds a descriptor: it ends when nobody holds its writing end any more.
@@ -358,6 +359,17 @@ pub(crate) fn announced_badly(world: &World) {
         let end = link.recv_timeout(SOON).map(|it| it.to_vec()).unwrap_err();
         assert_eq!(format!("{end:?}"), expected);
     }
+    // The first fragment brings them, and the message is given up: the next one has none.
+    let (mut link, socket, _control) = stranger(world);
+    let (witness, writer) = Witness::new();
+    socket::send(&socket, &carries(1)).unwrap();
+    socket::send_with_fds(&socket, &record(9, 2, 0, b"abc"), &[writer.as_fd()]).unwrap();
+    drop(writer);
+    socket::send(&socket, &record(0, 5, 0, b"")).unwrap();
+    socket::send(&socket, &whole()).unwrap();
+    let message = link.recv_timeout(SOON).unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"abc"[..], 0));
+    assert!(witness.ended());
     // The first fragment brings them, and the peer dies before the last.
     let (mut link, socket, control) = stranger(world);
     let (witness, writer) = Witness::new();
@@ -406,6 +418,33 @@ pub(crate) fn too_many_open_files(world: &World) {
     assert!(witness.ended());
     let (one, _other) = socket::pair(Kind::Stream).unwrap();
     assert!(link.send_with(b"nobody", &[one.as_fd().into()]).is_err());
+}
+
+/// A user whose descriptors are all on their way sends no more of them until some are received; the link goes on.
+pub(crate) fn too_many_on_their_way(world: &World) {
+    let address = public(world);
+    let mut listener = Options::new().allow_uid(GUEST).listen(&address).unwrap();
+    let role = world.command_at("many-on-their-way", &address);
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 30; exec \"$0\" \"$@\""]).arg(role.get_program()).args(role.get_args());
+    let Some(mut peer) = guest(world, command) else { return };
+    let mut link = listener.accept_timeout(SOON).unwrap();
+    let told = peer.line();
+    let (sent, told) = told.split_once(' ').unwrap();
+    let sent: usize = sent.parse().unwrap();
+    assert!((3..10).contains(&sent), "{sent} {told}");
+    assert!(told.contains("on the way") && told.contains("ulimit -n") && told.contains("8 descriptors"), "{told}");
+    for _ in 0..sent {
+        let message = link.recv_timeout(SOON).unwrap();
+        assert_eq!((&*message, message.attachments()), (&b"eight"[..], 8));
+    }
+    // What was announced and did not come was taken back.
+    let message = link.recv_timeout(SOON).unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"without any"[..], 0));
+    link.send(b"go on").unwrap();
+    assert_eq!(link.recv_timeout(SOON).unwrap().attachments(), 8);
+    peer.go_on();
+    peer.wait();
 }
 
 /// A buffer that was made, sealed and sent by the clients that docs/wire.md shows.

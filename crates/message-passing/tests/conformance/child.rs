@@ -23,6 +23,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "stranger" => stranger(address),
         "guest" => guest(address),
         "few-files" => few_files(address),
+        "many-on-their-way" => many_on_their_way(address),
         "heir" => heir(),
         "heir-that-waits" => heir_that_waits(),
         "heir-with-threads" => heir_with_threads(),
@@ -245,4 +246,23 @@ fn few_files(address: &str) {
     drop(taken);
     assert_eq!(open(), before, "the one that was not taken is closed by then");
     link.send(b"done").unwrap();
+}
+
+/// Sends descriptors that nobody receives until the system lets this user send no more, says what it was told, and sends
+/// more when they were received.
+fn many_on_their_way(address: &str) {
+    let mut link = Options::new().allow_uid(0).connect(address).unwrap();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let attachments = [(); 8].map(|()| std::os::fd::AsFd::as_fd(&null).into());
+    let (told, sent) = loop {
+        match link.try_send_with(b"eight", &attachments) {
+            Ok(()) => {}
+            Err(error) => break (error, link.sender().sent()),
+        }
+    };
+    println!("{sent} {told}");
+    link.send(b"without any").unwrap();
+    link.recv().unwrap();
+    link.send_with(b"eight", &attachments).unwrap();
+    stay();
 }

@@ -9,6 +9,7 @@ use wharf_message_passing::{Attachment, ConnectError, Link, Options, RecvError, 
 use wharf_shared_memory::SealedBuffer;
 use wharf_sys::socket;
 
+use crate::users::GUEST;
 use crate::world::{Peer, SOON, World, pattern};
 
 /// Long enough for a program of ours on a busy machine; cases in which the time has to run out say a shorter one.
@@ -181,9 +182,6 @@ pub(crate) fn grandchildren(world: &World) {
     drop(link);
     assert!(child.wait().unwrap().success());
 }
-
-/// A user that this machine need not have.
-const GUEST: u32 = 12_345;
 
 pub(crate) fn other_users(world: &World) {
     if socket::my_uid() != 0 {

@@ -183,7 +183,7 @@ fn spawn(transport: Transport) -> Result<(), Failure> {
     let options = Options::new().handshake_timeout(VISIT);
     let start = || -> Result<(Child, Link), Failure> {
         let mut command = heir()?;
-        command.stdout(Stdio::null());
+        command.arg("patience=little").stdout(Stdio::null());
         // The standard library panics when it cannot read how starting went; that is an error like any other here.
         let started = catch_unwind(AssertUnwindSafe(|| options.spawn(transport, command)));
         Ok(started.map_err(|_| "the standard library panicked")??)

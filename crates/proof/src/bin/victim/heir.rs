@@ -12,10 +12,13 @@ use crate::{Failure, told};
 /// How long the program that is started may take on a busy machine.
 const STARTING: Duration = Duration::from_secs(15);
 
-/// `heir take` or `heir host TRANSPORT`.
+/// How long one waits whose parent may have been made to fail.
+const SOON: Duration = Duration::from_secs(2);
+
+/// `heir take [patience=little]` or `heir host TRANSPORT`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     match words.at(1, "take or host")? {
-        "take" => take(),
+        "take" => take(if words.setting("patience").is_some() { SOON } else { STARTING }),
         "host" => host(transport(words.at(2, "a transport")?)?),
         other => Err(format!("no part is called 'heir {other}'").into()),
     }
@@ -35,8 +38,8 @@ pub(crate) fn heir() -> Result<Command, Failure> {
 }
 
 /// Takes its link and sends back what it receives; says what it meets.
-fn take() -> Result<(), Failure> {
-    let mut link = match Options::new().handshake_timeout(STARTING).inherited() {
+fn take(patience: Duration) -> Result<(), Failure> {
+    let mut link = match Options::new().handshake_timeout(patience).inherited() {
         Ok(link) => link,
         Err(error) => return Ok(say("no-link", &error.to_string())?),
     };
