@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{Attachment, Link, Options, RecvError, SendError, Trust, Wait};
+use wharf_message_passing::{Attachment, Link, Options, RecvError, SendError, TakeError, Trust, Wait};
 use wharf_proof::letter::Kind;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
@@ -230,7 +230,7 @@ fn answer(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes whatever comes and sends whatever fits, until the peer is gone, breaks the rules or has
+/// Takes whatever comes, attachments too, and sends whatever fits, until the peer is gone, breaks the rules or has
 /// said nothing for a while. What is accepted must keep the limit, and every byte of it is read; with `lies=never`
 /// it must not begin with the mark of a liar either.
 fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
@@ -255,7 +255,18 @@ fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
             Ok(message) if check_lies && message.first() == Some(&LIE) => {
                 return Err(format!("{} bytes accepted with a length that was a lie", message.len()).into());
             }
-            Ok(message) if message.len() <= limit => {
+            Ok(mut message) if message.len() <= limit => {
+                // The last one is left to be closed.
+                for at in 1..message.attachments() {
+                    match if at.is_multiple_of(2) {
+                        message.take_fd().map(drop)
+                    } else {
+                        message.take_buffer().map(drop)
+                    } {
+                        Ok(()) | Err(TakeError::Buffer(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
                 sum = message.iter().fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)));
                 taken += 1;
                 silence = Deadline::after(SILENCE);
