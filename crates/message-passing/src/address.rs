@@ -137,6 +137,12 @@ impl Address {
         Ok(address)
     }
 
+    /// Stands for a link that was handed over and has no name; nobody can connect there.
+    pub(crate) fn handed(transport: Transport, with: &str) -> Self {
+        let with: String = with.chars().map(|it| if it.is_control() { '?' } else { it }).collect();
+        Self { text: format!("{transport}:({with})"), transport, colon: transport.scheme().len() }
+    }
+
     /// How the bytes move.
     pub fn transport(&self) -> Transport {
         self.transport

@@ -192,6 +192,17 @@ pub enum ConnectError {
         /// What did not happen in time.
         missing: &'static str,
     },
+    /// The program that was started ended, or closed its link, before it took it.
+    #[error("{program} did not take its link: {what}; start a program that calls wharf::inherited")]
+    NotTaken {
+        /// The program.
+        program: String,
+        /// What it did instead.
+        what: String,
+    },
+    /// No link was handed to this program, or it was taken already.
+    #[error("there is no link to inherit: {0}; start this program with wharf::spawn and take the link once")]
+    NotHanded(String),
     /// `try_accept` found nobody waiting.
     #[error("nobody is waiting to be accepted")]
     NobodyWaiting,
@@ -291,6 +302,9 @@ pub enum SendError {
         /// The most that travels in one piece.
         limit: usize,
     },
+    /// The link, or the peer, does not take these attachments; nothing was sent.
+    #[error("cannot carry these attachments: {0}")]
+    CannotCarry(String),
     /// The peer said something that the protocol does not allow.
     #[error("the peer breaks the protocol: {0}")]
     Protocol(String),

@@ -3,6 +3,7 @@
 
 mod address;
 mod aligned;
+mod attachment;
 mod error;
 mod handshake;
 mod link;
@@ -16,6 +17,7 @@ mod port;
 mod receiver;
 mod sender;
 mod serde;
+mod spawn;
 #[cfg(feature = "tls")]
 mod tls;
 mod transport;
@@ -24,6 +26,7 @@ mod voice;
 mod wait;
 
 pub use self::address::{Address, Transport};
+pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
 pub use self::listener::{Listener, Refused};
@@ -36,12 +39,15 @@ pub use self::peer::Peer;
 pub use self::receiver::Receiver;
 pub use self::sender::Sender;
 pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
+#[doc(hidden)]
+pub use self::spawn::Offer;
 #[cfg(feature = "tls")]
 pub use self::tls::Tls;
 #[doc(hidden)]
 pub use self::transport::PeerMemory;
 pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};
 
+use std::process::{Child, Command};
 use std::time::Duration;
 
 /// Listens at an address with the default [`Options`].
@@ -66,4 +72,20 @@ pub fn connect(address: impl AsRef<str>) -> Result<Link, ConnectError> {
 /// As [`Options::connect_timeout`].
 pub fn connect_timeout(address: impl AsRef<str>, limit: Duration) -> Result<Link, ConnectError> {
     Options::new().connect_timeout(address, limit)
+}
+
+/// Starts a program and hands it a ready link, with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::spawn`].
+pub fn spawn(transport: Transport, command: Command) -> Result<(Child, Link), ConnectError> {
+    Options::new().spawn(transport, command)
+}
+
+/// Takes the link that was handed to this program when it was started, with the default [`Options`].
+///
+/// # Errors
+/// As [`Options::inherited`].
+pub fn inherited() -> Result<Link, ConnectError> {
+    Options::new().inherited()
 }

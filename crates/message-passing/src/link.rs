@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Address;
+use crate::attachment::Attachment;
 use crate::error::{RecvError, SendError};
 use crate::loan::Loan;
 use crate::message::Message;
@@ -42,6 +43,7 @@ pub(crate) struct Facts {
 /// | the connection breaks | cannot happen | cannot happen | cannot happen | cannot happen | `System`, in words; never made anew in silence | cannot happen |
 /// | the peer sends nonsense | `Protocol` | `Protocol` | `Protocol` | `Protocol` | `Protocol` | cannot happen |
 /// | peers that are not trusted | yes | yes | no: whoever holds an end of a pipe can make the other hang | yes | yes | no such peers |
+/// | attachments ([`send_with`](Link::send_with)) | `CannotCarry` | descriptors, sealed buffers, regions | `CannotCarry` | `CannotCarry` | `CannotCarry` | `CannotCarry` |
 #[derive(Debug)]
 pub struct Link {
     sender: Sender,
@@ -122,6 +124,35 @@ impl Link {
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], limit: Duration) -> Result<(), SendError> {
         self.sender.send_timeout(message, limit)
+    }
+
+    /// See [`Sender::try_send_with`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_send_with(&mut self, message: &[u8], attachments: &[Attachment<'_>]) -> Result<(), SendError> {
+        self.sender.try_send_with(message, attachments)
+    }
+
+    /// See [`Sender::send_with`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn send_with(&mut self, message: &[u8], attachments: &[Attachment<'_>]) -> Result<(), SendError> {
+        self.sender.send_with(message, attachments)
+    }
+
+    /// See [`Sender::send_with_timeout`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn send_with_timeout(
+        &mut self,
+        message: &[u8],
+        attachments: &[Attachment<'_>],
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.sender.send_with_timeout(message, attachments, limit)
     }
 
     /// See [`Sender::send_rendezvous`].

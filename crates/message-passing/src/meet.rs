@@ -87,22 +87,26 @@ pub(crate) fn domain(options: &Options) -> Result<Domain, ConnectError> {
 /// Whether a peer from there is admitted, and if so whether it is trusted to cooperate.
 pub(crate) fn admit(peer: &Origin, options: &Options) -> Result<bool, ConnectError> {
     let ours = socket::my_uid();
-    let same_user = match peer {
-        Origin::Local(peer) if peer.uid == socket::overflow_uid() => {
-            return Err(ConnectError::UnknownUser { uid: peer.uid });
-        }
+    match peer {
+        Origin::Local(peer) if peer.uid == socket::overflow_uid() => Err(ConnectError::UnknownUser { uid: peer.uid }),
         Origin::Local(peer) if peer.uid != ours && !options.admitted.contains(&peer.uid) => {
-            return Err(ConnectError::OtherUser { uid: peer.uid, ours });
+            Err(ConnectError::OtherUser { uid: peer.uid, ours })
         }
-        Origin::Local(peer) => peer.uid == ours,
-        // Whoever reaches the port is admitted; a token or a certificate can ask for more.
-        Origin::Remote(_) => false,
-    };
-    Ok(match options.trust {
-        Trust::Auto => same_user,
+        // Whoever reaches a port is admitted; a token or a certificate can ask for more.
+        Origin::Local(_) | Origin::Remote(_) => Ok(is_trusted(peer, options)),
+    }
+}
+
+/// Whether a peer from there, admitted or not, is trusted to cooperate.
+pub(crate) fn is_trusted(peer: &Origin, options: &Options) -> bool {
+    match options.trust {
+        Trust::Auto => match peer {
+            Origin::Local(peer) => peer.uid == socket::my_uid() && peer.uid != socket::overflow_uid(),
+            Origin::Remote(_) => false,
+        },
         Trust::Cooperating => true,
         Trust::Hostile => false,
-    })
+    }
 }
 
 /// Connects, and waits for a listener and for its answer until the deadline. `patient`: a listener may be missing
@@ -156,9 +160,23 @@ fn connect_once(
     if deadline.passed() {
         return Err(timeout(NO_TIME));
     }
-    let (mut voice, peer) = dial(address, options, deadline, &timeout)?;
+    let (voice, peer) = dial(address, options, deadline, &timeout)?;
     crash_point!("connect.connected");
     let cooperating = admit(&peer, options)?;
+    converse(voice, (peer, cooperating), address, options, ours, deadline, &timeout)
+}
+
+/// Introduces this side over a connection and makes a link of the answer; `peer` is who is there, and whether it is
+/// trusted to cooperate.
+pub(crate) fn converse(
+    mut voice: Voice,
+    (peer, cooperating): (Origin, bool),
+    address: &Address,
+    options: &Options,
+    ours: &Terms,
+    deadline: Deadline,
+    timeout: &dyn Fn(&'static str) -> ConnectError,
+) -> Result<Link, ConnectError> {
     let role = Role::Connecting;
     let mut prepared = Prepared::new(&Situation { options, ours, cooperating, role })?;
     match say(&voice, role, ours, &prepared) {

@@ -1,5 +1,6 @@
 //! The sending end of a link.
 
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use wharf_sys::clock::Deadline;
 
 use crate::address::Address;
 use crate::aligned::AlignedBytes;
+use crate::attachment::{Attachment, MAX_ATTACHMENTS};
 use crate::error::SendError;
 use crate::link::Facts;
 use crate::loan::Loan;
@@ -119,12 +121,12 @@ impl Sender {
         if self.half.tries_by_sleeping() && self.room.sleeps_at_once() {
             return match self.half.push_asleep(message, &mut progress, Ask::Nothing, None) {
                 Ok(true) => Ok(()),
-                Ok(false) => self.push_slowly(message, progress, Ask::Nothing, None),
+                Ok(false) => self.push_slowly(message, &[], progress, Ask::Nothing, None),
                 Err(error) => Err(error),
             };
         }
         match self.half.push(message, &mut progress, Ask::Nothing) {
-            Err(SendError::Full) => self.push_slowly(message, progress, Ask::Nothing, None),
+            Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, None),
             outcome => outcome,
         }
     }
@@ -139,9 +141,97 @@ impl Sender {
         self.check(message.len())?;
         let mut progress = 0;
         match self.half.push(message, &mut progress, Ask::Nothing) {
-            Err(SendError::Full) => self.push_slowly(message, progress, Ask::Nothing, Limit::After(limit).start()),
+            Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, Limit::After(limit).start()),
             outcome => outcome,
         }
+    }
+
+    /// Sends a message with attachments, if there is room for it now. The peer takes them from the
+    /// [`Message`](crate::Message), or they are closed there.
+    ///
+    /// # Errors
+    /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` links carry attachments), there are more than
+    /// [`MAX_ATTACHMENTS`] or than the peer takes, or one is a region and the peer is not trusted to cooperate; otherwise as
+    /// [`try_send`](Self::try_send). In every case nothing was sent.
+    pub fn try_send_with(&mut self, message: &[u8], attachments: &[Attachment<'_>]) -> Result<(), SendError> {
+        let fds = self.load(attachments)?;
+        if fds.is_empty() {
+            return self.try_send(message);
+        }
+        self.check(message.len())?;
+        let limit = self.half.max_in_one();
+        if message.len() > limit {
+            return Err(SendError::NeedsWait { len: message.len(), limit });
+        }
+        let mut progress = 0;
+        let outcome = self.half.push_with(message, &fds, &mut progress, Ask::Nothing);
+        if progress > 0 && matches!(outcome, Err(SendError::Full)) {
+            self.half.abort();
+        }
+        outcome
+    }
+
+    /// Sends a message with attachments; waits for room (see *When full*).
+    ///
+    /// # Errors
+    /// As [`try_send_with`](Self::try_send_with) and [`send`](Self::send).
+    pub fn send_with(&mut self, message: &[u8], attachments: &[Attachment<'_>]) -> Result<(), SendError> {
+        if self.policy == Policy::Reject {
+            return self.try_send_with(message, attachments);
+        }
+        self.send_with_until(message, attachments, None)
+    }
+
+    /// Sends a message with attachments; waits for room, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`try_send_with`](Self::try_send_with) and [`send_timeout`](Self::send_timeout).
+    pub fn send_with_timeout(
+        &mut self,
+        message: &[u8],
+        attachments: &[Attachment<'_>],
+        limit: Duration,
+    ) -> Result<(), SendError> {
+        self.send_with_until(message, attachments, Limit::After(limit).start())
+    }
+
+    fn send_with_until(
+        &mut self,
+        message: &[u8],
+        attachments: &[Attachment<'_>],
+        deadline: Option<Deadline>,
+    ) -> Result<(), SendError> {
+        let fds = self.load(attachments)?;
+        self.check(message.len())?;
+        let mut progress = 0;
+        match self.half.push_with(message, &fds, &mut progress, Ask::Nothing) {
+            Err(SendError::Full) => self.push_slowly(message, &fds, progress, Ask::Nothing, deadline),
+            outcome => outcome,
+        }
+    }
+
+    /// The descriptors of attachments that this link and this peer take.
+    fn load<'a>(&self, attachments: &'a [Attachment<'_>]) -> Result<Vec<BorrowedFd<'a>>, SendError> {
+        let count = attachments.len();
+        let why = match self.half.max_attachments() {
+            _ if count == 0 => return Ok(Vec::new()),
+            None => format!(
+                "{}: links carry bytes only; unix: links carry descriptors, sealed buffers and regions",
+                self.facts.address.transport()
+            ),
+            Some(0) => "the peer said that it takes none".to_owned(),
+            Some(limit) if count > limit => format!(
+                "a message carries at most {limit} of them here ({MAX_ATTACHMENTS} between two programs of this version), \
+                 found {count}; send several messages"
+            ),
+            Some(_) if attachments.iter().any(Attachment::is_region) && !self.facts.peer.is_cooperating() => {
+                "a region is for peers that are trusted to cooperate, and this one is not; send a sealed buffer, or \
+                 trust the peer with Options::trust"
+                    .to_owned()
+            }
+            Some(_) => return Ok(attachments.iter().map(Attachment::fd).collect()),
+        };
+        Err(SendError::CannotCarry(why))
     }
 
     /// Sends a message and returns when the peer's `recv` has returned it.
@@ -154,7 +244,7 @@ impl Sender {
         let deadline = limit.map_or(Limit::Never, Limit::After).start();
         let mut progress = 0;
         match self.half.push(message, &mut progress, Ask::WhenTaken) {
-            Err(SendError::Full) => self.push_slowly(message, progress, Ask::WhenTaken, deadline)?,
+            Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::WhenTaken, deadline)?,
             outcome => outcome?,
         }
         self.wait_taken(deadline)
@@ -311,17 +401,20 @@ impl Sender {
     pub(crate) fn push_slowly(
         &mut self,
         message: &[u8],
+        fds: &[BorrowedFd<'_>],
         mut progress: usize,
         ask: Ask,
         deadline: Option<Deadline>,
     ) -> Result<(), SendError> {
         let half = &mut self.half;
         let outcome = wait::until(&mut self.room, deadline, |act| match act {
-            Act::Try => full_is_none(half.push(message, &mut progress, ask)),
+            Act::Try => full_is_none(half.push_with(message, fds, &mut progress, ask)),
             Act::Look => {
                 half.look_at_peer();
                 Ok(None)
             }
+            // A call that sends while it sleeps takes the bytes alone.
+            Act::Sleep if !fds.is_empty() => timeout_is_none(half.wait_room(message.len(), deadline)),
             Act::Sleep => match half.push_asleep(message, &mut progress, ask, deadline) {
                 Ok(sent) => Ok(sent.then_some(())),
                 Err(SendError::Timeout) => Ok(None),

@@ -54,12 +54,13 @@ impl Footprint {
     }
 }
 
-/// The file of a line of `/proc/self/maps`, when the mapping is shared.
+/// The file of a line of `/proc/self/maps`, when the mapping is shared, or of memory that could be (a sealed buffer is
+/// mapped privately).
 fn shared_file(line: &str) -> Option<&str> {
     let mut fields = line.split_ascii_whitespace();
     let permissions = fields.nth(1)?;
     let file = fields.nth(3).unwrap_or("anonymous");
-    permissions.ends_with('s').then_some(file)
+    (permissions.ends_with('s') || file.starts_with("/memfd:")).then_some(file)
 }
 
 /// A target without the number that tells it from others of its kind.
@@ -95,6 +96,8 @@ mod tests {
     fn only_shared_mappings_count() {
         let shared = "7f00-7f01 rw-s 00000000 00:01 1234   /memfd:wharf-log (deleted)";
         assert_eq!(shared_file(shared), Some("/memfd:wharf-log"));
+        let sealed = "7f00-7f01 r--p 00000000 00:01 1234   /memfd:wharf-sealed (deleted)";
+        assert_eq!(shared_file(sealed), Some("/memfd:wharf-sealed"));
         assert_eq!(shared_file("7f00-7f01 rw-p 00000000 00:00 0   [heap]"), None);
         assert_eq!(shared_file(""), None);
     }

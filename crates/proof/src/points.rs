@@ -119,6 +119,7 @@ pub const LINK: &[LinkPoint] = &[
     data("unix.send.whole", UNIX, &[1, 100], "send len=64", "receive len=64"),
     data("unix.send.sent", UNIX, &[1, 100], "send len=64", "receive len=64"),
     data("unix.send.fragment", UNIX, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("unix.send.announced", UNIX, &[1, 5], "carry len=64", "unload len=64"),
     data("unix.recv.acknowledge", UNIX, &[1, 5], "receive", "post"),
     LinkPoint {
         name: "unix.send.close",
@@ -233,6 +234,18 @@ pub const LOCKS: &[LockPoint] = &[
     lock("condvar.notify.said", "notify-all", Company::Listener, "listen"),
 ];
 
+/// Points that are passed while a link is handed to a program that is started, with who dies there: the program
+/// (`true`) or the one that starts it.
+pub const HANDING: &[(&str, bool)] = &[
+    ("inherit.taken", true),
+    ("connect.said", true),
+    ("connect.heard", true),
+    ("connect.joined", true),
+    ("spawn.offered", false),
+    ("spawn.started", false),
+    ("spawn.joined", false),
+];
+
 /// Points that are passed while a region is made, attached, left or used; the ring of regions has a
 /// scene for each.
 pub const REGION: &[&str] = &[
@@ -297,7 +310,7 @@ pub const COUNTER: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{COUNTER, LINK, LOCKS, REGION};
+    use super::{COUNTER, HANDING, LINK, LOCKS, REGION};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -312,6 +325,8 @@ mod tests {
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
         let listed = listed.chain(REGION.iter().chain(COUNTER).copied());
+        let handing = HANDING.iter().map(|(name, _)| *name);
+        let listed = listed.chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
         let missing: Vec<_> = in_code.difference(&listed).collect();
         let gone: Vec<_> = listed.difference(&in_code).collect();

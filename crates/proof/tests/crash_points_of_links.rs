@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use wharf_message_passing::{ConnectError, Options, RecvError, Transport};
 use wharf_proof::place;
-use wharf_proof::points::{LINK, LinkPoint, Outcome, Side};
-use wharf_proof::process::{Death, PATIENCE, Process};
+use wharf_proof::points::{HANDING, LINK, LinkPoint, Outcome, Side};
+use wharf_proof::process::{Death, PATIENCE, Process, command};
 use wharf_proof::promptness::{SOON, assert_soon, watch};
 use wharf_proof::said::Said;
 use wharf_proof::scene::Scene;
@@ -38,6 +39,54 @@ fn on_pipe_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_
 #[test]
 fn on_tcp_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_again() {
     kill_at_every_point("tcp");
+}
+
+#[test]
+fn a_death_while_a_link_is_handed_over_is_learnt_by_the_other() {
+    watch();
+    for transport in [Transport::Shm, Transport::Unix] {
+        for &(point, heir) in HANDING {
+            let what = format!("{point} on {transport}:");
+            if heir { heir_dies(transport, point, &what) } else { host_dies(transport, point, &what) }
+        }
+    }
+}
+
+/// The program that was started dies: this process, which started it, is told.
+fn heir_dies(transport: Transport, point: &str, what: &str) {
+    let scene = Scene::new();
+    let mut command = command(Path::new(env!("CARGO_BIN_EXE_victim")), &scene, &["heir", "take"]);
+    command.stdout(std::process::Stdio::null()).env("WHARF_CRASH_AT", point);
+    match Options::new().handshake_timeout(PATIENCE).spawn(transport, command) {
+        Err(ConnectError::NotTaken { what: told, .. }) => assert!(told.contains("signal: 9"), "{what}: {told}"),
+        // It had said hello: there is a link, or the answer found nobody.
+        Ok((mut child, mut link)) => {
+            let end = link.recv_timeout(PATIENCE).map(|it| it.to_vec());
+            assert!(matches!(end, Err(RecvError::PeerDied)), "{what}: {end:?}");
+            let status = child.wait().expect("it can be waited for");
+            assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(SIGKILL), "{what}");
+        }
+        Err(error) => assert!(matches!(error, ConnectError::System { .. }), "{what}: {error}"),
+    }
+    scene.assert_remains(what, |_| false);
+}
+
+/// The one that starts it dies: the program is told, if there is one.
+fn host_dies(transport: Transport, point: &str, what: &str) {
+    let scene = Scene::new();
+    let words = ["heir", "host", transport.scheme()];
+    let mut host = Process::start_armed(Path::new(env!("CARGO_BIN_EXE_victim")), &scene, &words, point);
+    // The heir speaks where its host spoke.
+    let death = die(&mut host, what);
+    let news = host.hear(if point == "spawn.offered" { SOON } else { PATIENCE });
+    match news {
+        Some(said) => {
+            assert!(point != "spawn.offered" && said.word == "no-link", "{what}: {said:?}");
+            assert_soon(&format!("{what}: the news"), death.at, said.at);
+        }
+        None => assert_eq!(point, "spawn.offered", "{what}: nobody was told"),
+    }
+    scene.assert_remains(what, |_| false);
 }
 
 fn kill_at_every_point(scheme: &str) {

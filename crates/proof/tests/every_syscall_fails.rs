@@ -6,6 +6,7 @@ use std::process::ChildStdout;
 use std::thread;
 use std::time::Duration;
 
+use wharf_message_passing::{Options, Transport};
 use wharf_proof::board::Board;
 use wharf_proof::process::{Process, command};
 use wharf_proof::said::Said;
@@ -94,6 +95,40 @@ fn accepting_over_pipe_fails_cleanly() {
     accepting_fails_cleanly("pipe:fault");
 }
 
+#[test]
+fn sending_attachments_fails_cleanly() {
+    let serve = |scene: &Scene| {
+        let words = ["link", "listen", "sink", "unix:fault", "visitors=1000000"];
+        let mut server = Process::start(Path::new(VICTIM), scene, &words);
+        server.expect("listening");
+        Some(server)
+    };
+    each_call_fails("carry", "unix:fault", serve, |server| assert!(server.runs(), "{}", server.report()));
+}
+
+#[test]
+fn receiving_attachments_fails_cleanly() {
+    let serve = |scene: &Scene| {
+        let words = ["link", "listen", "carry", "unix:fault", "visitors=1000000"];
+        let mut server = Process::start(Path::new(VICTIM), scene, &words);
+        server.expect("listening");
+        Some(server)
+    };
+    each_call_fails("unload", "unix:fault", serve, |server| assert!(server.runs(), "{}", server.report()));
+}
+
+#[test]
+fn spawning_fails_cleanly() {
+    each_call_fails("spawn", "unix", |_| None, |_| {});
+    each_call_fails("spawn", "shm", |_| None, |_| {});
+}
+
+#[test]
+fn inheriting_fails_cleanly() {
+    each_call_fails("inherit", "unix", |_| None, |_| {});
+    each_call_fails("inherit", "shm", |_| None, |_| {});
+}
+
 fn connecting_fails_cleanly(address: &str) {
     let serve = |scene: &Scene| {
         let words = ["link", "listen", "tolerate", address, "visitors=1000000"];
@@ -167,12 +202,27 @@ fn clear_regions(scene: &Scene, operation: &str) {
 }
 
 fn run(scene: &Scene, operation: &str, place: &str, fault: Fault) -> (FaultReport, Vec<Said>) {
-    let command = command(Path::new(VICTIM), scene, &["fault", operation, place]);
+    let mut command = command(Path::new(VICTIM), scene, &["fault", operation, place]);
+    if operation == "inherit" {
+        hand_over(place, &mut command);
+    }
     let mut tracee = Tracee::spawn(command, LIMIT).expect("the victim starts");
     let output = tracee.take_stdout().expect("its output is a pipe");
     let listener = thread::spawn(move || hear(output));
     let report = tracee.run_with_fault(fault).unwrap_or_else(|error| panic!("{operation} {place}, {fault:?}: {error}"));
     (report, listener.join().expect("listening does not panic"))
+}
+
+/// Hands the victim a link, and meets it at the other end in the background.
+fn hand_over(scheme: &str, command: &mut std::process::Command) {
+    let transport = *Transport::ALL.iter().find(|it| it.scheme() == scheme).expect("a transport");
+    let offer = Options::new().handshake_timeout(LIMIT).offer(transport, command).expect("an offer");
+    thread::spawn(move || {
+        // Ends with the victim, if it gets that far at all.
+        if let Ok(mut link) = offer.meet() {
+            while link.recv().is_ok() {}
+        }
+    });
 }
 
 fn hear(output: ChildStdout) -> Vec<Said> {

@@ -1,8 +1,9 @@
-//! Why a region could not be made, attached or looked at.
+//! Why a region or a sealed buffer could not be made, attached or looked at.
 
 use std::io;
 
 use wharf_sys::directory::{DirectoryError, NameError};
+use wharf_sys::memory::Seals;
 
 /// Why a region could not be made, attached, listed or removed. The text is one sentence: what was expected, what was
 /// found, what to do.
@@ -153,5 +154,78 @@ impl RegionError {
             io::ErrorKind::ReadOnlyFilesystem => RegionError::ReadOnlyFileSystem { region },
             _ => RegionError::System { action, region, source },
         }
+    }
+}
+
+/// Why a sealed buffer could not be made, or why what somebody passed on was not accepted as one.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealedError {
+    /// The system has no room for it.
+    #[error("there is no room for a buffer of {asked} bytes, {free} are free; free some, or make it smaller")]
+    NoRoom {
+        /// Bytes needed.
+        asked: u64,
+        /// Bytes free.
+        free: u64,
+    },
+    /// Another process maps the buffer for writing, so it cannot be sealed.
+    #[error(
+        "the buffer of {len} bytes cannot be sealed: another process still maps it for writing, perhaps a child that \
+         was forked while it was filled; fill it where nobody forks"
+    )]
+    StillMapped {
+        /// The length of the buffer in bytes.
+        len: u64,
+    },
+    /// What was passed on is no memory at all, or memory that can never be sealed.
+    #[error(
+        "expected the memory of a sealed buffer, found a descriptor of something else (a file, a pipe, a socket, a \
+         device); pass the descriptor of a SealedBuffer"
+    )]
+    NotMemory,
+    /// What was passed on is memory that could still change.
+    #[error("expected memory with the seals {expected:?}, found {found:?}; seal it before it is passed on")]
+    NotSealed {
+        /// What it carries.
+        found: Seals,
+        /// What it must carry.
+        expected: Seals,
+    },
+    /// What was passed on consists of huge pages, whose pool can be empty when they are needed.
+    #[error("expected memory of ordinary pages, found huge pages; make the buffer without MFD_HUGETLB")]
+    HugePages,
+    /// What was passed on is longer than accepted here.
+    #[error("expected a buffer of at most {limit} bytes, found {found}; raise the limit, or pass a smaller one")]
+    TooLarge {
+        /// Its length in bytes.
+        found: u64,
+        /// The most that is accepted.
+        limit: u64,
+    },
+    /// What was passed on announces bytes that have no memory behind them, which its reader would have to pay for.
+    #[error(
+        "expected memory behind each of {len} bytes, found none behind byte {at}; write every byte before it is sealed"
+    )]
+    Hollow {
+        /// The first byte without memory.
+        at: u64,
+        /// Its length in bytes.
+        len: u64,
+    },
+    /// A system call failed in a way that has no variant of its own.
+    #[error("could not {action} a sealed buffer: {source}")]
+    System {
+        /// What was being done.
+        action: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl SealedError {
+    /// What the system said while doing `action`.
+    pub(crate) fn system(action: &'static str) -> impl FnOnce(io::Error) -> SealedError {
+        move |source| SealedError::System { action, source }
     }
 }

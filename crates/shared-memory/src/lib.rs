@@ -1,4 +1,4 @@
-//! Regions, locks, last-value cells and the log: share it in place.
+//! Regions, locks, last-value cells, sealed buffers and the log: share it in place.
 //!
 //! # Which types
 //!
@@ -51,11 +51,13 @@ mod participant;
 pub mod plain;
 #[cfg(not(loom))]
 pub mod region;
+#[cfg(not(loom))]
+mod sealed;
 mod shared;
 pub mod sync;
 
 #[cfg(not(loom))]
-pub use self::error::RegionError;
+pub use self::error::{RegionError, SealedError};
 #[cfg(not(loom))]
 pub use self::journaled::Journaled;
 #[cfg(not(loom))]
@@ -63,6 +65,8 @@ pub use self::latest::{Latest, Watch};
 pub use self::plain::{Flag, Layout, Plain, Text};
 #[cfg(not(loom))]
 pub use self::region::{BytesRegion, ReadOnlyRegion, Region, RegionInfo, RegionOptions};
+#[cfg(not(loom))]
+pub use self::sealed::{SealedBuffer, SealedBufferBuilder};
 pub use self::shared::Shared;
 #[cfg(not(loom))]
 pub use self::sync::{

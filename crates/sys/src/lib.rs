@@ -12,6 +12,7 @@ pub mod directory;
 pub mod doorbell;
 pub mod fork;
 pub mod futex;
+pub mod inherit;
 pub mod liveness;
 pub mod memory;
 pub mod pipe;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::io;
 
-use wharf_message_passing::{AddressError, ConnectError, RecvError, SendError};
+use wharf_message_passing::{AddressError, ConnectError, RecvError, SendError, TakeError};
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
-use wharf_shared_memory::{BarrierError, LockError, LockFailure, RegionError};
+use wharf_shared_memory::{BarrierError, LockError, LockFailure, RegionError, SealedError};
 use wharf_sys::directory::{DirectoryError, NameError};
 
 /// Everything that can go wrong in this crate. The text is one sentence, and so is the debug form, because that is
@@ -26,6 +26,12 @@ pub enum Error {
     /// No message was received.
     #[error(transparent)]
     Recv(#[from] RecvError),
+    /// An attachment was not taken from its message.
+    #[error(transparent)]
+    Take(#[from] TakeError),
+    /// A sealed buffer could not be made or taken over.
+    #[error(transparent)]
+    Sealed(#[from] SealedError),
     /// A region could not be made, attached or looked at.
     #[error(transparent)]
     Region(#[from] RegionError),

@@ -57,10 +57,11 @@ pub use wharf_message_passing::PeerMemory;
 #[cfg(feature = "tls")]
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::{
-    Address, AddressError, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Link,
-    Listener, Loan, Message, Options, Peer, Policy, Receiver, RecvError, Refused, SendError, Sender, SerdeLink,
-    SerdeListener, SerdeReceiver, SerdeSender, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver,
-    TypedSender, View, Wait, connect, connect_timeout, listen,
+    Address, AddressError, Attachment, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
+    DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Options, Peer, Policy, Receiver,
+    RecvError, Refused, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, TakeError, Transport,
+    Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait, connect, connect_timeout,
+    inherited, listen, spawn,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
@@ -70,8 +71,8 @@ pub use wharf_shared_memory::{
     Journaled, Latest, Layout, LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once,
     OwnerDiedGuard, Permit, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, Region,
     RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
-    RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, Text, UpgradeError, Waiter, Watch, journaled, plain,
-    region,
+    RwLockUpgradableGuard, RwLockWriteGuard, SealedBuffer, SealedBufferBuilder, SealedError, Seen, Semaphore, Text,
+    UpgradeError, Waiter, Watch, journaled, plain, region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

@@ -79,6 +79,23 @@ pub(crate) trait SendTransport: Send {
     /// [`abort`](Self::abort).
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError>;
 
+    /// The same with descriptors beside the bytes, between one and [`max_attachments`](Self::max_attachments). Here even
+    /// a message of at most [`max_in_one`](Self::max_in_one) bytes may stop in the middle, which progress says.
+    fn push_with(
+        &mut self,
+        _payload: &[u8],
+        _fds: &[BorrowedFd<'_>],
+        _progress: &mut usize,
+        _ask: Ask,
+    ) -> Result<(), SendError> {
+        Err(SendError::CannotCarry("this transport carries bytes only".to_owned()))
+    }
+
+    /// The most descriptors that travel with one message; `None` when this transport carries none.
+    fn max_attachments(&self) -> Option<usize> {
+        None
+    }
+
     /// The most bytes that are sent whole or not at all.
     fn max_in_one(&self) -> usize;
 
@@ -345,6 +362,25 @@ impl SendHalf {
     #[inline]
     pub(crate) fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         on!(SendHalf, self, it => it.push(payload, progress, ask))
+    }
+
+    /// See [`SendTransport::push_with`]; without descriptors as [`push`](Self::push).
+    pub(crate) fn push_with(
+        &mut self,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+        progress: &mut usize,
+        ask: Ask,
+    ) -> Result<(), SendError> {
+        if fds.is_empty() {
+            return self.push(payload, progress, ask);
+        }
+        on!(SendHalf, self, it => it.push_with(payload, fds, progress, ask))
+    }
+
+    /// See [`SendTransport::max_attachments`].
+    pub(crate) fn max_attachments(&self) -> Option<usize> {
+        on!(SendHalf, self, it => it.max_attachments())
     }
 
     /// See [`SendTransport::max_in_one`].

@@ -25,6 +25,17 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "exits" => exits(address),
         "stranger" => stranger(address),
         "guest" => guest(address),
+        "few-files" => few_files(address),
+        "many-on-their-way" => many_on_their_way(address),
+        "heir" => heir(),
+        "heir-that-waits" => heir_that_waits(),
+        "heir-with-threads" => heir_with_threads(),
+        "heir-late" => heir_late(),
+        "heir-with-buffers" => heir_with_buffers(),
+        "grandchild" => grandchild(),
+        "open-files" => println!("{}", open_files()),
+        "babbles" => babbles(address),
+        "host" => host(address),
         _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS
@@ -35,6 +46,110 @@ fn options() -> Options {
         Some(directory) => Options::new().tls(crate::certificates::read(directory.as_ref())),
         None => Options::new(),
     }
+}
+
+/// Takes the link that was handed over. The parent may be of another user.
+fn inherit() -> Link {
+    Options::new().wait(Wait::Sleep).inherited().unwrap()
+}
+
+/// Says what it has open, then sends back what it receives until the link ends.
+fn heir() {
+    let mut link = inherit();
+    let second = Options::new().inherited().map(|_| ()).unwrap_err();
+    link.send(second.to_string().as_bytes()).unwrap();
+    link.send(open_files().as_bytes()).unwrap();
+    let variable = std::env::var("WHARF_LINK").unwrap_or_else(|_| "none".to_owned());
+    link.send(variable.as_bytes()).unwrap();
+    while let Ok(message) = link.recv() {
+        let message = message.to_vec();
+        link.send(&message).unwrap();
+    }
+}
+
+/// What this process has open, one a line.
+fn open_files() -> String {
+    let open = std::fs::read_dir("/proc/self/fd").unwrap();
+    let targets = open.filter_map(|it| std::fs::read_link(it.unwrap().path()).ok());
+    let mut lines: Vec<String> = targets.map(|it| it.to_string_lossy().into_owned()).collect();
+    lines.retain(|it| !it.contains("/proc/"));
+    lines.join("\n")
+}
+
+/// Waits for the end of its link and prints what it is told.
+fn heir_that_waits() {
+    let mut link = inherit();
+    println!("taken by {}", std::process::id());
+    let end = link.recv().map(|it| it.to_vec());
+    println!("{end:?}");
+}
+
+/// Takes its link when it has threads, then starts a program of its own, and sends what that one was told.
+fn heir_with_threads() {
+    let (stop, stopped) = std::sync::mpsc::channel::<()>();
+    let thread = std::thread::spawn(move || stopped.recv());
+    let mut link = inherit();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([MARK, "grandchild", "-"]).output().unwrap();
+    link.send(&output.stdout).unwrap();
+    drop(stop);
+    let _ended = thread.join();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([MARK, "grandchild", "-"]).output().unwrap();
+    link.send(&output.stdout).unwrap();
+    let _end = link.recv().map(|_| ());
+}
+
+/// Prints whether there is a variable that tells of a link, and what comes of taking it.
+fn grandchild() {
+    let variable = std::env::var_os("WHARF_LINK").is_some();
+    println!("{variable} {}", Options::new().inherited().map(|_| ()).unwrap_err());
+}
+
+/// Takes its link when its parent is gone, and prints what it is told.
+fn heir_late() {
+    println!("ready {}", std::process::id());
+    stay();
+    println!("{}", Options::new().inherited().map(|_| ()).unwrap_err());
+}
+
+/// Takes a sealed buffer, adds its bytes up, and sends a descriptor back.
+fn heir_with_buffers() {
+    let mut link = inherit();
+    let buffer = link.recv().unwrap().take_buffer().unwrap();
+    let sum: u64 = buffer.iter().map(|it| u64::from(*it)).sum();
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    link.send_with(&sum.to_le_bytes(), &[std::os::fd::AsFd::as_fd(&writer).into()]).unwrap();
+    drop(writer);
+    let mut written = String::new();
+    reader.read_to_string(&mut written).unwrap();
+    link.send(written.as_bytes()).unwrap();
+    let _end = link.recv().map(|_| ());
+}
+
+/// Says something else than a hello over the link that was handed over, and stays.
+fn babbles(what: &str) {
+    let text = std::env::var("WHARF_LINK").unwrap();
+    let mut parts = text.split(':').skip(1);
+    let (number, cookie) = (parts.next().unwrap().parse().unwrap(), parts.next().unwrap().parse().unwrap());
+    let socket = wharf_sys::inherit::take(wharf_sys::inherit::Handed { number, cookie }).unwrap();
+    if what == "closes" {
+        drop(socket);
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    wharf_sys::socket::send(&socket, what.as_bytes()).unwrap();
+    std::thread::sleep(Duration::from_secs(60));
+}
+
+/// Starts an heir and stays.
+fn host(address: &str) {
+    let (transport, role) = address.split_once(':').unwrap();
+    let transport = *wharf_message_passing::Transport::ALL.iter().find(|it| it.scheme() == transport).unwrap();
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    command.args([MARK, role, "-"]);
+    let _heir = Options::new().handshake_timeout(Duration::from_secs(60)).spawn(transport, command).unwrap();
+    stay();
 }
 
 fn connect(address: &str) -> Link {
@@ -114,4 +229,55 @@ fn guest(address: &str) {
         }
         Err(error) => println!("{error}"),
     }
+}
+
+/// Receives a message with three descriptors when it may open one more, then another when it may open many; prints what
+/// it was told.
+fn few_files(address: &str) {
+    use wharf_message_passing::TakeError;
+    let open = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let mut link = connect(address);
+    link.send(b"ready").unwrap();
+    // The message is there before the table is full, so that nothing else needs a descriptor meanwhile.
+    stay();
+    let before = open();
+    let null = || std::fs::File::open("/dev/null");
+    let mut filling: Vec<_> = std::iter::from_fn(|| null().ok()).collect();
+    filling.pop();
+    let full = before + filling.len();
+    let mut message = link.recv().unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"three"[..], 3));
+    for _ in 0..2 {
+        let lost = message.take_fd().unwrap_err();
+        assert!(matches!(lost, TakeError::NotOpened { sent: 3, limit: 40 }), "{lost:?}");
+    }
+    filling.clear();
+    assert_eq!(open(), before, "the table had {full} entries");
+    let mut message = link.recv().unwrap();
+    assert_eq!((&*message, message.attachments()), (&b"again"[..], 3));
+    let taken = [message.take_fd().unwrap(), message.take_fd().unwrap()];
+    assert_eq!(open(), before + 3);
+    assert!(matches!(link.try_recv(), Err(wharf_message_passing::RecvError::Empty)));
+    drop(taken);
+    assert_eq!(open(), before, "the one that was not taken is closed by then");
+    link.send(b"done").unwrap();
+}
+
+/// Sends descriptors that nobody receives until the system lets this user send no more, says what it was told, and sends
+/// more when they were received.
+fn many_on_their_way(address: &str) {
+    let mut link = Options::new().allow_uid(0).connect(address).unwrap();
+    let null = std::fs::File::open("/dev/null").unwrap();
+    let attachments = [(); 8].map(|()| std::os::fd::AsFd::as_fd(&null).into());
+    let (told, sent) = loop {
+        match link.try_send_with(b"eight", &attachments) {
+            Ok(()) => {}
+            Err(error) => break (error, link.sender().sent()),
+        }
+    };
+    println!("{sent} {told}");
+    link.send(b"without any").unwrap();
+    link.recv().unwrap();
+    link.send_with(b"eight", &attachments).unwrap();
+    stay();
 }

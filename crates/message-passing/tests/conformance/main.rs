@@ -5,6 +5,7 @@
 //! that gets killed.
 
 mod bytes;
+mod carrying;
 mod certificates;
 mod child;
 mod doors;
@@ -20,6 +21,7 @@ mod ports;
 mod priorities;
 mod queues;
 mod rendezvous;
+mod spawned;
 mod typed;
 mod users;
 mod waiting;
@@ -59,6 +61,8 @@ enum Needs {
     Names,
     /// Addresses with ports.
     Ports,
+    /// A link that can be handed to a program that is started.
+    Handing,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -108,6 +112,16 @@ const CASES: &[Case] = cases! {
     }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
+    Needs::Nothing => carrying { carried_or_refused }
+    Needs::Handing => spawned {
+        talks_both_ways, killed_children_and_parents, programs_that_are_not_ours, says_nonsense, taken_once,
+        nothing_else_is_passed, grandchildren, other_users
+    }
+    Needs::Only("unix") => spawned { attachments }
+    Needs::Only("unix") => carrying {
+        every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
+        hostile_peers, an_old_peer, unannounced, announced_badly, too_many_open_files, too_many_on_their_way, from_python
+    }
     Needs::Processes => kills {
         receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_rendezvous, stopped_is_not_dead,
         dead_name_is_replaced, exit_is_not_closing
@@ -189,6 +203,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Processes => scheme.crosses_processes,
         Needs::Names => scheme.crosses_processes && scheme.named,
         Needs::Ports => !scheme.named,
+        Needs::Handing => matches!(scheme.name, "unix" | "shm"),
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -10,10 +10,10 @@ use wharf_sys::socket;
 use crate::world::{Peer, SOON, World};
 
 /// A user that this machine need not have.
-const GUEST: u32 = 12_345;
+pub(crate) const GUEST: u32 = 12_345;
 
 /// A peer of another user; `None` where this process cannot make one, which skips the case.
-fn guest(world: &World, mut command: Command) -> Option<Peer> {
+pub(crate) fn guest(world: &World, mut command: Command) -> Option<Peer> {
     if socket::my_uid() != 0 {
         world.skip("becoming another user needs root");
         return None;
@@ -29,7 +29,7 @@ fn guest(world: &World, mut command: Command) -> Option<Peer> {
 }
 
 /// An address that every user can reach, in a directory where every user may look.
-fn public(world: &World) -> String {
+pub(crate) fn public(world: &World) -> String {
     std::fs::set_permissions(world.path(), PermissionsExt::from_mode(0o755)).unwrap();
     format!("unix:{}/public.sock", world.path().display())
 }

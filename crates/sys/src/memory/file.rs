@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-use rustix::fs::{FileType, MemfdFlags, Mode, OFlags};
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::Access;
@@ -31,6 +31,23 @@ pub fn set_len(fd: impl AsFd, len: u64) -> io::Result<()> {
 pub fn file_len(fd: impl AsFd) -> io::Result<u64> {
     let stat = rustix::fs::fstat(fd)?;
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
+}
+
+/// Whether anonymous memory consists of ordinary pages. Huge ones come from a pool of their own, and their mappings
+/// are longer than the file.
+pub fn has_ordinary_pages(fd: impl AsFd) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type == libc::TMPFS_MAGIC)
+}
+
+/// Where the first byte without memory behind it lies; the length of the file when there is none.
+///
+/// Moves the position of the description, which those who map the file never use.
+pub fn first_hole(fd: impl AsFd) -> io::Result<u64> {
+    match rustix::fs::seek(fd, SeekFrom::Hole(0)) {
+        // There is no byte at all.
+        Err(Errno::NXIO) => Ok(0),
+        other => Ok(other?),
+    }
 }
 
 /// Opens the same memory once more, as a file description that this process shares with nobody.

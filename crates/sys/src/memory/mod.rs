@@ -7,7 +7,7 @@ mod reserve;
 mod seal;
 pub mod trial;
 
-pub use file::{file_len, memfd, reopen, set_len};
+pub use file::{file_len, first_hole, has_ordinary_pages, memfd, reopen, set_len};
 pub(crate) use file::{proc_path, reopen_as};
 pub use mapping::{Access, Mapping};
 pub use reserve::{ReserveError, free_room, reserve};

@@ -23,6 +23,8 @@ impl Seals {
     pub const FUTURE_WRITE: Seals = Seals(libc::F_SEAL_FUTURE_WRITE as u32);
     /// No seal can be added.
     pub const SEAL: Seals = Seals(libc::F_SEAL_SEAL as u32);
+    /// What a sealed buffer carries: its length is final and its bytes are, whoever holds it.
+    pub const BUFFER: Seals = Seals(Self::SHRINK.0 | Self::GROW.0 | Self::WRITE.0 | Self::SEAL.0);
     /// What the memory of a link carries: its length is final and its maker is the only writer.
     pub const LINK: Seals = Seals(Self::SHRINK.0 | Self::GROW.0 | Self::FUTURE_WRITE.0 | Self::SEAL.0);
 
@@ -64,6 +66,8 @@ impl fmt::Debug for Seals {
 }
 
 /// Adds seals to an anonymous file made by [`memfd`](super::memfd).
+///
+/// [`Seals::WRITE`] is refused with [`io::ErrorKind::ResourceBusy`] while anybody maps it for writing.
 pub fn seal(fd: impl AsFd, seals: Seals) -> io::Result<()> {
     match rustix::fs::fcntl_add_seals(fd, SealFlags::from_bits_retain(seals.0)) {
         Err(Errno::INVAL) => Err(not_sealable()),
@@ -72,6 +76,9 @@ pub fn seal(fd: impl AsFd, seals: Seals) -> io::Result<()> {
 }
 
 /// The seals that a file carries; an error when it is not the kind of file that can carry any.
+///
+/// Safe to ask of a descriptor that a hostile peer sent: the kernel answers by itself. Asking for the size or the kind of
+/// such a descriptor first could wait for a file system that the peer runs.
 pub fn seals(fd: impl AsFd) -> io::Result<Seals> {
     match rustix::fs::fcntl_get_seals(fd) {
         Ok(flags) => Ok(Seals(flags.bits())),

@@ -45,6 +45,64 @@ pub fn peer_credentials(fd: impl AsFd) -> io::Result<Credentials> {
     Ok(Credentials { pid: answer.pid, uid: answer.uid, gid: answer.gid })
 }
 
+/// Lets the kernel note from now on who sends to this socket, for [`sender_of_next`], or no more.
+///
+/// For a socket that another process was handed: [`peer_credentials`] tells who made it, and not who uses it.
+pub fn note_senders(fd: impl AsFd, note: bool) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_passcred(fd, note)?)
+}
+
+/// Who sent the message that will be received next, as the kernel noted it; the message stays where it is. `None` when
+/// nobody sent one: this is the end of the connection. [`io::ErrorKind::WouldBlock`] when none is there yet.
+pub fn sender_of_next(fd: impl AsFd) -> io::Result<Option<Credentials>> {
+    let mut control = Control { bytes: [0; CONTROL] };
+    // SAFETY: a message header is numbers and pointers, for which zero is a value.
+    let mut message: libc::msghdr = unsafe { mem::zeroed() };
+    message.msg_control = ptr::from_mut(&mut control).cast();
+    message.msg_controllen = CONTROL as _;
+    // Descriptors that come along find no room here: looking opens none.
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
+    // Ends with the first return that is not an interruption by a signal.
+    loop {
+        // SAFETY: the header names no buffer for bytes, and one for control data that is valid for its length.
+        let outcome = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &mut message, flags) };
+        match outcome {
+            0.. => break,
+            _ => match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error => return Err(error),
+            },
+        }
+    }
+    // SAFETY: the kernel has set the header's length of the control data to what it wrote there.
+    let first = unsafe { libc::CMSG_FIRSTHDR(&message) };
+    // SAFETY: null, or the first header, which the kernel wrote whole and aligned.
+    let Some(header) = (unsafe { first.as_ref() }) else { return Ok(None) };
+    let room = mem::size_of::<libc::ucred>();
+    // SAFETY: computes a length from a number.
+    let least = unsafe { libc::CMSG_LEN(room as u32) } as usize;
+    if header.cmsg_level != libc::SOL_SOCKET || header.cmsg_type != libc::SCM_CREDENTIALS {
+        return Ok(None);
+    }
+    if header.cmsg_len < least {
+        return Ok(None);
+    }
+    // SAFETY: `first` is a header with data behind it, as its length says.
+    let data = unsafe { libc::CMSG_DATA(first) };
+    // SAFETY: the data is a `ucred`, as its type and its length say; any bytes are one, at any address.
+    let by = unsafe { data.cast::<libc::ucred>().read_unaligned() };
+    Ok(Some(Credentials { pid: by.pid, uid: by.uid, gid: by.gid }))
+}
+
+/// Room for the control data of one sender and nothing else.
+const CONTROL: usize = 32;
+
+/// Control data begins on the alignment of its headers.
+#[repr(C, align(8))]
+struct Control {
+    bytes: [u8; CONTROL],
+}
+
 /// The uid that stands for every user outside our user namespace (usually 65534).
 pub fn overflow_uid() -> u32 {
     static UID: OnceLock<u32> = OnceLock::new();

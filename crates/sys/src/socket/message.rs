@@ -47,7 +47,15 @@ pub fn send_blocking(fd: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 
 /// Sends `bytes` and copies of `fds` without waiting. At least one byte must go with descriptors on a
 /// stream socket, and at most [`MAX_DESCRIPTORS`] go at once.
+///
+/// Too many descriptors of one user on their way at once are [`io::ErrorKind::Other`], in words; so are sockets that carry
+/// sockets that carry sockets, several times over.
 pub fn send_with_fds(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    send_parts_with_fds(fd, &[IoSlice::new(bytes)], fds)
+}
+
+/// Sends the concatenation of `parts` and copies of `fds` without waiting, as [`send_with_fds`] does.
+pub fn send_parts_with_fds(fd: impl AsFd, parts: &[IoSlice<'_>], fds: &[BorrowedFd<'_>]) -> io::Result<usize> {
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && (fds.len() > MAX_DESCRIPTORS || !control.push(SendAncillaryMessage::ScmRights(fds))) {
@@ -60,9 +68,15 @@ pub fn send_with_fds(fd: impl AsFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io:
         ));
     }
     let fd = fd.as_fd();
-    let parts = [IoSlice::new(bytes)];
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    Ok(retry_on_intr(|| rustix::net::sendmsg(fd, &parts, &mut control, flags))?)
+    match retry_on_intr(|| rustix::net::sendmsg(fd, parts, &mut control, flags)) {
+        Err(Errno::TOOMANYREFS) => Err(io::Error::other(format!(
+            "the {} descriptors of this message are more than this user may have on the way at once (as many as it may \
+             open, `ulimit -n`), or sockets nested too deep; let the receivers take what was sent, or raise the limit",
+            fds.len()
+        ))),
+        outcome => Ok(outcome?),
+    }
 }
 
 /// Receives without waiting; [`io::ErrorKind::WouldBlock`] when nothing is there.
@@ -91,17 +105,34 @@ fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Resul
     }
 }
 
-/// Receives bytes and at most `max_fds` descriptors without waiting.
-///
-/// The descriptors are close-on-exec from the start. A peer that sends more than `max_fds` (or more than
-/// this process may open) gets an error, and all that came is closed.
-pub fn recv_with_fds(fd: impl AsFd, buffer: &mut [u8], max_fds: usize) -> io::Result<(Received, Vec<OwnedFd>)> {
-    let fd = fd.as_fd();
+/// What a call that takes descriptors brought.
+#[derive(Debug)]
+pub struct Arrival {
+    /// The bytes.
+    pub received: Received,
+    /// The descriptors, close-on-exec from the start.
+    pub fds: Vec<OwnedFd>,
+    /// Not all descriptors of the message are here; the others are closed. When fewer than [`MAX_DESCRIPTORS`] came, this
+    /// process may not open more; otherwise the peer sent too many.
+    pub short: bool,
+}
+
+/// Receives bytes and descriptors without waiting.
+pub fn recv_arrival(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arrival> {
+    receive_arrival(fd.as_fd(), buffer, RecvFlags::DONTWAIT)
+}
+
+/// Receives bytes and descriptors in one call that waits until something is there.
+pub fn recv_arrival_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arrival> {
+    receive_arrival(fd.as_fd(), buffer, RecvFlags::empty())
+}
+
+fn receive_arrival(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Arrival> {
     // Room for all that a peer of ours may send, so that a surplus is seen here and told with its number.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let room = buffer.len();
-    let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
+    let flags = flags | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
     let message =
         retry_on_intr(|| rustix::net::recvmsg(fd, &mut [IoSliceMut::new(&mut *buffer)], &mut control, flags))?;
     let mut fds = Vec::new();
@@ -110,22 +141,44 @@ pub fn recv_with_fds(fd: impl AsFd, buffer: &mut [u8], max_fds: usize) -> io::Re
             fds.extend(rights);
         }
     }
-    if message.flags.contains(ReturnFlags::CTRUNC) {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "the peer's descriptors did not all arrive: it sent too many, or this process may not open more; \
-             raise the limit (`ulimit -n`) or distrust the peer",
-        ));
-    }
-    if fds.len() > max_fds {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!(
-                "expected at most {max_fds} descriptors in a message, found {}; the peer breaks the protocol",
-                fds.len()
-            ),
-        ));
-    }
     let received = Received { len: message.bytes.min(room), truncated: message.bytes > room };
-    Ok((received, fds))
+    Ok(Arrival { received, fds, short: message.flags.contains(ReturnFlags::CTRUNC) })
+}
+
+/// Receives bytes and at most `max_fds` descriptors without waiting.
+///
+/// The descriptors are close-on-exec from the start. A peer that sends more than `max_fds` (or more than
+/// this process may open) gets an error, and all that came is closed.
+pub fn recv_with_fds(fd: impl AsFd, buffer: &mut [u8], max_fds: usize) -> io::Result<(Received, Vec<OwnedFd>)> {
+    let arrival = recv_arrival(fd, buffer)?;
+    arrival.check(max_fds)?;
+    Ok((arrival.received, arrival.fds))
+}
+
+/// How many descriptors this process may have open.
+pub fn descriptor_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+impl Arrival {
+    /// An error when not all descriptors came, or more than `max_fds`.
+    pub fn check(&self, max_fds: usize) -> io::Result<()> {
+        if self.short {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "the peer's descriptors did not all arrive: it sent too many, or this process may not open more; \
+                 raise the limit (`ulimit -n`) or distrust the peer",
+            ));
+        }
+        if self.fds.len() > max_fds {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "expected at most {max_fds} descriptors in a message, found {}; the peer breaks the protocol",
+                    self.fds.len()
+                ),
+            ));
+        }
+        Ok(())
+    }
 }

@@ -11,11 +11,12 @@ mod stream;
 
 pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown};
 pub(crate) use connect::{bind_in, is_alive, listen};
-pub use credentials::{Credentials, my_gid, my_uid, overflow_uid, peer_credentials};
+pub use credentials::{Credentials, my_gid, my_uid, note_senders, overflow_uid, peer_credentials, sender_of_next};
 pub use internet::{
     connect_tcp, listen_tcp, raise_send_buffer, set_keep_alive, set_no_delay, set_unsent_limit, tcp_address, tcp_peer,
 };
 pub use message::{
-    MAX_DESCRIPTORS, Received, recv, recv_blocking, recv_with_fds, send, send_blocking, send_parts, send_with_fds,
+    Arrival, MAX_DESCRIPTORS, Received, descriptor_limit, recv, recv_arrival, recv_arrival_blocking, recv_blocking,
+    recv_with_fds, send, send_blocking, send_parts, send_parts_with_fds, send_with_fds,
 };
 pub use stream::recv_stream;

@@ -9,6 +9,7 @@ mod foreign_files;
 mod fork;
 mod forked;
 mod futex_and_barrier;
+mod inherit;
 mod liveness;
 mod memory;
 mod names;

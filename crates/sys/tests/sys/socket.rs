@@ -291,3 +291,53 @@ fn another_user_is_recognised() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn descriptors_that_find_no_room_are_told_apart_from_too_many() -> io::Result<()> {
+    let _alone = alone();
+    let (near, far) = socket::pair(Kind::SeqPacket)?;
+    let memory = memory::memfd("passed")?;
+    let sent = [memory.as_fd(); 3];
+    socket::send_parts_with_fds(&near, &[IoSlice::new(b"a"), IoSlice::new(b"b")], &sent)?;
+    let arrival = socket::recv_arrival_blocking(&far, &mut [0; 4])?;
+    assert_eq!((arrival.received.len, arrival.fds.len(), arrival.short), (2, 3, false));
+    send_by_hand(&near, &[memory.as_fd(); socket::MAX_DESCRIPTORS + 4])?;
+    let arrival = socket::recv_arrival(&far, &mut [0; 4])?;
+    assert!(arrival.short && arrival.fds.len() >= socket::MAX_DESCRIPTORS, "{arrival:?}");
+    assert_eq!(kind(arrival.check(socket::MAX_DESCRIPTORS)), Some(io::ErrorKind::InvalidData));
+    drop(arrival);
+    assert_eq!(kind(socket::recv_arrival(&far, &mut [0; 4])), Some(io::ErrorKind::WouldBlock));
+    drop(near);
+    assert_eq!(socket::recv_arrival_blocking(&far, &mut [0; 4])?.received.len, 0);
+    Ok(())
+}
+
+#[test]
+fn the_kernel_notes_who_sent_and_looking_takes_nothing() -> io::Result<()> {
+    let _alone = alone();
+    let (near, far) = socket::pair(Kind::SeqPacket)?;
+    let passed = memory::memfd("looked at")?;
+    assert_eq!(kind(socket::sender_of_next(&far)), Some(io::ErrorKind::WouldBlock));
+    // Not asked for: nothing is noted.
+    socket::send(&near, b"one")?;
+    assert_eq!(socket::sender_of_next(&far)?, None);
+    socket::recv(&far, &mut [0; 8])?;
+    socket::note_senders(&far, true)?;
+    let child = fork(|| socket::send_with_fds(&near, b"two", &[passed.as_fd()]).map(drop))?;
+    let pid = child.pid();
+    assert_eq!(child.wait()?, End::Exit(0));
+    let open = open_descriptors()?;
+    for _ in 0..3 {
+        // The socket was made here, and a child speaks.
+        let sender = socket::sender_of_next(&far)?.ok_or(io::ErrorKind::NotFound)?;
+        assert_eq!((sender.pid.unsigned_abs(), sender.uid), (pid, socket::my_uid()));
+        assert_eq!(socket::peer_credentials(&far)?.pid.unsigned_abs(), std::process::id());
+    }
+    assert_eq!(open_descriptors()?, open);
+    socket::note_senders(&far, false)?;
+    let (received, fds) = socket::recv_with_fds(&far, &mut [0; 8], 1)?;
+    assert_eq!((received.len, fds.len()), (3, 1));
+    drop(near);
+    assert_eq!(socket::sender_of_next(&far)?, None);
+    Ok(())
+}

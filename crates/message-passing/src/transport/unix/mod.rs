@@ -14,6 +14,7 @@ use self::record::HEADER;
 use self::sender::UnixSender;
 use super::control::{Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
+use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::ConnectError;
 use crate::peer::Origin;
 
@@ -33,9 +34,10 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(_situation: &Situation<'_>) -> Result<Self, ConnectError> {
         let [a, b, c, d] = u32::try_from(LARGEST_RECORD).unwrap_or(u32::MAX).to_le_bytes();
+        let [e, f, g, h] = u32::try_from(MAX_ATTACHMENTS).unwrap_or(u32::MAX).to_le_bytes();
         let (ear, mouth_for_peer) = socket::pair(socket::Kind::SeqPacket)
             .map_err(|error| ConnectError::system("make the control pair of a link", error))?;
-        Ok(Self { params: [a, b, c, d, 0, 0, 0, 0], ear: Some(ear), mouth_for_peer })
+        Ok(Self { params: [a, b, c, d, e, f, g, h], ear: Some(ear), mouth_for_peer })
     }
 
     pub(crate) fn params(&self) -> &[u8] {
@@ -49,11 +51,10 @@ impl Prepared {
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
         let lifeline = met.socket()?;
         let Met { ours, limit, params, mut fds, peer, cooperating, .. } = met;
-        let &[a, b, c, d, 0, 0, 0, 0] = params.as_slice() else {
-            return Err(ConnectError::Protocol(format!(
-                "its unix: parameters are {params:?}, expected 4 bytes and 4 zeroes"
-            )));
+        let &[a, b, c, d, e, f, g, h] = params.as_slice() else {
+            return Err(ConnectError::Protocol(format!("its unix: parameters are {params:?}, expected 8 bytes")));
         };
+        let their_attachments = u32::from_le_bytes([e, f, g, h]) as usize;
         let their_record = u32::from_le_bytes([a, b, c, d]) as usize;
         if their_record < SMALLEST_RECORD {
             return Err(ConnectError::Protocol(format!(
@@ -75,9 +76,9 @@ impl Prepared {
         // Two fragments must fit the queue at once, so that both sides work at the same time.
         let in_one = LARGEST_RECORD.min(their_record).min(queue / 2).max(SMALLEST_RECORD) - HEADER;
         let fragment = in_one.min(FRAGMENT);
-        let receiver = UnixReceiver::new(lifeline.clone(), control.clone(), limit, LARGEST_RECORD)
+        let receiver = UnixReceiver::new(lifeline.clone(), control.clone(), limit, LARGEST_RECORD, cooperating)
             .map_err(|why| ConnectError::NoRoom { asked: why.len as u64, free: 0 })?;
-        let sender = UnixSender::new(lifeline, control, in_one, fragment);
+        let sender = UnixSender::new(lifeline, control, in_one, fragment, their_attachments.min(MAX_ATTACHMENTS));
         Ok((SendHalf::Other(Box::new(sender)), RecvHalf::Other(Box::new(receiver))))
     }
 }

@@ -1,14 +1,17 @@
 //! The receiving side of a `unix:` link: one system call, one copy by the kernel, no allocation per message.
 
 use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
+use wharf_sys::socket::Arrival;
 use wharf_sys::{crash_point, socket};
 
 use super::record::{HEADER, Header, Kind};
 use crate::aligned::{AlignedBytes, NoMemory};
+use crate::attachment::{Cargo, MAX_ATTACHMENTS};
 use crate::error::RecvError;
 use crate::message::Message;
 use crate::transport::control::{Control, Word};
@@ -57,6 +60,10 @@ pub(super) struct UnixReceiver {
     /// The header of a record and, behind it, the payload; of fragments all the payload so far.
     buffer: AlignedBytes,
     partial: Option<Partial>,
+    /// How many descriptors the next record will bring.
+    announced: Option<usize>,
+    /// What came with the message that is seen, or that is coming in fragments.
+    cargo: Cargo,
     /// The largest message of this link.
     limit: usize,
     /// The largest record that this side accepts, header included.
@@ -76,6 +83,7 @@ impl UnixReceiver {
         control: Arc<Control>,
         limit: usize,
         record: usize,
+        cooperating: bool,
     ) -> Result<Self, NoMemory> {
         Ok(Self {
             lifeline,
@@ -83,6 +91,8 @@ impl UnixReceiver {
             // Only the pages that records really fill become resident.
             buffer: AlignedBytes::zeroed(HEADER, record)?,
             partial: None,
+            announced: None,
+            cargo: Cargo::new(cooperating),
             limit,
             record,
             received: 0,
@@ -105,6 +115,9 @@ impl UnixReceiver {
     /// What every call begins with: the previous message is done with.
     #[inline]
     fn prepare(&mut self) -> Result<(), RecvError> {
+        if self.partial.is_none() {
+            self.cargo.clear();
+        }
         self.ended()?;
         if self.unsaid {
             self.acknowledge();
@@ -123,15 +136,20 @@ impl UnixReceiver {
         let Ok(socket) = self.lifeline.get() else { return Err(RecvError::Forked) };
         let place = self.buffer.get_mut(filled..filled + self.record);
         let kept = place.first_chunk::<HEADER>().copied().unwrap_or_default();
-        let outcome = receive(socket, place, wait);
+        // Descriptors that were not announced find nobody who takes them: the kernel closes them.
+        let outcome = if self.announced.is_some() {
+            receive(|place| receive_with(socket, place, wait), place)
+        } else {
+            receive(|place| receive_bytes(socket, place, wait), place)
+        };
         let header = place.first_chunk::<HEADER>().copied().unwrap_or_default();
         if filled > 0
             && let Some(start) = place.first_chunk_mut::<HEADER>()
         {
             *start = kept;
         }
-        let received = match outcome {
-            Ok(received) => received,
+        let Arrival { received, fds, short } = match outcome {
+            Ok(arrival) => arrival,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(RecvError::System(error)),
         };
@@ -147,9 +165,39 @@ impl UnixReceiver {
             return self.nonsense(format!("a record has {} bytes, fewer than its header", received.len));
         };
         match Header::read(header, payload) {
+            Ok(header) if self.announced.is_some() => self.understand_with(header, payload, fds, short).map(Some),
             Ok(header) => self.understand(header, payload).map(Some),
             Err(what) => self.nonsense(what),
         }
+    }
+
+    /// What the record is that was to bring descriptors.
+    #[cold]
+    fn understand_with(
+        &mut self,
+        header: Header,
+        payload: usize,
+        fds: Vec<OwnedFd>,
+        short: bool,
+    ) -> Result<Found, RecvError> {
+        let announced = self.announced.take().unwrap_or(0);
+        let came = fds.len();
+        match header.kind {
+            Kind::Whole | Kind::First if came == announced && !short => self.cargo.load(fds),
+            // This process may not open more: the bytes are whole, and whoever wants the rest is told.
+            Kind::Whole | Kind::First if short && came < MAX_ATTACHMENTS => self.cargo.lose(announced),
+            Kind::Void if came == 0 && !short => return Ok(Found::Nothing),
+            Kind::Close => {}
+            kind => {
+                let more = if short { " or more" } else { "" };
+                return self
+                    .nonsense(format!(
+                        "{announced} descriptors were announced, then a record of kind {kind:?} brought {came}{more}"
+                    ))
+                    .map(|_| Found::Nothing);
+            }
+        }
+        self.understand(header, payload)
     }
 
     #[inline]
@@ -180,6 +228,11 @@ impl UnixReceiver {
             }
             (Kind::Void, Some(_)) => {
                 self.partial = None;
+                self.cargo.clear();
+                Ok(Found::Nothing)
+            }
+            (Kind::Carries, None) => {
+                self.announced = Some(header.len as usize);
                 Ok(Found::Nothing)
             }
             // Closing in the middle of a message gives the message up.
@@ -229,6 +282,8 @@ impl UnixReceiver {
     #[cold]
     fn finish(&mut self, end: End) -> Result<Option<Found>, RecvError> {
         self.partial = None;
+        self.announced = None;
+        self.cargo.clear();
         self.end = Some(end);
         self.ended().map(|()| None)
     }
@@ -266,14 +321,23 @@ fn out_of_memory(why: NoMemory) -> RecvError {
 
 /// One record. A peer that closed with unread messages of ours leaves one `ECONNRESET` in front of everything that
 /// it had sent: reporting it clears it, so the second look finds the records.
-fn receive(socket: std::os::fd::BorrowedFd<'_>, place: &mut [u8], wait: bool) -> io::Result<socket::Received> {
-    let once = |place: &mut [u8]| {
-        if wait { socket::recv_blocking(socket, place) } else { socket::recv(socket, place) }
-    };
+#[inline]
+fn receive(once: impl Fn(&mut [u8]) -> io::Result<Arrival>, place: &mut [u8]) -> io::Result<Arrival> {
     match once(place) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => once(place),
         outcome => outcome,
     }
+}
+
+#[inline]
+fn receive_bytes(socket: BorrowedFd<'_>, place: &mut [u8], wait: bool) -> io::Result<Arrival> {
+    let received = if wait { socket::recv_blocking(socket, place) } else { socket::recv(socket, place) };
+    Ok(Arrival { received: received?, fds: Vec::new(), short: false })
+}
+
+#[cold]
+fn receive_with(socket: BorrowedFd<'_>, place: &mut [u8], wait: bool) -> io::Result<Arrival> {
+    if wait { socket::recv_arrival_blocking(socket, place) } else { socket::recv_arrival(socket, place) }
 }
 
 impl RecvTransport for UnixReceiver {
@@ -310,7 +374,8 @@ impl RecvTransport for UnixReceiver {
     }
 
     fn view(&mut self, frame: Frame) -> Message<'_> {
-        Message::private(self.buffer.get(frame.at..frame.at.saturating_add(frame.len)))
+        let bytes = self.buffer.get(frame.at..frame.at.saturating_add(frame.len));
+        if self.cargo.is_empty() { Message::private(bytes) } else { Message::carrying(bytes, &mut self.cargo) }
     }
 
     fn received(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! The 8-byte header of every record of a `unix:` link (docs/wire.md).
 
+use crate::attachment::MAX_ATTACHMENTS;
+
 /// Bytes of a header.
 pub(super) const HEADER: usize = 8;
 
@@ -14,8 +16,10 @@ pub(super) enum Kind {
     More,
     /// The sender sends no more.
     Close,
-    /// The fragments so far are void.
+    /// The fragments so far, or the announced descriptors, are void.
     Void,
+    /// The next record, which begins a message, brings descriptors.
+    Carries,
 }
 
 /// A header that makes sense by itself.
@@ -36,6 +40,7 @@ impl Header {
             Kind::More => 3,
             Kind::Close => 4,
             Kind::Void => 5,
+            Kind::Carries => 6,
         };
         let [a, b, c, d] = self.len.to_le_bytes();
         [a, b, c, d, kind, u8::from(self.ask), 0, 0]
@@ -52,6 +57,7 @@ impl Header {
             3 => Kind::More,
             4 => Kind::Close,
             5 => Kind::Void,
+            6 => Kind::Carries,
             other => return Err(format!("a record is of kind {other}, which does not exist")),
         };
         let may_ask = matches!(kind, Kind::Whole | Kind::First);
@@ -63,6 +69,7 @@ impl Header {
             Kind::First => payload > 0 && len as usize > payload,
             Kind::More => payload > 0 && len as usize == payload,
             Kind::Close | Kind::Void => len == 0 && payload == 0,
+            Kind::Carries => (1..=MAX_ATTACHMENTS).contains(&(len as usize)) && payload == 0,
         };
         if !fits {
             return Err(format!("a record of kind {kind:?} says {len} bytes and carries {payload}"));
@@ -84,6 +91,7 @@ mod tests {
             (Kind::More, 1, 1, false),
             (Kind::Close, 0, 0, false),
             (Kind::Void, 0, 0, false),
+            (Kind::Carries, 16, 0, false),
         ] {
             let header = Header { len, kind, ask };
             assert_eq!(Header::read(header.bytes(), payload), Ok(header));
@@ -100,11 +108,15 @@ mod tests {
             (Kind::More, 1, 1, true),
             (Kind::Close, 0, 1, false),
             (Kind::Void, 1, 0, false),
+            (Kind::Carries, 0, 0, false),
+            (Kind::Carries, 17, 0, false),
+            (Kind::Carries, 1, 1, false),
+            (Kind::Carries, 1, 0, true),
         ] {
             assert!(Header::read(Header { len, kind, ask }.bytes(), payload).is_err(), "{kind:?} {len} {payload}");
         }
         for bytes in
-            [[0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 6, 0, 0, 0], [0, 0, 0, 0, 1, 2, 0, 0], [0, 0, 0, 0, 1, 0, 0, 1]]
+            [[0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 7, 0, 0, 0], [0, 0, 0, 0, 1, 2, 0, 0], [0, 0, 0, 0, 1, 0, 0, 1]]
         {
             assert!(Header::read(bytes, 0).is_err(), "{bytes:?}");
         }

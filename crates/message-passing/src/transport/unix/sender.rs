@@ -39,8 +39,11 @@ pub(super) struct UnixSender {
     in_one: usize,
     /// The payload of a fragment.
     fragment: usize,
+    /// The most descriptors that the peer takes with a message.
+    attachments: usize,
     sent: u64,
-    /// Fragments were sent whose message was given up, and the peer has not been told yet.
+    /// A message was sent in part (fragments, or the word that descriptors will come) and given up, and the peer has not
+    /// been told yet.
     void: bool,
     /// The connection of the link has ended; what the peer had said before may still wait to be heard.
     hung_up: bool,
@@ -48,9 +51,16 @@ pub(super) struct UnixSender {
 }
 
 impl UnixSender {
-    pub(super) fn new(lifeline: Arc<Lifeline>, control: Arc<Control>, in_one: usize, fragment: usize) -> Self {
+    pub(super) fn new(
+        lifeline: Arc<Lifeline>,
+        control: Arc<Control>,
+        in_one: usize,
+        fragment: usize,
+        attachments: usize,
+    ) -> Self {
         let small = Box::new([0; HEADER + SMALL]);
-        Self { lifeline, control, small, in_one, fragment, sent: 0, void: false, hung_up: false, gone: None }
+        let (sent, void, hung_up, gone) = (0, false, false, None);
+        Self { lifeline, control, small, in_one, fragment, attachments, sent, void, hung_up, gone }
     }
 
     fn put(&mut self, header: Header, payload: &[u8]) -> Result<(), SendError> {
@@ -65,6 +75,22 @@ impl UnixSender {
             }
             None => socket::send_parts(socket, &[IoSlice::new(&header), IoSlice::new(payload)]),
         };
+        self.outcome(outcome)
+    }
+
+    /// The same with descriptors beside the record.
+    fn put_with(&mut self, header: Header, payload: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), SendError> {
+        if fds.is_empty() {
+            return self.put(header, payload);
+        }
+        let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
+        let header = header.bytes();
+        let outcome = socket::send_parts_with_fds(socket, &[IoSlice::new(&header), IoSlice::new(payload)], fds);
+        self.outcome(outcome)
+    }
+
+    #[inline]
+    fn outcome(&mut self, outcome: io::Result<usize>) -> Result<(), SendError> {
         match outcome {
             // A record is sent whole or not at all.
             Ok(_) => Ok(()),
@@ -122,20 +148,28 @@ impl UnixSender {
         }
     }
 
-    fn push_fragments(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+    /// Sends fragments from `progress` on; the first brings the descriptors.
+    fn push_fragments(
+        &mut self,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+        progress: &mut usize,
+        ask: Ask,
+    ) -> Result<(), SendError> {
         // The link's limit for this transport fits 32 bits, and the link has checked it.
         let total = u32::try_from(payload.len())
             .map_err(|_| SendError::TooLarge { len: payload.len(), limit: u32::MAX as usize })?;
         // Every round sends a fragment, so there are at most as many rounds as fragments.
         while let Some(rest) = payload.get(*progress..).filter(|rest| !rest.is_empty()) {
             let part = rest.get(..self.fragment).unwrap_or(rest);
-            let header = if *progress == 0 {
-                Header { len: total, kind: Kind::First, ask: ask == Ask::WhenTaken }
+            let (header, beside) = if *progress == 0 {
+                (Header { len: total, kind: Kind::First, ask: ask == Ask::WhenTaken }, fds)
             } else {
-                Header { len: u32::try_from(part.len()).unwrap_or(u32::MAX), kind: Kind::More, ask: false }
+                let len = u32::try_from(part.len()).unwrap_or(u32::MAX);
+                (Header { len, kind: Kind::More, ask: false }, &[][..])
             };
             crash_point!("unix.send.fragment");
-            match self.put(header, part) {
+            match self.put_with(header, part, beside) {
                 Ok(()) => {}
                 Err(SendError::Full) => return Err(SendError::Full),
                 Err(error) => {
@@ -147,6 +181,21 @@ impl UnixSender {
             *progress += part.len();
         }
         Ok(())
+    }
+
+    /// Sends the message whose descriptors were announced, or goes on sending it.
+    fn push_announced(
+        &mut self,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+        progress: &mut usize,
+        ask: Ask,
+    ) -> Result<(), SendError> {
+        if payload.len() > self.in_one {
+            return self.push_fragments(payload, fds, progress, ask);
+        }
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        self.put_with(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload, fds)
     }
 
     #[cold]
@@ -179,11 +228,52 @@ impl SendTransport for UnixSender {
             crash_point!("unix.send.whole");
             self.put(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload)?;
         } else {
-            self.push_fragments(payload, progress, ask)?;
+            self.push_fragments(payload, &[], progress, ask)?;
         }
         crash_point!("unix.send.sent");
         self.sent += 1;
         Ok(())
+    }
+
+    /// Progress is 0 until the descriptors are announced, then 1 and the bytes that were sent in fragments.
+    fn push_with(
+        &mut self,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+        progress: &mut usize,
+        ask: Ask,
+    ) -> Result<(), SendError> {
+        if let Some(gone) = self.gone {
+            return Err(self.farewell(gone));
+        }
+        if self.void {
+            self.say_void()?;
+        }
+        if *progress == 0 {
+            let len = u32::try_from(fds.len()).unwrap_or(u32::MAX);
+            self.put(Header { len, kind: Kind::Carries, ask: false }, &[])?;
+            *progress = 1;
+        }
+        crash_point!("unix.send.announced");
+        let mut sent = *progress - 1;
+        let outcome = self.push_announced(payload, fds, &mut sent, ask);
+        *progress = 1 + sent;
+        match outcome {
+            Ok(()) => {
+                self.sent += 1;
+                Ok(())
+            }
+            Err(SendError::Full) => Err(SendError::Full),
+            Err(error) => {
+                // The caller does not come back with the same message.
+                self.void = true;
+                Err(error)
+            }
+        }
+    }
+
+    fn max_attachments(&self) -> Option<usize> {
+        Some(self.attachments)
     }
 
     fn max_in_one(&self) -> usize {

@@ -3,16 +3,20 @@
 //! Afterwards the part compares what the process holds with what it held before, and does the
 //! operation once more without a fault: an error must leave nothing behind and nothing broken.
 
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use wharf_message_passing::{ConnectError, Link, Listener, Options};
+use wharf_message_passing::{Attachment, ConnectError, Link, Listener, Options, Transport};
 use wharf_proof::board::Board;
 use wharf_proof::footprint::Footprint;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
-use wharf_shared_memory::Region;
+use wharf_shared_memory::{Region, SealedBuffer};
 use wharf_sys::trace::mark;
 
+use crate::heir::{heir, transport};
 use crate::link::options;
 use crate::{Failure, told};
 
@@ -25,7 +29,7 @@ const INTRODUCTION: Duration = Duration::from_millis(300);
 /// How long a part waits for a visitor.
 const VISIT: Duration = Duration::from_secs(5);
 
-/// `fault create|attach|connect|accept|listen|knock PLACE`.
+/// `fault create|attach|connect|accept|listen|knock|carry|unload|spawn|inherit PLACE`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let place = words.at(2, "a name or an address")?;
     match words.at(1, "which operation")? {
@@ -35,6 +39,10 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
         "connect" => connect(words, place),
         "accept" => accept(words, place),
         "knock" => knock(words, place),
+        "carry" => carry(words, place),
+        "unload" => unload(words, place),
+        "spawn" => spawn(transport(place)?),
+        "inherit" => inherit(transport(place)?),
         other => Err(format!("no part is called 'fault {other}'").into()),
     }
 }
@@ -139,6 +147,92 @@ fn knock(words: &Words, address: &str) -> Result<(), Failure> {
             std::thread::sleep(Duration::from_millis(2));
         }
     }
+}
+
+/// How many messages with attachments one trial sends or receives: each takes few system calls.
+const PARCELS: usize = 3;
+
+/// Sends sealed buffers to somebody who takes anything.
+fn carry(words: &Words, address: &str) -> Result<(), Failure> {
+    let link = RefCell::new(introduction(words)?.connect(address)?);
+    let parcel = || -> Result<(), Failure> {
+        let buffer = SealedBuffer::copy_of(b"sealed")?;
+        Ok(link.borrow_mut().send_with_timeout(b"letter", &[Attachment::from(&buffer)], VISIT)?)
+    };
+    parcel()?;
+    // A link on which a call failed goes on: what was not sent can be sent again.
+    trial(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
+}
+
+/// Receives sealed buffers from somebody who sends as many as fit.
+fn unload(words: &Words, address: &str) -> Result<(), Failure> {
+    let link = RefCell::new(introduction(words)?.connect(address)?);
+    let parcel = || -> Result<(), Failure> {
+        let mut link = link.borrow_mut();
+        let mut message = link.recv_timeout(VISIT)?;
+        drop(message.take_buffer()?);
+        Ok(())
+    };
+    parcel()?;
+    // What came with the last message and was not taken is closed by the next call.
+    trial(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
+}
+
+/// Starts an heir and hands it a link.
+fn spawn(transport: Transport) -> Result<(), Failure> {
+    let options = Options::new().handshake_timeout(VISIT);
+    let start = || -> Result<(Child, Link), Failure> {
+        let mut command = heir()?;
+        command.arg("patience=little").stdout(Stdio::null());
+        // The standard library panics when it cannot read how starting went; that is an error like any other here.
+        let started = catch_unwind(AssertUnwindSafe(|| options.spawn(transport, command)));
+        Ok(started.map_err(|_| "the standard library panicked")??)
+    };
+    let talk = |(mut child, mut link): (Child, Link)| -> Result<(), Failure> {
+        link.send(b"hello")?;
+        link.recv_timeout(VISIT)?;
+        drop(link);
+        child.wait()?;
+        Ok(())
+    };
+    talk(start()?)?;
+    trial(start, |faulted| {
+        if let Some(both) = faulted {
+            talk(both)?;
+        }
+        talk(start()?)
+    })
+}
+
+/// Takes the link that the test has handed over. It can do so once, so what happens only the first time is done with a
+/// link to itself.
+fn inherit(transport: Transport) -> Result<(), Failure> {
+    let options = Options::new().handshake_timeout(INTRODUCTION);
+    meet_oneself(transport)?;
+    trial(
+        || Ok(options.inherited()?),
+        |faulted| {
+            let taken = faulted.is_some();
+            if let Some(mut link) = faulted {
+                greet(&mut link)?;
+            }
+            match options.inherited() {
+                Err(ConnectError::NotHanded(_)) => meet_oneself(transport),
+                // What failed before the descriptor was taken can be done again.
+                Ok(mut link) if !taken => greet(&mut link),
+                other => Err(format!("a second try should find nothing: {:?}", other.map(|_| ())).into()),
+            }
+        },
+    )
+}
+
+fn meet_oneself(transport: Transport) -> Result<(), Failure> {
+    let address = format!("{transport}:oneself-{}", std::process::id());
+    let mut listener = Options::new().listen(&address)?;
+    let there = std::thread::spawn(move || Options::new().connect(&address).map(drop));
+    drop(listener.accept_timeout(VISIT)?);
+    there.join().map_err(|_| "connecting panicked")??;
+    Ok(())
 }
 
 /// Sends one letter, so that a link that was made is seen to work.

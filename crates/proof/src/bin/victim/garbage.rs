@@ -25,6 +25,8 @@ pub(crate) const LIE: u8 = 0xba;
 const HELLO_LEN: usize = 56;
 /// Bytes of the header of a record that carries a message.
 const HEADER_LEN: usize = 8;
+/// The kind of a record that announces descriptors.
+const ANNOUNCEMENT: u64 = 6;
 /// The most that this peer sends in one record.
 const RECORD_MAX: u64 = 6000;
 /// How long it waits for a welcome.
@@ -130,7 +132,17 @@ impl Liar {
         let mut waste = [0; 4096];
         for _ in 0..self.random.below(60) {
             let record = self.record();
-            if socket::send(socket, &record).is_err() {
+            // Descriptors now and then: announced truly, announced falsely, or not at all.
+            let gifts: Vec<OwnedFd> = match self.random.below(4) {
+                0 => (0..self.random.below(17)).filter_map(|_| self.gift()).collect(),
+                _ => Vec::new(),
+            };
+            if self.random.below(3) == 0 {
+                let count = if self.random.below(3) == 0 { self.random.below(20) } else { gifts.len() as u64 };
+                let _ = socket::send(socket, &(count | ANNOUNCEMENT << 32).to_le_bytes());
+            }
+            let gifts: Vec<BorrowedFd<'_>> = gifts.iter().map(AsFd::as_fd).collect();
+            if socket::send_with_fds(socket, &record, &gifts).is_err() {
                 break;
             }
             sent += 1;
@@ -151,7 +163,7 @@ impl Liar {
     /// One record: a header that may lie, and a payload that says whether it does.
     fn record(&mut self) -> Vec<u8> {
         let payload = self.below(5000);
-        let kind = self.random.below(7).to_le_bytes()[0];
+        let kind = self.random.below(8).to_le_bytes()[0];
         let length = match self.random.below(5) {
             0 => payload as u64,
             1 => (payload as u64).saturating_sub(self.random.below(9)),
@@ -216,8 +228,11 @@ impl Liar {
             _ => {
                 let memory = memory::memfd("hostile").ok()?;
                 memory::set_len(&memory, self.random.below(1 << 18)).ok()?;
-                if self.random.below(2) == 0 {
-                    memory::seal(&memory, Seals::LINK).ok()?;
+                match self.random.below(3) {
+                    0 => memory::seal(&memory, Seals::LINK).ok()?,
+                    // Of a buffer without memory behind it.
+                    1 => memory::seal(&memory, Seals::BUFFER).ok()?,
+                    _ => {}
                 }
                 Some(memory)
             }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{Link, Options, RecvError, SendError, Trust, Wait};
+use wharf_message_passing::{Attachment, Link, Options, RecvError, SendError, TakeError, Trust, Wait};
 use wharf_proof::certificates;
 use wharf_proof::letter::Kind;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
+use wharf_shared_memory::SealedBuffer;
 use wharf_sys::clock::Deadline;
 
 use crate::garbage::LIE;
@@ -20,7 +21,7 @@ const SILENCE: Duration = Duration::from_millis(100);
 /// How long it waits for a single message now and then.
 const BLINK: Duration = Duration::from_millis(1);
 
-/// `link listen|connect send|post|receive|call|answer|tolerate|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
+/// `link listen|connect send|post|receive|carry|unload|sink|call|answer|tolerate|idle ADDRESS [count=N] [len=KIND] [wait=…] …`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let address = words.at(3, "the address")?;
     let options = options(words)?;
@@ -86,6 +87,9 @@ fn meet(words: &Words, mut link: Link, kind: Kind, count: u64) -> Result<(), Fai
         "send" => send(&mut link, kind, count, words.number("pause", 0)?),
         "post" => post(&mut link, kind, count),
         "receive" => receive(&mut link, kind, count, words.number("pause", 0)?),
+        "carry" => carry(&mut link, kind, count),
+        "unload" => unload(&mut link, kind, count),
+        "sink" => sink(&mut link),
         "call" => call(&mut link, kind, count),
         "answer" => answer(&mut link, kind, count),
         "tolerate" => tolerate(&mut link, words.setting("lies") == Some("never")),
@@ -144,6 +148,52 @@ fn receive(link: &mut Link, kind: Kind, count: u64, pause: u64) -> Result<(), Fa
     Ok(())
 }
 
+/// Sends letters, each with itself in a sealed buffer.
+fn carry(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    let mut letter = Vec::new();
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        kind.compose(number, &mut letter);
+        let buffer = SealedBuffer::copy_of(&letter)?;
+        if let Err(error) = link.send_with(&letter, &[Attachment::from(&buffer)]) {
+            return end_of_sending(&error, number);
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Receives letters and the sealed buffer that comes with each.
+fn unload(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
+    // Ends with the link, or after `count` letters.
+    for number in 0..count {
+        match link.recv() {
+            Ok(mut letter) if kind.is(number, &letter) => {
+                let buffer = letter.take_buffer()?;
+                if !kind.is(number, &buffer) {
+                    return Err(wrong(number, &buffer));
+                }
+            }
+            Ok(letter) => return Err(wrong(number, &letter)),
+            Err(error) => return end_of_receiving(&error, number),
+        }
+    }
+    say("done", &count.to_string())?;
+    Ok(())
+}
+
+/// Receives whatever comes, and takes nothing of what comes with it.
+fn sink(link: &mut Link) -> Result<(), Failure> {
+    let mut number = 0;
+    // Ends with the link.
+    loop {
+        match link.recv() {
+            Ok(_) => number += 1,
+            Err(error) => return end_of_receiving(&error, number),
+        }
+    }
+}
+
 /// Sends a letter and waits for it to come back, again and again.
 fn call(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
     let mut letter = Vec::new();
@@ -184,7 +234,7 @@ fn answer(link: &mut Link, kind: Kind, count: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes whatever comes and sends whatever fits, until the peer is gone, breaks the rules or has
+/// Takes whatever comes, attachments too, and sends whatever fits, until the peer is gone, breaks the rules or has
 /// said nothing for a while. What is accepted must keep the limit, and every byte of it is read; with `lies=never`
 /// it must not begin with the mark of a liar either.
 fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
@@ -209,7 +259,18 @@ fn tolerate(link: &mut Link, check_lies: bool) -> Result<(), Failure> {
             Ok(message) if check_lies && message.first() == Some(&LIE) => {
                 return Err(format!("{} bytes accepted with a length that was a lie", message.len()).into());
             }
-            Ok(message) if message.len() <= limit => {
+            Ok(mut message) if message.len() <= limit => {
+                // The last one is left to be closed.
+                for at in 1..message.attachments() {
+                    match if at.is_multiple_of(2) {
+                        message.take_fd().map(drop)
+                    } else {
+                        message.take_buffer().map(drop)
+                    } {
+                        Ok(()) | Err(TakeError::Buffer(_)) => {}
+                        Err(error) => return Err(error.into()),
+                    }
+                }
                 sum = message.iter().fold(sum, |sum, &byte| sum.wrapping_add(u64::from(byte)));
                 taken += 1;
                 silence = Deadline::after(SILENCE);

@@ -2,13 +2,14 @@
 //!
 //! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
-//! (`scribble.rs`), `garbage …` (`garbage.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
+//! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
 mod fault;
 mod garbage;
 mod guard;
+mod heir;
 mod link;
 mod locks;
 mod region;
@@ -47,6 +48,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "fault" => fault::play(words),
         "garbage" => garbage::play(words),
         "guard" => guard::play(words),
+        "heir" => heir::play(words),
         "scribble" => scribble::play(words),
         other => Err(format!("no part is called '{other}'").into()),
     }
