@@ -125,7 +125,7 @@ impl Sender {
                 Err(error) => Err(error),
             };
         }
-        match self.half.push(message, &mut progress, Ask::Nothing) {
+        match self.half.push_for_good(message, &mut progress, Ask::Nothing) {
             Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, None),
             outcome => outcome,
         }

@@ -148,6 +148,8 @@ pub const LINK: &[LinkPoint] = &[
     data("stream.send.whole", STREAMS, &[1, 100], "send len=64", "receive len=64"),
     data("stream.send.sent", STREAMS, &[1, 100], "send len=64", "receive len=64"),
     data("stream.send.fragment", STREAMS, &[1, 2, 5], "send len=900000", "receive len=900000"),
+    data("stream.send.large", PIPE, &[1, 3], "send len=100000", "receive len=100000"),
+    data("stream.send.finished", PIPE, &[1, 3], "send len=100000", "receive len=100000"),
     data("stream.recv.acknowledge", STREAMS, &[1, 5], "receive", "post"),
     ending("stream.send.close", STREAMS, "send count=10", "receive"),
 ];

@@ -96,6 +96,12 @@ pub(crate) trait SendTransport: Send {
         None
     }
 
+    /// As [`push`](Self::push) with no progress yet, for a caller that comes back, without a limit in time, until the message
+    /// is sent or the peer is gone: one may be begun that could not be given up.
+    fn push_for_good(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        self.push(payload, progress, ask)
+    }
+
     /// The most bytes that are sent whole or not at all.
     fn max_in_one(&self) -> usize;
 
@@ -381,6 +387,11 @@ impl SendHalf {
     /// See [`SendTransport::max_attachments`].
     pub(crate) fn max_attachments(&self) -> Option<usize> {
         on!(SendHalf, self, it => it.max_attachments())
+    }
+
+    /// See [`SendTransport::push_for_good`].
+    pub(crate) fn push_for_good(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        on!(SendHalf, self, it => it.push_for_good(payload, progress, ask))
     }
 
     /// See [`SendTransport::max_in_one`].

@@ -93,6 +93,11 @@ impl Outgoing {
         self.word_begun || self.taken.is_some() || self.receiver_closed.is_some() || self.sender_closed
     }
 
+    /// Whether a frame of the sender was written in part.
+    pub(super) fn is_in_frame(&self) -> bool {
+        self.done < self.begun.len() && !self.word_begun
+    }
+
     /// Whether whoever waits for room must look for it now and then, because the wire does not show it.
     pub(super) fn waits_blindly(&self, wire: &dyn Wire) -> bool {
         self.in_extra_room && !wire.shows_ordinary_room()

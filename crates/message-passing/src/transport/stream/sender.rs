@@ -23,6 +23,10 @@ const SLICE: Duration = Duration::from_millis(50);
 /// The longest sleep where a wire does not show that there is room again.
 const BLINK: Duration = Duration::from_millis(2);
 
+/// A message up to this goes in one frame where its sender will wait for as long as it takes. What the wire does not take of
+/// it at once is copied.
+const MOST_WHOLE: usize = 128 << 10;
+
 /// How the peer's receiver ended.
 #[derive(Clone, Debug)]
 enum Gone {
@@ -172,6 +176,40 @@ impl StreamSender {
         Ok(())
     }
 
+    /// What every message begins with.
+    #[inline]
+    fn begin(&mut self) -> Result<(), SendError> {
+        if self.listened != Some(Instant::last_tick()) {
+            self.listen()?;
+        }
+        if let Some(gone) = &self.gone {
+            return Err(self.farewell(gone));
+        }
+        if self.void {
+            self.say_void()?;
+        }
+        Ok(())
+    }
+
+    /// A large message was handed over in one frame; it is sent once nothing of it is left here.
+    fn finish_whole(&mut self) -> Result<(), SendError> {
+        let shared = self.shared.clone();
+        let mut outgoing = shared.outgoing();
+        let settled = if outgoing.is_in_frame() { outgoing.settle(&*shared.wire).map(drop) } else { Ok(()) };
+        shared.note_owing(&outgoing);
+        let left = outgoing.is_in_frame();
+        drop(outgoing);
+        settled.map_err(|error| self.trouble(error))?;
+        match &self.gone {
+            Some(gone) if left => return Err(self.farewell(gone)),
+            None if left => return Err(SendError::Full),
+            _ => {}
+        }
+        crash_point!("stream.send.finished");
+        self.sent += 1;
+        Ok(())
+    }
+
     #[cold]
     fn say_void(&mut self) -> Result<(), SendError> {
         self.put(Header { len: 0, kind: Kind::Void, ask: false }, &[])?;
@@ -203,15 +241,10 @@ impl StreamSender {
 
 impl SendTransport for StreamSender {
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
-        if self.listened != Some(Instant::last_tick()) {
-            self.listen()?;
+        if *progress > 0 && *progress == payload.len() {
+            return self.finish_whole();
         }
-        if let Some(gone) = &self.gone {
-            return Err(self.farewell(gone));
-        }
-        if self.void {
-            self.say_void()?;
-        }
+        self.begin()?;
         if payload.len() <= self.in_one {
             let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
             crash_point!("stream.send.whole");
@@ -222,6 +255,18 @@ impl SendTransport for StreamSender {
         crash_point!("stream.send.sent");
         self.sent += 1;
         Ok(())
+    }
+
+    fn push_for_good(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        if payload.len() <= self.in_one || payload.len() > MOST_WHOLE || self.shared.wire.takes_rests() {
+            return self.push(payload, progress, ask);
+        }
+        self.begin()?;
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        crash_point!("stream.send.large");
+        self.put(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload)?;
+        *progress = payload.len();
+        self.finish_whole()
     }
 
     fn max_in_one(&self) -> usize {
