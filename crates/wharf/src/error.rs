@@ -70,7 +70,7 @@ mod tests {
         let error = Error::from(wharf_message_passing::connect("pigeon:x").unwrap_err());
         assert_eq!(
             format!("Error: {error:?}"),
-            "Error: unknown scheme 'pigeon' in 'pigeon:x': the known ones are shm:, unix:, inproc:"
+            "Error: unknown scheme 'pigeon' in 'pigeon:x': the known ones are shm:, unix:, tcp:, tls:, inproc:"
         );
     }
 
