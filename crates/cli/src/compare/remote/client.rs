@@ -50,7 +50,7 @@ impl Remote {
 
     /// Opens a line.
     pub(crate) fn open(&mut self, transport: Transport, waiting: Waiting, largest: u64) -> Result<AnyLine, Trouble> {
-        let options = line_options(self.trusted.connecting(transport)?, waiting, largest);
+        let options = self.trusted.connecting(transport)?;
         let ask = Ask::Listen { transport: transport.scheme().to_owned(), waiting, largest };
         tell(&mut self.control, &ask, REACH)?;
         self.owed += 1;
@@ -63,6 +63,7 @@ impl Remote {
             Say::Refused { why } => return Err(refused(&why)),
             Say::Welcome { .. } => return Err(Trouble::wrong("the server answered another question")),
         };
+        let options = line_options(options, transport, &secret, waiting, largest);
         let link = options.handshake_timeout(REACH).connect(self.trusted.line_address(transport, &name));
         let opened = link.map_err(Trouble::from).and_then(|link| {
             let mut line = TimedLine::new(link, bounds::MEETING);
