@@ -99,6 +99,11 @@ impl AnyLine {
         }
     }
 
+    /// Whether packets may be lost on the way.
+    pub(crate) fn crosses_a_network(&self) -> bool {
+        matches!(self, AnyLine::Timed(_))
+    }
+
     /// An order is about to be carried out; only a line to another machine bounds how long it takes.
     pub(crate) fn begin(&mut self, order: &Order) {
         if let AnyLine::Timed(line) = self {

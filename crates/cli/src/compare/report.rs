@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::carry;
 use crate::compare::jobs;
 use crate::compare::plan::Plan;
+use crate::output::printable;
 
 /// Name and version of the JSON document; docs/compare.md describes it.
 pub(crate) const SCHEMA: &str = "wharf.compare/1";
@@ -306,6 +307,18 @@ pub(crate) struct FileCheck {
     pub(crate) crc32_received: String,
     /// Whether length and checksum agree.
     pub(crate) verified: bool,
+}
+
+impl RemoteMachine {
+    /// The machine in one line. Its words come from another machine, so they are written as for a terminal.
+    pub(crate) fn in_words(&self) -> String {
+        let host = self.host.as_deref().unwrap_or("an unnamed machine");
+        let plural = if self.cpus == 1 { "" } else { "s" };
+        let cpu = self.cpu.as_deref().unwrap_or("unknown CPU");
+        let kernel = self.kernel.as_deref().unwrap_or("of unknown release");
+        let words = format!("{host}: {} CPU{plural} ({cpu}), Linux {kernel}, wharf {}", self.cpus, self.version);
+        printable(&words)
+    }
 }
 
 impl Report {

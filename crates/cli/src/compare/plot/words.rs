@@ -1,6 +1,7 @@
 //! What the picture says in words: whose figures they are, and in which state the cores were.
 
 use crate::compare::report::{Point, Report, Row};
+use crate::output::printable;
 
 /// The first line.
 pub(crate) fn title(report: &Report) -> String {
@@ -8,18 +9,23 @@ pub(crate) fn title(report: &Report) -> String {
     match &report.remote {
         None => format!("wharf compare on {host}"),
         Some(remote) => {
-            format!("wharf compare, {host} to {}", remote.host.as_deref().unwrap_or("an unnamed machine"))
+            let to = remote.host.as_deref().unwrap_or("an unnamed machine");
+            format!("wharf compare, {host} to {}", printable(to))
         }
     }
 }
 
-/// The second line: the machine.
+/// The second line: the machine, or both.
 pub(crate) fn machine(report: &Report) -> String {
     let machine = &report.machine;
     let plural = if machine.cpus == 1 { "" } else { "s" };
     let cpu = machine.cpu.as_deref().unwrap_or("unknown CPU");
     let kernel = machine.kernel.as_deref().unwrap_or("of unknown release");
-    format!("{} CPU{plural} ({cpu}), Linux {kernel}, wharf {}", machine.cpus, report.version)
+    let own = format!("{} CPU{plural} ({cpu}), Linux {kernel}, wharf {}", machine.cpus, report.version);
+    match &report.remote {
+        None => own,
+        Some(remote) => format!("{own}; to {}", remote.in_words()),
+    }
 }
 
 /// The third line: how the figures were taken and how far apart the cores were.

@@ -14,6 +14,7 @@ use crate::compare::remote::words::{Ask, LONGEST, PROTOCOL, Say, hear, tell};
 use crate::compare::report::RemoteMachine;
 use crate::compare::take::{FarSide, unexpected};
 use crate::compare::trouble::Trouble;
+use crate::output::printable;
 
 /// The server's own bounds, and time for its word that one was reached.
 const PATIENCE: Duration = Duration::from_secs(bounds::FILE.as_secs() + 10);
@@ -42,14 +43,14 @@ impl Remote {
             Say::Welcome { protocol, .. } => Err(Trouble::wrong(format!(
                 "the server speaks version {protocol} of the comparison protocol, this side {PROTOCOL}: use one and the same wharf"
             ))),
-            Say::Refused { why } => Err(refused(why)),
+            Say::Refused { why } => Err(refused(&why)),
             Say::Listening { .. } | Say::Answer(_) => Err(Trouble::wrong("the server answered another question")),
         }
     }
 
     /// Opens a line.
     pub(crate) fn open(&mut self, transport: Transport, waiting: Waiting, largest: u64) -> Result<AnyLine, Trouble> {
-        let options = line_options(self.trusted.connecting(transport)?, waiting, largest);
+        let options = self.trusted.connecting(transport)?;
         let ask = Ask::Listen { transport: transport.scheme().to_owned(), waiting, largest };
         tell(&mut self.control, &ask, REACH)?;
         self.owed += 1;
@@ -59,9 +60,10 @@ impl Remote {
                 self.owed -= 1;
                 return Err(trouble_of(answer));
             }
-            Say::Refused { why } => return Err(refused(why)),
+            Say::Refused { why } => return Err(refused(&why)),
             Say::Welcome { .. } => return Err(Trouble::wrong("the server answered another question")),
         };
+        let options = line_options(options, transport, &secret, waiting, largest);
         let link = options.handshake_timeout(REACH).connect(self.trusted.line_address(transport, &name));
         let opened = link.map_err(Trouble::from).and_then(|link| {
             let mut line = TimedLine::new(link, bounds::MEETING);
@@ -113,21 +115,26 @@ impl FarSide for Remote {
     fn hear(&mut self) -> Result<Answer, Trouble> {
         self.owed = self.owed.saturating_sub(1);
         match self.hear_words()? {
-            Say::Answer(Answer::Failed { why, lacking }) => Err(Trouble { why, lacking }.of("the server")),
+            Say::Answer(Answer::Failed { why, lacking }) => Err(failed(&why, lacking)),
             Say::Answer(answer) => Ok(answer),
-            Say::Refused { why } => Err(refused(why)),
+            Say::Refused { why } => Err(refused(&why)),
             Say::Welcome { .. } | Say::Listening { .. } => Err(Trouble::wrong("the server answered another question")),
         }
     }
 }
 
-fn refused(why: String) -> Trouble {
-    Trouble::lacking(why).of("the server refuses")
+fn refused(why: &str) -> Trouble {
+    Trouble::lacking(printable(why)).of("the server refuses")
+}
+
+/// The server's words come from another machine, and are not to speak to this one's terminal.
+fn failed(why: &str, lacking: bool) -> Trouble {
+    Trouble { why: printable(why), lacking }.of("the server")
 }
 
 fn trouble_of(answer: Answer) -> Trouble {
     match answer {
-        Answer::Failed { why, lacking } => Trouble { why, lacking }.of("the server"),
+        Answer::Failed { why, lacking } => failed(&why, lacking),
         other => unexpected(&other),
     }
 }

@@ -50,7 +50,11 @@ pub(crate) fn run(asked: &CompareArguments, at: &str) -> Result<(), Failure> {
         match listener.accept_timeout(LOOK) {
             Ok(link) => receive(&desk, link),
             Err(ConnectError::Timeout { .. }) => {}
-            Err(error) => return Err(error.into()),
+            // What the system lacks now, descriptors for example, it may have again in a moment.
+            Err(error) => {
+                report(&format!("cannot accept: {error}"));
+                std::thread::sleep(LOOK);
+            }
         }
     }
     Ok(())

@@ -89,7 +89,7 @@ fn open(
         )));
     }
     let secret = Secret::new()?;
-    let options = line_options(offer.listening(transport)?, waiting, largest);
+    let options = line_options(offer.listening(transport)?, transport, secret.text(), waiting, largest);
     let mut listener = options.listen(offer.line_address(transport))?;
     let name =
         listener.address().name().rsplit_once(':').map_or(listener.address().name(), |(_, port)| port).to_owned();
@@ -103,8 +103,15 @@ fn open(
     }
 }
 
-/// Both sides' options for a line.
-pub(crate) fn line_options(options: Options, waiting: Waiting, largest: u64) -> Options {
+/// Both sides' options for a line. Over a network strangers who do not know its secret are turned away before they are a
+/// link, so that they hold nobody up.
+pub(crate) fn line_options(
+    options: Options,
+    transport: Transport,
+    secret: &str,
+    waiting: Waiting,
+    largest: u64,
+) -> Options {
     // A long queue would only have to run dry after every stream.
     const CAPACITY: usize = 1 << 20;
     let wait = match waiting {
@@ -113,6 +120,7 @@ pub(crate) fn line_options(options: Options, waiting: Waiting, largest: u64) -> 
         Waiting::Sleep | Waiting::Spin => Wait::Sleep,
     };
     let largest = usize::try_from(largest).unwrap_or(usize::MAX).max(secret::BYTES * 2);
+    let options = if transport.crosses_machines() { options.token(secret) } else { options };
     options.capacity(CAPACITY).max_message(largest).wait(wait)
 }
 

@@ -47,11 +47,7 @@ fn headline(report: &Report) -> String {
 
 /// The other machine.
 fn with(remote: &RemoteMachine) -> String {
-    let host = remote.host.as_deref().unwrap_or("an unnamed machine");
-    let plural = if remote.cpus == 1 { "" } else { "s" };
-    let cpu = remote.cpu.as_deref().unwrap_or("unknown CPU");
-    let kernel = remote.kernel.as_deref().unwrap_or("of unknown release");
-    format!(" · with {host}: {} CPU{plural} ({cpu}), Linux {kernel}, wharf {}", remote.cpus, remote.version)
+    format!(" · with {}", remote.in_words())
 }
 
 fn push_wrapped(text: &mut String, sentence: &str, hanging: &str) {
