@@ -86,6 +86,9 @@ pub struct Waiter {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A process that is attached for reading only sees the holders' slots and no names; [`region::inspect`](crate::region::inspect)
+/// shows it everything.
+///
 /// # When a holder or a waiter dies
 ///
 /// It is listed with `alive: false` until somebody succeeds it, or until its slot is taken by another.

@@ -291,6 +291,8 @@ fn striking_out_the_dead_never_hits_the_newcomer_in_its_cell() {
     explore(3, || {
         let world = World::new();
         assert!(matches!(world.enter(FIRST), Entered::Reading(0)));
+        // Release: pairs with the Acquire in `has_left`.
+        world.generation.store(NEWCOMER.generation(), Ordering::Release);
         let other = spawn(&world, |world| world.lock.strike(|owner| owner == FIRST));
         let newcomer = world.lock.try_read(NEWCOMER, |owner| owner == FIRST, |_| world.wake_all());
         other.join().unwrap();
