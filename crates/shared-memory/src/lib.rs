@@ -8,8 +8,9 @@
 //!   [`Flag`] instead of `bool`, [`Text`] instead of `String`, structs of these without padding. Typed messages carry
 //!   them, and primitives guard them.
 //! * [`Shared`]: what may be the root of a region. Other processes write a region at any moment, so each plain value in
-//!   it stands behind a primitive: [`Mutex`], for what must be changed by one process at a time, or [`Latest`], for
-//!   what is replaced as a whole and read often. Structs and arrays of primitives are `Shared` too.
+//!   it stands behind a primitive: [`Mutex`], for what must be changed by one process at a time, [`RwLock`], for what is
+//!   mostly read, or [`Latest`], for what is replaced as a whole and read often. Structs and arrays of primitives are
+//!   `Shared` too.
 //!
 //! ```
 //! use wharf_shared_memory::{Flag, Latest, Mutex, Plain, Shared, Text};

@@ -3,8 +3,8 @@
 
 use crate::plain::{Field, Layout};
 
-/// A type that may be the root of a [`Region`](crate::Region): built only of `Mutex<T>`, `Latest<T>`, arrays and
-/// structs of such.
+/// A type that may be the root of a [`Region`](crate::Region): built only of primitives
+/// (`Mutex<T>`, `RwLock<T>`, `Latest<T>`, `Condvar` and the like), arrays and structs of such.
 ///
 /// Other processes write a region at any moment, so a bare `u64` in it could change under a `&u64`. Every value
 /// therefore stands behind a primitive that says how it is written and read. Derive it:

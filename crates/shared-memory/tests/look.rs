@@ -6,7 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actors::{Actor, PATIENCE, Stage, listen, part, stage_options, tell};
-use wharf_shared_memory::{BytesRegion, Latest, Look, Mode, Mutex, ObjectKind, Region, Seen, Shared};
+use wharf_shared_memory::{BytesRegion, Latest, Look, Mode, Mutex, ObjectKind, Region, Seen, Shared, region};
 
 /// Threads of one process that the region lists by name.
 const LISTED: usize = 5;
@@ -81,6 +81,36 @@ fn a_waiter_is_listed_at_its_object_while_it_sleeps() {
     assert!(seen.waiters.is_empty(), "{seen:?}");
     assert_eq!(seen.holders[0].pid, Some(pid));
     waiter.say("");
+}
+
+#[test]
+fn from_outside_objects_are_found_by_name_with_holders_and_waiters() {
+    let stage = Stage::new();
+    let region: Region<Bench> = stage.options().create("bench").unwrap();
+    let guard = region.second.lock().unwrap();
+    let waiter = Actor::start(&stage, "wait");
+    waiter.expect("waiting");
+    look_until(&region.second, |seen| !seen.waiters.is_empty());
+    let info = region::inspect_in(&stage.domain(), "bench").unwrap();
+    let found: Vec<_> =
+        info.objects.iter().map(|one| (one.path.as_str(), one.seen.kind, one.offset as usize)).collect();
+    let expected = [
+        ("first", ObjectKind::Mutex, std::mem::offset_of!(Bench, first)),
+        ("second", ObjectKind::Mutex, std::mem::offset_of!(Bench, second)),
+        ("latest", ObjectKind::Latest, std::mem::offset_of!(Bench, latest)),
+    ];
+    assert_eq!((&found[..], info.objects_omitted), (&expected[..], 0));
+    let second = &info.objects[1].seen;
+    assert_eq!(second.holders[0].pid, Some(std::process::id()));
+    assert_eq!(second.waiters[0].pid, waiter.pid().as_raw_nonzero().get() as u32);
+    assert!(info.objects[0].seen.holders.is_empty() && info.objects[0].seen.waiters.is_empty());
+    drop(guard);
+    waiter.expect("locked");
+    let bytes = stage.options().create_bytes("bytes", 10).unwrap();
+    let _guard = bytes.lock().unwrap();
+    let info = region::inspect_in(&stage.domain(), "bytes").unwrap();
+    assert_eq!(info.objects.len(), 1);
+    assert_eq!((info.objects[0].seen.kind, info.objects[0].seen.holders.len()), (ObjectKind::Bytes, 1));
 }
 
 #[test]

@@ -13,6 +13,9 @@ use wharf_shared_memory::{BytesRegion, LockError, LockFailure, Mutex, Region, Sh
 
 const INCREMENTS: u64 = 20_000;
 
+/// Long enough for thousands of turns of a millisecond.
+const HAMMERING: Duration = Duration::from_secs(2);
+
 /// Proofs of death come within 250 ms; a test on a busy machine grants more, and far less than "never".
 const SOON: Duration = Duration::from_secs(3);
 
@@ -88,6 +91,25 @@ fn actor() {
             tell("detached");
             listen();
         }
+        "hammer" => {
+            tell("ready");
+            listen();
+            let (start, mut count) = (Instant::now(), 0_u64);
+            while start.elapsed() < HAMMERING {
+                *region.count.lock().unwrap() += 1;
+                count += 1;
+            }
+            tell(&count.to_string());
+        }
+        "hog" => {
+            tell("ready");
+            // Ends when killed.
+            loop {
+                let guard = region.count.lock().unwrap();
+                std::thread::sleep(Duration::from_millis(3));
+                drop(guard);
+            }
+        }
         "wait" => {
             tell("waiting");
             match region.count.lock() {
@@ -121,6 +143,35 @@ fn increments_of_threads_and_attachments_of_one_process_add_up() {
         }
     });
     assert_eq!(*regions[0].count.lock().unwrap(), 4 * INCREMENTS);
+}
+
+#[test]
+fn eight_processes_that_hammer_one_lock_get_it_about_equally_often() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut actors = [(); 8].map(|()| Actor::start(&stage, "hammer"));
+    actors.iter().for_each(|actor| actor.expect("ready"));
+    actors.iter_mut().for_each(|actor| actor.say("go"));
+    let counts = actors.each_mut().map(|actor| actor.hear().parse::<u64>().unwrap());
+    assert_eq!(*region.count.lock().unwrap(), counts.iter().sum::<u64>());
+    let (most, least) = (counts.iter().max().unwrap(), counts.iter().min().unwrap());
+    println!("most to least {:.2}: {counts:?}", *most as f64 / *least as f64);
+    assert!(*most <= 2 * least, "{counts:?}");
+}
+
+/// It gives the lock back for an instant only: by luck alone nobody else would get it for long.
+#[test]
+fn one_that_takes_the_lock_again_at_once_cannot_keep_it() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let hogs = [(); 2].map(|()| Actor::start(&stage, "hog"));
+    hogs.iter().for_each(|hog| hog.expect("ready"));
+    let start = Instant::now();
+    for _ in 0..30 {
+        drop(region.count.lock_timeout(PATIENCE).unwrap());
+    }
+    // In turns it takes two holdings of 3 ms each time.
+    assert!(start.elapsed() < SOON, "{:?}", start.elapsed());
 }
 
 #[test]

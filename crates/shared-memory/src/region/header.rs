@@ -3,6 +3,7 @@
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::description::Description;
 use crate::participant::{Slot, Waits};
 use crate::sync::raw::MAX_SLOTS;
 
@@ -13,9 +14,12 @@ pub(crate) const VERSION: u32 = 2;
 
 const MAGIC: [u8; 8] = *b"WHARFRGN";
 const NAME_AT: usize = 256;
+const DESCRIPTION_AT: usize = 1024;
 const CHECKSUM_AT: usize = PAGE - 8;
 /// Longest type name kept; longer ones are cut.
-const NAME_MAX: usize = CHECKSUM_AT - NAME_AT;
+const NAME_MAX: usize = DESCRIPTION_AT - NAME_AT;
+/// Bytes for the description of the root's objects.
+pub(crate) const DESCRIPTION_MAX: usize = CHECKSUM_AT - DESCRIPTION_AT;
 
 /// What the root of a region is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -71,6 +75,8 @@ pub(crate) struct Header {
     /// Nanoseconds since 1970.
     pub(crate) created_ns: u64,
     pub(crate) type_name: String,
+    /// The objects in the root.
+    pub(crate) description: Description,
 }
 
 /// Why a page is not the header of a region that this program can use.
@@ -86,7 +92,7 @@ pub(crate) enum HeaderError {
 
 impl Header {
     /// The header of a new region.
-    pub(crate) fn new(kind: Kind, hash: u64, type_name: &str, plan: Plan) -> Header {
+    pub(crate) fn new(kind: Kind, hash: u64, type_name: &str, plan: Plan, description: Description) -> Header {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut creation_id = [0_u8; 16];
         for (at, half) in creation_id.as_chunks_mut::<8>().0.iter_mut().enumerate() {
@@ -102,6 +108,7 @@ impl Header {
             creation_id,
             created_ns: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
             type_name: if type_name.len() > NAME_MAX { cut.unwrap_or_default() } else { type_name }.to_owned(),
+            description,
         }
     }
 
@@ -125,6 +132,8 @@ impl Header {
         page.put(&self.created_ns.to_le_bytes());
         page.at = NAME_AT;
         page.put(self.type_name.as_bytes());
+        page.at = DESCRIPTION_AT;
+        page.put(&self.description.to_bytes());
         page.at = CHECKSUM_AT;
         let sum = checksum(&page.page[..CHECKSUM_AT]);
         page.put(&sum.to_le_bytes());
@@ -169,11 +178,13 @@ impl Header {
             })?;
         let type_name = usize::try_from(name_len)
             .ok()
-            .and_then(|len| page[NAME_AT..CHECKSUM_AT].get(..len))
+            .and_then(|len| page[NAME_AT..DESCRIPTION_AT].get(..len))
             .and_then(|bytes| std::str::from_utf8(bytes).ok())
             .ok_or_else(|| HeaderError::Damaged("its header holds no readable type name".to_owned()))?
             .to_owned();
-        Ok(Header { kind, hash, plan, creation_id, created_ns, type_name })
+        let description = Description::from_bytes(&page[DESCRIPTION_AT..CHECKSUM_AT])
+            .ok_or_else(|| HeaderError::Damaged("its header does not describe what it holds".to_owned()))?;
+        Ok(Header { kind, hash, plan, creation_id, created_ns, type_name, description })
     }
 }
 
@@ -221,10 +232,11 @@ fn checksum(bytes: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sync::ObjectKind;
 
     fn sample() -> Header {
         let plan = Plan::new(256, 100).unwrap();
-        Header::new(Kind::Typed, 0x1234, "Mutex<u64>", plan)
+        Header::new(Kind::Typed, 0x1234, "Mutex<u64>", plan, Description::one(ObjectKind::Mutex))
     }
 
     #[test]
@@ -288,7 +300,7 @@ mod tests {
     #[test]
     fn long_type_names_are_cut_between_letters() {
         let long = "ä".repeat(NAME_MAX);
-        let header = Header::new(Kind::Typed, 1, &long, Plan::new(1, 8).unwrap());
+        let header = Header::new(Kind::Typed, 1, &long, Plan::new(1, 8).unwrap(), Description::default());
         assert_eq!(header.type_name.len(), NAME_MAX);
         assert_eq!(Header::from_page(&header.to_page()), Ok(header));
     }

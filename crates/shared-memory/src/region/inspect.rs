@@ -14,7 +14,9 @@ use super::memory::Memory;
 use super::place::{Place, SUFFIX};
 use crate::RegionError;
 use crate::participant::{Phase, Witness};
+use crate::sync::look::{report, waits};
 use crate::sync::raw::Owner;
+use crate::sync::{ObjectKind, Seen};
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,8 +60,25 @@ pub struct RegionInfo {
     pub max_participants: u32,
     /// Who has a slot: living ones, and dead ones whose slot nobody needed yet.
     pub participants: Vec<ParticipantInfo>,
+    /// The primitives in its root, with who holds them and who waits: at most 4,096 of them.
+    pub objects: Vec<ObjectInfo>,
+    /// Primitives that are not among `objects`: its header had no room to describe them (an array counts as one then),
+    /// they are more than are listed, or of a kind that this version does not know.
+    pub objects_omitted: u64,
     /// What is wrong with it, if anything: then the other fields say no more than the file system does.
     pub problem: Option<String>,
+}
+
+/// One primitive in a region.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ObjectInfo {
+    /// How its program reaches it, for instance `robots[1].pose`; empty when it is the root itself.
+    pub path: String,
+    /// Where it starts, in bytes from the start of the root.
+    pub offset: u64,
+    /// Who holds it and who waits for it.
+    pub seen: Seen,
 }
 
 /// One attachment to a region.
@@ -150,8 +169,10 @@ fn inspect_place(place: &Place, name: String) -> Result<RegionInfo, RegionError>
     let memory = Memory::new(mapping, header.plan)
         .ok_or_else(|| fail(std::io::Error::other("its mapping has another length than its plan")))?;
     let slots = memory.slots();
-    let participants = participants(&Witness { slots, fd: file.as_fd(), inode: facts.inode });
-    Ok(RegionInfo::whole(name, &header, &facts, participants))
+    let witness = Witness { slots, fd: file.as_fd(), inode: facts.inode };
+    let mut info = RegionInfo::whole(name, &header, &facts, participants(&witness));
+    info.add_objects(&header, &memory, &witness);
+    Ok(info)
 }
 
 fn participants(witness: &Witness<'_>) -> Vec<ParticipantInfo> {
@@ -172,7 +193,33 @@ fn participants(witness: &Witness<'_>) -> Vec<ParticipantInfo> {
     taken.collect()
 }
 
+/// The longest primitive, an `RwLock` with a cell for every slot, in words of 32 bits.
+const LONGEST: usize = 6 + 2 * 1023;
+/// Primitives that are listed.
+const LISTED: usize = 4096;
+
 impl RegionInfo {
+    fn add_objects(&mut self, header: &Header, memory: &Memory, witness: &Witness<'_>) {
+        let waits = waits(witness, memory.waits());
+        self.objects_omitted = header.description.omitted.into();
+        for described in &header.description.objects {
+            let all = described.arrays.iter().fold(1_u64, |all, &(count, _)| all.saturating_mul(count));
+            let room = LISTED.saturating_sub(self.objects.len());
+            let before = self.objects.len();
+            for (path, offset) in described.elements(room) {
+                let (Some(kind), Some(words)) = (ObjectKind::from_code(described.kind), memory.words(offset, LONGEST))
+                else {
+                    break;
+                };
+                let mut seen = report(kind, &words, Some(witness));
+                seen.add_waiters(memory.plan().root_offset as u64 + offset, &waits);
+                self.objects.push(ObjectInfo { path, offset, seen });
+            }
+            let listed = (self.objects.len() - before) as u64;
+            self.objects_omitted = self.objects_omitted.saturating_add(all.saturating_sub(listed));
+        }
+    }
+
     fn whole(name: String, header: &Header, facts: &FileFacts, participants: Vec<ParticipantInfo>) -> RegionInfo {
         RegionInfo {
             name,
@@ -191,6 +238,8 @@ impl RegionInfo {
             mode: facts.mode,
             max_participants: header.plan.max_participants,
             participants,
+            objects: Vec::new(),
+            objects_omitted: 0,
             problem: None,
         }
     }
@@ -218,6 +267,8 @@ impl RegionInfo {
             mode: facts.map_or(0, |facts| facts.mode),
             max_participants: 0,
             participants: Vec::new(),
+            objects: Vec::new(),
+            objects_omitted: 0,
             problem: Some(error.to_string()),
         }
     }

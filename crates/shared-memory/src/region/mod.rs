@@ -4,6 +4,7 @@ mod attach;
 mod attached;
 mod bytes;
 mod create;
+mod description;
 mod header;
 mod inspect;
 pub(crate) mod memory;
@@ -13,7 +14,8 @@ mod typed;
 
 pub use self::bytes::BytesRegion;
 pub use self::inspect::{
-    ParticipantInfo, RegionInfo, RegionKind, inspect, inspect_file, inspect_in, list, list_in, unlink, unlink_in,
+    ObjectInfo, ParticipantInfo, RegionInfo, RegionKind, inspect, inspect_file, inspect_in, list, list_in, unlink,
+    unlink_in,
 };
 pub use self::options::RegionOptions;
 pub use self::typed::{ReadOnlyRegion, Region};

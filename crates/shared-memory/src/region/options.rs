@@ -10,10 +10,12 @@ use super::attach::{self, Expected, Trust};
 use super::attached::Attached;
 use super::bytes::BytesRegion;
 use super::create;
-use super::header::{Header, Kind, Plan};
+use super::description::Description;
+use super::header::{DESCRIPTION_MAX, Header, Kind, Plan};
 use super::memory::Memory;
 use super::place::Place;
 use super::typed::{ReadOnlyRegion, Region};
+use crate::sync::ObjectKind;
 use crate::sync::raw::MAX_SLOTS;
 use crate::{RegionError, Shared};
 
@@ -198,7 +200,13 @@ impl RegionOptions {
         fill: impl FnOnce(&mut Memory) -> Result<(), String>,
     ) -> Result<Region<T>, RegionError> {
         let plan = self.plan(size_of::<T>())?;
-        let header = Header::new(Kind::Typed, T::LAYOUT.hash, &T::LAYOUT.to_string(), plan);
+        let header = Header::new(
+            Kind::Typed,
+            T::LAYOUT.hash,
+            &T::LAYOUT.to_string(),
+            plan,
+            Description::of(&T::LAYOUT, DESCRIPTION_MAX),
+        );
         create::create(place, self.trust.mode, header, fill).map(Region::new)
     }
 
@@ -214,7 +222,8 @@ impl RegionOptions {
 
     fn make_bytes(&self, place: Place, len_bytes: usize) -> Result<BytesRegion, RegionError> {
         let root_len = BytesRegion::root_len(len_bytes).unwrap_or(usize::MAX);
-        let header = Header::new(Kind::Bytes, 0, &BytesRegion::type_name(Some(len_bytes)), self.plan(root_len)?);
+        let (plan, objects) = (self.plan(root_len)?, Description::one(ObjectKind::Bytes));
+        let header = Header::new(Kind::Bytes, 0, &BytesRegion::type_name(Some(len_bytes)), plan, objects);
         create::create(place, self.trust.mode, header, |_| Ok(())).map(BytesRegion::new)
     }
 

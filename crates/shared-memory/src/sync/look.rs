@@ -86,6 +86,9 @@ pub struct Waiter {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A process that is attached for reading only sees the holders' slots and no names; [`region::inspect`](crate::region::inspect)
+/// shows it everything.
+///
 /// # When a holder or a waiter dies
 ///
 /// It is listed with `alive: false` until somebody succeeds it, or until its slot is taken by another.
@@ -147,18 +150,29 @@ fn held_in_cells(cells: &[u32], mode: Mode) -> Said {
 
 /// Reports about the object of `kind` that starts where `object` does and whose control words are `words`.
 pub(crate) fn look_at<T: ?Sized>(kind: ObjectKind, object: &T, words: &[u32]) -> Seen {
-    let said = decode(kind, words);
     let membership = participant::lookup(object).and_then(Attachment::membership);
-    let holders = said.holds.iter().map(|&hold| holder(hold, membership)).collect();
-    let mut seen = Seen { kind, inconsistent: said.inconsistent, holders, waiters: Vec::new(), unlisted: 0 };
-    let Some(membership) = membership else { return seen };
-    let Some(witness) = membership.witness() else { return seen };
-    let offset = membership.offset_of(object);
-    let waits = waits(&witness, membership.memory().waits());
-    seen.unlisted = waits.unlisted;
-    let here = |wait: &Waiting| wait.offset == offset && wait.kind == Some(kind);
-    seen.waiters = waits.listed.into_iter().filter(here).map(|wait| wait.waiter).collect();
+    let witness = membership.and_then(Membership::witness);
+    let mut seen = report(kind, words, witness.as_ref());
+    if let (Some(membership), Some(witness)) = (membership, witness) {
+        seen.add_waiters(membership.offset_of(object), &waits(&witness, membership.memory().waits()));
+    }
     seen
+}
+
+/// What the words of an object of `kind` say, without those who wait for it.
+pub(crate) fn report(kind: ObjectKind, words: &[u32], witness: Option<&Witness<'_>>) -> Seen {
+    let said = decode(kind, words);
+    let holders = said.holds.iter().map(|&hold| holder(hold, witness)).collect();
+    Seen { kind, inconsistent: said.inconsistent, holders, waiters: Vec::new(), unlisted: 0 }
+}
+
+impl Seen {
+    /// Adds those of `all` who wait for the object at `offset`, counted from the start of the region.
+    pub(crate) fn add_waiters(&mut self, offset: u64, all: &AllWaits) {
+        let here = |wait: &&Waiting| wait.offset == offset && wait.kind == Some(self.kind);
+        self.waiters = all.listed.iter().filter(here).map(|wait| wait.waiter.clone()).collect();
+        self.unlisted = all.unlisted;
+    }
 }
 
 /// A wait in a region, for any object.
@@ -215,10 +229,11 @@ fn taken(slot: &Slot) -> Option<(u32, Identity)> {
     Some((state.generation(), slot.identity(state)?))
 }
 
-fn holder(hold: Hold, membership: Option<&Membership>) -> Holder {
+fn holder(hold: Hold, witness: Option<&Witness<'_>>) -> Holder {
     let owner = hold.owner;
-    let who = membership.and_then(|membership| membership.who(owner));
-    let dead = membership.and_then(Membership::witness).is_some_and(|witness| witness.is_dead(owner));
+    let slot = witness.and_then(|witness| witness.slots.get(usize::try_from(owner.slot()).ok()?));
+    let who = slot.and_then(taken).filter(|&(generation, _)| generation == owner.generation()).map(|(_, who)| who);
+    let dead = witness.is_some_and(|witness| witness.is_dead(owner));
     Holder {
         slot: owner.slot(),
         generation: owner.generation(),

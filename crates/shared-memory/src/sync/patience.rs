@@ -23,6 +23,9 @@ const SPINS: u32 = 100;
 /// How often a thread that only ever tries asks the expensive question about an owner whose byte is locked.
 const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 
+/// A deadline that has passed: for one look without waiting.
+pub(crate) const AT_ONCE: Deadline = Deadline::at(Instant::from_nanos(0));
+
 thread_local! {
     static LAST_FULL_LOOK: Cell<Instant> = const { Cell::new(Instant::from_nanos(0)) };
 }
@@ -159,6 +162,9 @@ impl Surroundings for Patience<'_> {
     }
 
     fn is_dead(&self, owner: Owner) -> bool {
+        if self.deadline == Some(AT_ONCE) {
+            return self.is_dead_at_a_glance(owner);
+        }
         // Another thread of this very attachment lives as long as we do.
         owner != self.me && self.witness.as_ref().is_some_and(|witness| witness.is_dead(owner))
     }

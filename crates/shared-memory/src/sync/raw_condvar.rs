@@ -77,10 +77,9 @@ impl RawCondvar {
         let now = self.word.fetch_add(NOTICE, Ordering::Relaxed).wrapping_add(NOTICE);
         wharf_sys::crash_point!("condvar.notify.said");
         if !wake_one(&self.word) {
-            // Nobody slept. Together with one more notice, so that one who is about to fall asleep does not. Relaxed: a
-            // failure means that somebody listens or gives notice, and the flag stays.
-            let silent = now.wrapping_add(NOTICE) & !LISTENERS;
-            let _still = self.word.compare_exchange(now, silent, Ordering::Relaxed, Ordering::Relaxed);
+            // Nobody slept. One who is about to fall asleep finds another word than it heard, and listens anew. Relaxed: a
+            // failure means that somebody gives notice, and the flag stays.
+            let _still = self.word.compare_exchange(now, now & !LISTENERS, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
@@ -101,5 +100,50 @@ impl RawCondvar {
                 Err(now) => word = now,
             }
         }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_notice_is_heard_at_the_end_of_the_slice_in_which_it_was_given() {
+        let condvar = RawCondvar::new();
+        let heard = condvar.listen();
+        let slept = Cell::new(0);
+        let ended = condvar.wait(heard, 7, |_, _, _| {
+            slept.set(slept.get() + 1);
+            if slept.get() == 3 {
+                // Whoever was woken for it is dead.
+                condvar.notify_one(|_| true);
+            }
+            Slept::SliceOver
+        });
+        assert_eq!((ended, slept.get()), (Ended::Look, 3));
+        let heard = condvar.listen();
+        slept.set(0);
+        let ended = condvar.wait(heard, 7, |_, _, _| {
+            slept.set(slept.get() + 1);
+            Slept::SliceOver
+        });
+        assert_eq!((ended, slept.get()), (Ended::Look, 7), "it looks by itself");
+        assert_eq!(condvar.wait(heard, 7, |_, _, _| Slept::OutOfTime), Ended::OutOfTime);
+        condvar.notify_all(|_| {});
+        assert_eq!(condvar.wait(heard, 7, |_, _, _| Slept::OutOfTime), Ended::Look);
+    }
+
+    #[test]
+    fn without_listeners_a_notice_wakes_nobody_and_changes_nothing() {
+        let condvar = RawCondvar::new();
+        condvar.notify_one(|_| panic!("nobody listens"));
+        condvar.notify_all(|_| panic!("nobody listens"));
+        let heard = condvar.listen();
+        // It gave up; the first notice after that finds nobody, and the next one does not even ask.
+        condvar.notify_one(|_| false);
+        condvar.notify_one(|_| panic!("nobody listens"));
+        assert_ne!(condvar.listen(), heard, "one who heard that word must not sleep on it");
     }
 }

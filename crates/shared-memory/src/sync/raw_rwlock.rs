@@ -471,7 +471,7 @@ impl<const N: usize> RawRwLock<N> {
     }
 
     /// Strikes out every entry of somebody who is `gone`, and those of nobody.
-    fn strike(&self, gone: impl Fn(Owner) -> bool) {
+    pub(super) fn strike(&self, gone: impl Fn(Owner) -> bool) {
         // Relaxed: the cells that count were seen already.
         for cell in self.cells.iter().take(self.used.load(Ordering::Relaxed) as usize) {
             // Acquire: before the owner's slot is looked at.

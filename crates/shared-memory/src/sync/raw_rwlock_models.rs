@@ -112,7 +112,11 @@ impl World {
     }
 
     fn write(&self, me: Owner) -> Condition {
-        let condition = self.alone(me);
+        let condition = match self.lock.write_free(me) {
+            Ok(()) => Condition::Consistent,
+            Err(false) => self.alone(me),
+            Err(true) => self.lock.be_alone(me, self, |_| self.wake_all(), |_| self.wake_one()).unwrap(),
+        };
         self.change_value();
         self.end_alone(Condition::Consistent);
         condition
@@ -283,6 +287,22 @@ fn a_dead_readers_entry_is_proved_void_by_the_newcomer_in_its_slot() {
 }
 
 #[test]
+fn striking_out_the_dead_never_hits_the_newcomer_in_its_cell() {
+    explore(3, || {
+        let world = World::new();
+        assert!(matches!(world.enter(FIRST), Entered::Reading(0)));
+        // Release: pairs with the Acquire in `has_left`.
+        world.generation.store(NEWCOMER.generation(), Ordering::Release);
+        let other = spawn(&world, |world| world.lock.strike(|owner| owner == FIRST));
+        let newcomer = world.lock.try_read(NEWCOMER, |owner| owner == FIRST, |_| world.wake_all());
+        other.join().unwrap();
+        assert_eq!(newcomer, Ok(0));
+        // It still reads: nobody can be alone.
+        assert_eq!(world.lock.close(SECOND, &Hasty(&world)), Err(OutOfTime));
+    });
+}
+
+#[test]
 fn a_writer_that_stops_for_ever_in_a_change_is_succeeded_by_exactly_one() {
     explore(2, || {
         let world = World::new();
@@ -313,6 +333,9 @@ fn one_that_dies_before_it_is_alone_leaves_no_doubt() {
         let other = spawn(&world, |world| world.read(SECOND));
         world.lock.leave(1, |_| world.wake_all());
         assert_eq!(other.join().unwrap(), (0, Condition::Consistent));
+        // It is open again, not only for those who let themselves in.
+        let at = world.lock.try_read(SECOND, |_| false, |_| world.wake_all()).unwrap();
+        world.lock.leave(at, |_| world.wake_all());
         assert_eq!(world.write(SECOND), Condition::Consistent);
     });
 }

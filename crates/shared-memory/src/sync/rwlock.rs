@@ -6,13 +6,13 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::clock::Deadline;
 
 use super::acquire::caller;
 use super::kind::{Mode, ObjectKind};
 use super::lock_error::{AcquireError, LockFailure};
 use super::look::{Look, Seen, look_at};
-use super::patience::{Patience, Wanted, wake_all, wake_one};
+use super::patience::{AT_ONCE, Patience, Wanted, wake_all, wake_one};
 use super::raw::{Condition, Owner};
 use super::raw_rwlock::{Entered, RawRwLock};
 use super::rwlock_guard::{Held, RwLockOwnerDied, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard};
@@ -129,7 +129,7 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
         match self.read_free() {
             Some(guard) => Ok(guard),
-            None => at_once(self.read_until(Some(PASSED))),
+            None => at_once(self.read_until(Some(AT_ONCE))),
         }
     }
 
@@ -153,7 +153,7 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
 
     /// Takes the lock for writing if nobody holds it, or if all who do are proved dead. Never waits.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
-        self.write_free().or_else(|has_intent| at_once(self.write_until(Some(PASSED), has_intent)))
+        self.write_free().or_else(|has_intent| at_once(self.write_until(Some(AT_ONCE), has_intent)))
     }
 
     /// Takes the lock for reading together with readers, keeping out writers and other upgradable readers; it can
@@ -172,7 +172,7 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
 
     /// [`upgradable_read`](RwLock::upgradable_read) without waiting.
     pub fn try_upgradable_read(&self) -> Result<RwLockUpgradableGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
-        at_once(self.upgradable_until(Some(PASSED)))
+        at_once(self.upgradable_until(Some(AT_ONCE)))
     }
 
     /// Whether a writer died or panicked and nobody has repaired the value since. A writer whose death nobody has
@@ -283,9 +283,6 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
         &self.raw
     }
 }
-
-/// A deadline that has passed: for one look without waiting.
-pub(super) const PASSED: Deadline = Deadline::at(Instant::from_nanos(0));
 
 /// A wait without time that was in vain is no timeout.
 fn at_once<G, D>(tried: Result<G, AcquireError<D>>) -> Result<G, AcquireError<D>> {

@@ -13,9 +13,9 @@ use wharf_sys::fork;
 
 use super::kind::Mode;
 use super::lock_error::LockFailure;
-use super::patience::{wake_all, wake_one};
+use super::patience::{AT_ONCE, wake_all, wake_one};
 use super::raw::Condition;
-use super::rwlock::{PASSED, RwLock};
+use super::rwlock::RwLock;
 use crate::Plain;
 
 /// The lock is held in some way; how it is given back is decided by the guard around this.
@@ -215,7 +215,7 @@ impl<'a, T: Plain, const N: usize> RwLockUpgradableGuard<'a, T, N> {
 
     /// [`upgrade`](RwLockUpgradableGuard::upgrade) if nobody reads, or if all who do are proved dead.
     pub fn try_upgrade(self) -> Result<RwLockWriteGuard<'a, T, N>, UpgradeError<'a, T, N>> {
-        self.upgrade_until(Some(PASSED)).map_err(|refused| UpgradeError {
+        self.upgrade_until(Some(AT_ONCE)).map_err(|refused| UpgradeError {
             failure: if refused.failure == LockFailure::Timeout { LockFailure::WouldBlock } else { refused.failure },
             ..refused
         })
