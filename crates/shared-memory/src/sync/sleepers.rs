@@ -185,3 +185,64 @@ pub(crate) fn wake(word: &AtomicU32, count: u32) -> usize {
     // A wake cannot fail on a mapped word; if it did, the sleepers' slices would end by themselves.
     wharf_sys::futex::wake(word, count, true).unwrap_or(0)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::cell::Cell;
+    use std::thread;
+    use std::time::Duration;
+
+    use wharf_sys::clock::Deadline;
+    use wharf_sys::futex::{self, FutexWake};
+
+    use super::*;
+
+    /// How many a wake was asked to wake.
+    fn asked(wake: impl FnOnce(&dyn Fn(&AtomicU32, u32) -> usize)) -> Vec<u32> {
+        let calls = Cell::new(Vec::new());
+        let count = |_: &AtomicU32, count| {
+            let mut so_far = calls.take();
+            so_far.push(count);
+            calls.set(so_far);
+            0
+        };
+        wake(&count);
+        calls.take()
+    }
+
+    #[test]
+    fn nobody_is_woken_while_nobody_sleeps_and_everybody_always_if_asked() {
+        let sleepers = Sleepers::new();
+        assert!(asked(|wake| sleepers.wake_all(wake)).is_empty() && asked(|wake| sleepers.wake_one(wake)).is_empty());
+        sleepers.announce();
+        assert_eq!(asked(|wake| sleepers.wake_all(wake)), [ALL]);
+        assert!(asked(|wake| sleepers.wake_all(wake)).is_empty());
+        sleepers.announce();
+        // One was to be woken and none was found, so it is made sure that there is none.
+        assert_eq!(asked(|wake| sleepers.wake_one(wake)), [1, ALL]);
+        assert!(asked(|wake| sleepers.wake_one(wake)).is_empty());
+        sleepers.set_always(true);
+        for _ in 0..3 {
+            let silent = sleepers.announce_silently();
+            assert_eq!(asked(|wake| sleepers.wake_all(wake)), [ALL]);
+            assert_ne!(sleepers.announce_silently().0, silent.0, "one that cannot write falls asleep on the old word");
+        }
+        sleepers.set_always(false);
+        assert!(asked(|wake| sleepers.wake_all(wake)).is_empty());
+    }
+
+    #[test]
+    fn a_wake_reaches_one_that_sleeps_in_the_kernel() {
+        let word = AtomicU32::new(0);
+        let long = Deadline::after(Duration::from_secs(20));
+        let woken = thread::scope(|scope| {
+            let sleeper = scope.spawn(|| futex::wait(&word, 0, Some(long), true));
+            // Bound: the thread falls asleep, or its time is up.
+            while wake(&word, 1) == 0 && !long.passed() {
+                thread::yield_now();
+            }
+            sleeper.join()
+        });
+        assert!(matches!(woken, Ok(Ok(FutexWake::Woken))), "{woken:?}");
+    }
+}

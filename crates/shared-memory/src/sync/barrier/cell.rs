@@ -8,10 +8,10 @@ use super::error::{BarrierError, Dead};
 use super::member::Member;
 use super::rounds::{MAX_MEMBERS, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering};
-use crate::participant::{self, Attachment};
+use crate::participant::{self, Attachment, Membership};
 use crate::plain::{Field, Layout};
 use crate::sync::acquire::caller;
-use crate::sync::look::{Look, Seen, look_at};
+use crate::sync::look::{Hold, Look, Seen, holder, look_at};
 use crate::sync::patience::{Patience, Wanted};
 use crate::sync::raw::{Owner, Surroundings};
 use crate::sync::{LockFailure, Mode, ObjectKind};
@@ -132,14 +132,9 @@ impl<const N: usize> Barrier<N> {
 pub(super) fn dead(rounds: Rounds<'_>) -> Dead {
     // A break always leaves a name; without one, which takes a scribbler, the first slot stands for it.
     let owner = rounds.dead().unwrap_or(Owner::new(0, 0));
-    let membership = participant::lookup(rounds.state).and_then(Attachment::membership);
-    let who = membership.and_then(|membership| membership.who(owner));
-    Dead {
-        slot: owner.slot(),
-        generation: owner.generation(),
-        pid: who.as_ref().map(|who| who.pid),
-        program: who.map(|who| who.program),
-    }
+    let witness = participant::lookup(rounds.state).and_then(Attachment::membership).and_then(Membership::witness);
+    let found = holder(Hold { owner, mode: Mode::Notice, count: 1, thread: None }, witness.as_ref());
+    Dead { slot: found.slot, generation: found.generation, pid: found.pid, program: found.program }
 }
 
 impl<const N: usize> Look for Barrier<N> {

@@ -299,3 +299,38 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
         comer.join().unwrap();
     });
 }
+
+#[test]
+fn one_that_only_tries_and_comes_last_lets_the_others_go_on() {
+    explore(3, || {
+        let world = World::new(2);
+        let other = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.write(1, 1);
+                assert!(matches!(world.wait(1), Ended::Complete(_)));
+                assert!(world.all_read(1));
+            }
+        });
+        world.write(0, 1);
+        let ended = world.rounds().try_complete(|word| world.wake_all(word)).unwrap_or_else(|| world.wait(0));
+        assert!(matches!(ended, Ended::Complete(_)));
+        assert!(world.all_read(1));
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn one_that_comes_to_a_broken_barrier_reads_who_died() {
+    explore(3, || {
+        let world = World::new(2);
+        let breaker = thread::spawn({
+            let world = world.clone();
+            move || world.rounds().break_for(0, FIRST)
+        });
+        if world.rounds().arrive() == Arrival::Broken {
+            assert_eq!(world.rounds().dead(), Some(FIRST));
+        }
+        assert!(breaker.join().unwrap());
+    });
+}
