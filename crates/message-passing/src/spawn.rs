@@ -7,9 +7,8 @@
 use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
-use std::time::Duration;
-
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
