@@ -100,16 +100,6 @@ impl Membership {
     pub(crate) fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.lock.fd().ok()
     }
-
-    /// Who has `slot` at this moment, as it wrote itself down, with the generation.
-    pub(crate) fn who(&self, owner: Owner) -> Option<Identity> {
-        let slot = self.memory.slots().get(usize::try_from(owner.slot()).ok()?)?;
-        let state = slot.state();
-        if state.generation() != owner.generation() || state.phase() != Phase::Taken {
-            return None;
-        }
-        slot.identity(state)
-    }
 }
 
 impl Drop for Membership {
