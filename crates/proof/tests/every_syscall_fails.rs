@@ -7,6 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use wharf_proof::board::Board;
+use wharf_proof::place;
 use wharf_proof::process::{Process, command};
 use wharf_proof::said::Said;
 use wharf_proof::scene::Scene;
@@ -52,6 +53,7 @@ fn listening_fails_cleanly() {
     each_call_fails("listen", "shm:fault", |_| None, |_| {});
     each_call_fails("listen", "unix:fault", |_| None, |_| {});
     each_call_fails("listen", "pipe:fault", |_| None, |_| {});
+    each_call_fails("listen", &place::address("tcp", "fault"), |_| None, |_| {});
 }
 
 #[test]
@@ -72,6 +74,16 @@ fn connecting_over_mq_fails_cleanly() {
 #[test]
 fn connecting_over_pipe_fails_cleanly() {
     connecting_fails_cleanly("pipe:fault");
+}
+
+#[test]
+fn connecting_over_tcp_fails_cleanly() {
+    connecting_fails_cleanly(&place::address("tcp", "fault"));
+}
+
+#[test]
+fn accepting_over_tcp_fails_cleanly() {
+    accepting_fails_cleanly(&place::address("tcp", "fault"));
 }
 
 #[test]

@@ -59,7 +59,7 @@ impl Pending {
     pub(super) fn at(door: BorrowedFd<'_>) -> io::Result<Self> {
         let set = Epoll::new()?;
         set.add(door, DOOR, Interest::READ)?;
-        let most = MOST.min(most_descriptors() / SHARE).max(1);
+        let most = MOST.min(most_descriptors()? / SHARE).max(1);
         Ok(Self { set, events: Vec::new(), callers: BTreeMap::new(), next: DOOR + 1, most })
     }
 

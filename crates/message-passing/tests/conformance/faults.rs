@@ -245,6 +245,31 @@ pub(crate) fn cut_off(world: &World) {
     back.join().unwrap();
 }
 
+/// A handshake that does not end is ended, before much of it is kept.
+pub(crate) fn endless(world: &World) {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    let mut listener = world.listen();
+    let mut stranger = TcpStream::connect(crate::world::network_place()).unwrap();
+    let speaking = thread::spawn(move || {
+        // One ClientHello of almost 64 KiB, in records of 8 KiB.
+        let mut first = vec![0; 8 << 10];
+        first[..4].copy_from_slice(&[1, 0, 0xff, 0xf0]);
+        for record in [first].into_iter().chain(std::iter::repeat_n(vec![0; 8 << 10], 6)) {
+            let _ended = stranger.write_all(&[&[0x16, 3, 1, 0x20, 0][..], &record].concat());
+        }
+        let _reset = stranger.read_to_end(&mut Vec::new());
+    });
+    while listener.refusals() == 0 {
+        let nobody = listener.accept_timeout(Duration::from_millis(10));
+        assert!(matches!(nobody, Err(ConnectError::Timeout { .. })), "{nobody:?}");
+    }
+    let told = listener.last_refusal().unwrap().to_string();
+    assert!(told.contains("handshake has more than 32768 bytes"), "{told}");
+    speaking.join().unwrap();
+}
+
 /// A handshake that does not go on costs each side its time and no more.
 pub(crate) fn slow(world: &World) {
     use std::io::Write;

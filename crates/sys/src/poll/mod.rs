@@ -1,6 +1,7 @@
 //! Waiting for any of several descriptors: `poll` for a few at once, epoll for a lasting set.
 
 mod epoll;
+mod limit;
 
 use std::io;
 use std::ops::BitOr;
@@ -12,15 +13,10 @@ use rustix::io::Errno;
 use crate::clock::Deadline;
 
 pub use epoll::{Epoll, Event};
+pub use limit::most_descriptors;
 
 /// The most descriptors of one [`wait`]; an [`Epoll`] takes any number.
 pub const MAX_DESCRIPTORS: usize = 64;
-
-/// How many descriptors this process may have open at once.
-pub fn most_descriptors() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX)
-}
 
 /// Up to this many descriptors are waited for without an allocation.
 const ON_STACK: usize = 8;

@@ -11,9 +11,12 @@ use crate::aligned::{AlignedBytes, NoMemory};
 /// Bytes read ahead: a stream of small messages costs one system call for each 32 KiB.
 const BUFFER: usize = 32 << 10;
 
-/// After a message of at least this many bytes only a header is read ahead, so that the payload behind it goes straight
-/// to its place. Copying less than this through the buffer costs less than the system call that it saves.
+/// After a message of at least this many bytes the next is expected to be like it, and what comes behind its header goes
+/// straight to its place. Copying less than this through the buffer costs less than the system call that it saves.
 const LARGE: usize = BUFFER / 2;
+
+/// The most that is read on such an expectation; when it is wrong, so much is copied once.
+const MOST_EXPECTED: usize = 128 << 10;
 
 /// The first room for a message that does not come with one read; it doubles with what has come.
 const FIRST_ROOM: usize = 64 << 10;
@@ -77,8 +80,10 @@ pub(super) struct Reader {
     place: AlignedBytes,
     /// The largest message of this link.
     limit: usize,
-    /// The last message was large, so the next may be, too.
-    large: bool,
+    /// The length of the last message: the next may be like it.
+    last: usize,
+    /// Bytes at the start of the place that came behind a header nobody has looked at yet: it ends what was read ahead.
+    expected: usize,
     small_in_a_row: u32,
     sender_closed: bool,
     taken: u64,
@@ -94,7 +99,8 @@ impl Reader {
             coming: None,
             place: AlignedBytes::empty(0),
             limit,
-            large: false,
+            last: 0,
+            expected: 0,
             small_in_a_row: 0,
             sender_closed: false,
             taken: 0,
@@ -131,6 +137,13 @@ impl Reader {
                     return Err(self.too_large(len));
                 }
                 self.start += HEADER;
+                if self.expected > 0 {
+                    let filled = self.expected.min(len);
+                    self.read_too_much(filled);
+                    let left = len - filled;
+                    self.coming = Some(Coming { total: len, filled, left, ask: header.ask, in_fragments: false });
+                    continue;
+                }
                 if let Some(payload) = rest.get(..len) {
                     out.grow(len, 0).map_err(no_memory)?;
                     out.get_mut(..len).copy_from_slice(payload);
@@ -138,6 +151,10 @@ impl Reader {
                     return self.found(Stored { len, ask: header.ask }, out).map(Some);
                 }
                 self.coming = Some(Coming { total: len, filled: 0, left: len, ask: header.ask, in_fragments: false });
+                continue;
+            }
+            if self.expected > 0 {
+                self.read_too_much(0);
                 continue;
             }
             match self.understand_seldom(header)? {
@@ -227,10 +244,21 @@ impl Reader {
                 }
                 read
             }
+            None if self.start == self.end && self.last >= LARGE && self.place.len() >= LARGE => {
+                (self.start, self.end) = (0, 0);
+                let header = self.buffer.get_mut(..HEADER).unwrap_or(&mut []);
+                let straight = self.place.get_mut(..self.last.min(self.place.len()).min(MOST_EXPECTED));
+                let read = wire.read(&mut [IoSliceMut::new(header), IoSliceMut::new(straight)], patience);
+                if let Ok(read) = read {
+                    self.end = read.min(HEADER);
+                    self.expected = read - self.end;
+                }
+                read
+            }
             _ => {
                 self.buffer.copy_within(self.start..self.end, 0);
                 (self.start, self.end) = (0, self.end - self.start);
-                let until = if self.large && self.end < HEADER { HEADER } else { BUFFER };
+                let until = if self.last >= LARGE && self.end < HEADER { HEADER } else { BUFFER };
                 let room = self.buffer.get_mut(self.end..until).unwrap_or(&mut []);
                 let read = wire.read(&mut [IoSliceMut::new(room)], patience);
                 if let Ok(read) = read {
@@ -260,6 +288,27 @@ impl Reader {
         thrown.is_ok_and(|thrown| thrown > 0)
     }
 
+    /// What came behind a header is not all its message's: what lies behind the first `kept` bytes of it was read ahead.
+    fn read_too_much(&mut self, kept: usize) {
+        let surplus = self.place.get(kept..self.expected);
+        self.expected = 0;
+        if surplus.is_empty() {
+            return;
+        }
+        let end = self.end + surplus.len();
+        if end > self.buffer.len() {
+            let mut larger = vec![0; end].into_boxed_slice();
+            if let (Some(to), Some(from)) = (larger.get_mut(..self.end), self.buffer.get(..self.end)) {
+                to.copy_from_slice(from);
+            }
+            self.buffer = larger;
+        }
+        if let Some(behind) = self.buffer.get_mut(self.end..end) {
+            behind.copy_from_slice(surplus);
+        }
+        self.end = end;
+    }
+
     /// Moves what was read ahead to the message that is coming.
     fn copy_on(&mut self) -> Result<(), End> {
         let Some(coming) = &mut self.coming else { return Ok(()) };
@@ -276,7 +325,7 @@ impl Reader {
     /// A message is complete. Gives the memory of unusually large ones back, once it has not been needed for a while.
     #[inline]
     fn found(&mut self, stored: Stored, out: &mut AlignedBytes) -> Result<Found, End> {
-        self.large = stored.len >= LARGE;
+        self.last = stored.len;
         if out.len().max(self.place.len()) > KEPT_BYTES {
             self.small_in_a_row = if stored.len < KEPT_BYTES { self.small_in_a_row + 1 } else { 0 };
             if self.small_in_a_row > SMALL_IN_A_ROW {

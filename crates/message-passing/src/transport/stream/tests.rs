@@ -86,6 +86,53 @@ fn every_way_to_cut_a_stream_gives_the_same_messages() {
     }
 }
 
+/// A large message makes the reader expect another, which may not be one, may be another kind of frame, or may be cut.
+#[test]
+fn what_follows_a_large_message_may_be_anything() {
+    let large = |fill: u8, len: usize| vec![fill; len];
+    let mut bytes = Vec::new();
+    let mut expected: Vec<Vec<u8>> = Vec::new();
+    let mut say = |message: Vec<u8>, bytes: &mut Vec<u8>| {
+        bytes.extend(frame(message.len() as u32, 1, 0, &message));
+        expected.push(message);
+    };
+    for round in 0..12_u8 {
+        say(large(round, 200_000), &mut bytes);
+        say(large(round, 60_000 + usize::from(round)), &mut bytes);
+        match round % 6 {
+            // Many small ones, more than the buffer holds.
+            0 => (0..3_000).for_each(|number| say(large(number as u8, number % 40), &mut bytes)),
+            1 => bytes.extend(frame(8, 6, 0, &0_u64.to_le_bytes())),
+            2 => {
+                bytes.extend(frame(70_000, 2, 0, b""));
+                bytes.extend(frame(65_000, 3, 0, &large(1, 65_000)));
+                bytes.extend(frame(0, 5, 0, b""));
+            }
+            3 => say(Vec::new(), &mut bytes),
+            4 => say(large(9, 250_000), &mut bytes),
+            _ => say(large(9, 60_000), &mut bytes),
+        }
+    }
+    bytes.extend(frame(0, 4, 0, b""));
+    for piece in [9, 4_001, 60_013, bytes.len()] {
+        let (mut there, here) = sockets();
+        let (_send, mut recv) = side(here, LIMIT);
+        let bytes = bytes.clone();
+        let speaking = std::thread::spawn(move || {
+            let (front, rest) = bytes.split_at(piece.min(600) * (bytes.len() / piece).min(600));
+            front.chunks(piece.min(600)).for_each(|piece| there.write_all(piece).unwrap());
+            rest.chunks(piece.max(9_001)).for_each(|piece| there.write_all(piece).unwrap());
+            there
+        });
+        for (number, message) in expected.iter().enumerate() {
+            let found = next(&mut recv).unwrap();
+            assert!(found == *message, "pieces of {piece}: message {number} of {} bytes", message.len());
+        }
+        assert!(matches!(next(&mut recv), Err(RecvError::Closed)));
+        drop(speaking.join().unwrap());
+    }
+}
+
 #[test]
 fn nonsense_ends_a_link_after_what_came_before_it() {
     let long = frame(u32::MAX, 1, 0, b"abc");

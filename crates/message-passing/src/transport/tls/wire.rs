@@ -14,6 +14,13 @@ use crate::transport::tcp::TcpWire;
 /// Encrypted bytes read at once: a little more than one record of 16 KiB, and two at most.
 const BUFFER: usize = 32 << 10;
 
+/// The same before the handshake is done: many may be at that, and most of them may be nobody.
+const SMALL_BUFFER: usize = 4 << 10;
+
+/// The most bytes of a handshake that are taken from the other side, since some of them are kept until it is done: several
+/// certificates.
+const MOST_OF_A_HANDSHAKE: usize = 32 << 10;
+
 /// See [`Wire`].
 pub(super) struct TlsWire {
     tcp: TcpWire,
@@ -29,6 +36,8 @@ struct Encrypted {
     end: usize,
     /// Bytes that are decrypted and were not asked for yet.
     decrypted: usize,
+    /// Bytes that came before the handshake was done.
+    of_handshake: usize,
     ended: bool,
 }
 
@@ -36,8 +45,8 @@ impl TlsWire {
     pub(super) fn new(tcp: TcpWire, mut session: Connection) -> Self {
         // Bounded by what one call is given: nothing is taken while anything is kept.
         session.set_buffer_limit(None);
-        let buffer = vec![0; BUFFER].into_boxed_slice();
-        let incoming = Encrypted { buffer, start: 0, end: 0, decrypted: 0, ended: false };
+        let buffer = vec![0; SMALL_BUFFER].into_boxed_slice();
+        let incoming = Encrypted { buffer, start: 0, end: 0, decrypted: 0, of_handshake: 0, ended: false };
         Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
     }
 
@@ -131,10 +140,19 @@ impl Wire for TlsWire {
             if filled > 0 {
                 return Ok(filled);
             }
+            let handshaking = session.is_handshaking();
             drop(session);
-            let Encrypted { buffer, start, end, ended, .. } = &mut *incoming;
+            let Encrypted { buffer, start, end, of_handshake, ended, .. } = &mut *incoming;
+            if handshaking && *of_handshake >= MOST_OF_A_HANDSHAKE {
+                let what = format!("the other side's handshake has more than {MOST_OF_A_HANDSHAKE} bytes");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, what));
+            }
+            if !handshaking && buffer.len() < BUFFER {
+                *buffer = vec![0; BUFFER].into_boxed_slice();
+            }
             let read = self.tcp.read(&mut [IoSliceMut::new(buffer)], patience)?;
             (*start, *end, *ended) = (0, read, read == 0);
+            *of_handshake += if handshaking { read } else { 0 };
         }
     }
 
