@@ -10,6 +10,9 @@ use crate::transport::stream::{HEADER, Patience, Wire};
 /// The least that waits in a pipe: a page, the least that there is.
 const LEAST_ROOM: usize = 4 << 10;
 
+/// A second part costs a pipe less than copying more than this.
+const SMALL: usize = 512;
+
 /// See [`Wire`].
 pub(crate) struct PipeWire {
     ends: PipeEnds,
@@ -43,6 +46,10 @@ impl Wire for PipeWire {
     fn in_one(&self) -> usize {
         // Written whole or not at all.
         ATOMIC - HEADER
+    }
+
+    fn copies(&self) -> usize {
+        SMALL
     }
 
     fn fragment(&self) -> usize {

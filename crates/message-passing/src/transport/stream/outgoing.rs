@@ -56,7 +56,7 @@ impl Outgoing {
         self.make_way(wire)?;
         let header = header.bytes();
         let len = HEADER + payload.len();
-        let written = match self.small.get_mut(..len) {
+        let written = match self.small.get_mut(..len).filter(|_| payload.len() <= wire.copies()) {
             Some(frame) => {
                 let (head, body) = frame.split_at_mut(HEADER);
                 head.copy_from_slice(&header);
