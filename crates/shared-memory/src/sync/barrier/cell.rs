@@ -5,7 +5,7 @@ use std::fmt;
 use std::mem::offset_of;
 
 use super::error::{BarrierError, Dead};
-use super::member::Member;
+use super::member::{Member, wake_all};
 use super::rounds::{MAX_MEMBERS, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::participant::{self, Attachment, Membership};
@@ -94,7 +94,7 @@ impl<const N: usize> Barrier<N> {
         let (me, attachment) = caller(self)?;
         let patience = Patience::new(attachment, me, None, self.wanted());
         let rounds = self.rounds();
-        match rounds.join(me, |owner| patience.has_left(owner) || patience.is_dead(owner)) {
+        match rounds.join(me, |owner| patience.has_left(owner) || patience.is_dead(owner), wake_all) {
             Ok(at) => Ok(Member::new(rounds, at, me)),
             Err(NoPlace::Full) => Err(LockFailure::Full.into()),
             Err(NoPlace::Broken) => Err(BarrierError::Broken { dead: dead(rounds) }),

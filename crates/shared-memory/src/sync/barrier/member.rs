@@ -86,6 +86,6 @@ impl Drop for Member<'_> {
     }
 }
 
-fn wake_all(word: &AtomicU32) {
+pub(super) fn wake_all(word: &AtomicU32) {
     wake(word, u32::MAX);
 }

@@ -38,7 +38,7 @@ impl World {
             values: (0..members).map(|_| UnsafeCell::new(0)).collect(),
         };
         for (at, member) in ALL.into_iter().enumerate().take(members) {
-            assert_eq!(world.rounds().join(member, |_| false), Ok(at));
+            assert_eq!(world.rounds().join(member, |_| false, |_| {}), Ok(at));
         }
         Arc::new(world)
     }
@@ -201,7 +201,7 @@ fn a_broken_barrier_is_made_whole_once_and_a_newcomer_takes_the_dead_ones_place(
         });
         // Comes to take the dead one's place.
         let place = loop {
-            match world.rounds().join(NEWCOMER, |owner| world.is_dead(owner)) {
+            match world.rounds().join(NEWCOMER, |owner| world.is_dead(owner), |word| world.wake_all(word)) {
                 Ok(at) => break at,
                 Err(NoPlace::Broken) => {
                     // Lets the survivor hear of it first: one that was not waiting yet would never know.
@@ -262,7 +262,7 @@ fn of_two_that_repair_only_one_does_and_a_late_breaker_hits_nothing() {
         assert!(!late.join().unwrap(), "broken again for a death that was repaired");
         assert!(mine != other.join().unwrap());
         assert!(!world.rounds().is_broken());
-        assert_eq!(world.rounds().join(NEWCOMER, |_| false), Ok(0));
+        assert_eq!(world.rounds().join(NEWCOMER, |_| false, |_| {}), Ok(0));
     });
 }
 
@@ -290,12 +290,12 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
                 let has_left =
                     |owner: Owner| owner.slot() == 0 && owner.generation() != generation.load(Ordering::Acquire);
                 // Takes the first place, or finds both taken by the living.
-                let joined = world.rounds().join(THIRD, has_left);
+                let joined = world.rounds().join(THIRD, has_left, |_| {});
                 assert!(joined == Ok(0) || joined == Err(NoPlace::Full), "{joined:?}");
             }
         });
         generation.store(NEWCOMER.generation(), Ordering::Release);
-        let _ = world.rounds().join(NEWCOMER, |_| false);
+        let _ = world.rounds().join(NEWCOMER, |_| false, |_| {});
         comer.join().unwrap();
     });
 }
@@ -313,8 +313,12 @@ fn one_that_only_tries_and_comes_last_lets_the_others_go_on() {
             }
         });
         world.write(0, 1);
-        let ended = world.rounds().try_complete(|word| world.wake_all(word)).unwrap_or_else(|| world.wait(0));
-        assert!(matches!(ended, Ended::Complete(_)));
+        // Tries until the other one has arrived. Relaxed: what is tested is the order that trying makes.
+        while world.state.load(Ordering::Relaxed) == 0 {
+            thread::yield_now();
+        }
+        let ended = world.rounds().try_complete(|word| world.wake_all(word));
+        assert_eq!(ended, Some(Ended::Complete(true)));
         assert!(world.all_read(1));
         other.join().unwrap();
     });
@@ -332,5 +336,20 @@ fn one_that_comes_to_a_broken_barrier_reads_who_died() {
             assert_eq!(world.rounds().dead(), Some(FIRST));
         }
         assert!(breaker.join().unwrap());
+    });
+}
+
+#[test]
+fn one_that_breaks_it_wakes_those_who_have_noticed_nothing() {
+    explore(3, || {
+        let world = World::new(2);
+        let waiter = thread::spawn({
+            let world = world.clone();
+            move || world.wait(1)
+        });
+        // Time stands still: the waiter asks nobody who is dead.
+        let joined = world.rounds().join(NEWCOMER, |owner| owner == FIRST, |word| world.wake_all(word));
+        assert_eq!(joined, Err(NoPlace::Broken));
+        assert_eq!(waiter.join().unwrap(), Ended::Broken);
     });
 }

@@ -59,7 +59,12 @@ pub(crate) enum NoPlace {
 
 impl Rounds<'_> {
     /// Takes a place for `me`; `is_dead` judges those who have one when all are taken.
-    pub(crate) fn join(self, me: Owner, mut is_dead: impl FnMut(Owner) -> bool) -> Result<usize, NoPlace> {
+    pub(crate) fn join(
+        self,
+        me: Owner,
+        mut is_dead: impl FnMut(Owner) -> bool,
+        wake_all: impl Fn(&AtomicU32),
+    ) -> Result<usize, NoPlace> {
         for (at, cell) in self.members.iter().enumerate() {
             // Relaxed: the exchange decides. A scribbled word that names nobody is a free place, too.
             let word = cell.load(Ordering::Relaxed);
@@ -74,7 +79,7 @@ impl Rounds<'_> {
         }
         match self.find_dead(0, self.members.len(), &mut is_dead) {
             Some((at, dead)) => {
-                self.break_for(at, dead);
+                self.break_and_wake(at, dead, &wake_all);
                 Err(NoPlace::Broken)
             }
             None => Err(NoPlace::Full),
