@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use wharf_shared_memory::{BytesRegion, Region, RegionError, SealedBuffer, SealedError, Shared};
-use wharf_sys::socket;
+use wharf_sys::{poll, socket};
 
 /// The most attachments of one message.
 pub const MAX_ATTACHMENTS: usize = socket::MAX_DESCRIPTORS;
@@ -163,7 +163,8 @@ impl Cargo {
     /// Notes that what should have come could not be opened.
     pub(crate) fn lose(&mut self, sent: usize) {
         self.came = sent;
-        self.lost = Some(socket::descriptor_limit());
+        // Asking does not fail; if it did, no limit is known.
+        self.lost = Some(poll::most_descriptors().map_or(u64::MAX, |most| most as u64));
     }
 
     /// Closes what nobody took.

@@ -155,11 +155,6 @@ pub fn recv_with_fds(fd: impl AsFd, buffer: &mut [u8], max_fds: usize) -> io::Re
     Ok((arrival.received, arrival.fds))
 }
 
-/// How many descriptors this process may have open.
-pub fn descriptor_limit() -> u64 {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX)
-}
-
 impl Arrival {
     /// An error when not all descriptors came, or more than `max_fds`.
     pub fn check(&self, max_fds: usize) -> io::Result<()> {
