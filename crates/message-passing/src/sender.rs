@@ -127,6 +127,7 @@ impl Sender {
         }
         match self.half.push_for_good(message, &mut progress, Ask::Nothing) {
             Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, None),
+            Ok(()) if self.half.has_rest() => self.send_rest(None),
             outcome => outcome,
         }
     }
@@ -425,7 +426,26 @@ impl Sender {
         if outcome.is_err() && progress > 0 {
             self.half.abort();
         }
-        outcome
+        outcome?;
+        if self.half.has_rest() { self.send_rest(deadline) } else { Ok(()) }
+    }
+
+    /// Whoever waits for room waits for the rest of the message as well, which the transport may have kept: this end may not
+    /// be called again, and the peer would miss it for as long. What the deadline leaves goes with the next call of either
+    /// end of this side.
+    #[cold]
+    #[inline(never)]
+    fn send_rest(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let half = &mut self.half;
+        wait::until(&mut self.room, deadline, |act| match act {
+            Act::Try => full_is_none(half.send_rest()),
+            Act::Look => {
+                half.look_at_peer();
+                Ok(None)
+            }
+            Act::Sleep => timeout_is_none(half.wait_room(0, deadline)).map(|_| None),
+        })
+        .map(|_| ())
     }
 
     #[cold]

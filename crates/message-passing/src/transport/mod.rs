@@ -124,6 +124,17 @@ pub(crate) trait SendTransport: Send {
         self.wait_room(payload.len(), deadline).map(|()| false)
     }
 
+    /// Whether a message that was sent has a rest here that nobody but the next call would send on.
+    #[inline]
+    fn has_rest(&self) -> bool {
+        false
+    }
+
+    /// Sends that rest on; `Full` when some of it must wait, for which a call is due after [`wait_room`](Self::wait_room).
+    fn send_rest(&mut self) -> Result<(), SendError> {
+        Ok(())
+    }
+
     /// Whether [`push_asleep`](Self::push_asleep) would send at once if there is room, and better than a try.
     fn tries_by_sleeping(&self) -> bool {
         false
@@ -392,6 +403,20 @@ impl SendHalf {
     /// See [`SendTransport::push_for_good`].
     pub(crate) fn push_for_good(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         on!(SendHalf, self, it => it.push_for_good(payload, progress, ask))
+    }
+
+    /// See [`SendTransport::has_rest`].
+    #[inline]
+    pub(crate) fn has_rest(&self) -> bool {
+        match self {
+            SendHalf::Log(_) => false,
+            SendHalf::Other(it) => it.has_rest(),
+        }
+    }
+
+    /// See [`SendTransport::send_rest`].
+    pub(crate) fn send_rest(&mut self) -> Result<(), SendError> {
+        on!(SendHalf, self, it => it.send_rest())
     }
 
     /// See [`SendTransport::max_in_one`].

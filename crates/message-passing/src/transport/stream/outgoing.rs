@@ -98,6 +98,11 @@ impl Outgoing {
         self.done < self.begun.len() && !self.word_begun
     }
 
+    /// Whether something of a frame that was taken is not on its way yet: here, or in the wire.
+    pub(super) fn has_rest(&self) -> bool {
+        self.is_in_frame() || self.kept_back
+    }
+
     /// Whether whoever waits for room must look for it now and then, because the wire does not show it.
     pub(super) fn waits_blindly(&self, wire: &dyn Wire) -> bool {
         self.in_extra_room && !wire.shows_ordinary_room()

@@ -193,18 +193,7 @@ impl StreamSender {
 
     /// A large message was handed over in one frame; it is sent once nothing of it is left here.
     fn finish_whole(&mut self) -> Result<(), SendError> {
-        let shared = self.shared.clone();
-        let mut outgoing = shared.outgoing();
-        let settled = if outgoing.is_in_frame() { outgoing.settle(&*shared.wire).map(drop) } else { Ok(()) };
-        shared.note_owing(&outgoing);
-        let left = outgoing.is_in_frame();
-        drop(outgoing);
-        settled.map_err(|error| self.trouble(error))?;
-        match &self.gone {
-            Some(gone) if left => return Err(self.farewell(gone)),
-            None if left => return Err(SendError::Full),
-            _ => {}
-        }
+        self.send_rest()?;
         crash_point!("stream.send.finished");
         self.sent += 1;
         Ok(())
@@ -267,6 +256,28 @@ impl SendTransport for StreamSender {
         self.put(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload)?;
         *progress = payload.len();
         self.finish_whole()
+    }
+
+    /// A hint, as whoever asks has just sent: what it left behind it sees, and what the receiver of this side owes besides
+    /// is told apart when the rest is sent.
+    #[inline]
+    fn has_rest(&self) -> bool {
+        self.shared.is_owing()
+    }
+
+    fn send_rest(&mut self) -> Result<(), SendError> {
+        let shared = self.shared.clone();
+        let mut outgoing = shared.outgoing();
+        let settled = if outgoing.has_rest() { outgoing.settle(&*shared.wire).map(drop) } else { Ok(()) };
+        shared.note_owing(&outgoing);
+        let left = outgoing.has_rest();
+        drop(outgoing);
+        settled.map_err(|error| self.trouble(error))?;
+        match &self.gone {
+            Some(gone) if left => Err(self.farewell(gone)),
+            None if left => Err(SendError::Full),
+            _ => Ok(()),
+        }
     }
 
     fn max_in_one(&self) -> usize {

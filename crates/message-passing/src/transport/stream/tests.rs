@@ -1,15 +1,20 @@
 //! Two sides over a real connection, and bare bytes against one.
 
-use std::io::{Read, Write};
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 
-use super::{Sizes, halves};
+use super::{Patience, Sizes, Wire, halves};
+use crate::address::Address;
 use crate::error::{RecvError, SendError};
+use crate::link::Facts;
+use crate::options::{Policy, Wait};
+use crate::peer::Peer;
+use crate::sender::Sender;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::tcp::TcpWire;
 use crate::transport::{Ask, RecvHalf, SendHalf};
@@ -261,4 +266,72 @@ fn a_full_queue_takes_whole_frames_and_the_last_words() {
     expected.extend(frame(0, 4, 0, b""));
     expected.extend(frame(8, 7, 0, &[0; 8]));
     assert!(bytes == expected, "{} of {} bytes", bytes.len(), expected.len());
+}
+
+/// A stream that has no room but the system's, not even for the rest of a frame.
+struct Narrow(std::os::unix::net::UnixStream);
+
+impl Wire for Narrow {
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        wharf_sys::socket::send_parts(&self.0, parts)
+    }
+
+    fn in_one(&self) -> usize {
+        LIMIT
+    }
+
+    fn widen(&self, _wide: bool) {}
+
+    fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
+        wharf_sys::socket::recv_stream(&self.0, parts, patience == Patience::UntilItComes)
+    }
+
+    fn inlet(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.0.as_fd())
+    }
+
+    fn outlet(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.0.as_fd())
+    }
+
+    fn is_ours(&self) -> bool {
+        true
+    }
+
+    fn end(&self) {}
+}
+
+/// Whoever waits for room is told that a message is sent when all of it is on its way: nobody may come back to its end.
+#[test]
+fn what_a_waiting_sender_sent_needs_no_later_call() {
+    let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, inbox: LIMIT });
+    let facts = Facts {
+        address: Address::parse("tcp:127.0.0.1:1").unwrap(),
+        peer: Peer::ourselves(),
+        limit: LIMIT,
+        wait: Wait::Sleep,
+        policy: Policy::Block,
+        their_cpu: None,
+    };
+    let mut sender = Sender::new(send, Arc::new(facts));
+    let (done, wait) = std::sync::mpsc::channel::<()>();
+    let sending = std::thread::spawn(move || {
+        let limit = Duration::from_secs(20);
+        sender.send(&[1; 900_000]).unwrap();
+        sender.send_timeout(&[2; 900_000], limit).unwrap();
+        sender.send(&[3; 900_000]).unwrap();
+        // Neither end of this side is called again, nor dropped, before all is there.
+        wait.recv().unwrap();
+        drop(sender);
+    });
+    let mut bytes = vec![0; 3 * 900_008];
+    there.read_exact(&mut bytes).unwrap();
+    for (number, frame_bytes) in bytes.chunks(900_008).enumerate() {
+        assert!(frame_bytes == frame(900_000, 1, 0, &vec![number as u8 + 1; 900_000]));
+    }
+    done.send(()).unwrap();
+    sending.join().unwrap();
+    drop(recv);
 }
