@@ -245,6 +245,59 @@ pub(crate) fn cut_off(world: &World) {
     back.join().unwrap();
 }
 
+/// A record that was spoiled on the way, right behind a good one: what was good before it is received, then the link says
+/// what happened.
+pub(crate) fn spoiled_on_the_way(world: &World) {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    let (mut listener, between) = (world.listen(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = format!("tls:{}", between.local_addr().unwrap());
+    let (go, wait) = std::sync::mpsc::channel::<()>();
+    let passing = thread::spawn(move || {
+        let (mut near, _) = between.accept().unwrap();
+        let mut far = TcpStream::connect(crate::world::network_place()).unwrap();
+        let (mut back_from, mut back_to) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+        let back = thread::spawn(move || {
+            let _ended = std::io::copy(&mut back_from, &mut back_to);
+        });
+        let mut buffer = vec![0; 64 << 10];
+        let mut spoil = false;
+        while let Ok(read @ 1..) = near.read(&mut buffer) {
+            let mut bytes = buffer[..read].to_vec();
+            spoil = spoil || wait.try_recv().is_ok();
+            if spoil {
+                bytes.extend([23, 3, 3, 0, 64]);
+                bytes.extend([7; 64]);
+            }
+            if far.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        // Held open: the news has to come from what was spoiled, not from an end.
+        (near, far, back)
+    });
+    let name = crate::world::network_place().ip().to_string();
+    let connecting = thread::spawn({
+        let options = world.options_for(&name);
+        move || options.connect(address).unwrap()
+    });
+    let mut accepted = listener.accept_timeout(SOON).unwrap();
+    let mut connected = connecting.join().unwrap();
+    connected.send(b"whole").unwrap();
+    assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"whole");
+    go.send(()).unwrap();
+    connected.send(b"before").unwrap();
+    assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"before");
+    let end = accepted.recv_timeout(SOON).map(|it| it.to_vec());
+    assert!(matches!(end, Err(RecvError::Protocol(_))), "{end:?}");
+    drop((accepted, connected));
+    let (near, far, back) = passing.join().unwrap();
+    far.shutdown(std::net::Shutdown::Both).unwrap_or_default();
+    drop((near, far));
+    back.join().unwrap();
+}
+
 /// A handshake that does not end is ended, before much of it is kept.
 pub(crate) fn endless(world: &World) {
     use std::io::{Read, Write};

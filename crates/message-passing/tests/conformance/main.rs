@@ -134,7 +134,7 @@ const CASES: &[Case] = cases! {
     Needs::Only("tcp") => bytes {
         byte_by_byte, nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, a_great_length, in_python
     }
-    Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, slow, endless }
+    Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, spoiled_on_the_way, slow, endless }
     Needs::Names => users { kept_out_of_names }
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {

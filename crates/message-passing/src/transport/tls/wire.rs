@@ -39,6 +39,8 @@ struct Encrypted {
     /// Bytes that came before the handshake was done.
     of_handshake: usize,
     ended: bool,
+    /// Why nothing that comes after what was decrypted can be.
+    broken: Option<String>,
 }
 
 impl TlsWire {
@@ -46,7 +48,8 @@ impl TlsWire {
         // Bounded by what one call is given: nothing is taken while anything is kept.
         session.set_buffer_limit(None);
         let buffer = vec![0; SMALL_BUFFER].into_boxed_slice();
-        let incoming = Encrypted { buffer, start: 0, end: 0, decrypted: 0, of_handshake: 0, ended: false };
+        let incoming =
+            Encrypted { buffer, start: 0, end: 0, decrypted: 0, of_handshake: 0, ended: false, broken: None };
         Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
     }
 
@@ -105,23 +108,28 @@ impl Wire for TlsWire {
         loop {
             let mut session = self.session();
             while incoming.decrypted > 0 && filled < room {
-                let taken = take_into(&mut session, parts, filled)?;
+                let taken = match take_into(&mut session, parts, filled) {
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                    taken => taken?,
+                };
                 filled += taken;
-                incoming.decrypted = if taken == 0 { 0 } else { incoming.decrypted - taken };
+                incoming.decrypted = if taken == 0 { 0 } else { incoming.decrypted.saturating_sub(taken) };
             }
             if filled == room {
                 return Ok(filled);
             }
+            if let Some(why) = &incoming.broken {
+                let ended = || io::Error::new(io::ErrorKind::InvalidData, why.clone());
+                return if filled > 0 { Ok(filled) } else { Err(ended()) };
+            }
             if incoming.start < incoming.end || incoming.ended {
-                match decrypt(&mut session, &mut incoming) {
-                    Ok(()) => {}
-                    // What was decrypted before is given first; the next call finds the error again.
-                    Err(_) if filled > 0 => return Ok(filled),
-                    Err(error) => {
-                        // The other side is told why, if it still listens.
-                        let _told = self.send_on(&mut session);
-                        return Err(error);
-                    }
+                if let Err(error) = decrypt(&mut session, &mut incoming) {
+                    // The other side is told why, if it still listens. What was decrypted before is given first: how much
+                    // that is the session does not say any more, but it says when there is nothing left.
+                    let _told = self.send_on(&mut session);
+                    incoming.broken = Some(error.to_string());
+                    incoming.decrypted = usize::MAX;
+                    continue;
                 }
                 // Answers of the session itself.
                 let _later = self.send_on(&mut session);
@@ -158,7 +166,7 @@ impl Wire for TlsWire {
 
     fn holds(&self) -> bool {
         let incoming = self.incoming();
-        incoming.decrypted > 0 || incoming.start < incoming.end
+        incoming.decrypted > 0 || incoming.start < incoming.end || incoming.broken.is_some()
     }
 
     fn inlet(&self) -> io::Result<BorrowedFd<'_>> {
