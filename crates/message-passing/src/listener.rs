@@ -21,6 +21,7 @@ use crate::meet;
 use crate::options::Options;
 use crate::peer::{Origin, Peer};
 use crate::transport::pipe::Knocking;
+use crate::transport::tcp;
 use crate::transport::{Met, Prepared, Situation};
 use crate::voice::{Heard, Voice};
 
@@ -254,7 +255,12 @@ impl Listener {
         };
         crash_point!("accept.heard");
         let Caller { voice, peer, cooperating, .. } = caller;
-        let limit = match handshake::agree(&self.terms, &theirs.terms) {
+        // Who does not know the token learns nothing else.
+        let known = match peer {
+            Origin::Remote(_) => tcp::expect_token(&self.options, &theirs.params),
+            Origin::Local(_) => Ok(()),
+        };
+        let limit = match known.and_then(|()| handshake::agree(&self.terms, &theirs.terms)) {
             Ok(limit) => limit,
             Err(error) => return Ok(self.refuse(&voice, peer, error)),
         };

@@ -79,12 +79,15 @@ pub(crate) fn tokens(world: &World) {
                 let text = refused.to_string();
                 assert!(text.contains(told) && !text.contains(TOKEN), "{text}");
             }
+            // Nor does anybody else learn what the link carries.
+            let refused = options.connect_typed::<u64>(&address).unwrap_err();
+            assert!(refused.to_string().contains("no token"), "{refused:?}");
             options.token(TOKEN).connect(&address).unwrap()
         }
     });
     let accepted = listener.accept_timeout(SOON).unwrap();
     drop((accepted, connecting.join().unwrap()));
-    assert_eq!(listener.refusals(), 3);
+    assert_eq!(listener.refusals(), 4);
     let mut refused = listener.refused();
     assert!(refused.all(|it| matches!(it.why(), ConnectError::Token { .. }) && it.who().network_address().is_some()));
     for odd in [vec![], vec![1; 257]] {

@@ -12,6 +12,7 @@ use super::stream::{self, Sizes};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
 use crate::handshake::Role;
+use crate::options::Options;
 
 /// The inbox holds at least so much: about what waits in the kernels of both sides, so that an acknowledgement behind all
 /// of it is heard.
@@ -19,7 +20,7 @@ const LEAST_INBOX: usize = 1 << 20;
 
 /// What one side of a `tcp:` or `tls:` link brings.
 pub(crate) struct Prepared {
-    /// The token: what the connecting side says, and what the accepting side expects.
+    /// The token that the connecting side says.
     token: Option<Token>,
     role: Role,
 }
@@ -39,9 +40,6 @@ impl Prepared {
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
         let Met { wire, ours, limit, params, fds, .. } = met;
-        if let (Some(token), Role::Accepting) = (&self.token, self.role) {
-            token.expect(&params)?;
-        }
         if self.role == Role::Connecting && !params.is_empty() || !fds.is_empty() {
             return Err(ConnectError::Protocol(format!(
                 "it sent {} bytes of parameters and {} descriptors, expected none",
@@ -56,6 +54,11 @@ impl Prepared {
         };
         Ok(stream::halves(wire, sizes))
     }
+}
+
+/// Checks that who says this with its hello knows the token, where these options ask for one.
+pub(crate) fn expect_token(options: &Options, said: &[u8]) -> Result<(), ConnectError> {
+    options.token.as_deref().map_or(Ok(()), |token| Token::new(token).expect(said))
 }
 
 /// Whether an address is this machine's own, however it is written.
