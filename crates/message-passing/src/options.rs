@@ -1,5 +1,7 @@
 //! How a link is made: sizes, waiting, policy and trust, as one value that both verbs take.
 
+use std::fmt;
+use std::ops::Deref;
 #[cfg(feature = "tls")]
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,10 +85,28 @@ pub struct Options {
     pub(crate) domain: Option<Domain>,
     pub(crate) admitted: Vec<u32>,
     pub(crate) keep_alive: Duration,
-    pub(crate) token: Option<Vec<u8>>,
+    pub(crate) token: Option<Secret>,
     pub(crate) insecure: bool,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<Tls>>,
+}
+
+/// Bytes that are not shown when options are printed.
+#[derive(Clone)]
+pub(crate) struct Secret(Vec<u8>);
+
+impl Deref for Secret {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
 }
 
 impl Default for Options {
@@ -203,7 +223,7 @@ impl Options {
     /// keeps the others out. Over `tcp:` it travels as it is, to whoever listens at the port.
     #[must_use]
     pub fn token(mut self, token: impl AsRef<[u8]>) -> Self {
-        self.token = Some(token.as_ref().to_vec());
+        self.token = Some(Secret(token.as_ref().to_vec()));
         self
     }
 

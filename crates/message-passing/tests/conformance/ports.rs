@@ -90,6 +90,8 @@ pub(crate) fn tokens(world: &World) {
     assert_eq!(listener.refusals(), 4);
     let mut refused = listener.refused();
     assert!(refused.all(|it| matches!(it.why(), ConnectError::Token { .. }) && it.who().network_address().is_some()));
+    let shown = format!("{:?}", world.options().token(TOKEN));
+    assert!(!shown.contains("open") && !shown.contains(&format!("{:?}", TOKEN.as_bytes())), "{shown}");
     for odd in [vec![], vec![1; 257]] {
         let refused = world.options().token(odd).listen(world.address()).unwrap_err();
         assert!(matches!(refused, ConnectError::Options(_)), "{refused:?}");
