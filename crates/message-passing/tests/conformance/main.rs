@@ -118,6 +118,7 @@ const CASES: &[Case] = cases! {
         nothing_else_is_passed, grandchildren, other_users
     }
     Needs::Only("unix") => spawned { attachments }
+    Needs::Only("pipe") => spawned { only_for_programs_that_cooperate, one_end_is_not_enough }
     Needs::Only("unix") => carrying {
         every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
         hostile_peers, an_old_peer, unannounced, announced_badly, too_many_open_files, too_many_on_their_way, from_python
@@ -203,7 +204,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Processes => scheme.crosses_processes,
         Needs::Names => scheme.crosses_processes && scheme.named,
         Needs::Ports => !scheme.named,
-        Needs::Handing => matches!(scheme.name, "unix" | "shm"),
+        Needs::Handing => matches!(scheme.name, "unix" | "pipe" | "shm"),
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -46,7 +46,12 @@ impl PipeEnds {
         check(&inlet, OFlags::RDONLY)?;
         check(&outlet, OFlags::WRONLY)?;
         let inlet_now = own(&inlet, OFlags::RDONLY)?;
-        let outlet = own(&outlet, OFlags::WRONLY)?.unwrap_or(outlet);
+        // A pipe that nobody reads any more cannot be opened again to be written: the first write will say so.
+        let own_outlet = match own(&outlet, OFlags::WRONLY) {
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => None,
+            other => other?,
+        };
+        let outlet = own_outlet.unwrap_or(outlet);
         let inlet = own(&inlet, OFlags::RDONLY)?.unwrap_or(inlet);
         rustix::fs::fcntl_setfl(&inlet, OFlags::empty())?;
         rustix::fs::fcntl_setfl(&outlet, OFlags::NONBLOCK)?;
@@ -112,6 +117,12 @@ impl PipeEnds {
 /// Makes a pipe: the end to read, the end to write.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// The user and the group of whoever made a pipe.
+pub fn maker(end: &OwnedFd) -> io::Result<(u32, u32)> {
+    let stat = rustix::fs::fstat(end)?;
+    Ok((stat.st_uid, stat.st_gid))
 }
 
 fn check(end: &OwnedFd, mode: OFlags) -> io::Result<()> {
