@@ -28,6 +28,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "exits" => exits(address),
         "stranger" => stranger(address),
         "guest" => guest(address),
+        "many-pipes" => many_pipes(address),
         "few-files" => few_files(address),
         "many-on-their-way" => many_on_their_way(address),
         "heir" => heir(inherit()),
@@ -269,6 +270,35 @@ fn guest(address: &str) {
         }
         Err(error) => println!("{error}"),
     }
+}
+
+/// Makes pipes until the system gives this user small ones, then tries to make a link, and prints what it is told.
+fn many_pipes(directory: &str) {
+    let options =
+        Options::new().domain(wharf_sys::directory::Domain::at(directory.as_ref()).unwrap()).wait(Wait::Sleep);
+    let mut listener = options.listen("pipe:x").unwrap();
+    let mut pipes = Vec::new();
+    loop {
+        match wharf_sys::pipe::pair() {
+            Ok(pipe) if rustix::pipe::fcntl_getpipe_size(&pipe.0).unwrap() < 64 << 10 => break,
+            Ok(pipe) => pipes.push(pipe),
+            Err(error) => return println!("no room for so many: {error}"),
+        }
+    }
+    let told = std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.connect("pipe:x").map(|_| ()).unwrap_err());
+        let _nobody = listener.accept_timeout(Duration::from_secs(1)).map(|_| ());
+        connecting.join().unwrap()
+    });
+    println!("{told}");
+    // With room again, the same listener serves.
+    drop(pipes);
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.connect_timeout("pipe:x", Duration::from_secs(10)).unwrap());
+        listener.accept_timeout(Duration::from_secs(10)).unwrap();
+        drop(connecting.join().unwrap());
+    });
+    println!("linked");
 }
 
 /// Receives a message with three descriptors when it may open one more, then another when it may open many; prints what

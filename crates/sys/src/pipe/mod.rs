@@ -10,6 +10,7 @@
 mod end;
 mod sigpipe;
 
+use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -94,6 +95,7 @@ impl PipeEnds {
         match rustix::pipe::fcntl_setpipe_size(self.outlet.get()?, bytes) {
             Ok(_) => Ok(true),
             Err(Errno::BUSY) => Ok(false),
+            Err(Errno::PERM) => Err(no_more_room()),
             Err(error) => Err(error.into()),
         }
     }
@@ -112,6 +114,24 @@ impl PipeEnds {
     pub fn is_ours(&self) -> bool {
         self.outlet.is_ours()
     }
+}
+
+/// The error for a pipe that may not hold what others hold by default: this user has too many of them.
+#[cold]
+fn no_more_room() -> io::Error {
+    let limit = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/fs/{name}")).ok();
+        text.map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+    };
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        format!(
+            "the pipes of this user hold as much as the system lets them (fs.pipe-user-pages-soft is {} pages, \
+             fs.pipe-max-size {} bytes): close some, or have the first raised with sysctl",
+            limit("pipe-user-pages-soft"),
+            limit("pipe-max-size")
+        ),
+    )
 }
 
 /// Makes a pipe: the end to read, the end to write.
