@@ -248,7 +248,7 @@ pub(crate) fn only_for_programs_that_cooperate(world: &World) {
     assert!(told.to_string().contains("exit status: 7"), "{told}");
 }
 
-/// A program in between loses one of the two ends: the other alone is no link, and is left as it is.
+/// A program in between loses one of the two ends: the other alone is no link.
 pub(crate) fn one_end_is_not_enough(world: &World) {
     for end in ["0", "1"] {
         let mut command = world.command_at("loses-an-end", end);
