@@ -14,7 +14,7 @@ use crate::by_hand::tls::Tls;
 use crate::meeting::AnyContender;
 use crate::solo::{Makers, Solo};
 use crate::wharf_latest::{LatestRead, LatestWrite};
-use crate::wharf_links::{Copied, Loaned};
+use crate::wharf_links::{Copied, Loaned, Seen};
 use crate::wharf_regions::{Attach, WharfMutex};
 use std::io;
 use std::path::Path;
@@ -120,14 +120,14 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Copied::new("shm: sleep", "shm", Wait::Sleep)),
         Arc::new(Copied::new("shm: spin 8 MiB", "shm", Wait::Spin).with_capacity(8 * MIB)),
         Arc::new(Copied::new("inproc: spin", "inproc", Wait::Spin).between_threads()),
-        Arc::new(Copied::new("unix: sleep", "unix", Wait::Sleep)),
-        Arc::new(Copied::new("mq: sleep", "mq", Wait::Sleep)),
-        Arc::new(Copied::new("pipe: sleep", "pipe", Wait::Sleep)),
-        Arc::new(Copied::new("unix: adaptive", "unix", Wait::Adaptive)),
+        Arc::new(Seen::new("unix: sleep", "unix", Wait::Sleep)),
+        Arc::new(Seen::new("mq: sleep", "mq", Wait::Sleep)),
+        Arc::new(Seen::new("pipe: sleep", "pipe", Wait::Sleep)),
+        Arc::new(Seen::new("unix: adaptive", "unix", Wait::Adaptive)),
         Arc::new(Tcp),
         Arc::new(Tls),
-        Arc::new(Copied::new("tcp: sleep", "tcp", Wait::Sleep)),
-        Arc::new(Copied::new("tls: sleep", "tls", Wait::Sleep)),
+        Arc::new(Seen::new("tcp: sleep", "tcp", Wait::Sleep)),
+        Arc::new(Seen::new("tls: sleep", "tls", Wait::Sleep)),
         Arc::new(Loaned::new("shm: loan 16 MiB", 16 * MIB)),
         Arc::new(Loaned::new("shm: loan 1 MiB", MIB)),
         Arc::new(Loaned::new("shm: loan 64 KiB", 64 << 10)),

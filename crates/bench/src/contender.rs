@@ -12,6 +12,33 @@ pub trait End {
 
     /// Receives one message into `into` and returns its length.
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize>;
+
+    /// Receives one message and returns its length and its [stamp](stamp_of). It ends up where the contender's users
+    /// look at it: in memory of this process, which is `into` unless the contender has a place of its own.
+    #[inline(always)]
+    fn see(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
+        let len = self.recv(into)?;
+        Ok((len, stamp_of(into)?))
+    }
+
+    /// Receives one message and sends it back from where [`see`](Self::see) leaves it.
+    #[inline(always)]
+    fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
+        let len = self.recv(into)?;
+        self.send(into)?;
+        Ok((len, stamp_of(into)?))
+    }
+}
+
+/// The counter in the first eight bytes of a message.
+pub fn stamp_of(message: &[u8]) -> io::Result<u64> {
+    let (head, _) = message.split_first_chunk::<8>().ok_or_else(too_short)?;
+    Ok(u64::from_le_bytes(*head))
+}
+
+/// The error of a message that has no room for a stamp.
+pub fn too_short() -> io::Error {
+    failed("a workload's message has at least 8 bytes; choose a larger size")
 }
 
 /// Where the two ends of a contender live.

@@ -1,7 +1,7 @@
 //! Wharf's links as contenders: copied in and out, and loaned.
 
 use crate::certificates;
-use crate::contender::{Contender, End, Home, failed, foreign};
+use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
 use std::io;
 use std::path::Path;
 use wharf::{Link, Listener, Options, Receiver, Sender, Tls, Wait};
@@ -10,8 +10,16 @@ use wharf_sys::directory::Domain;
 /// What they listen on, each in its own private directory.
 const NAME: &str = "bench";
 
-/// A link whose messages are copied in by `send` and copied out of the view.
-pub struct Copied {
+/// A link whose messages are copied in by `send` and copied out of the view: both ends then have them in memory of their
+/// own, whatever the link is made of.
+pub type Copied = Linked<false>;
+
+/// A link over a transport whose messages the kernel copies: its views are in memory of the receiver's process alone, and
+/// are looked at there, as a program by hand looks at its own buffer.
+pub type Seen = Linked<true>;
+
+/// See [`Copied`] and [`Seen`].
+pub struct Linked<const SEEN: bool> {
     name: &'static str,
     scheme: &'static str,
     home: Home,
@@ -19,20 +27,20 @@ pub struct Copied {
     capacity: Option<usize>,
 }
 
-impl Copied {
+impl<const SEEN: bool> Linked<SEEN> {
     /// A link between two processes by `scheme` ("shm", "unix", "tcp", "tls") that waits in the given way.
-    pub fn new(name: &'static str, scheme: &'static str, wait: Wait) -> Copied {
-        Copied { name, scheme, home: Home::Processes, wait, capacity: None }
+    pub fn new(name: &'static str, scheme: &'static str, wait: Wait) -> Self {
+        Linked { name, scheme, home: Home::Processes, wait, capacity: None }
     }
 
     /// The same between two threads of one process.
-    pub fn between_threads(mut self) -> Copied {
+    pub fn between_threads(mut self) -> Self {
         self.home = Home::Threads;
         self
     }
 
     /// The same with room for so many bytes in each direction.
-    pub fn with_capacity(mut self, bytes: usize) -> Copied {
+    pub fn with_capacity(mut self, bytes: usize) -> Self {
         self.capacity = Some(bytes);
         self
     }
@@ -68,20 +76,20 @@ fn options(at: &Path, wait: Wait, capacity: Option<usize>) -> io::Result<Options
     })
 }
 
-/// One side of a copied link.
-pub struct CopiedEnd {
+/// One side of such a link.
+pub struct LinkedEnd<const SEEN: bool> {
     to: Sender,
     from: Receiver,
 }
 
-impl CopiedEnd {
-    fn over(link: Link) -> CopiedEnd {
+impl<const SEEN: bool> LinkedEnd<SEEN> {
+    fn over(link: Link) -> Self {
         let (to, from) = link.split();
-        CopiedEnd { to, from }
+        LinkedEnd { to, from }
     }
 }
 
-impl End for CopiedEnd {
+impl<const SEEN: bool> End for LinkedEnd<SEEN> {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
         self.to.send(message).map_err(foreign)
@@ -102,11 +110,33 @@ impl End for CopiedEnd {
         }
         Ok(len)
     }
+
+    #[inline(always)]
+    fn see(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
+        if !SEEN {
+            let len = self.recv(into)?;
+            return Ok((len, stamp_of(into)?));
+        }
+        let message = self.from.recv().map_err(foreign)?;
+        Ok((message.len(), stamp_of(&message)?))
+    }
+
+    #[inline(always)]
+    fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
+        if !SEEN {
+            let len = self.recv(into)?;
+            self.send(into)?;
+            return Ok((len, stamp_of(into)?));
+        }
+        let message = self.from.recv().map_err(foreign)?;
+        self.to.send(&message).map_err(foreign)?;
+        Ok((message.len(), stamp_of(&message)?))
+    }
 }
 
-impl Contender for Copied {
+impl<const SEEN: bool> Contender for Linked<SEEN> {
     type Door = Listener;
-    type End = CopiedEnd;
+    type End = LinkedEnd<SEEN>;
 
     fn name(&self) -> &'static str {
         self.name
@@ -126,13 +156,13 @@ impl Contender for Copied {
         Ok(listener)
     }
 
-    fn accept(&self, door: &mut Listener) -> io::Result<CopiedEnd> {
-        door.accept().map(CopiedEnd::over).map_err(foreign)
+    fn accept(&self, door: &mut Listener) -> io::Result<LinkedEnd<SEEN>> {
+        door.accept().map(LinkedEnd::over).map_err(foreign)
     }
 
-    fn connect(&self, at: &Path) -> io::Result<CopiedEnd> {
+    fn connect(&self, at: &Path) -> io::Result<LinkedEnd<SEEN>> {
         let link = self.options(at)?.connect(self.address(at)?);
-        link.map(CopiedEnd::over).map_err(foreign)
+        link.map(LinkedEnd::over).map_err(foreign)
     }
 }
 

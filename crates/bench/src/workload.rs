@@ -1,6 +1,6 @@
 //! The loops that are timed, written once over [`End`] and compiled for each contender.
 
-use crate::contender::{End, failed};
+use crate::contender::{End, failed, stamp_of, too_short};
 use std::io;
 use std::time::{Duration, Instant};
 use wharf_measure::{Summary, Throughput, ping_pong};
@@ -20,15 +20,6 @@ fn stamp(message: &mut [u8], counter: u64) -> io::Result<()> {
     let (head, _) = message.split_first_chunk_mut::<8>().ok_or_else(too_short)?;
     *head = counter.to_le_bytes();
     Ok(())
-}
-
-fn stamp_of(message: &[u8]) -> io::Result<u64> {
-    let (head, _) = message.split_first_chunk::<8>().ok_or_else(too_short)?;
-    Ok(u64::from_le_bytes(*head))
-}
-
-fn too_short() -> io::Error {
-    failed(format!("a workload's message has at least {SHORTEST} bytes; choose a larger size"))
 }
 
 fn wrong(expected: u64, found: u64, len: usize) -> io::Error {
@@ -70,8 +61,7 @@ fn latency_over<E: End, B: AsMut<[u8]> + AsRef<[u8]> + ?Sized>(
     let mut round_trip = |counter: u64| {
         stamp(there.as_mut(), counter)?;
         end.send(there.as_ref())?;
-        let len = end.recv(back.as_mut())?;
-        let found = stamp_of(back.as_ref())?;
+        let (len, found) = end.see(back.as_mut())?;
         if found != counter || len != back.as_ref().len() {
             return Err(wrong(counter, found, len));
         }
@@ -90,12 +80,11 @@ pub fn echo<E: End>(end: &mut E, size: usize) -> io::Result<()> {
     with_buffer!(size, buffer, {
         // The other side always ends with STOP.
         loop {
-            let len = end.recv(buffer)?;
+            let (len, stamp) = end.send_back(buffer)?;
             if len != buffer.len() {
                 return Err(failed(format!("expected {} bytes, found {len}", buffer.len())));
             }
-            end.send(buffer)?;
-            if stamp_of(buffer)? == STOP {
+            if stamp == STOP {
                 return Ok(());
             }
         }
@@ -122,7 +111,7 @@ pub fn stream<E: End>(end: &mut E, size: usize, limit: Duration) -> io::Result<u
     })
 }
 
-/// Takes a stream: copies every message out, checks its counter, and times from the first to the
+/// Takes a stream: receives every message as the contender does ([`End::see`]), checks its counter, and times from the first to the
 /// last.
 pub fn take<E: End>(end: &mut E, size: usize) -> io::Result<Throughput> {
     with_buffer!(size, buffer, {
@@ -130,8 +119,7 @@ pub fn take<E: End>(end: &mut E, size: usize) -> io::Result<Throughput> {
         let mut counter = 0u64;
         // The other side always ends with STOP.
         loop {
-            let len = end.recv(buffer)?;
-            let found = stamp_of(buffer)?;
+            let (len, found) = end.see(buffer)?;
             counter += 1;
             if found != counter || len != buffer.len() {
                 if found == STOP && len == buffer.len() {

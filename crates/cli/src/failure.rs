@@ -64,9 +64,24 @@ impl fmt::Display for Failure {
     }
 }
 
+/// What the library tells programmers to call, and what does the same here.
+const WORDS: [(&str, &str); 6] = [
+    ("Tls::identity", "--cert and --key"),
+    ("Tls::roots", "--ca"),
+    ("Tls::pin", "--pin"),
+    ("Tls::server_name", "--server-name"),
+    ("token(..)", "--token-file"),
+    ("insecure()", "--insecure"),
+];
+
+/// A sentence of the library, of this side or the other, with the options of this command for what it tells to call.
+pub(crate) fn in_own_words(sentence: &str) -> String {
+    WORDS.iter().fold(sentence.to_owned(), |sentence, (theirs, ours)| sentence.replace(theirs, ours))
+}
+
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Failure {
-        let why = error.to_string();
+        let why = in_own_words(&error.to_string());
         match error {
             ConnectError::Address(_) | ConnectError::Options(_) => Failure::Usage(why),
             ConnectError::Timeout { .. } => Failure::Timeout(why),
@@ -112,6 +127,11 @@ mod tests {
         let full = Failure::output(io::Error::from(io::ErrorKind::StorageFull));
         assert!(matches!(full, Failure::Failed(_)));
         assert!(full.to_string().starts_with("cannot write the output"));
+    }
+
+    #[test]
+    fn the_library_speaks_of_options() {
+        assert_eq!(in_own_words("ask for it with insecure(), or Tls::pin"), "ask for it with --insecure, or --pin");
     }
 
     #[test]

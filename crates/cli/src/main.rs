@@ -4,7 +4,9 @@
 
 mod compare;
 mod failure;
+mod identity;
 mod meeting;
+mod network;
 mod output;
 mod recv;
 mod region;

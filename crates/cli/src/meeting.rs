@@ -1,9 +1,15 @@
 //! How `send` and `recv` find each other: one listens, the other connects.
 
-use wharf::{Address, Link, Options, Transport};
+use std::time::{Duration, Instant};
 
-use crate::failure::Failure;
-use crate::usage::MeetingArguments;
+use wharf::{Address, ConnectError, Link, Listener, Options, Transport};
+
+use crate::failure::{Failure, in_own_words};
+use crate::identity::Fingerprint;
+use crate::usage::{MeetingArguments, complain};
+
+/// How soon a user who wants to know hears of a peer that was refused.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Which side waits when the user does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,25 +22,95 @@ pub(crate) enum Habit {
 
 /// Makes the link, as listener or as connector.
 pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, options: &Options) -> Result<Link, Failure> {
-    check(address)?;
-    let options = asked.allow_uid.iter().fold(options.clone(), |options, uid| options.allow_uid(*uid));
+    let parsed = check(address)?;
     let listens = asked.listen || (habit == Habit::Listens && !asked.connect);
-    match (listens, asked.wait) {
-        (true, None) => Ok(options.listen(address)?.accept()?),
-        (true, Some(limit)) => Ok(options.listen(address)?.accept_timeout(limit)?),
-        (false, None) => Ok(options.connect(address)?),
-        (false, Some(limit)) => Ok(options.connect_timeout(address, limit)?),
+    let options = asked.allow_uid.iter().fold(options.clone(), |options, uid| options.allow_uid(*uid));
+    let (options, made) = asked.network.apply(options, &parsed, listens)?;
+    let link = if listens {
+        let mut listener = options.listen(address)?;
+        announce(&listener, &parsed, made, asked.verbose);
+        accept(&mut listener, asked)?
+    } else {
+        match asked.wait {
+            None => options.connect(address)?,
+            Some(limit) => options.connect_timeout(address, limit)?,
+        }
+    };
+    if asked.verbose {
+        complain(&format!("linked with {}", link.peer()));
+    }
+    Ok(link)
+}
+
+/// Says what the other side has to know and cannot: a port that the system chose, a certificate that was just made.
+fn announce(listener: &Listener, asked: &Address, made: Option<Fingerprint>, verbose: bool) {
+    let address = listener.address();
+    match made {
+        Some(fingerprint) => complain(&format!("listening at {address}, known by --pin {fingerprint}")),
+        None if verbose || address.as_str() != asked.as_str() => complain(&format!("listening at {address}")),
+        None => {}
+    }
+}
+
+/// Waits for the peer. Whoever did not fit is named at once to a user who wants to know, and to any other when nobody
+/// comes that does.
+fn accept(listener: &mut Listener, asked: &MeetingArguments) -> Result<Link, Failure> {
+    let end = asked.wait.map(|limit| Instant::now() + limit);
+    let mut told = 0;
+    // Each round waits; the limit, or else the first peer that fits, ends them.
+    loop {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let outcome = match (asked.verbose, left) {
+            (false, None) => listener.accept(),
+            (false, Some(left)) => listener.accept_timeout(left),
+            (true, left) => listener.accept_timeout(left.map_or(LOOK, |left| left.min(LOOK))),
+        };
+        if asked.verbose {
+            told = tell_refused(listener, told);
+        }
+        match outcome {
+            Err(ConnectError::Timeout { .. }) if end.is_none_or(|end| Instant::now() < end) => {}
+            Err(ConnectError::Timeout { address, missing, .. }) => {
+                let limit = asked.wait.unwrap_or_default();
+                let failure = Failure::from(ConnectError::Timeout { address, limit, missing });
+                return Err(with_the_refused(failure, listener));
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+/// Names those who were refused since so many had been; returns how many it are now.
+fn tell_refused(listener: &Listener, told: u64) -> u64 {
+    let count = listener.refusals();
+    let new = usize::try_from(count - told).unwrap_or(usize::MAX);
+    let known = listener.refused().count();
+    for refused in listener.refused().skip(known.saturating_sub(new)) {
+        complain(&format!("refused {}", in_own_words(&refused.to_string())));
+    }
+    count
+}
+
+/// Adds to a time that ran out why it did, if somebody came and did not fit.
+fn with_the_refused(failure: Failure, listener: &Listener) -> Failure {
+    match (failure, listener.refused().last()) {
+        (Failure::Timeout(why), Some(last)) => Failure::Timeout(format!(
+            "{why} that fits; {} came that did not, the last was {}",
+            listener.refusals(),
+            in_own_words(&last.to_string())
+        )),
+        (failure, _) => failure,
     }
 }
 
 /// Whether this command can use the address at all: `inproc:` joins threads of one process, and a command is a process
 /// of its own.
-pub(crate) fn check(address: &str) -> Result<(), Failure> {
+pub(crate) fn check(address: &str) -> Result<Address, Failure> {
     let parsed = Address::parse(address).map_err(|error| Failure::Usage(error.to_string()))?;
     if parsed.transport() == Transport::Inproc {
         return Err(Failure::Usage(format!(
             "'{address}' joins threads of one process, and this command is a process of its own: use shm: or unix:"
         )));
     }
-    Ok(())
+    Ok(parsed)
 }

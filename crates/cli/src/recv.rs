@@ -13,7 +13,7 @@ use crate::usage::RecvArguments;
 pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
     if asked.count == Some(0) {
         // Nobody need come for that.
-        return check(&asked.address);
+        return check(&asked.address).map(|_| ());
     }
     let link = meet(&asked.address, &asked.meeting, Habit::Listens, &Options::new())?;
     let (_sender, mut receiver) = link.split();

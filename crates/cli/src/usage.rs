@@ -8,6 +8,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Parser, Subcommand};
 
 use crate::failure::Failure;
+use crate::network::NetworkArguments;
 use crate::output::printable;
 use crate::units::{parse_count, parse_duration, parse_size};
 
@@ -101,6 +102,12 @@ pub(crate) struct MeetingArguments {
     /// Admit a peer that runs as this user, too; for a unix:PATH that both can reach. Repeatable.
     #[arg(long, value_name = "UID")]
     pub(crate) allow_uid: Vec<u32>,
+    /// Say on standard error where this side listens, whom it refused and why, and with whom it is linked.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+    /// What a network takes.
+    #[command(flatten)]
+    pub(crate) network: NetworkArguments,
 }
 
 /// What `wharf send` can be asked.
@@ -108,9 +115,15 @@ pub(crate) struct MeetingArguments {
 #[command(after_help = "Without MESSAGE, standard input is read to its end and sent as one message. \
     A single message is sent when this command ends with 0: the peer has taken it. \
     With --lines the last lines may still wait in the link's queue.\n\n\
-    Connects unless --listen is given.")]
+    Connects unless --listen is given.\n\n\
+    Examples, each with its other side under 'wharf recv --help':\n\
+    \x20 wharf send shm:greetings hello\n\
+    \x20 wharf send tcp:127.0.0.1:7000 hello --token-file word\n\
+    \x20 wharf send tcp:192.168.1.7:7000 hello --insecure\n\
+    \x20 wharf send tls:192.168.1.7:7000 hello --pin SHA256\n\
+    \x20 wharf send tls:192.168.1.7:7000 hello --ca ca.pem --server-name build-7 --cert me.pem --key me.key")]
 pub(crate) struct SendArguments {
-    /// Where to: shm:NAME or unix:NAME.
+    /// Where to: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT or tls:HOST:PORT (unix: and pipe: take a path, too).
     pub(crate) address: String,
     /// The message.
     #[arg(conflicts_with = "lines")]
@@ -126,9 +139,17 @@ pub(crate) struct SendArguments {
 /// What `wharf recv` can be asked.
 #[derive(Args, Debug)]
 #[command(after_help = "Ends with 0 when the sender closes, or after --count messages.\n\n\
-    Listens unless --connect is given.")]
+    Listens unless --connect is given.\n\n\
+    Examples, each with its other side under 'wharf send --help':\n\
+    \x20 wharf recv shm:greetings\n\
+    \x20 wharf recv tcp:127.0.0.1:7000 --token-file word\n\
+    \x20 wharf recv tcp:0.0.0.0:7000 --insecure --verbose\n\
+    \x20 wharf recv tls:0.0.0.0:7000            (makes a certificate, and says the other side's --pin)\n\
+    \x20 wharf recv tls:0.0.0.0:7000 --cert build-7.pem --key build-7.key --ca ca.pem   (mutual TLS)\n\n\
+    The SHA-256 of a certificate: openssl x509 -in build-7.pem -outform der | sha256sum")]
 pub(crate) struct RecvArguments {
-    /// Where: shm:NAME or unix:NAME.
+    /// Where: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT or tls:HOST:PORT (unix: and pipe: take a path, too).
+    /// At port 0 the system chooses one, and standard error says which.
     pub(crate) address: String,
     /// End after this many messages.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]

@@ -5,8 +5,9 @@ mod scene;
 use std::process::{Command, Stdio};
 
 use scene::{Scene, await_that, says, start};
+use wharf_sys::socket;
 
-const ADDRESSES: [&str; 2] = ["shm:post", "unix:post"];
+const ADDRESSES: [&str; 3] = ["shm:post", "unix:post", "pipe:post"];
 
 /// Starts a receiver and returns when others can connect.
 fn receiver(scene: &Scene, address: &str, more: &[&str]) -> scene::Running {
@@ -128,6 +129,44 @@ fn a_killed_sender_is_told_with_its_messages_delivered() {
 fn is_asleep_in_read(pid: u32) -> bool {
     // The numbers are those of the system call and its first argument: read(0, …).
     std::fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|text| text.starts_with("0 0x0 "))
+}
+
+/// Says something that is no introduction where a command listens, and goes.
+fn babble(scene: &Scene, address: &str) {
+    let (transport, name) = address.split_once(':').expect("an address");
+    let path = scene.path().join(format!("{name}.{transport}"));
+    if transport == "pipe" {
+        std::fs::write(&path, "is anybody there?").expect("a FIFO that is read");
+        return;
+    }
+    let socket = socket::connect(&path, socket::Kind::SeqPacket, None).expect("a socket that is listened at");
+    socket::send(&socket, b"is anybody there?").expect("a queue with room");
+}
+
+#[test]
+fn whom_it_refuses_is_said_to_who_wants_to_know() {
+    for address in ADDRESSES.into_iter().chain(["mq:post"]) {
+        let scene = Scene::new();
+        let mut talkative = scene.start_listener(&["recv", address, "--verbose"]);
+        talkative.notes_line(&format!("listening at {address}"));
+        babble(&scene, address);
+        let refused = talkative.notes_line("refused ");
+        says(&refused, &[&format!("of uid {}", socket::my_uid()), "protocol"]);
+        // Said at once, and the next one is welcome.
+        assert!(talkative.runs());
+        let sent = scene.run(&["send", address, "hello", "--wait", "10s", "-v"]);
+        assert!(sent.status.success(), "{sent:?}");
+        says(&sent.stderr, &["wharf: linked with "]);
+        let ended = talkative.finish();
+        assert!(ended.status.success() && ended.stdout == b"hello", "{ended:?}");
+        says(&ended.stderr, &["linked with"]);
+
+        // Who did not ask is not told, unless nobody else comes.
+        let silent = scene.start_listener(&["recv", address, "--wait", "10s"]);
+        babble(&scene, address);
+        scene.run(&["send", address, "hello", "--wait", "10s"]).well();
+        assert_eq!(silent.finish().well(), b"hello");
+    }
 }
 
 #[test]

@@ -186,7 +186,7 @@ pub(crate) fn converse(
         outcome => outcome?,
     }
     crash_point!("connect.said");
-    let answer = voice.hear(deadline, timeout("the listener did not answer"))?;
+    let answer = voice.hear(role, deadline, timeout("the listener did not answer"))?;
     crash_point!("connect.heard");
     let (theirs, fds) = match answer {
         Heard { record: Record::Welcome(theirs), fds } => (theirs, fds),

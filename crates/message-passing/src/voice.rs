@@ -105,12 +105,12 @@ impl Voice {
         }
     }
 
-    /// Waits for the other side's answer; `late` when the deadline passes first.
-    pub(crate) fn hear(&mut self, deadline: Deadline, late: ConnectError) -> Result<Heard, ConnectError> {
+    /// Waits for the introduction that the side with this role waits for; `late` when the deadline passes first.
+    pub(crate) fn hear(&mut self, role: Role, deadline: Deadline, late: ConnectError) -> Result<Heard, ConnectError> {
         let trouble = |error| ConnectError::system("wait for the other side's introduction", error);
         // Ends by a record, by the peer's end or by the deadline, which bounds even wake-ups without either.
         loop {
-            if let Some(heard) = self.hear_now(Role::Connecting)? {
+            if let Some(heard) = self.hear_now(role)? {
                 return Ok(heard);
             }
             let waits = self.waits().map_err(trouble)?;

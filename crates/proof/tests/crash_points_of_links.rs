@@ -44,7 +44,7 @@ fn on_tcp_the_other_side_learns_of_a_death_at_any_point_and_the_address_serves_a
 #[test]
 fn a_death_while_a_link_is_handed_over_is_learnt_by_the_other() {
     watch();
-    for transport in [Transport::Shm, Transport::Unix] {
+    for transport in [Transport::Shm, Transport::Unix, Transport::Pipe] {
         for &(point, heir) in HANDING {
             let what = format!("{point} on {transport}:");
             if heir { heir_dies(transport, point, &what) } else { host_dies(transport, point, &what) }

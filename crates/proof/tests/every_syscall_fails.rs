@@ -6,7 +6,7 @@ use std::process::ChildStdout;
 use std::thread;
 use std::time::Duration;
 
-use wharf_message_passing::{Options, Transport};
+use wharf_message_passing::{Offer, Options, Transport};
 use wharf_proof::board::Board;
 use wharf_proof::place;
 use wharf_proof::process::{Process, command};
@@ -133,12 +133,14 @@ fn receiving_attachments_fails_cleanly() {
 fn spawning_fails_cleanly() {
     each_call_fails("spawn", "unix", |_| None, |_| {});
     each_call_fails("spawn", "shm", |_| None, |_| {});
+    each_call_fails("spawn", "pipe", |_| None, |_| {});
 }
 
 #[test]
 fn inheriting_fails_cleanly() {
     each_call_fails("inherit", "unix", |_| None, |_| {});
     each_call_fails("inherit", "shm", |_| None, |_| {});
+    each_call_fails("inherit", "pipe", |_| None, |_| {});
 }
 
 fn connecting_fails_cleanly(address: &str) {
@@ -215,23 +217,28 @@ fn clear_regions(scene: &Scene, operation: &str) {
 
 fn run(scene: &Scene, operation: &str, place: &str, fault: Fault) -> (FaultReport, Vec<Said>) {
     let mut command = command(Path::new(VICTIM), scene, &["fault", operation, place]);
-    if operation == "inherit" {
-        hand_over(place, &mut command);
-    }
+    let offer = (operation == "inherit").then(|| offer(place, &mut command));
     let mut tracee = Tracee::spawn(command, LIMIT).expect("the victim starts");
+    if let Some(offer) = offer {
+        meet(offer, tracee.id());
+    }
     let output = tracee.take_stdout().expect("its output is a pipe");
     let listener = thread::spawn(move || hear(output));
     let report = tracee.run_with_fault(fault).unwrap_or_else(|error| panic!("{operation} {place}, {fault:?}: {error}"));
     (report, listener.join().expect("listening does not panic"))
 }
 
-/// Hands the victim a link, and meets it at the other end in the background.
-fn hand_over(scheme: &str, command: &mut std::process::Command) {
+/// A link that is handed to the victim.
+fn offer(scheme: &str, command: &mut std::process::Command) -> Offer {
     let transport = *Transport::ALL.iter().find(|it| it.scheme() == scheme).expect("a transport");
-    let offer = Options::new().handshake_timeout(LIMIT).offer(transport, command).expect("an offer");
+    Options::new().handshake_timeout(LIMIT).offer(transport, command).expect("an offer")
+}
+
+/// Meets the victim at the other end of it, in the background.
+fn meet(offer: Offer, victim: u32) {
     thread::spawn(move || {
         // Ends with the victim, if it gets that far at all.
-        if let Ok(mut link) = offer.meet() {
+        if let Ok(mut link) = offer.meet(victim) {
             while link.recv().is_ok() {}
         }
     });

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use wharf::{Options, Transport};
 use wharf_sys::directory::Domain;
 
-use crate::compare::identity::{Fingerprint, Identity};
 use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
+use crate::identity::{Fingerprint, Identity};
 
 /// Whose the files in the private directory are: each listening process has its own word and certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl NearGround {
     /// With a new word and a new certificate. The word and the certificate's fingerprint are left in the directory; its
     /// key never leaves this process.
     pub(crate) fn make(domain: Domain, owner: Owner) -> Result<NearGround, Trouble> {
-        let (token, identity) = (Secret::new()?, Identity::make()?);
+        let (token, identity) = (Secret::new()?, Identity::make().map_err(Trouble::wrong)?);
         let fingerprint = identity.fingerprint;
         let leave = |name: &str, text: &str| {
             File::create(domain.path().join(name)).and_then(|mut file| file.write_all(text.as_bytes()))

@@ -57,9 +57,12 @@ mod tests {
             }
         });
         let tid = said.recv().expect("the spinner says its number");
-        let spun = watch(pid, tid, Duration::from_millis(100)).expect("an account");
+        // A machine that has more to do than CPUs lets it run now and then only, so it is watched until it has run.
+        let much = 4.0 * slept.cpu_percent.max(0.5);
+        let mut looks = (0..100).map(|_| watch(pid, tid, Duration::from_millis(100)).expect("an account"));
+        let ran = looks.any(|it| it.cpu_percent > much);
         drop(stop);
         spinner.join().expect("a spinner");
-        assert!(spun.cpu_percent > 4.0 * slept.cpu_percent.max(0.5), "{spun:?} against {slept:?}");
+        assert!(ran, "never above {much} % in a hundred looks");
     }
 }

@@ -5,7 +5,6 @@ mod crossover;
 mod grid;
 mod ground;
 mod host;
-mod identity;
 mod idle;
 mod isolation;
 mod jobs;

@@ -58,11 +58,11 @@ impl Scene {
         start(self.wharf(arguments))
     }
 
-    /// Starts a command that listens, and returns when others can connect: its socket has got its name.
+    /// Starts a command that listens, and returns when others can connect: its socket, or its FIFO, has got its name.
     pub(crate) fn start_listener(&self, arguments: &[&str]) -> Running {
         let sockets = || {
             let entries = std::fs::read_dir(self.path()).expect("the directory").flatten();
-            entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_socket())).count()
+            entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_socket() || it.is_fifo())).count()
         };
         let before = sockets();
         let mut running = self.start(arguments);
@@ -93,16 +93,18 @@ pub(crate) struct Running {
     /// What it has written so far.
     written: Arc<Mutex<Vec<u8>>>,
     complaint: JoinHandle<Vec<u8>>,
+    /// What it has complained of so far.
+    complained: Arc<Mutex<Vec<u8>>>,
 }
 
 /// Starts a command with pipes on all three sides.
 pub(crate) fn start(mut command: Command) -> Running {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
-    let written = Arc::new(Mutex::new(Vec::new()));
+    let (written, complained) = (Arc::default(), Arc::default());
     let output = read_all(child.stdout.take().expect("a pipe"), Arc::clone(&written));
-    let complaint = read_all(child.stderr.take().expect("a pipe"), Arc::default());
-    Running { child, output, written, complaint }
+    let complaint = read_all(child.stderr.take().expect("a pipe"), Arc::clone(&complained));
+    Running { child, output, written, complaint, complained }
 }
 
 fn read_all(mut pipe: impl Read + Send + 'static, written: Arc<Mutex<Vec<u8>>>) -> JoinHandle<Vec<u8>> {
@@ -135,9 +137,18 @@ impl Running {
 
     /// Waits until it has written a whole line with this in it, and returns the line.
     pub(crate) fn says_line(&mut self, part: &str) -> String {
+        self.line_in(&Arc::clone(&self.written), part)
+    }
+
+    /// The same on its standard error.
+    pub(crate) fn notes_line(&mut self, part: &str) -> String {
+        self.line_in(&Arc::clone(&self.complained), part)
+    }
+
+    fn line_in(&mut self, written: &Mutex<Vec<u8>>, part: &str) -> String {
         let mut found = None;
         await_that(part, || {
-            let text = String::from_utf8_lossy(&self.written.lock().expect("no reader panics")).into_owned();
+            let text = String::from_utf8_lossy(&written.lock().expect("no reader panics")).into_owned();
             let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
             found = lines.map(str::trim).find(|line| line.contains(part)).map(str::to_owned);
             found.is_some() || !self.runs()

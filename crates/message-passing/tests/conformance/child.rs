@@ -1,10 +1,13 @@
 //! The roles in which this program is started again, as the peer in another process.
 
 use std::io::Read;
+use std::os::fd::IntoRawFd;
+use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wharf_message_passing::{Link, Options, SendError, Wait};
+use wharf_message_passing::{ConnectError, Link, Options, SendError, Trust, Wait};
+use wharf_sys::inherit::{self, Handed};
 
 /// The first argument of a peer.
 pub(crate) const MARK: &str = "--as-a-peer";
@@ -25,9 +28,12 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "exits" => exits(address),
         "stranger" => stranger(address),
         "guest" => guest(address),
+        "many-pipes" => many_pipes(address),
         "few-files" => few_files(address),
         "many-on-their-way" => many_on_their_way(address),
-        "heir" => heir(),
+        "heir" => heir(inherit()),
+        "heir-that-trusts" => heir(trusting().inherited().unwrap()),
+        "heir-that-distrusts" => return heir_that_distrusts(),
         "heir-that-waits" => heir_that_waits(),
         "heir-with-threads" => heir_with_threads(),
         "heir-late" => heir_late(),
@@ -35,6 +41,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "grandchild" => grandchild(),
         "open-files" => println!("{}", open_files()),
         "babbles" => babbles(address),
+        "loses-an-end" => loses_an_end(address),
         "host" => host(address),
         _ => return ExitCode::FAILURE,
     }
@@ -53,9 +60,13 @@ fn inherit() -> Link {
     Options::new().wait(Wait::Sleep).inherited().unwrap()
 }
 
+/// For a parent of another user where links are for peers that cooperate.
+fn trusting() -> Options {
+    Options::new().wait(Wait::Sleep).trust(Trust::Cooperating)
+}
+
 /// Says what it has open, then sends back what it receives until the link ends.
-fn heir() {
-    let mut link = inherit();
+fn heir(mut link: Link) {
     let second = Options::new().inherited().map(|_| ()).unwrap_err();
     link.send(second.to_string().as_bytes()).unwrap();
     link.send(open_files().as_bytes()).unwrap();
@@ -65,6 +76,12 @@ fn heir() {
         let message = message.to_vec();
         link.send(&message).unwrap();
     }
+}
+
+/// Does not take its link, because it trusts nobody and it is one for those who do.
+fn heir_that_distrusts() -> ExitCode {
+    let told = Options::new().trust(Trust::Hostile).inherited().map(|_| ()).unwrap_err();
+    if matches!(told, ConnectError::Options(_)) { ExitCode::from(7) } else { ExitCode::FAILURE }
 }
 
 /// What this process has open, one a line.
@@ -129,17 +146,41 @@ fn heir_with_buffers() {
 
 /// Says something else than a hello over the link that was handed over, and stays.
 fn babbles(what: &str) {
-    let text = std::env::var("WHARF_LINK").unwrap();
-    let mut parts = text.split(':').skip(1);
-    let (number, cookie) = (parts.next().unwrap().parse().unwrap(), parts.next().unwrap().parse().unwrap());
-    let socket = wharf_sys::inherit::take(wharf_sys::inherit::Handed { number, cookie }).unwrap();
+    let mouth = match handed().as_slice() {
+        [socket] => {
+            let [socket] = inherit::take([*socket]).unwrap();
+            socket
+        }
+        [ear, mouth] => {
+            let [ear, mouth] = inherit::take([*ear, *mouth]).unwrap();
+            // It could hear, as long as it stays.
+            let _open = ear.into_raw_fd();
+            mouth
+        }
+        other => panic!("{other:?}"),
+    };
     if what == "closes" {
-        drop(socket);
-        std::thread::sleep(Duration::from_secs(60));
-        return;
+        drop(mouth);
+    } else {
+        rustix::io::write(&mouth, what.as_bytes()).unwrap();
     }
-    wharf_sys::socket::send(&socket, what.as_bytes()).unwrap();
     std::thread::sleep(Duration::from_secs(60));
+}
+
+/// What the variable says that this program was handed.
+fn handed() -> Vec<Handed> {
+    let text = std::env::var("WHARF_LINK").unwrap();
+    let places: Vec<&str> = text.split(':').skip(1).collect();
+    let one = |place: &[&str]| Handed { number: place[0].parse().unwrap(), mark: place[1].parse().unwrap() };
+    places.chunks_exact(2).map(one).collect()
+}
+
+/// Closes one of the ends that it was handed and becomes another program.
+fn loses_an_end(which: &str) {
+    let end: usize = which.parse().unwrap();
+    drop(inherit::take([handed()[end]]).unwrap());
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    panic!("{}", command.args([MARK, "grandchild", "-"]).exec());
 }
 
 /// Starts an heir and stays.
@@ -229,6 +270,35 @@ fn guest(address: &str) {
         }
         Err(error) => println!("{error}"),
     }
+}
+
+/// Makes pipes until the system gives this user small ones, then tries to make a link, and prints what it is told.
+fn many_pipes(directory: &str) {
+    let options =
+        Options::new().domain(wharf_sys::directory::Domain::at(directory.as_ref()).unwrap()).wait(Wait::Sleep);
+    let mut listener = options.listen("pipe:x").unwrap();
+    let mut pipes = Vec::new();
+    loop {
+        match wharf_sys::pipe::pair() {
+            Ok(pipe) if rustix::pipe::fcntl_getpipe_size(&pipe.0).unwrap() < 64 << 10 => break,
+            Ok(pipe) => pipes.push(pipe),
+            Err(error) => return println!("no room for so many: {error}"),
+        }
+    }
+    let told = std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.connect("pipe:x").map(|_| ()).unwrap_err());
+        let _nobody = listener.accept_timeout(Duration::from_secs(1)).map(|_| ());
+        connecting.join().unwrap()
+    });
+    println!("{told}");
+    // With room again, the same listener serves.
+    drop(pipes);
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.connect_timeout("pipe:x", Duration::from_secs(10)).unwrap());
+        listener.accept_timeout(Duration::from_secs(10)).unwrap();
+        drop(connecting.join().unwrap());
+    });
+    println!("linked");
 }
 
 /// Receives a message with three descriptors when it may open one more, then another when it may open many; prints what

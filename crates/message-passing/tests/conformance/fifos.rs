@@ -15,6 +15,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::directory::{Domain, PrivateFifos};
 use wharf_sys::poll::{self, Interest};
 
+use crate::users::{GUEST, guest, public};
 use crate::world::{Dialled, SOON, World, pattern};
 
 /// A knock as docs/wire.md draws it, written here byte by byte and not by the library.
@@ -442,4 +443,29 @@ pub(crate) fn in_python(world: &World) {
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), "GRÜSS DICH");
         assert!(matches!(end, Err(RecvError::Closed)), "{end:?}");
     }
+}
+
+/// The system gives a user who has many pipes only small ones: the limit is named, and nothing is left.
+pub(crate) fn too_many_pipes(world: &World) {
+    let directory = world.path().join("guest");
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    // Where this fails, the guest cannot be started either, which skips the case.
+    let _ours = std::os::unix::fs::chown(&directory, Some(GUEST), Some(GUEST));
+    let _everybody_may_look = public(world);
+    let role = world.command_at("many-pipes", &directory.display().to_string());
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -n 4000 && exec \"$0\" \"$@\""]).arg(role.get_program()).args(role.get_args());
+    if let Some(mut guest) = guest(world, command) {
+        let told = guest.line();
+        if told.is_empty() || told.starts_with("no room for so many") {
+            world.skip(&format!("this user may not open enough pipes ({told})"));
+        } else {
+            assert!(told.contains("fs.pipe-user-pages-soft") && told.contains("sysctl"), "{told}");
+            guest.expect("linked");
+            guest.wait();
+            assert_eq!(std::fs::read_dir(&directory).unwrap().count(), 0);
+        }
+    }
+    std::fs::remove_dir_all(&directory).unwrap();
 }

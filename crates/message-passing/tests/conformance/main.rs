@@ -107,7 +107,7 @@ const CASES: &[Case] = cases! {
     }
     Needs::Only("pipe") => fifos {
         nonsense_at_the_door, nonsense_in_the_pair, pairs_of_no_use, a_listener_that_goes, a_full_door, path_addresses,
-        no_place_for_a_listener, left_over_pairs, only_for_peers_that_cooperate, cut_frames,
+        no_place_for_a_listener, left_over_pairs, too_many_pipes, only_for_peers_that_cooperate, cut_frames,
         in_python
     }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
@@ -118,6 +118,7 @@ const CASES: &[Case] = cases! {
         nothing_else_is_passed, grandchildren, other_users
     }
     Needs::Only("unix") => spawned { attachments }
+    Needs::Only("pipe") => spawned { only_for_programs_that_cooperate, one_end_is_not_enough }
     Needs::Only("unix") => carrying {
         every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
         hostile_peers, an_old_peer, unannounced, announced_badly, too_many_open_files, too_many_on_their_way, from_python
@@ -203,7 +204,7 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Processes => scheme.crosses_processes,
         Needs::Names => scheme.crosses_processes && scheme.named,
         Needs::Ports => !scheme.named,
-        Needs::Handing => matches!(scheme.name, "unix" | "shm"),
+        Needs::Handing => matches!(scheme.name, "unix" | "pipe" | "shm"),
         Needs::Only(name) => scheme.name == name,
     }
 }

@@ -149,8 +149,13 @@ pub(crate) fn nothing_else_is_passed(world: &World) {
     let [_, open, _] = first_words(&mut link);
     let own: Vec<&str> = open.lines().filter(|it| !usual.lines().any(|usual| usual == *it)).collect();
     let count = |kind: &str| own.iter().filter(|it| it.contains(kind)).count();
-    // Its end of the link; over unix: its control pair; over shm: doorbells, if both sides want them.
-    let (sockets, pipes) = if transport(world) == Transport::Unix { (3, 0) } else { (1, 2) };
+    // Its end of the link; over unix: its control pair; over shm: doorbells, if both sides want them; over pipe: two to read
+    // and one to write.
+    let (sockets, pipes) = match transport(world) {
+        Transport::Unix => (3, 0),
+        Transport::Pipe => (0, 3),
+        _ => (1, 2),
+    };
     assert_eq!((count("socket:"), own.len() - count("pipe:")), (sockets, sockets), "{open}");
     assert!(count("pipe:") <= pipes, "{open}");
     assert!(!open.contains("wharf-sealed"), "{open}");
@@ -186,8 +191,9 @@ pub(crate) fn other_users(world: &World) {
     if socket::my_uid() != 0 {
         return world.skip("becoming another user needs root");
     }
+    let pipe = transport(world) == Transport::Pipe;
     let command = || {
-        let mut command = world.command_at("heir", "-");
+        let mut command = world.command_at(if pipe { "heir-that-trusts" } else { "heir" }, "-");
         command.uid(GUEST).gid(GUEST);
         command
     };
@@ -196,9 +202,15 @@ pub(crate) fn other_users(world: &World) {
         return world.skip(&format!("another user cannot run this program where it lies ({source})"));
     }
     assert!(matches!(told, ConnectError::OtherUser { uid: GUEST, ours: 0 }), "{told:?}");
-    let admitting = Options::new().handshake_timeout(STARTED).allow_uid(GUEST);
+    let mut admitting = Options::new().handshake_timeout(STARTED).allow_uid(GUEST);
+    if pipe {
+        // Admitted is not trusted, and these links are for those who are.
+        let told = refusal(world, &admitting, command());
+        assert!(matches!(told, ConnectError::Options(_)) && told.to_string().contains("use unix:"), "{told:?}");
+        admitting = admitting.trust(Trust::Cooperating);
+    }
     let (mut child, mut link) = admitting.spawn(transport(world), command()).unwrap();
-    assert_eq!((link.peer().uid(), link.peer().is_cooperating()), (Some(GUEST), false));
+    assert_eq!((link.peer().uid(), link.peer().is_cooperating()), (Some(GUEST), pipe));
     first_words(&mut link);
     link.send(b"who is there").unwrap();
     assert_eq!(link.recv_timeout(SOON).unwrap(), *b"who is there");
@@ -221,4 +233,34 @@ pub(crate) fn attachments(world: &World) {
     assert_eq!(link.recv_timeout(SOON).unwrap(), *b"through your pipe");
     drop(link);
     assert!(child.wait().unwrap().success());
+}
+
+pub(crate) fn only_for_programs_that_cooperate(world: &World) {
+    let marker = world.path().join("started");
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "touch \"$0\""]).arg(&marker);
+    let told = refusal(world, &options(world).trust(Trust::Hostile), command);
+    assert!(matches!(told, ConnectError::Options(_)), "{told:?}");
+    assert!(told.to_string().contains("use unix:"), "{told}");
+    assert!(!marker.exists(), "nothing is started");
+    // And a program that does not trust its parent says so.
+    let told = refusal(world, &options(world), world.command_at("heir-that-distrusts", "-"));
+    assert!(told.to_string().contains("exit status: 7"), "{told}");
+}
+
+/// A program in between loses one of the two ends: the other alone is no link.
+pub(crate) fn one_end_is_not_enough(world: &World) {
+    for end in ["0", "1"] {
+        let mut command = world.command_at("loses-an-end", end);
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        command.stdout(writer);
+        let told = refusal(world, &options(world), command);
+        assert!(matches!(told, ConnectError::NotTaken { .. }), "{told:?}");
+        let mut said = String::new();
+        reader.read_to_string(&mut said).unwrap();
+        assert!(
+            said.contains("true there is no link to inherit: the descriptor that was handed over is not"),
+            "{said}"
+        );
+    }
 }

@@ -8,5 +8,5 @@ mod process;
 mod thread;
 
 pub use ofd_lock::{OfdLock, is_held_by_other};
-pub use process::{ProcessId, Standing, maps_file, program_name};
+pub use process::{ProcessId, Standing, maps_file, program_name, user_of};
 pub use thread::thread_id;

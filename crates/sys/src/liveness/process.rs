@@ -105,6 +105,23 @@ pub fn program_name(pid: u32) -> Option<String> {
     }
 }
 
+/// The effective user and group of a process, as `/proc` tells now. Proves nothing about a number that may be used again:
+/// for children that were not waited for.
+pub fn user_of(pid: u32) -> io::Result<(u32, u32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    user_in(&text)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, format!("cannot make sense of /proc/{pid}/status")))
+}
+
+fn user_in(status: &str) -> Option<(u32, u32)> {
+    // Real, effective, saved, and for files.
+    let effective = |field| {
+        let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+        line.split_ascii_whitespace().nth(1)?.parse().ok()
+    };
+    Some((effective("Uid:")?, effective("Gid:")?))
+}
+
 /// Whether a process maps the file with this inode number, on whatever device: some file systems show
 /// another device to `stat` than in `/proc/PID/maps`. An error means that it cannot be found out.
 ///
@@ -177,6 +194,15 @@ mod tests {
         assert_eq!(stat, Some(Stat { pid: 77, state: b'S', threads: 3, start_time: 12345 }));
         assert_eq!(Stat::parse(b""), None);
         assert_eq!(Stat::parse(b"77 (x) S 1 2"), None);
+    }
+
+    #[test]
+    fn the_effective_user_is_the_second_of_four() -> io::Result<()> {
+        assert_eq!(user_in("Name:\tUid:\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"), Some((2, 6)));
+        assert_eq!(user_in("Uid:\t1\n"), None);
+        assert_eq!(user_of(std::process::id())?, (crate::socket::my_uid(), crate::socket::my_gid()));
+        assert!(user_of(u32::MAX).is_err());
+        Ok(())
     }
 
     #[test]

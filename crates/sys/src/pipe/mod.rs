@@ -10,6 +10,7 @@
 mod end;
 mod sigpipe;
 
+use std::fs;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
@@ -46,7 +47,12 @@ impl PipeEnds {
         check(&inlet, OFlags::RDONLY)?;
         check(&outlet, OFlags::WRONLY)?;
         let inlet_now = own(&inlet, OFlags::RDONLY)?;
-        let outlet = own(&outlet, OFlags::WRONLY)?.unwrap_or(outlet);
+        // A pipe that nobody reads any more cannot be opened again to be written: the first write will say so.
+        let own_outlet = match own(&outlet, OFlags::WRONLY) {
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => None,
+            other => other?,
+        };
+        let outlet = own_outlet.unwrap_or(outlet);
         let inlet = own(&inlet, OFlags::RDONLY)?.unwrap_or(inlet);
         rustix::fs::fcntl_setfl(&inlet, OFlags::empty())?;
         rustix::fs::fcntl_setfl(&outlet, OFlags::NONBLOCK)?;
@@ -89,6 +95,7 @@ impl PipeEnds {
         match rustix::pipe::fcntl_setpipe_size(self.outlet.get()?, bytes) {
             Ok(_) => Ok(true),
             Err(Errno::BUSY) => Ok(false),
+            Err(Errno::PERM) => Err(no_more_room()),
             Err(error) => Err(error.into()),
         }
     }
@@ -109,9 +116,33 @@ impl PipeEnds {
     }
 }
 
+/// The error for a pipe that may not hold what others hold by default: this user has too many of them.
+#[cold]
+fn no_more_room() -> io::Error {
+    let limit = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/fs/{name}")).ok();
+        text.map_or_else(|| "unknown".to_owned(), |text| text.trim().to_owned())
+    };
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        format!(
+            "the pipes of this user hold as much as the system lets them (fs.pipe-user-pages-soft is {} pages, \
+             fs.pipe-max-size {} bytes): close some, or have the first raised with sysctl",
+            limit("pipe-user-pages-soft"),
+            limit("pipe-max-size")
+        ),
+    )
+}
+
 /// Makes a pipe: the end to read, the end to write.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+}
+
+/// The user and the group of whoever made a pipe.
+pub fn maker(end: &OwnedFd) -> io::Result<(u32, u32)> {
+    let stat = rustix::fs::fstat(end)?;
+    Ok((stat.st_uid, stat.st_gid))
 }
 
 fn check(end: &OwnedFd, mode: OFlags) -> io::Result<()> {

@@ -10,13 +10,13 @@ mod session;
 mod timed_line;
 mod words;
 
-use crate::compare::identity::Fingerprint;
 use crate::compare::machine;
 use crate::compare::plan::Plan;
 use crate::compare::progress::Progress;
 use crate::compare::report::Report;
 use crate::compare::way::Way;
 use crate::failure::Failure;
+use crate::identity::Fingerprint;
 use crate::usage::CompareArguments;
 
 pub(crate) use bounds::of as limit_of;

@@ -2,10 +2,10 @@
 
 use wharf::{Address, Options, Transport};
 
-use crate::compare::identity::{Fingerprint, Identity};
 use crate::compare::remote::address::{host_and_port, is_loopback};
 use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
+use crate::identity::{Fingerprint, Identity};
 
 /// What a server offers, and to whom.
 pub(crate) struct Offer {

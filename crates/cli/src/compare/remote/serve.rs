@@ -7,7 +7,6 @@ use std::time::Duration;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use wharf::{ConnectError, Link, Listener};
 
-use crate::compare::identity::Identity;
 use crate::compare::machine;
 use crate::compare::remote::address;
 use crate::compare::remote::bounds;
@@ -17,6 +16,7 @@ use crate::compare::remote::words::{LONGEST, PROTOCOL, Say, tell};
 use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
 use crate::failure::Failure;
+use crate::identity::Identity;
 use crate::output::{Output, printable};
 use crate::usage::CompareArguments;
 
@@ -35,7 +35,7 @@ struct Desk {
 /// Serves until Ctrl-C.
 pub(crate) fn run(asked: &CompareArguments, at: &str) -> Result<(), Failure> {
     let address = address::read(at).map_err(|why| Failure::Usage(format!("--serve: {why}")))?;
-    let new = || Ok((Secret::new()?, Identity::make()?));
+    let new = || Ok((Secret::new()?, Identity::make().map_err(Trouble::wrong)?));
     let (token, identity) = new().map_err(|trouble: Trouble| Failure::Failed(trouble.why))?;
     let offer = Offer { token, address, insecure: asked.insecure, identity };
     let over = offer.address.transport();

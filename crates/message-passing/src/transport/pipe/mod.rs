@@ -2,8 +2,8 @@
 //!
 //! The two sides meet at a FIFO that the listening process holds open. Whoever connects makes a pair of FIFOs under hidden
 //! names beside it and knocks: it leaves the pair's number there, in one short record that arrives whole. The listening side
-//! opens the pair, and the names are gone. From then on the pair is a stream like any other, and its end is the lifeline:
-//! the kernel closes a dead process's ends.
+//! opens the pair, and the names are gone. (A program that is started is handed two pipes that never had a name.) From then on
+//! the pair is a stream like any other, and its end is the lifeline: the kernel closes a dead process's ends.
 //!
 //! A pipe has one lock for both ends (see `wharf_sys::pipe`), so these links are for peers that cooperate.
 
@@ -15,7 +15,6 @@ mod wire;
 
 pub(crate) use self::dial::dial;
 pub(crate) use self::door::{Knocking, PipeDoor};
-#[allow(unused_imports, reason = "for the ends of a child, which whoever starts it adopts")]
 pub(crate) use self::wire::PipeWire;
 use super::stream::{self, Sizes};
 use super::{Met, RecvHalf, SendHalf, Situation};

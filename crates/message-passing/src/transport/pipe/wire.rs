@@ -31,7 +31,6 @@ impl PipeWire {
 
     /// The same of two descriptors: the reading end of one pipe, the writing end of another. For pipes without names, of
     /// which a process that was started has inherited its ends.
-    #[allow(dead_code, reason = "the ends of a child are adopted by whoever starts it")]
     pub(crate) fn adopt(inlet: OwnedFd, outlet: OwnedFd, capacity: usize) -> io::Result<Self> {
         Self::new(PipeEnds::adopt(inlet, outlet)?, capacity)
     }

@@ -1,11 +1,9 @@
-//! A certificate for one comparison: made at its start, trusted by its fingerprint, gone at its end.
+//! A certificate for one run of this command: made at its start, trusted by its fingerprint, gone at its end.
 
 use std::fmt;
 
 use rcgen::{CertificateParams, KeyPair};
 use wharf::Tls;
-
-use crate::compare::trouble::Trouble;
 
 /// Bytes of a fingerprint.
 const BYTES: usize = 32;
@@ -20,10 +18,10 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// A new one.
-    pub(crate) fn make() -> Result<Identity, Trouble> {
-        let failed = |error: rcgen::Error| Trouble::wrong(format!("cannot make a certificate: {error}"));
+    pub(crate) fn make() -> Result<Identity, String> {
+        let failed = |error: rcgen::Error| format!("cannot make a certificate: {error}");
         let key = KeyPair::generate().map_err(failed)?;
-        let params = CertificateParams::new(vec!["wharf.compare".to_owned()]).map_err(failed)?;
+        let params = CertificateParams::new(vec!["wharf.invalid".to_owned()]).map_err(failed)?;
         let certificate = params.self_signed(&key).map_err(failed)?;
         let fingerprint = Fingerprint::of(certificate.der());
         Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem(), fingerprint })
@@ -36,7 +34,7 @@ impl Identity {
 }
 
 /// The SHA-256 of a certificate, by which a client knows the one that it is meant to talk to.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; BYTES]);
 
 impl Fingerprint {
@@ -61,6 +59,11 @@ impl Fingerprint {
             *byte = pair.and_then(|pair| u8::from_str_radix(pair, 16).ok()).ok_or_else(wrong)?;
         }
         Ok(Fingerprint(bytes))
+    }
+
+    /// Its bytes.
+    pub(crate) fn bytes(self) -> [u8; BYTES] {
+        self.0
     }
 
     /// What the connecting side believes: this certificate and no other.

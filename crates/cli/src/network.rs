@@ -1,0 +1,159 @@
+//! What a meeting over a network takes: a token, leave to go beyond this machine, certificates, and whom to believe.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use wharf::{Address, Options, Tls, Transport};
+
+use crate::failure::Failure;
+use crate::identity::{Fingerprint, Identity};
+
+/// Where a token may be given instead of in a file. Not on the command line, which every user of a machine can read.
+const TOKEN_VARIABLE: &str = "WHARF_TOKEN";
+
+/// More than any file of certificates, keys or words has; a device that never ends has more.
+const LARGEST_FILE: u64 = 1 << 20;
+
+/// What can be asked where the address has a host and a port.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Over a network")]
+pub(crate) struct NetworkArguments {
+    /// A file with the word that both sides of tcp: or tls: must know (or give it in WHARF_TOKEN). Without one, any user of
+    /// this machine can connect. There is no option for the word itself: every user can read command lines.
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+    /// Let tcp: lead beyond this machine, where everybody on the way can read and change what it carries.
+    #[arg(long)]
+    insecure: bool,
+    /// Over tls:, this side's certificate. A side that listens without one makes one for this run and says the other's --pin.
+    #[arg(long, value_name = "PEM", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The private key of that certificate.
+    #[arg(long, value_name = "PEM", requires = "cert")]
+    key: Option<PathBuf>,
+    /// Over tls:, an authority whose word is taken: on servers when connecting, on clients when listening, who then all
+    /// need a certificate (mutual TLS). Repeatable.
+    #[arg(long, value_name = "PEM")]
+    ca: Vec<PathBuf>,
+    /// Over tls:, believe only the other side whose certificate, or public key, has this SHA-256. Repeatable.
+    #[arg(long, value_name = "SHA256", value_parser = Fingerprint::read)]
+    pin: Vec<Fingerprint>,
+    /// The name that the server's certificate must be for, when it is not the address's host.
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+}
+
+impl NetworkArguments {
+    /// Options for this address with what was asked, and the certificate that was made for this run, if one was.
+    pub(crate) fn apply(
+        &self,
+        options: Options,
+        address: &Address,
+        listens: bool,
+    ) -> Result<(Options, Option<Fingerprint>), Failure> {
+        let transport = address.transport();
+        self.check(transport, listens)?;
+        let mut options = if self.insecure { options.insecure() } else { options };
+        if transport.crosses_machines()
+            && let Some(token) = self.token()?
+        {
+            options = options.token(token);
+        }
+        if transport != Transport::Tls {
+            return Ok((options, None));
+        }
+        let (tls, made) = self.tls(listens)?;
+        Ok((options.tls(tls), made))
+    }
+
+    /// Refuses what has no meaning here, rather than let anybody believe that it has one.
+    fn check(&self, transport: Transport, listens: bool) -> Result<(), Failure> {
+        let tls = transport == Transport::Tls;
+        let misplaced = [
+            (self.token_file.is_some(), "--token-file", transport.crosses_machines(), "tcp: and tls:"),
+            (self.insecure, "--insecure", transport == Transport::Tcp, "tcp:"),
+            (self.cert.is_some(), "--cert", tls, "tls:"),
+            (!self.ca.is_empty(), "--ca", tls, "tls:"),
+            (!self.pin.is_empty(), "--pin", tls, "tls:"),
+            (self.server_name.is_some(), "--server-name", tls, "tls:"),
+        ];
+        if let Some((_, option, _, whose)) = misplaced.into_iter().find(|(given, _, fits, _)| *given && !fits) {
+            return Err(Failure::Usage(format!("{option} is for {whose} addresses, and this one is {transport}:")));
+        }
+        if listens && self.server_name.is_some() {
+            return Err(Failure::Usage("--server-name is for the side that connects, and this one listens".to_owned()));
+        }
+        if tls && !listens && self.ca.is_empty() && self.pin.is_empty() {
+            return Err(Failure::Usage(
+                "nobody is believed over tls: yet: name an authority with --ca PEM, or the server's certificate with \
+                 --pin SHA256"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn token(&self) -> Result<Option<Vec<u8>>, Failure> {
+        let Some(path) = &self.token_file else {
+            return Ok(std::env::var_os(TOKEN_VARIABLE).map(OsStringExt::into_vec));
+        };
+        let mut token = read("--token-file", path)?;
+        // Editors end a file with a line end that is nobody's token.
+        if token.last() == Some(&b'\n') {
+            token.pop();
+        }
+        if token.last() == Some(&b'\r') {
+            token.pop();
+        }
+        Ok(Some(token))
+    }
+
+    fn tls(&self, listens: bool) -> Result<(Tls, Option<Fingerprint>), Failure> {
+        let (mut tls, mut made) = (Tls::new(), None);
+        match (&self.cert, &self.key) {
+            (Some(certificate), Some(key)) => {
+                tls = tls.identity(read_pem("--cert", certificate)?, read_pem("--key", key)?);
+            }
+            _ if listens => {
+                let identity = Identity::make().map_err(Failure::Failed)?;
+                made = Some(identity.fingerprint);
+                tls = identity.tls();
+            }
+            _ => {}
+        }
+        for path in &self.ca {
+            let authority = read_pem("--ca", path)?;
+            tls = if listens { tls.client_roots(authority) } else { tls.roots(authority) };
+        }
+        tls = self.pin.iter().fold(tls, |tls, pin| tls.pin(pin.bytes()));
+        if let Some(name) = &self.server_name {
+            tls = tls.server_name(name);
+        }
+        Ok((tls, made))
+    }
+}
+
+fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let outcome = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
+    match outcome {
+        Err(error) => Err(Failure::Usage(format!("{option}: cannot read '{}': {error}", path.display()))),
+        Ok(_) if bytes.len() as u64 > LARGEST_FILE => Err(Failure::Usage(format!(
+            "{option}: '{}' has more than {LARGEST_FILE} bytes, expected far fewer: name another file",
+            path.display()
+        ))),
+        Ok(_) => Ok(bytes),
+    }
+}
+
+/// Text in which there is anything that looks like PEM; whether it is the right thing is told by who uses it.
+fn read_pem(option: &str, path: &Path) -> Result<String, Failure> {
+    let text = String::from_utf8(read(option, path)?).ok().filter(|text| text.contains("-----BEGIN "));
+    text.ok_or_else(|| {
+        let path = path.display();
+        Failure::Usage(format!("{option}: '{path}' is no PEM text: expected a line that starts with -----BEGIN"))
+    })
+}
