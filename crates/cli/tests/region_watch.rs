@@ -37,7 +37,7 @@ fn changes_are_told_as_lines() {
     let scene = Scene::new();
     let _bench = bench::create(&scene);
     let mut watch = watch(&scene, &[]);
-    watch.says_line("region bench (Bench): 1 participants, 7 objects");
+    watch.says_line("region bench (Bench): 1 participant, 7 objects");
     let holder = bench::play(&scene, "hold");
     let named = format!("process {} (", holder.id());
     says(&watch.says_line("in slot 1 has attached"), &[&named]);

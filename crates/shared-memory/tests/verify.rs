@@ -13,6 +13,9 @@ use wharf_shared_memory::{
     Barrier, Journaled, Latest, LockError, Look, Mutex, Once, Region, RwLock, Semaphore, Shared,
 };
 
+/// Numbers in the book.
+const PAGE: usize = 512;
+
 #[derive(Shared)]
 #[repr(C)]
 struct Bench {
@@ -24,7 +27,8 @@ struct Bench {
     meeting: Barrier<2>,
     opening: Once,
     light: Latest<u64>,
-    book: Mutex<Journaled<[u64; 3]>>,
+    /// Long enough for changes to be committed while it is read from outside.
+    book: Mutex<Journaled<[u64; PAGE]>>,
 }
 
 /// What the other processes do. In an ordinary run there is no part, and nothing is played.
@@ -60,6 +64,12 @@ fn actor() {
                 drop(bench.seats.take().unwrap());
                 bench.light.write(&7).unwrap();
                 bench.book.lock().unwrap().update(|book| book[1] += 1);
+            }
+        }
+        "write" => {
+            tell("works");
+            loop {
+                bench.book.lock().unwrap().update(|book| book.iter_mut().for_each(|number| *number += 1));
             }
         }
         "come and go" => {
@@ -164,7 +174,7 @@ fn a_broken_barrier_names_the_member_that_died() {
 fn a_stopped_process_is_no_finding_and_neither_is_one_at_work() {
     let stage = Stage::new();
     let bench: Region<Bench> = stage.options().create("bench").unwrap();
-    let workers = ["work", "work", "come and go", "come and go"].map(|part| {
+    let workers = ["work", "write", "come and go", "come and go"].map(|part| {
         let worker = Actor::start(&stage, part);
         worker.expect("works");
         worker
@@ -214,7 +224,7 @@ fn scribbled_words_are_found_one_by_one() {
     spoil(object("light", 0) + 8, &9_u32.to_le_bytes(), &[("held-by-the-dead", "light")]);
     // The second of that path is the journal inside the lock.
     let journal = object("book", 1);
-    spoil(journal + 32 + 24, &[9], &[("journal-damaged", "book")]);
+    spoil(journal + 32 + 8 * PAGE as u64, &[9], &[("journal-damaged", "book")]);
     spoil(journal, &[9], &[("journal-damaged", "book")]);
     spoil(100, &[9], &[("unusable", "-")]);
     assert_eq!(bench.seats.try_take().map(drop).ok(), Some(()));

@@ -38,9 +38,9 @@ impl Told {
 
     /// The first lines: what region it is, and how it stands.
     pub(crate) fn first_lines(&self, info: &RegionInfo) -> Vec<String> {
-        let (participants, objects) = (info.participants.len(), info.objects.len());
-        let first =
-            format!("region {} ({}): {participants} participants, {objects} objects", info.name, info.type_name);
+        let participants = words::counted(info.participants.len() as u64, "participant");
+        let objects = words::counted(info.objects.len() as u64, "object");
+        let first = format!("region {} ({}): {participants}, {objects}", info.name, info.type_name);
         let nothing = Told { creation_id: self.creation_id, participants: BTreeMap::new(), facts: BTreeMap::new() };
         std::iter::once(first).chain(between(&nothing, self)).collect()
     }

@@ -3,6 +3,7 @@
 use wharf::region::Verified;
 
 use super::shown::{ShownFindings, to_json};
+use super::words::counted;
 use crate::failure::Failure;
 use crate::output::{Output, printable};
 use crate::usage::TargetArguments;
@@ -25,16 +26,14 @@ pub(crate) fn run(target: &TargetArguments, json: bool) -> Result<(), Failure> {
 fn describe(called: &str, verified: &Verified) -> Vec<String> {
     let mut lines: Vec<String> = verified.findings.iter().map(ToString::to_string).collect();
     if verified.unchecked > 0 {
-        lines.push(format!(
-            "not looked at: {} objects that its header does not describe, or that are too many",
-            verified.unchecked
-        ));
+        let unchecked = counted(verified.unchecked, "object");
+        lines
+            .push(format!("not looked at: {unchecked} that the header does not describe, or beyond what is looked at"));
     }
     if verified.findings.is_empty() {
-        let (objects, participants) = (verified.objects, verified.participants);
-        lines.push(format!(
-            "region {called} is sound: {objects} objects and {participants} participants were looked at"
-        ));
+        let (objects, participants) =
+            (counted(verified.objects, "object"), counted(verified.participants, "participant"));
+        lines.push(format!("region {called} is sound: looked at {objects} and {participants}"));
     }
     lines
 }

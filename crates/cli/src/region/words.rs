@@ -12,6 +12,11 @@ pub(crate) fn process(pid: u32, program: &str) -> String {
     format!("process {pid} ({program})")
 }
 
+/// `1 object`, `2 objects`.
+pub(crate) fn counted(count: u64, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
 /// Where a participant is, who it is, since when, and whether it lives.
 pub(crate) fn participant(it: &ParticipantInfo) -> String {
     format!(

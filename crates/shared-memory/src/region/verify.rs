@@ -14,8 +14,9 @@ use crate::journaled::check_bytes;
 use crate::sync::ObjectKind;
 use crate::sync::look::waits;
 
-/// The longest journal whose checksum is looked at, in bytes.
-const JOURNAL_MAX: u64 = 64 << 20;
+/// Bytes of journals whose checksums are looked at, all together. Touching a page of a file that has holes can cost the
+/// system a page, so a file that says that it is all journal must not decide how many.
+const JOURNALS: u64 = 64 << 20;
 /// How often a journal that is being changed is read before it is left alone.
 const LOOKS: u32 = 100;
 
@@ -27,8 +28,8 @@ pub struct Verified {
     pub findings: Vec<Finding>,
     /// Primitives that were looked at.
     pub objects: u64,
-    /// Primitives that could not be: see [`RegionInfo::objects_omitted`](super::RegionInfo::objects_omitted). Journals of
-    /// more than 64 MiB, and those that were being changed all the time, count here too.
+    /// Primitives that could not be: see [`RegionInfo::objects_omitted`](super::RegionInfo::objects_omitted). Journals
+    /// beyond the first 64 MiB of them, and those that were being changed all the time, count here too.
     pub unchecked: u64,
     /// Attachments, the dead included whose slot nobody needed yet.
     pub participants: u64,
@@ -75,8 +76,7 @@ fn verify_place(place: &Place) -> Result<Verified, RegionError> {
     findings.extend(overlaps(&objects));
     let participants = table(&survey, &mut findings);
     let mut unchecked = omitted;
-    // Journals that lie beside each other are no longer than the root.
-    let mut journals_left = survey.memory().plan().root_len as u64;
+    let mut journals_left = JOURNALS;
     for object in &objects {
         held(&survey, object, &mut findings);
         match object.kind {
@@ -176,7 +176,7 @@ enum Journal {
 /// that counts is not written.
 fn journal(survey: &Survey, object: &Object, left: &mut u64) -> Journal {
     let whole = |words: Vec<u32>| words.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
-    let Some(rest) = left.checked_sub(object.len).filter(|_| object.len <= JOURNAL_MAX) else {
+    let Some(rest) = left.checked_sub(object.len) else {
         return Journal::Unchecked;
     };
     *left = rest;
