@@ -78,6 +78,7 @@ impl ObjectKind {
     }
 
     /// Whether it is a lock around a value that holders of the lock change in place.
+    #[cfg(not(loom))]
     pub(crate) const fn guards_a_value(self) -> bool {
         matches!(self, ObjectKind::Mutex | ObjectKind::ReentrantMutex | ObjectKind::RwLock)
     }
