@@ -19,6 +19,8 @@ pub(crate) enum Failure {
     Timeout(String),
     /// The peer closed or died too early: exit code 4.
     PeerGone(String),
+    /// What was looked for was found, and the output says it: nothing to add, exit code 1.
+    Found,
     /// Whoever read our output has stopped reading: nothing to say, exit code 0.
     NobodyReads,
 }
@@ -28,7 +30,7 @@ impl Failure {
     fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::NobodyReads => 0,
-            Failure::Failed(_) => 1,
+            Failure::Failed(_) | Failure::Found => 1,
             Failure::Usage(_) => 2,
             Failure::Timeout(_) => 3,
             Failure::PeerGone(_) => 4,
@@ -37,7 +39,7 @@ impl Failure {
 
     /// Tells the user, and returns the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        if !matches!(self, Failure::NobodyReads) {
+        if !matches!(self, Failure::Found | Failure::NobodyReads) {
             complain(&self.to_string());
         }
         self.code()
@@ -59,7 +61,7 @@ impl fmt::Display for Failure {
             Failure::Failed(why) | Failure::Usage(why) | Failure::Timeout(why) | Failure::PeerGone(why) => {
                 f.write_str(why)
             }
-            Failure::NobodyReads => Ok(()),
+            Failure::Found | Failure::NobodyReads => Ok(()),
         }
     }
 }

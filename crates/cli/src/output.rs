@@ -36,12 +36,18 @@ impl Output {
 pub(crate) fn printable(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
-        match character {
-            '\'' | '"' | '\\' => plain.push(character),
-            _ => plain.extend(character.escape_debug()),
+        if is_plain(character) {
+            plain.push(character);
+        } else {
+            plain.extend(character.escape_debug());
         }
     }
     plain
+}
+
+/// Whether a character is one to read: no control character, and none that changes the order of others.
+pub(crate) fn is_plain(character: char) -> bool {
+    matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
 }
 
 /// Whether standard output may carry colour: a terminal, and nobody asked for none.

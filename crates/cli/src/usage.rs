@@ -35,7 +35,7 @@ pub(crate) enum Verb {
     Send(SendArguments),
     /// Receive messages at an address and write them to standard output.
     Recv(RecvArguments),
-    /// Create, list, look at and remove named regions of shared memory.
+    /// Create, list, look at, verify, watch and remove regions of shared memory.
     Region(RegionArguments),
     /// One side of a comparison; started by `wharf compare` itself.
     #[command(name = "__other-side", hide = true)]
@@ -187,19 +187,63 @@ pub(crate) enum RegionVerb {
         #[arg(long)]
         json: bool,
     },
-    /// Say what a region's header says, and who has attached it.
+    /// Say what a region's header says, who has attached it, who holds what and who waits.
     Inspect {
-        /// The name.
-        name: String,
+        /// Which region.
+        #[command(flatten)]
+        target: TargetArguments,
         /// Write JSON.
         #[arg(long)]
         json: bool,
     },
+    /// Look for what is wrong with a region: one sentence for each finding, with what to do. Changes nothing.
+    #[command(
+        after_help = "Exit code 0 when the region is sound, 1 when something was found or it could not be looked at."
+    )]
+    Verify {
+        /// Which region.
+        #[command(flatten)]
+        target: TargetArguments,
+        /// Write JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look at a region again and again: a picture on a terminal, a line for each change elsewhere.
+    Watch(WatchArguments),
     /// Remove a region's name; its memory lives until the last process leaves.
     Rm {
         /// The name.
         name: String,
     },
+}
+
+/// Which region is looked at.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+pub(crate) struct TargetArguments {
+    /// The name.
+    pub(crate) name: Option<String>,
+    /// The region in this file, instead of a name.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<std::path::PathBuf>,
+}
+
+/// What `wharf region watch` can be asked.
+#[derive(Args, Debug)]
+#[command(after_help = "Ends with Ctrl-C, after --count looks, or with 1 when the region is removed.")]
+pub(crate) struct WatchArguments {
+    /// Which region.
+    #[command(flatten)]
+    pub(crate) target: TargetArguments,
+    /// Look this often: 250ms, 1s, 1m.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "1s", allow_hyphen_values = true)]
+    pub(crate) interval: Duration,
+    /// End after this many looks.
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
+    pub(crate) count: Option<u64>,
+    /// Write what `inspect --json` says as one line, at first and after each change.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What the other side of a comparison is told at its start.

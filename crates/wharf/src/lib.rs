@@ -82,3 +82,8 @@ pub use self::error::{Error, Result};
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct FrontPage;
+
+/// And so must those about crashes.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/crash-safe.md")]
+struct CrashSafe;

@@ -40,3 +40,25 @@ fn watchers_see_whole_settings_and_the_last_of_them() {
     assert!(said.contains("settings 100 at volume 10"), "{said}");
     assert!(said.contains("2 watchers saw the last of 100 versions"), "{said}");
 }
+
+#[test]
+fn hits_are_neither_lost_nor_doubled_by_processes_that_are_killed() {
+    let said = run("hits");
+    assert!(said.contains("8000000 hits of 8 processes"), "{said}");
+    assert!(!said.contains(" 0 killed"), "{said}");
+}
+
+#[test]
+fn a_picture_is_changed_in_place_by_another_process_whoever_is_killed_in_the_middle() {
+    let said = run("picture_in_place");
+    for line in [
+        "client: put a picture of 320 x 240 inside the region",
+        "server: in the middle of row 100",
+        "client: killed it",
+        "server: the one before died at row 100, its work goes on from there",
+        "server: wrote the picture inside the region",
+        "client: read it back inside the region, every pixel right",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}

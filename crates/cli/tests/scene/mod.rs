@@ -1,6 +1,8 @@
 //! A private directory, the real command in it, and a bound on everything it does.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod bench;
+
 use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};

@@ -49,6 +49,16 @@ impl State {
         }
     }
 
+    /// Whether it names a process.
+    pub(crate) fn is_taken(self) -> bool {
+        self.phase() == Phase::Taken
+    }
+
+    /// Whether its phase is none that any process writes.
+    pub(crate) const fn is_scribbled(self) -> bool {
+        self.0 & PHASE == 3
+    }
+
     /// The state of the same slot while the next process takes it.
     pub(crate) const fn next(self) -> State {
         State::new(self.generation() + 1, Phase::BeingTaken)

@@ -137,7 +137,7 @@ fn check_type(region: &str, header: &Header, expected: &Expected) -> Result<(), 
 }
 
 /// Checks whose file it is and who else may change it.
-fn check_file(
+pub(crate) fn check_file(
     place: &Place,
     region: &str,
     fd: BorrowedFd<'_>,

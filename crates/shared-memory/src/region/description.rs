@@ -9,12 +9,15 @@ const DEPTH: usize = 4;
 /// A primitive, or an array of equal ones, in the root of a region.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Described {
-    /// How its program reaches it: `robots[].pose`; empty for the root itself.
+    /// How its program reaches it: `robots[].pose`; empty for the root itself. A journal has the path of its lock, or
+    /// one that goes on from it.
     pub(crate) path: String,
     /// Code of its [`ObjectKind`].
     pub(crate) kind: u8,
     /// Where the first one starts, in bytes from the start of the root.
     pub(crate) offset: u64,
+    /// Bytes of one of them.
+    pub(crate) len: u64,
     /// For each array around it, from the outside: how many elements, and bytes from one to the next.
     pub(crate) arrays: Vec<(u64, u64)>,
 }
@@ -42,9 +45,9 @@ impl Description {
         description
     }
 
-    /// A root that is one object.
-    pub(crate) fn one(kind: ObjectKind) -> Description {
-        let one = Described { path: String::new(), kind: kind.code(), offset: 0, arrays: Vec::new() };
+    /// A root that is one object of `len` bytes.
+    pub(crate) fn one(kind: ObjectKind, len: u64) -> Description {
+        let one = Described { path: String::new(), kind: kind.code(), offset: 0, len, arrays: Vec::new() };
         Description { objects: vec![one], omitted: 0 }
     }
 
@@ -57,6 +60,7 @@ impl Description {
             bytes.extend([object.kind, object.arrays.len() as u8]);
             bytes.extend((object.path.len() as u16).to_le_bytes());
             bytes.extend(object.offset.to_le_bytes());
+            bytes.extend(object.len.to_le_bytes());
             for &(count, stride) in &object.arrays {
                 bytes.extend(count.to_le_bytes());
                 bytes.extend(stride.to_le_bytes());
@@ -72,11 +76,12 @@ impl Description {
         let count = u32::from_le_bytes(take(&mut rest)?);
         let omitted = u32::from_le_bytes(take(&mut rest)?);
         let mut objects = Vec::new();
-        // Bound: every turn takes at least 12 bytes of what is there, or ends in `None`.
+        // Bound: every turn takes at least 20 bytes of what is there, or ends in `None`.
         for _ in 0..count {
             let [kind, arrays] = take(&mut rest)?;
             let path_len = u16::from_le_bytes(take(&mut rest)?);
             let offset = u64::from_le_bytes(take(&mut rest)?);
+            let len = u64::from_le_bytes(take(&mut rest)?);
             if usize::from(arrays) > DEPTH {
                 return None;
             }
@@ -84,7 +89,7 @@ impl Description {
             let arrays = (0..arrays).map(|_| array()).collect::<Option<_>>()?;
             let (path, behind) = rest.split_at_checked(path_len.into())?;
             rest = behind;
-            objects.push(Described { path: str::from_utf8(path).ok()?.to_owned(), kind, offset, arrays });
+            objects.push(Described { path: str::from_utf8(path).ok()?.to_owned(), kind, offset, len, arrays });
         }
         Some(Description { objects, omitted })
     }
@@ -92,7 +97,7 @@ impl Description {
 
 impl Described {
     fn len_bytes(&self) -> usize {
-        12 + 16 * self.arrays.len() + self.path.len()
+        20 + 16 * self.arrays.len() + self.path.len()
     }
 
     /// The elements one by one: path with indices and offset in the root, at most `limit` of them.
@@ -124,8 +129,10 @@ impl Described {
 
 /// Calls `found` for every primitive in a layout. As deep as the type is nested in its source text.
 fn walk(layout: &Layout, base: u64, path: String, arrays: &[(u64, u64)], found: &mut impl FnMut(Described)) {
-    if let Some(kind) = ObjectKind::of(layout) {
-        return found(Described { path, kind: kind.code(), offset: base, arrays: arrays.to_vec() });
+    let kind = ObjectKind::of(layout);
+    if let Some(kind) = kind {
+        let (path, len, arrays) = (path.clone(), layout.size as u64, arrays.to_vec());
+        found(Described { path, kind: kind.code(), offset: base, len, arrays });
     }
     for field in layout.fields {
         let at = base + field.offset as u64;
@@ -138,7 +145,11 @@ fn walk(layout: &Layout, base: u64, path: String, arrays: &[(u64, u64)], found: 
                 let arrays: Vec<_> = arrays.iter().copied().chain([(len as u64, field.layout.size as u64)]).collect();
                 walk(&field.layout, at, format!("{path}[]"), &arrays, found);
             }
-            // Deeper than anybody writes, a number, or a primitive that this version does not know.
+            // A journal inside it is reached by the same path.
+            Shape::Cell if kind.is_some_and(ObjectKind::guards_a_value) => {
+                walk(&field.layout, at, path.clone(), arrays, found);
+            }
+            // Deeper than anybody writes, a number, or a primitive with nothing inside that could be told of.
             _ => {}
         }
     }
@@ -153,7 +164,7 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Condvar, Latest, Mutex, RwLock, Shared};
+    use crate::{Condvar, Journaled, Latest, Mutex, Plain, RwLock, Shared};
 
     #[derive(Shared)]
     #[repr(C)]
@@ -182,8 +193,28 @@ mod tests {
         assert_eq!(description.objects[2].offset, std::mem::offset_of!(Robot, plan) as u64);
         assert_eq!(Description::from_bytes(&description.to_bytes()), Some(description));
         let root = Description::of(&<Mutex<u64> as Shared>::LAYOUT, 4096);
-        assert_eq!(root, Description::one(ObjectKind::Mutex));
+        assert_eq!(root, Description::one(ObjectKind::Mutex, 16));
         assert_eq!(root.objects[0].elements(9).collect::<Vec<_>>(), [(String::new(), 0)]);
+    }
+
+    #[derive(Clone, Copy, Plain)]
+    #[repr(C)]
+    struct Book {
+        pages: [Journaled<u64>; 3],
+        title: [u8; 16],
+    }
+
+    #[test]
+    fn journals_are_described_inside_the_lock_that_guards_them() {
+        let alone = Description::of(&<Mutex<Journaled<[u64; 2]>> as Shared>::LAYOUT, 4096);
+        let seen: Vec<_> = alone.objects.iter().map(|one| (one.path.as_str(), one.kind, one.offset, one.len)).collect();
+        assert_eq!(seen, [("", 1, 0, 72), ("", 11, 8, 64)]);
+        let within = Description::of(&<RwLock<Book> as Shared>::LAYOUT, 4096);
+        let seen: Vec<_> =
+            within.objects.iter().map(|one| (one.path.as_str(), one.kind, one.offset, one.len)).collect();
+        let value = <RwLock<Book> as Shared>::LAYOUT.fields[0].offset as u64;
+        assert_eq!(seen[1..], [("pages[]", 11, value, 48)]);
+        assert_eq!(within.objects[1].arrays, [(3, 48)]);
     }
 
     #[test]
@@ -207,7 +238,8 @@ mod tests {
         let mut deep = whole;
         deep[9] = 255;
         assert_eq!(Description::from_bytes(&deep), None);
-        let endless = Described { path: "x[]".into(), kind: 1, offset: 0, arrays: vec![(u64::MAX, u64::MAX); 2] };
+        let endless =
+            Described { path: "x[]".into(), kind: 1, offset: 0, len: 8, arrays: vec![(u64::MAX, u64::MAX); 2] };
         assert_eq!(endless.elements(1000).count(), 1000);
     }
 }

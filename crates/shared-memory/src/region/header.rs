@@ -10,7 +10,7 @@ use crate::sync::raw::MAX_SLOTS;
 /// Bytes of the header page, and the unit in which regions are measured.
 pub(crate) const PAGE: usize = 4096;
 /// The layout version that this library writes and understands.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 const MAGIC: [u8; 8] = *b"WHARFRGN";
 const NAME_AT: usize = 256;
@@ -236,7 +236,7 @@ mod tests {
 
     fn sample() -> Header {
         let plan = Plan::new(256, 100).unwrap();
-        Header::new(Kind::Typed, 0x1234, "Mutex<u64>", plan, Description::one(ObjectKind::Mutex))
+        Header::new(Kind::Typed, 0x1234, "Mutex<u64>", plan, Description::one(ObjectKind::Mutex, 100))
     }
 
     #[test]

@@ -1,22 +1,19 @@
 //! Looking at regions from outside: which there are, what they hold, who takes part.
 
-use std::fs::File;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use wharf_sys::directory::{self, Domain, FileFacts, Name};
-use wharf_sys::memory::{Access, Mapping};
+use wharf_sys::memory::Access;
 
-use super::attach;
-use super::header::{Header, Kind, VERSION};
-use super::memory::Memory;
+use super::header::{Header, Kind, PAGE, Plan, VERSION};
 use super::place::{Place, SUFFIX};
+use super::survey::{Listed, Object, Survey};
 use crate::RegionError;
 use crate::participant::{Phase, Witness};
-use crate::sync::look::{report, waits};
+use crate::sync::Seen;
+use crate::sync::look::waits;
 use crate::sync::raw::Owner;
-use crate::sync::{ObjectKind, Seen};
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +43,8 @@ pub struct RegionInfo {
     pub size: u64,
     /// Bytes of its root.
     pub root_size: u64,
+    /// What lies where in its file, from the start.
+    pub areas: Vec<AreaInfo>,
     /// Layout version.
     pub version: u32,
     /// Random, made at creation: tells two regions of one name apart.
@@ -63,20 +62,36 @@ pub struct RegionInfo {
     /// The primitives in its root, with who holds them and who waits: at most 4,096 of them.
     pub objects: Vec<ObjectInfo>,
     /// Primitives that are not among `objects`: its header had no room to describe them (an array counts as one then),
-    /// they are more than are listed, or of a kind that this version does not know.
+    /// they are more than are listed, they do not lie where they could, or they are of a kind that this version does not
+    /// know.
     pub objects_omitted: u64,
     /// What is wrong with it, if anything: then the other fields say no more than the file system does.
     pub problem: Option<String>,
+}
+
+/// One part of a region's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AreaInfo {
+    /// What lies there, in a word or three.
+    pub name: &'static str,
+    /// Where it starts, in bytes from the start of the file.
+    pub offset: u64,
+    /// Its size in bytes.
+    pub len: u64,
 }
 
 /// One primitive in a region.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ObjectInfo {
-    /// How its program reaches it, for instance `robots[1].pose`; empty when it is the root itself.
+    /// How its program reaches it, for instance `robots[1].pose`; empty when it is the root itself. A journal that is
+    /// the value of a lock has the path of that lock.
     pub path: String,
     /// Where it starts, in bytes from the start of the root.
     pub offset: u64,
+    /// Its size in bytes, with the value inside it.
+    pub len: u64,
     /// Who holds it and who waits for it.
     pub seen: Seen,
 }
@@ -160,18 +175,9 @@ fn unlink_place(place: &Place) -> Result<(), RegionError> {
 }
 
 fn inspect_place(place: &Place, name: String) -> Result<RegionInfo, RegionError> {
-    let region = place.to_string();
-    let fail = |source| RegionError::from_io("inspect", &region, source);
-    let file = File::from(attach::open(place, Access::ReadOnly)?);
-    let facts = directory::facts(&file).map_err(fail)?;
-    let header = attach::read_header(&region, &file, &facts)?;
-    let mapping = Mapping::map(file.as_fd(), header.plan.len, Access::ReadOnly).map_err(fail)?;
-    let memory = Memory::new(mapping, header.plan)
-        .ok_or_else(|| fail(std::io::Error::other("its mapping has another length than its plan")))?;
-    let slots = memory.slots();
-    let witness = Witness { slots, fd: file.as_fd(), inode: facts.inode };
-    let mut info = RegionInfo::whole(name, &header, &facts, participants(&witness));
-    info.add_objects(&header, &memory, &witness);
+    let survey = Survey::open(place, "inspect")?;
+    let mut info = RegionInfo::whole(name, survey.header(), survey.facts(), participants(&survey.witness()));
+    info.add_objects(&survey);
     Ok(info)
 }
 
@@ -193,31 +199,17 @@ fn participants(witness: &Witness<'_>) -> Vec<ParticipantInfo> {
     taken.collect()
 }
 
-/// The longest primitive, an `RwLock` with a cell for every slot, in words of 32 bits.
-const LONGEST: usize = 6 + 2 * 1023;
-/// Primitives that are listed.
-const LISTED: usize = 4096;
-
 impl RegionInfo {
-    fn add_objects(&mut self, header: &Header, memory: &Memory, witness: &Witness<'_>) {
-        let waits = waits(witness, memory.waits());
-        self.objects_omitted = header.description.omitted.into();
-        for described in &header.description.objects {
-            let all = described.arrays.iter().fold(1_u64, |all, &(count, _)| all.saturating_mul(count));
-            let room = LISTED.saturating_sub(self.objects.len());
-            let before = self.objects.len();
-            for (path, offset) in described.elements(room) {
-                let (Some(kind), Some(words)) = (ObjectKind::from_code(described.kind), memory.words(offset, LONGEST))
-                else {
-                    break;
-                };
-                let mut seen = report(kind, &words, Some(witness));
-                seen.add_waiters(memory.plan().root_offset as u64 + offset, &waits);
-                self.objects.push(ObjectInfo { path, offset, seen });
-            }
-            let listed = (self.objects.len() - before) as u64;
-            self.objects_omitted = self.objects_omitted.saturating_add(all.saturating_sub(listed));
-        }
+    fn add_objects(&mut self, survey: &Survey) {
+        let Listed { objects, omitted, .. } = survey.objects();
+        let waits = waits(&survey.witness(), survey.memory().waits());
+        self.objects_omitted = omitted;
+        self.objects.extend(objects.into_iter().map(|object| {
+            let mut seen = survey.look(&object);
+            seen.add_waiters(survey.place_of(&object), &waits);
+            let Object { path, offset, len, .. } = object;
+            ObjectInfo { path, offset, len, seen }
+        }));
     }
 
     fn whole(name: String, header: &Header, facts: &FileFacts, participants: Vec<ParticipantInfo>) -> RegionInfo {
@@ -231,6 +223,7 @@ impl RegionInfo {
             hash: header.hash,
             size: facts.len,
             root_size: header.plan.root_len as u64,
+            areas: areas(&header.plan),
             version: VERSION,
             creation_id: header.creation_id,
             created: moment(header.created_ns),
@@ -260,6 +253,7 @@ impl RegionInfo {
             hash: 0,
             size: facts.map_or(0, |facts| facts.len),
             root_size: 0,
+            areas: Vec::new(),
             version,
             creation_id: [0; 16],
             created: None,
@@ -272,6 +266,17 @@ impl RegionInfo {
             problem: Some(error.to_string()),
         }
     }
+}
+
+fn areas(plan: &Plan) -> Vec<AreaInfo> {
+    let starts = [0, PAGE, plan.waits_offset(), plan.root_offset, plan.len];
+    let names = ["header", "participants", "waits", "root"];
+    let area = |(name, ends): (&'static str, &[usize])| AreaInfo {
+        name,
+        offset: ends[0] as u64,
+        len: ends[1].saturating_sub(ends[0]) as u64,
+    };
+    names.into_iter().zip(starts.windows(2)).map(area).collect()
 }
 
 fn moment(ns: u64) -> Option<SystemTime> {

@@ -16,3 +16,5 @@ pub use self::cell::Barrier;
 pub use self::error::{BarrierError, Dead};
 #[cfg(not(loom))]
 pub use self::member::Member;
+#[cfg(not(loom))]
+pub(crate) use self::rounds::broken_by;

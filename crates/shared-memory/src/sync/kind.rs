@@ -31,6 +31,22 @@ pub enum ObjectKind {
     Journaled = 11,
 }
 
+/// The most that is read of an object: an `RwLock` with a cell for every slot that a region can have.
+#[cfg(not(loom))]
+const LONGEST: u64 = 24 + 8 * 1023;
+
+/// What comes before the cells and a cell for every holder, up to as many as a table has slots.
+#[cfg(not(loom))]
+const fn with_cells(before: u64, len: u64) -> u64 {
+    if len < before {
+        before
+    } else if len < LONGEST {
+        len
+    } else {
+        LONGEST
+    }
+}
+
 const ALL: [(ObjectKind, &str); 11] = [
     (ObjectKind::Mutex, "Mutex"),
     (ObjectKind::Latest, "Latest"),
@@ -59,6 +75,27 @@ impl ObjectKind {
     /// The name of the type, as layouts write it.
     pub fn name(self) -> &'static str {
         ALL.iter().find(|&&(kind, _)| kind == self).map_or("", |&(_, name)| name)
+    }
+
+    /// Whether it is a lock around a value that holders of the lock change in place.
+    #[cfg(not(loom))]
+    pub(crate) const fn guards_a_value(self) -> bool {
+        matches!(self, ObjectKind::Mutex | ObjectKind::ReentrantMutex | ObjectKind::RwLock)
+    }
+
+    /// How many bytes at the start of an object of `len` bytes say who holds it and how it stands. More than `len` if no
+    /// such object is that short.
+    #[cfg(not(loom))]
+    pub(crate) const fn control_len(self, len: u64) -> u64 {
+        match self {
+            ObjectKind::Mutex | ObjectKind::Bytes | ObjectKind::Event => 8,
+            ObjectKind::Latest | ObjectKind::Once => 12,
+            ObjectKind::Condvar => 4,
+            ObjectKind::ReentrantMutex => 20,
+            ObjectKind::Journaled => 32,
+            ObjectKind::RwLock => with_cells(24, len),
+            ObjectKind::Semaphore | ObjectKind::Barrier => with_cells(8, len),
+        }
     }
 
     /// Where in the object its lock word lies, in bytes from its start.

@@ -160,7 +160,7 @@ pub(crate) fn look_at<T: ?Sized>(kind: ObjectKind, object: &T, words: &[u32]) ->
 }
 
 /// What the words of an object of `kind` say, without those who wait for it.
-pub(crate) fn report(kind: ObjectKind, words: &[u32], witness: Option<&Witness<'_>>) -> Seen {
+fn report(kind: ObjectKind, words: &[u32], witness: Option<&Witness<'_>>) -> Seen {
     let said = decode(kind, words);
     let holders = said.holds.iter().map(|&hold| holder(hold, witness)).collect();
     Seen { kind, inconsistent: said.inconsistent, holders, waiters: Vec::new(), unlisted: 0 }
@@ -231,10 +231,15 @@ fn taken(slot: &Slot) -> Option<(u32, Identity)> {
 
 /// Who is behind a holding, as far as `witness` can tell.
 pub(crate) fn holder(hold: Hold, witness: Option<&Witness<'_>>) -> Holder {
+    let dead = witness.is_some_and(|witness| witness.is_dead(hold.owner));
+    holder_in(hold, witness.map_or(&[], |witness| witness.slots), dead)
+}
+
+/// Who is behind a holding, according to the participant table and somebody's verdict whether it is dead.
+pub(crate) fn holder_in(hold: Hold, slots: &[Slot], dead: bool) -> Holder {
     let owner = hold.owner;
-    let slot = witness.and_then(|witness| witness.slots.get(usize::try_from(owner.slot()).ok()?));
+    let slot = usize::try_from(owner.slot()).ok().and_then(|slot| slots.get(slot));
     let who = slot.and_then(taken).filter(|&(generation, _)| generation == owner.generation()).map(|(_, who)| who);
-    let dead = witness.is_some_and(|witness| witness.is_dead(owner));
     Holder {
         slot: owner.slot(),
         generation: owner.generation(),

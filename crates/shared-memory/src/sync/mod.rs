@@ -44,6 +44,8 @@ mod sleepers_models;
 #[cfg(not(loom))]
 pub(crate) use self::acquire::caller;
 #[cfg(not(loom))]
+pub(crate) use self::barrier::broken_by as barrier_broken_by;
+#[cfg(not(loom))]
 pub use self::barrier::{Barrier, BarrierError, Dead, Member};
 #[cfg(not(loom))]
 pub use self::condvar::Condvar;

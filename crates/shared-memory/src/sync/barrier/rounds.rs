@@ -37,6 +37,14 @@ pub(crate) struct Rounds<'a> {
     pub(crate) members: &'a [AtomicU32],
 }
 
+/// What the words of a barrier, read from its start, say about a break: `None` if it is whole, else whose death broke it,
+/// if that was written down.
+#[cfg(not(loom))]
+pub(crate) fn broken_by(words: &[u32]) -> Option<Option<Owner>> {
+    let &[state, dead, ..] = words else { return None };
+    (state & BROKEN != 0).then_some(owner_in(dead))
+}
+
 /// How a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {

@@ -1,0 +1,35 @@
+//! `wharf region ls`: the regions of this user.
+
+use wharf::region;
+use wharf_sys::directory::Domain;
+
+use super::shown::{Shown, to_json};
+use super::target::in_our_words;
+use crate::failure::Failure;
+use crate::output::{Output, printable};
+use crate::units;
+use crate::usage::complain;
+
+/// Lists them.
+pub(crate) fn run(json: bool) -> Result<(), Failure> {
+    let regions = region::list().map_err(|error| in_our_words("", error))?;
+    let mut output = Output::take();
+    if json {
+        let shown: Vec<Shown> = regions.iter().map(Shown::new).collect();
+        output.line(&to_json(&shown)?)?;
+    } else if regions.is_empty() {
+        // On standard error: a script that reads the list finds it empty.
+        let directory = Domain::open().map_err(|error| Failure::Failed(error.to_string()))?;
+        complain(&format!("no regions in {}", directory.path().display()));
+    } else {
+        let widest = regions.iter().map(|info| info.name.chars().count()).max().unwrap_or(0).max("NAME".len());
+        output.line(&format!("{:widest$}  {:>9}  {:>8}  TYPE", "NAME", "SIZE", "ATTACHED"))?;
+        for info in &regions {
+            let attached = info.participants.iter().filter(|it| it.alive).count();
+            let kind = info.problem.as_deref().unwrap_or(&info.type_name);
+            let size = units::size(info.size);
+            output.line(&printable(&format!("{:widest$}  {size:>9}  {attached:>8}  {kind}", info.name)))?;
+        }
+    }
+    output.flush()
+}

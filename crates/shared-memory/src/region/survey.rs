@@ -1,0 +1,166 @@
+//! A region opened by one who only looks: its objects one by one, and who holds them, without attaching.
+//!
+//! Whoever made the file may have written anything into it. So everything read has a bound, whatever the numbers in it say.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use wharf_sys::directory::{self, FileFacts};
+use wharf_sys::memory::{Access, Mapping};
+
+use super::attach;
+use super::description::Described;
+use super::header::Header;
+use super::memory::Memory;
+use super::place::Place;
+use crate::RegionError;
+use crate::participant::Witness;
+use crate::sync::look::{Hold, Said, decode, holder_in};
+use crate::sync::raw::Owner;
+use crate::sync::{ObjectKind, Seen};
+
+/// Primitives that are listed.
+const LISTED: usize = 4096;
+/// Bytes that are read of all primitives together, values not counted: those of 4,096 locks for 61 readers.
+const READ: u64 = 4096 * 512;
+
+/// An open region.
+pub(crate) struct Survey {
+    file: File,
+    facts: FileFacts,
+    header: Header,
+    memory: Memory,
+    /// Who was judged already: a verdict costs some system calls, and one process may hold thousands of objects.
+    verdicts: RefCell<BTreeMap<u32, bool>>,
+}
+
+/// One primitive that lies inside the root.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Object {
+    pub(crate) path: String,
+    pub(crate) kind: ObjectKind,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+/// The primitives that a header describes.
+#[derive(Default)]
+pub(crate) struct Listed {
+    pub(crate) objects: Vec<Object>,
+    /// How many more there are.
+    pub(crate) omitted: u64,
+    /// What is described and cannot lie there: path, offset and length.
+    pub(crate) misplaced: Vec<(String, u64, u64)>,
+}
+
+impl Survey {
+    /// Opens the region at `place` for reading, in order to `action` it.
+    pub(crate) fn open(place: &Place, action: &'static str) -> Result<Survey, RegionError> {
+        let region = place.to_string();
+        let fail = |source| RegionError::from_io(action, &region, source);
+        let file = File::from(attach::open(place, Access::ReadOnly)?);
+        let facts = directory::facts(&file).map_err(fail)?;
+        let header = attach::read_header(&region, &file, &facts)?;
+        let mapping = Mapping::map(file.as_fd(), header.plan.len, Access::ReadOnly).map_err(fail)?;
+        let memory = Memory::new(mapping, header.plan)
+            .ok_or_else(|| fail(std::io::Error::other("its mapping has another length than its plan")))?;
+        Ok(Survey { file, facts, header, memory, verdicts: RefCell::default() })
+    }
+
+    pub(crate) fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub(crate) fn facts(&self) -> &FileFacts {
+        &self.facts
+    }
+
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Who judges.
+    pub(crate) fn witness(&self) -> Witness<'_> {
+        Witness { slots: self.memory.slots(), fd: self.file.as_fd(), inode: self.facts.inode }
+    }
+
+    /// Where an object starts, from the start of the region.
+    pub(crate) fn place_of(&self, object: &Object) -> u64 {
+        (self.memory.plan().root_offset as u64).saturating_add(object.offset)
+    }
+
+    /// The primitives in the root.
+    pub(crate) fn objects(&self) -> Listed {
+        let description = &self.header.description;
+        let mut listed = Listed { omitted: description.omitted.into(), ..Listed::default() };
+        let mut left = READ;
+        for described in &description.objects {
+            let all = described.arrays.iter().fold(1_u64, |all, &(count, _)| all.saturating_mul(count));
+            let taken = self.list(described, &mut left, &mut listed);
+            listed.omitted = listed.omitted.saturating_add(all.saturating_sub(taken));
+        }
+        listed
+    }
+
+    /// Lists the elements of one description, and returns how many of them it could.
+    fn list(&self, described: &Described, left: &mut u64, listed: &mut Listed) -> u64 {
+        let Some(kind) = ObjectKind::from_code(described.kind) else { return 0 };
+        let len = described.len;
+        let control_len = kind.control_len(len);
+        let mut taken = 0;
+        for (path, offset) in described.elements(LISTED.saturating_sub(listed.objects.len())) {
+            let inside = offset.checked_add(len).is_some_and(|end| end <= self.memory.plan().root_len as u64);
+            if !inside || control_len > len || !offset.is_multiple_of(4) {
+                // One is enough to say so: what follows lies even farther out, or as badly.
+                listed.misplaced.push((path, offset, len));
+                break;
+            }
+            let Some(rest) = left.checked_sub(control_len) else { break };
+            *left = rest;
+            taken += 1;
+            listed.objects.push(Object { path, kind, offset, len });
+        }
+        taken
+    }
+
+    /// The words at the start of an object.
+    pub(crate) fn control(&self, object: &Object) -> Vec<u32> {
+        let count = usize::try_from(object.kind.control_len(object.len) / 4).unwrap_or(0);
+        self.memory.words(object.offset, count).unwrap_or_default()
+    }
+
+    /// Who holds an object and whether its data is in doubt.
+    ///
+    /// Between reading its words and judging the holder, a living holder may have given it back and left. So whoever seems
+    /// dead is looked for once more: a slot and its generation never name another process again.
+    pub(crate) fn look(&self, object: &Object) -> Seen {
+        let said = decode(object.kind, &self.control(object));
+        let judged: Vec<(Hold, bool)> = said.holds.into_iter().map(|hold| (hold, self.is_dead(hold.owner))).collect();
+        let mut inconsistent = said.inconsistent;
+        let mut again = Said::default();
+        if inconsistent || judged.iter().any(|&(_, dead)| dead) {
+            again = decode(object.kind, &self.control(object));
+            inconsistent &= again.inconsistent;
+        }
+        let still = |owner: Owner| again.holds.iter().any(|hold| hold.owner == owner);
+        let holders = judged.into_iter().filter(|&(hold, dead)| !dead || still(hold.owner));
+        Seen {
+            kind: object.kind,
+            inconsistent,
+            holders: holders.map(|(hold, dead)| holder_in(hold, self.memory.slots(), dead)).collect(),
+            waiters: Vec::new(),
+            unlisted: 0,
+        }
+    }
+
+    fn is_dead(&self, owner: Owner) -> bool {
+        let judge = || self.witness().is_dead(owner);
+        *self.verdicts.borrow_mut().entry(owner.bits()).or_insert_with(judge)
+    }
+}
