@@ -86,15 +86,23 @@ fn overlap(delay: &Delay, from: Instant, to: Instant) -> Duration {
 /// # Panics
 /// When it was later than promised, even without the time that the machine was too busy to run it.
 pub fn assert_soon(what: &str, since: Instant, at: Instant) {
+    assert_within(what, SOON, since, at);
+}
+
+/// Checks that what happened at `at` happened at most `bound` after `since`.
+///
+/// # Panics
+/// When it was later, even without the time that the machine was too busy to run it.
+pub fn assert_within(what: &str, bound: Duration, since: Instant, at: Instant) {
     watch();
     let late = at.saturating_since(since);
-    if late <= SOON {
+    if late <= bound {
         return;
     }
     let crowding = crowding(since, at);
     assert!(
-        late.saturating_sub(crowding) <= SOON,
-        "{what}: {late:?} after, expected at most {SOON:?} (the machine was busy for {crowding:?} of it)"
+        late.saturating_sub(crowding) <= bound,
+        "{what}: {late:?} after, expected at most {bound:?} (the machine was busy for {crowding:?} of it)"
     );
 }
 
