@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use wharf_proof::medley::{ACTS, CAST, Deed, Done, Medley, PARTS, PLACES, Phase, Player};
 use wharf_proof::process::{PATIENCE, Process};
-use wharf_proof::promptness::{assert_soon, assert_within, watch};
+use wharf_proof::promptness::{SOON, assert_soon, watch};
 use wharf_proof::random::Random;
 use wharf_proof::scene::Scene;
 use wharf_shared_memory::{
@@ -28,8 +28,8 @@ const NAME: &str = "medley";
 const KILLS: u64 = 2000;
 /// Kills that one region sees before it is checked in all its parts.
 const KILLS_PER_REGION: u64 = 500;
-/// A process that lives and does nothing new for longer than this is stuck: it waits for what it should have by now.
-const BOUND: Duration = Duration::from_secs(2);
+/// After so many kills everybody who lives must get on, before the next one is killed.
+const KILLS_PER_LOOK: u64 = 10;
 /// Slots of the region: eight players, the test, and room for some of the dead.
 const SLOTS: u32 = 12;
 
@@ -60,50 +60,39 @@ fn eight_processes_survive_each_others_deaths() {
     report(&hits);
 }
 
-/// A player's process, and when it last did something new.
+/// A player's process.
 struct Living {
     process: Process,
+    /// Whether it has said that it has attached.
     ready: bool,
-    acts: u64,
-    since: Instant,
 }
 
 fn play(kills: u64, random: &mut Random, hits: &mut Hits) {
     let scene = Scene::new();
     let options = RegionOptions::new().domain(scene.domain()).max_participants(SLOTS);
     let region: Region<Medley> = options.create(NAME).expect("the test's own region");
-    let start = |page: usize, random: &mut Random| {
-        let (page, seed) = (format!("page={page}"), format!("seed={}", random.number()));
-        let process = Process::start(Path::new(VICTIM), &scene, &["medley", NAME, &page, &seed]);
-        Living { process, ready: false, acts: 0, since: Instant::now() }
-    };
-    let mut cast: Vec<_> = (0..CAST).map(|page| start(page, random)).collect();
+    let mut cast: Vec<_> = (0..CAST).map(|page| Living::start(&scene, page, random)).collect();
     let mut player = Player::new(&region, CAST, random.number());
     for kill in 0..kills {
         let what = format!("kill {}", hits.kills + kill);
         thread::sleep(Duration::from_micros(random.below(6000)));
         let unlucky = random.below(CAST as u64) as usize;
-        if !cast[unlucky].ready {
-            cast[unlucky].process.expect("ready");
-        }
-        let death = cast[unlucky].process.kill();
+        let death = cast[unlucky].ready().kill();
         count(&region, unlucky, hits);
-        cast[unlucky] = start(unlucky, random);
+        cast[unlucky] = Living::start(&scene, unlucky, random);
         // Everything is used once more by one that nobody kills: whatever the dead one held is to be had soon.
         let which = (kill as usize) % ACTS;
         player.act_as(which).unwrap_or_else(|error| panic!("{what}: {error}"));
         assert_soon(&format!("{what}: act {which}"), death.at, Instant::now());
-        for (page, living) in cast.iter_mut().enumerate() {
-            living.assert_gets_on(&region, page, &what);
+        cast.iter_mut().for_each(|living| living.assert_runs(&what));
+        if kill % KILLS_PER_LOOK == 0 {
+            assert_all_get_on(&mut cast, &region, &what);
         }
     }
     hits.kills += kills;
     region.over.set().expect("the end is announced");
     for living in &mut cast {
-        if !living.ready {
-            living.process.expect("ready");
-        }
-        living.process.expect("done");
+        living.ready().expect("done");
         assert!(living.process.death(PATIENCE).status.success(), "{}", living.process.report());
     }
     drop(cast);
@@ -118,17 +107,47 @@ fn play(kills: u64, random: &mut Random, hits: &mut Hits) {
 }
 
 impl Living {
-    /// Checks that it runs and has done something since it was looked at last, or not long ago.
-    fn assert_gets_on(&mut self, region: &Medley, page: usize, what: &str) {
-        assert!(self.process.runs(), "{what}: {}", self.process.report());
-        let note = region.pages[page].note.read();
-        let now = Instant::now();
-        if note.acts != self.acts {
-            (self.acts, self.since) = (note.acts, now);
-            return;
+    fn start(scene: &Scene, page: usize, random: &mut Random) -> Living {
+        let (page, seed) = (format!("page={page}"), format!("seed={}", random.number()));
+        let process = Process::start(Path::new(VICTIM), scene, &["medley", NAME, &page, &seed]);
+        Living { process, ready: false }
+    }
+
+    /// Waits until it has attached.
+    fn ready(&mut self) -> &mut Process {
+        if !self.ready {
+            self.process.expect("ready");
+            self.ready = true;
         }
-        let (part, phase) = note.place();
-        assert_within(&format!("{what}: player {page} is {phase:?} {}", PARTS[part]), BOUND, self.since, now);
+        &mut self.process
+    }
+
+    /// Checks that it has not ended: it would have said why.
+    fn assert_runs(&mut self, what: &str) {
+        if !self.process.runs() {
+            let said: Vec<_> = std::iter::from_fn(|| self.process.hear(SOON)).collect();
+            panic!("{what}: {}, and said {said:?}", self.process.report());
+        }
+    }
+}
+
+/// Waits until each of the living has got whatever it waits for at this moment, which must be soon.
+fn assert_all_get_on(cast: &mut [Living], region: &Medley, what: &str) {
+    for living in cast.iter_mut() {
+        living.ready();
+    }
+    let acts = |page: usize| region.pages[page].note.read().acts;
+    let before: Vec<_> = (0..cast.len()).map(acts).collect();
+    let since = Instant::now();
+    for (page, living) in cast.iter_mut().enumerate() {
+        // Bound: soon. It ends what it is at, and the next thing, which it may have begun already.
+        while acts(page) < before[page] + 2 {
+            living.assert_runs(what);
+            let (part, phase) = region.pages[page].note.read().place();
+            let what = format!("{what}: player {page} is at {} ({phase:?})", PARTS[part]);
+            assert_soon(&what, since, Instant::now());
+            thread::sleep(Duration::from_micros(500));
+        }
     }
 }
 
