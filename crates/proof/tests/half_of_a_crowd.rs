@@ -45,8 +45,8 @@ fn the_survivors_of_a_crowd_go_on_and_sweep_up_after_the_dead() {
 
     let mut last = Instant::now();
     for (owner, wanting) in owners.iter_mut().zip(&mut wanting) {
-        // The first of those who wait is the one that is woken first.
-        for process in [owner, &mut wanting[0]] {
+        // The one that waits first: behind a dead owner it could still have what it wants before it is killed itself.
+        for process in [&mut wanting[0], owner] {
             last = last.max(process.kill().at);
         }
     }
