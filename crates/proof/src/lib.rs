@@ -6,10 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod berths;
 pub mod board;
 pub mod certificates;
 pub mod footprint;
 pub mod letter;
+pub mod medley;
 pub mod place;
 pub mod points;
 pub mod process;

@@ -86,16 +86,52 @@ fn overlap(delay: &Delay, from: Instant, to: Instant) -> Duration {
 /// # Panics
 /// When it was later than promised, even without the time that the machine was too busy to run it.
 pub fn assert_soon(what: &str, since: Instant, at: Instant) {
+    assert_within(what, SOON, since, at);
+}
+
+/// Checks that what happened at `at` happened at most `bound` after `since`.
+///
+/// # Panics
+/// When it was later, even without the time that the machine was too busy to run it.
+pub fn assert_within(what: &str, bound: Duration, since: Instant, at: Instant) {
     watch();
     let late = at.saturating_since(since);
-    if late <= SOON {
+    if late <= bound {
         return;
     }
     let crowding = crowding(since, at);
     assert!(
-        late.saturating_sub(crowding) <= SOON,
-        "{what}: {late:?} after, expected at most {SOON:?} (the machine was busy for {crowding:?} of it)"
+        late.saturating_sub(crowding) <= bound,
+        "{what}: {late:?} after, expected at most {bound:?} (the machine was busy for {crowding:?} of it)"
     );
+}
+
+/// How long each of some processes has been ready and without a processor, since it began.
+///
+/// The watchers sleep most of the time, and a scheduler lets such threads run early. A process that computes all the time waits
+/// longer than they do, and with it all who wait for a lock that it holds.
+#[derive(Debug)]
+pub struct Unserved(Vec<(u32, Duration)>);
+
+impl Unserved {
+    /// As it is at this moment.
+    pub fn of(processes: impl IntoIterator<Item = u32>) -> Unserved {
+        Unserved(processes.into_iter().map(|process| (process, unserved(process))).collect())
+    }
+
+    /// For how long the worst off of them was, since then.
+    pub fn since(&self) -> Duration {
+        let more = |&(process, before)| unserved(process).saturating_sub(before);
+        self.0.iter().map(more).max().unwrap_or_default()
+    }
+}
+
+/// Zero for a process that is gone, and where the kernel keeps no such account.
+fn unserved(process: u32) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap_or_default();
+    // Time on a processor, time ready without one, turns.
+    let waited = text.split_ascii_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(waited.unwrap_or(0))
 }
 
 #[cfg(test)]

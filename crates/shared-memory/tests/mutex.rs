@@ -364,6 +364,28 @@ fn in_another_pid_namespace_the_lock_on_the_byte_decides() {
     assert!(matches!(region.count.lock_timeout(PATIENCE), Err(LockError::OwnerDied(_))));
 }
 
+/// Seen from another pid namespace the lock on its byte is all that tells of it, and must not go with the descriptors.
+#[test]
+fn a_live_holder_in_another_pid_namespace_that_closed_its_descriptors_keeps_its_lock() {
+    const NAME: &str = "a_live_holder_in_another_pid_namespace_that_closed_its_descriptors_keeps_its_lock";
+    let probe = Command::new("unshare").args(["--pid", "--fork", "--mount-proc", "true"]).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        return skip(NAME, "this machine makes no pid namespaces for us");
+    }
+    let stage = Stage::new();
+    let region: Region<Bench> = stage.options().max_participants(2).create("bench").unwrap();
+    let mut through = Command::new("unshare");
+    through.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(std::env::current_exe().unwrap());
+    let mut holder = Actor::start_through(&stage, "hold without descriptors", through);
+    holder.expect("held");
+    assert!(matches!(region.count.lock_timeout(Duration::from_millis(200)), Err(LockError::Timeout)));
+    assert!(matches!(region.count.try_lock(), Err(LockError::WouldBlock)));
+    assert!(stage.options().attach::<Bench>("bench").is_err(), "its slot was given to another");
+    holder.say("");
+    holder.expect("given back");
+    assert!(region.count.lock_timeout(PATIENCE).is_ok());
+}
+
 #[test]
 fn a_panic_with_the_lock_held_leaves_it_inconsistent() {
     let stage = Stage::new();

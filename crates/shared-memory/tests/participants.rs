@@ -1,10 +1,14 @@
 //! Many processes at one region: who makes it, who gets a slot, and what becomes of the slots of the dead.
+#![allow(unsafe_code)]
 
 mod actors;
 
-use std::time::Instant;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use actors::{Actor, PATIENCE, Stage, listen, part, stage_options, tell};
+use actors::{Actor, PATIENCE, Stage, listen, part, skip, stage_options, tell};
+use rustix::process::Signal;
 use wharf_shared_memory::region;
 use wharf_shared_memory::{LockError, Mutex, Region, RegionError};
 
@@ -51,6 +55,62 @@ fn actor() {
             let region: Region<Mutex<u64>> = stage_options().attach("full").unwrap();
             std::mem::forget(region.lock());
             tell(&Region::slot(&region).unwrap().to_string());
+            listen();
+        }
+        "stay and fork" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("full").unwrap();
+            // SAFETY: the child calls nothing but `read` and `_exit`, which are safe after a fork.
+            if unsafe { libc::fork() } == 0 {
+                let mut byte = 0_u8;
+                // SAFETY: the pointer is to one live byte. Returns when the test lets go of the pipe.
+                unsafe { libc::read(0, (&raw mut byte).cast(), 1) };
+                // SAFETY: ends the child without running what belongs to the parent.
+                unsafe { libc::_exit(0) };
+            }
+            tell(&Region::slot(&region).unwrap().to_string());
+            std::thread::sleep(PATIENCE);
+        }
+        "say your number and hold" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("boxes").unwrap();
+            tell(&std::process::id().to_string());
+            listen();
+            match region.lock_timeout(PATIENCE) {
+                Ok(guard) => std::mem::forget(guard),
+                Err(LockError::OwnerDied(guard)) => std::mem::forget(guard.repaired()),
+                Err(other) => panic!("{other}"),
+            }
+            tell("held");
+            listen();
+        }
+        "say your number and try" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("boxes").unwrap();
+            tell(&std::process::id().to_string());
+            while listen().is_some() {
+                tell(match region.lock_timeout(Duration::from_millis(150)) {
+                    Ok(_) => "in order",
+                    Err(LockError::OwnerDied(guard)) => {
+                        drop(guard.repaired());
+                        "owner died"
+                    }
+                    Err(LockError::Timeout) => "timeout",
+                    Err(other) => panic!("{other}"),
+                });
+            }
+        }
+        "use a number again" => tell(&match use_a_number_again() {
+            Ok(()) => "told apart".to_owned(),
+            Err(why) => format!("not possible: {why}"),
+        }),
+        "attach" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            tell("attached");
+            listen();
+            drop(region);
+        }
+        "attach and hold" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            std::mem::forget(region.lock());
+            tell("attached");
             listen();
         }
         other => panic!("there is no part {other:?}"),
@@ -162,4 +222,168 @@ fn threads_that_attach_and_leave_at_once_never_share_a_slot() {
         }
     });
     assert_eq!(*_kept.lock().unwrap(), 800);
+}
+
+#[test]
+fn a_stopped_process_keeps_its_slot_and_a_zombie_does_not() {
+    let stage = Stage::new();
+    let options = stage.options().max_participants(2);
+    let _region: Region<Mutex<u64>> = options.create("full").unwrap();
+    let holder = Actor::start(&stage, "stay");
+    assert_eq!(holder.hear(), "1");
+    holder.signal(Signal::STOP);
+    for _ in 0..20 {
+        assert!(matches!(options.attach::<Mutex<u64>>("full"), Err(RegionError::Full { .. })));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    holder.kill_only();
+    // Nobody has collected it.
+    assert_eq!(Region::slot(&attach_soon(&options, "full")), Some(1));
+}
+
+#[test]
+fn a_forked_child_does_not_keep_the_slot_of_its_dead_parent() {
+    let stage = Stage::new();
+    let options = stage.options().max_participants(2);
+    let _region: Region<Mutex<u64>> = options.create("full").unwrap();
+    let parent = Actor::start(&stage, "stay and fork");
+    assert_eq!(parent.hear(), "1");
+    assert!(matches!(options.attach::<Mutex<u64>>("full"), Err(RegionError::Full { .. })));
+    parent.kill_only();
+    // The child lives until the test lets go of its parent's input.
+    assert_eq!(Region::slot(&attach_soon(&options, "full")), Some(1));
+}
+
+/// Attaches as soon as there is a slot.
+fn attach_soon(options: &wharf_shared_memory::RegionOptions, name: &str) -> Region<Mutex<u64>> {
+    let start = Instant::now();
+    loop {
+        match options.attach(name) {
+            Ok(region) => return region,
+            Err(RegionError::Full { .. }) if start.elapsed() < PATIENCE => {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+/// A command that puts the program whose path follows into a pid namespace of its own, where it is number 1; `None` if the
+/// machine does not let us.
+fn boxed(test: &str) -> Option<Command> {
+    const WORDS: [&str; 4] = ["--pid", "--fork", "--mount-proc", "--kill-child"];
+    let probe = Command::new("unshare").args(WORDS).arg("true").status();
+    if !probe.is_ok_and(|status| status.success()) {
+        skip(test, "this machine makes no pid namespaces for us");
+        return None;
+    }
+    let mut command = Command::new("unshare");
+    command.args(WORDS).arg(std::env::current_exe().unwrap());
+    Some(command)
+}
+
+#[test]
+fn two_containers_with_equal_pids_are_told_apart() {
+    const NAME: &str = "two_containers_with_equal_pids_are_told_apart";
+    let stage = Stage::new();
+    let region: Region<Mutex<u64>> = stage.options().create("boxes").unwrap();
+    let start = |part: &str| boxed(NAME).map(|through| Actor::start_through(&stage, part, through));
+    let Some(mut one) = start("say your number and hold") else { return };
+    let Some(mut other) = start("say your number and try") else { return };
+    assert_eq!((one.hear().as_str(), other.hear().as_str()), ("1", "1"));
+    other.say("");
+    other.expect("in order");
+    one.say("");
+    one.expect("held");
+    // That its own number is alive, or is its own, must not tell the other anything.
+    other.say("");
+    other.expect("timeout");
+    let holder = region.holder().unwrap();
+    assert!(holder.alive && holder.pid == Some(1), "{holder:?}");
+    assert!(matches!(region.lock_timeout(Duration::from_millis(50)), Err(LockError::Timeout)));
+    one.kill();
+    let start_waiting = Instant::now();
+    // Its box ends a moment after the program that made it.
+    let said = loop {
+        other.say("");
+        match other.hear().as_str() {
+            "timeout" if start_waiting.elapsed() < PATIENCE => {}
+            said => break said.to_owned(),
+        }
+    };
+    assert_eq!(said, "owner died");
+    // The other way round: the dead one was number 1, the one that looks is number 1, and a third one is.
+    let Some(mut third) = start("say your number and hold") else { return };
+    third.expect("1");
+    third.say("");
+    third.expect("held");
+    other.say("");
+    other.expect("timeout");
+    drop(other);
+    assert!(matches!(region.lock_timeout(Duration::from_millis(50)), Err(LockError::Timeout)));
+    third.kill();
+    assert!(matches!(region.lock_timeout(PATIENCE), Err(LockError::OwnerDied(_))));
+}
+
+#[test]
+fn a_number_that_is_used_again_does_not_revive_the_dead() {
+    const NAME: &str = "a_number_that_is_used_again_does_not_revive_the_dead";
+    let stage = Stage::new();
+    let region: Region<Mutex<u64>> = stage.options().create("numbers").unwrap();
+    let Some(through) = boxed(NAME) else { return };
+    let director = Actor::start_through(&stage, "use a number again", through);
+    match director.hear().as_str() {
+        "told apart" => {}
+        said if said.starts_with("not possible") => skip(NAME, said),
+        other => panic!("{other}"),
+    }
+    drop(director);
+    drop(region);
+}
+
+/// In a pid namespace of its own: a process dies with the lock, its number goes to another one, and then the lock is wanted.
+/// An error says why this machine cannot show it.
+fn use_a_number_again() -> Result<(), String> {
+    let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+    // The one that gets the number is a stranger to the region, then one that attaches to it.
+    for newcomer in ["race", "attach"] {
+        let mut holder = play("attach and hold");
+        assert!(matches!(region.lock_timeout(Duration::from_millis(20)), Err(LockError::Timeout)));
+        let number = holder.id();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        let mut heir = None;
+        // Bound: somebody else may get the number first, hardly so often.
+        for _ in 0..100 {
+            std::fs::write("/proc/sys/kernel/ns_last_pid", (number - 1).to_string())
+                .map_err(|error| format!("ns_last_pid: {error}"))?;
+            let mut next = play(newcomer);
+            if next.id() == number {
+                heir = Some(next);
+                break;
+            }
+            next.kill().unwrap();
+            next.wait().unwrap();
+        }
+        let mut heir = heir.ok_or("the number did not come back")?;
+        let start = Instant::now();
+        match region.lock_timeout(PATIENCE) {
+            Err(LockError::OwnerDied(guard)) => drop(guard.repaired()),
+            other => panic!("{newcomer}: {other:?}"),
+        }
+        assert!(start.elapsed() < PATIENCE / 10, "{newcomer}: {:?}", start.elapsed());
+        heir.kill().unwrap();
+        heir.wait().unwrap();
+    }
+    Ok(())
+}
+
+/// Starts an actor from an actor, and waits for its first word.
+fn play(part: &str) -> Child {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "actor", "--nocapture", "--test-threads=1"]).env("WHARF_TEST_PART", part);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    assert!(lines.into_iter().any(|line| line.contains("actor: ")), "{part} says nothing");
+    child
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use wharf_sys::liveness::{self, OfdLock, ProcessId};
+use wharf_sys::memory::Anchor;
 use wharf_sys::{fork, socket};
 
 use super::slot::{Identity, Phase, Slot, State};
@@ -20,6 +21,8 @@ use crate::sync::raw::Owner;
 pub(crate) struct Membership {
     memory: Arc<Memory>,
     lock: OfdLock,
+    /// Keeps the lock when the program closes descriptors that are not its own. Goes after the lock.
+    _anchor: Anchor,
     inode: u64,
     slot: u32,
     taken: State,
@@ -40,10 +43,12 @@ pub(crate) enum JoinError {
 
 impl Membership {
     /// Takes a slot: a free one, or failing that one of the dead. `own` must be a description that no other process
-    /// and no other membership shares, open for writing.
+    /// and no other membership shares, open for writing, and not the one that the region is mapped through: a forked child
+    /// inherits that mapping, and would keep our lock with it.
     pub(crate) fn join(memory: &Arc<Memory>, own: OwnedFd, inode: u64) -> Result<Membership, JoinError> {
         fork::watch();
         let who = myself().map_err(JoinError::System)?;
+        let anchor = Anchor::new(own.as_fd()).map_err(JoinError::System)?;
         let slots = memory.slots();
         let mut own = own;
         // Bound: two passes over at most 1,023 slots.
@@ -56,7 +61,15 @@ impl Membership {
                 own = match try_slot(slots, own, inode, slot, at, seen, &who)? {
                     Ok((lock, taken)) => {
                         let fork_epoch = fork::epoch();
-                        return Ok(Membership { memory: memory.clone(), lock, inode, slot, taken, fork_epoch });
+                        return Ok(Membership {
+                            memory: memory.clone(),
+                            lock,
+                            _anchor: anchor,
+                            inode,
+                            slot,
+                            taken,
+                            fork_epoch,
+                        });
                     }
                     Err(back) => back,
                 };

@@ -61,8 +61,8 @@ impl Witness<'_> {
         match process.standing() {
             // Also when its byte is still locked: then a forked child carries the dead parent's description.
             Standing::Dead => true,
-            // A living process without its lock has closed its descriptors, or has become another program by `exec`.
-            // The first still maps the region; the second does not, and what it held is abandoned.
+            // A living process without its lock has become another program by `exec`: its anchor is gone, it does not
+            // map the region any more, and what it held is abandoned. One that still maps it counts as alive.
             Standing::Alive => {
                 !self.byte_is_held(slot) && liveness::maps_file(who.pid, self.inode).is_ok_and(|mapped| !mapped)
             }

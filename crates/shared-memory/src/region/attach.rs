@@ -84,6 +84,8 @@ pub(crate) fn attach(
         .map(Arc::new)
         .ok_or_else(|| fail(io::Error::other("its mapping has another length than its plan")))?;
     let membership = if memory.is_writable() {
+        // A description besides the one that is mapped: see `Membership::join`.
+        let own = memory::reopen(&own, Access::ReadWrite).map_err(fail)?;
         Some(Membership::join(&memory, own, facts.inode).map_err(|error| not_joined(&region, error))?)
     } else {
         None

@@ -1,5 +1,6 @@
 //! Memory that several processes map: anonymous files, mappings, seals, and room reserved beforehand.
 
+mod anchor;
 mod file;
 mod headroom;
 mod mapping;
@@ -7,6 +8,7 @@ mod reserve;
 mod seal;
 pub mod trial;
 
+pub use anchor::Anchor;
 pub use file::{file_len, first_hole, has_ordinary_pages, memfd, reopen, set_len};
 pub(crate) use file::{proc_path, reopen_as};
 pub use mapping::{Access, Mapping};

@@ -2,12 +2,12 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::Path;
 
 use rustix::process::Signal;
 use wharf_sys::liveness::{self, OfdLock, ProcessId, Standing, is_held_by_other};
-use wharf_sys::memory::{self, Access, Mapping};
+use wharf_sys::memory::{self, Access, Anchor, Mapping};
 
 use crate::forked::{Child, End, Gate, alone, become_user, fork, is_root, mount, skipped, sleep_for_ever};
 
@@ -181,6 +181,35 @@ fn a_lock_is_seen_by_others_and_goes_with_its_process() -> io::Result<()> {
     child.wait_until_zombie()?;
     assert!(!is_held_by_other(&memfd, 7)?, "a zombie holds nothing");
     Ok(())
+}
+
+#[test]
+fn an_anchored_lock_outlives_its_descriptors_and_not_its_process() -> io::Result<()> {
+    let _alone = alone();
+    let memfd = memory::memfd("anchored")?;
+    memory::set_len(&memfd, 4096)?;
+    let (ready, leave) = (Gate::new()?, Gate::new()?);
+    let child = fork(|| {
+        let Some(lock) = OfdLock::try_acquire(memory::reopen(&memfd, Access::ReadWrite)?, 7)? else {
+            return Err(io::Error::other("nobody else locks it"));
+        };
+        let _anchor = Anchor::new(lock.fd()?)?;
+        // A child of its own outlives it, without the anchor.
+        let grandchild = fork(|| leave.pass())?;
+        std::mem::forget(grandchild);
+        let number = lock.fd()?.as_raw_fd();
+        std::mem::forget(lock);
+        // SAFETY: the number is the lock's, which was forgotten: nothing here uses it any more.
+        unsafe { libc::close(number) };
+        ready.open()?;
+        sleep_for_ever()
+    })?;
+    ready.pass()?;
+    assert!(is_held_by_other(&memfd, 7)?, "its holder lives");
+    child.signal(Signal::KILL)?;
+    child.wait_until_zombie()?;
+    assert!(!is_held_by_other(&memfd, 7)?, "only a child of its holder lives");
+    leave.open()
 }
 
 #[test]

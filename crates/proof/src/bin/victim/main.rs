@@ -1,17 +1,20 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
+//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`),
+//! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
+mod berths;
 mod fault;
 mod garbage;
 mod guard;
 mod heir;
 mod link;
 mod locks;
+mod medley;
 mod region;
 mod scribble;
 mod span;
@@ -42,6 +45,8 @@ fn play(words: &Words) -> Result<(), Failure> {
     match words.at(0, "a part to play")? {
         "region" => region::play(words),
         "locks" => locks::play(words),
+        "berths" => berths::play(words),
+        "medley" => medley::play(words),
         "link" => link::play(words),
         "span" => span::play(words),
         "yard" => yard::play(words),
