@@ -374,13 +374,19 @@ pub(crate) fn left_over_pairs(world: &World) {
     let mut listener = world.listen();
     assert_eq!(hidden(), 2, "whoever listens removes what is left over");
     dead();
-    let connecting = thread::spawn({
-        let (options, address) = (world.options(), world.address());
-        move || options.connect(address).unwrap()
-    });
-    let accepted = listener.accept_timeout(SOON).unwrap();
-    drop((accepted, connecting.join().unwrap()));
-    assert_eq!(hidden(), 2, "so does whoever connects");
+    // One of sixteen looks, on average: that none of so many does happens once in 10^14 times.
+    for _ in 0..500 {
+        let connecting = thread::spawn({
+            let (options, address) = (world.options(), world.address());
+            move || options.connect(address).unwrap()
+        });
+        let accepted = listener.accept_timeout(SOON).unwrap();
+        drop((accepted, connecting.join().unwrap()));
+        if hidden() == 2 {
+            break;
+        }
+    }
+    assert_eq!(hidden(), 2, "so does whoever connects, now and then");
     drop(living);
     assert_eq!(hidden(), 0);
 }
