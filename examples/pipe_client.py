@@ -24,7 +24,8 @@ for path, how in zip(names, (os.O_RDWR, os.O_RDONLY)):
     os.mkfifo(path, 0o600)
     ends.append(os.open(path, how | os.O_NONBLOCK))
     fcntl.flock(ends[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)       # whoever holds this lives
-up, down = ends
+keep, down = ends
+up = os.open(names[0], os.O_WRONLY | os.O_NONBLOCK)
 write = lambda data: os.write(up, data)
 write(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 5, 0, 65535,
                   256 << 20, 1 << 16, 8, 0, 0, 0, 0, 0, 0, 0, 0))                      # hello
@@ -33,6 +34,7 @@ answer = exactly(down, 56)
 params, words = struct.unpack_from("<H", answer, 38)[0], struct.unpack_from("<H", answer, 52)[0]
 rest = exactly(down, params + words)
 assert answer[:8] == b"WHARFLNK" and answer[10] == 2, f"refused: {rest.decode()}"      # welcome
+os.close(keep)                                                 # only they read there now: their end is an error
 text = text.encode()
 write(struct.pack("<IBBH", len(text), 1, 0, 0) + text)                                 # one whole message
 while True:

@@ -137,7 +137,8 @@ pub enum TakeError {
     Region(#[from] RegionError),
 }
 
-/// What came with the last message and was not taken yet. What nobody takes is closed.
+/// What came with the last message and was not taken yet. What nobody takes is closed, and no socket among it lingers: how
+/// long this process takes is not for its peer to say.
 #[derive(Debug)]
 pub(crate) struct Cargo {
     fds: VecDeque<OwnedFd>,
@@ -162,6 +163,7 @@ impl Cargo {
 
     /// Notes that what should have come could not be opened.
     pub(crate) fn lose(&mut self, sent: usize) {
+        self.clear();
         self.came = sent;
         // Asking does not fail; if it did, no limit is known.
         self.lost = Some(poll::most_descriptors().map_or(u64::MAX, |most| most as u64));
@@ -171,7 +173,7 @@ impl Cargo {
     #[inline]
     pub(crate) fn clear(&mut self) {
         if self.came > 0 {
-            self.fds.clear();
+            socket::discard(self.fds.drain(..));
             self.came = 0;
             self.lost = None;
         }
@@ -196,7 +198,10 @@ impl Cargo {
     }
 
     pub(crate) fn take_buffer(&mut self) -> Result<SealedBuffer, TakeError> {
-        Ok(SealedBuffer::from_fd(self.take_fd()?)?)
+        let fd = self.take_fd()?;
+        // What is no buffer is closed right away, and may be a socket.
+        socket::forget_linger(&fd);
+        Ok(SealedBuffer::from_fd(fd)?)
     }
 
     pub(crate) fn take_region<T: Shared>(&mut self) -> Result<Region<T>, TakeError> {
@@ -213,5 +218,11 @@ impl Cargo {
             return Err(TakeError::Hostile);
         }
         self.take_fd()
+    }
+}
+
+impl Drop for Cargo {
+    fn drop(&mut self) {
+        self.clear();
     }
 }

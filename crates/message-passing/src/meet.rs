@@ -18,7 +18,7 @@ use crate::handshake::{self, FLAG_MEMBARRIER, FLAG_SLEEPY, Introduction, Payload
 use crate::link::Link;
 use crate::options::{Options, Trust, Wait};
 use crate::peer::{Origin, Peer};
-use crate::port;
+use crate::port::{self, Lookup};
 use crate::transport::session::Sessions;
 use crate::transport::tcp::check_token;
 use crate::transport::{Met, Prepared, Situation, inproc, mq, pipe};
@@ -121,9 +121,10 @@ pub(crate) fn connect(
     let ours = terms(address, options, payload)?;
     let deadline = Deadline::after(limit);
     let mut missed = None;
+    let mut lookup = Lookup::default();
     // Every round takes RETRY, so the deadline bounds their number.
     loop {
-        match connect_once(address, options, &ours, limit, deadline) {
+        match connect_once(address, options, &ours, &mut lookup, limit, deadline) {
             Err(ConnectError::NobodyListening { .. }) if patient => missed = Some(NO_LISTENER),
             // Whoever listens there may make it first.
             Err(ConnectError::NoDirectory { .. }) if patient => missed = Some(NO_DIRECTORY),
@@ -145,6 +146,7 @@ fn connect_once(
     address: &Address,
     options: &Options,
     ours: &Terms,
+    lookup: &mut Lookup,
     limit: Duration,
     deadline: Deadline,
 ) -> Result<Link, ConnectError> {
@@ -160,7 +162,7 @@ fn connect_once(
     if deadline.passed() {
         return Err(timeout(NO_TIME));
     }
-    let (voice, peer) = dial(address, options, deadline, &timeout)?;
+    let (voice, peer) = dial(address, options, lookup, deadline, &timeout)?;
     crash_point!("connect.connected");
     let cooperating = admit(&peer, options)?;
     converse(voice, (peer, cooperating), address, options, ours, deadline, &timeout)
@@ -217,6 +219,7 @@ pub(crate) fn converse(
 fn dial(
     address: &Address,
     options: &Options,
+    lookup: &mut Lookup,
     deadline: Deadline,
     timeout: &dyn Fn(&'static str) -> ConnectError,
 ) -> Result<(Voice, Origin), ConnectError> {
@@ -228,7 +231,7 @@ fn dial(
         Place::Path(path) => (path, None),
         Place::Host(host) => {
             let sessions = Sessions::connecting(address, &host, options)?;
-            let (socket, place) = port::connect(address, &host, options, deadline, timeout)?;
+            let (socket, place) = port::connect(address, &host, options, lookup, deadline, timeout)?;
             let voice = sessions
                 .voice(socket, options)
                 .map_err(|error| ConnectError::system(format!("begin to talk to {address}"), error))?;

@@ -264,6 +264,10 @@ impl Options {
 
     /// Connects to an address; waits for a listener and for its answer, at most `limit`.
     ///
+    /// The name of a host is looked up once, at the beginning. The limit does not end that: it takes as long as the
+    /// system's resolver likes, usually some seconds at most, and what it took is missing afterwards. An address in figures
+    /// needs none.
+    ///
     /// # Errors
     /// [`ConnectError::Timeout`] when there was none in time, and what either side refuses.
     pub fn connect_timeout(&self, address: impl AsRef<str>, limit: Duration) -> Result<Link, ConnectError> {

@@ -35,12 +35,19 @@ pub(crate) fn listen(address: &Address, host: &Host, options: &Options, backlog:
     })
 }
 
+/// The addresses of a host, once it has been looked up: one call looks it up once, however often it tries to connect.
+#[derive(Debug, Default)]
+pub(crate) struct Lookup {
+    places: Option<Vec<SocketAddr>>,
+}
+
 /// Connects to the first address of the host that answers, each for its share of the time left. `late` makes the error
-/// when none does in time.
+/// when none does in time. Looking the host up takes as long as the system's resolver likes.
 pub(crate) fn connect(
     address: &Address,
     host: &Host,
     options: &Options,
+    lookup: &mut Lookup,
     deadline: Deadline,
     late: impl Fn(&'static str) -> ConnectError,
 ) -> Result<(OwnedFd, SocketAddr), ConnectError> {
@@ -49,7 +56,16 @@ pub(crate) fn connect(
             "nobody can listen at port 0 ({address}): name the listener's port"
         )));
     }
-    let places = resolve(address, host, options)?;
+    let places = match &mut lookup.places {
+        Some(known) => known,
+        unknown => {
+            let found = unknown.insert(resolve(address, host, options)?);
+            if deadline.passed() {
+                return Err(late("looking up the host took all of it"));
+            }
+            found
+        }
+    };
     let mut failure = None;
     for (tried, place) in places.iter().enumerate() {
         let share = u32::try_from(places.len() - tried).unwrap_or(u32::MAX);
@@ -80,5 +96,34 @@ fn resolve(address: &Address, host: &Host, options: &Options) -> Result<Vec<Sock
     match places.iter().find(|place| !protected && !is_loopback(place.ip())) {
         Some(beyond) => Err(ConnectError::Unprotected { address: address.to_string(), ip: beyond.ip() }),
         None => Ok(places),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_looked_up_once() {
+        use rustix::net::{AddressFamily, SocketType};
+        // Bound, so nobody else gets the port, and not listening.
+        let taken = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&taken, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let port = SocketAddr::try_from(rustix::net::getsockname(&taken).unwrap()).unwrap().port();
+        let address = Address::parse(&format!("tcp:127.0.0.1:{port}")).unwrap();
+        let (options, deadline) = (Options::new(), Deadline::after(Duration::from_secs(20)));
+        let attempt = |name: &str, lookup: &mut Lookup| {
+            let host = Host { name: name.to_owned(), port };
+            let late = |missing: &'static str| ConnectError::Options(missing.to_owned());
+            connect(&address, &host, &options, lookup, deadline, late).unwrap_err()
+        };
+        let mut lookup = Lookup::default();
+        let nobody = attempt("127.0.0.1", &mut lookup);
+        assert!(matches!(nobody, ConnectError::NobodyListening { .. }), "{nobody:?}");
+        // Asked again, the resolver would not know this one.
+        let nobody = attempt("no such host", &mut lookup);
+        assert!(matches!(nobody, ConnectError::NobodyListening { .. }), "{nobody:?}");
+        let unknown = attempt("no such host", &mut Lookup::default());
+        assert!(matches!(unknown, ConnectError::UnknownHost { .. }), "{unknown:?}");
     }
 }

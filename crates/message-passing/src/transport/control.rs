@@ -142,6 +142,15 @@ impl Control {
     }
 }
 
+/// A new pair: the end at which this side hears, and the one into which the peer speaks. Words bring no descriptors, so where
+/// the kernel can refuse them (since 6.16) none has to be closed by whoever hears.
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ear, mouth_for_peer) = socket::pair(socket::Kind::SeqPacket)?;
+    // Without it the pair works all the same.
+    let _known = socket::refuse_descriptors(&ear);
+    Ok((ear, mouth_for_peer))
+}
+
 /// What the peer gives us to speak into must be an end of a pair that it made itself: not a file or a network socket,
 /// where sending could wait, and not somebody else's socket, which would hear us speak.
 pub(crate) fn check_mouth(mouth: &OwnedFd, peer: socket::Credentials, cooperating: bool) -> Result<(), ConnectError> {

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use wharf_sys::fork::ForkClosedFd;
+use wharf_sys::socket;
 
 /// The idle (for `unix:` not so idle) connection of a link.
 ///
@@ -22,6 +23,15 @@ impl Lifeline {
     #[inline]
     pub(crate) fn get(&self) -> io::Result<BorrowedFd<'_>> {
         self.socket.get()
+    }
+
+    /// Nothing that follows on it brings descriptors: where the kernel can refuse them (since 6.16), none has to be closed by
+    /// this side.
+    pub(crate) fn refuse_descriptors(&self) {
+        if let Ok(socket) = self.socket.get() {
+            // Without it the link works all the same.
+            let _known = socket::refuse_descriptors(socket);
+        }
     }
 
     /// Whether this is still the process that made the link.

@@ -156,6 +156,7 @@ pub(crate) fn halves(
         LogError::System { doing, source } => ConnectError::system(doing, source),
         other => ConnectError::Protocol(other.to_string()),
     })?;
+    lifeline.refuse_descriptors();
     let signals = Arc::new(Signals::new(lifeline));
     let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile);
     let recv = LogReceiver::new(reader, bell, signals);

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::Command;
 use std::thread;
@@ -381,6 +382,76 @@ pub(crate) fn announced_badly(world: &World) {
     drop(socket);
     assert!(matches!(link.recv_timeout(SOON), Err(RecvError::PeerDied)));
     assert!(witness.ended());
+}
+
+/// How long a socket that a hostile peer sends would hold up whoever closes it.
+const LINGER: Duration = Duration::from_secs(10);
+
+/// A TCP socket with more to send than the other side, which comes along, ever reads; it lingers when it is closed.
+fn lingering() -> (OwnedFd, TcpStream) {
+    let door = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut socket = TcpStream::connect(door.local_addr().unwrap()).unwrap();
+    let (deaf, _) = door.accept().unwrap();
+    rustix::net::sockopt::set_socket_linger(&socket, Some(LINGER)).unwrap();
+    socket.set_nonblocking(true).unwrap();
+    // Ends when both buffers are full.
+    while socket.write(&[7; 65536]).is_ok() {}
+    // A socket that does not wait would not linger either.
+    socket.set_nonblocking(false).unwrap();
+    (socket.into(), deaf)
+}
+
+/// However slow it would be to close what comes along, a receiver that has no use for it is in time.
+pub(crate) fn slow_to_close(world: &World) {
+    // What closes them, and how many are announced where one comes.
+    type Ending = fn(&mut Link);
+    let endings: [(&str, u32, Ending); 4] = [
+        ("nobody takes it", 1, |link| {
+            assert_eq!(link.recv_timeout(SOON).unwrap().attachments(), 1);
+            assert!(matches!(link.recv_timeout(Duration::from_millis(200)), Err(RecvError::Timeout)));
+        }),
+        ("it is no buffer", 1, |link| {
+            assert!(matches!(link.recv_timeout(SOON).unwrap().take_buffer(), Err(TakeError::Buffer(_))));
+        }),
+        ("more were announced", 2, |link| {
+            assert!(matches!(link.recv_timeout(SOON), Err(RecvError::Protocol(_))));
+        }),
+        ("the link is dropped", 1, |link| {
+            assert_eq!(link.recv_timeout(SOON).unwrap().attachments(), 1);
+        }),
+    ];
+    for (what, announced, ending) in endings {
+        let (mut link, socket, _control) = stranger(world);
+        let (slow, _deaf) = lingering();
+        socket::send(&socket, &record(announced, 6, 0, b"")).unwrap();
+        socket::send_with_fds(&socket, &record(3, 1, 0, b"abc"), &[slow.as_fd()]).unwrap();
+        drop(slow);
+        let began = std::time::Instant::now();
+        ending(&mut link);
+        drop(link);
+        // Far less than it would linger, far more than a busy machine needs.
+        assert!(began.elapsed() < LINGER / 2, "{what}: {:?}", began.elapsed());
+    }
+}
+
+/// Where words are said no descriptors are taken, if the kernel can refuse them.
+pub(crate) fn past_the_data(world: &World) {
+    let (mut link, socket, control) = stranger(world);
+    let (witness, writer) = Witness::new();
+    let probe = socket::pair(Kind::SeqPacket).unwrap();
+    let known = socket::refuse_descriptors(&probe.0).unwrap();
+    let told = socket::send_with_fds(&control, &[0; 16], &[writer.as_fd()]);
+    drop(writer);
+    if !known {
+        drop((link, told));
+        assert!(witness.ended());
+        return world.skip("this kernel refuses no descriptors (before 6.16)");
+    }
+    assert_eq!(told.unwrap_err().kind(), std::io::ErrorKind::PermissionDenied);
+    assert!(witness.ended());
+    // Nothing was said, and the link is as good as before.
+    socket::send(&socket, &record(3, 1, 0, b"abc")).unwrap();
+    assert_eq!(link.recv_timeout(SOON).unwrap(), *b"abc");
 }
 
 /// Any number of descriptors, which a peer that does not use this library may send.

@@ -121,7 +121,7 @@ const CASES: &[Case] = cases! {
     Needs::Only("pipe") => spawned { only_for_programs_that_cooperate, one_end_is_not_enough }
     Needs::Only("unix") => carrying {
         every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
-        hostile_peers, an_old_peer, unannounced, announced_badly, too_many_open_files, too_many_on_their_way, from_python
+        hostile_peers, an_old_peer, unannounced, announced_badly, slow_to_close, past_the_data, too_many_open_files, too_many_on_their_way, from_python
     }
     Needs::Processes => kills {
         receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_rendezvous, stopped_is_not_dead,

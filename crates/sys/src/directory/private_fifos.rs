@@ -25,8 +25,12 @@ const DOWN: &str = ".down";
 /// How often a pair is made anew because a visitor took it for a dead one before it was locked.
 const TRIES: u32 = 100;
 
-/// How many dead names one visit removes at most.
-const SWEEP: usize = 64;
+/// How many names one sweep looks at, at most: each look costs a few system calls, and a sweep should be over in a
+/// millisecond or so.
+const LOOKS: usize = 256;
+
+/// How many dead names one sweep removes, at most.
+const REMOVALS: usize = 64;
 
 /// What tells one pair from all others.
 pub type PairId = [u8; 16];
@@ -178,8 +182,12 @@ impl VisitorFifos {
     }
 }
 
-/// Removes what killed processes left in this directory, a bounded number at a time. Never by guess: only what nobody
-/// has locked, and it is removed under that very lock.
+/// Removes what killed processes left in this directory. Never by guess: only what nobody has locked, and it is removed
+/// under that very lock.
+///
+/// One sweep reads the directory once, looks at 256 of the pairs' names at most and removes 64 at most. Where there are more
+/// names, chance chooses those that are looked at, every name with the same chance each time: however many live, none that
+/// is dead stays out of sight for good.
 pub fn remove_dead_fifos(domain: &Domain) {
     let Ok(entries) = rustix::fs::Dir::read_from(domain.fd()) else { return };
     // Bounded by the directory's entries.
@@ -187,7 +195,15 @@ pub fn remove_dead_fifos(domain: &Domain) {
         let name = entry.file_name().to_str().ok()?;
         is_hidden(name).then(|| PathBuf::from(name))
     });
-    for name in hidden.take(SWEEP) {
+    let mut seed = [0; 8];
+    if retry_on_intr(|| getrandom(&mut seed[..], GetRandomFlags::empty())).is_err() {
+        return;
+    }
+    let mut removals = 0;
+    for name in sample(hidden, u64::from_ne_bytes(seed)) {
+        if removals == REMOVALS {
+            break;
+        }
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
         let Ok(opened) = retry_on_intr(|| rustix::fs::openat(domain.fd(), &name, flags, Mode::empty())) else {
             continue;
@@ -196,9 +212,32 @@ pub fn remove_dead_fifos(domain: &Domain) {
         let dead =
             fifo && retry_on_intr(|| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)).is_ok();
         if dead {
+            removals += 1;
             let _ = rustix::fs::unlinkat(domain.fd(), &name, AtFlags::empty());
         }
     }
+}
+
+/// As many of these as are looked at, each with the same chance, in one pass and in memory for no more than those.
+fn sample(names: impl Iterator<Item = PathBuf>, seed: u64) -> Vec<PathBuf> {
+    let mut chosen = Vec::new();
+    // A xorshift generator, whose state is never 0.
+    let mut state = seed | 1;
+    for (before, name) in (0_u64..).zip(names) {
+        if chosen.len() < LOOKS {
+            chosen.push(name);
+            continue;
+        }
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        // The name is one of `before + 1`, of which LOOKS are kept.
+        let place = usize::try_from(state % (before + 1)).unwrap_or(usize::MAX);
+        if let Some(place) = chosen.get_mut(place) {
+            *place = name;
+        }
+    }
+    chosen
 }
 
 fn is_hidden(name: &str) -> bool {

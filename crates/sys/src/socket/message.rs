@@ -147,10 +147,12 @@ fn receive_arrival(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> i
 
 /// Receives bytes and at most `max_fds` descriptors without waiting.
 ///
-/// The descriptors are close-on-exec from the start. A peer that sends more than `max_fds` (or more than
+/// The descriptors are close-on-exec from the start, and no socket among them lingers when it is closed. A peer that sends more than `max_fds` (or more than
 /// this process may open) gets an error, and all that came is closed.
 pub fn recv_with_fds(fd: impl AsFd, buffer: &mut [u8], max_fds: usize) -> io::Result<(Received, Vec<OwnedFd>)> {
     let arrival = recv_arrival(fd, buffer)?;
+    // Whatever the caller makes of them: most are closed where they turn out to be wrong.
+    arrival.fds.iter().for_each(super::forget_linger);
     arrival.check(max_fds)?;
     Ok((arrival.received, arrival.fds))
 }

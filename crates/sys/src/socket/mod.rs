@@ -7,6 +7,7 @@ mod connect;
 mod credentials;
 mod internet;
 mod message;
+mod rights;
 mod stream;
 
 pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown};
@@ -19,4 +20,5 @@ pub use message::{
     Arrival, MAX_DESCRIPTORS, Received, recv, recv_arrival, recv_arrival_blocking, recv_blocking, recv_with_fds, send,
     send_blocking, send_parts, send_parts_with_fds, send_with_fds,
 };
+pub use rights::{discard, forget_linger, refuse_descriptors};
 pub use stream::recv_stream;

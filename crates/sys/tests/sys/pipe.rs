@@ -10,6 +10,8 @@ use wharf_sys::directory::{Domain, FifoMouth, Name, PrivateFifos, VisitorFifos, 
 use wharf_sys::pipe::{self, ATOMIC, PipeEnds};
 use wharf_sys::poll::{self, Interest};
 
+use crate::forked::alone;
+
 fn both() -> (PipeEnds, PipeEnds) {
     let (one, two) = (pipe::pair().unwrap(), pipe::pair().unwrap());
     (PipeEnds::adopt(one.0, two.1).unwrap(), PipeEnds::adopt(two.0, one.1).unwrap())
@@ -121,4 +123,60 @@ fn a_private_pair_is_nameless_once_both_sides_have_it() {
     assert_eq!(nobody.kind(), ErrorKind::NotFound);
     drop(PrivateFifos::make(&domain).unwrap());
     assert_eq!(names(), 0);
+}
+
+#[test]
+fn the_living_do_not_hide_the_dead() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let domain = Domain::at(place.path()).unwrap();
+    let names = || std::fs::read_dir(place.path()).unwrap().count();
+    // What a killed process leaves has nobody's lock. Both older and younger than what lives.
+    let dead = |number: u8| {
+        for end in ["up", "down"] {
+            let path = place.path().join(format!(".pipe-{}.{end}", format!("{number:02x}").repeat(16)));
+            rustix::fs::mknodat(
+                rustix::fs::CWD,
+                path,
+                rustix::fs::FileType::Fifo,
+                rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+                0,
+            )
+            .unwrap();
+        }
+    };
+    (0..5).for_each(dead);
+    // More names than one sweep looks at.
+    let living: Vec<PrivateFifos> = (0..150).map(|_| PrivateFifos::make(&domain).unwrap()).collect();
+    (5..10).for_each(dead);
+    assert_eq!(names(), 320);
+    // Each sweep sees each of the dead with a chance of 4 in 5: it takes more than this once in 10^139 times.
+    for _ in 0..200 {
+        remove_dead_fifos(&domain);
+    }
+    assert_eq!(names(), 300);
+    drop(living);
+    assert_eq!(names(), 0);
+}
+
+#[test]
+fn a_sweep_removes_a_bounded_number() {
+    let _alone = alone();
+    let place = tempfile::tempdir().unwrap();
+    let domain = Domain::at(place.path()).unwrap();
+    for number in 0..100 {
+        let path = place.path().join(format!(".pipe-{number:032x}.up"));
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            path,
+            rustix::fs::FileType::Fifo,
+            rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR,
+            0,
+        )
+        .unwrap();
+    }
+    for left in [36, 0, 0] {
+        remove_dead_fifos(&domain);
+        assert_eq!(std::fs::read_dir(place.path()).unwrap().count(), left);
+    }
 }

@@ -13,12 +13,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use wharf_sys::fork::ForkClosedFd;
-use wharf_sys::{queue, socket};
+use wharf_sys::queue;
 
 use self::receiver::MqReceiver;
 use self::sender::MqSender;
 use self::slot::TRAILER;
-use super::control::{Control, check_mouth};
+use super::control::{self, Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
 use crate::handshake::Payload;
@@ -65,8 +65,8 @@ impl Prepared {
         let slots = (capacity / slot).clamp(1, queue::limits().slots.max(1));
         let queue = queue::make(slots, slot)
             .map_err(|error| ConnectError::system("make the message queue of a link", error))?;
-        let (ear, mouth_for_peer) = socket::pair(socket::Kind::SeqPacket)
-            .map_err(|error| ConnectError::system("make the control pair of a link", error))?;
+        let (ear, mouth_for_peer) =
+            control::pair().map_err(|error| ConnectError::system("make the control pair of a link", error))?;
         Ok(Self { ear: Some(ear), mouth_for_peer, queue })
     }
 
@@ -94,6 +94,7 @@ impl Prepared {
             return Err(ConnectError::Protocol("it did not come over a Unix socket".to_owned()));
         };
         check_mouth(&mouth, peer, cooperating)?;
+        lifeline.refuse_descriptors();
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         let their_slot = queue::facts(&theirs)
             .map_err(|error| ConnectError::Protocol(format!("its queue cannot be used: {error}")))?

@@ -12,7 +12,7 @@ use wharf_sys::socket;
 use self::receiver::UnixReceiver;
 use self::record::HEADER;
 use self::sender::UnixSender;
-use super::control::{Control, check_mouth};
+use super::control::{self, Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::ConnectError;
@@ -35,8 +35,8 @@ impl Prepared {
     pub(crate) fn new(_situation: &Situation<'_>) -> Result<Self, ConnectError> {
         let [a, b, c, d] = u32::try_from(LARGEST_RECORD).unwrap_or(u32::MAX).to_le_bytes();
         let [e, f, g, h] = u32::try_from(MAX_ATTACHMENTS).unwrap_or(u32::MAX).to_le_bytes();
-        let (ear, mouth_for_peer) = socket::pair(socket::Kind::SeqPacket)
-            .map_err(|error| ConnectError::system("make the control pair of a link", error))?;
+        let (ear, mouth_for_peer) =
+            control::pair().map_err(|error| ConnectError::system("make the control pair of a link", error))?;
         Ok(Self { params: [a, b, c, d, e, f, g, h], ear: Some(ear), mouth_for_peer })
     }
 

@@ -1,7 +1,7 @@
 //! The receiving side of a `unix:` link: one system call, one copy by the kernel, no allocation per message.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
@@ -153,6 +153,11 @@ impl UnixReceiver {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
             Err(error) => return Err(RecvError::System(error)),
         };
+        let came = fds.len();
+        if came > 0 {
+            // Whatever is wrong with them: from here on they are closed as those that nobody takes.
+            self.cargo.load(fds);
+        }
         if received.len == 0 {
             // A record is never empty: this is the end.
             let closed = self.control.hear().is_ok_and(|heard| heard.sender_closed);
@@ -165,25 +170,24 @@ impl UnixReceiver {
             return self.nonsense(format!("a record has {} bytes, fewer than its header", received.len));
         };
         match Header::read(header, payload) {
-            Ok(header) if self.announced.is_some() => self.understand_with(header, payload, fds, short).map(Some),
+            Ok(header) if self.announced.is_some() => self.understand_with(header, payload, came, short).map(Some),
             Ok(header) => self.understand(header, payload).map(Some),
             Err(what) => self.nonsense(what),
         }
     }
 
-    /// What the record is that was to bring descriptors.
+    /// What the record is that was to bring descriptors and brought so many.
     #[cold]
     fn understand_with(
         &mut self,
         header: Header,
         payload: usize,
-        fds: Vec<OwnedFd>,
+        came: usize,
         short: bool,
     ) -> Result<Found, RecvError> {
         let announced = self.announced.take().unwrap_or(0);
-        let came = fds.len();
         match header.kind {
-            Kind::Whole | Kind::First if came == announced && !short => self.cargo.load(fds),
+            Kind::Whole | Kind::First if came == announced && !short => {}
             // This process may not open more: the bytes are whole, and whoever wants the rest is told.
             Kind::Whole | Kind::First if short && came < MAX_ATTACHMENTS => self.cargo.lose(announced),
             Kind::Void if came == 0 && !short => return Ok(Found::Nothing),
