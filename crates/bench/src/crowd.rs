@@ -116,7 +116,11 @@ impl<C: Crowd> AnyCrowd for C {
 
     fn serve(&self, at: &Path, (cpu, spread): (usize, bool), orders: UnixStream) -> io::Result<()> {
         // A program that nobody pins may spin for a moment; here it may too, unless there is one processor only.
-        if spread { cpu::pin_this_thread_apart(cpu)? } else { cpu::pin_this_thread(cpu)? }
+        if spread {
+            cpu::pin_this_thread_apart(cpu)?
+        } else {
+            cpu::pin_this_thread(cpu)?
+        }
         let mut turn = self.join(at)?;
         let mut lines = BufReader::new(orders);
         lines.get_mut().write_all(b"ok met\n")?;

@@ -235,11 +235,20 @@ impl Bench {
     fn costs(&mut self, contenders: Makers, outcome: &mut Outcome) -> io::Result<()> {
         let at = self.private_directory()?;
         wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
-        let mut contenders = contenders(&at)?;
-        for contender in &mut contenders {
-            contender.check()?;
-            outcome.series.push(Series::new(contender.name()));
+        let mut present = Vec::new();
+        for mut contender in contenders(&at)? {
+            match contender.check() {
+                Ok(()) => {
+                    outcome.series.push(Series::new(contender.name()));
+                    present.push(contender);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    outcome.left_out.push((contender.name().to_owned(), error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
         }
+        let mut contenders = present;
         let start = Instant::now();
         let mut round = 0;
         // The clock ends the loop.
@@ -266,7 +275,14 @@ impl Bench {
             let crowd = all.iter().find(|crowd| crowd.name() == name);
             let crowd = crowd.ok_or_else(|| failed(format!("no lock is called '{name}'")))?;
             let at = self.private_directory()?;
-            let mut gathering = Arc::clone(crowd).gather(at, parties, self.cpus)?;
+            let mut gathering = match Arc::clone(crowd).gather(at, parties, self.cpus) {
+                Ok(gathering) => gathering,
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    outcome.left_out.push((name.to_owned(), error.to_string()));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
             gathering.check().map_err(|error| failed(format!("{name}: {error}")))?;
             progress();
             outcome.series.push(Series::new(name));

@@ -145,8 +145,7 @@ impl Signal for Side<Noticed> {
     fn hear(&mut self) -> io::Result<()> {
         let inbox = self.who.inbox();
         let flags = self.pair.flags.lock().map_err(not_done)?;
-        let mut flags =
-            self.pair.notices.of(inbox).wait_while(flags, |flags| flags[inbox] == 0).map_err(not_done)?;
+        let mut flags = self.pair.notices.of(inbox).wait_while(flags, |flags| flags[inbox] == 0).map_err(not_done)?;
         flags[inbox] = 0;
         Ok(())
     }

@@ -191,10 +191,11 @@ pub fn echo_any<E: End>(end: &mut E, only_len: Option<usize>) -> io::Result<()> 
     loop {
         let len = end.recv(&mut buffer)?;
         let message = buffer.get(..len).ok_or_else(too_short)?;
-        if stamp_of(message)? == STOP {
+        let stop = stamp_of(message)? == STOP;
+        end.send(message)?;
+        if stop {
             return Ok(());
         }
-        end.send(message)?;
     }
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Each object on lines of its own.
 const STRIDE: usize = 64;
@@ -54,15 +55,15 @@ impl Handover for PthreadLocks {
     }
 }
 
-/// Three mutexes over bare futexes.
-pub struct FutexLocks;
+/// Three mutexes over bare futexes, on which one sleeps for ever or for so long at a time.
+pub struct FutexLocks(pub &'static str, pub Option<Duration>);
 
 /// Where they lie.
-pub struct ThreeWords(Rc<Mapped>);
+pub struct ThreeWords(Rc<Mapped>, Option<Duration>);
 
 impl Locks for ThreeWords {
     fn lock(&mut self, which: usize) -> io::Result<()> {
-        bare::lock(&self.0, which * STRIDE)
+        bare::lock(&self.0, which * STRIDE, self.1)
     }
 
     fn unlock(&mut self, which: usize) -> io::Result<()> {
@@ -74,15 +75,15 @@ impl Handover for FutexLocks {
     type Side = Chain<ThreeWords>;
 
     fn name(&self) -> &'static str {
-        "futex lock by hand"
+        self.0
     }
 
     fn open(&self, at: &Path) -> io::Result<Self::Side> {
-        Chain::begin(ThreeWords(open(at)?), Who::First)
+        Chain::begin(ThreeWords(open(at)?, self.1), Who::First)
     }
 
     fn join(&self, at: &Path) -> io::Result<Self::Side> {
-        Chain::begin(ThreeWords(find(at)?), Who::Second)
+        Chain::begin(ThreeWords(find(at)?, self.1), Who::Second)
     }
 }
 

@@ -114,6 +114,8 @@ pub struct FutexTurn {
 /// The mutex over a futex, at a place in a mapping.
 pub mod bare {
     use super::{Mapped, Ordering, futex, io};
+    use std::time::Duration;
+    use wharf_sys::clock::Deadline;
 
     const FREE: u32 = 0;
     const HELD: u32 = 1;
@@ -126,18 +128,18 @@ pub mod bare {
         memory.half_word(offset).compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
-    /// Takes it, asleep while it is held.
+    /// Takes it, asleep while it is held: until it is woken, or in slices.
     #[inline(always)]
-    pub fn lock(memory: &Mapped, offset: usize) -> io::Result<()> {
-        if try_lock(memory, offset) { Ok(()) } else { wait(memory, offset) }
+    pub fn lock(memory: &Mapped, offset: usize, slice: Option<Duration>) -> io::Result<()> {
+        if try_lock(memory, offset) { Ok(()) } else { wait(memory, offset, slice) }
     }
 
     #[cold]
-    fn wait(memory: &Mapped, offset: usize) -> io::Result<()> {
+    fn wait(memory: &Mapped, offset: usize, slice: Option<Duration>) -> io::Result<()> {
         let word = memory.half_word(offset);
         // Acquire: as in `try_lock`. Bound: as long as others hold it.
         while word.swap(AWAITED, Ordering::Acquire) != FREE {
-            futex::wait(word, AWAITED, None, true)?;
+            futex::wait(word, AWAITED, slice.map(Deadline::after), true)?;
         }
         Ok(())
     }
@@ -157,20 +159,20 @@ pub mod bare {
 impl Turn for FutexTurn {
     #[inline(always)]
     fn once(&mut self) -> io::Result<()> {
-        bare::lock(&self.memory, LOCK)?;
+        bare::lock(&self.memory, LOCK, None)?;
         add_one(&self.memory);
         bare::unlock(&self.memory, LOCK)
     }
 
     fn count(&mut self) -> io::Result<u64> {
-        bare::lock(&self.memory, LOCK)?;
+        bare::lock(&self.memory, LOCK, None)?;
         let count = counted(&self.memory);
         bare::unlock(&self.memory, LOCK)?;
         Ok(count)
     }
 
     fn excludes(&mut self) -> io::Result<bool> {
-        bare::lock(&self.memory, LOCK)?;
+        bare::lock(&self.memory, LOCK, None)?;
         let excludes = !bare::try_lock(&self.memory, LOCK);
         bare::unlock(&self.memory, LOCK)?;
         Ok(excludes)
