@@ -521,7 +521,7 @@ pub fn cases() -> Vec<Case> {
             title: "uncontended lock and unlock for writing",
             measure: Measure::Cost { contenders: writers },
             contenders: &[],
-            targets: at_most("RwLock", 1.2, "pthread rwlock"),
+            targets: vec![],
         },
         hammered("hammer", "a mutex that two processes want as fast as they can", 0, 1.0),
         // The work is nearly all of it here, so that equals differ by the noise.
