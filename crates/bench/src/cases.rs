@@ -1,28 +1,41 @@
 //! What is compared with what, and which ratios must hold.
 
+use crate::by_hand::boost::Boost;
 use crate::by_hand::channel::{Crossbeam, Waiting};
 use crate::by_hand::copy::{FixedCopy, LargeCopy};
 use crate::by_hand::fifo::Fifos;
 use crate::by_hand::futex::BareFutex;
-use crate::by_hand::locks::{Kind, Pthread, StdMutex};
+use crate::by_hand::handover::{FutexLocks, PthreadConds, PthreadLocks, Semaphores};
+use crate::by_hand::locks::{FutexLock, ParkingLot, ParkingLotReentrant, Pthread, StdMutex};
 use crate::by_hand::mqueue::Queues;
+use crate::by_hand::pthread::Kind;
 use crate::by_hand::ring::PlainRing;
+use crate::by_hand::rwlocks::{ParkingLotRwLock, PthreadRwLock, Side, StdRwLock};
 use crate::by_hand::seqpacket::SeqPacket;
 use crate::by_hand::shm_open::ShmOpen;
 use crate::by_hand::tcp::Tcp;
 use crate::by_hand::tls::Tls;
+use crate::crowd::{AnyCrowd, Crowd};
+use crate::handover::Handed;
 use crate::meeting::AnyContender;
-use crate::solo::{Makers, Solo};
-use crate::wharf_latest::{LatestRead, LatestWrite};
+use crate::solo::{Makers, Missing, Solo};
+use crate::turn::Alone;
+use crate::wharf_handover::{Events, MutexChain, Notices, Permits};
+use crate::wharf_latest::{LatestRead, LatestReadOnly, LatestWrite};
 use crate::wharf_links::{Copied, Loaned, Seen};
-use crate::wharf_regions::{Attach, WharfMutex};
+use crate::wharf_locks::{ReentrantTurn, RwLockTurn, WharfMutex};
+use crate::wharf_regions::Attach;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use wharf::Wait;
 use wharf_measure::{State, WakeClass};
 
 const MIB: usize = 1 << 20;
+
+/// How long one sleeps by hand who wants to learn of a death, as our own locks do at most.
+const SLICE: Duration = Duration::from_millis(50);
 
 /// How the contenders of a case are measured.
 #[derive(Clone, Copy)]
@@ -51,6 +64,16 @@ pub enum Measure {
     },
     /// Connecting, until both sides know that they have met.
     Connections,
+    /// From one turn to the next of a lock that two parties want as fast as they can.
+    Hammer {
+        /// Work of each after every turn, in multiplications.
+        outside: u32,
+    },
+    /// How many turns the luckiest of several parties had for one of the unluckiest. Takes the case's whole time.
+    Fairness {
+        /// How many want the lock, as fast as they can.
+        parties: usize,
+    },
     /// Operations of one thread.
     Cost {
         /// Makes the contenders; the directory is private to the case.
@@ -63,6 +86,8 @@ pub enum Measure {
 pub enum Against {
     /// The floor probes around each figure.
     Floor,
+    /// Nothing: the figure is a ratio itself.
+    One,
     /// Another contender's figure of the same turn.
     Contender(&'static str),
 }
@@ -97,7 +122,7 @@ pub struct Case {
     pub title: &'static str,
     /// What is measured.
     pub measure: Measure,
-    /// The names of two-party contenders, in their order; those of one party make themselves.
+    /// The names of contenders of two and more parties, in their order; those of one party make themselves.
     pub contenders: &'static [&'static str],
     /// What must hold.
     pub targets: Vec<Target>,
@@ -110,7 +135,8 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(PlainRing::new("plain ring 1 MiB", MIB)),
         Arc::new(Crossbeam::new("crossbeam", Waiting::Spin)),
         Arc::new(Crossbeam::new("crossbeam waiting", Waiting::Channel)),
-        Arc::new(BareFutex),
+        Arc::new(BareFutex::for_ever("futex by hand")),
+        Arc::new(BareFutex::in_slices("futex by hand, in slices", SLICE)),
         Arc::new(SeqPacket),
         Arc::new(Queues::in_slices("mq by hand")),
         Arc::new(Queues::for_ever("mq by hand, deaf")),
@@ -133,22 +159,94 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Loaned::new("shm: loan 64 KiB", 64 << 10)),
         Arc::new(Loaned::new("shm: loan 4 KiB", 4 << 10)),
         Arc::new(Loaned::new("shm: loan 64 B", 64)),
+        Arc::new(Handed(MutexChain)),
+        Arc::new(Handed(PthreadLocks("pthread robust handed over", Kind::Robust))),
+        Arc::new(Handed(PthreadLocks("pthread handed over", Kind::Shared))),
+        Arc::new(Handed(FutexLocks("futex lock by hand", None))),
+        Arc::new(Handed(FutexLocks("futex lock by hand, in slices", Some(SLICE)))),
+        Arc::new(Handed(Events)),
+        Arc::new(Handed(Permits)),
+        Arc::new(Handed(Semaphores)),
+        Arc::new(Handed(Notices)),
+        Arc::new(Handed(PthreadConds("pthread condvar", Kind::Shared))),
+        Arc::new(Handed(PthreadConds("pthread condvar, robust", Kind::Robust))),
     ]
+}
+
+/// Every lock that several parties may want. A party's process finds itself here by name.
+pub fn crowds() -> Vec<Arc<dyn AnyCrowd>> {
+    vec![
+        Arc::new(WharfMutex),
+        Arc::new(ROBUST),
+        Arc::new(SHARED),
+        Arc::new(FutexLock),
+        Arc::new(StdMutex::default()),
+        Arc::new(ParkingLot::default()),
+        Arc::new(Boost),
+    ]
+}
+
+const ROBUST: Pthread = Pthread::new("pthread robust", Kind::Robust);
+const SHARED: Pthread = Pthread::new("pthread process-shared", Kind::Shared);
+const PLAIN: Pthread = Pthread::new("pthread mutex", Kind::Plain);
+const RECURSIVE: Pthread = Pthread::new("pthread robust recursive", Kind::RobustRecursive);
+
+fn alone<C: Crowd>(crowd: C, at: &Path) -> io::Result<Box<dyn Solo>>
+where
+    C::Party: 'static,
+{
+    match crowd.open(at) {
+        Ok(party) => Ok(Alone::new(crowd.name(), party)),
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            Ok(Box::new(Missing { name: crowd.name(), reason: error.to_string() }))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 fn locks(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
     Ok(vec![
-        Box::new(WharfMutex::new(at)?),
-        Box::new(Pthread::new(Kind::Robust)?),
-        Box::new(Pthread::new(Kind::Shared)?),
-        Box::new(Pthread::new(Kind::Plain)?),
-        Box::new(StdMutex::default()),
+        alone(WharfMutex, at)?,
+        alone(ROBUST, at)?,
+        alone(SHARED, at)?,
+        alone(PLAIN, at)?,
+        alone(FutexLock, at)?,
+        alone(StdMutex::default(), at)?,
+        alone(ParkingLot::default(), at)?,
+        alone(Boost, at)?,
     ])
+}
+
+fn reentrant_locks(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    Ok(vec![
+        Alone::new("ReentrantMutex", ReentrantTurn::new(at, false)?),
+        Alone::new("ReentrantMutex, twice", ReentrantTurn::new(at, true)?),
+        alone(RECURSIVE, at)?,
+        Alone::new("parking_lot::ReentrantMutex", ParkingLotReentrant::default()),
+    ])
+}
+
+fn rwlocks(at: &Path, side: Side) -> io::Result<Vec<Box<dyn Solo>>> {
+    Ok(vec![
+        Alone::new("RwLock", RwLockTurn::new(at, side)?),
+        Alone::new("pthread rwlock", PthreadRwLock::new(at, side)?),
+        Alone::new("std::sync::RwLock", StdRwLock::new(side)),
+        Alone::new("parking_lot::RwLock", ParkingLotRwLock::new(side)),
+    ])
+}
+
+fn readers(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    rwlocks(at, Side::Read)
+}
+
+fn writers(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
+    rwlocks(at, Side::Write)
 }
 
 fn cells(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
     Ok(vec![
         Box::new(LatestRead::new(at)?),
+        Box::new(LatestReadOnly::new(at)?),
         Box::new(LatestWrite::new(at)?),
         Box::new(FixedCopy::<64>::new("plain copy")),
     ])
@@ -184,6 +282,68 @@ fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
         measure: Measure::Asleep { size: 8, class },
         contenders: &["shm: sleep", "futex by hand"],
         targets: at_most("shm: sleep", 1.3, "futex by hand"),
+    }
+}
+
+/// Locks of two processes: none that sleeps in the kernel is to be faster. Locks for threads run between two threads.
+fn hammered(id: &'static str, title: &'static str, outside: u32, bound: f64) -> Case {
+    let sleeping = ["pthread robust", "pthread process-shared", "futex lock by hand"];
+    Case {
+        id,
+        title,
+        measure: Measure::Hammer { outside },
+        contenders: &[
+            "Mutex",
+            "pthread robust",
+            "pthread process-shared",
+            "futex lock by hand",
+            "std::sync::Mutex",
+            "parking_lot::Mutex",
+            "Boost.Interprocess",
+        ],
+        targets: sleeping.into_iter().flat_map(|other| at_most("Mutex", bound, other)).collect(),
+    }
+}
+
+/// Who sleeps in slices and who sleeps for ever are both judged against: the kernel's timer is the price of learning of a death.
+fn handed_over(id: &'static str, class: WakeClass) -> Case {
+    let others =
+        ["pthread robust handed over", "pthread handed over", "futex lock by hand", "futex lock by hand, in slices"];
+    Case {
+        id,
+        title: "a mutex handed over to a sleeping waiter",
+        measure: Measure::Asleep { size: 8, class },
+        contenders: &[
+            "Mutex handed over",
+            "pthread robust handed over",
+            "pthread handed over",
+            "futex lock by hand",
+            "futex lock by hand, in slices",
+        ],
+        targets: others.into_iter().flat_map(|other| at_most("Mutex handed over", 1.1, other)).collect(),
+    }
+}
+
+fn signalled(id: &'static str, class: WakeClass) -> Case {
+    let others = ["sem_t", "futex by hand", "futex by hand, in slices"];
+    let both = |other| [at_most("Event", 1.1, other), at_most("Semaphore", 1.1, other)].concat();
+    Case {
+        id,
+        title: "an event or a permit for a sleeping waiter",
+        measure: Measure::Asleep { size: 8, class },
+        contenders: &["Event", "Semaphore", "sem_t", "futex by hand", "futex by hand, in slices"],
+        targets: others.into_iter().flat_map(both).collect(),
+    }
+}
+
+fn notified(id: &'static str, class: WakeClass) -> Case {
+    let others = ["pthread condvar", "pthread condvar, robust"];
+    Case {
+        id,
+        title: "a change under a mutex, told to a sleeping waiter by a condition variable",
+        measure: Measure::Asleep { size: 8, class },
+        contenders: &["Condvar", "pthread condvar", "pthread condvar, robust"],
+        targets: others.into_iter().flat_map(|other| at_most("Condvar", 1.1, other)).collect(),
     }
 }
 
@@ -343,11 +503,55 @@ pub fn cases() -> Vec<Case> {
             targets: [at_most("Mutex", 1.0, "pthread robust"), at_most("Mutex", 1.3, "std::sync::Mutex")].concat(),
         },
         Case {
+            id: "mutex-reentrant",
+            title: "uncontended lock and unlock of one that its holder may take again",
+            measure: Measure::Cost { contenders: reentrant_locks },
+            contenders: &[],
+            targets: at_most("ReentrantMutex", 1.0, "pthread robust recursive"),
+        },
+        Case {
+            id: "rwlock-read",
+            title: "uncontended lock and unlock for reading",
+            measure: Measure::Cost { contenders: readers },
+            contenders: &[],
+            targets: at_most("RwLock", 1.2, "pthread rwlock"),
+        },
+        Case {
+            id: "rwlock-write",
+            title: "uncontended lock and unlock for writing",
+            measure: Measure::Cost { contenders: writers },
+            contenders: &[],
+            targets: vec![],
+        },
+        hammered("hammer", "a mutex that two processes want as fast as they can", 0, 1.0),
+        // The work is nearly all of it here, so that equals differ by the noise.
+        hammered("hammer-outside", "the same with some 100 ns of work outside the mutex", 100, 1.05),
+        handed_over("handover-two-cores", WakeClass::TwoCores),
+        handed_over("handover-core-awake", WakeClass::CoreAwake),
+        handed_over("handover-same-core", WakeClass::SameCore),
+        signalled("signal-two-cores", WakeClass::TwoCores),
+        signalled("signal-core-awake", WakeClass::CoreAwake),
+        signalled("signal-same-core", WakeClass::SameCore),
+        notified("notify-two-cores", WakeClass::TwoCores),
+        notified("notify-core-awake", WakeClass::CoreAwake),
+        notified("notify-same-core", WakeClass::SameCore),
+        Case {
+            id: "fairness",
+            title: "eight processes that want one mutex as fast as they can",
+            measure: Measure::Fairness { parties: 8 },
+            contenders: &["Mutex", "pthread robust", "pthread process-shared", "futex lock by hand"],
+            targets: vec![target("Mutex", Against::One, None, Bound::AtMost(2.0))],
+        },
+        Case {
             id: "latest",
             title: "64 B in a last-value cell, nobody else there",
             measure: Measure::Cost { contenders: cells },
             contenders: &[],
-            targets: vec![],
+            targets: [
+                at_most("Latest::read", 3.0, "plain copy"),
+                at_most("Latest::read, read-only", 3.0, "plain copy"),
+            ]
+            .concat(),
         },
         Case {
             id: "memcpy",
@@ -385,12 +589,19 @@ mod tests {
     #[test]
     fn names_are_unique_and_cases_name_what_exists() {
         let contenders = contenders();
-        let names: HashSet<_> = contenders.iter().map(|contender| contender.name()).collect();
-        assert_eq!(names.len(), contenders.len());
+        let pairs: HashSet<_> = contenders.iter().map(|contender| contender.name()).collect();
+        assert_eq!(pairs.len(), contenders.len());
+        let crowds = crowds();
+        let locks: HashSet<_> = crowds.iter().map(|crowd| crowd.name()).collect();
+        assert_eq!(locks.len(), crowds.len());
         let cases = cases();
         let ids: HashSet<_> = cases.iter().map(|case| case.id).collect();
         assert_eq!(ids.len(), cases.len());
         for case in &cases {
+            let names = match case.measure {
+                Measure::Hammer { .. } | Measure::Fairness { .. } => &locks,
+                _ => &pairs,
+            };
             for name in case.contenders {
                 assert!(names.contains(name), "{}: {name}", case.id);
             }

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
-use wharf_bench::cases::{Case, cases, contenders};
+use wharf_bench::cases::{Case, cases, contenders, crowds};
+use wharf_bench::crowd::be_party;
 use wharf_bench::meeting::be_peer;
 use wharf_bench::report::{self, Verdict};
 use wharf_bench::run::{Bench, Budget};
@@ -73,6 +74,15 @@ fn peer(name: &str, at: &str, cpu: &str) -> Result<(), String> {
     be_peer(&**contender, Path::new(at), cpu).map_err(|error| format!("peer of {name}: {error}"))
 }
 
+fn party(name: &str, at: &str, cpu: &str, spread: &str) -> Result<(), String> {
+    let all = crowds();
+    let crowd = all.iter().find(|crowd| crowd.name() == name);
+    let crowd = crowd.ok_or_else(|| format!("no lock is called '{name}'"))?;
+    let cpu = cpu.parse().map_err(|_| format!("expected a CPU, found '{cpu}'"))?;
+    let spread = spread.parse().map_err(|_| format!("expected true or false, found '{spread}'"))?;
+    be_party(&**crowd, Path::new(at), cpu, spread).map_err(|error| format!("party of {name}: {error}"))
+}
+
 fn run(wish: &Wish) -> Result<bool, String> {
     let chosen: Vec<Case> = cases().into_iter().filter(|case| wish.wants(case)).collect();
     if chosen.is_empty() {
@@ -108,16 +118,19 @@ fn run(wish: &Wish) -> Result<bool, String> {
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if let [verb, name, at, cpu] = words.as_slice()
-        && verb == "--peer"
-    {
-        return match peer(name, at, cpu) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(text) => {
-                eprintln!("wharf-bench: {text}");
-                ExitCode::from(2)
-            }
-        };
+    let words_of: Vec<&str> = words.iter().map(String::as_str).collect();
+    let served = match words_of.as_slice() {
+        ["--peer", name, at, cpu] => Some(peer(name, at, cpu)),
+        ["--party", name, at, cpu, spread] => Some(party(name, at, cpu, spread)),
+        _ => None,
+    };
+    match served {
+        Some(Ok(())) => return ExitCode::SUCCESS,
+        Some(Err(text)) => {
+            eprintln!("wharf-bench: {text}");
+            return ExitCode::from(2);
+        }
+        None => {}
     }
     if words.iter().any(|word| word == "--help" || word == "-h") {
         println!("{USAGE}");

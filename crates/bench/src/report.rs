@@ -48,6 +48,7 @@ fn judge_one(target: Target, outcome: &Outcome) -> Judged {
     let find = |name: &str| outcome.series.iter().find(|series| series.name == name);
     let cost_ratio = find(target.ours).and_then(|ours| match target.against {
         Against::Floor => ours.ratio_to_floor(target.state),
+        Against::One => ours.cost_ns(target.state),
         Against::Contender(other) => ours.ratio_to(find(other)?, target.state),
     });
     let (ratio, holds) = match target.bound {
@@ -80,6 +81,10 @@ fn stream_bytes(case: &Case) -> Option<usize> {
     }
 }
 
+fn is_fairness(case: &Case) -> bool {
+    matches!(case.measure, Measure::Fairness { .. })
+}
+
 fn time(ns: f64) -> String {
     match ns {
         ns if ns < 1e3 => format!("{ns:.1} ns"),
@@ -91,6 +96,7 @@ fn time(ns: f64) -> String {
 fn figure(case: &Case, series: &Series, state: Option<State>) -> Option<String> {
     let cost = series.cost_ns(state)?;
     let mut text = match stream_bytes(case) {
+        None if is_fairness(case) => format!("{cost:>10.2} most to least"),
         Some(bytes) => {
             let gib = bytes as f64 / cost * 1e9 / (1u64 << 30) as f64;
             format!("{:>9.3} M/s {gib:>7.2} GiB/s", 1e3 / cost)
@@ -115,6 +121,7 @@ fn figure(case: &Case, series: &Series, state: Option<State>) -> Option<String> 
 fn bound(target: &Target) -> String {
     let other = match target.against {
         Against::Floor => "floor",
+        Against::One => "1",
         Against::Contender(name) => name,
     };
     match target.bound {
@@ -159,7 +166,7 @@ pub fn json(case: &Case, outcome: &Outcome) -> String {
             rows.push(object(&[
                 ("contender", string(&series.name)),
                 ("state", state.map_or("null".to_owned(), |state| string(state.label()))),
-                ("cost_ns", number(Some(cost))),
+                (if is_fairness(case) { "most_to_least" } else { "cost_ns" }, number(Some(cost))),
                 ("p99_ns", number(series.p99_ns(state))),
                 ("floor_ns", number(series.floor_ns(state))),
                 ("ratio_to_floor", number(series.ratio_to_floor(state))),

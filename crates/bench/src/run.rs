@@ -1,7 +1,8 @@
 //! One run: starts the contenders of a case, checks them, and lets them take turns.
 
-use crate::cases::{Case, Measure, contenders};
+use crate::cases::{Case, Measure, contenders, crowds};
 use crate::contender::failed;
+use crate::crowd::{Gathering, most_to_least, ns_per_turn};
 use crate::meeting::Match;
 use crate::samples::{Sample, Series};
 use crate::solo::{Makers, cost_ns};
@@ -16,6 +17,8 @@ use wharf_measure::{Floor, Prober, State, WakeClass};
 const BUSY_SLICE: Duration = Duration::from_millis(60);
 /// Time for one sleeping figure: some thousand wake-ups.
 const ASLEEP_SLICE: Duration = Duration::from_millis(150);
+/// Time for one figure of a lock that two parties hammer.
+const HAMMER_SLICE: Duration = Duration::from_millis(60);
 /// Time for one figure of a single thread.
 const COST_SLICE: Duration = Duration::from_millis(40);
 /// Connections for one figure.
@@ -119,6 +122,10 @@ impl Bench {
             self.costs(contenders, &mut outcome)?;
             return Ok(outcome);
         }
+        if let Measure::Hammer { .. } | Measure::Fairness { .. } = case.measure {
+            self.crowds(case, &mut outcome)?;
+            return Ok(outcome);
+        }
         let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. });
         let two = matches!(case.measure, Measure::Asleep { class, .. } if class != WakeClass::SameCore);
         if self.prober.is_none() && (busy || two) {
@@ -177,11 +184,7 @@ impl Bench {
 
     /// Every contender once; the order turns round from one turn to the next.
     fn turn(&self, case: &Case, running: &mut [Running], outcome: &mut Outcome, round: u32) -> io::Result<()> {
-        let mut order: Vec<usize> = (0..running.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for at in order {
+        for at in order(running.len(), round) {
             let (Some(contender), Some(series)) = (running.get_mut(at), outcome.series.get_mut(at)) else {
                 continue;
             };
@@ -215,7 +218,9 @@ impl Bench {
                 let median = at(50).ok_or_else(|| failed("no connection was timed"))?;
                 Ok(plain(median, at(99)))
             }
-            Measure::Cost { .. } => Err(failed("a one-party case has no match")),
+            Measure::Cost { .. } | Measure::Hammer { .. } | Measure::Fairness { .. } => {
+                Err(failed("only a case of two parties has a match"))
+            }
         }
     }
 
@@ -230,16 +235,28 @@ impl Bench {
     fn costs(&mut self, contenders: Makers, outcome: &mut Outcome) -> io::Result<()> {
         let at = self.private_directory()?;
         wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
-        let mut contenders = contenders(&at)?;
-        for contender in &mut contenders {
-            contender.check()?;
-            outcome.series.push(Series::new(contender.name()));
+        let mut present = Vec::new();
+        for mut contender in contenders(&at)? {
+            match contender.check() {
+                Ok(()) => {
+                    outcome.series.push(Series::new(contender.name()));
+                    present.push(contender);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    outcome.left_out.push((contender.name().to_owned(), error.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
         }
+        let mut contenders = present;
         let start = Instant::now();
         let mut round = 0;
         // The clock ends the loop.
         while round < FEWEST_TURNS || start.elapsed() < self.budget.per_case {
-            for (contender, series) in contenders.iter_mut().zip(&mut outcome.series) {
+            for at in order(contenders.len(), round) {
+                let (Some(contender), Some(series)) = (contenders.get_mut(at), outcome.series.get_mut(at)) else {
+                    continue;
+                };
                 let cost_ns = cost_ns(&mut **contender, COST_SLICE)?;
                 series.samples.push(Sample { round, ..plain(cost_ns, None) });
                 progress();
@@ -248,6 +265,53 @@ impl Bench {
         }
         Ok(())
     }
+
+    fn crowds(&mut self, case: &Case, outcome: &mut Outcome) -> io::Result<()> {
+        let parties = if let Measure::Fairness { parties } = case.measure { parties } else { 2 };
+        let all = crowds();
+        wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
+        let mut met: Vec<Box<dyn Gathering>> = Vec::new();
+        for &name in case.contenders {
+            let crowd = all.iter().find(|crowd| crowd.name() == name);
+            let crowd = crowd.ok_or_else(|| failed(format!("no lock is called '{name}'")))?;
+            let at = self.private_directory()?;
+            let mut gathering = match Arc::clone(crowd).gather(at, parties, self.cpus) {
+                Ok(gathering) => gathering,
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                    outcome.left_out.push((name.to_owned(), error.to_string()));
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            gathering.check().map_err(|error| failed(format!("{name}: {error}")))?;
+            progress();
+            outcome.series.push(Series::new(name));
+            met.push(gathering);
+        }
+        let start = Instant::now();
+        let mut round = 0;
+        let fewest = if let Measure::Fairness { .. } = case.measure { 1 } else { FEWEST_TURNS };
+        // The clock ends the loop.
+        while round < fewest || start.elapsed() < self.budget.per_case {
+            for at in order(met.len(), round) {
+                let (Some(gathering), Some(series)) = (met.get_mut(at), outcome.series.get_mut(at)) else { continue };
+                let figure = match case.measure {
+                    Measure::Hammer { outside } => ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?),
+                    _ => most_to_least(&gathering.hammer(self.budget.per_case, 0)?),
+                };
+                series.samples.push(Sample { round, ..plain(figure, None) });
+                progress();
+            }
+            round += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The order of contenders, which turns round from one turn to the next.
+fn order(contenders: usize, round: u32) -> Vec<usize> {
+    let forward = 0..contenders;
+    if round % 2 == 1 { forward.rev().collect() } else { forward.collect() }
 }
 
 struct Running {

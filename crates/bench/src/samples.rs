@@ -7,7 +7,7 @@ use wharf_measure::{Floor, State};
 pub struct Sample {
     /// Which turn it was: figures of one turn were taken within a second or so.
     pub round: u32,
-    /// Nanoseconds: one way, per message, or per operation.
+    /// Nanoseconds: one way, per message, per operation, or from one turn to the next. For fairness, most to least.
     pub cost_ns: f64,
     /// Its 99th percentile, where there is one.
     pub p99_ns: Option<f64>,

@@ -16,6 +16,28 @@ pub trait Solo {
     fn check(&mut self) -> io::Result<()>;
 }
 
+/// A contender that cannot run on this machine. Its check says why, as an error of the kind `Unsupported`, and it is left out.
+pub struct Missing {
+    /// Its name.
+    pub name: &'static str,
+    /// Why.
+    pub reason: String,
+}
+
+impl Solo for Missing {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn run(&mut self, _operations: u64) -> io::Result<()> {
+        self.check()
+    }
+
+    fn check(&mut self) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::Unsupported, self.reason.clone()))
+    }
+}
+
 /// Makes the contenders of a case, in a directory that is private to it.
 pub type Makers = fn(&Path) -> io::Result<Vec<Box<dyn Solo>>>;
 

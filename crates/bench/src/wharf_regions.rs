@@ -1,4 +1,4 @@
-//! Wharf's shared memory as contenders: a lock, and attaching to a region.
+//! Attaching to Wharf's shared memory as a contender.
 
 use crate::contender::{failed, foreign};
 use crate::solo::Solo;
@@ -10,40 +10,6 @@ use wharf_sys::directory::Domain;
 
 pub(crate) fn options(at: &Path) -> io::Result<RegionOptions> {
     Ok(RegionOptions::new().domain(Domain::at(at).map_err(foreign)?))
-}
-
-/// A counter under a lock in a region.
-pub struct WharfMutex(Region<Mutex<u64>>);
-
-impl WharfMutex {
-    /// A region of its own in the directory `at`.
-    pub fn new(at: &Path) -> io::Result<WharfMutex> {
-        options(at)?.create("mutex").map(WharfMutex).map_err(foreign)
-    }
-}
-
-impl Solo for WharfMutex {
-    fn name(&self) -> &'static str {
-        "Mutex"
-    }
-
-    fn run(&mut self, operations: u64) -> io::Result<()> {
-        let lock = black_box(&*self.0);
-        for _ in 0..operations {
-            let mut counter = lock.lock().map_err(|error| failed(error.to_string()))?;
-            *counter = black_box(*counter + 1);
-        }
-        Ok(())
-    }
-
-    fn check(&mut self) -> io::Result<()> {
-        self.run(10)?;
-        let counter = self.0.lock().map_err(|error| failed(error.to_string()))?;
-        match (*counter, self.0.try_lock().is_err()) {
-            (10.., true) => Ok(()),
-            other => Err(failed(format!("expected at least 10 and a refusal, found {other:?}"))),
-        }
-    }
 }
 
 /// Attaching to a region by name, and leaving it.

@@ -163,24 +163,27 @@ pub fn check<E: End>(end: &mut E, only_len: Option<usize>) -> io::Result<()> {
     }
     let mut stop = vec![0u8; only_len.unwrap_or(SHORTEST)];
     stamp(&mut stop, STOP)?;
-    end.send(&stop)
+    end.send(&stop)?;
+    // It comes back too, so that the two sides have spoken in turns.
+    end.recv(&mut back).map(drop)
 }
 
 fn check_longest(only_len: Option<usize>) -> usize {
     only_len.unwrap_or(CHECK_LONGEST)
 }
 
-/// Sends back messages of any length until STOP.
+/// Sends back messages of any length, STOP included.
 pub fn echo_any<E: End>(end: &mut E, only_len: Option<usize>) -> io::Result<()> {
     let mut buffer = vec![0u8; check_longest(only_len)];
     // The check has a fixed number of rounds and ends with STOP.
     loop {
         let len = end.recv(&mut buffer)?;
         let message = buffer.get(..len).ok_or_else(too_short)?;
-        if stamp_of(message)? == STOP {
+        let stop = stamp_of(message)? == STOP;
+        end.send(message)?;
+        if stop {
             return Ok(());
         }
-        end.send(message)?;
     }
 }
 

@@ -5,10 +5,27 @@ use crate::contender::{Contender, End, Home, failed};
 use std::io;
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+use wharf_sys::clock::Deadline;
 use wharf_sys::futex;
 
 /// One message of eight bytes in each direction, always with a wake, always asleep while waiting.
-pub struct BareFutex;
+pub struct BareFutex {
+    name: &'static str,
+    slice: Option<Duration>,
+}
+
+impl BareFutex {
+    /// Sleeps until it is woken, also when there is nobody left who could wake it.
+    pub fn for_ever(name: &'static str) -> BareFutex {
+        BareFutex { name, slice: None }
+    }
+
+    /// Sleeps for so long at a time, as one who wants to learn of a death must: the kernel sets a timer for it.
+    pub fn in_slices(name: &'static str, slice: Duration) -> BareFutex {
+        BareFutex { name, slice: Some(slice) }
+    }
+}
 
 /// The word of each direction; its message lies eight bytes behind it.
 const THERE: usize = 0;
@@ -22,6 +39,7 @@ pub struct FutexEnd {
     recv_at: usize,
     sent: u32,
     received: u32,
+    slice: Option<Duration>,
 }
 
 impl End for FutexEnd {
@@ -43,7 +61,7 @@ impl End for FutexEnd {
         // Each message comes with a wake, so this sleeps once, or not at all.
         // Acquire: pairs with the Release in `send`.
         while word.load(Ordering::Acquire) == self.received {
-            futex::wait(word, self.received, None, true)?;
+            futex::wait(word, self.received, self.slice.map(Deadline::after), true)?;
         }
         self.received = self.received.wrapping_add(1);
         *head = self.memory.word(self.recv_at + 8).load(Ordering::Relaxed).to_le_bytes();
@@ -56,7 +74,7 @@ impl Contender for BareFutex {
     type End = FutexEnd;
 
     fn name(&self) -> &'static str {
-        "futex by hand"
+        self.name
     }
 
     fn home(&self) -> Home {
@@ -73,11 +91,11 @@ impl Contender for BareFutex {
 
     fn accept(&self, door: &mut Option<Mapped>) -> io::Result<FutexEnd> {
         let memory = door.take().ok_or_else(|| failed("a futex pair has room for one peer"))?;
-        Ok(FutexEnd { memory, send_at: THERE, recv_at: BACK, sent: 0, received: 0 })
+        Ok(FutexEnd { memory, send_at: THERE, recv_at: BACK, sent: 0, received: 0, slice: self.slice })
     }
 
     fn connect(&self, at: &Path) -> io::Result<FutexEnd> {
         let memory = Mapped::open(&at.join("futex"))?;
-        Ok(FutexEnd { memory, send_at: BACK, recv_at: THERE, sent: 0, received: 0 })
+        Ok(FutexEnd { memory, send_at: BACK, recv_at: THERE, sent: 0, received: 0, slice: self.slice })
     }
 }

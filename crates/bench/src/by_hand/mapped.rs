@@ -45,6 +45,12 @@ impl Mapped {
         Ok(Mapped { start, len })
     }
 
+    /// How many bytes it has.
+    #[allow(clippy::len_without_is_empty)] // it is never empty
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
     /// The address `offset` bytes into the mapping.
     pub fn at(&self, offset: usize) -> *mut u8 {
         assert!(offset < self.len, "offset {offset} of a mapping of {} bytes", self.len);

@@ -90,7 +90,12 @@ impl<T: Plain> Latest<T> {
     /// The last value.
     #[inline]
     pub fn read(&self) -> T {
-        self.read_with_version().0
+        // Not by way of `read_with_version`: what comes of two ways, one of them a call, is put together in memory and copied
+        // once more.
+        if let Some((value, _)) = self.try_once() {
+            return value;
+        }
+        self.try_again().0
     }
 
     /// The last value and its version.

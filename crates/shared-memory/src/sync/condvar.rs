@@ -16,8 +16,8 @@ use super::raw_condvar::{Ended, RawCondvar};
 use crate::Shared;
 use crate::plain::Layout;
 
-/// Slices of a wait without a look at the data: 2, 4, 8, 16, 32, 50 and 50 ms, less than a sixth of a second.
-const SLICES: u32 = 7;
+/// Slices of a wait without a look at the data: 10, 20, 40 and 50 ms, less than a sixth of a second.
+const SLICES: u32 = 4;
 
 /// Lets a process wait for a change of what a mutex guards.
 ///

@@ -11,15 +11,17 @@ use super::raw::{Nap, Owner, Slept, Surroundings};
 use crate::atomic::AtomicU32;
 use crate::participant::{Attachment, Membership, Place, Wait, Witness};
 
-/// The first slice: a lock whose owner is dead already is taken over after this.
-const FIRST_SLICE: Duration = Duration::from_millis(2);
+/// The first slice: a lock whose owner is dead already is taken over after this. It is longer than a tick of the kernel's
+/// clock (4 ms at the usual 250 Hz), because a timer that is the next to expire has to be told to the processor's own
+/// clock; of 2 ms, it made a hand-over between two cores a seventh dearer.
+const FIRST_SLICE: Duration = Duration::from_millis(10);
 /// The longest slice: how long a death during the wait can stay unnoticed.
 const LONGEST_SLICE: Duration = Duration::from_millis(50);
 /// How long a free lock is kept for its heir: a wake takes tens of microseconds, or a time slice on a busy machine.
 const MOMENT: Duration = Duration::from_millis(1);
-/// How often to look at the word before sleeping: about a microsecond, a few times a short critical section. A
-/// sleep and a wake cost tens of it.
-const SPINS: u32 = 100;
+/// How many pauses of the processor to spend before sleeping: one to three microseconds, a few times a short critical
+/// section. A sleep and a wake cost tens of it.
+const SPINS: u32 = 120;
 /// How often a thread that only ever tries asks the expensive question about an owner whose byte is locked.
 const FULL_LOOK_EVERY: Duration = Duration::from_millis(10);
 
@@ -79,7 +81,7 @@ impl<'a> Patience<'a> {
     }
 
     /// Lists this wait in the region, once.
-    fn enter(&self) {
+    fn enter(&self, now: Instant) {
         let (None, Some(membership)) = (self.place.get(), self.membership) else { return };
         let Some(waits) = membership.waits() else { return };
         let wait = Wait {
@@ -87,7 +89,7 @@ impl<'a> Patience<'a> {
             kind: self.wanted.kind.code(),
             mode: self.wanted.mode.code(),
             offset: membership.offset_of_address(self.wanted.address),
-            since_ns: Instant::now().as_nanos(),
+            since_ns: now.as_nanos(),
         };
         self.place.set(Some(waits.enter(self.me, wait)));
     }
@@ -125,13 +127,15 @@ impl Surroundings for Patience<'_> {
             Nap::Slice => self.slice.get(),
             Nap::Moment => MOMENT,
         };
-        let slice_end = Deadline::after(slice);
+        // One look at the clock for everything: it shows in a hand-over.
+        let now = Instant::now();
+        let slice_end = Deadline::at(now.saturating_add(slice));
         let until = match self.deadline {
-            Some(deadline) if deadline.passed() => return Slept::OutOfTime,
+            Some(deadline) if deadline.instant() <= now => return Slept::OutOfTime,
             Some(deadline) => slice_end.min(deadline),
             None => slice_end,
         };
-        self.enter();
+        self.enter(now);
         match futex::wait(word, expected, Some(until), true) {
             Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => Slept::Woken,
             Ok(futex::FutexWake::TimedOut) => {

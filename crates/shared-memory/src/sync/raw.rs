@@ -105,6 +105,9 @@ pub(crate) fn decode(word: u32) -> Said {
     }
 }
 
+/// Pauses before the first look at a lock that is held: some tens of turns of one that is given back at once.
+const FIRST_PAUSES: u32 = if cfg!(loom) { 1 } else { 8 };
+
 /// How long one sleep may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Nap {
@@ -116,7 +119,7 @@ pub(crate) enum Nap {
 
 /// What a lock needs from the world around it.
 pub(crate) trait Surroundings {
-    /// How often to look at the word before sleeping; 0 where one processor would only delay the owner.
+    /// How long to look for a change before sleeping, in pauses of the processor; 0 where one processor would only delay the owner.
     fn spins(&self) -> u32;
 
     /// Sleeps while `word` holds `expected`, at most for a slice or a moment.
@@ -434,8 +437,15 @@ impl RawLock {
     }
 
     fn spin(&self, me: Owner, around: &impl Surroundings) -> Option<Condition> {
-        // Bound: `spins` turns, about the length of a short critical section; sleeping costs more than that.
-        for _ in 0..around.spins() {
+        let (mut spent, mut gap) = (0, FIRST_PAUSES);
+        // Bound: `spins` pauses; sleeping costs more than all of them. Every look takes the line away from a holder that could
+        // otherwise have many short turns meanwhile, so each comes after twice as many pauses as the one before.
+        while spent < around.spins() {
+            for _ in 0..gap {
+                spin_loop();
+            }
+            spent += gap;
+            gap *= 2;
             // Relaxed: only the exchange in `try_take` decides.
             let word = self.word.load(Ordering::Relaxed);
             if Owner::in_word(word).is_none() {
@@ -449,7 +459,6 @@ impl RawLock {
                 // Others gave up spinning already: this holder is not quick.
                 return None;
             }
-            spin_loop();
         }
         None
     }
