@@ -122,6 +122,11 @@ fn kill_connecting(point: &LinkPoint, scheme: &str, turn: u32) {
     let mut visitor = start(&scene, "connect", point.victim, &address, &["count=12"], None);
     meet_and_end(&mut visitor, &what);
     drop((visitor, survivor));
+    if scheme == "pipe" {
+        // Hidden FIFOs of a connection that was being made wait for the next one that listens there.
+        let mut next = start(&scene, "listen", point.survivor, &address, &[], None);
+        next.expect("listening");
+    }
     scene.assert_remains(&what, |name| is_dead_name(name, scheme));
 }
 

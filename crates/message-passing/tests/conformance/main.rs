@@ -103,7 +103,7 @@ const CASES: &[Case] = cases! {
     Needs::Only("mq") => queues {
         nonsense_instead_of_a_hello, nonsense_in_a_slot, nonsense_about_what_was_taken, spoken_over_the_lifeline,
         flags_of_the_description, drained_by_its_maker, filled_by_its_reader, an_accomplice, a_listener_that_lies,
-        limits_in_words, slots_as_large_as_the_type
+        limits_in_words, slots_as_large_as_the_type, nothing_comes_along
     }
     Needs::Only("pipe") => fifos {
         nonsense_at_the_door, nonsense_in_the_pair, pairs_of_no_use, a_listener_that_goes, a_full_door, path_addresses,

@@ -367,3 +367,17 @@ pub(crate) fn slots_as_large_as_the_type(world: &World) {
         assert!(refused.contains("Huge has 32768 bytes") && refused.contains("fs.mqueue.msgsize_max"), "{refused}");
     }
 }
+
+/// Once the two have met, neither the lifeline nor the control pair takes a descriptor, if the kernel can refuse them.
+pub(crate) fn nothing_comes_along(world: &World) {
+    let probe = socket::pair(Kind::SeqPacket).unwrap();
+    if !socket::refuse_descriptors(&probe.0).unwrap() {
+        return world.skip("this kernel refuses no descriptors (before 6.16)");
+    }
+    let (mut link, stranger) = stranger(world, Wait::Adaptive);
+    for way in [&stranger.socket, &stranger.mouth] {
+        let told = socket::send_with_fds(way, &[0; 16], &[probe.0.as_fd()]).unwrap_err();
+        assert_eq!(told.kind(), std::io::ErrorKind::PermissionDenied);
+    }
+    assert!(matches!(link.try_recv(), Err(RecvError::Empty)));
+}

@@ -341,3 +341,33 @@ fn the_kernel_notes_who_sent_and_looking_takes_nothing() -> io::Result<()> {
     assert_eq!(socket::sender_of_next(&far)?, None);
     Ok(())
 }
+
+#[test]
+fn a_socket_refuses_descriptors_where_the_kernel_can() -> io::Result<()> {
+    let _alone = alone();
+    let (near, far) = socket::pair(Kind::SeqPacket)?;
+    let known = socket::refuse_descriptors(&far)?;
+    let refused = socket::send_with_fds(&near, b"x", &[near.as_fd()]);
+    assert_eq!(kind(refused), known.then_some(io::ErrorKind::PermissionDenied));
+    // The other way, and bytes, go on.
+    assert_eq!(socket::send_with_fds(&far, b"two", &[far.as_fd()])?, 3);
+    assert_eq!(socket::recv_with_fds(&near, &mut [0; 8], 1)?.1.len(), 1);
+    assert_eq!(socket::send(&near, b"three")?, 5);
+    assert!(socket::refuse_descriptors(memory::memfd("no socket")?).is_err());
+    Ok(())
+}
+
+#[test]
+fn descriptors_that_arrive_do_not_linger() -> io::Result<()> {
+    let _alone = alone();
+    let (near, far) = socket::pair(Kind::SeqPacket)?;
+    let slow = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None)?;
+    let linger = || rustix::net::sockopt::socket_linger(&slow);
+    rustix::net::sockopt::set_socket_linger(&slow, Some(Duration::from_secs(3)))?;
+    let file = memory::memfd("no socket")?;
+    socket::send_with_fds(&near, b"x", &[slow.as_fd(), file.as_fd()])?;
+    assert_eq!(linger()?, Some(Duration::from_secs(3)));
+    assert_eq!(socket::recv_with_fds(&far, &mut [0; 8], 2)?.1.len(), 2);
+    assert_eq!(linger()?, None);
+    Ok(())
+}
