@@ -17,17 +17,29 @@ pub trait End {
     /// look at it: in memory of this process, which is `into` unless the contender has a place of its own.
     #[inline(always)]
     fn see(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
-        let len = self.recv(into)?;
-        Ok((len, stamp_of(into)?))
+        see_copied(self, into)
     }
 
     /// Receives one message and sends it back from where [`see`](Self::see) leaves it.
     #[inline(always)]
     fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
-        let len = self.recv(into)?;
-        self.send(into)?;
-        Ok((len, stamp_of(into)?))
+        send_back_copied(self, into)
     }
+}
+
+/// [`End::see`] by way of the caller's memory.
+#[inline(always)]
+pub fn see_copied<E: End + ?Sized>(end: &mut E, into: &mut [u8]) -> io::Result<(usize, u64)> {
+    let len = end.recv(into)?;
+    Ok((len, stamp_of(into)?))
+}
+
+/// [`End::send_back`] by way of the caller's memory.
+#[inline(always)]
+pub fn send_back_copied<E: End + ?Sized>(end: &mut E, into: &mut [u8]) -> io::Result<(usize, u64)> {
+    let (len, stamp) = see_copied(end, into)?;
+    end.send(into)?;
+    Ok((len, stamp))
 }
 
 /// The counter in the first eight bytes of a message.

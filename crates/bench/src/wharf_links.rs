@@ -1,7 +1,7 @@
 //! Wharf's links as contenders: copied in and out, and loaned.
 
 use crate::certificates;
-use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
+use crate::contender::{Contender, End, Home, failed, foreign, see_copied, send_back_copied, stamp_of};
 use std::io;
 use std::path::Path;
 use wharf::{Link, Listener, Options, Receiver, Sender, Tls, Wait};
@@ -114,8 +114,7 @@ impl<const SEEN: bool> End for LinkedEnd<SEEN> {
     #[inline(always)]
     fn see(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
         if !SEEN {
-            let len = self.recv(into)?;
-            return Ok((len, stamp_of(into)?));
+            return see_copied(self, into);
         }
         let message = self.from.recv().map_err(foreign)?;
         Ok((message.len(), stamp_of(&message)?))
@@ -124,9 +123,7 @@ impl<const SEEN: bool> End for LinkedEnd<SEEN> {
     #[inline(always)]
     fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
         if !SEEN {
-            let len = self.recv(into)?;
-            self.send(into)?;
-            return Ok((len, stamp_of(into)?));
+            return send_back_copied(self, into);
         }
         let message = self.from.recv().map_err(foreign)?;
         self.to.send(&message).map_err(foreign)?;

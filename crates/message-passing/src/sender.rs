@@ -83,7 +83,7 @@ impl Sender {
     #[inline(never)]
     fn wake(&mut self) -> Result<(), SendError> {
         match &mut self.half {
-            SendHalf::Log(log) => log.wake(),
+            SendHalf::Log(log) => log.ring(),
             SendHalf::Other(_) => Ok(()),
         }
     }

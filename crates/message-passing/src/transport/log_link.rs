@@ -41,7 +41,7 @@ pub(crate) enum Pushed {
     Yes,
     /// Nothing was done; ask [`push`](SendTransport::push).
     No,
-    /// The message is sent, and its receiver sleeps: [`wake`](LogSender::wake) it.
+    /// The message is sent, and its receiver sleeps: [`ring`](LogSender::ring) for it.
     ToASleeper,
 }
 
@@ -113,7 +113,7 @@ impl LogSender {
     /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
     #[cold]
     #[inline(never)]
-    fn ring(&mut self) -> Result<(), SendError> {
+    pub(crate) fn ring(&mut self) -> Result<(), SendError> {
         if self.log.reader_closed() {
             self.end = Some(End::Closed);
             return Err(SendError::Closed);
@@ -200,11 +200,6 @@ impl LogSender {
         }
         self.silence.broken();
         if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
-    }
-
-    /// Wakes the receiver that [`push_quickly`](Self::push_quickly) found asleep.
-    pub(crate) fn wake(&mut self) -> Result<(), SendError> {
-        self.ring()
     }
 }
 
