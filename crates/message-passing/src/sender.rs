@@ -145,6 +145,7 @@ impl Sender {
         let mut progress = 0;
         match self.half.push(message, &mut progress, Ask::Nothing) {
             Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, Limit::After(limit).start()),
+            Ok(()) if self.half.has_rest() => self.send_rest(Limit::After(limit).start()),
             outcome => outcome,
         }
     }
