@@ -1,4 +1,5 @@
-//! The one place that decides between the machine's atomics and loom's; no other module imports atomics.
+//! The one place that decides between the machine's atomics and loom's; no other module imports atomics. (A mutex between
+//! threads of one process is among them where a model needs it.)
 //!
 //! A structure that lives in mapped memory holds these types only in ordinary builds: there they have the size
 //! and the bit pattern of the integer they hold, and zero bytes are a valid value. Under `--cfg loom` they are
@@ -16,6 +17,7 @@ pub(crate) use modelled::*;
 #[cfg(not(loom))]
 mod machine {
     pub(crate) use std::hint::spin_loop;
+    pub(crate) use std::sync::Mutex;
     pub(crate) use std::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, compiler_fence, fence,
     };
@@ -64,6 +66,7 @@ pub(crate) fn order_update_before_load() {
 mod modelled {
     pub(crate) use loom::cell::UnsafeCell;
     pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::Mutex;
     pub(crate) use loom::sync::atomic::{
         AtomicBool, AtomicPtr, AtomicU8, AtomicU16, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence,
     };

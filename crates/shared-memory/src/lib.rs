@@ -42,6 +42,7 @@
 extern crate self as wharf_shared_memory;
 
 mod atomic;
+pub mod biased;
 #[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]

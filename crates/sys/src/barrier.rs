@@ -4,6 +4,9 @@
 //! followed by two loads: without a fence on *both* sides each may miss the other. The sender is the
 //! frequent side. When its process is registered, the sleeper's [`global_expedited`] puts the fence into
 //! every running thread of the sender's process, and the sender needs none of its own.
+//!
+//! Between the threads of one process [`private_expedited`] does the same, cheaper and with a registration
+//! of its own.
 
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -20,17 +23,30 @@ const UNAVAILABLE: u8 = 2;
 /// kernel's own note of the registration, which an `exec` clears.
 static STATE: AtomicU8 = AtomicU8::new(UNKNOWN);
 
+/// The same for barriers within this process.
+static PRIVATE: AtomicU8 = AtomicU8::new(UNKNOWN);
+
 /// Registers this process as a receiver of [`global_expedited`] barriers, once. `false` means that the
 /// kernel (or a system-call filter) does not offer it: then the sender fences for each message.
 pub fn register() -> bool {
-    match STATE.load(Ordering::Acquire) {
+    register_once(&STATE, MembarrierCommand::RegisterGlobalExpedited)
+}
+
+/// Registers this process for [`private_expedited`] barriers, once. `false` means that the kernel (or a
+/// system-call filter) does not offer it: then both threads fence.
+pub fn register_private() -> bool {
+    register_once(&PRIVATE, MembarrierCommand::RegisterPrivateExpedited)
+}
+
+fn register_once(state: &AtomicU8, command: MembarrierCommand) -> bool {
+    match state.load(Ordering::Acquire) {
         REGISTERED => true,
         UNAVAILABLE => false,
         // Two threads may both come here; registering twice is harmless and gives one answer.
         _ => {
             fork::watch();
-            let done = membarrier(MembarrierCommand::RegisterGlobalExpedited).is_ok();
-            STATE.store(if done { REGISTERED } else { UNAVAILABLE }, Ordering::Release);
+            let done = membarrier(command).is_ok();
+            state.store(if done { REGISTERED } else { UNAVAILABLE }, Ordering::Release);
             done
         }
     }
@@ -42,9 +58,19 @@ pub fn global_expedited() -> io::Result<()> {
     Ok(membarrier(MembarrierCommand::GlobalExpedited)?)
 }
 
+/// Executes a full barrier on every running thread of this process, which must be registered
+/// ([`register_private`]), and on this thread.
+pub fn private_expedited() -> io::Result<()> {
+    Ok(membarrier(MembarrierCommand::PrivateExpedited)?)
+}
+
 /// Called in a forked child, where nothing else runs: the registration may not have been inherited.
 pub(crate) fn renew_after_fork() {
-    if STATE.load(Ordering::Relaxed) == REGISTERED && membarrier(MembarrierCommand::RegisterGlobalExpedited).is_err() {
-        STATE.store(UNAVAILABLE, Ordering::Relaxed);
+    let both =
+        [(&STATE, MembarrierCommand::RegisterGlobalExpedited), (&PRIVATE, MembarrierCommand::RegisterPrivateExpedited)];
+    for (state, command) in both {
+        if state.load(Ordering::Relaxed) == REGISTERED && membarrier(command).is_err() {
+            state.store(UNAVAILABLE, Ordering::Relaxed);
+        }
     }
 }

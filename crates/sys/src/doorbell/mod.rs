@@ -5,6 +5,10 @@
 //! opens the pipe anew, so no flag that a peer sets on the description it passed can make a call of ours
 //! wait, or not wait. It never raises SIGPIPE.
 //!
+//! A bell for many ringers ([`crowd`](self::crowd())) is the same pipe, of which the sleeper keeps both ends. Each
+//! ringer opens the write end that it was passed anew ([`Ringer::adopt`]), for a flag that one sets must not make
+//! another wait. Such a bell never reports that a ringer is gone; it still tells its ringers when the sleeper is.
+//!
 //! It is for peers that cooperate, and for no others. A pipe has one lock for both ends, held while bytes
 //! are copied; a peer whose buffer faults into a handler of its own (userfaultfd, a file system in user
 //! space) holds it as long as it likes, and our call then hangs, unkillable. The ends of a Unix socket have
@@ -92,7 +96,26 @@ pub fn pair() -> io::Result<(Ringer, OwnedFd)> {
     Ok((Ringer { end: ForkClosedFd::new(write_end) }, read_end))
 }
 
+/// Makes a doorbell for any number of ringers: the sleeper, and the ringing side that it keeps. Pass that side's
+/// [`as_fd`](Ringer::as_fd) to each peer, and keep it as long as anybody may come to ring.
+pub fn crowd() -> io::Result<(Bell, Ringer)> {
+    let (ringer, read_end) = pair()?;
+    Ok((Bell::adopt(read_end)?, ringer))
+}
+
 impl Ringer {
+    /// Takes a ringing side that came from the sleeper, and opens it anew as a description of our own: others
+    /// hold the one that came, and could set it to wait. Refuses what is not a pipe, and a pipe that nobody
+    /// reads any more is [`RingError::PeerGone`].
+    pub fn adopt(fd: OwnedFd) -> Result<Ringer, RingError> {
+        expect_pipe(&fd).map_err(RingError::System)?;
+        match reopen_as(&fd, OFlags::WRONLY | OFlags::NONBLOCK) {
+            Ok(own) => Ok(Ringer { end: ForkClosedFd::new(own) }),
+            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Err(RingError::PeerGone),
+            Err(error) => Err(RingError::System(error)),
+        }
+    }
+
     /// Rings. Never waits, never raises a signal; a bell that is already ringing is success.
     pub fn ring(&self) -> Result<(), RingError> {
         let fd = self.end.get().map_err(RingError::System)?;
@@ -114,13 +137,7 @@ impl Bell {
     /// Takes the sleeping side that came from the peer (or from [`pair`]), and opens it anew as a
     /// description of our own. Refuses what is not a pipe.
     pub fn adopt(fd: OwnedFd) -> io::Result<Bell> {
-        let kind = FileType::from_raw_mode(rustix::fs::fstat(&fd)?.st_mode);
-        if kind != FileType::Fifo {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("expected a pipe as doorbell, found {kind:?}; the peer breaks the protocol"),
-            ));
-        }
+        expect_pipe(&fd)?;
         // Opened without waiting (a named pipe without a writer would wait), then set to wait.
         let own = reopen_as(&fd, OFlags::RDONLY | OFlags::NONBLOCK)?;
         rustix::fs::fcntl_setfl(&own, OFlags::empty())?;
@@ -181,6 +198,16 @@ impl Bell {
         }
         let own = reopen_as(self.end.get()?, OFlags::RDONLY | OFlags::NONBLOCK)?;
         self.without_waiting.get_or_init(|| ForkClosedFd::new(own)).get()
+    }
+}
+
+fn expect_pipe(fd: &OwnedFd) -> io::Result<()> {
+    match FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) {
+        FileType::Fifo => Ok(()),
+        kind => Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("expected a pipe as doorbell, found {kind:?}; the peer breaks the protocol"),
+        )),
     }
 }
 
