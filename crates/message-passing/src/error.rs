@@ -312,7 +312,7 @@ pub enum SendError {
     #[error("the value cannot be encoded: {0}")]
     Encode(String),
     /// The link was made before `fork` and belongs to the parent.
-    #[error("this link was made before fork and belongs to the parent: connect again in the child")]
+    #[error("this was opened before fork and belongs to the parent: connect or open it again in the child")]
     Forked,
     /// The system refused.
     #[error("cannot send: {0}")]
@@ -335,11 +335,28 @@ pub enum RecvError {
     /// The peer ended without closing, and every message that it had sent was received.
     #[error("the peer died without closing the link")]
     PeerDied,
+    /// A subscriber was too slow: so many messages were dropped before it came by. Said once for each gap; the next call goes
+    /// on behind it.
+    #[error("lagged: {missed} messages of publisher {publisher} were dropped before they were received")]
+    Lagged {
+        /// How many, exactly.
+        missed: u64,
+        /// Whose.
+        publisher: PublisherId,
+    },
+    /// A publisher has given a subscriber up. The others still send.
+    #[error("{publisher} has cut this subscriber off: {why}")]
+    CutOff {
+        /// Who.
+        publisher: String,
+        /// Why, in its words.
+        why: String,
+    },
     /// The peer said something that the protocol does not allow.
     #[error("the peer breaks the protocol: {0}")]
     Protocol(String),
     /// The link was made before `fork` and belongs to the parent.
-    #[error("this link was made before fork and belongs to the parent: connect again in the child")]
+    #[error("this was opened before fork and belongs to the parent: connect or open it again in the child")]
     Forked,
     /// The system refused.
     #[error("cannot receive: {0}")]

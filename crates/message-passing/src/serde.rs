@@ -12,7 +12,6 @@ use crate::handshake::Payload;
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::meet;
-use crate::message::Message;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::receiver::Receiver;
@@ -211,7 +210,7 @@ impl<T: Serialize> SerdeSender<T> {
     /// # Errors
     /// The same, and [`SendError::Encode`].
     pub fn try_send(&mut self, value: &T) -> Result<(), SendError> {
-        self.encode(value)?;
+        encode(value, self.sender.max_message(), &mut self.encoded)?;
         self.sender.try_send(&self.encoded)
     }
 
@@ -220,7 +219,7 @@ impl<T: Serialize> SerdeSender<T> {
     /// # Errors
     /// The same, and [`SendError::Encode`].
     pub fn send(&mut self, value: &T) -> Result<(), SendError> {
-        self.encode(value)?;
+        encode(value, self.sender.max_message(), &mut self.encoded)?;
         self.sender.send(&self.encoded)
     }
 
@@ -229,7 +228,7 @@ impl<T: Serialize> SerdeSender<T> {
     /// # Errors
     /// The same, and [`SendError::Encode`].
     pub fn send_timeout(&mut self, value: &T, limit: Duration) -> Result<(), SendError> {
-        self.encode(value)?;
+        encode(value, self.sender.max_message(), &mut self.encoded)?;
         self.sender.send_timeout(&self.encoded, limit)
     }
 
@@ -238,7 +237,7 @@ impl<T: Serialize> SerdeSender<T> {
     /// # Errors
     /// The same, and [`SendError::Encode`].
     pub fn send_rendezvous(&mut self, value: &T, limit: Option<Duration>) -> Result<(), SendError> {
-        self.encode(value)?;
+        encode(value, self.sender.max_message(), &mut self.encoded)?;
         self.sender.send_rendezvous(&self.encoded, limit)
     }
 
@@ -246,20 +245,19 @@ impl<T: Serialize> SerdeSender<T> {
     pub fn sender(&self) -> &Sender {
         &self.sender
     }
+}
 
-    fn encode(&mut self, value: &T) -> Result<(), SendError> {
-        let limit = self.sender.max_message();
-        let mut buffer = std::mem::take(&mut self.encoded);
-        buffer.clear();
-        let bounded = Bounded { buffer, limit, asked: 0 };
-        match postcard::serialize_with_flavor(value, bounded) {
-            Ok(Ok(encoded)) => {
-                self.encoded = encoded;
-                Ok(())
-            }
-            Ok(Err(len)) => Err(SendError::TooLarge { len, limit }),
-            Err(error) => Err(SendError::Encode(error.to_string())),
+/// Encodes a value into `buffer`, which is emptied first kept for the next one; at most `limit` bytes.
+pub(crate) fn encode<T: Serialize>(value: &T, limit: usize, buffer: &mut Vec<u8>) -> Result<(), SendError> {
+    let mut taken = std::mem::take(buffer);
+    taken.clear();
+    match postcard::serialize_with_flavor(value, Bounded { buffer: taken, limit, asked: 0 }) {
+        Ok(Ok(encoded)) => {
+            *buffer = encoded;
+            Ok(())
         }
+        Ok(Err(len)) => Err(SendError::TooLarge { len, limit }),
+        Err(error) => Err(SendError::Encode(error.to_string())),
     }
 }
 
@@ -304,7 +302,7 @@ impl<T: DeserializeOwned> SerdeReceiver<T> {
     /// # Errors
     /// The same, and [`RecvError::Protocol`] when the peer sent something that is not a `T`.
     pub fn try_recv(&mut self) -> Result<T, RecvError> {
-        decode(self.receiver.try_recv()?)
+        decode(&self.receiver.try_recv()?)
     }
 
     /// See [`Receiver::recv`].
@@ -312,7 +310,7 @@ impl<T: DeserializeOwned> SerdeReceiver<T> {
     /// # Errors
     /// The same, and [`RecvError::Protocol`] when the peer sent something that is not a `T`.
     pub fn recv(&mut self) -> Result<T, RecvError> {
-        decode(self.receiver.recv()?)
+        decode(&self.receiver.recv()?)
     }
 
     /// See [`Receiver::recv_timeout`].
@@ -320,7 +318,7 @@ impl<T: DeserializeOwned> SerdeReceiver<T> {
     /// # Errors
     /// The same, and [`RecvError::Protocol`] when the peer sent something that is not a `T`.
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<T, RecvError> {
-        decode(self.receiver.recv_timeout(limit)?)
+        decode(&self.receiver.recv_timeout(limit)?)
     }
 
     /// The receiver of bytes: counts, the peer.
@@ -329,8 +327,9 @@ impl<T: DeserializeOwned> SerdeReceiver<T> {
     }
 }
 
-fn decode<T: DeserializeOwned>(message: Message<'_>) -> Result<T, RecvError> {
-    match postcard::take_from_bytes(&message) {
+/// Decodes a message that must be one value and nothing else.
+pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T, RecvError> {
+    match postcard::take_from_bytes(message) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(RecvError::Protocol(format!(
             "a message of {} bytes has {} more than the value in it",

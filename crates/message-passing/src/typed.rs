@@ -29,7 +29,7 @@ impl Options {
     /// As [`listen`](Self::listen).
     pub fn listen_typed<T: Plain>(&self, address: impl AsRef<str>) -> Result<TypedListener<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        let listener = Listener::open(address, self.aligned_for::<T>()?, payload::<T>())?;
+        let listener = Listener::open(address, self.aligned_for::<T>()?, Payload::of::<T>())?;
         Ok(TypedListener { listener, type_: PhantomData })
     }
 
@@ -41,7 +41,7 @@ impl Options {
     pub fn connect_typed<T: Plain>(&self, address: impl AsRef<str>) -> Result<TypedLink<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
         let options = self.aligned_for::<T>()?;
-        meet::connect(&address, &options, payload::<T>(), self.handshake_timeout, false).map(TypedLink::new)
+        meet::connect(&address, &options, Payload::of::<T>(), self.handshake_timeout, false).map(TypedLink::new)
     }
 
     /// Connects to an address as a link of one type; waits for a listener, at most `limit`.
@@ -54,7 +54,7 @@ impl Options {
         limit: Duration,
     ) -> Result<TypedLink<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        meet::connect(&address, &self.aligned_for::<T>()?, payload::<T>(), limit, true).map(TypedLink::new)
+        meet::connect(&address, &self.aligned_for::<T>()?, Payload::of::<T>(), limit, true).map(TypedLink::new)
     }
 
     /// The same options with payloads aligned as `T` needs it.
@@ -70,8 +70,11 @@ impl Options {
     }
 }
 
-fn payload<T: Plain>() -> Payload {
-    Payload::Typed { hash: T::LAYOUT.hash, size: size_of::<T>() as u64, name: T::LAYOUT.name.to_owned() }
+impl Payload {
+    /// Values of this type.
+    pub(crate) fn of<T: Plain>() -> Payload {
+        Payload::Typed { hash: T::LAYOUT.hash, size: size_of::<T>() as u64, name: T::LAYOUT.name.to_owned() }
+    }
 }
 
 /// A [`Listener`] for links of one type.
@@ -350,6 +353,34 @@ impl<T: Plain> TypedReceiver<T> {
     }
 }
 
+/// The value that these bytes are, and whether it lies among them: one that is not aligned is put into `spare`.
+#[inline]
+pub(crate) fn value_in<'a, T: Plain>(bytes: &'a [u8], spare: &'a mut AlignedBytes) -> Result<(&'a T, bool), RecvError> {
+    match plain::view::<T>(bytes) {
+        Some(value) => Ok((value, true)),
+        None => copied_value(bytes, spare).map(|value| (value, false)),
+    }
+}
+
+#[cold]
+fn copied_value<'a, T: Plain>(bytes: &[u8], spare: &'a mut AlignedBytes) -> Result<&'a T, RecvError> {
+    let len = size_of::<T>();
+    if bytes.len() != len {
+        return Err(RecvError::Protocol(format!(
+            "a message of {} bytes came where {} has {len}",
+            bytes.len(),
+            T::LAYOUT.name
+        )));
+    }
+    let full = |what: String| RecvError::System(io::Error::new(io::ErrorKind::OutOfMemory, what));
+    spare.grow(len, 0).map_err(|why| full(why.to_string()))?;
+    spare.get_mut(..len).copy_from_slice(bytes);
+    plain::view::<T>(spare.get(..len)).ok_or_else(|| {
+        // Links refuse such a type when they are made.
+        full(format!("{} is aligned to more than the {ALIGN_BYTES} bytes on which a copy can lie", T::LAYOUT.name))
+    })
+}
+
 /// A received value, borrowed from the receiver until the next call to it; copy it (`*view`) to keep it.
 pub struct View<'a, T> {
     value: &'a T,
@@ -360,30 +391,8 @@ impl<'a, T: Plain> View<'a, T> {
     #[inline]
     fn of(message: Message<'a>, spare: &'a mut AlignedBytes) -> Result<Self, RecvError> {
         let in_place = message.in_place();
-        let bytes = message.bytes();
-        match plain::view::<T>(bytes) {
-            Some(value) => Ok(Self { value, in_place }),
-            None => Self::copied(bytes, spare),
-        }
-    }
-
-    #[cold]
-    fn copied(bytes: &[u8], spare: &'a mut AlignedBytes) -> Result<Self, RecvError> {
-        let len = size_of::<T>();
-        if bytes.len() != len {
-            return Err(RecvError::Protocol(format!(
-                "a message of {} bytes came where {} has {len}",
-                bytes.len(),
-                T::LAYOUT.name
-            )));
-        }
-        let full = |what: String| RecvError::System(io::Error::new(io::ErrorKind::OutOfMemory, what));
-        spare.grow(len, 0).map_err(|why| full(why.to_string()))?;
-        spare.get_mut(..len).copy_from_slice(bytes);
-        // The spare bytes lie on 64, which was checked to be enough when the link was made.
-        let value =
-            plain::view::<T>(spare.get(..len)).ok_or_else(|| full("a spare buffer is misaligned".to_owned()))?;
-        Ok(Self { value, in_place: false })
+        let (value, aligned) = value_in(message.bytes(), spare)?;
+        Ok(Self { value, in_place: in_place && aligned })
     }
 
     /// Whether the value lies where the sender wrote it (`true`), or in a copy that is private to this process.

@@ -96,8 +96,8 @@ pub fn pair() -> io::Result<(Ringer, OwnedFd)> {
     Ok((Ringer { end: ForkClosedFd::new(write_end) }, read_end))
 }
 
-/// Makes a doorbell for any number of ringers: the sleeper, and the ringing side that it keeps. Pass that side's
-/// [`as_fd`](Ringer::as_fd) to each peer, and keep it as long as anybody may come to ring.
+/// Makes a doorbell for any number of ringers: the sleeper, and a ringing side that it keeps, from which others
+/// are made ([`for_another`](Ringer::for_another)).
 pub fn crowd() -> io::Result<(Bell, Ringer)> {
     let (ringer, read_end) = pair()?;
     Ok((Bell::adopt(read_end)?, ringer))
@@ -105,15 +105,22 @@ pub fn crowd() -> io::Result<(Bell, Ringer)> {
 
 impl Ringer {
     /// Takes a ringing side that came from the sleeper, and opens it anew as a description of our own: others
-    /// hold the one that came, and could set it to wait. Refuses what is not a pipe, and a pipe that nobody
-    /// reads any more is [`RingError::PeerGone`].
+    /// hold the one that came, and could set it to wait. Refuses what is not a pipe. When the sleeper is gone, the
+    /// first ring says so.
     pub fn adopt(fd: OwnedFd) -> Result<Ringer, RingError> {
         expect_pipe(&fd).map_err(RingError::System)?;
         match reopen_as(&fd, OFlags::WRONLY | OFlags::NONBLOCK) {
             Ok(own) => Ok(Ringer { end: ForkClosedFd::new(own) }),
+            // A pipe with a name, which is not what a bell is made of, and nobody reads it.
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => Err(RingError::PeerGone),
             Err(error) => Err(RingError::System(error)),
         }
+    }
+
+    /// Another ringing side of the same bell, to be passed to a peer: a description of its own, so that nothing it
+    /// sets changes ours. The peer takes it with [`adopt`](Ringer::adopt).
+    pub fn for_another(&self) -> io::Result<OwnedFd> {
+        reopen_as(self.end.get()?, OFlags::WRONLY | OFlags::NONBLOCK)
     }
 
     /// Rings. Never waits, never raises a signal; a bell that is already ringing is success.

@@ -178,6 +178,56 @@ fn a_peer_that_plays_with_flags_changes_nothing() -> io::Result<()> {
 }
 
 #[test]
+fn many_ring_one_bell_and_the_death_of_one_is_no_end() -> io::Result<()> {
+    let _alone = alone();
+    let (bell, own) = doorbell::crowd()?;
+    let passed_on = own.for_another()?;
+    let end = fork(|| {
+        // As it would have come over a socket: an ordinary descriptor, and no other of this bell.
+        let ringer = Ringer::adopt(passed_on.try_clone()?).map_err(io::Error::other)?;
+        ringer.ring().map_err(io::Error::other)
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    assert_eq!(bell.wait(soon())?, Wake::Rung);
+    assert_eq!(bell.wait(passed())?, Wake::TimedOut, "a ringer that is gone is no end");
+    let second = Ringer::adopt(passed_on.try_clone()?).map_err(io::Error::other)?;
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| bell.wait(None));
+        thread::sleep(Duration::from_millis(20));
+        assert!(second.ring().is_ok());
+        assert!(matches!(sleeper.join(), Ok(Ok(Wake::Rung))));
+    });
+    drop((bell, own));
+    assert!(matches!(second.ring(), Err(RingError::PeerGone)));
+    let late = Ringer::adopt(passed_on).map_err(io::Error::other)?;
+    assert!(matches!(late.ring(), Err(RingError::PeerGone)));
+    Ok(())
+}
+
+#[test]
+fn one_ringer_cannot_make_another_wait() -> io::Result<()> {
+    let _alone = alone();
+    let (bell, own) = doorbell::crowd()?;
+    let passed_on = own.for_another()?;
+    let ringer = Ringer::adopt(passed_on.try_clone()?).map_err(io::Error::other)?;
+    // The one that was passed on is everybody's: one of them sets it to wait.
+    rustix::fs::fcntl_setfl(&passed_on, OFlags::empty())?;
+    thread::scope(|scope| {
+        let ringing = scope.spawn(|| (0..20_000).all(|_| ringer.ring().is_ok()));
+        let until = Deadline::after(Duration::from_secs(5));
+        while !ringing.is_finished() && !until.passed() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        let in_time = ringing.is_finished();
+        // Frees one that waits after all.
+        while bell.wait(passed()).is_ok_and(|wake| wake == Wake::Rung) {}
+        assert!(in_time && ringing.join().is_ok_and(|all| all), "a full bell made a ringer wait");
+    });
+    Ok(())
+}
+
+#[test]
 fn a_sleeper_without_a_deadline_sits_in_one_read() -> io::Result<()> {
     let _alone = alone();
     let (ringer, read_end) = doorbell::pair()?;
@@ -204,8 +254,11 @@ fn a_sleeper_without_a_deadline_sits_in_one_read() -> io::Result<()> {
 #[test]
 fn what_is_not_a_doorbell_is_refused() -> io::Result<()> {
     let file = wharf_sys::memory::memfd("no pipe")?;
+    let other = file.try_clone()?;
     let error = Bell::adopt(file).map(|_| ()).map_err(|error| error.kind());
     assert_eq!(error, Err(io::ErrorKind::InvalidData));
+    let Err(RingError::System(error)) = Ringer::adopt(other) else { panic!("a file was taken for a bell") };
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     Ok(())
 }
 

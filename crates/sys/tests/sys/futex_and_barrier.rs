@@ -159,3 +159,53 @@ fn forbid_membarrier() -> io::Result<()> {
     let failed = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const filter) };
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// Two threads that each say something and then look at the other's word: with the barrier on one side and nothing but
+/// the order of the compiler on the other, never do both look too early.
+#[test]
+fn a_private_barrier_orders_the_other_threads_of_this_process() -> io::Result<()> {
+    if !barrier::register_private() {
+        skipped(
+            "a_private_barrier_orders_the_other_threads_of_this_process",
+            &io::Error::from(io::ErrorKind::Unsupported),
+        );
+        return Ok(());
+    }
+    const ROUNDS: u32 = 2_000;
+    #[repr(align(128))]
+    struct Apart(AtomicU32);
+    let words: [Apart; 3] = [const { Apart(AtomicU32::new(0)) }; 3];
+    let [quick, slow, quick_saw] = &words;
+    thread::scope(|scope| {
+        // Says a number, then notes what the other had said; as often as it can.
+        let quick_side = scope.spawn(|| {
+            let mut said = 0_u64;
+            // Ends when the slow side has said its last.
+            loop {
+                said += 1;
+                quick.0.store(said as u32, Ordering::Relaxed);
+                std::sync::atomic::compiler_fence(Ordering::SeqCst);
+                let saw = slow.0.load(Ordering::Relaxed);
+                quick_saw.0.store(saw, Ordering::Release);
+                if saw == ROUNDS {
+                    return said;
+                }
+            }
+        });
+        for round in 1..=ROUNDS {
+            slow.0.store(round, Ordering::Relaxed);
+            barrier::private_expedited()?;
+            let seen = quick.0.load(Ordering::Relaxed);
+            // Whatever the quick side says after what we saw, it says having seen this round. Two more of its turns, or
+            // its end, and its note must be of this round or later.
+            let until = Deadline::after(Duration::from_secs(5));
+            while quick.0.load(Ordering::Acquire).wrapping_sub(seen) < 2 && !quick_side.is_finished() {
+                assert!(!until.passed(), "the quick side stands still");
+                std::hint::spin_loop();
+            }
+            assert!(quick_saw.0.load(Ordering::Acquire) >= round, "looked too early in round {round}");
+        }
+        assert!(quick_side.join().is_ok_and(|said| said > 0));
+        Ok(())
+    })
+}

@@ -1,0 +1,273 @@
+//! A publisher's desk: its log, who reads it, and for whom it waits. One thread works at it, the node's thread visits.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use wharf_shared_memory::log::{
+    Behind, BroadcastWriter, Departure, Geometry, LogError, SeatId, SeatTerms, Start, WriteError,
+};
+use wharf_sys::clock::Instant;
+use wharf_sys::doorbell::Ringer;
+
+use super::OnFull;
+use super::patience::{Patience, Place, Verdict};
+use super::terms::{CUT_OFF, MOVED, Move, RING};
+use crate::node::{Pairing, PairingId};
+use crate::transport::log_link::Pushed;
+
+/// The part of a log that is dropped at one time.
+const CHUNKS: u64 = 8;
+
+/// Times that one message drops, grows or starts afresh before it is given up: each of these makes room for it, unless the
+/// log is at odds with itself.
+const MOST_TRIES: u32 = 8;
+
+/// How the other end of a pairing is woken.
+#[derive(Clone)]
+pub(super) struct Ringing {
+    pub(super) pairing: Pairing,
+    /// Its bell, if the two trust each other; otherwise it is told over the lifeline.
+    pub(super) bell: Option<Arc<Ringer>>,
+}
+
+impl Ringing {
+    /// Wakes the other end. `false`: the system refused, and it sleeps on. One that is gone needs no ring.
+    pub(super) fn ring(&self) -> bool {
+        match &self.bell {
+            Some(bell) => !matches!(bell.ring(), Err(wharf_sys::doorbell::RingError::System(_))),
+            None => {
+                // Full: it has been told often enough. Gone: see above.
+                let _ = self.pairing.tell(RING, &[], Vec::new());
+                true
+            }
+        }
+    }
+}
+
+/// One subscriber.
+struct Guest {
+    seat: SeatId,
+    ringing: Ringing,
+    /// It may read what is being filled in.
+    hostile: bool,
+}
+
+/// Why a message was not written.
+#[derive(Debug)]
+pub(super) enum Stuck {
+    /// No room now. At that instant whoever is in the way loses the oldest.
+    Full(Option<Instant>),
+    /// The publisher is closed.
+    Closed,
+    /// No memory for a larger log.
+    Memory(LogError),
+    /// Nothing made room for it.
+    Nowhere,
+}
+
+/// See the top of the file.
+pub(super) struct Desk {
+    pub(super) writer: BroadcastWriter,
+    guests: Vec<Guest>,
+    on_full: OnFull,
+    patience: Patience<SeatId>,
+}
+
+/// What a subscriber gets when it has a seat.
+pub(super) struct Seated {
+    pub(super) memory: OwnedFd,
+    pub(super) geometry: Geometry,
+    pub(super) start: Start,
+}
+
+impl Desk {
+    pub(super) fn new(writer: BroadcastWriter, on_full: OnFull) -> Desk {
+        let limit = match on_full {
+            OnFull::Block { patience } => patience,
+            OnFull::Reject | OnFull::DropOldest => None,
+        };
+        Desk { writer, guests: Vec::new(), on_full, patience: Patience::new(limit) }
+    }
+
+    /// Writes a message if that takes nothing but stores.
+    #[inline(always)]
+    pub(super) fn push_quickly(&mut self, message: &[u8]) -> Pushed {
+        if !self.writer.write_quickly(message) {
+            return Pushed::No;
+        }
+        if self.writer.must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
+    }
+
+    /// Writes a message, making room as the policy says.
+    pub(super) fn push(&mut self, message: &[u8]) -> Result<(), Stuck> {
+        self.with_room(message.len() as u64, |writer| writer.try_write(message))
+    }
+
+    /// Lends room for a message in the log, making it as the policy says.
+    pub(super) fn lend(&mut self, len: u64) -> Result<(), Stuck> {
+        self.with_room(len, |writer| writer.try_lend(len))
+    }
+
+    /// Whether there is room now, without dropping anything or deciding that somebody lags.
+    pub(super) fn has_room(&mut self, len: u64) -> bool {
+        !matches!(self.writer.look_for_room(len), Err(WriteError::Full))
+    }
+
+    fn with_room(
+        &mut self,
+        len: u64,
+        mut act: impl FnMut(&mut BroadcastWriter) -> Result<(), WriteError>,
+    ) -> Result<(), Stuck> {
+        for _ in 0..MOST_TRIES {
+            match act(&mut self.writer) {
+                Ok(()) => {
+                    self.patience.over();
+                    return Ok(());
+                }
+                Err(WriteError::Full) => match self.verdict() {
+                    Verdict::Wait(until) => return Err(Stuck::Full(until)),
+                    Verdict::Drop => self.drop_oldest(len)?,
+                },
+                Err(WriteError::LargerThanFrame { .. }) => self.grow(len)?,
+                Err(WriteError::Closed) => return Err(Stuck::Closed),
+                // What a reader says of itself costs it its seat, not us the message.
+                Err(_) => {}
+            }
+        }
+        Err(Stuck::Nowhere)
+    }
+
+    fn verdict(&mut self) -> Verdict {
+        match self.on_full {
+            OnFull::Reject => Verdict::Wait(None),
+            OnFull::DropOldest => Verdict::Drop,
+            OnFull::Block { .. } => {
+                let sent = self.writer.sent();
+                let chunk = self.writer.geometry().large_bytes() / CHUNKS;
+                let place = |(seat, behind): (SeatId, Behind)| Place {
+                    seat,
+                    next: sent.saturating_sub(behind.messages),
+                    bytes: behind.bytes,
+                };
+                let writer = &self.writer;
+                self.patience.full(Instant::now(), sent, chunk, || writer.behind().map(place))
+            }
+        }
+    }
+
+    fn drop_oldest(&mut self, len: u64) -> Result<(), Stuck> {
+        match self.writer.make_room_by_dropping(len) {
+            Ok(()) => Ok(()),
+            // What subscribers hold is in the way everywhere: they keep it, and the stream goes on elsewhere.
+            Err(WriteError::Pinned) => self.renew(self.writer.geometry()),
+            // The next try says what is wrong.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Goes on in a log in which a message of `len` bytes has room, with as much again beside it.
+    fn grow(&mut self, len: u64) -> Result<(), Stuck> {
+        let now = self.writer.geometry();
+        // A frame holds a little less than half of the ring.
+        let capacity = len.saturating_add(2 * now.align()).saturating_mul(2).saturating_add(1).max(now.large_bytes());
+        let larger = Geometry::for_capacity(capacity, now.align()).ok_or(Stuck::Nowhere)?;
+        self.renew(larger)
+    }
+
+    /// Goes on in fresh memory and tells everybody. Who cannot be told loses its seat.
+    fn renew(&mut self, geometry: Geometry) -> Result<(), Stuck> {
+        let start = self.writer.start_generation(geometry).map_err(Stuck::Memory)?;
+        let bytes = Move { geometry, start }.write();
+        let memory = self.writer.fd();
+        let mut untold = Vec::new();
+        for guest in &self.guests {
+            let told = memory.try_clone_to_owned().is_ok_and(|memory| {
+                guest.ringing.pairing.tell(MOVED, &bytes, vec![memory]).is_ok()
+            });
+            if !told {
+                untold.push(guest.seat);
+            }
+        }
+        for seat in untold {
+            self.leave(seat, "it could not be told where the stream goes on");
+        }
+        Ok(())
+    }
+
+    /// Gives a subscriber its seat; everything written from now on reaches it, or is counted as missed.
+    pub(super) fn admit(
+        &mut self,
+        page: OwnedFd,
+        terms: SeatTerms,
+        history: u64,
+        ringing: Ringing,
+    ) -> Result<Seated, LogError> {
+        let memory = self.writer.fd().try_clone_to_owned();
+        let memory = memory.map_err(|source| LogError::System { doing: "pass the log on", source })?;
+        let hostile = !terms.trusted;
+        let (seat, start) = self.writer.join(page, terms, history)?;
+        self.guests.push(Guest { seat, ringing, hostile });
+        Ok(Seated { memory, geometry: self.writer.geometry(), start })
+    }
+
+    /// Takes the seat of a subscriber that has left or died.
+    pub(super) fn dismiss(&mut self, pairing: PairingId) {
+        if let Some(at) = self.guests.iter().position(|guest| guest.ringing.pairing.id() == pairing) {
+            let guest = self.guests.swap_remove(at);
+            self.writer.leave(guest.seat);
+        }
+    }
+
+    /// Collects whom to wake, and cuts off who has lost its seat.
+    pub(super) fn look_around(&mut self, sleepers: &mut Vec<(SeatId, Ringing)>) {
+        let guests = &self.guests;
+        self.writer.take_rings(|seat| {
+            if let Some(guest) = guests.iter().find(|guest| guest.seat == seat) {
+                sleepers.push((seat, guest.ringing.clone()));
+            }
+        });
+        let mut departed = Vec::new();
+        self.writer.take_departed(|seat, why| departed.push((seat, why)));
+        for (seat, why) in departed {
+            match why {
+                // It will say so itself.
+                Departure::Closed => self.forget(seat),
+                Departure::CutOff { oldest, newest } => {
+                    let words = format!("it keeps generation {oldest} of a log that is at {newest}; hold less, or for less long");
+                    self.leave(seat, &words);
+                }
+                Departure::Lied(why) => self.leave(seat, &why.to_string()),
+                _ => self.leave(seat, "it lost its seat"),
+            }
+        }
+    }
+
+    /// Takes a seat away and says why.
+    fn leave(&mut self, seat: SeatId, why: &str) {
+        self.writer.leave(seat);
+        if let Some(at) = self.guests.iter().position(|guest| guest.seat == seat) {
+            let guest = self.guests.swap_remove(at);
+            // One that cannot be told learns it from the end of the stream.
+            let _ = guest.ringing.pairing.tell(CUT_OFF, why.as_bytes(), Vec::new());
+        }
+    }
+
+    fn forget(&mut self, seat: SeatId) {
+        self.guests.retain(|guest| guest.seat != seat);
+    }
+
+    /// Whether somebody reads the log who is not trusted to look only at what was sent.
+    pub(super) fn is_watched(&self) -> bool {
+        self.guests.iter().any(|guest| guest.hostile)
+    }
+
+    /// How many subscribers there are.
+    pub(super) fn guests(&self) -> usize {
+        self.guests.len()
+    }
+
+    /// Closes the log: what was sent stays readable, and nothing follows.
+    pub(super) fn close(&mut self) {
+        self.writer.close();
+    }
+}

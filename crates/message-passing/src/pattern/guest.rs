@@ -1,0 +1,211 @@
+//! The subscriber's half of meeting: brings a page to each publisher, and leaves what comes of it where the subscriber
+//! finds it.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wharf_shared_memory::log::{BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
+use wharf_sys::doorbell::Ringer;
+
+use super::desk::Ringing;
+use super::host::{barriers, is_trusted, two};
+use super::sample::PublisherInfo;
+use super::source::Source;
+use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
+use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
+use crate::options::Trust;
+
+/// Largest log that is mapped of a publisher that is not trusted: reading it can cost this process the page tables, and the
+/// memory itself is charged to whoever touches it first.
+const HOSTILE_BYTES: u64 = 64 << 20;
+
+/// The most that waits for a subscriber that does not receive: publishers that came, went, or moved on.
+const MOST_NEWS: usize = 4096;
+
+/// What happened since the subscriber looked last.
+pub(super) enum News {
+    /// A publisher has come.
+    Joined(Box<Source>),
+    /// Its stream goes on elsewhere.
+    Moved(PairingId, Onward),
+    /// It has left or died: what it sent before counts, and nothing follows.
+    Over(PairingId),
+    /// It has taken this subscriber's seat, and why.
+    CutOff(PairingId, String),
+}
+
+/// Where a stream goes on.
+#[derive(Debug)]
+pub(super) struct Onward {
+    pub(super) memory: OwnedFd,
+    pub(super) geometry: Geometry,
+    pub(super) start: Start,
+}
+
+/// What was brought to a publisher that has not answered yet.
+struct Offered {
+    page: ReaderPage,
+    topic: String,
+}
+
+/// See the top of the file.
+pub(super) struct Guest {
+    /// Rings the subscriber's own bell.
+    pub(super) bell: Ringer,
+    pub(super) trust: Trust,
+    pub(super) history: u64,
+    pub(super) max_message: u64,
+    pub(super) hold_bytes: u64,
+    pages: Mutex<HashMap<PairingId, Offered>>,
+    news: Mutex<Vec<News>>,
+    /// There are some.
+    any: AtomicBool,
+}
+
+impl Guest {
+    pub(super) fn new(bell: Ringer, trust: Trust, history: u64, max_message: u64, hold_bytes: u64) -> Guest {
+        Guest {
+            bell,
+            trust,
+            history,
+            max_message,
+            hold_bytes,
+            pages: Mutex::default(),
+            news: Mutex::default(),
+            any: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether there are news.
+    #[inline(always)]
+    pub(super) fn has_news(&self) -> bool {
+        // Relaxed: the lock orders what is found there; a look that comes too early is repeated after the ring.
+        self.any.load(Ordering::Relaxed)
+    }
+
+    /// Takes the news, oldest first.
+    pub(super) fn take_news(&self) -> Vec<News> {
+        let mut news = self.news();
+        self.any.store(false, Ordering::Relaxed);
+        std::mem::take(&mut *news)
+    }
+
+    fn news(&self) -> MutexGuard<'_, Vec<News>> {
+        // Nothing in here panics.
+        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn pages(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// `false` when too many wait already.
+    fn tell(&self, what: News) -> bool {
+        let mut news = self.news();
+        // The end of a publisher that is known is always told: there are not more of these than publishers.
+        let fits = news.len() < MOST_NEWS || matches!(what, News::Over(_) | News::CutOff(..));
+        if fits {
+            news.push(what);
+            self.any.store(true, Ordering::Relaxed);
+        }
+        drop(news);
+        self.wake();
+        fits
+    }
+
+    fn wake(&self) {
+        // Our own pipe, of which we hold both ends; full is as good as rung.
+        let _ = self.bell.ring();
+    }
+
+    fn open(&self, pairing: &Pairing, offered: Offered, answer: Parcel) -> Result<Source, String> {
+        let said = Answer::read(&answer.bytes)?;
+        let trusted = is_trusted(self.trust, pairing);
+        let (memory, bell) = two(answer.fds, said.bell)?;
+        check_size(trusted, said.geometry)?;
+        let bell = bell.filter(|_| trusted).map(Ringer::adopt).transpose();
+        let bell = bell.map_err(|why| format!("its bell cannot be used: {why}"))?.map(Arc::new);
+        let terms = ReaderTerms {
+            hostile: !trusted,
+            max_message: said.max_message.min(self.max_message),
+            barriers: barriers(pairing),
+            may_drop: said.may_drop,
+            hold_bytes: self.hold_bytes,
+        };
+        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms)
+            .map_err(|error| error.to_string())?;
+        let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
+        Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted))
+    }
+}
+
+/// Whether a log of this size is mapped.
+pub(super) fn check_size(trusted: bool, geometry: Geometry) -> Result<(), String> {
+    let bytes = geometry.total_bytes();
+    if trusted || bytes <= HOSTILE_BYTES {
+        return Ok(());
+    }
+    Err(format!("its log has {bytes} bytes, and at most {HOSTILE_BYTES} are accepted of a publisher that is not trusted"))
+}
+
+impl Endpoint for Guest {
+    fn offer_for(&self, pairing: &Pairing, host: &HostInfo) -> Result<Option<Parcel>, Refusal> {
+        let page = ReaderPage::create().map_err(|error| Refusal::words(error.to_string()))?;
+        let failed = |error: std::io::Error| Refusal::words(format!("cannot pass the subscriber's page on: {error}"));
+        let memory = page.fd().try_clone_to_owned().map_err(failed)?;
+        let bell = match is_trusted(self.trust, pairing) {
+            true => Some(self.bell.for_another().map_err(failed)?),
+            false => None,
+        };
+        let offer = Offer { history: self.history, bell: bell.is_some() };
+        self.pages().insert(pairing.id(), Offered { page, topic: host.name.clone() });
+        Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))
+    }
+
+    fn answered(&self, pairing: &Pairing, answer: Parcel) -> Result<(), Refusal> {
+        let offered = self.pages().remove(&pairing.id());
+        let offered = offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
+        let source = self.open(pairing, offered, answer).map_err(Refusal::Words)?;
+        match self.tell(News::Joined(Box::new(source))) {
+            true => Ok(()),
+            false => Err(Refusal::words("the subscriber does not receive")),
+        }
+    }
+
+    fn told(&self, pairing: &Pairing, kind: u16, parcel: Parcel) {
+        let id = pairing.id();
+        let told = match kind {
+            RING => {
+                self.wake();
+                return;
+            }
+            MOVED => match Move::read(&parcel.bytes).and_then(|it| Ok((it, two(parcel.fds, false)?.0))) {
+                Ok((Move { geometry, start }, memory)) => News::Moved(id, Onward { memory, geometry, start }),
+                Err(why) => News::CutOff(id, why),
+            },
+            CUT_OFF => News::CutOff(id, one_line(&parcel.bytes)),
+            // What a later version may say beside it is not for us.
+            _ => return,
+        };
+        if !self.tell(told) {
+            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned()));
+        }
+    }
+
+    fn gone(&self, pairing: PairingId, how: Gone) {
+        let offered = self.pages().remove(&pairing).is_some();
+        // What was refused, or never answered, was no source.
+        if !offered && !matches!(how, Gone::Refused(_)) {
+            self.tell(News::Over(pairing));
+        }
+    }
+}
+
+/// Words of another process, fit for one line.
+fn one_line(bytes: &[u8]) -> String {
+    const MOST: usize = 256;
+    let words = String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes));
+    words.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
+}

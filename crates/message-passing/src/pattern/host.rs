@@ -1,0 +1,112 @@
+//! The publisher's half of meeting: gives subscribers their seats, and takes the seats of those who are gone.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use wharf_shared_memory::biased::Visitor;
+use wharf_shared_memory::log::{Barriers, SeatTerms};
+use wharf_sys::barrier;
+use wharf_sys::doorbell::Ringer;
+
+use super::desk::{Desk, Ringing};
+use super::terms::{Answer, Offer, RING};
+use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
+use crate::options::Trust;
+
+/// See the top of the file.
+pub(super) struct Host {
+    pub(super) desk: Visitor<Desk>,
+    /// Rings the publisher's own bell.
+    pub(super) bell: Ringer,
+    pub(super) trust: Trust,
+    pub(super) max_message: u64,
+    pub(super) may_drop: bool,
+}
+
+impl Host {
+    fn wake(&self) {
+        // Our own pipe, of which we hold both ends. A publisher that misses a ring looks again after its slice.
+        let _ = self.bell.ring();
+    }
+
+    fn seat(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
+        let said = Offer::read(&offer.bytes).map_err(Refusal::Words)?;
+        let trusted = is_trusted(self.trust, pairing);
+        let (page, bell) = two(offer.fds, said.bell).map_err(Refusal::Words)?;
+        // A pipe has one lock for both ends, which somebody who is not trusted could hold for ever.
+        let bell = match bell.filter(|_| trusted).map(Ringer::adopt).transpose() {
+            Ok(bell) => bell.map(Arc::new),
+            Err(why) => return Err(Refusal::words(format!("its bell cannot be used: {why}"))),
+        };
+        let ours = match trusted {
+            true => Some(self.bell.for_another().map_err(in_words("pass the publisher's bell on"))?),
+            false => None,
+        };
+        let terms = SeatTerms { trusted, barriers: barriers(pairing) };
+        let ringing = Ringing { pairing: pairing.clone(), bell };
+        let seated = self
+            .desk
+            .visit(|desk| desk.admit(page, terms, said.history, ringing))
+            .map_err(in_words("interrupt the publisher"))?
+            .map_err(|error| Refusal::words(error.to_string()))?;
+        let answer = Answer {
+            geometry: seated.geometry,
+            start: seated.start,
+            max_message: self.max_message,
+            may_drop: self.may_drop,
+            bell: ours.is_some(),
+        };
+        Ok(Parcel { bytes: answer.write(), fds: std::iter::once(seated.memory).chain(ours).collect() })
+    }
+}
+
+impl Endpoint for Host {
+    fn offered(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
+        self.seat(pairing, offer)
+    }
+
+    fn told(&self, _pairing: &Pairing, kind: u16, _parcel: Parcel) {
+        // What a later version may say beside it is not for us.
+        if kind == RING {
+            self.wake();
+        }
+    }
+
+    fn gone(&self, pairing: PairingId, _how: Gone) {
+        // When the system refuses the barrier, the seat stays until the log is full, and then lags.
+        let _ = self.desk.visit(|desk| desk.dismiss(pairing));
+        // It may have been the one for whose room the publisher sleeps.
+        self.wake();
+    }
+}
+
+/// Whether a peer is trusted to leave alone what is not its own, and to tell the truth.
+pub(super) fn is_trusted(trust: Trust, pairing: &Pairing) -> bool {
+    match trust {
+        Trust::Auto => pairing.peer().is_cooperating(),
+        Trust::Cooperating => true,
+        Trust::Hostile => false,
+    }
+}
+
+/// Who pays for the order of things when either side goes to sleep: whoever does, if both processes are registered for
+/// membarrier(2); otherwise both, always.
+pub(super) fn barriers(pairing: &Pairing) -> Barriers {
+    let registered = barrier::register() && pairing.peer().has_barriers();
+    Barriers { own: registered, peer: registered }
+}
+
+/// The one or two descriptors that were announced: memory, and perhaps a bell.
+pub(super) fn two(fds: Vec<OwnedFd>, with_bell: bool) -> Result<(OwnedFd, Option<OwnedFd>), String> {
+    let (found, expected) = (fds.len(), 1 + usize::from(with_bell));
+    let mut fds = fds.into_iter();
+    match (fds.next(), fds.next()) {
+        (Some(memory), bell) if found == expected => Ok((memory, bell)),
+        _ => Err(format!("{found} descriptors came where {expected} were announced")),
+    }
+}
+
+fn in_words(doing: &'static str) -> impl FnOnce(io::Error) -> Refusal {
+    move |error| Refusal::words(format!("cannot {doing}: {error}"))
+}

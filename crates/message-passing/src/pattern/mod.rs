@@ -1,0 +1,32 @@
+//! Patterns: what any number of processes do with one name.
+//!
+//! A *topic* carries messages from its publishers to its subscribers; *events* and *states* are made of the same parts.
+//! Whoever opens an end meets the others through its [`Node`](crate::Node); what is sent goes through memory that only its
+//! publisher writes, and neither the node's thread nor the system has a part in it while nobody sleeps.
+
+mod desk;
+mod event;
+mod guest;
+mod host;
+mod patience;
+mod publisher;
+mod sample;
+mod serde;
+mod source;
+mod state;
+mod subscriber;
+mod terms;
+mod topic;
+mod turns;
+mod typed;
+
+pub use self::event::{Event, Listener as EventListener, Notifier};
+pub use self::publisher::{Publisher, PublisherLoan};
+pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
+pub use self::serde::{SerdePublisher, SerdeSubscriber};
+pub use self::state::{State, StateOwner, StateWatcher};
+pub use self::subscriber::Subscriber;
+pub use self::topic::{Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, OnFull, Topic, Typed};
+pub use self::typed::{TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
+
+use self::topic::Terms;

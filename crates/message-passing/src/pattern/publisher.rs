@@ -1,0 +1,495 @@
+//! The sending end of a topic.
+
+use std::fmt;
+use std::io;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_shared_memory::biased::{Owner, biased};
+use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, SeatId};
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::{self, Bell, Wake};
+use wharf_sys::fork;
+
+use super::desk::{Desk, Ringing, Stuck};
+use super::host::Host;
+use super::{OnFull, Terms};
+use crate::aligned::AlignedBytes;
+use crate::error::SendError;
+use crate::handshake::Payload;
+use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern, Registration};
+use crate::options::{Trust, Wait};
+use crate::transport::log_link::Pushed;
+use crate::wait::{self, Act, Limit, Pace};
+
+/// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// The sending end of a topic: what it sends reaches everybody who subscribes to its name.
+///
+/// A message lies in memory once, whatever the number of subscribers, and each reads it there. Sending makes no system
+/// call while nobody sleeps, and allocates nothing.
+///
+/// ```
+/// # let private = tempfile::tempdir()?;
+/// # let domain = wharf_sys::directory::Domain::at(private.path())?;
+/// use wharf_message_passing::NodeOptions;
+///
+/// let node = NodeOptions::new().domain(domain).open()?;
+/// let mut subscriber = node.topic("greetings").subscriber()?;
+/// let mut publisher = node.topic("greetings").publisher()?;
+/// publisher.send(b"hello")?;
+/// let mut room = publisher.loan(5)?; // where the subscribers will read it
+/// room.copy_from_slice(b"again");
+/// room.send()?;
+///
+/// assert_eq!(*subscriber.recv()?, *b"hello");
+/// assert_eq!(*subscriber.recv()?, *b"again");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # When full
+/// The slowest subscriber has not read what lies at the other end of the log. What happens then is the publisher's
+/// [`OnFull`]: it waits, with patience; or hands the message back with [`SendError::Full`]; or drops the oldest. With no
+/// subscribers there is always room.
+///
+/// # When a subscriber lags
+/// It loses the oldest messages, is told exactly how many ([`RecvError::Lagged`](crate::RecvError::Lagged)), and goes on
+/// behind them. The others notice nothing.
+///
+/// # When a subscriber dies
+/// Nobody waits for it any more as soon as the system says so. A subscriber that is stopped is a slow one.
+///
+/// # When the publisher dies
+/// Subscribers receive everything that it had sent, and nothing of a message that it was about to send.
+///
+/// Dropping it says that nothing follows; what it has sent can still be received. In a forked child it says
+/// [`SendError::Forked`].
+pub struct Publisher {
+    outlet: Outlet,
+    /// How it waits for room.
+    room: Pace,
+    /// The private buffer of loans that are not in place.
+    spare: AlignedBytes,
+    name: String,
+}
+
+/// What a publisher has, but for how it waits.
+struct Outlet {
+    desk: Owner<Desk>,
+    /// Forks before it was opened; a child has one more and may not touch it.
+    epoch: u32,
+    limit: usize,
+    on_full: OnFull,
+    /// Nothing is filled in where others could watch.
+    private: bool,
+    /// Whom to wake; kept, so that nothing is allocated.
+    sleepers: Vec<(SeatId, Ringing)>,
+    bell: Bell,
+    /// Until then at most whoever is in the way is waited for.
+    until: Option<Instant>,
+    host: Arc<Host>,
+    registration: Registration,
+}
+
+impl Publisher {
+    pub(super) fn open(
+        node: &Node,
+        pattern: Pattern,
+        name: &str,
+        payload: Payload,
+        terms: &Terms,
+    ) -> Result<Publisher, NodeError> {
+        let filter = Filter::exact(name)?;
+        let geometry = Geometry::for_capacity(terms.capacity as u64, terms.align as u64).ok_or_else(|| {
+            NodeError::Options(format!(
+                "a capacity of {} bytes with payloads on {} bytes cannot be: at most 512 GiB, on a power of two from 8 to \
+                 4,096",
+                terms.capacity, terms.align
+            ))
+        })?;
+        let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history };
+        let writer = BroadcastWriter::create(geometry, broadcast).map_err(no_memory)?;
+        let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the publisher's doorbell"))?;
+        let (desk, visitor) = biased(Desk::new(writer, terms.on_full));
+        let host = Arc::new(Host {
+            desk: visitor,
+            bell: ringer,
+            trust: terms.trust,
+            max_message: terms.max_message as u64,
+            may_drop: broadcast.may_drop,
+        });
+        let spec = EndpointSpec {
+            pattern,
+            part: Part::Host,
+            name: filter,
+            payload: Some(payload),
+            options: [geometry.large_bytes(), terms.history, terms.max_message as u64, terms.on_full.code()],
+            patience: DEFAULT_PATIENCE,
+        };
+        let registration = node.register(spec, host.clone())?;
+        registration.counters().set(Counter::Memory, geometry.total_bytes());
+        crash_point!("topic.publisher.open");
+        let outlet = Outlet {
+            desk,
+            epoch: fork::epoch(),
+            limit: terms.max_message,
+            on_full: terms.on_full,
+            private: terms.trust == Trust::Hostile || node.admits_others(),
+            sleepers: Vec::new(),
+            bell,
+            until: None,
+            host,
+            registration,
+        };
+        let room = Pace::new(terms.wait, true, None);
+        Ok(Publisher { outlet, room, spare: AlignedBytes::empty(0), name: name.to_owned() })
+    }
+
+    /// Sends a message if there is room for it now. With [`OnFull::DropOldest`] there always is; with [`OnFull::Block`]
+    /// there is when everybody who is in the way has been so for longer than the publisher's patience.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when there is none; otherwise as [`send`](Self::send).
+    #[inline(always)]
+    pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self.outlet.push_quickly(message) {
+            Pushed::Yes => Ok(()),
+            Pushed::No => self.outlet.push(message),
+            Pushed::ToASleeper => self.outlet.look_around(),
+        }
+    }
+
+    /// Sends a message; see *When full*.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`] above [`max_message`](Self::max_message), [`SendError::Full`] with [`OnFull::Reject`],
+    /// [`SendError::System`] when a message needs a larger log for which there is no memory.
+    #[inline(always)]
+    pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        match self.outlet.push_quickly(message) {
+            Pushed::Yes => Ok(()),
+            Pushed::No => self.send_slowly(message, Limit::Never),
+            Pushed::ToASleeper => self.outlet.look_around(),
+        }
+    }
+
+    /// Sends a message; waits for room as [`OnFull::Block`] does, but at most `limit`.
+    ///
+    /// # Errors
+    /// [`SendError::Timeout`] when there was no room in time: nothing was sent. Otherwise as [`send`](Self::send).
+    pub fn send_timeout(&mut self, message: &[u8], limit: Duration) -> Result<(), SendError> {
+        match self.outlet.push_quickly(message) {
+            Pushed::Yes => Ok(()),
+            Pushed::No => self.send_slowly(message, Limit::After(limit)),
+            Pushed::ToASleeper => self.outlet.look_around(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn send_slowly(&mut self, message: &[u8], limit: Limit) -> Result<(), SendError> {
+        match self.outlet.push(message) {
+            Err(SendError::Full) if self.outlet.on_full.waits() || matches!(limit, Limit::After(_)) => {}
+            outcome => return outcome,
+        }
+        let len = message.len();
+        self.wait(len, limit, |outlet| outlet.push(message))
+    }
+
+    /// Waits until `act` finds room.
+    fn wait(
+        &mut self,
+        len: usize,
+        limit: Limit,
+        mut act: impl FnMut(&mut Outlet) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        let began = Instant::now();
+        let deadline = limit.start();
+        let outlet = &mut self.outlet;
+        let outcome = wait::until(&mut self.room, deadline, |step| match step {
+            Act::Try => match act(outlet) {
+                Ok(()) => Ok(Some(())),
+                Err(SendError::Full) => Ok(None),
+                Err(error) => Err(error),
+            },
+            // The node's thread looks at the subscribers.
+            Act::Look => Ok(None),
+            Act::Sleep => outlet.sleep(len as u64, deadline).map(|()| None),
+        });
+        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.outlet.registration.counters().add(Counter::BlockedNanos, blocked);
+        outcome?.ok_or(SendError::Timeout)
+    }
+
+    /// Gives `len` bytes to fill and send, if there is room for them now.
+    ///
+    /// They lie where the subscribers will read them, or in a private buffer that is copied when it is sent: while a
+    /// subscriber is not trusted, which could watch them being filled. Their first content is unspecified.
+    ///
+    /// # Errors
+    /// As [`try_send`](Self::try_send).
+    #[inline]
+    pub fn try_loan(&mut self, len: usize) -> Result<PublisherLoan<'_>, SendError> {
+        let in_place = self.outlet.lend(len)?;
+        PublisherLoan::new(self, in_place, len)
+    }
+
+    /// Gives `len` bytes to fill and send; see *When full*.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    #[inline]
+    pub fn loan(&mut self, len: usize) -> Result<PublisherLoan<'_>, SendError> {
+        let in_place = match self.outlet.lend(len) {
+            Err(SendError::Full) if self.outlet.on_full.waits() => {
+                self.wait(len, Limit::Never, |outlet| outlet.lend(len).map(|_| ()))?;
+                true
+            }
+            outcome => outcome?,
+        };
+        PublisherLoan::new(self, in_place, len)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The largest message that it sends, in bytes.
+    pub fn max_message(&self) -> usize {
+        self.outlet.limit
+    }
+
+    /// How many subscribers it has now.
+    pub fn subscribers(&mut self) -> usize {
+        if self.outlet.check_ours().is_err() {
+            return 0;
+        }
+        self.outlet.desk.with(|desk| desk.guests())
+    }
+
+    /// Messages sent so far: the next one has this number.
+    pub fn sent(&mut self) -> u64 {
+        self.outlet.desk.with(|desk| desk.writer.sent())
+    }
+
+    /// What it does when its log is full.
+    pub fn on_full(&self) -> OnFull {
+        self.outlet.on_full
+    }
+}
+
+impl Outlet {
+    #[inline(always)]
+    fn check_ours(&self) -> Result<(), SendError> {
+        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
+    }
+
+    /// Sends a message if that takes nothing but stores. The answer is a bare word, see
+    /// [`LogSender::push_quickly`](crate::transport::log_link::LogSender::push_quickly).
+    #[inline(always)]
+    fn push_quickly(&mut self, message: &[u8]) -> Pushed {
+        if self.epoch != fork::epoch() || message.len() > self.limit {
+            return Pushed::No;
+        }
+        let pushed = self.desk.with(|desk| desk.push_quickly(message));
+        if pushed != Pushed::No {
+            self.count(message.len());
+        }
+        pushed
+    }
+
+    #[inline(always)]
+    fn count(&self, len: usize) {
+        let counters = self.registration.counters();
+        counters.add(Counter::SentMessages, 1);
+        counters.add(Counter::SentBytes, len as u64);
+        counters.raise(Counter::Largest, len as u64);
+    }
+
+    fn check(&self, len: usize) -> Result<(), SendError> {
+        self.check_ours()?;
+        if len > self.limit {
+            return Err(SendError::TooLarge { len, limit: self.limit });
+        }
+        Ok(())
+    }
+
+    /// Sends a message, making room as the policy says, without waiting.
+    #[cold]
+    #[inline(never)]
+    fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
+        self.check(message.len())?;
+        let outcome = self.desk.with(|desk| desk.push(message));
+        self.look_around()?;
+        match outcome {
+            Ok(()) => {
+                self.count(message.len());
+                Ok(())
+            }
+            Err(stuck) => Err(self.stuck(stuck)),
+        }
+    }
+
+    /// Room in the log for a loan; `false` when it must be filled elsewhere.
+    fn lend(&mut self, len: usize) -> Result<bool, SendError> {
+        self.check(len)?;
+        if self.private || self.desk.with(|desk| desk.is_watched()) {
+            return Ok(false);
+        }
+        match self.desk.with(|desk| desk.lend(len as u64)) {
+            Ok(()) => Ok(true),
+            Err(stuck) => {
+                self.look_around()?;
+                Err(self.stuck(stuck))
+            }
+        }
+    }
+
+    #[cold]
+    fn stuck(&mut self, stuck: Stuck) -> SendError {
+        let system = |what: String| SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, what));
+        match stuck {
+            Stuck::Full(until) => {
+                self.until = until;
+                if !self.on_full.waits() {
+                    self.registration.counters().add(Counter::LostRejected, 1);
+                }
+                SendError::Full
+            }
+            Stuck::Closed => SendError::Closed,
+            Stuck::Memory(error) => system(error.to_string()),
+            Stuck::Nowhere => system("no room could be made for the message".to_owned()),
+        }
+    }
+
+    /// Wakes whoever sleeps, and sees who has lost its seat.
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) -> Result<(), SendError> {
+        let mut sleepers = std::mem::take(&mut self.sleepers);
+        self.desk.with(|desk| desk.look_around(&mut sleepers));
+        crash_point!("topic.ring.before");
+        for (seat, ringing) in sleepers.drain(..) {
+            if !ringing.ring() {
+                // It still sleeps on this ticket: the next message rings for it again.
+                self.desk.with(|desk| desk.writer.owe_ring(seat));
+            }
+        }
+        self.sleepers = sleepers;
+        Ok(())
+    }
+
+    /// Sleeps until there may be room, until whoever is in the way has been so for long enough, or the deadline.
+    fn sleep(&mut self, len: u64, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let certain = self.desk.with(|desk| desk.writer.announce());
+        let room = self.desk.with(|desk| desk.has_room(len));
+        // Looking may have written a pad, for which a sleeping subscriber must wake.
+        let outcome = self.look_around().and_then(|()| {
+            if room {
+                return Ok(());
+            }
+            let slice = (!certain).then(|| Deadline::after(SLICE));
+            let until = Deadline::earlier(Deadline::earlier(deadline, slice), self.until.map(Deadline::at));
+            crash_point!("topic.room.sleep");
+            match self.bell.wait(until) {
+                // The bell has an end that is ours: it never says that it is gone.
+                Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => Ok(()),
+                Err(error) => Err(SendError::System(error)),
+            }
+        });
+        self.registration.counters().add(Counter::Sleeps, 1);
+        self.desk.with(|desk| desk.writer.awake());
+        outcome
+    }
+}
+
+impl Drop for Outlet {
+    fn drop(&mut self) {
+        if self.check_ours().is_err() {
+            return;
+        }
+        self.desk.with(Desk::close);
+        // Nobody is there to hear of an error.
+        let _ = self.look_around();
+        crash_point!("topic.publisher.closed");
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Publisher").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+fn no_memory(error: LogError) -> NodeError {
+    match error {
+        LogError::NoRoom { asked, free } => NodeError::NoRoom { asked, free },
+        LogError::System { doing, source } => NodeError::system(doing)(source),
+        other => NodeError::Options(other.to_string()),
+    }
+}
+
+/// Bytes to fill, lent by [`Publisher::loan`]; [`send`](Self::send) makes them a message, dropping them does not.
+#[must_use = "a loan that is dropped sends nothing"]
+pub struct PublisherLoan<'a> {
+    publisher: &'a mut Publisher,
+    in_place: bool,
+    len: usize,
+}
+
+impl<'a> PublisherLoan<'a> {
+    fn new(publisher: &'a mut Publisher, in_place: bool, len: usize) -> Result<Self, SendError> {
+        if !in_place {
+            // Bounded by the message limit, which was checked; kept for the next loan.
+            publisher.spare.grow(len, 0).map_err(|why| {
+                SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string()))
+            })?;
+        }
+        Ok(Self { publisher, in_place, len })
+    }
+
+    /// Whether the bytes lie where the subscribers will read them.
+    #[inline]
+    pub fn in_place(&self) -> bool {
+        self.in_place
+    }
+
+    /// Sends the bytes as one message. Bytes in place are published at once, because their room was reserved; others are
+    /// sent like any message.
+    ///
+    /// # Errors
+    /// As [`Publisher::send`].
+    #[inline]
+    pub fn send(self) -> Result<(), SendError> {
+        if !self.in_place {
+            return self.send_private();
+        }
+        let outlet = &mut self.publisher.outlet;
+        outlet.check_ours()?;
+        let sleepers = outlet.desk.with(|desk| {
+            desk.writer.commit_lent();
+            desk.writer.must_ring()
+        });
+        outlet.count(self.len);
+        if sleepers { outlet.look_around() } else { Ok(()) }
+    }
+
+    fn send_private(self) -> Result<(), SendError> {
+        // Taken out for the call, because the publisher is borrowed as a whole; taking moves a pointer only.
+        let spare = std::mem::replace(&mut self.publisher.spare, AlignedBytes::empty(0));
+        let outcome = self.publisher.send(spare.get(..self.len));
+        self.publisher.spare = spare;
+        outcome
+    }
+}
+
+impl fmt::Debug for PublisherLoan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PublisherLoan").field("len", &self.len).field("in_place", &self.in_place).finish()
+    }
+}

@@ -1,0 +1,107 @@
+//! Topics of any serde type, encoded with postcard.
+
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use ::serde::Serialize;
+use ::serde::de::DeserializeOwned;
+
+use super::publisher::Publisher;
+use super::subscriber::Subscriber;
+use crate::error::{RecvError, SendError};
+use crate::serde::{decode, encode};
+
+/// A [`Publisher`] of values of any serde type.
+///
+/// What happens when the log is full, and when somebody lags or dies, is told there.
+#[derive(Debug)]
+pub struct SerdePublisher<T> {
+    publisher: Publisher,
+    /// Kept from message to message.
+    encoded: Vec<u8>,
+    type_: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize> SerdePublisher<T> {
+    pub(super) fn new(publisher: Publisher) -> Self {
+        Self { publisher, encoded: Vec::new(), type_: PhantomData }
+    }
+
+    /// See [`Publisher::try_send`].
+    ///
+    /// # Errors
+    /// The same, and [`SendError::Encode`].
+    pub fn try_send(&mut self, value: &T) -> Result<(), SendError> {
+        encode(value, self.publisher.max_message(), &mut self.encoded)?;
+        self.publisher.try_send(&self.encoded)
+    }
+
+    /// See [`Publisher::send`].
+    ///
+    /// # Errors
+    /// The same, and [`SendError::Encode`].
+    pub fn send(&mut self, value: &T) -> Result<(), SendError> {
+        encode(value, self.publisher.max_message(), &mut self.encoded)?;
+        self.publisher.send(&self.encoded)
+    }
+
+    /// See [`Publisher::send_timeout`].
+    ///
+    /// # Errors
+    /// The same, and [`SendError::Encode`].
+    pub fn send_timeout(&mut self, value: &T, limit: Duration) -> Result<(), SendError> {
+        encode(value, self.publisher.max_message(), &mut self.encoded)?;
+        self.publisher.send_timeout(&self.encoded, limit)
+    }
+
+    /// The publisher of bytes: counts, limits, subscribers.
+    pub fn publisher(&mut self) -> &mut Publisher {
+        &mut self.publisher
+    }
+}
+
+/// A [`Subscriber`] to values of any serde type.
+///
+/// What happens when it lags, and when a publisher dies or lies, is told there. Values that contain themselves (a tree of
+/// boxes) are decoded by recursion, whose depth the publisher chooses: do not receive such types from one that may be
+/// hostile.
+#[derive(Debug)]
+pub struct SerdeSubscriber<T> {
+    subscriber: Subscriber,
+    type_: PhantomData<fn() -> T>,
+}
+
+impl<T: DeserializeOwned> SerdeSubscriber<T> {
+    pub(super) fn new(subscriber: Subscriber) -> Self {
+        Self { subscriber, type_: PhantomData }
+    }
+
+    /// See [`Subscriber::try_recv`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn try_recv(&mut self) -> Result<T, RecvError> {
+        decode(&self.subscriber.try_recv()?)
+    }
+
+    /// See [`Subscriber::recv`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn recv(&mut self) -> Result<T, RecvError> {
+        decode(&self.subscriber.recv()?)
+    }
+
+    /// See [`Subscriber::recv_timeout`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<T, RecvError> {
+        decode(&self.subscriber.recv_timeout(limit)?)
+    }
+
+    /// The subscriber to bytes: its publishers, its refusals.
+    pub fn subscriber(&mut self) -> &mut Subscriber {
+        &mut self.subscriber
+    }
+}

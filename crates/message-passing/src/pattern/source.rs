@@ -1,0 +1,155 @@
+//! One publisher, as a subscriber sees it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use wharf_shared_memory::log::{BroadcastReader, Heard, Quick};
+
+use super::desk::Ringing;
+use super::guest::{Onward, check_size};
+use super::sample::PublisherInfo;
+use crate::error::RecvError;
+use crate::node::PairingId;
+
+/// Generations that one look follows: more than there can be beside each other, so that a publisher that moves on for ever
+/// gets no more of our time.
+const MOST_MOVES: u32 = 8;
+
+/// Moves that wait until the reader comes there. A publisher keeps no more old generations than this.
+const MOST_ONWARD: usize = 8;
+
+/// What a look at a publisher brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A message; it stays until the next look.
+    Message,
+    /// Nothing yet.
+    Nothing,
+    /// Nothing yet, but not all was looked through: look again before sleeping.
+    More,
+    /// Nothing, and nothing will follow.
+    End,
+}
+
+/// See the top of the file.
+pub(super) struct Source {
+    pub(super) reader: BroadcastReader,
+    pub(super) publisher: Arc<PublisherInfo>,
+    ringing: Ringing,
+    trusted: bool,
+    onward: VecDeque<Onward>,
+    /// It has left or died.
+    over: bool,
+    /// It has taken our seat: what lies in its log counts no more.
+    cut_off: Option<String>,
+}
+
+impl Source {
+    pub(super) fn new(
+        reader: BroadcastReader,
+        ringing: Ringing,
+        publisher: Arc<PublisherInfo>,
+        trusted: bool,
+    ) -> Source {
+        Source { reader, publisher, ringing, trusted, onward: VecDeque::new(), over: false, cut_off: None }
+    }
+
+    pub(super) fn id(&self) -> PairingId {
+        self.ringing.pairing.id()
+    }
+
+    /// It has left or died.
+    pub(super) fn note_over(&mut self) {
+        self.over = true;
+    }
+
+    pub(super) fn note_cut_off(&mut self, why: String) {
+        self.cut_off.get_or_insert(why);
+    }
+
+    /// Its stream goes on there.
+    pub(super) fn note_moved(&mut self, onward: Onward) {
+        if self.onward.len() < MOST_ONWARD {
+            self.onward.push_back(onward);
+        } else {
+            self.note_cut_off("it moved on more often than a subscriber can follow".to_owned());
+        }
+    }
+
+    /// Looks for the next message. After an error there are no more from here, unless it is [`RecvError::Lagged`].
+    pub(super) fn look(&mut self) -> Result<Found, RecvError> {
+        if let Some(why) = self.cut_off.take() {
+            // Stays so, should anybody look again.
+            self.over = true;
+            return Err(RecvError::CutOff { publisher: self.publisher.to_string(), why });
+        }
+        let mut found = Ok(Found::More);
+        for _ in 0..MOST_MOVES {
+            found = match self.reader.poll() {
+                Ok(Heard::Message) => Ok(Found::Message),
+                Ok(Heard::Empty) if self.over => Ok(Found::End),
+                Ok(Heard::Empty) => Ok(Found::Nothing),
+                Ok(Heard::More) => Ok(Found::More),
+                Ok(Heard::Closed) => Ok(Found::End),
+                Ok(Heard::Lagged(missed)) => {
+                    Err(RecvError::Lagged { missed, publisher: self.publisher.id() })
+                }
+                Ok(Heard::Moved) => match self.onward.pop_front() {
+                    Some(onward) => match self.follow(onward) {
+                        Ok(()) => continue,
+                        Err(why) => Err(self.nonsense(why)),
+                    },
+                    None if self.over => Ok(Found::End),
+                    // The word is on its way, and rings.
+                    None => Ok(Found::Nothing),
+                },
+                Err(corrupt) => Err(self.nonsense(corrupt.to_string())),
+            };
+            break;
+        }
+        if self.reader.take_must_ring() {
+            self.ring();
+        }
+        found
+    }
+
+    /// Looks in the common case only: `Some(true)` is a message, `None` asks for [`look`](Self::look).
+    #[inline(always)]
+    pub(super) fn look_quickly(&mut self) -> Option<bool> {
+        let found = self.reader.poll_quickly();
+        if self.reader.take_must_ring() {
+            self.ring();
+        }
+        match found {
+            Quick::Message => Some(true),
+            Quick::Nothing => Some(false),
+            Quick::Unusual => None,
+        }
+    }
+
+    /// Says that nothing more is taken.
+    pub(super) fn close(&mut self) {
+        self.reader.close();
+        // Whether or not it sleeps: a publisher that waits for room learns that there is some.
+        self.ring();
+    }
+
+    fn follow(&mut self, onward: Onward) -> Result<(), String> {
+        check_size(self.trusted, onward.geometry)?;
+        self.reader
+            .next_generation(onward.memory, onward.geometry, onward.start)
+            .map_err(|error| error.to_string())
+    }
+
+    fn nonsense(&self, what: String) -> RecvError {
+        RecvError::Protocol(format!("{}: {what}", self.publisher))
+    }
+
+    /// Wakes the publisher, which waits for room.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn ring(&mut self) {
+        // When the system refuses, the next release rings again; one that is gone needs no ring.
+        let _ = self.ringing.ring();
+    }
+}

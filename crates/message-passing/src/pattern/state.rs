@@ -1,0 +1,377 @@
+//! States: named values, of which the latest counts.
+
+use std::fmt;
+use std::time::Duration;
+
+use ::serde::Serialize;
+use ::serde::de::DeserializeOwned;
+use wharf_shared_memory::{Plain, plain};
+use wharf_sys::directory::NameLock;
+
+use super::publisher::Publisher;
+use super::subscriber::Subscriber;
+use super::topic::{Bytes, Encoded, OnFull, Terms, Typed};
+use crate::aligned::AlignedBytes;
+use crate::error::{RecvError, SendError};
+use crate::handshake::Payload;
+use crate::node::{Node, NodeError, Pattern};
+use crate::options::{Trust, Wait};
+use crate::serde::{decode, encode};
+use crate::typed::value_in;
+
+/// Bytes of an owner's log: it makes room for larger values when they come.
+const CAPACITY: usize = 32 << 10;
+
+/// Values that one look goes through before it is content with the latest of them: a state that changes all the time is
+/// never through.
+const MOST_AT_ONCE: u32 = 1 << 12;
+
+/// What a state carries, and how it becomes bytes. Not for others to implement.
+pub trait Carry: sealed::Sealed {
+    /// The value.
+    type Value;
+    #[doc(hidden)]
+    fn encode(value: &Self::Value, limit: usize, into: &mut Vec<u8>) -> Result<(), SendError>;
+    #[doc(hidden)]
+    fn decode(bytes: &[u8]) -> Result<Self::Value, RecvError>;
+}
+
+mod sealed {
+    use super::Payload;
+
+    pub trait Sealed {
+        #[doc(hidden)]
+        #[allow(private_interfaces, reason = "nobody outside can name, call or implement it")]
+        fn payload() -> Payload;
+    }
+}
+
+impl sealed::Sealed for Bytes {
+    fn payload() -> Payload {
+        Payload::Bytes
+    }
+}
+
+impl Carry for Bytes {
+    type Value = Vec<u8>;
+
+    fn encode(value: &Vec<u8>, limit: usize, into: &mut Vec<u8>) -> Result<(), SendError> {
+        copy(value, limit, into)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Vec<u8>, RecvError> {
+        Ok(bytes.to_vec())
+    }
+}
+
+impl<T: Plain> sealed::Sealed for Typed<T> {
+    fn payload() -> Payload {
+        Payload::of::<T>()
+    }
+}
+
+impl<T: Plain> Carry for Typed<T> {
+    type Value = T;
+
+    fn encode(value: &T, limit: usize, into: &mut Vec<u8>) -> Result<(), SendError> {
+        copy(plain::bytes_of(value), limit, into)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<T, RecvError> {
+        Ok(*value_in(bytes, &mut AlignedBytes::empty(0))?.0)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> sealed::Sealed for Encoded<T> {
+    fn payload() -> Payload {
+        Payload::Serde
+    }
+}
+
+impl<T: Serialize + DeserializeOwned> Carry for Encoded<T> {
+    type Value = T;
+
+    fn encode(value: &T, limit: usize, into: &mut Vec<u8>) -> Result<(), SendError> {
+        encode(value, limit, into)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<T, RecvError> {
+        decode(bytes)
+    }
+}
+
+fn copy(bytes: &[u8], limit: usize, into: &mut Vec<u8>) -> Result<(), SendError> {
+    if bytes.len() > limit {
+        return Err(SendError::TooLarge { len: bytes.len(), limit });
+    }
+    into.clear();
+    into.extend_from_slice(bytes);
+    Ok(())
+}
+
+/// A state of a [`Node`], about to be opened: ask for its owner or for a watcher.
+///
+/// It has one owner, who sets the value, and any number of watchers, who see the latest one: also those who come later.
+///
+/// ```
+/// # let private = tempfile::tempdir()?;
+/// # let domain = wharf_sys::directory::Domain::at(private.path())?;
+/// use wharf_message_passing::NodeOptions;
+///
+/// let node = NodeOptions::new().domain(domain).open()?;
+/// let mut speed = node.state_of::<f64>("robot/speed").owner(&0.5)?;
+/// let mut seen = node.state_of::<f64>("robot/speed").watcher()?;
+/// assert_eq!(seen.get()?, Some(&0.5));
+///
+/// speed.set(&0.7)?;
+/// speed.set(&0.9)?;
+/// assert_eq!(seen.changed()?, &0.9); // the latest: 0.7 is over
+/// assert!(!speed.compare_and_set(1, &0.1)?); // it is not at version 1 any more
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct State<P = Bytes> {
+    node: Node,
+    name: String,
+    terms: Terms,
+    carries: std::marker::PhantomData<fn(P) -> P>,
+}
+
+impl Node {
+    /// A state of any bytes. A watcher's name must be one name: which of several values is the latest, nobody could say.
+    pub fn state(&self, name: impl Into<String>) -> State {
+        State::new(self, name)
+    }
+
+    /// A state of one type of fixed size.
+    pub fn state_of<T: Plain>(&self, name: impl Into<String>) -> State<Typed<T>> {
+        State::new(self, name)
+    }
+
+    /// A state of any serde type.
+    pub fn state_of_serde<T: Serialize + DeserializeOwned>(&self, name: impl Into<String>) -> State<Encoded<T>> {
+        State::new(self, name)
+    }
+}
+
+impl<P> State<P> {
+    fn new(node: &Node, name: impl Into<String>) -> State<P> {
+        let terms =
+            Terms { capacity: CAPACITY, on_full: OnFull::DropOldest, history: 1, hold_bytes: 0, ..Terms::default() };
+        State { node: node.clone(), name: name.into(), terms, carries: std::marker::PhantomData }
+    }
+
+    /// The largest value in bytes (256 MiB unless said otherwise).
+    #[must_use]
+    pub fn max_message(mut self, bytes: usize) -> Self {
+        self.terms.max_message = bytes;
+        self
+    }
+
+    /// How this end waits.
+    #[must_use]
+    pub fn wait(mut self, wait: Wait) -> Self {
+        self.terms.wait = wait;
+        self
+    }
+
+    /// How far the other ends are trusted: those of this user, unless said otherwise.
+    #[must_use]
+    pub fn trust(mut self, trust: Trust) -> Self {
+        self.terms.trust = trust;
+        self
+    }
+}
+
+impl<P: Carry> State<P> {
+    /// Becomes the owner, with a first value, which is version 1.
+    ///
+    /// # Errors
+    /// [`NodeError::Owned`] when another process, or another value in this one, is the owner; otherwise as
+    /// [`Topic::publisher`](super::Topic::<Bytes>::publisher).
+    pub fn owner(&self, first: &P::Value) -> Result<StateOwner<P>, NodeError> {
+        let lock = self.node.own(Pattern::State, &self.name)?;
+        let publisher = Publisher::open(&self.node, Pattern::State, &self.name, P::payload(), &self.terms)?;
+        let mut owner =
+            StateOwner { publisher, encoded: Vec::new(), version: 0, _lock: lock, carries: std::marker::PhantomData };
+        owner.set(first).map_err(|error| NodeError::Options(format!("the first value cannot be set: {error}")))?;
+        Ok(owner)
+    }
+
+    /// Opens a watcher. When it returns, it has the latest value, if there is an owner.
+    ///
+    /// # Errors
+    /// As [`Topic::subscriber`](super::Topic::<Bytes>::subscriber).
+    pub fn watcher(&self) -> Result<StateWatcher<P>, NodeError> {
+        crate::node::Filter::exact(&self.name)?;
+        let subscriber = Subscriber::open(&self.node, Pattern::State, &self.name, P::payload(), &self.terms)?;
+        Ok(StateWatcher { subscriber, latest: None, version: 0 })
+    }
+}
+
+/// The one owner of a state.
+///
+/// Setting a value copies it once, whatever the number of watchers, makes no system call unless one sleeps, and never
+/// waits: who has not seen a value by the time that the next one comes sees the next one.
+///
+/// # When the owner dies
+/// Watchers keep the last value that was set. Another process may become the owner; its first value is the next change.
+pub struct StateOwner<P: Carry = Bytes> {
+    publisher: Publisher,
+    /// Kept from value to value.
+    encoded: Vec<u8>,
+    version: u64,
+    /// There is no other owner while this is held.
+    _lock: NameLock,
+    carries: std::marker::PhantomData<fn(P) -> P>,
+}
+
+impl<P: Carry> StateOwner<P> {
+    /// Sets the value; its version.
+    ///
+    /// # Errors
+    /// [`SendError::TooLarge`], [`SendError::Encode`], [`SendError::Forked`], [`SendError::System`]: the value is the one
+    /// before.
+    pub fn set(&mut self, value: &P::Value) -> Result<u64, SendError> {
+        P::encode(value, self.publisher.max_message(), &mut self.encoded)?;
+        self.publisher.send(&self.encoded)?;
+        self.version += 1;
+        Ok(self.version)
+    }
+
+    /// Sets the value if the present one is of this version. `false`: it is not, and nothing was set.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn compare_and_set(&mut self, version: u64, value: &P::Value) -> Result<bool, SendError> {
+        if version != self.version {
+            return Ok(false);
+        }
+        self.set(value).map(|_| true)
+    }
+
+    /// How often the value was set.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The present value.
+    ///
+    /// # Errors
+    /// [`RecvError::Protocol`] when the type does not read what it wrote.
+    pub fn get(&self) -> Result<P::Value, RecvError> {
+        P::decode(&self.encoded)
+    }
+
+    /// How many watch now.
+    pub fn watchers(&mut self) -> usize {
+        self.publisher.subscribers()
+    }
+}
+
+impl<P: Carry> fmt::Debug for StateOwner<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateOwner")
+            .field("name", &self.publisher.name())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An end of a state that sees its value.
+///
+/// # When the owner dies
+/// The last value stays.
+pub struct StateWatcher<P: Carry = Bytes> {
+    subscriber: Subscriber,
+    latest: Option<P::Value>,
+    /// Changes seen, and those that were over before they were seen.
+    version: u64,
+}
+
+impl<P: Carry> StateWatcher<P> {
+    /// The latest value; `None` before the first owner has set one. Does not wait.
+    ///
+    /// # Errors
+    /// [`RecvError::Protocol`] when the owner broke the rules, or set what is no such value; [`RecvError::CutOff`] when it
+    /// has given this watcher up; [`RecvError::Forked`], [`RecvError::System`]. The value before is still there in the next
+    /// answer.
+    pub fn get(&mut self) -> Result<Option<&P::Value>, RecvError> {
+        self.catch_up()?;
+        Ok(self.latest.as_ref())
+    }
+
+    /// Waits until the value changes; the latest. A value that was there when the watcher was opened, and that nobody has
+    /// looked at, is a change.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn changed(&mut self) -> Result<&P::Value, RecvError> {
+        while !self.take(|subscriber| subscriber.recv())? {}
+        self.catch_up()?;
+        self.latest.as_ref().ok_or(RecvError::Empty)
+    }
+
+    /// Waits until the value changes, at most `limit`; the latest, or `None` when it did not change.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn changed_timeout(&mut self, limit: Duration) -> Result<Option<&P::Value>, RecvError> {
+        let deadline = wharf_sys::clock::Deadline::after(limit);
+        loop {
+            let left = deadline.remaining().unwrap_or(Duration::ZERO);
+            match self.take(|subscriber| subscriber.recv_timeout(left)) {
+                Ok(true) => break,
+                Ok(false) => {}
+                Err(RecvError::Timeout) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        self.catch_up()?;
+        Ok(self.latest.as_ref())
+    }
+
+    /// How many changes there were, as far as this watcher has looked: those included that it never saw.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// Goes through what is there, up to the latest.
+    fn catch_up(&mut self) -> Result<(), RecvError> {
+        for _ in 0..MOST_AT_ONCE {
+            match self.take(|subscriber| subscriber.try_recv()) {
+                Ok(_) => {}
+                Err(RecvError::Empty) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes one change; `false` when it was only told of some that are over.
+    fn take(
+        &mut self,
+        receive: impl FnOnce(&mut Subscriber) -> Result<super::Sample<'_>, RecvError>,
+    ) -> Result<bool, RecvError> {
+        match receive(&mut self.subscriber) {
+            Ok(sample) => {
+                self.version += 1;
+                self.latest = Some(P::decode(&sample)?);
+                Ok(true)
+            }
+            Err(RecvError::Lagged { missed, .. }) => {
+                self.version += missed;
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl<P: Carry> fmt::Debug for StateWatcher<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StateWatcher")
+            .field("name", &self.subscriber.name())
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}

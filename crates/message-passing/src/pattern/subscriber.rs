@@ -1,0 +1,378 @@
+//! The receiving end of a topic.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_shared_memory::board::Counter;
+use wharf_sys::clock::Deadline;
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::{self, Bell};
+use wharf_sys::fork;
+
+use super::Terms;
+use super::guest::{Guest, News};
+use super::sample::{PublisherInfo, Sample};
+use super::source::{Found, Source};
+use super::turns::Turns;
+use crate::error::RecvError;
+use crate::handshake::Payload;
+use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration};
+use crate::wait::{self, Act, Limit, Pace};
+
+/// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
+const SLICE: Duration = Duration::from_millis(10);
+
+/// The receiving end of a topic: it receives what everybody publishes under its name.
+///
+/// The messages of one publisher come in order and are numbered ([`Sample::sequence`]); those of several take turns, so
+/// that one that sends all the time keeps nobody waiting. Publishers come and go as they like; with none, receiving waits.
+///
+/// ```
+/// # let private = tempfile::tempdir()?;
+/// # let domain = wharf_sys::directory::Domain::at(private.path())?;
+/// use wharf_message_passing::{NodeOptions, RecvError};
+///
+/// let node = NodeOptions::new().domain(domain).open()?;
+/// let mut subscriber = node.topic("camera/*").subscriber()?;
+/// let mut front = node.topic("camera/front").publisher()?;
+/// front.send(b"frame 1")?;
+///
+/// let kept = match subscriber.recv() {
+///     Ok(sample) => {
+///         assert_eq!((&*sample, sample.publisher().topic()), (&b"frame 1"[..], "camera/front"));
+///         sample.hold() // stays where it is, in any thread, as long as it is wanted
+///     }
+///     // So many messages were dropped because this subscriber was too slow; the next call goes on behind them.
+///     Err(RecvError::Lagged { missed, .. }) => panic!("{missed} frames too late"),
+///     Err(other) => return Err(other.into()),
+/// };
+/// front.send(b"frame 2")?;
+/// assert_eq!(*subscriber.recv()?, *b"frame 2");
+/// assert_eq!(*kept, *b"frame 1");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # When full
+/// A subscriber that does not receive fills its publishers' logs. What they do then is theirs to say: see
+/// [`OnFull`](super::OnFull).
+///
+/// # When lagging
+/// Once for each gap, and for each publisher, receiving says [`RecvError::Lagged`] with the exact number of messages that
+/// were dropped; then it goes on with the oldest one that is there.
+///
+/// # When a publisher dies
+/// Everything that it had sent is received; then it is as if it had left. A subscriber is not told.
+///
+/// # When a publisher lies
+/// Receiving says [`RecvError::Protocol`] once, and the subscriber goes on with the others.
+///
+/// Dropping it tells the publishers. What is held stays. In a forked child it says [`RecvError::Forked`].
+pub struct Subscriber {
+    inlet: Inlet,
+    pace: Pace,
+    /// Tries that `recv` makes in the caller's own code before it waits in earnest.
+    quick_tries: u32,
+    name: String,
+}
+
+/// What a subscriber has, but for how it waits.
+struct Inlet {
+    /// Forks before it was opened; a child has one more and may not touch it.
+    epoch: u32,
+    sources: Vec<Source>,
+    turns: Turns,
+    bell: Bell,
+    guest: Arc<Guest>,
+    registration: Registration,
+}
+
+impl Subscriber {
+    pub(super) fn open(
+        node: &Node,
+        pattern: Pattern,
+        name: &str,
+        payload: Payload,
+        terms: &Terms,
+    ) -> Result<Subscriber, NodeError> {
+        let filter = Filter::new(name)?;
+        let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the subscriber's doorbell"))?;
+        let guest = Guest::new(
+            ringer,
+            terms.trust,
+            terms.history,
+            terms.max_message as u64,
+            terms.hold_bytes as u64,
+        );
+        let guest = Arc::new(guest);
+        let spec = EndpointSpec {
+            pattern,
+            part: Part::Guest,
+            name: filter,
+            payload: Some(payload),
+            options: [terms.hold_bytes as u64, terms.history, terms.max_message as u64, 0],
+            patience: DEFAULT_PATIENCE,
+        };
+        let registration = node.register(spec, guest.clone())?;
+        crash_point!("topic.subscriber.open");
+        let inlet = Inlet {
+            epoch: fork::epoch(),
+            sources: Vec::new(),
+            turns: Turns::default(),
+            bell,
+            guest,
+            registration,
+        };
+        let pace = Pace::new(terms.wait, true, None);
+        Ok(Subscriber { quick_tries: pace.quick_tries(), inlet, pace, name: name.to_owned() })
+    }
+
+    /// Receives the next message if there is one now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
+    #[inline(always)]
+    pub fn try_recv(&mut self) -> Result<Sample<'_>, RecvError> {
+        if self.inlet.found_quickly(0) {
+            return Ok(self.inlet.quick_sample());
+        }
+        self.try_recv_slowly()
+    }
+
+    #[inline(never)]
+    fn try_recv_slowly(&mut self) -> Result<Sample<'_>, RecvError> {
+        match self.inlet.look()? {
+            Some(at) => Ok(self.inlet.sample(at)),
+            None => Err(RecvError::Empty),
+        }
+    }
+
+    /// Receives the next message; waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::Lagged`]; [`RecvError::CutOff`] when a publisher has given this subscriber up; [`RecvError::Protocol`]
+    /// when one broke the rules. After each of them receiving can go on.
+    #[inline(always)]
+    pub fn recv(&mut self) -> Result<Sample<'_>, RecvError> {
+        if self.inlet.found_quickly(self.quick_tries) {
+            return Ok(self.inlet.quick_sample());
+        }
+        self.recv_slowly(Limit::Never)
+    }
+
+    /// Receives the next message; waits for it, at most `limit`.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`] when none came in time; otherwise as [`recv`](Self::recv).
+    #[inline]
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Sample<'_>, RecvError> {
+        if self.inlet.found_quickly(0) {
+            return Ok(self.inlet.quick_sample());
+        }
+        self.recv_slowly(Limit::After(limit))
+    }
+
+    #[inline(never)]
+    fn recv_slowly(&mut self, limit: Limit) -> Result<Sample<'_>, RecvError> {
+        let at = match self.inlet.look()? {
+            Some(at) => at,
+            None => self.wait(limit)?,
+        };
+        Ok(self.inlet.sample(at))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wait(&mut self, limit: Limit) -> Result<usize, RecvError> {
+        let deadline = limit.start();
+        let inlet = &mut self.inlet;
+        let found = wait::until(&mut self.pace, deadline, |act| match act {
+            Act::Try => inlet.look(),
+            // The node's thread looks at the publishers.
+            Act::Look => Ok(None),
+            Act::Sleep => inlet.sleep(deadline),
+        });
+        self.quick_tries = self.pace.quick_tries();
+        found?.ok_or(RecvError::Timeout)
+    }
+
+    /// The name, or the names, that it subscribes to.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The publishers that it receives from now.
+    pub fn publishers(&mut self) -> impl Iterator<Item = &PublisherInfo> {
+        if self.inlet.epoch == fork::epoch() {
+            self.inlet.hear();
+        }
+        self.inlet.sources.iter().map(|source| &*source.publisher)
+    }
+
+    /// Publishers that did not take this subscriber, or that it did not take, and why, the latest last. At most 64 are
+    /// remembered.
+    pub fn refusals(&self) -> Vec<String> {
+        let refusals = self.inlet.registration.refusals();
+        refusals.into_iter().map(|(who, why)| format!("{who}: {why}")).collect()
+    }
+}
+
+impl Inlet {
+    /// The common case in a few instructions, made part of the caller: a message from the publisher whose turn it is.
+    #[inline(always)]
+    fn found_quickly(&mut self, again: u32) -> bool {
+        if self.epoch != fork::epoch() {
+            return false;
+        }
+        let places = self.sources.len();
+        let mut left = again;
+        loop {
+            if self.guest.has_news() || !self.turns.may_go_on(places) {
+                return false;
+            }
+            let Some(source) = self.sources.get_mut(self.turns.first()) else { return false };
+            match source.look_quickly() {
+                Some(true) => {
+                    self.turns.again();
+                    return true;
+                }
+                // Others may have something.
+                Some(false) if left == 0 || places > 1 => return false,
+                Some(false) => {}
+                None => return false,
+            }
+            std::hint::spin_loop();
+            left -= 1;
+        }
+    }
+
+    #[inline(always)]
+    fn quick_sample(&self) -> Sample<'_> {
+        self.sample(self.turns.first())
+    }
+
+    #[inline(always)]
+    fn sample(&self, at: usize) -> Sample<'_> {
+        // `look` and `found_quickly` have just found it there.
+        let source = &self.sources[at];
+        let sample = Sample::new(&source.reader, &source.publisher);
+        let counters = self.registration.counters();
+        counters.add(Counter::ReceivedMessages, 1);
+        counters.add(Counter::ReceivedBytes, sample.len() as u64);
+        counters.raise(Counter::Largest, sample.len() as u64);
+        sample
+    }
+
+    /// Takes in who came and went.
+    fn hear(&mut self) {
+        for news in self.guest.take_news() {
+            match news {
+                News::Joined(source) => self.sources.push(*source),
+                News::Moved(id, onward) => self.at(id, |source| source.note_moved(onward)),
+                News::Over(id) => self.at(id, Source::note_over),
+                News::CutOff(id, why) => self.at(id, |source| source.note_cut_off(why)),
+            }
+        }
+    }
+
+    /// Tells a publisher's place what happened to it, unless it is gone from here.
+    fn at(&mut self, id: PairingId, tell: impl FnOnce(&mut Source)) {
+        if let Some(source) = self.sources.iter_mut().find(|source| source.id() == id) {
+            tell(source);
+        }
+    }
+
+    /// Looks for a message at every publisher, in turn; where it was found.
+    fn look(&mut self) -> Result<Option<usize>, RecvError> {
+        self.look_around().map(|(found, _)| found)
+    }
+
+    /// The same, and whether not all was looked through.
+    fn look_around(&mut self) -> Result<(Option<usize>, bool), RecvError> {
+        if self.epoch != fork::epoch() {
+            return Err(RecvError::Forked);
+        }
+        if self.guest.has_news() {
+            self.hear();
+        }
+        let (mut asked, mut more) = (0, false);
+        // Ends: each turn asks another place, or takes one away.
+        while asked < self.sources.len() {
+            let at = self.turns.nth(asked, self.sources.len());
+            let Some(source) = self.sources.get_mut(at) else { break };
+            match source.look() {
+                Ok(Found::Message) => {
+                    self.turns.gave(at);
+                    return Ok((Some(at), false));
+                }
+                Ok(Found::Nothing) => asked += 1,
+                Ok(Found::More) => {
+                    more = true;
+                    asked += 1;
+                }
+                Ok(Found::End) => self.remove(at),
+                Err(error) => {
+                    match &error {
+                        RecvError::Lagged { missed, .. } => {
+                            self.registration.counters().add(Counter::LostLagged, *missed);
+                        }
+                        _ => self.remove(at),
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok((None, more))
+    }
+
+    /// This publisher is no more, or not for us.
+    fn remove(&mut self, at: usize) {
+        let source = self.sources.remove(at);
+        self.turns.removed(at);
+        self.turns.clamp(self.sources.len());
+        // It gives our seat away.
+        self.registration.cut_off(source.id());
+    }
+
+    /// Sleeps until something comes, or the deadline.
+    fn sleep(&mut self, deadline: Option<Deadline>) -> Result<Option<usize>, RecvError> {
+        let mut certain = true;
+        for source in &mut self.sources {
+            certain &= source.reader.announce();
+        }
+        let found = self.look_around();
+        let outcome = match found {
+            Ok((None, false)) => {
+                crash_point!("topic.recv.sleep");
+                let slice = (!certain).then(|| Deadline::after(SLICE));
+                self.registration.counters().add(Counter::Sleeps, 1);
+                // Whatever it says, the next look tells; the bell has an end that is ours, so it is never gone.
+                self.bell.wait(Deadline::earlier(deadline, slice)).map(|_| None).map_err(RecvError::System)
+            }
+            Ok((found, _)) => Ok(found),
+            Err(error) => Err(error),
+        };
+        for source in &mut self.sources {
+            source.reader.awake();
+        }
+        outcome
+    }
+}
+
+impl Drop for Inlet {
+    fn drop(&mut self) {
+        if self.epoch != fork::epoch() {
+            return;
+        }
+        for source in &mut self.sources {
+            source.close();
+        }
+        crash_point!("topic.subscriber.closed");
+    }
+}
+
+impl fmt::Debug for Subscriber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscriber").field("name", &self.name).finish_non_exhaustive()
+    }
+}
