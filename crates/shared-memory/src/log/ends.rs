@@ -11,7 +11,7 @@ use wharf_sys::memory::Mapping;
 
 /// Orders announcements by membarrier(2) where both sides agreed on it.
 #[derive(Debug, Clone, Copy)]
-struct Membarrier;
+pub(super) struct Membarrier;
 
 impl Signals for Membarrier {
     fn barrier(&self, asymmetric: bool) -> bool {

@@ -29,6 +29,11 @@ pub(crate) enum Kind {
     Switch = 7,
     /// The writer has closed the log; no frame follows.
     Close = 8,
+    /// The stream goes on in the next generation of the log; no frame follows in this one.
+    Move = 9,
+    /// Nothing: a frame that somebody still holds is jumped over. `len` counts eight bytes each, from this header to the
+    /// next.
+    Skip = 10,
 }
 
 /// Set in a header when the writer waits for this message to be taken, so that the reader says so at once.
@@ -68,6 +73,8 @@ impl Header {
             6 => Kind::Pad,
             7 => Kind::Switch,
             8 => Kind::Close,
+            9 => Kind::Move,
+            10 => Kind::Skip,
             _ => return None,
         };
         Some(Header { kind, flags: (word >> 8) as u8, len: (word >> 32) as u32 })
@@ -81,7 +88,7 @@ pub(crate) struct Grid {
 }
 
 impl Grid {
-    /// `align` is 8 or 64 (checked where geometry is made).
+    /// `align` is a power of two from 8 to 4,096 (checked where geometry is made).
     pub(crate) const fn new(align: u64) -> Grid {
         Grid { align }
     }
@@ -118,6 +125,19 @@ impl Grid {
         if end == self.start() { frame } else { frame + self.to_next_lap(end, size) }
     }
 
+    /// Largest payload of which two, and a frame without payload, fit a ring of `size` bytes one behind the other, so
+    /// that what a lap wastes at its end never keeps one out.
+    pub(crate) const fn largest_in_half(self, size: u64) -> u64 {
+        let half = size.saturating_sub(self.reserve() + self.align) / 2;
+        let free = half.saturating_sub(HEADER_BYTES + self.align) & !(HEADER_BYTES - 1);
+        if free > LARGEST_PAYLOAD { LARGEST_PAYLOAD } else { free }
+    }
+
+    /// Whether a header may stand at this position.
+    pub(crate) const fn holds(self, position: u64) -> bool {
+        position & (self.align - 1) == self.start()
+    }
+
     /// Largest payload that fits a ring of `size` bytes that is empty, whatever the position of its head.
     pub(crate) const fn largest(self, size: u64) -> u64 {
         // A lap begins `start` bytes in, and the reserve stays free.
@@ -139,8 +159,18 @@ mod tests {
 
     #[test]
     fn a_header_survives_packing() {
-        for kind in [Kind::Data, Kind::First, Kind::More, Kind::Last, Kind::Abort, Kind::Pad, Kind::Switch, Kind::Close]
-        {
+        for kind in [
+            Kind::Data,
+            Kind::First,
+            Kind::More,
+            Kind::Last,
+            Kind::Abort,
+            Kind::Pad,
+            Kind::Switch,
+            Kind::Close,
+            Kind::Move,
+            Kind::Skip,
+        ] {
             for flags in [0, RENDEZVOUS, REWIND, RENDEZVOUS | REWIND] {
                 for len in [0, 1, 64, u32::MAX] {
                     let word = Header::pack(kind, flags, len);
@@ -153,16 +183,16 @@ mod tests {
 
     #[test]
     fn headers_that_nobody_writes_are_refused() {
-        for word in [0_u64, 9, 0xff, 0x0401, 0x1_0001, 0x8000_0001] {
+        for word in [0_u64, 11, 0xff, 0x0401, 0x1_0001, 0x8000_0001] {
             assert_eq!(Header::unpack(word), None, "{word:#x}");
         }
     }
 
     #[test]
     fn payloads_stand_on_the_asked_alignment_through_every_lap() {
-        for align in [8_u64, 64] {
+        for align in [8_u64, 16, 64, 4096] {
             let grid = Grid::new(align);
-            let size = 4096;
+            let size = 8 * align.max(512);
             let mut at = grid.start();
             for step in 0..1000_u64 {
                 assert_eq!((at + HEADER_BYTES) % align, 0);
@@ -181,8 +211,8 @@ mod tests {
 
     #[test]
     fn the_largest_payload_fits_an_empty_ring_from_the_start_of_a_lap() {
-        for align in [8_u64, 64] {
-            for size in [4096_u64, 16384, 1 << 20] {
+        for align in [8_u64, 32, 64, 512, 4096] {
+            for size in [8 * align.max(512), 1 << 20] {
                 let grid = Grid::new(align);
                 let largest = grid.largest(size);
                 assert!(ends_inside(grid.start(), largest, size));

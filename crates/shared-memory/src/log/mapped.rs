@@ -203,6 +203,9 @@ pub(crate) struct MappedPage {
 // SAFETY: the page holds nothing but atomics, and the mapping lives as long as this.
 unsafe impl Send for MappedPage {}
 
+// SAFETY: as above: shared references reach atomics only.
+unsafe impl Sync for MappedPage {}
+
 impl MappedPage {
     /// The control page at the start of a mapping; `None` when the mapping is too small.
     pub(crate) fn new(mapping: &Arc<Mapping>) -> Option<MappedPage> {

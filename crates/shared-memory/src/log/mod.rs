@@ -19,28 +19,42 @@
 mod assembly;
 #[cfg(test)]
 mod boxed;
+mod broadcast;
+#[cfg(all(test, not(loom)))]
+mod broadcast_tests;
 mod ends;
 mod frame;
+mod held;
 mod mapped;
 #[cfg(all(test, loom))]
 mod model;
 mod page;
+mod pin;
 mod reader;
 mod ring;
+mod sealed;
 mod side;
+mod start;
 #[cfg(all(test, not(loom)))]
 mod tests;
 mod writer;
 
+pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms};
 pub use ends::{LogReader, LogWriter};
-pub use reader::{Polled, Quick};
+pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};
+pub use start::Start;
+pub use writer::{Behind, BroadcastTerms, Departure, SeatId, SeatTerms};
 
 use crate::atomic::{Ordering, fence};
 use frame::Grid;
 
 /// Smallest ring: a page, so that a quarter of it still carries a useful message.
 const SMALLEST_RING: u64 = 4096;
+/// A ring is at least so many times as large as the alignment: frames without payload take one alignment each.
+const SMALLEST_IN_ALIGNS: u64 = 8;
+/// Largest alignment of payloads: a page.
+const LARGEST_ALIGN: u64 = 4096;
 /// Largest ring: what keeps every position sum far from overflow and every offset in a `usize`.
 const LARGEST_RING: u64 = 1 << 40;
 
@@ -56,25 +70,26 @@ impl Geometry {
     /// The small ring of an ordinary link: half of a first-level cache, so that both sides' copies stay warm.
     pub const WARM_BYTES: u64 = 16 * 1024;
 
-    /// Rings of `small_bytes` and `large_bytes` (powers of two, 4 KiB to 1 TiB) with payloads on `align` bytes (8 or
-    /// 64). `None` when one of these does not hold.
+    /// Rings of `small_bytes` and `large_bytes` (powers of two, 4 KiB to 1 TiB and at least eight times `align`) with
+    /// payloads on `align` bytes (a power of two, 8 to 4,096). `None` when one of these does not hold.
     pub fn new(small_bytes: u64, large_bytes: u64, align: u64) -> Option<Geometry> {
-        let ring = |bytes: u64| bytes.is_power_of_two() && (SMALLEST_RING..=LARGEST_RING).contains(&bytes);
-        (ring(small_bytes) && ring(large_bytes) && (align == 8 || align == 64)).then_some(Geometry {
-            small_bytes,
-            large_bytes,
-            align,
-        })
+        if !align.is_power_of_two() || !(8..=LARGEST_ALIGN).contains(&align) {
+            return None;
+        }
+        let smallest = SMALLEST_RING.max(align * SMALLEST_IN_ALIGNS);
+        let ring = |bytes: u64| bytes.is_power_of_two() && (smallest..=LARGEST_RING).contains(&bytes);
+        (ring(small_bytes) && ring(large_bytes)).then_some(Geometry { small_bytes, large_bytes, align })
     }
 
-    /// Rings for a link that queues `capacity` bytes, headers included: a warm ring of 16 KiB and a large ring of the
-    /// next power of two. Messages that do not fit it travel in parts. `None` when `align` is not 8 or 64 or `capacity`
-    /// is above 512 GiB.
+    /// Rings for a link that queues `capacity` bytes, headers included: a warm ring of 16 KiB (more when
+    /// `align` asks for it) and a large ring of the next power of two. Messages that do not fit it travel in parts. `None`
+    /// when `align` is not one of [`new`](Self::new)'s or `capacity` is above 512 GiB.
     pub fn for_capacity(capacity: u64, align: u64) -> Option<Geometry> {
         if capacity > LARGEST_RING / 2 {
             return None;
         }
-        Geometry::new(Self::WARM_BYTES, capacity.max(2 * Self::WARM_BYTES).next_power_of_two(), align)
+        let warm = Self::WARM_BYTES.max(align.min(LARGEST_ALIGN) * SMALLEST_IN_ALIGNS);
+        Geometry::new(warm, capacity.max(2 * warm).next_power_of_two(), align)
     }
 
     /// Bytes of the small ring.
@@ -115,6 +130,9 @@ pub enum WriteError {
         /// The most that one frame holds.
         limit: u64,
     },
+    /// What readers hold leaves no room, and waiting would not help: go on in a new generation.
+    #[error("frames that readers hold leave no room for this one")]
+    Pinned,
     /// This writer was closed.
     #[error("this end of the log is closed")]
     Closed,
@@ -172,6 +190,14 @@ pub enum Corrupt {
         got: u64,
         /// Bytes of the whole message.
         total: u64,
+    },
+    /// A floor, before which messages are dropped, that cannot be where it is said.
+    #[error("the messages before {sequence} are said to be dropped, and no place fits that for a reader at {wanted}")]
+    Floor {
+        /// The sequence of the floor.
+        sequence: u64,
+        /// The sequence that the reader wants next.
+        wanted: u64,
     },
     /// This process has no memory for the message.
     #[error("no memory for a message part of {len} bytes")]

@@ -3,13 +3,19 @@
 //! A reader trusts nothing that it reads: a header is loaded once, taken apart, bounded, and only then used. Towards a
 //! writer that is not trusted the payload is copied out in one pass before anybody looks at it.
 
+mod guard;
+
+pub use guard::Heard;
+
 use super::assembly::Assembly;
 use super::frame::{Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
-use super::writer::{LARGE, SMALL, Start, fresh_ticket};
+use super::start::Start;
+use super::writer::{LARGE, SMALL, fresh_ticket};
 use super::{Barriers, Corrupt, Geometry, Signals};
 use crate::atomic::{Ordering, compiler_fence, fence};
+use guard::Guard;
 use std::ops::Deref;
 use wharf_sys::crash_point;
 
@@ -67,6 +73,25 @@ pub enum Quick {
     Unusual,
 }
 
+/// What one frame turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// It is not written yet.
+    Empty,
+    /// Nothing that a user sees.
+    Idle,
+    /// A part of a message, and not the last.
+    Part,
+    /// A message, or its last part.
+    Message,
+    /// The end.
+    Closed,
+    /// The end of this generation.
+    Moved,
+    /// It was dropped while we looked at it.
+    Lapped,
+}
+
 /// One reader of a log.
 #[derive(Debug)]
 pub(crate) struct Reader<R, P> {
@@ -90,6 +115,8 @@ pub(crate) struct Reader<R, P> {
     rung: u32,
     must_ring: bool,
     barriers: Barriers,
+    /// What reading a broadcast needs beside all that; `None` for a link.
+    guard: Option<Guard>,
 }
 
 impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
@@ -126,6 +153,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             rung: 0,
             must_ring: false,
             barriers,
+            guard: None,
         }
     }
 
@@ -224,80 +252,22 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         let (mut idle, mut parts) = (0, 0);
         // Ends: every turn returns, or counts one of the two up.
         while idle < IDLE_FRAMES_PER_POLL && parts < PARTS_PER_POLL {
-            let track = &mut self.tracks[self.current & 1];
-            // Acquire: as in `poll`. The word is loaded again on the first turn, and only this copy is used.
-            let word = track.ring.word(track.head).load(Ordering::Acquire);
-            if word == 0 {
-                self.publish();
-                return Ok(Polled::Empty);
-            }
-            let size = track.ring.size();
-            let offset = track.head & (size - 1);
-            let at = track.head;
-            let Some(header) = Header::unpack(word) else {
-                return Err(Corrupt::Header { word, at });
-            };
-            let len = u64::from(header.len);
-            let carries = matches!(header.kind, Kind::Data | Kind::First | Kind::More | Kind::Last);
-            if (carries && !ends_inside(offset, len, size)) || (!carries && len != 0) {
-                return Err(Corrupt::Length { len, room: size.saturating_sub(offset + 8), at });
-            }
-            let frame = match (header.flags & REWIND != 0, header.kind) {
-                (false, _) => self.grid.frame(len),
-                (true, Kind::Data) => self.grid.frame_and_rest(offset, self.grid.frame(len), size),
-                (true, _) => return Err(Corrupt::Header { word, at }),
-            };
-            match header.kind {
-                Kind::Data => {
-                    if len > self.max_message {
-                        return Err(Corrupt::Limit { len, limit: self.max_message });
-                    }
-                    if self.assembly.is_unfinished() {
-                        return Err(Corrupt::Part { have: 0, got: len, total: 0 });
-                    }
-                    if self.copy {
-                        if !self.assembly.whole(&track.ring, at, len) {
-                            return Err(Corrupt::Memory { len });
-                        }
-                        self.found = Found::Copied;
-                        track.head += frame;
-                    } else {
-                        self.found = Found::InPlace { position: at, len };
-                        self.lent = frame;
-                    }
-                    return Ok(self.take(header.flags));
-                }
-                Kind::First | Kind::More | Kind::Last => {
-                    let whole = self.assembly.part(&track.ring, at, header.kind, len)?;
-                    parts += 1;
-                    track.head += frame;
-                    if whole {
-                        self.found = Found::Copied;
-                        return Ok(self.take(header.flags));
-                    }
-                    if self.tracks[self.current & 1].head - self.tracks[self.current & 1].published >= size / 8 {
-                        self.publish();
-                    }
-                }
-                Kind::Abort => {
-                    self.assembly.drop_parts();
-                    track.head += frame;
-                    idle += 1;
-                }
-                Kind::Pad => {
-                    track.head += self.grid.to_next_lap(offset, size);
-                    idle += 1;
-                }
-                Kind::Switch => {
-                    track.head += frame;
-                    self.current ^= 1;
-                    // The writer may come back to a ring only when it knows it free.
+            match self.one_frame()? {
+                Step::Empty => {
                     self.publish();
-                    idle += 1;
+                    return Ok(Polled::Empty);
                 }
-                Kind::Close => {
+                Step::Message => return Ok(Polled::Message),
+                Step::Closed => {
                     self.publish();
                     return Ok(Polled::Closed);
+                }
+                Step::Part => parts += 1,
+                Step::Idle => idle += 1,
+                // A link has one generation and no floor.
+                Step::Moved | Step::Lapped => {
+                    let at = self.tracks[self.current & 1].head;
+                    return Err(Corrupt::Header { word: Header::pack(Kind::Move, 0, 0), at });
                 }
             }
         }
@@ -305,12 +275,99 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         Ok(Polled::More)
     }
 
-    fn take(&mut self, flags: u8) -> Polled {
+    /// Follows the frame at the head.
+    fn one_frame(&mut self) -> Result<Step, Corrupt> {
+        let track = &mut self.tracks[self.current & 1];
+        // Acquire: as in `poll`. The word is loaded again, and only this copy is used.
+        let word = track.ring.word(track.head).load(Ordering::Acquire);
+        if word == 0 {
+            return Ok(Step::Empty);
+        }
+        let size = track.ring.size();
+        let offset = track.head & (size - 1);
+        let at = track.head;
+        let Some(header) = Header::unpack(word) else {
+            return Err(Corrupt::Header { word, at });
+        };
+        let len = u64::from(header.len);
+        let carries = matches!(header.kind, Kind::Data | Kind::First | Kind::More | Kind::Last);
+        let counts = header.kind == Kind::Skip;
+        if (carries && !ends_inside(offset, len, size)) || (!carries && !counts && len != 0) {
+            return Err(Corrupt::Length { len, room: size.saturating_sub(offset + 8), at });
+        }
+        let frame = match (header.flags & REWIND != 0, header.kind) {
+            (false, Kind::Pad) => self.grid.to_next_lap(offset, size),
+            (false, Kind::Skip) if len * 8 <= size && len > 0 && self.grid.holds(at + len * 8) => len * 8,
+            (_, Kind::Skip) => return Err(Corrupt::Header { word, at }),
+            (false, _) => self.grid.frame(len),
+            (true, Kind::Data) => self.grid.frame_and_rest(offset, self.grid.frame(len), size),
+            (true, _) => return Err(Corrupt::Header { word, at }),
+        };
+        match header.kind {
+            Kind::Data => {
+                if len > self.max_message {
+                    return Err(Corrupt::Limit { len, limit: self.max_message });
+                }
+                if self.assembly.is_unfinished() {
+                    return Err(Corrupt::Part { have: 0, got: len, total: 0 });
+                }
+                if !self.copy {
+                    self.found = Found::InPlace { position: at, len };
+                    self.lent = frame;
+                    self.take(header.flags);
+                    return Ok(Step::Message);
+                }
+                if !self.assembly.whole(&track.ring, at, len) {
+                    return Err(Corrupt::Memory { len });
+                }
+            }
+            // A broadcast has no messages in parts.
+            Kind::First | Kind::More | Kind::Last if self.guard.is_some() => {
+                return Err(Corrupt::Header { word, at });
+            }
+            Kind::First | Kind::More | Kind::Last => {
+                let whole = self.assembly.part(&track.ring, at, header.kind, len)?;
+                if !whole {
+                    track.head += frame;
+                    if track.head - track.published >= size / 8 {
+                        self.publish();
+                    }
+                    return Ok(Step::Part);
+                }
+            }
+            _ => {}
+        }
+        // Until here nothing has changed that anybody sees.
+        if self.copied_too_late() {
+            return Ok(Step::Lapped);
+        }
+        match header.kind {
+            Kind::Close => return Ok(Step::Closed),
+            Kind::Move => return Ok(Step::Moved),
+            _ => self.tracks[self.current & 1].head += frame,
+        }
+        match header.kind {
+            Kind::Data | Kind::Last => {
+                self.found = Found::Copied;
+                self.take(header.flags);
+                return Ok(Step::Message);
+            }
+            Kind::Abort => self.assembly.drop_parts(),
+            Kind::Switch => {
+                self.current ^= 1;
+                // The writer may come back to a ring only when it knows it free.
+                self.publish();
+            }
+            _ => {}
+        }
+        Ok(Step::Idle)
+    }
+
+    fn take(&mut self, flags: u8) {
         self.taken += 1;
         if flags & RENDEZVOUS != 0 {
             self.publish();
         }
-        Polled::Message
     }
 
     /// The message that the last poll found, unless it lies in the ring: then [`Reader::in_ring`] says where.

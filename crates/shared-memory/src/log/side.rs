@@ -1,17 +1,15 @@
 //! One process's half of a link: memory that it alone writes, sealed so that the other can only read it.
 
 use super::ends::{LogReader, LogWriter};
-use super::frame::HEADER_BYTES;
-use super::mapped::{MappedPage, MappedRing};
-use super::page::PAGE_BYTES;
 use super::reader::Reader;
-use super::writer::{Start, Writer};
-use super::{Barriers, Geometry, LARGEST_RING};
+use super::sealed;
+use super::start::Start;
+use super::writer::Writer;
+use super::{Barriers, Geometry};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use wharf_sys::crash_point;
-use wharf_sys::memory::{self, Access, Mapping, ReserveError, Seals};
+use wharf_sys::memory::{Mapping, Seals};
 
 /// Why the memory of a link could not be made or taken over.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +39,21 @@ pub enum LogError {
         /// The announced size.
         expected: u64,
     },
+    /// The log already has as many readers as one can have.
+    #[error("this log has {limit} readers, the most that one can have: let one leave")]
+    TooManyReaders {
+        /// How many.
+        limit: usize,
+    },
+    /// The peer told a beginning that its log cannot have.
+    #[error("the writer says that its log begins at {start:?}, which does not fit its sizes or what came before")]
+    WrongStart {
+        /// What it told.
+        start: Start,
+    },
+    /// A new generation of a log that would not do.
+    #[error("a log goes on in one of at least the same sizes and the same alignment, and only while it is open")]
+    WrongSuccessor,
     /// This side already has its one writer and its one reader.
     #[error("this side of a link is joined already: make another side for another link")]
     Joined,
@@ -84,23 +97,8 @@ impl Side {
     /// The memory is reserved here: a machine without room is [`LogError::NoRoom`] now, not a signal later. The
     /// seals (`F_SEAL_SHRINK|GROW|FUTURE_WRITE|SEAL`, memfd_create(2)) leave this mapping as the only writable one.
     pub fn create(geometry: Geometry) -> Result<Side, LogError> {
-        let failed = |doing| move |source| LogError::System { doing, source };
-        let memory = memory::memfd("wharf-log").map_err(failed("make the link's memory"))?;
-        let total = geometry.total_bytes();
-        memory::reserve(memory.as_fd(), total).map_err(|error| match error {
-            ReserveError::NoRoom { asked, free } => LogError::NoRoom { asked, free },
-            ReserveError::System(source) => LogError::System { doing: "reserve the link's memory", source },
-            other => {
-                LogError::System { doing: "reserve the link's memory", source: io::Error::other(other.to_string()) }
-            }
-        })?;
-        crash_point!("log.side.reserved");
-        let mapping =
-            Mapping::map(memory.as_fd(), total as usize, Access::ReadWrite).map_err(failed("map the link's memory"))?;
-        memory::seal(memory.as_fd(), Seals::LINK).map_err(failed("seal the link's memory"))?;
-        crash_point!("log.side.sealed");
-        let mapping = Arc::new(mapping);
-        let page = MappedPage::new(&mapping).ok_or(LogError::WrongSize { found: total, expected: PAGE_BYTES })?;
+        let (memory, mapping) = sealed::make(geometry.total_bytes())?;
+        let page = sealed::page(&mapping)?;
         page.write_label(geometry.align, geometry.small_bytes, geometry.large_bytes);
         Ok(Side { memory, mapping, geometry, joined: false })
     }
@@ -123,28 +121,15 @@ impl Side {
     ///
     /// A side is joined once: its rings have one writer.
     pub fn join(&mut self, peer: OwnedFd, theirs: Geometry, terms: Terms) -> Result<(LogWriter, LogReader), LogError> {
-        let failed = |doing| move |source| LogError::System { doing, source };
         if self.joined {
             return Err(LogError::Joined);
         }
-        let seals = memory::seals(peer.as_fd()).map_err(failed("read the seals of the peer's memory"))?;
-        if !seals.contains(Seals::LINK) {
-            return Err(LogError::NotSealed { found: seals, expected: Seals::LINK });
-        }
-        let found = memory::file_len(peer.as_fd()).map_err(failed("read the size of the peer's memory"))?;
-        let expected = theirs.total_bytes();
-        if found != expected || expected > 3 * LARGEST_RING {
-            return Err(LogError::WrongSize { found, expected });
-        }
-        let peer_mapping =
-            Mapping::map(peer.as_fd(), expected as usize, Access::ReadOnly).map_err(failed("map the peer's memory"))?;
-        let peer_mapping = Arc::new(peer_mapping);
-        let wrong = || LogError::WrongSize { found, expected };
-        let own_page = MappedPage::new(&self.mapping).ok_or_else(wrong)?;
-        let peer_page = MappedPage::new(&peer_mapping).ok_or_else(wrong)?;
-        let (small, large) = rings(&self.mapping, self.geometry).ok_or_else(wrong)?;
+        let peer_mapping = sealed::accept(&peer, theirs.total_bytes())?;
+        let own_page = sealed::page(&self.mapping)?;
+        let peer_page = sealed::page(&peer_mapping)?;
+        let (small, large) = sealed::rings(&self.mapping, self.geometry)?;
         let mut writer = Writer::new(small, large, own_page.clone(), self.geometry, terms.barriers);
-        let (small, large) = rings(&peer_mapping, theirs).ok_or_else(wrong)?;
+        let (small, large) = sealed::rings(&peer_mapping, theirs)?;
         self.joined = true;
         // Both sides begin with a fresh log: nobody writes before the handshake is over.
         writer.add_reader(peer_page.clone());
@@ -162,11 +147,3 @@ impl Side {
         Ok((LogWriter::new(writer), LogReader::new(reader, peer_mapping)))
     }
 }
-
-fn rings(mapping: &Arc<Mapping>, geometry: Geometry) -> Option<(MappedRing, MappedRing)> {
-    let small = MappedRing::new(mapping, PAGE_BYTES, geometry.small_bytes)?;
-    let large = MappedRing::new(mapping, PAGE_BYTES + geometry.small_bytes, geometry.large_bytes)?;
-    Some((small, large))
-}
-
-const _: () = assert!(PAGE_BYTES.is_multiple_of(64) && HEADER_BYTES == 8);

@@ -4,7 +4,8 @@ use super::boxed::BoxedRing;
 use super::page::Page;
 use super::reader::{Polled, Reader};
 use super::ring::Ring;
-use super::writer::{Start, Writer};
+use super::start::Start;
+use super::writer::Writer;
 use super::{Barriers, Corrupt, Fences, Geometry, WriteError};
 use crate::atomic::Ordering;
 use std::collections::VecDeque;
@@ -51,10 +52,10 @@ fn message(reader: &TestReader) -> Vec<u8> {
 }
 
 /// SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): enough randomness for tests, repeatable from its seed.
-struct Random(u64);
+pub(super) struct Random(pub(super) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -62,12 +63,12 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
 
-fn seeds() -> Vec<u64> {
+pub(super) fn seeds() -> Vec<u64> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
     let mut seeds: Vec<u64> = (0..60).collect();
     seeds.push(now);
@@ -335,6 +336,7 @@ fn scribbled_rings_give_errors_and_bounded_work_but_never_a_wrong_length() {
                     | Corrupt::Part { .. }
                     | Corrupt::Memory { .. },
                 ) => break,
+                Err(Corrupt::Floor { .. }) => panic!("seed {seed}: a link has no floor"),
             }
         }
     }

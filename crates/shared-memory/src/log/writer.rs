@@ -5,11 +5,25 @@
 //! caught up. Each ring is an ordinary ring with counts of its own; the order of frames is the order in which a reader
 //! meets them, following the switches.
 
+mod audience;
+mod checkpoints;
+mod floor;
+mod generation;
+mod history;
+mod obstacles;
+mod seats;
+
+pub use audience::BroadcastTerms;
+pub(crate) use seats::MOST_SEATS;
+pub use seats::{Behind, Departure, SeatId, SeatTerms};
+
 use super::frame::{Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::{Barriers, Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
+use audience::Audience;
+use seats::Seat;
 use std::ops::Deref;
 use wharf_sys::crash_point;
 
@@ -31,19 +45,21 @@ struct Track<R> {
     ring: R,
     /// Position of the next header; the word there is zero.
     head: u64,
-    /// Position that no byte may reach: released by every reader, plus the size.
+    /// Position that no byte may reach: the tail plus the size, or the first frame that somebody holds before that.
     limit: u64,
+    /// What lies before it is free, but for frames that somebody holds.
+    tail: u64,
 }
 
-/// A reader as the writer sees it.
-#[derive(Debug)]
-struct Seat<P> {
-    page: P,
-    /// What the reader had released when we last looked. Only ever raised, and never beyond what was written.
-    released: [u64; 2],
-    /// The ticket for which the doorbell was last rung.
-    rung: u32,
-    closed: bool,
+impl<R: Ring> Track<R> {
+    fn new(ring: R, grid: Grid) -> Track<R> {
+        Track { head: grid.start(), limit: ring.size(), tail: 0, ring }
+    }
+
+    fn free_up_to(&mut self, tail: u64) {
+        self.tail = tail;
+        self.limit = tail + self.ring.size();
+    }
 }
 
 /// The one writer of a log.
@@ -67,15 +83,16 @@ pub(crate) struct Writer<R, P> {
     /// Parts of a message were committed and the rest never will be.
     abort_due: bool,
     closed: bool,
+    /// What a broadcast needs beside all that; `None` for a link.
+    audience: Option<Audience>,
 }
 
 impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// A writer of fresh (zeroed) rings without readers.
     pub(crate) fn new(small: R, large: R, own: P, geometry: Geometry, barriers: Barriers) -> Self {
         let grid = geometry.grid();
-        let track = |ring: R| Track { head: grid.start(), limit: ring.size(), ring };
         let mut writer = Writer {
-            tracks: [track(small), track(large)],
+            tracks: [Track::new(small, grid), Track::new(large, grid)],
             current: SMALL,
             payload_bound: 0,
             position_bound: 0,
@@ -88,19 +105,14 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             must_ring: false,
             abort_due: false,
             closed: false,
+            audience: None,
         };
         writer.set_bounds();
         writer
     }
 
-    /// Adds a reader, which starts at the present end of the log. Returns where that is.
-    pub(crate) fn add_reader(&mut self, page: P) -> Start {
-        let heads = [self.tracks[SMALL].head, self.tracks[LARGE].head];
-        // The reader of a fresh log may begin later than the writer: until then its page says 0.
-        let start = self.grid.start();
-        let released = if heads == [start, start] { [0, 0] } else { heads };
-        self.seats.push(Seat { page, released, rung: 0, closed: false });
-        Start { ring: self.current, heads }
+    fn heads(&self) -> [u64; 2] {
+        [self.tracks[SMALL].head, self.tracks[LARGE].head]
     }
 
     /// Messages committed so far.
@@ -111,14 +123,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// Messages that every reader has taken, as last told; never more than were sent.
     pub(crate) fn taken(&self) -> u64 {
-        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible.
-        let least = self.seats.iter().map(|seat| seat.page.taken.load(Ordering::Acquire)).min();
-        least.unwrap_or(self.sent).min(self.sent)
+        self.seats.iter().map(|seat| self.taken_by(seat)).min().unwrap_or(self.sent)
     }
 
     /// Largest payload of one frame.
     pub(crate) fn largest_frame(&self) -> u64 {
-        self.grid.largest(self.tracks[LARGE].ring.size())
+        self.largest_in(LARGE)
     }
 
     /// Largest part of a message that does not fit one frame: small enough that the reader copies one part out of its
@@ -130,7 +140,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     fn largest_in(&self, which: usize) -> u64 {
         let size = self.tracks[which].ring.size();
         // A quarter of the small ring: a larger message would push the warm window out each time it passes.
-        if which == SMALL { (size / 4).min(self.grid.largest(size)) } else { self.grid.largest(size) }
+        match which {
+            SMALL => (size / 4).min(self.grid.largest(size)),
+            // So that a frame fits whatever stands at the head, once everything before it is dropped.
+            _ if self.audience.is_some() => self.grid.largest_in_half(size),
+            _ => self.grid.largest(size),
+        }
     }
 
     /// Writes a whole message as one frame.
@@ -231,24 +246,40 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         if len > limit {
             return Err(WriteError::LargerThanFrame { limit });
         }
+        self.note_checkpoint();
         self.refresh()?;
         self.settle_abort()?;
-        let fits_small = len <= self.largest_in(SMALL);
-        let found = if self.current == SMALL {
+        let found = self.find_room(len) || self.find_room_in_history(len);
+        self.set_bounds();
+        match found {
+            true => Ok(()),
+            // Everything is released, and still there is no room: waiting would not help.
+            false if self.has_obstacles(LARGE) && self.tracks[LARGE].tail == self.tracks[LARGE].head => {
+                Err(WriteError::Pinned)
+            }
+            false => Err(WriteError::Full),
+        }
+    }
+
+    fn find_room(&mut self, len: u64) -> bool {
+        let stays_large = self.audience.as_ref().is_some_and(|audience| audience.terms.history > 0);
+        let fits_small = len <= self.largest_in(SMALL) && !stays_large;
+        if self.current == SMALL {
             (fits_small && self.fit(SMALL, len)) || self.fit(LARGE, len)
         } else {
-            let backlog = self.tracks[LARGE].head - (self.tracks[LARGE].limit - self.tracks[LARGE].ring.size());
+            let backlog = self.tracks[LARGE].head - self.tracks[LARGE].tail;
             let caught_up = backlog <= self.tracks[SMALL].ring.size() / 2;
             (fits_small && caught_up && self.fit(SMALL, len))
                 || self.fit(LARGE, len)
                 || (fits_small && self.fit(SMALL, len))
-        };
-        self.set_bounds();
-        if found { Ok(()) } else { Err(WriteError::Full) }
+        }
     }
 
     /// Whether a frame fits ring `which`; switches there, and pads to its next lap, when that is what it takes.
     fn fit(&mut self, which: usize, len: u64) -> bool {
+        if self.has_obstacles(which) {
+            self.go_around(which, len);
+        }
         let track = &self.tracks[which];
         let size = track.ring.size();
         let offset = track.head & (size - 1);
@@ -260,15 +291,19 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         if !fits && !pad_ahead {
             return false;
         }
+        self.switch_to(which);
+        if pad > 0 {
+            self.commit_sized(Header::pack(Kind::Pad, 0, 0), pad);
+        }
+        fits
+    }
+
+    fn switch_to(&mut self, which: usize) {
         if self.current != which {
             self.commit(Kind::Switch, false, 0);
             crash_point!("log.switch.said");
             self.current = which;
         }
-        if pad > 0 {
-            self.commit_sized(Header::pack(Kind::Pad, 0, 0), pad);
-        }
-        fits
     }
 
     /// Says the abort that is due, if there is room for it.
@@ -291,32 +326,13 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             SMALL => track.limit,
             _ => track.limit.min(track.head + REVIEW_BYTES),
         };
+        if let Some(audience) = self.audience.as_ref().filter(|audience| audience.notes()) {
+            // The slow way is where checkpoints are noted.
+            self.position_bound = self.position_bound.min(track.head + audience.checkpoints.spacing());
+        }
         if self.payload_bound == 0 {
             self.position_bound = 0;
         }
-    }
-
-    /// Looks at what the readers have released. Each word is read once, checked against what we know, then used.
-    fn refresh(&mut self) -> Result<(), WriteError> {
-        for which in [SMALL, LARGE] {
-            let mut least = self.tracks[which].head;
-            for seat in &mut self.seats {
-                // Acquire pairs with the reader's release store in `publish`: its reads of the released frames are
-                // done before we overwrite them.
-                let told = seat.page.released[which].load(Ordering::Acquire);
-                if told < seat.released[which] || told > self.tracks[which].head {
-                    return Err(WriteError::Position { told, from: seat.released[which], to: self.tracks[which].head });
-                }
-                seat.released[which] = told;
-                least = least.min(told);
-            }
-            self.tracks[which].limit = least + self.tracks[which].ring.size();
-        }
-        for seat in &mut self.seats {
-            // Relaxed: a hint whose only effect is an error a little earlier.
-            seat.closed |= seat.page.data_ticket.load(Ordering::Relaxed) == CLOSED;
-        }
-        if self.seats.iter().any(|seat| seat.closed) { Err(WriteError::ReaderClosed) } else { Ok(()) }
     }
 
     /// Commits the frame at the head, whose payload is in place, and notes which readers must be rung for.
@@ -391,6 +407,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         std::mem::take(&mut self.must_ring)
     }
 
+    /// Whether some reader sleeps on a ticket that has not been rung for.
+    #[inline(always)]
+    pub(crate) fn must_ring(&self) -> bool {
+        self.must_ring
+    }
+
     /// Notes that a ring did not reach its reader, so that the next commit asks for another.
     pub(crate) fn owe_ring(&mut self) {
         self.must_ring = true;
@@ -438,21 +460,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     pub(crate) fn commit_loan(&mut self, len: u64, rendezvous: bool) {
         self.commit(Kind::Data, rendezvous, len);
         self.sent += 1;
-    }
-}
-
-/// Where a reader that joins now begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Start {
-    pub(crate) ring: usize,
-    pub(crate) heads: [u64; 2],
-}
-
-impl Start {
-    /// The beginning of a log that nothing has been written to.
-    pub(crate) fn fresh(geometry: Geometry) -> Start {
-        let start = geometry.grid().start();
-        Start { ring: SMALL, heads: [start, start] }
     }
 }
 

@@ -1,0 +1,216 @@
+//! The reading end of a broadcast, in mapped memory.
+#![allow(unsafe_code)]
+
+use super::generations::Generations;
+use super::held::Held;
+use crate::log::ends::Membarrier;
+use crate::log::held::Pins;
+use crate::log::mapped::{MappedPage, MappedRing};
+use crate::log::page::PAGE_BYTES;
+use crate::log::reader::Reader;
+use crate::log::sealed;
+use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Start};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use wharf_sys::memory::Mapping;
+
+/// A reader's page, not yet part of a broadcast: what the reader brings to the writer.
+#[derive(Debug)]
+pub struct ReaderPage {
+    memory: OwnedFd,
+    page: MappedPage,
+}
+
+impl ReaderPage {
+    /// Makes, reserves, maps and seals a page.
+    ///
+    /// # Errors
+    /// [`LogError::NoRoom`], [`LogError::System`].
+    pub fn create() -> Result<ReaderPage, LogError> {
+        let (memory, mapping) = sealed::make(PAGE_BYTES)?;
+        let page = sealed::page(&mapping)?;
+        page.write_label(0, 0, 0);
+        Ok(ReaderPage { memory, page })
+    }
+
+    /// The memory, to be passed to the writer.
+    pub fn fd(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+}
+
+/// What a reader of a broadcast agrees on with its writer.
+#[derive(Debug, Clone, Copy)]
+pub struct ReaderTerms {
+    /// The writer may be hostile: every message is copied before anybody looks at it.
+    ///
+    /// `false` is the caller's word, which nothing here can check, that the writer leaves frames alone that this reader
+    /// has not released, or has pinned; so the writer must have given it a [trusted](crate::log::SeatTerms::trusted)
+    /// seat. Messages are then seen where the writer wrote them.
+    pub hostile: bool,
+    /// Largest message in bytes that is accepted.
+    pub max_message: u64,
+    /// Who pays for the order of things when a side goes to sleep; `peer` also says that the writer runs the barrier
+    /// before it overwrites what it dropped.
+    pub barriers: Barriers,
+    /// The writer may drop messages that this reader has not read.
+    pub may_drop: bool,
+    /// Most bytes of messages that are held in place; what is held beyond that is a copy.
+    pub hold_bytes: u64,
+}
+
+/// One reader of a broadcast.
+#[derive(Debug)]
+pub struct BroadcastReader {
+    reader: Reader<MappedRing, MappedPage>,
+    terms: ReaderTerms,
+    pins: Arc<Pins<MappedPage>>,
+    generations: Generations,
+    _page: OwnedFd,
+}
+
+impl BroadcastReader {
+    /// Opens the log behind `memory`, of the sizes that its writer told, at the start that it told.
+    ///
+    /// # Errors
+    /// [`LogError::NotSealed`], [`WrongSize`](LogError::WrongSize), [`WrongStart`](LogError::WrongStart): this is not
+    /// the memory of a log, or not one that begins there.
+    pub fn open(
+        page: ReaderPage,
+        memory: OwnedFd,
+        geometry: Geometry,
+        start: Start,
+        terms: ReaderTerms,
+    ) -> Result<BroadcastReader, LogError> {
+        let (memory, small, large, peer) = accept(&memory, geometry, start)?;
+        let ReaderPage { memory: fd, page } = page;
+        let pins = Arc::new(Pins::new(page.clone(), terms.hold_bytes));
+        let generations = Generations::new(page.clone(), start.generation(), memory);
+        let reader =
+            Reader::new(small, large, page, peer, geometry, start, terms.hostile, terms.max_message, terms.barriers);
+        let reader = reader.into_broadcast(start, terms.may_drop);
+        Ok(BroadcastReader { reader, terms, pins, generations, _page: fd })
+    }
+
+    /// Releases the message before and looks for the next.
+    ///
+    /// # Errors
+    /// [`Corrupt`]: the writer breaks the rules of the log; nothing more can be read.
+    #[inline(always)]
+    pub fn poll(&mut self) -> Result<Heard, Corrupt> {
+        self.reader.poll_broadcast()
+    }
+
+    /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
+    #[inline(always)]
+    pub fn message(&self) -> &[u8] {
+        match self.reader.in_ring() {
+            // SAFETY: the reader gives a place in the ring only when the writer is trusted to leave unreleased and pinned
+            // frames alone; it releases and unpins this one in the next `poll`, which the borrow of `self` keeps away.
+            Some((ring, position, len)) => unsafe { ring.slice(position, len) }.unwrap_or(&[]),
+            None => self.reader.copied(),
+        }
+    }
+
+    /// Whether the last message lies in the ring.
+    #[inline]
+    pub fn in_place(&self) -> bool {
+        self.reader.in_ring().is_some()
+    }
+
+    /// The sequence of the last message: how many the writer had sent before it.
+    #[inline]
+    pub fn sequence(&self) -> u64 {
+        self.reader.sequence()
+    }
+
+    /// The sequence of the message that comes next.
+    #[inline]
+    pub fn next_sequence(&self) -> u64 {
+        self.reader.taken()
+    }
+
+    /// Keeps the last message beyond the next poll: where it is as long as the quota in bytes allows, else as a copy.
+    /// Several may be held, and each let go of on any thread.
+    pub fn hold(&self) -> Held {
+        let kept = self.reader.found_pin().and_then(|(word, len)| {
+            let at = self.pins.pin(word, len)?;
+            let (start, len) = (self.message().as_ptr(), len as usize);
+            // SAFETY: the bytes lie in the ring, in the mapping of this generation, which the held frame keeps; the
+            // writer, trusted as it is, leaves them alone until the pin is let go of.
+            Some(unsafe {
+                Held::pinned(start, len, at, Arc::clone(&self.pins), Arc::clone(self.generations.present()))
+            })
+        });
+        kept.unwrap_or_else(|| Held::copy_of(self.message()))
+    }
+
+    /// Bytes of messages that are held in place now.
+    pub fn held_bytes(&self) -> u64 {
+        self.pins.bytes()
+    }
+
+    /// The generation of the log that is read.
+    pub fn generation(&self) -> u64 {
+        self.reader.generation()
+    }
+
+    /// Goes on in the next generation of the log, after [`Heard::Moved`].
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); [`LogError::WrongStart`] also when this is not the next generation, or begins with another
+    /// message than the next.
+    pub fn next_generation(&mut self, memory: OwnedFd, geometry: Geometry, start: Start) -> Result<(), LogError> {
+        if start.generation() != self.generation() + 1 || start.sequence() != self.next_sequence() {
+            return Err(LogError::WrongStart { start });
+        }
+        let (memory, small, large, peer) = accept(&memory, geometry, start)?;
+        self.reader.renew(small, large, peer, start);
+        self.generations.enter(start.generation(), memory);
+        Ok(())
+    }
+
+    /// Whether the writer must be rung for; asking clears it.
+    #[inline(always)]
+    pub fn take_must_ring(&mut self) -> bool {
+        self.reader.take_must_ring()
+    }
+
+    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. `false`: the system
+    /// refused the barrier; sleep in slices.
+    pub fn announce(&mut self) -> bool {
+        self.reader.announce(&Membarrier)
+    }
+
+    /// Takes the announcement back.
+    pub fn awake(&mut self) {
+        self.reader.awake();
+    }
+
+    /// Says that nothing more will be taken. What is held stays.
+    pub fn close(&mut self) {
+        self.reader.close();
+    }
+
+    /// What was agreed on.
+    pub fn terms(&self) -> ReaderTerms {
+        self.terms
+    }
+
+    /// The writer's memory as this process maps it: read-only.
+    pub fn peer_mapping(&self) -> Option<&Mapping> {
+        self.generations.memory()
+    }
+}
+
+type Accepted = (Arc<Mapping>, MappedRing, MappedRing, MappedPage);
+
+fn accept(memory: &OwnedFd, geometry: Geometry, start: Start) -> Result<Accepted, LogError> {
+    if !start.fits(geometry.grid()) {
+        return Err(LogError::WrongStart { start });
+    }
+    let mapping = sealed::accept(memory, geometry.total_bytes())?;
+    let page = sealed::page(&mapping)?;
+    let (small, large) = sealed::rings(&mapping, geometry)?;
+    Ok((mapping, small, large, page))
+}

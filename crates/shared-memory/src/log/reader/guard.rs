@@ -1,0 +1,257 @@
+//! Reading a broadcast: a pin before each look, the floor behind it, and what was missed counted exactly.
+
+use super::{Reader, Step};
+use crate::atomic::{Ordering, compiler_fence, fence};
+use crate::log::Corrupt;
+use crate::log::page::Page;
+use crate::log::pin::Pin;
+use crate::log::reader::{Found, IDLE_FRAMES_PER_POLL};
+use crate::log::ring::Ring;
+use crate::log::start::Start;
+use std::ops::Deref;
+use wharf_sys::crash_point;
+
+/// Looks at a floor that changes meanwhile: each time the writer has dropped another eighth of its log.
+const LOOKS_AT_THE_FLOOR: u32 = 8;
+
+/// What a poll of a broadcast met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Heard {
+    /// A message; it stays until the next poll.
+    Message,
+    /// Nothing yet.
+    Empty,
+    /// No message yet, but the log was not looked through: poll again before sleeping.
+    More,
+    /// So many messages were dropped before this reader came by. It goes on behind them.
+    Lagged(u64),
+    /// The stream goes on in the next generation: give its memory to `next_generation`.
+    Moved,
+    /// The writer has closed: nothing will follow.
+    Closed,
+}
+
+/// What a reader of a broadcast keeps beside its place.
+#[derive(Debug)]
+pub(super) struct Guard {
+    /// The writer may drop what this reader has not read.
+    drops: bool,
+    /// The word that stands in `pin` on our page.
+    pinned: u64,
+    generation: u64,
+}
+
+impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
+    /// Makes this the reader of a broadcast, and says so on its page: before the first poll.
+    pub(crate) fn into_broadcast(mut self, start: Start, may_drop: bool) -> Self {
+        self.guard = Some(Guard { drops: may_drop, pinned: Pin::NONE, generation: start.generation });
+        self.begin(start);
+        self
+    }
+
+    /// The generation that this reader is in.
+    pub(crate) fn generation(&self) -> u64 {
+        self.guard.as_ref().map_or(0, |guard| guard.generation)
+    }
+
+    /// Goes on at `start` in the next generation, whose rings and page these are. What is held of the old one stays as it
+    /// is: nobody writes there any more.
+    pub(crate) fn renew(&mut self, small: R, large: R, peer: P, start: Start) {
+        self.unpin();
+        for (track, ring) in self.tracks.iter_mut().zip([small, large]) {
+            track.ring = ring;
+        }
+        self.peer = peer;
+        if let Some(guard) = &mut self.guard {
+            guard.generation = start.generation;
+        }
+        // Relaxed: the release of `entered` comes behind it. The old generation has no use for these any more.
+        self.own.held_bits.store(0, Ordering::Relaxed);
+        self.begin(start);
+        // A writer that waits for room waits for us too.
+        self.publish();
+    }
+
+    fn begin(&mut self, start: Start) {
+        self.stand_at(start.ring, start.heads);
+        self.taken = start.sequence;
+        self.own.taken.store(start.sequence, Ordering::Relaxed);
+        for (released, head) in self.own.released.iter().zip(start.heads) {
+            // Relaxed: the release of `entered` comes behind it.
+            released.store(head, Ordering::Relaxed);
+        }
+        crash_point!("log.enter.placed");
+        // Release pairs with the writer's acquire in `Seat::look`: it believes these positions only when it sees this.
+        self.own.entered.store(start.generation + 1, Ordering::Release);
+        crash_point!("log.enter.said");
+    }
+
+    fn stand_at(&mut self, ring: usize, heads: [u64; 2]) {
+        self.current = ring & 1;
+        for (track, head) in self.tracks.iter_mut().zip(heads) {
+            track.head = head;
+            track.published = head;
+        }
+        self.found = Found::Nothing;
+        self.lent = 0;
+        self.assembly.drop_parts();
+    }
+
+    /// The sequence of the message that the last poll found.
+    #[inline]
+    pub(crate) fn sequence(&self) -> u64 {
+        self.taken.saturating_sub(1)
+    }
+
+    /// Looks for the next message of a broadcast, releasing the one before.
+    #[inline(always)]
+    pub(crate) fn poll_broadcast(&mut self) -> Result<Heard, Corrupt> {
+        let track = &mut self.tracks[self.current & 1];
+        track.head += self.lent;
+        self.lent = 0;
+        self.found = Found::Nothing;
+        if track.head - track.published >= track.ring.size() / 8 {
+            self.publish();
+        }
+        // Bounded as in `follow`. More than a few frames without a message only somebody says who means no good, or a
+        // writer that goes around many frames that are held.
+        for _ in 0..IDLE_FRAMES_PER_POLL {
+            let track = &self.tracks[self.current & 1];
+            // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs
+            // with the barrier behind the raising of the floor, which we therefore see below.
+            let word = track.ring.word(track.head).load(Ordering::Acquire);
+            if word == 0 {
+                return Ok(self.nothing());
+            }
+            if self.guarded() && !self.copy {
+                self.pin();
+            }
+            if self.is_lapped() {
+                return self.catch_up();
+            }
+            match self.one_frame() {
+                Ok(Step::Message) => return Ok(Heard::Message),
+                Ok(Step::Idle | Step::Part) => {}
+                Ok(Step::Empty) => return Ok(self.nothing()),
+                Ok(Step::Lapped) => return self.catch_up(),
+                Ok(Step::Closed) => {
+                    self.publish();
+                    return Ok(Heard::Closed);
+                }
+                Ok(Step::Moved) => {
+                    self.publish();
+                    return Ok(Heard::Moved);
+                }
+                // What was dropped while we looked at it may look like anything.
+                Err(_) if self.is_lapped() => return self.catch_up(),
+                Err(error) => return Err(error),
+            }
+        }
+        self.publish();
+        Ok(Heard::More)
+    }
+
+    fn nothing(&mut self) -> Heard {
+        self.unpin();
+        if self.is_lapped() {
+            return self.catch_up().unwrap_or(Heard::More);
+        }
+        if self.tracks.iter().any(|track| track.head != track.published) {
+            self.publish();
+        }
+        Heard::Empty
+    }
+
+    #[inline(always)]
+    fn guarded(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.drops)
+    }
+
+    /// Pins the frame at the head, before the look at the floor.
+    #[inline(always)]
+    fn pin(&mut self) {
+        let ring = self.current & 1;
+        let word = Pin { ring, position: self.tracks[ring].head }.pack();
+        if let Some(guard) = &mut self.guard {
+            guard.pinned = word;
+        }
+        // Release: our reads of the frame that was pinned before are done, and what we hold of it is written down.
+        self.own.pin.store(word, Ordering::Release);
+        crash_point!("log.pin.said");
+        if self.barriers.peer {
+            // Store the pin, then load the floor; the writer stores the floor, then loads the pin. It runs the barrier on
+            // every processor between its two steps, so here only the compiler must keep the order.
+            compiler_fence(Ordering::SeqCst);
+        } else {
+            // Pairs with the fence in `Writer::raise_floor`.
+            fence(Ordering::SeqCst);
+        }
+    }
+
+    fn unpin(&mut self) {
+        if let Some(guard) = &mut self.guard
+            && std::mem::replace(&mut guard.pinned, Pin::NONE) != Pin::NONE
+        {
+            // Release: our reads of the frame are done.
+            self.own.pin.store(Pin::NONE, Ordering::Release);
+        }
+    }
+
+    /// Whether the message that we want next is dropped.
+    #[inline(always)]
+    pub(super) fn is_lapped(&self) -> bool {
+        // Acquire pairs with the release of the floor: its place is written.
+        self.guarded() && self.peer.floor.load(Ordering::Acquire) >> 1 > self.taken
+    }
+
+    /// Whether the frame just copied may have been overwritten meanwhile: a copier pins nothing.
+    pub(super) fn copied_too_late(&self) -> bool {
+        if !self.copy || !self.guarded() {
+            return false;
+        }
+        // Acquire: the bytes were read before the floor is. Pairs with the writer's barrier between raising the floor and
+        // overwriting anything: who read an overwritten byte sees the floor.
+        fence(Ordering::Acquire);
+        self.is_lapped()
+    }
+
+    /// Goes to the floor, and says how many messages that misses.
+    #[cold]
+    #[inline(never)]
+    fn catch_up(&mut self) -> Result<Heard, Corrupt> {
+        self.unpin();
+        for _ in 0..LOOKS_AT_THE_FLOOR {
+            // Acquire: as in `is_lapped`.
+            let floor = self.peer.floor.load(Ordering::Acquire);
+            let place = &self.peer.places[(floor & 1) as usize];
+            // Acquire: when one of these is from the floor after the next, the look behind sees the next floor at least.
+            let [ring, small, large] = [0, 1, 2].map(|word| place[word].load(Ordering::Acquire));
+            if self.peer.floor.load(Ordering::Relaxed) != floor {
+                continue;
+            }
+            let generation = self.generation();
+            let to = Start { ring: ring as usize, heads: [small, large], sequence: floor >> 1, generation };
+            let forward = self.tracks.iter().zip(to.heads).all(|(track, head)| head >= track.head);
+            if !forward || ring > 1 || !to.fits(self.grid) || to.sequence <= self.taken {
+                return Err(Corrupt::Floor { sequence: to.sequence, wanted: self.taken });
+            }
+            let missed = to.sequence - self.taken;
+            self.taken = to.sequence;
+            self.stand_at(to.ring, to.heads);
+            self.publish();
+            return Ok(Heard::Lagged(missed));
+        }
+        Ok(Heard::More)
+    }
+
+    /// The word that pins the message just found; `None` when it does not lie in a ring.
+    pub(crate) fn found_pin(&self) -> Option<(u64, u64)> {
+        match self.found {
+            Found::InPlace { position, len } => {
+                let pin = Pin { ring: self.current & 1, position };
+                Some((pin.pack(), len))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Generations: the stream goes on in fresh memory, because a message does not fit or because readers hold too much.
+//!
+//! Sealed memory can neither grow nor be taken back. So the writer makes other memory, says [`Kind::Move`] in the old
+//! log, and goes on in the new one; whoever still holds something of the old one keeps it, and is in nobody's way.
+
+use super::audience::Audience;
+use super::history::Walk;
+use super::seats::{Departure, Seat};
+use super::{LARGE, SMALL, Track, Writer};
+use crate::atomic::Ordering;
+use crate::log::frame::Kind;
+use crate::log::page::Page;
+use crate::log::ring::Ring;
+use crate::log::start::Start;
+use crate::log::{Geometry, WriteError};
+use std::ops::Deref;
+use wharf_sys::crash_point;
+
+/// Old generations that a reader may keep, or be behind.
+pub(crate) const OLD_GENERATIONS: u64 = 4;
+
+impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
+    /// The present generation.
+    pub(crate) fn generation(&self) -> u64 {
+        self.audience.as_ref().map_or(0, |audience| audience.generation)
+    }
+
+    /// Goes on in fresh rings, at least as large and with the same alignment. History comes along, oldest last to fit.
+    /// Returns where the readers that have a seat begin there.
+    ///
+    /// Readers that are too far behind, or keep too much, lose their seats ([`Departure::CutOff`]).
+    pub(crate) fn renew(&mut self, small: R, large: R, own: P, geometry: Geometry) -> Result<Start, WriteError> {
+        if self.closed {
+            return Err(WriteError::Closed);
+        }
+        let history = self.audience.as_ref().map_or(0, |audience| audience.terms.history);
+        let kept = self.start_for(history);
+        // Release, as `awake`: nobody waits in the old log any more.
+        self.own.room_ticket.store(0, Ordering::Release);
+        self.commit(Kind::Move, false, 0);
+        crash_point!("log.move.said");
+        let old = std::mem::replace(&mut self.tracks, [Track::new(small, self.grid), Track::new(large, self.grid)]);
+        self.own = own;
+        self.grid = geometry.grid();
+        let Some(before) = self.audience.take() else { return Err(WriteError::Closed) };
+        self.current = if before.terms.history > 0 { LARGE } else { SMALL };
+        self.sent = kept.sequence;
+        let generation = before.generation + 1;
+        let fresh = Audience::new(before.terms, generation, self.here(), self.tracks[LARGE].ring.size());
+        self.audience = Some(Audience { next_seat: before.next_seat, departed: before.departed, ..fresh });
+        self.set_bounds();
+        // Nobody waits for history: those who have a seat have met it in the old log.
+        let mut seats = std::mem::take(&mut self.seats);
+        self.bring_history(&old, kept)?;
+        let start = self.start_for(0);
+        for seat in &mut seats {
+            seat.move_on(start);
+        }
+        self.seats = seats;
+        self.seat_out();
+        Ok(start)
+    }
+
+    fn bring_history(&mut self, old: &[Track<R>; 2], kept: Start) -> Result<(), WriteError> {
+        let at = super::checkpoints::Checkpoint { sequence: kept.sequence, ring: kept.ring, heads: kept.heads };
+        let mut walk = Walk { grid: self.grid, at };
+        let mut message = Vec::new();
+        while let Some((ring, position, len)) = walk.next(old) {
+            message.clear();
+            if old[ring].ring.append_to(position, 0, len, &mut message) {
+                self.try_write(&message, false)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<P: Deref<Target = Page>> Seat<P> {
+    /// Counts the reader as standing at the beginning of a new generation, until it says otherwise.
+    fn move_on(&mut self, start: Start) {
+        // Acquire, both: as in `look`. What a reader says is bounded by what it can be.
+        let newest = start.generation - 1;
+        let told = self.page.entered.load(Ordering::Acquire).saturating_sub(1);
+        let entered = told.clamp(self.joined, newest);
+        let keeps = self.page.oldest.load(Ordering::Acquire).clamp(self.joined, newest);
+        let oldest = if self.terms.trusted { entered.min(keeps) } else { entered };
+        if start.generation - oldest > OLD_GENERATIONS {
+            self.departure = Some(Departure::CutOff { oldest, newest: start.generation });
+        }
+        self.entered = false;
+        self.released = start.heads;
+    }
+}
