@@ -34,6 +34,11 @@ impl MappedRing {
         Some(MappedRing { base, mask: size - 1, mapping: Arc::clone(mapping) })
     }
 
+    /// The mapping that it lies in.
+    pub(crate) fn mapping(&self) -> &Arc<Mapping> {
+        &self.mapping
+    }
+
     /// The payload bytes behind the header at `position`, in place.
     ///
     /// # Safety

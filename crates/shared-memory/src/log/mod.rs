@@ -39,7 +39,7 @@ mod start;
 mod tests;
 mod writer;
 
-pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms};
+pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms, Room};
 pub use ends::{LogReader, LogWriter};
 pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};
@@ -133,6 +133,9 @@ pub enum WriteError {
     /// What readers hold leaves no room, and waiting would not help: go on in a new generation.
     #[error("frames that readers hold leave no room for this one")]
     Pinned,
+    /// Room for a message is lent, and nothing else is written meanwhile.
+    #[error("room for a message is lent: send it or give it back first")]
+    Lent,
     /// This writer was closed.
     #[error("this end of the log is closed")]
     Closed,

@@ -51,6 +51,9 @@ pub enum LogError {
         /// What it told.
         start: Start,
     },
+    /// Room for a message is lent, and the stream cannot go on elsewhere meanwhile.
+    #[error("room for a message is lent: send it or give it back first")]
+    Lent,
     /// A new generation of a log that would not do.
     #[error("a log goes on in one of at least the same sizes and the same alignment, and only while it is open")]
     WrongSuccessor,

@@ -12,8 +12,10 @@
 mod generations;
 mod held;
 mod reader;
+mod room;
 mod writer;
 
 pub use held::Held;
 pub use reader::{BroadcastReader, ReaderPage, ReaderTerms};
+pub use room::Room;
 pub use writer::BroadcastWriter;

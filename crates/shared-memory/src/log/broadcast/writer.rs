@@ -1,6 +1,7 @@
 //! The writing end of a broadcast, in mapped memory.
 #![allow(unsafe_code)]
 
+use super::room::Loans;
 use crate::log::ends::Membarrier;
 use crate::log::mapped::{MappedPage, MappedRing};
 use crate::log::page::PAGE_BYTES;
@@ -8,6 +9,8 @@ use crate::log::sealed;
 use crate::log::writer::{Behind, BroadcastTerms, Departure, MOST_SEATS, SeatId, SeatTerms, Writer};
 use crate::log::{Barriers, Geometry, LogError, Start, WriteError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use wharf_sys::memory::Mapping;
 
 /// The one writer of a broadcast.
 ///
@@ -20,6 +23,8 @@ pub struct BroadcastWriter {
     geometry: Geometry,
     /// Payload bytes lent at the head; everything else that writes takes them back first.
     lent: Option<u64>,
+    /// Whether room is lent as a value of its own: then nothing is written.
+    pub(super) loans: Loans,
 }
 
 impl BroadcastWriter {
@@ -30,7 +35,7 @@ impl BroadcastWriter {
     pub fn create(geometry: Geometry, terms: BroadcastTerms) -> Result<BroadcastWriter, LogError> {
         let (memory, small, large, page) = make(geometry)?;
         let writer = Writer::new(small, large, page, geometry, Barriers::FENCES).into_broadcast(terms);
-        Ok(BroadcastWriter { writer, memory, geometry, lent: None })
+        Ok(BroadcastWriter { writer, memory, geometry, lent: None, loans: Loans::new() })
     }
 
     /// The memory of the present generation, to be passed to readers.
@@ -80,6 +85,7 @@ impl BroadcastWriter {
     /// Writes a message, whole or not at all.
     #[inline(always)]
     pub fn try_write(&mut self, message: &[u8]) -> Result<(), WriteError> {
+        self.expect_nothing_lent()?;
         self.lent = None;
         self.writer.try_write(message, false)
     }
@@ -87,6 +93,9 @@ impl BroadcastWriter {
     /// Writes a message if that takes nothing but stores. `false`: ask [`try_write`](Self::try_write).
     #[inline(always)]
     pub fn write_quickly(&mut self, message: &[u8]) -> bool {
+        if self.loans.is_out() {
+            return false;
+        }
         self.lent = None;
         self.writer.write_quickly(message)
     }
@@ -94,6 +103,7 @@ impl BroadcastWriter {
     /// Lends room for a message of `len` bytes in place; see [`lent_mut`](Self::lent_mut).
     #[inline]
     pub fn try_lend(&mut self, len: u64) -> Result<(), WriteError> {
+        self.expect_nothing_lent()?;
         self.lent = None;
         self.writer.make_room(len)?;
         self.lent = Some(len);
@@ -102,6 +112,7 @@ impl BroadcastWriter {
 
     /// Whether a message of `len` bytes would be written now.
     pub fn look_for_room(&mut self, len: u64) -> Result<(), WriteError> {
+        self.expect_nothing_lent()?;
         self.lent = None;
         self.writer.make_room(len)
     }
@@ -113,6 +124,7 @@ impl BroadcastWriter {
     /// [`WriteError::Full`] when the terms do not allow it; [`WriteError::Pinned`] when what readers hold leaves no room:
     /// [start a generation](Self::start_generation).
     pub fn make_room_by_dropping(&mut self, len: u64) -> Result<(), WriteError> {
+        self.expect_nothing_lent()?;
         self.lent = None;
         self.writer.make_room_by_dropping(len, &Membarrier)
     }
@@ -211,6 +223,9 @@ impl BroadcastWriter {
     /// # Errors
     /// [`LogError::NoRoom`], [`LogError::System`]: nothing has changed. [`LogError::WrongSuccessor`].
     pub fn start_generation(&mut self, geometry: Geometry) -> Result<Start, LogError> {
+        if self.loans.is_out() {
+            return Err(LogError::Lent);
+        }
         self.lent = None;
         let now = self.geometry;
         let larger = geometry.small_bytes >= now.small_bytes && geometry.large_bytes >= now.large_bytes;
@@ -224,10 +239,34 @@ impl BroadcastWriter {
         Ok(start)
     }
 
-    /// Says that nothing follows.
+    /// Says that nothing follows. Does nothing while [room](Self::lend_room) is lent: take it back first.
     pub fn close(&mut self) {
+        if self.loans.is_out() {
+            return;
+        }
         self.lent = None;
         self.writer.close();
+    }
+}
+
+impl BroadcastWriter {
+    #[inline(always)]
+    fn expect_nothing_lent(&self) -> Result<(), WriteError> {
+        if self.loans.is_out() { Err(WriteError::Lent) } else { Ok(()) }
+    }
+
+    /// The memory in which the next message is written.
+    #[inline]
+    pub(super) fn mapping(&self) -> &Arc<Mapping> {
+        self.writer.head().0.mapping()
+    }
+
+    /// Publishes so many bytes at the head, which were filled in place.
+    #[inline]
+    pub(super) fn commit_bytes(&mut self, len: u64) -> bool {
+        self.lent = None;
+        self.writer.commit_loan(len, false);
+        true
     }
 }
 
