@@ -43,6 +43,8 @@ extern crate self as wharf_shared_memory;
 
 mod atomic;
 #[cfg(not(loom))]
+pub mod board;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 pub mod journaled;
