@@ -11,6 +11,8 @@ mod listener;
 mod loan;
 mod meet;
 mod message;
+#[allow(dead_code, unused_imports, reason = "the seam for patterns, which are built on it")]
+mod node;
 mod options;
 mod peer;
 mod port;
@@ -32,6 +34,7 @@ pub use self::link::Link;
 pub use self::listener::{Listener, Refused};
 pub use self::loan::Loan;
 pub use self::message::Message;
+pub use self::node::{Node, NodeError, NodeId, NodeOptions, Part, Pattern, TopicNameError};
 pub use self::options::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
 };

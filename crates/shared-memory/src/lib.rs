@@ -44,6 +44,8 @@ extern crate self as wharf_shared_memory;
 mod atomic;
 pub mod biased;
 #[cfg(not(loom))]
+pub mod board;
+#[cfg(not(loom))]
 mod error;
 #[cfg(not(loom))]
 pub mod journaled;

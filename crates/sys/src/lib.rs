@@ -18,6 +18,7 @@ pub mod memory;
 pub mod pipe;
 pub mod poll;
 pub mod queue;
+pub mod random;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

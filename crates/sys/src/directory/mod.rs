@@ -6,6 +6,7 @@
 mod domain;
 mod error;
 mod fifo_name;
+mod folder;
 mod kind;
 mod lock;
 mod name;
@@ -16,6 +17,7 @@ mod socket_name;
 pub use domain::Domain;
 pub use error::{DirectoryError, NotALockFile, PublishError};
 pub use fifo_name::{FifoListenerFd, FifoMouth};
+pub use folder::Folder;
 pub use kind::FileKind;
 pub use lock::{NameLock, PathLock, lock_path};
 pub use name::{Name, NameError};
@@ -65,12 +67,17 @@ pub fn facts(fd: impl AsFd) -> io::Result<FileFacts> {
     })
 }
 
-/// A short hidden name that belongs to `file_name` alone: 128 bits of FNV-1a, in hexadecimal.
-fn aside(file_name: &Path) -> PathBuf {
+/// 128 bits of FNV-1a: tells names apart, and proves nothing against whoever chooses them.
+pub fn name_hash(name: &[u8]) -> u128 {
     let mut hash: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-    for byte in file_name.as_os_str().as_encoded_bytes() {
+    for byte in name {
         hash ^= u128::from(*byte);
         hash = hash.wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
     }
-    PathBuf::from(format!(".bind-{hash:032x}"))
+    hash
+}
+
+/// A short hidden name that belongs to `file_name` alone.
+fn aside(file_name: &Path) -> PathBuf {
+    PathBuf::from(format!(".bind-{:032x}", name_hash(file_name.as_os_str().as_encoded_bytes())))
 }

@@ -33,6 +33,27 @@ pub fn file_len(fd: impl AsFd) -> io::Result<u64> {
     Ok(u64::try_from(stat.st_size).unwrap_or(0))
 }
 
+/// Reads from `offset` on, as much as there is and fits. A file that others shorten meanwhile ends earlier; unlike a
+/// mapping it raises no signal.
+pub fn read_at(fd: impl AsFd, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    let mut have = 0;
+    // Ends with the buffer or the file: each round moves on by at least one byte or returns.
+    while let Some(rest) = buffer.get_mut(have..).filter(|rest| !rest.is_empty()) {
+        match rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut *rest, offset.saturating_add(have as u64)))? {
+            0 => break,
+            more => have += more,
+        }
+    }
+    Ok(have)
+}
+
+/// Writes at `offset`; how many bytes were written.
+pub fn write_at(fd: impl AsFd, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    let fd = fd.as_fd();
+    Ok(rustix::io::retry_on_intr(|| rustix::io::pwrite(fd, bytes, offset))?)
+}
+
 /// Whether anonymous memory consists of ordinary pages. Huge ones come from a pool of their own, and their mappings
 /// are longer than the file.
 pub fn has_ordinary_pages(fd: impl AsFd) -> io::Result<bool> {

@@ -9,7 +9,7 @@ mod seal;
 pub mod trial;
 
 pub use anchor::Anchor;
-pub use file::{file_len, first_hole, has_ordinary_pages, memfd, reopen, set_len};
+pub use file::{file_len, first_hole, has_ordinary_pages, memfd, read_at, reopen, set_len, write_at};
 pub(crate) use file::{proc_path, reopen_as};
 pub use mapping::{Access, Mapping};
 pub use reserve::{ReserveError, free_room, reserve};

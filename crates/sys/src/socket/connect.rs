@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
 
@@ -79,6 +79,19 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
         sockopt::set_socket_timeout(&socket, Timeout::Send, None)?;
     }
     Ok(socket)
+}
+
+/// Connects to the record socket at `path` if that needs no waiting; [`io::ErrorKind::WouldBlock`] while the listener's
+/// queue is full. Nobody listening is [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`].
+pub fn connect_now(path: &Path) -> io::Result<OwnedFd> {
+    let socket = new_socket(Kind::SeqPacket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    // The descriptor in a long path's place must stay open until the call is done.
+    let (address, _through) = address_of(path)?;
+    match retry_on_intr(|| rustix::net::connect(&socket, &address)) {
+        Ok(()) => Ok(socket),
+        Err(Errno::PROTOTYPE) => Err(wrong_kind(path, Kind::SeqPacket)),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Whether a living process has a socket bound at `path`, of whatever kind. A name that its process left behind when it

@@ -10,7 +10,9 @@ mod message;
 mod rights;
 mod stream;
 
-pub use connect::{Half, Kind, accept, connect, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown};
+pub use connect::{
+    Half, Kind, accept, connect, connect_now, kind_of, listen_at, pair, send_buffer, set_buffers, shutdown,
+};
 pub(crate) use connect::{bind_in, is_alive, listen};
 pub use credentials::{Credentials, my_gid, my_uid, note_senders, overflow_uid, peer_credentials, sender_of_next};
 pub use internet::{

@@ -1,0 +1,336 @@
+//! The directory of a domain as nodes use it: boards, sockets, and one entry for each endpoint under its name.
+//!
+//! `.nodes/ID.board` comes first and goes last: whoever finds anything of a node whose board is missing, or not locked,
+//! knows that the node is dead, and may remove it. Numbers are never used twice, so that stays true.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use wharf_shared_memory::board::{self, Board, LookError, SlotFacts, Snapshot};
+use wharf_sys::crash_point;
+use wharf_sys::directory::{Domain, Folder};
+
+use super::error::NodeError;
+use super::identity::{EndpointId, NodeId, Part, Pattern};
+use super::name::{Filter, WILD_FOLDER, name_of};
+use crate::handshake::Payload;
+
+/// Where boards and sockets are.
+pub(super) const NODES: &str = ".nodes";
+
+const BOARD: &str = ".board";
+const SOCKET: &str = ".sock";
+
+/// Connections that the kernel keeps for a node that is busy or stopped.
+const BACKLOG: u32 = 1024;
+
+/// The most entries of one folder that are looked at.
+const MOST_ENTRIES: usize = 65_536;
+
+/// The names of a domain. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Registry {
+    domain: Domain,
+}
+
+/// An endpoint as the directory tells of it, before anybody asks its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) node: NodeId,
+    pub(super) part: Part,
+    /// What it carries: 0 for anything.
+    pub(super) key: u64,
+    pub(super) endpoint: EndpointId,
+    /// The folder that it is in.
+    pub(super) folder: String,
+}
+
+impl Entry {
+    fn file_name(&self) -> String {
+        let Entry { node, part, key, endpoint, .. } = self;
+        let part = char::from(part.code());
+        format!("{node}-{part}-{key:016x}-{:x}-{:x}", endpoint.index, endpoint.stamp)
+    }
+
+    fn parse(folder: &str, text: &str) -> Option<Entry> {
+        let mut fields = text.split('-');
+        let node = NodeId::parse(fields.next()?)?;
+        let part = match fields.next()?.as_bytes() {
+            [code] => Part::from_code(*code)?,
+            _ => return None,
+        };
+        let key = u64::from_str_radix(fields.next()?, 16).ok()?;
+        let index = u32::from_str_radix(fields.next()?, 16).ok()?;
+        let stamp = u32::from_str_radix(fields.next()?, 16).ok()?;
+        let entry = Entry { node, part, key, endpoint: EndpointId { index, stamp }, folder: folder.to_owned() };
+        // Whatever is written otherwise was not made by this library.
+        (entry.file_name() == text).then_some(entry)
+    }
+}
+
+/// What an endpoint carries, in the name of its entry: 0 for anything.
+pub(super) fn key_of(payload: Option<&Payload>) -> u64 {
+    match payload {
+        None => 0,
+        Some(Payload::Bytes) => 1,
+        Some(Payload::Serde) => 2,
+        // The hash tells types apart; the size is compared with it when the two meet.
+        Some(Payload::Typed { hash, .. }) => (*hash).max(3),
+    }
+}
+
+/// Whether two such keys let their endpoints meet.
+pub(super) fn keys_fit(one: u64, other: u64) -> bool {
+    one == 0 || other == 0 || one == other
+}
+
+impl Registry {
+    pub(super) fn new(domain: Domain) -> Registry {
+        Registry { domain }
+    }
+
+    pub(super) fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// Publishes the board of a new node.
+    pub(super) fn publish_board(&self, id: NodeId) -> Result<Board, NodeError> {
+        // Nobody but its node writes it.
+        let mode = if self.domain.file_mode() & 0o020 == 0 { 0o600 } else { 0o640 };
+        let name = format!("{id}{BOARD}");
+        let built = std::cell::RefCell::new(None);
+        let failed = std::cell::RefCell::new(None);
+        let publish = |folder: &Folder| {
+            let published = folder.publish(&name, mode, |file| {
+                *built.borrow_mut() = Some(Board::build(file, id.0)?);
+                Ok::<(), board::BoardError>(())
+            });
+            match published {
+                Ok(_file) => Ok(()),
+                Err(wharf_sys::directory::PublishError::System(error)) => Err(error),
+                Err(wharf_sys::directory::PublishError::Build(error)) => {
+                    *failed.borrow_mut() = Some(NodeError::from(error));
+                    Ok(())
+                }
+                Err(taken) => Err(io::Error::new(io::ErrorKind::AlreadyExists, taken.to_string())),
+            }
+        };
+        let done = self.domain.in_folder(&[NODES], publish);
+        done.map_err(NodeError::system("publish this process's board"))?;
+        if let Some(error) = failed.into_inner() {
+            return Err(error);
+        }
+        crash_point!("node.board-published");
+        built.into_inner().ok_or(NodeError::Forked)
+    }
+
+    /// Listens under the name of a node whose board is published.
+    pub(super) fn listen(&self, id: NodeId) -> io::Result<OwnedFd> {
+        let name = format!("{id}{SOCKET}");
+        let mode = self.domain.file_mode();
+        // The board is in the folder, so nobody removes that.
+        let folder = self.domain.folder(&[NODES])?.ok_or(io::ErrorKind::NotFound)?;
+        let socket = folder.listen(&name, mode, BACKLOG)?;
+        crash_point!("node.listening");
+        Ok(socket)
+    }
+
+    /// Where a node listens.
+    pub(super) fn socket(&self, id: NodeId) -> PathBuf {
+        self.domain.path().join(NODES).join(format!("{id}{SOCKET}"))
+    }
+
+    /// Enters an endpoint of a living node.
+    pub(super) fn enter(&self, pattern: Pattern, entry: &Entry) -> io::Result<()> {
+        let nodes = self.domain.folder(&[NODES])?.ok_or(io::ErrorKind::NotFound)?;
+        let board = format!("{}{BOARD}", entry.node);
+        let link = |folder: &Folder| folder.link(&nodes, &board, &entry.file_name());
+        self.domain.in_folder(&[pattern.folder(), &entry.folder], link)?;
+        crash_point!("endpoint.entered");
+        Ok(())
+    }
+
+    /// Removes an entry, and its folder with the last one.
+    pub(super) fn remove(&self, pattern: Pattern, entry: &Entry) {
+        let parts = [pattern.folder(), entry.folder.as_str()];
+        if let Ok(Some(folder)) = self.domain.folder(&parts) {
+            // What cannot be removed is found dead by the next visitor.
+            let _ = folder.unlink(&entry.file_name());
+            crash_point!("endpoint.removed");
+        }
+        self.domain.remove_empty_folders(&parts);
+    }
+
+    /// The entries under one name.
+    pub(super) fn entries(&self, pattern: Pattern, folder: &str) -> io::Result<Vec<Entry>> {
+        let Some(there) = self.domain.folder(&[pattern.folder(), folder])? else { return Ok(Vec::new()) };
+        Ok(there.list(MOST_ENTRIES)?.iter().filter_map(|name| Entry::parse(folder, name)).collect())
+    }
+
+    /// Whom an endpoint may meet: the entries of the other part where its name leads. Those with stars are looked up on
+    /// their boards, as are names that are hashed.
+    pub(super) fn candidates(&self, pattern: Pattern, part: Part, name: &Filter) -> io::Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        if name.is_wild() {
+            let Some(names) = self.domain.folder(&[pattern.folder()])? else { return Ok(found) };
+            for folder in names.list(MOST_ENTRIES)? {
+                match name_of(&folder) {
+                    Some(full) if name.matches(&full) => found.extend(self.entries(pattern, &folder)?),
+                    Some(_) => {}
+                    None if folder == WILD_FOLDER => {}
+                    None => {
+                        let entries = self.entries(pattern, &folder)?;
+                        found.extend(
+                            entries.into_iter().filter(|it| self.slot(it).is_some_and(|slot| name.matches(&slot.name))),
+                        );
+                    }
+                }
+            }
+        } else {
+            found.extend(self.entries(pattern, &name.folder())?);
+            if part == Part::Host {
+                let wild = self.entries(pattern, WILD_FOLDER)?;
+                found.extend(wild.into_iter().filter(|it| {
+                    let filter = self.slot(it).and_then(|slot| Filter::new(&slot.name).ok());
+                    filter.is_some_and(|filter| filter.matches(name.as_str()))
+                }));
+            }
+        }
+        found.retain(|entry| entry.part == part.other());
+        Ok(found)
+    }
+
+    /// What an entry's endpoint says of itself on its board; `None` when it is gone, or says nothing that makes sense.
+    pub(super) fn slot(&self, entry: &Entry) -> Option<SlotFacts> {
+        let board = self.open_board(entry.node).ok()??;
+        let slot = board::look_at_slot(&board, entry.endpoint.index).ok()??;
+        (slot.slot == entry.endpoint).then_some(slot)
+    }
+
+    /// A node's board; `None` when there is none.
+    pub(super) fn open_board(&self, id: NodeId) -> io::Result<Option<File>> {
+        let Some(nodes) = self.domain.folder(&[NODES])? else { return Ok(None) };
+        match nodes.open_file(&format!("{id}{BOARD}")) {
+            Ok(board) => Ok(Some(File::from(board))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The nodes that have a board.
+    pub(super) fn nodes(&self) -> io::Result<Vec<NodeId>> {
+        let Some(nodes) = self.domain.folder(&[NODES])? else { return Ok(Vec::new()) };
+        let mut found: Vec<NodeId> =
+            nodes.list(MOST_ENTRIES)?.iter().filter_map(|it| NodeId::parse(it.strip_suffix(BOARD)?)).collect();
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    /// Whether a node is dead beyond doubt: it has no board, or one that nobody holds.
+    pub(super) fn is_dead(&self, id: NodeId) -> bool {
+        match self.open_board(id) {
+            Ok(Some(board)) => board::is_alive(&board).is_ok_and(|alive| !alive),
+            Ok(None) => true,
+            // What is no board, or may not be read, proves nothing.
+            Err(_) => false,
+        }
+    }
+
+    /// Removes what a node left behind: its entries, its socket, and last its board, so that whoever is interrupted in the
+    /// middle leaves the next one the same to do. For nodes that are dead, or closing.
+    pub(super) fn bury(&self, id: NodeId) {
+        if let Ok(Some(board)) = self.open_board(id)
+            && let Ok(Snapshot { slots, .. }) = board::look(&board)
+        {
+            for (pattern, entry) in slots.iter().filter_map(|slot| entry_of(id, slot)) {
+                self.remove(pattern, &entry);
+            }
+        }
+        if let Ok(Some(nodes)) = self.domain.folder(&[NODES]) {
+            // What cannot be removed stays dead.
+            let _ = nodes.unlink(&format!("{id}{SOCKET}"));
+            crash_point!("node.socket-removed");
+            let _ = nodes.unlink(&format!("{id}{BOARD}"));
+            crash_point!("node.board-removed");
+        }
+        self.domain.remove_empty_folders(&[NODES]);
+    }
+
+    /// Removes the entry of a dead endpoint, and everything else that its node left if that is dead. An entry of a living
+    /// node stays, whether it is true or not.
+    pub(super) fn bury_entry(&self, pattern: Pattern, entry: &Entry) {
+        if self.is_dead(entry.node) {
+            self.bury(entry.node);
+            self.remove(pattern, entry);
+        }
+    }
+}
+
+/// The entry that a slot's endpoint has.
+pub(super) fn entry_of(node: NodeId, slot: &SlotFacts) -> Option<(Pattern, Entry)> {
+    let [pattern, part, payload, _] = slot.kind;
+    let (pattern, part) = (Pattern::from_code(pattern)?, Part::from_code(part)?);
+    let payload = payload_of(payload, slot)?;
+    let name = Filter::new(&slot.name).ok()?;
+    let entry = Entry { node, part, key: key_of(payload.as_ref()), endpoint: slot.slot, folder: name.folder() };
+    Some((pattern, entry))
+}
+
+/// What a slot says that its endpoint carries; `Some(None)` for anything.
+pub(super) fn payload_of(code: u8, slot: &SlotFacts) -> Option<Option<Payload>> {
+    Some(match code {
+        0 => None,
+        1 => Some(Payload::Bytes),
+        2 => Some(Payload::Serde),
+        3 => Some(Payload::Typed { hash: slot.type_hash, size: slot.type_size, name: slot.type_name.clone() }),
+        _ => return None,
+    })
+}
+
+/// The third byte of a slot's kind.
+pub(super) fn payload_code(payload: Option<&Payload>) -> u8 {
+    match payload {
+        None => 0,
+        Some(Payload::Bytes) => 1,
+        Some(Payload::Serde) => 2,
+        Some(Payload::Typed { .. }) => 3,
+    }
+}
+
+/// Reads a whole board; `None` when there is none, or none that makes sense.
+pub(super) fn snapshot(registry: &Registry, id: NodeId) -> Result<Option<(Snapshot, bool)>, LookError> {
+    let Some(board) = registry.open_board(id)? else { return Ok(None) };
+    let alive = board::is_alive(&board)?;
+    let snapshot = board::look(&board)?;
+    Ok((snapshot.facts.id == id.0).then_some((snapshot, alive)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_entry_is_read_as_it_is_written() {
+        let entry = Entry {
+            node: NodeId([7; 16]),
+            part: Part::Guest,
+            key: 0xabc,
+            endpoint: EndpointId { index: 17, stamp: 3 },
+            folder: "a".to_owned(),
+        };
+        assert_eq!(Entry::parse("a", &entry.file_name()), Some(entry.clone()));
+        for text in ["", "x", &entry.file_name().to_uppercase(), &format!("{}-", entry.file_name()), "-h---"] {
+            assert_eq!(Entry::parse("a", text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_carries_anything_fits_everything() {
+        assert!(keys_fit(0, 5) && keys_fit(5, 0) && keys_fit(5, 5) && !keys_fit(5, 6));
+        let typed = |hash| Payload::Typed { hash, size: 8, name: "T".to_owned() };
+        assert_ne!(key_of(Some(&typed(0))), key_of(None));
+        assert_ne!(key_of(Some(&typed(1))), key_of(Some(&Payload::Bytes)));
+    }
+}
