@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use wharf_sys::directory::{DirectoryError, NameError};
 
+use crate::pattern::PublisherId;
+
 /// An address that cannot be understood.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

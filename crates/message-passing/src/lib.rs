@@ -14,6 +14,7 @@ mod message;
 #[allow(dead_code, unused_imports, reason = "the seam for patterns, which are built on it")]
 mod node;
 mod options;
+mod pattern;
 mod peer;
 mod port;
 mod receiver;
@@ -37,6 +38,11 @@ pub use self::message::Message;
 pub use self::node::{Node, NodeError, NodeId, NodeOptions, Part, Pattern, TopicNameError};
 pub use self::options::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
+};
+pub use self::pattern::{
+    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, Event, EventListener, HeldSample, Notifier, OnFull,
+    Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State, StateOwner,
+    StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

@@ -32,6 +32,12 @@ pub enum NodeError {
         /// Who the other side is.
         who: String,
     },
+    /// A state has one owner, and this one has it.
+    #[error("{name} has an owner already: watch it, or wait until its owner is gone")]
+    Owned {
+        /// The name of the state.
+        name: String,
+    },
     /// This process has as many endpoints as it can have.
     #[error("this process has {limit} endpoints open, which is the most: close some")]
     Full {

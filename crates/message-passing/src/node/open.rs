@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use wharf_shared_memory::board::{Counters, SlotText};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
+use wharf_sys::directory::{Name, NameLock, name_hash};
 
 use super::core::{CallError, Core, Paired, Registered, Stage};
 use super::endpoint::{Endpoint, EndpointSpec, Gone, HostInfo, Refusal};
 use super::error::NodeError;
-use super::identity::{EndpointId, PairingId, Part};
+use super::identity::{EndpointId, PairingId, Part, Pattern};
 use super::line::Line;
+use super::name::Filter;
 use super::pairing::{Pairing, PeerNode};
 use super::record::{Meeting, Record};
 use super::registry::{Entry, key_of, keys_fit, payload_code, payload_of};
@@ -65,6 +67,28 @@ impl Node {
         waiting.wait(deadline);
         crash_point!("endpoint.open");
         Ok(registration)
+    }
+}
+
+impl Node {
+    /// Whether processes of other users are admitted.
+    pub(crate) fn admits_others(&self) -> bool {
+        !self.handle.core.admitted.is_empty()
+    }
+
+    /// The right to be the one host of a name, as long as it is held.
+    ///
+    /// # Errors
+    /// [`NodeError::Owned`] when somebody has it; [`NodeError::Name`], [`NodeError::Forked`], [`NodeError::System`].
+    pub(crate) fn own(&self, pattern: Pattern, name: &Filter) -> Result<NameLock, NodeError> {
+        let core = &self.handle.core;
+        core.expect_ours()?;
+        let doing = || NodeError::system(format!("take the lock of {name}"));
+        // Hashed: a name may be longer than a file's, and has slashes.
+        let hidden = format!("{pattern}-{:032x}", name_hash(name.as_str().as_bytes()));
+        let hidden = Name::new(&hidden).map_err(|error| doing()(io::Error::other(error.to_string())))?;
+        let lock = core.registry.domain().lock(&hidden, "owner").map_err(doing())?;
+        lock.ok_or_else(|| NodeError::Owned { name: name.to_string() })
     }
 }
 

@@ -1,10 +1,10 @@
 //! A publisher's desk: its log, who reads it, and for whom it waits. One thread works at it, the node's thread visits.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use wharf_shared_memory::log::{
-    Behind, BroadcastWriter, Departure, Geometry, LogError, SeatId, SeatTerms, Start, WriteError,
+    Behind, BroadcastWriter, Departure, Geometry, LogError, Room, SeatId, SeatTerms, Start, WriteError,
 };
 use wharf_sys::clock::Instant;
 use wharf_sys::doorbell::Ringer;
@@ -104,8 +104,8 @@ impl Desk {
     }
 
     /// Lends room for a message in the log, making it as the policy says.
-    pub(super) fn lend(&mut self, len: u64) -> Result<(), Stuck> {
-        self.with_room(len, |writer| writer.try_lend(len))
+    pub(super) fn lend(&mut self, room: &mut Room, len: u64) -> Result<(), Stuck> {
+        self.with_room(len, |writer| writer.lend_room(room, len))
     }
 
     /// Whether there is room now, without dropping anything or deciding that somebody lags.
@@ -181,9 +181,9 @@ impl Desk {
         let memory = self.writer.fd();
         let mut untold = Vec::new();
         for guest in &self.guests {
-            let told = memory.try_clone_to_owned().is_ok_and(|memory| {
-                guest.ringing.pairing.tell(MOVED, &bytes, vec![memory]).is_ok()
-            });
+            let told = memory
+                .try_clone_to_owned()
+                .is_ok_and(|memory| guest.ringing.pairing.tell(MOVED, &bytes, vec![memory]).is_ok());
             if !told {
                 untold.push(guest.seat);
             }
@@ -233,7 +233,9 @@ impl Desk {
                 // It will say so itself.
                 Departure::Closed => self.forget(seat),
                 Departure::CutOff { oldest, newest } => {
-                    let words = format!("it keeps generation {oldest} of a log that is at {newest}; hold less, or for less long");
+                    let words = format!(
+                        "it keeps generation {oldest} of a log that is at {newest}; hold less, or for less long"
+                    );
                     self.leave(seat, &words);
                 }
                 Departure::Lied(why) => self.leave(seat, &why.to_string()),

@@ -147,7 +147,9 @@ pub(super) fn check_size(trusted: bool, geometry: Geometry) -> Result<(), String
     if trusted || bytes <= HOSTILE_BYTES {
         return Ok(());
     }
-    Err(format!("its log has {bytes} bytes, and at most {HOSTILE_BYTES} are accepted of a publisher that is not trusted"))
+    Err(format!(
+        "its log has {bytes} bytes, and at most {HOSTILE_BYTES} are accepted of a publisher that is not trusted"
+    ))
 }
 
 impl Endpoint for Guest {

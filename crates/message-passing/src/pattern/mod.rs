@@ -24,7 +24,7 @@ pub use self::event::{Event, Listener as EventListener, Notifier};
 pub use self::publisher::{Publisher, PublisherLoan};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
-pub use self::state::{State, StateOwner, StateWatcher};
+pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::subscriber::Subscriber;
 pub use self::topic::{Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, OnFull, Topic, Typed};
 pub use self::typed::{TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};

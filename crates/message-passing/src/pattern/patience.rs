@@ -79,11 +79,6 @@ impl<K: Copy + PartialEq> Patience<K> {
     pub(super) fn over(&mut self) {
         self.since = None;
     }
-
-    /// Whether the last message had to wait.
-    pub(super) fn waits_since(&self) -> Option<Instant> {
-        self.since
-    }
 }
 
 #[cfg(test)]
@@ -113,7 +108,7 @@ mod tests {
         assert_eq!(full(&mut patience, at(999)), Verdict::Wait(Some(at(1000))));
         assert_eq!(full(&mut patience, at(1000)), Verdict::Drop);
         patience.over();
-        assert_eq!(patience.waits_since(), None);
+        assert_eq!(full(&mut patience, at(1001)), Verdict::Drop, "they lag by now");
     }
 
     #[test]

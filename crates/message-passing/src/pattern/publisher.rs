@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wharf_shared_memory::biased::{Owner, biased};
 use wharf_shared_memory::board::Counter;
-use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, SeatId};
+use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, Room, SeatId};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell, Wake};
@@ -21,7 +21,7 @@ use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::handshake::Payload;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern, Registration};
-use crate::options::{Trust, Wait};
+use crate::options::Trust;
 use crate::transport::log_link::Pushed;
 use crate::wait::{self, Act, Limit, Pace};
 
@@ -86,12 +86,13 @@ struct Outlet {
     on_full: OnFull,
     /// Nothing is filled in where others could watch.
     private: bool,
+    /// Where a loan in place lies.
+    lent: Room,
     /// Whom to wake; kept, so that nothing is allocated.
     sleepers: Vec<(SeatId, Ringing)>,
     bell: Bell,
     /// Until then at most whoever is in the way is waited for.
     until: Option<Instant>,
-    host: Arc<Host>,
     registration: Registration,
 }
 
@@ -130,7 +131,7 @@ impl Publisher {
             options: [geometry.large_bytes(), terms.history, terms.max_message as u64, terms.on_full.code()],
             patience: DEFAULT_PATIENCE,
         };
-        let registration = node.register(spec, host.clone())?;
+        let registration = node.register(spec, host)?;
         registration.counters().set(Counter::Memory, geometry.total_bytes());
         crash_point!("topic.publisher.open");
         let outlet = Outlet {
@@ -139,10 +140,10 @@ impl Publisher {
             limit: terms.max_message,
             on_full: terms.on_full,
             private: terms.trust == Trust::Hostile || node.admits_others(),
+            lent: Room::new(),
             sleepers: Vec::new(),
             bell,
             until: None,
-            host,
             registration,
         };
         let room = Pace::new(terms.wait, true, None);
@@ -274,6 +275,9 @@ impl Publisher {
 
     /// Messages sent so far: the next one has this number.
     pub fn sent(&mut self) -> u64 {
+        if self.outlet.check_ours().is_err() {
+            return 0;
+        }
         self.outlet.desk.with(|desk| desk.writer.sent())
     }
 
@@ -324,6 +328,7 @@ impl Outlet {
     #[inline(never)]
     fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.check(message.len())?;
+        self.forget_loan();
         let outcome = self.desk.with(|desk| desk.push(message));
         self.look_around()?;
         match outcome {
@@ -341,13 +346,21 @@ impl Outlet {
         if self.private || self.desk.with(|desk| desk.is_watched()) {
             return Ok(false);
         }
-        match self.desk.with(|desk| desk.lend(len as u64)) {
+        self.forget_loan();
+        let room = &mut self.lent;
+        match self.desk.with(|desk| desk.lend(room, len as u64)) {
             Ok(()) => Ok(true),
             Err(stuck) => {
                 self.look_around()?;
                 Err(self.stuck(stuck))
             }
         }
+    }
+
+    /// Takes a loan back; one that was forgotten too, which would keep the log from writing.
+    fn forget_loan(&mut self) {
+        let room = &mut self.lent;
+        self.desk.with(|desk| desk.writer.take_room_back(room));
     }
 
     #[cold]
@@ -413,6 +426,7 @@ impl Drop for Outlet {
         if self.check_ours().is_err() {
             return;
         }
+        self.forget_loan();
         self.desk.with(Desk::close);
         // Nobody is there to hear of an error.
         let _ = self.look_around();
@@ -446,9 +460,10 @@ impl<'a> PublisherLoan<'a> {
     fn new(publisher: &'a mut Publisher, in_place: bool, len: usize) -> Result<Self, SendError> {
         if !in_place {
             // Bounded by the message limit, which was checked; kept for the next loan.
-            publisher.spare.grow(len, 0).map_err(|why| {
-                SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string()))
-            })?;
+            publisher
+                .spare
+                .grow(len, 0)
+                .map_err(|why| SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string())))?;
         }
         Ok(Self { publisher, in_place, len })
     }
@@ -465,26 +480,54 @@ impl<'a> PublisherLoan<'a> {
     /// # Errors
     /// As [`Publisher::send`].
     #[inline]
-    pub fn send(self) -> Result<(), SendError> {
+    pub fn send(mut self) -> Result<(), SendError> {
         if !self.in_place {
             return self.send_private();
         }
+        // Not taken back any more when this is dropped.
+        self.in_place = false;
         let outlet = &mut self.publisher.outlet;
         outlet.check_ours()?;
+        let room = &mut outlet.lent;
         let sleepers = outlet.desk.with(|desk| {
-            desk.writer.commit_lent();
+            desk.writer.commit_room(room);
             desk.writer.must_ring()
         });
         outlet.count(self.len);
         if sleepers { outlet.look_around() } else { Ok(()) }
     }
 
-    fn send_private(self) -> Result<(), SendError> {
+    fn send_private(&mut self) -> Result<(), SendError> {
         // Taken out for the call, because the publisher is borrowed as a whole; taking moves a pointer only.
         let spare = std::mem::replace(&mut self.publisher.spare, AlignedBytes::empty(0));
         let outcome = self.publisher.send(spare.get(..self.len));
         self.publisher.spare = spare;
         outcome
+    }
+}
+
+impl Deref for PublisherLoan<'_> {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        if self.in_place { &self.publisher.outlet.lent } else { self.publisher.spare.get(..self.len) }
+    }
+}
+
+impl DerefMut for PublisherLoan<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [u8] {
+        if self.in_place { &mut self.publisher.outlet.lent } else { self.publisher.spare.get_mut(..self.len) }
+    }
+}
+
+impl Drop for PublisherLoan<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.in_place && self.publisher.outlet.check_ours().is_ok() {
+            self.publisher.outlet.forget_loan();
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{BroadcastReader, Heard, Quick};
+use wharf_shared_memory::log::{BroadcastReader, Corrupt, Heard};
 
 use super::desk::Ringing;
 use super::guest::{Onward, check_size};
@@ -42,6 +42,8 @@ pub(super) struct Source {
     over: bool,
     /// It has taken our seat: what lies in its log counts no more.
     cut_off: Option<String>,
+    /// What a quick look met and left to a thorough one.
+    unusual: Option<Result<Heard, Corrupt>>,
 }
 
 impl Source {
@@ -51,7 +53,16 @@ impl Source {
         publisher: Arc<PublisherInfo>,
         trusted: bool,
     ) -> Source {
-        Source { reader, publisher, ringing, trusted, onward: VecDeque::new(), over: false, cut_off: None }
+        Source {
+            reader,
+            publisher,
+            ringing,
+            trusted,
+            onward: VecDeque::new(),
+            over: false,
+            cut_off: None,
+            unusual: None,
+        }
     }
 
     pub(super) fn id(&self) -> PairingId {
@@ -85,15 +96,14 @@ impl Source {
         }
         let mut found = Ok(Found::More);
         for _ in 0..MOST_MOVES {
-            found = match self.reader.poll() {
+            let polled = self.unusual.take().unwrap_or_else(|| self.reader.poll());
+            found = match polled {
                 Ok(Heard::Message) => Ok(Found::Message),
                 Ok(Heard::Empty) if self.over => Ok(Found::End),
                 Ok(Heard::Empty) => Ok(Found::Nothing),
                 Ok(Heard::More) => Ok(Found::More),
                 Ok(Heard::Closed) => Ok(Found::End),
-                Ok(Heard::Lagged(missed)) => {
-                    Err(RecvError::Lagged { missed, publisher: self.publisher.id() })
-                }
+                Ok(Heard::Lagged(missed)) => Err(RecvError::Lagged { missed, publisher: self.publisher.id() }),
                 Ok(Heard::Moved) => match self.onward.pop_front() {
                     Some(onward) => match self.follow(onward) {
                         Ok(()) => continue,
@@ -113,18 +123,24 @@ impl Source {
         found
     }
 
-    /// Looks in the common case only: `Some(true)` is a message, `None` asks for [`look`](Self::look).
+    /// Looks in the common case only: `None` asks for [`look`](Self::look), and what this found is not lost.
     #[inline(always)]
     pub(super) fn look_quickly(&mut self) -> Option<bool> {
-        let found = self.reader.poll_quickly();
+        if self.cut_off.is_some() || self.unusual.is_some() {
+            return None;
+        }
+        let quick = match self.reader.poll() {
+            Ok(Heard::Message) => Some(true),
+            Ok(Heard::Empty) if !self.over => Some(false),
+            unusual => {
+                self.unusual = Some(unusual);
+                None
+            }
+        };
         if self.reader.take_must_ring() {
             self.ring();
         }
-        match found {
-            Quick::Message => Some(true),
-            Quick::Nothing => Some(false),
-            Quick::Unusual => None,
-        }
+        quick
     }
 
     /// Says that nothing more is taken.
@@ -136,9 +152,7 @@ impl Source {
 
     fn follow(&mut self, onward: Onward) -> Result<(), String> {
         check_size(self.trusted, onward.geometry)?;
-        self.reader
-            .next_generation(onward.memory, onward.geometry, onward.start)
-            .map_err(|error| error.to_string())
+        self.reader.next_generation(onward.memory, onward.geometry, onward.start).map_err(|error| error.to_string())
     }
 
     fn nonsense(&self, what: String) -> RecvError {

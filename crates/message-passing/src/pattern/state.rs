@@ -1,6 +1,7 @@
 //! States: named values, of which the latest counts.
 
 use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use ::serde::Serialize;
@@ -14,7 +15,7 @@ use super::topic::{Bytes, Encoded, OnFull, Terms, Typed};
 use crate::aligned::AlignedBytes;
 use crate::error::{RecvError, SendError};
 use crate::handshake::Payload;
-use crate::node::{Node, NodeError, Pattern};
+use crate::node::{Filter, Node, NodeError, Pattern};
 use crate::options::{Trust, Wait};
 use crate::serde::{decode, encode};
 use crate::typed::value_in;
@@ -46,6 +47,7 @@ mod sealed {
     }
 }
 
+#[allow(private_interfaces, reason = "as in the trait")]
 impl sealed::Sealed for Bytes {
     fn payload() -> Payload {
         Payload::Bytes
@@ -64,6 +66,7 @@ impl Carry for Bytes {
     }
 }
 
+#[allow(private_interfaces, reason = "as in the trait")]
 impl<T: Plain> sealed::Sealed for Typed<T> {
     fn payload() -> Payload {
         Payload::of::<T>()
@@ -82,6 +85,7 @@ impl<T: Plain> Carry for Typed<T> {
     }
 }
 
+#[allow(private_interfaces, reason = "as in the trait")]
 impl<T: Serialize + DeserializeOwned> sealed::Sealed for Encoded<T> {
     fn payload() -> Payload {
         Payload::Serde
@@ -133,7 +137,7 @@ pub struct State<P = Bytes> {
     node: Node,
     name: String,
     terms: Terms,
-    carries: std::marker::PhantomData<fn(P) -> P>,
+    carries: PhantomData<fn(P) -> P>,
 }
 
 impl Node {
@@ -157,7 +161,7 @@ impl<P> State<P> {
     fn new(node: &Node, name: impl Into<String>) -> State<P> {
         let terms =
             Terms { capacity: CAPACITY, on_full: OnFull::DropOldest, history: 1, hold_bytes: 0, ..Terms::default() };
-        State { node: node.clone(), name: name.into(), terms, carries: std::marker::PhantomData }
+        State { node: node.clone(), name: name.into(), terms, carries: PhantomData }
     }
 
     /// The largest value in bytes (256 MiB unless said otherwise).
@@ -189,10 +193,9 @@ impl<P: Carry> State<P> {
     /// [`NodeError::Owned`] when another process, or another value in this one, is the owner; otherwise as
     /// [`Topic::publisher`](super::Topic::<Bytes>::publisher).
     pub fn owner(&self, first: &P::Value) -> Result<StateOwner<P>, NodeError> {
-        let lock = self.node.own(Pattern::State, &self.name)?;
+        let lock = self.node.own(Pattern::State, &Filter::exact(&self.name)?)?;
         let publisher = Publisher::open(&self.node, Pattern::State, &self.name, P::payload(), &self.terms)?;
-        let mut owner =
-            StateOwner { publisher, encoded: Vec::new(), version: 0, _lock: lock, carries: std::marker::PhantomData };
+        let mut owner = StateOwner { publisher, encoded: Vec::new(), version: 0, _lock: lock, carries: PhantomData };
         owner.set(first).map_err(|error| NodeError::Options(format!("the first value cannot be set: {error}")))?;
         Ok(owner)
     }
@@ -202,8 +205,9 @@ impl<P: Carry> State<P> {
     /// # Errors
     /// As [`Topic::subscriber`](super::Topic::<Bytes>::subscriber).
     pub fn watcher(&self) -> Result<StateWatcher<P>, NodeError> {
-        crate::node::Filter::exact(&self.name)?;
+        Filter::exact(&self.name)?;
         let subscriber = Subscriber::open(&self.node, Pattern::State, &self.name, P::payload(), &self.terms)?;
+        let subscriber = subscriber.in_order_of_arrival();
         Ok(StateWatcher { subscriber, latest: None, version: 0 })
     }
 }
@@ -222,7 +226,7 @@ pub struct StateOwner<P: Carry = Bytes> {
     version: u64,
     /// There is no other owner while this is held.
     _lock: NameLock,
-    carries: std::marker::PhantomData<fn(P) -> P>,
+    carries: PhantomData<fn(P) -> P>,
 }
 
 impl<P: Carry> StateOwner<P> {
@@ -284,7 +288,6 @@ impl<P: Carry> fmt::Debug for StateOwner<P> {
 pub struct StateWatcher<P: Carry = Bytes> {
     subscriber: Subscriber,
     latest: Option<P::Value>,
-    /// Changes seen, and those that were over before they were seen.
     version: u64,
 }
 
@@ -330,7 +333,7 @@ impl<P: Carry> StateWatcher<P> {
         Ok(self.latest.as_ref())
     }
 
-    /// How many changes there were, as far as this watcher has looked: those included that it never saw.
+    /// The version of the value that was seen last; 0 before the first.
     pub fn version(&self) -> u64 {
         self.version
     }
@@ -354,14 +357,11 @@ impl<P: Carry> StateWatcher<P> {
     ) -> Result<bool, RecvError> {
         match receive(&mut self.subscriber) {
             Ok(sample) => {
-                self.version += 1;
+                self.version = sample.sequence() + 1;
                 self.latest = Some(P::decode(&sample)?);
                 Ok(true)
             }
-            Err(RecvError::Lagged { missed, .. }) => {
-                self.version += missed;
-                Ok(false)
-            }
+            Err(RecvError::Lagged { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -97,13 +97,7 @@ impl Subscriber {
     ) -> Result<Subscriber, NodeError> {
         let filter = Filter::new(name)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the subscriber's doorbell"))?;
-        let guest = Guest::new(
-            ringer,
-            terms.trust,
-            terms.history,
-            terms.max_message as u64,
-            terms.hold_bytes as u64,
-        );
+        let guest = Guest::new(ringer, terms.trust, terms.history, terms.max_message as u64, terms.hold_bytes as u64);
         let guest = Arc::new(guest);
         let spec = EndpointSpec {
             pattern,
@@ -115,16 +109,16 @@ impl Subscriber {
         };
         let registration = node.register(spec, guest.clone())?;
         crash_point!("topic.subscriber.open");
-        let inlet = Inlet {
-            epoch: fork::epoch(),
-            sources: Vec::new(),
-            turns: Turns::default(),
-            bell,
-            guest,
-            registration,
-        };
+        let inlet =
+            Inlet { epoch: fork::epoch(), sources: Vec::new(), turns: Turns::default(), bell, guest, registration };
         let pace = Pace::new(terms.wait, true, None);
         Ok(Subscriber { quick_tries: pace.quick_tries(), inlet, pace, name: name.to_owned() })
+    }
+
+    /// Asks the publisher that came first first, always.
+    pub(super) fn in_order_of_arrival(mut self) -> Self {
+        self.inlet.turns = Turns::in_order();
+        self
     }
 
     /// Receives the next message if there is one now.

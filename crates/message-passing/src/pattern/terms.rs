@@ -75,13 +75,7 @@ impl Answer {
         let flags = from.head()?;
         let (geometry, start) = from.place()?;
         let max_message = from.word()?;
-        Ok(Answer {
-            geometry,
-            start,
-            max_message,
-            may_drop: flags & FLAG_MAY_DROP != 0,
-            bell: flags & FLAG_BELL != 0,
-        })
+        Ok(Answer { geometry, start, max_message, may_drop: flags & FLAG_MAY_DROP != 0, bell: flags & FLAG_BELL != 0 })
     }
 }
 

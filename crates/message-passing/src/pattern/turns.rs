@@ -9,9 +9,16 @@ const BATCH: u32 = 32;
 pub(super) struct Turns {
     at: usize,
     taken: u32,
+    /// No turns: whoever came first is asked first, always.
+    in_order: bool,
 }
 
 impl Turns {
+    /// Asks whoever came first first, always.
+    pub(super) fn in_order() -> Turns {
+        Turns { in_order: true, ..Turns::default() }
+    }
+
     /// The place to look at first.
     #[inline(always)]
     pub(super) fn first(&self) -> usize {
@@ -21,7 +28,7 @@ impl Turns {
     /// Whether the place whose turn it is may give one more before the others are asked.
     #[inline(always)]
     pub(super) fn may_go_on(&self, places: usize) -> bool {
-        self.taken < BATCH || places == 1
+        self.taken < BATCH || places == 1 || self.in_order
     }
 
     /// The place whose turn it was has given one.
@@ -39,10 +46,13 @@ impl Turns {
 
     /// This place has given one.
     pub(super) fn gave(&mut self, place: usize) {
+        if self.in_order {
+            return;
+        }
         if place == self.at && self.taken < BATCH {
             self.taken += 1;
         } else {
-            *self = Turns { at: place, taken: 1 };
+            (self.at, self.taken) = (place, 1);
         }
     }
 
@@ -59,7 +69,7 @@ impl Turns {
     /// Keeps the turn within so many places.
     pub(super) fn clamp(&mut self, places: usize) {
         if self.at >= places {
-            *self = Turns::default();
+            (self.at, self.taken) = (0, 0);
         }
     }
 }
@@ -104,9 +114,20 @@ mod tests {
     }
 
     #[test]
+    fn in_order_the_first_goes_on_until_it_has_nothing() {
+        let mut turns = Turns::in_order();
+        for _ in 0..2 * BATCH {
+            assert!(turns.may_go_on(2) && turns.nth(0, 2) == 0);
+            turns.again();
+        }
+        turns.gave(1);
+        assert_eq!([turns.first(), turns.nth(0, 2), turns.nth(1, 2)], [0, 0, 1]);
+    }
+
+    #[test]
     fn every_place_is_asked_once_in_a_round() {
         for (at, taken) in [(0, 0), (2, 1), (1, BATCH)] {
-            let turns = Turns { at, taken };
+            let turns = Turns { at, taken, in_order: false };
             let mut asked: Vec<_> = (0..3).map(|others| turns.nth(others, 3)).collect();
             assert_eq!(asked.first() == Some(&at), taken < BATCH);
             asked.sort_unstable();
@@ -116,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_turn_stays_where_it_was_when_others_go() {
-        let mut turns = Turns { at: 2, taken: 3 };
+        let mut turns = Turns { at: 2, taken: 3, in_order: false };
         turns.removed(0);
         assert_eq!((turns.first(), turns.taken), (1, 3));
         turns.removed(1);
