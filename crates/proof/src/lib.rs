@@ -17,6 +17,7 @@ pub mod points;
 pub mod process;
 pub mod promptness;
 pub mod random;
+pub mod relay;
 pub mod said;
 pub mod scene;
 pub mod words;

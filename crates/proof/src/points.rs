@@ -310,9 +310,39 @@ pub const COUNTER: &[&str] = &[
     "sleepers.wake.one",
 ];
 
+/// A crash point in a broadcast.
+#[derive(Clone, Copy, Debug)]
+pub struct BroadcastPoint {
+    /// Its name in the code.
+    pub name: &'static str,
+    /// At which passages to die, one run each.
+    pub turns: &'static [u32],
+    /// Whether a reader dies there, or the writer.
+    pub reader: bool,
+}
+
+const fn broadcast(name: &'static str, turns: &'static [u32], reader: bool) -> BroadcastPoint {
+    BroadcastPoint { name, turns, reader }
+}
+
+/// Points that are passed while a broadcast is read or written.
+pub const BROADCAST: &[BroadcastPoint] = &[
+    broadcast("log.enter.placed", &[1, 2, 3], true),
+    broadcast("log.enter.said", &[1, 2, 3], true),
+    broadcast("log.pin.said", &[1, 2, 1000], true),
+    broadcast("log.hold.written", &[1, 5, 100], true),
+    broadcast("log.hold.said", &[1, 5, 100], true),
+    broadcast("log.let_go.said", &[1, 100], true),
+    broadcast("log.floor.placed", &[1, 2, 50], false),
+    broadcast("log.floor.raised", &[1, 2, 50], false),
+    broadcast("log.skip.before", &[1, 5], false),
+    broadcast("log.skip.said", &[1, 5], false),
+    broadcast("log.move.said", &[1, 2], false),
+];
+
 #[cfg(test)]
 mod tests {
-    use super::{COUNTER, HANDING, LINK, LOCKS, REGION};
+    use super::{BROADCAST, COUNTER, HANDING, LINK, LOCKS, REGION};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -327,6 +357,7 @@ mod tests {
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
         let listed = listed.chain(REGION.iter().chain(COUNTER).copied());
+        let listed = listed.chain(BROADCAST.iter().map(|point| point.name));
         let handing = HANDING.iter().map(|(name, _)| *name);
         let listed = listed.chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();

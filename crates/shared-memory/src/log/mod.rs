@@ -20,6 +20,8 @@ mod assembly;
 #[cfg(test)]
 mod boxed;
 mod broadcast;
+#[cfg(all(test, loom))]
+mod broadcast_models;
 #[cfg(all(test, not(loom)))]
 mod broadcast_tests;
 mod ends;

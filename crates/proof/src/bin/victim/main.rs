@@ -1,6 +1,7 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`),
+//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
+//! (`broadcast.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
@@ -8,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod berths;
+mod broadcast;
 mod fault;
 mod garbage;
 mod guard;
@@ -46,6 +48,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "region" => region::play(words),
         "locks" => locks::play(words),
         "berths" => berths::play(words),
+        "broadcast" => broadcast::play(words),
         "medley" => medley::play(words),
         "link" => link::play(words),
         "span" => span::play(words),

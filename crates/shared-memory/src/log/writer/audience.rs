@@ -89,15 +89,22 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         }
     }
 
-    /// Gives free what every reader has released or lost, unless it is history or somebody holds it.
-    pub(super) fn free_what_nobody_needs(&mut self) {
-        let Some(audience) = &mut self.audience else { return };
-        let mut least = [self.tracks[SMALL].head, self.tracks[LARGE].head];
+    /// What every reader has released or lost, as far as is known.
+    pub(super) fn released_by_all(&self) -> [u64; 2] {
+        let floor = self.audience.as_ref().map_or([0, 0], |audience| audience.floor.heads);
+        let mut least = self.heads();
         for seat in &self.seats {
             for which in [SMALL, LARGE] {
-                least[which] = least[which].min(seat.released[which].max(audience.floor.heads[which]));
+                least[which] = least[which].min(seat.released[which].max(floor[which]));
             }
         }
+        least
+    }
+
+    /// Gives free what every reader has released or lost, unless it is history or somebody holds it.
+    pub(super) fn free_what_nobody_needs(&mut self) {
+        let mut least = self.released_by_all();
+        let Some(audience) = &mut self.audience else { return };
         if audience.terms.history > 0 {
             audience.advance_history(self.sent);
             for which in [SMALL, LARGE] {

@@ -32,10 +32,17 @@ impl Audience {
 }
 
 impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
+    /// Whether history keeps something that no reader needs: only then letting go of it gives room.
+    fn keeps_more_than_readers(&self) -> bool {
+        let released = self.released_by_all();
+        let kept = self.audience.as_ref().filter(|audience| audience.terms.history > 0).map(|audience| audience.kept);
+        kept.is_some_and(|kept| kept.heads.iter().zip(released).any(|(&kept, released)| kept < released))
+    }
+
     /// Looks for room at the cost of history, oldest first: it never keeps a message out.
     pub(super) fn find_room_in_history(&mut self, len: u64) -> bool {
         // Ends: each turn lets go of a checkpoint, of which there is a bounded number.
-        while self.audience.as_mut().is_some_and(|audience| audience.terms.history > 0 && audience.forget_some()) {
+        while self.keeps_more_than_readers() && self.audience.as_mut().is_some_and(Audience::forget_some) {
             self.free_what_nobody_needs();
             if self.find_room(len) {
                 return true;

@@ -1,0 +1,109 @@
+//! History and generations: where newcomers begin, and what comes along when the log moves on.
+
+use super::{Stage, terms};
+use crate::log::Geometry;
+use crate::log::reader::Heard;
+use crate::log::writer::Departure;
+
+#[test]
+fn a_newcomer_gets_exactly_the_history_that_it_wants() {
+    for (len, history) in [(8_usize, 1_u64), (8, 100), (300, 20), (1000, 5)] {
+        let mut stage = Stage::new(Geometry::new(4096, 1 << 15, 8).unwrap(), terms(false, history));
+        for number in 0..3000_u64 {
+            // Nobody listens, so nothing keeps a message out.
+            stage.write(&vec![number as u8; len]).unwrap();
+            for wanted in [0, 1, history / 2, history, history + 7] {
+                let listener = stage.join(false, wanted);
+                let expected = wanted.min(history).min(number + 1);
+                assert_eq!(number + 1 - listener.reader.taken(), expected, "{len} bytes, {wanted} of {history}");
+                let seat = listener.seat;
+                if number % 500 == 499 {
+                    let Stage { listeners, generations, sent, .. } = &mut stage;
+                    let newcomer = listeners.last_mut().unwrap();
+                    while newcomer.hear(generations, sent).is_some() {}
+                    assert_eq!(newcomer.received, expected);
+                }
+                stage.writer.leave(seat);
+                stage.listeners.clear();
+            }
+        }
+    }
+}
+
+#[test]
+fn history_that_does_not_fit_gives_way_oldest_first() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 1000));
+    for number in 0..5000_u64 {
+        stage.write(&vec![number as u8; 200]).unwrap();
+    }
+    let Stage { listeners, generations, sent, .. } = {
+        stage.join(false, 1000);
+        &mut stage
+    };
+    while listeners[0].hear(generations, sent).is_some() {}
+    assert!((20..39).contains(&listeners[0].received), "{}", listeners[0].received);
+}
+
+#[test]
+fn history_comes_along_into_the_next_generation() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(true, 10));
+    stage.join(false, 0);
+    for number in 0..500_u64 {
+        stage.write_dropping(&vec![number as u8; 100]).unwrap();
+    }
+    stage.start_generation(1 << 14);
+    stage.join(false, 10);
+    stage.write(b"after").unwrap();
+    let Stage { listeners, generations, sent, .. } = &mut stage;
+    // The newcomer begins in the new memory, ten messages back.
+    assert_eq!(listeners[1].reader.generation(), 1);
+    while listeners[1].hear(generations, sent).is_some() {}
+    assert_eq!(listeners[1].received, 11);
+    // And the one that lagged in the old memory meets no message twice.
+    let mut missed = 0;
+    while let Some(heard) = listeners[0].hear(generations, sent) {
+        if let Heard::Lagged(n) = heard {
+            missed += n;
+        }
+    }
+    assert_eq!(listeners[0].received + missed, 501);
+    assert_eq!(listeners[0].reader.generation(), 1);
+}
+
+#[test]
+fn a_larger_message_fits_a_larger_generation() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 0));
+    stage.join(false, 0);
+    stage.join(true, 0);
+    stage.write(b"small").unwrap();
+    let large = vec![7; 100_000];
+    assert!(stage.write(&large).is_err());
+    stage.start_generation(1 << 18);
+    stage.write(&large).unwrap();
+    let Stage { listeners, generations, sent, .. } = &mut stage;
+    for listener in listeners {
+        while listener.hear(generations, sent).is_some() {}
+        assert_eq!((listener.received, listener.reader.generation()), (2, 1));
+    }
+}
+
+#[test]
+fn a_reader_that_never_moves_on_is_cut_off_after_four_generations_and_one_that_does_is_not() {
+    let mut stage = Stage::new(Geometry::new(4096, 4096, 8).unwrap(), terms(false, 0));
+    stage.join(false, 0);
+    let stays = stage.join(false, 0).seat;
+    for generation in 1..=6 {
+        stage.write(&[generation; 100]).unwrap();
+        stage.start_generation(4096);
+        let Stage { listeners, generations, sent, writer, .. } = &mut stage;
+        while listeners[0].hear(generations, sent).is_some() {}
+        let mut departed = Vec::new();
+        writer.take_departed(|seat, why| departed.push((seat, why)));
+        if generation == 5 {
+            assert_eq!(departed, [(stays, Departure::CutOff { oldest: 0, newest: 5 })]);
+        } else {
+            assert!(departed.is_empty(), "generation {generation}: {departed:?}");
+        }
+    }
+    assert_eq!(stage.writer.seats(), 1);
+}
