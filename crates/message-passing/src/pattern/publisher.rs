@@ -281,6 +281,15 @@ impl Publisher {
         self.outlet.desk.with(|desk| desk.writer.sent())
     }
 
+    /// Messages that the slowest subscriber has neither taken nor lost, as far as subscribers have said: each says so now and
+    /// then, and whenever it has nothing more to receive.
+    pub fn backlog(&mut self) -> u64 {
+        if self.outlet.check_ours().is_err() {
+            return 0;
+        }
+        self.outlet.desk.with(|desk| desk.writer.behind().map(|(_, behind)| behind.messages).max().unwrap_or(0))
+    }
+
     /// What it does when its log is full.
     pub fn on_full(&self) -> OnFull {
         self.outlet.on_full

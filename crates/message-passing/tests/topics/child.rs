@@ -1,0 +1,137 @@
+//! The roles in which this program is started again.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use wharf_message_passing::{NodeOptions, OnFull, RecvError, Wait};
+use wharf_sys::directory::Domain;
+
+use crate::ledger::{Ledger, message};
+use crate::world::node_at;
+
+/// The first argument of such a process.
+pub(crate) const MARK: &str = "--as-another";
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let [role, path, rest @ ..] = arguments else { return ExitCode::FAILURE };
+    let (path, rest): (_, Vec<&str>) = (Path::new(path), rest.iter().map(String::as_str).collect());
+    match (role.as_str(), &rest[..]) {
+        ("publishes", [name, who, count, len, policy]) => publishes(path, name, who, count, len, policy),
+        ("subscribes", [name, policy]) => subscribes(path, name, policy),
+        ("sits", [name]) => sits(path, name),
+        ("notifies", [name, count]) => notifies(path, name, count),
+        ("owns", [name, value]) => owns(path, name, value),
+        ("guest", [name]) => guest(path, name),
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Waits for a line; `false` when whoever started this process is done with it.
+pub(crate) fn told() -> bool {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).is_ok_and(|len| len > 0)
+}
+
+pub(crate) fn policy(word: &str) -> OnFull {
+    match word {
+        "drop" => OnFull::DropOldest,
+        "reject" => OnFull::Reject,
+        "block" => OnFull::Block { patience: None },
+        "patient" => OnFull::Block { patience: Some(Duration::from_millis(50)) },
+        other => panic!("no policy {other}"),
+    }
+}
+
+/// Says its process id, waits to be told, sends so many messages (0 is without end), says "sent", and waits.
+fn publishes(path: &Path, name: &str, who: &str, count: &str, len: &str, on_full: &str) {
+    let (who, count, len): (u64, u64, usize) = (who.parse().unwrap(), count.parse().unwrap(), len.parse().unwrap());
+    let node = node_at(path);
+    let mut publisher = node.topic(name).capacity(1 << 16).on_full(policy(on_full)).publisher().unwrap();
+    say(std::process::id());
+    told();
+    let mut number = 0;
+    while count == 0 || number < count {
+        match publisher.send(&message(who, number, len)) {
+            Ok(()) => number += 1,
+            Err(wharf_message_passing::SendError::Full) => std::thread::yield_now(),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    say("sent");
+    told();
+}
+
+/// Says "ready", then receives until it is told that it was enough; what it received is in order, or it panics.
+fn subscribes(path: &Path, name: &str, wait: &str) {
+    let wait = if wait == "sleep" { Wait::Sleep } else { Wait::Adaptive };
+    let mut subscriber = node_at(path).topic(name).wait(wait).subscriber().unwrap();
+    say("ready");
+    let enough = std::sync::atomic::AtomicBool::new(false);
+    let mut ledger = Ledger::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            told();
+            enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+            match ledger.enter(subscriber.recv_timeout(Duration::from_millis(10))) {
+                Ok(()) | Err(RecvError::Timeout) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    });
+    say(format_args!("{} {}", ledger.received(), ledger.missed));
+}
+
+/// Says "ready" and does nothing, with a subscriber that receives nothing.
+fn sits(path: &Path, name: &str) {
+    let _subscriber = node_at(path).topic(name).subscriber().unwrap();
+    say("ready");
+    told();
+}
+
+/// Says "ready", waits to be told, gives notice so often.
+fn notifies(path: &Path, name: &str, count: &str) {
+    let mut notifier = node_at(path).event(name).notifier().unwrap();
+    say("ready");
+    told();
+    for _ in 0..count.parse::<u32>().unwrap() {
+        notifier.notify().unwrap();
+    }
+    say("done");
+    told();
+}
+
+/// Owns a state, says "ready", and sets a larger value each time that it is told.
+fn owns(path: &Path, name: &str, value: &str) {
+    let mut value: u64 = value.parse().unwrap();
+    let mut owner = node_at(path).state_of::<u64>(name).owner(&value).unwrap();
+    say("ready");
+    while told() {
+        value += 1;
+        owner.set(&value).unwrap();
+    }
+}
+
+/// Another user: a node in a directory that is not its own.
+fn guest(path: &Path, name: &str) {
+    let node = Domain::at(path)
+        .map_err(|error| error.to_string())
+        .and_then(|domain| NodeOptions::new().domain(domain).allow_uid(0).open().map_err(|error| error.to_string()));
+    match node {
+        Ok(node) => {
+            let _subscriber = node.topic(name).subscriber().unwrap();
+            say("ready");
+            told();
+        }
+        Err(why) => say(format_args!("cannot: {why}")),
+    }
+}

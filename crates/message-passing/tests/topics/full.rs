@@ -1,0 +1,188 @@
+//! What happens when a subscriber does not receive as fast as others send.
+
+use std::time::{Duration, Instant};
+
+use wharf_message_passing::{OnFull, RecvError, SendError, Wait};
+
+use crate::ledger::{Ledger, message};
+use crate::world::{SOON, World};
+
+const SMALL: usize = 1 << 16;
+
+fn patient(millis: u64) -> OnFull {
+    OnFull::Block { patience: Some(Duration::from_millis(millis)) }
+}
+
+pub(crate) fn rejected(world: &World) {
+    let node = world.node();
+    let mut subscriber = node.topic("full").subscriber().unwrap();
+    let mut publisher = node.topic("full").capacity(SMALL).on_full(OnFull::Reject).publisher().unwrap();
+    let mut sent = 0;
+    loop {
+        match publisher.send(&message(1, sent, 100)) {
+            Ok(()) => sent += 1,
+            Err(SendError::Full) => break,
+            Err(other) => panic!("{other}"),
+        }
+    }
+    assert!(sent > 400, "{sent} messages of 100 bytes in 64 KiB");
+    assert!(matches!(publisher.try_send(&[0; 100]), Err(SendError::Full)));
+    assert!(matches!(publisher.loan(100).map(drop), Err(SendError::Full)));
+    assert!(matches!(publisher.send_timeout(&[0; 100], Duration::from_millis(20)), Err(SendError::Timeout)));
+    let mut ledger = Ledger::default();
+    while ledger.received() < sent {
+        ledger.enter(subscriber.try_recv()).unwrap();
+    }
+    assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)));
+    publisher.send(&message(1, sent, 100)).unwrap();
+    ledger.enter(subscriber.try_recv()).unwrap();
+    assert_eq!(ledger.missed, 0);
+}
+
+pub(crate) fn the_oldest_is_dropped(world: &World) {
+    const MESSAGES: u64 = 20_000;
+    let node = world.node();
+    let mut slow = node.topic("drop").subscriber().unwrap();
+    let mut quick = node.topic("drop").subscriber().unwrap();
+    let mut publisher = node.topic("drop").capacity(SMALL).on_full(OnFull::DropOldest).publisher().unwrap();
+    let (mut ledger, mut other) = (Ledger::default(), Ledger::default());
+    for number in 0..MESSAGES {
+        publisher.send(&message(1, number, 100)).unwrap();
+        other.enter(quick.try_recv()).unwrap();
+        if number == 10 {
+            ledger.enter(slow.try_recv()).unwrap();
+        }
+    }
+    // The last so many are there, all that lie between them and the first is counted.
+    loop {
+        match slow.try_recv() {
+            Err(RecvError::Empty) => break,
+            outcome => ledger.enter(outcome).unwrap(),
+        }
+    }
+    assert_eq!(ledger.received() + ledger.missed, MESSAGES);
+    assert!(ledger.missed > 0 && ledger.received() > 100, "{} of {MESSAGES} were received", ledger.received());
+    assert_eq!((other.received(), other.missed), (MESSAGES, 0), "who keeps up notices nothing");
+}
+
+pub(crate) fn blocked_until_there_is_room(world: &World) {
+    const MESSAGES: u64 = 5_000;
+    for wait in [Wait::Adaptive, Wait::Sleep, Wait::Spin] {
+        let node = world.node();
+        let mut subscriber = node.topic("block").wait(wait).subscriber().unwrap();
+        let topic = node.topic("block").capacity(SMALL).wait(wait).on_full(OnFull::Block { patience: None });
+        let mut publisher = topic.publisher().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut ledger = Ledger::default();
+                while ledger.received() < MESSAGES {
+                    // Not as fast as the other side.
+                    if ledger.received().is_multiple_of(500) {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+                }
+                assert_eq!(ledger.missed, 0);
+            });
+            for number in 0..MESSAGES {
+                publisher.send(&message(1, number, 200)).unwrap();
+            }
+        });
+    }
+}
+
+/// One that does not receive at all holds the publisher up once, for as long as its patience; the other gets everything.
+pub(crate) fn one_that_is_slow_delays_once(world: &World) {
+    const MESSAGES: u64 = 20_000;
+    let patience = Duration::from_millis(200);
+    let node = world.node();
+    let mut slow = node.topic("once").subscriber().unwrap();
+    let mut quick = node.topic("once").subscriber().unwrap();
+    let mut publisher = node.topic("once").capacity(SMALL).on_full(patient(200)).publisher().unwrap();
+    std::thread::scope(|scope| {
+        let quick = scope.spawn(move || {
+            let mut ledger = Ledger::default();
+            while ledger.received() < MESSAGES {
+                ledger.enter(quick.recv_timeout(SOON)).unwrap();
+            }
+            ledger.missed
+        });
+        let mut delays = 0;
+        for number in 0..MESSAGES {
+            let began = Instant::now();
+            publisher.send(&message(1, number, 100)).unwrap();
+            delays += u32::from(began.elapsed() >= patience);
+        }
+        assert_eq!(delays, 1, "delayed as often as that by its patience");
+        assert_eq!(quick.join().unwrap(), 0);
+    });
+    let mut ledger = Ledger::default();
+    while ledger.received() + ledger.missed < MESSAGES {
+        ledger.enter(slow.try_recv()).unwrap();
+    }
+    assert!(ledger.missed > 0 && ledger.last[&1] == MESSAGES - 1);
+    // It has caught up, so it is waited for again.
+    for number in MESSAGES.. {
+        if matches!(publisher.try_send(&message(1, number, 100)), Err(SendError::Full)) {
+            break;
+        }
+        assert!(number < 2 * MESSAGES, "nobody was waited for");
+    }
+}
+
+pub(crate) fn times_out(world: &World) {
+    let node = world.node();
+    let mut subscriber = node.topic("late").subscriber().unwrap();
+    let mut publisher =
+        node.topic("late").capacity(SMALL).on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    let mut sent = 0;
+    while publisher.try_send(&message(1, sent, 100)).is_ok() {
+        sent += 1;
+    }
+    let began = Instant::now();
+    let outcome = publisher.send_timeout(&[0; 100], Duration::from_millis(50));
+    assert!(matches!(outcome, Err(SendError::Timeout)), "{outcome:?}");
+    assert!(began.elapsed() >= Duration::from_millis(50));
+    let mut ledger = Ledger::default();
+    while ledger.received() < sent {
+        ledger.enter(subscriber.try_recv()).unwrap();
+    }
+    assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)), "what timed out was not sent");
+}
+
+pub(crate) fn leaving_makes_room(world: &World) {
+    let node = world.node();
+    let subscriber = node.topic("room").subscriber().unwrap();
+    let mut publisher =
+        node.topic("room").capacity(SMALL).on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    while publisher.try_send(&[0; 100]).is_ok() {}
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| publisher.send_timeout(&[0; 100], SOON));
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(!sender.is_finished());
+        drop(subscriber);
+        sender.join().unwrap().unwrap();
+    });
+}
+
+pub(crate) fn for_ever_means_for_ever(world: &World) {
+    let node = world.node();
+    let mut subscriber = node.topic("ever").subscriber().unwrap();
+    let mut publisher =
+        node.topic("ever").capacity(SMALL).on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    let mut sent = 0;
+    while publisher.try_send(&message(1, sent, 100)).is_ok() {
+        sent += 1;
+    }
+    std::thread::scope(|scope| {
+        let sender = scope.spawn(|| publisher.send(&message(1, sent, 100)));
+        std::thread::sleep(Duration::from_millis(1200));
+        assert!(!sender.is_finished(), "the default patience is over, and this publisher has more");
+        let mut ledger = Ledger::default();
+        while ledger.received() <= sent {
+            ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+        }
+        sender.join().unwrap().unwrap();
+        assert_eq!(ledger.missed, 0);
+    });
+}

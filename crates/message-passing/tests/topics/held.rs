@@ -1,0 +1,101 @@
+//! Messages that are held beyond the next one.
+
+use wharf_message_passing::{HeldSample, OnFull, RecvError};
+
+use crate::ledger::{Ledger, message, read};
+use crate::world::{SOON, World, eventually};
+
+pub(crate) fn across_threads(world: &World) {
+    const MESSAGES: u64 = 2_000;
+    let node = world.node();
+    let mut subscriber = node.topic("held").subscriber().unwrap();
+    let mut publisher =
+        node.topic("held").capacity(1 << 16).on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    let (give, taken) = std::sync::mpsc::sync_channel::<HeldSample>(8);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..MESSAGES {
+                publisher.send(&message(1, number, 500)).unwrap();
+            }
+        });
+        let reading = scope.spawn(move || {
+            // Lets go of them in another order than they came.
+            let mut kept = Vec::new();
+            let mut numbers = Vec::new();
+            for held in taken {
+                assert_eq!(read(&held), (1, held.sequence()));
+                numbers.push(held.sequence());
+                kept.push(held);
+                if kept.len() > 5 {
+                    kept.swap_remove(numbers.len() % 5);
+                }
+            }
+            numbers
+        });
+        for _ in 0..MESSAGES {
+            give.send(subscriber.recv_timeout(SOON).unwrap().hold()).unwrap();
+        }
+        drop(give);
+        assert_eq!(reading.join().unwrap(), (0..MESSAGES).collect::<Vec<_>>());
+    });
+}
+
+pub(crate) fn beyond_the_quota(world: &World) {
+    let node = world.node();
+    let mut subscriber = node.topic("quota").hold_bytes(2000).subscriber().unwrap();
+    let mut publisher = node.topic("quota").publisher().unwrap();
+    let mut held = Vec::new();
+    for number in 0..4 {
+        publisher.send(&message(1, number, 900)).unwrap();
+        held.push(subscriber.recv_timeout(SOON).unwrap().hold());
+    }
+    assert_eq!(held.iter().map(HeldSample::in_place).collect::<Vec<_>>(), [true, true, false, false]);
+    held.remove(0);
+    publisher.send(&message(1, 4, 900)).unwrap();
+    held.push(subscriber.recv_timeout(SOON).unwrap().hold());
+    assert!(held.last().unwrap().in_place());
+    assert!(held.iter().zip(1..).all(|(held, number)| read(held) == (1, number)));
+}
+
+/// What is held stays when the subscriber, the publisher and both nodes are gone.
+pub(crate) fn longer_than_everybody(world: &World) {
+    let held = {
+        let (here, there) = (world.node(), world.node());
+        let mut subscriber = here.topic("stays").subscriber().unwrap();
+        let mut publisher = there.topic("stays").publisher().unwrap();
+        publisher.send(&message(3, 0, 10_000)).unwrap();
+        subscriber.recv_timeout(SOON).unwrap().hold()
+    };
+    assert!(held.in_place());
+    assert_eq!(read(&held), (3, 0));
+    assert_eq!(held.publisher().topic(), "stays");
+}
+
+/// One that holds much, for long, keeps neither the publisher nor the others from going on.
+pub(crate) fn in_nobodys_way(world: &World) {
+    const MESSAGES: u64 = 5_000;
+    let node = world.node();
+    let mut hoarder = node.topic("hoard").hold_bytes(1 << 30).subscriber().unwrap();
+    let mut other = node.topic("hoard").subscriber().unwrap();
+    let mut publisher =
+        node.topic("hoard").capacity(1 << 16).on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    let (mut held, mut ledger) = (Vec::new(), Ledger::default());
+    for number in 0..MESSAGES {
+        publisher.send_timeout(&message(1, number, 500), SOON).unwrap();
+        ledger.enter(other.try_recv()).unwrap();
+        let sample = hoarder.try_recv().unwrap();
+        if number % 20 == 0 {
+            held.push(sample.hold());
+        }
+    }
+    assert_eq!((ledger.received(), ledger.missed), (MESSAGES, 0));
+    assert!(held.iter().zip(0..).all(|(held, at)| read(held) == (1, at * 20)));
+    assert!(held[0].in_place());
+    // Letting go and leaving, in whatever order.
+    drop(hoarder);
+    drop(held);
+    eventually("one subscriber is left", || publisher.subscribers() == 1);
+    publisher.send(&message(1, MESSAGES, 500)).unwrap();
+    ledger.enter(other.recv_timeout(SOON)).unwrap();
+    assert!(matches!(other.try_recv(), Err(RecvError::Empty)));
+}
