@@ -35,7 +35,9 @@ pub use self::link::Link;
 pub use self::listener::{Listener, Refused};
 pub use self::loan::Loan;
 pub use self::message::Message;
-pub use self::node::{Node, NodeError, NodeId, NodeOptions, Part, Pattern, TopicNameError};
+pub use self::node::{
+    Change, EndpointInfo, Node, NodeError, NodeId, NodeOptions, NodeWatch, Part, Pattern, Statistics, TopicNameError,
+};
 pub use self::options::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
 };

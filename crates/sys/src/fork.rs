@@ -132,6 +132,36 @@ impl From<OwnedFd> for ForkClosedFd {
     }
 }
 
+/// Runs `body` in a forked child, for tests; whether it returned `true`. A child that does not end within 10 s is killed.
+///
+/// Other threads are missing in the child: whatever lock one of them holds is held there for ever.
+#[cfg(feature = "crash-points")]
+pub fn in_forked_child(body: impl FnOnce() -> bool) -> io::Result<bool> {
+    use crate::clock::Deadline;
+    use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+    use std::time::Duration;
+
+    // SAFETY: the C library makes its allocator usable in a forked child, and the child leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body));
+        // SAFETY: ends the child at once, without handlers that belong to the parent.
+        unsafe { libc::_exit(i32::from(!matches!(done, Ok(true)))) };
+    }
+    let Some(child) = Pid::from_raw(child).filter(|_| child > 0) else { return Err(io::Error::last_os_error()) };
+    let deadline = Deadline::after(Duration::from_secs(10));
+    // Ends with the child, which is killed at the deadline; each round takes a millisecond.
+    loop {
+        if let Some((_, status)) = waitpid(Some(child), WaitOptions::NOHANG)? {
+            return Ok(status.exit_status() == Some(0));
+        }
+        if deadline.passed() {
+            let _ = kill_process(child, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 fn place(fd: RawFd) -> Option<(&'static AtomicU64, u64)> {
     let number = usize::try_from(fd).ok()?;
     let word = OPEN.get(number / 64)?;

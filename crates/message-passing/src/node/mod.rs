@@ -10,6 +10,7 @@ mod endpoint;
 mod error;
 mod hear;
 mod identity;
+mod info;
 mod line;
 mod name;
 mod open;
@@ -21,6 +22,7 @@ mod registry;
 mod tests;
 mod thread;
 mod waiting;
+mod watch;
 
 pub(crate) use self::endpoint::{
     DEFAULT_PATIENCE, Endpoint, EndpointSpec, Gone, HostInfo, MAX_PARCEL_BYTES, MAX_PARCEL_FDS, Parcel, Refusal,
@@ -28,11 +30,13 @@ pub(crate) use self::endpoint::{
 pub use self::error::NodeError;
 pub(crate) use self::identity::{EndpointId, PairingId};
 pub use self::identity::{NodeId, Part, Pattern};
+pub use self::info::{EndpointInfo, Statistics};
 pub(crate) use self::line::TellError;
 pub(crate) use self::name::Filter;
 pub use self::name::TopicNameError;
 pub(crate) use self::open::Registration;
 pub(crate) use self::pairing::{Pairing, PeerNode};
+pub use self::watch::{Change, NodeWatch};
 
 use std::fmt;
 use std::sync::atomic::Ordering;
@@ -105,6 +109,7 @@ impl NodeOptions {
         };
         let registry = Registry::new(domain);
         let id = NodeId(random::bits_128().map_err(NodeError::system("draw a number for this node"))?);
+        registry.sweep();
         let board = registry.publish_board(id)?;
         let opened = (|| {
             let door = registry.listen(id).map_err(NodeError::system("listen for other nodes"))?;

@@ -3,6 +3,7 @@
 //! `.nodes/ID.board` comes first and goes last: whoever finds anything of a node whose board is missing, or not locked,
 //! knows that the node is dead, and may remove it. Numbers are never used twice, so that stays true.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -10,7 +11,8 @@ use std::path::PathBuf;
 
 use wharf_shared_memory::board::{self, Board, LookError, SlotFacts, Snapshot};
 use wharf_sys::crash_point;
-use wharf_sys::directory::{Domain, Folder};
+use wharf_sys::directory::{Domain, Folder, PublishError};
+use wharf_sys::memory::Access;
 
 use super::error::NodeError;
 use super::identity::{EndpointId, NodeId, Part, Pattern};
@@ -29,10 +31,16 @@ const BACKLOG: u32 = 1024;
 /// The most entries of one folder that are looked at.
 const MOST_ENTRIES: usize = 65_536;
 
+/// How many nodes one sweep looks at.
+const MOST_SWEPT: usize = 256;
+
 /// The names of a domain. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Registry {
     domain: Domain,
+    /// How many names were read out of folders.
+    #[cfg(test)]
+    pub(super) listed: std::sync::Arc<std::sync::atomic::AtomicUsize>,
 }
 
 /// An endpoint as the directory tells of it, before anybody asks its node.
@@ -88,7 +96,18 @@ pub(super) fn keys_fit(one: u64, other: u64) -> bool {
 
 impl Registry {
     pub(super) fn new(domain: Domain) -> Registry {
-        Registry { domain }
+        Registry {
+            domain,
+            #[cfg(test)]
+            listed: std::sync::Arc::default(),
+        }
+    }
+
+    fn list(&self, folder: &Folder) -> io::Result<Vec<String>> {
+        let names = folder.list(MOST_ENTRIES)?;
+        #[cfg(test)]
+        self.listed.fetch_add(names.len(), std::sync::atomic::Ordering::Relaxed);
+        Ok(names)
     }
 
     pub(super) fn domain(&self) -> &Domain {
@@ -100,17 +119,21 @@ impl Registry {
         // Nobody but its node writes it.
         let mode = if self.domain.file_mode() & 0o020 == 0 { 0o600 } else { 0o640 };
         let name = format!("{id}{BOARD}");
-        let built = std::cell::RefCell::new(None);
-        let failed = std::cell::RefCell::new(None);
+        let built = RefCell::new(None);
+        let named = RefCell::new(None);
+        let failed = RefCell::new(None);
         let publish = |folder: &Folder| {
             let published = folder.publish(&name, mode, |file| {
                 *built.borrow_mut() = Some(Board::build(file, id.0)?);
                 Ok::<(), board::BoardError>(())
             });
             match published {
-                Ok(_file) => Ok(()),
-                Err(wharf_sys::directory::PublishError::System(error)) => Err(error),
-                Err(wharf_sys::directory::PublishError::Build(error)) => {
+                // Through its name: by that name others are told when it is written, or closed by a kill.
+                Ok(_nameless) => {
+                    folder.open_file(&name, Access::ReadWrite).map(|file| *named.borrow_mut() = Some(file))
+                }
+                Err(PublishError::System(error)) => Err(error),
+                Err(PublishError::Build(error)) => {
                     *failed.borrow_mut() = Some(NodeError::from(error));
                     Ok(())
                 }
@@ -123,7 +146,11 @@ impl Registry {
             return Err(error);
         }
         crash_point!("node.board-published");
-        built.into_inner().ok_or(NodeError::Forked)
+        let (Some(mut board), Some(file)) = (built.into_inner(), named.into_inner()) else {
+            return Err(NodeError::Options("the board was not built".to_owned()));
+        };
+        board.hold(file);
+        Ok(board)
     }
 
     /// Listens under the name of a node whose board is published.
@@ -166,7 +193,7 @@ impl Registry {
     /// The entries under one name.
     pub(super) fn entries(&self, pattern: Pattern, folder: &str) -> io::Result<Vec<Entry>> {
         let Some(there) = self.domain.folder(&[pattern.folder(), folder])? else { return Ok(Vec::new()) };
-        Ok(there.list(MOST_ENTRIES)?.iter().filter_map(|name| Entry::parse(folder, name)).collect())
+        Ok(self.list(&there)?.iter().filter_map(|name| Entry::parse(folder, name)).collect())
     }
 
     /// Whom an endpoint may meet: the entries of the other part where its name leads. Those with stars are looked up on
@@ -175,7 +202,7 @@ impl Registry {
         let mut found = Vec::new();
         if name.is_wild() {
             let Some(names) = self.domain.folder(&[pattern.folder()])? else { return Ok(found) };
-            for folder in names.list(MOST_ENTRIES)? {
+            for folder in self.list(&names)? {
                 match name_of(&folder) {
                     Some(full) if name.matches(&full) => found.extend(self.entries(pattern, &folder)?),
                     Some(_) => {}
@@ -212,7 +239,7 @@ impl Registry {
     /// A node's board; `None` when there is none.
     pub(super) fn open_board(&self, id: NodeId) -> io::Result<Option<File>> {
         let Some(nodes) = self.domain.folder(&[NODES])? else { return Ok(None) };
-        match nodes.open_file(&format!("{id}{BOARD}")) {
+        match nodes.open_file(&format!("{id}{BOARD}"), Access::ReadOnly) {
             Ok(board) => Ok(Some(File::from(board))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
@@ -223,7 +250,7 @@ impl Registry {
     pub(super) fn nodes(&self) -> io::Result<Vec<NodeId>> {
         let Some(nodes) = self.domain.folder(&[NODES])? else { return Ok(Vec::new()) };
         let mut found: Vec<NodeId> =
-            nodes.list(MOST_ENTRIES)?.iter().filter_map(|it| NodeId::parse(it.strip_suffix(BOARD)?)).collect();
+            self.list(&nodes)?.iter().filter_map(|it| NodeId::parse(it.strip_suffix(BOARD)?)).collect();
         found.sort_unstable();
         Ok(found)
     }
@@ -256,6 +283,15 @@ impl Registry {
             crash_point!("node.board-removed");
         }
         self.domain.remove_empty_folders(&[NODES]);
+    }
+
+    /// Removes what dead nodes left behind; looks at a bounded number of them, so that opening a node stays cheap where
+    /// there are many.
+    pub(super) fn sweep(&self) {
+        let nodes = self.nodes().unwrap_or_default();
+        for id in nodes.into_iter().take(MOST_SWEPT).filter(|id| self.is_dead(*id)) {
+            self.bury(id);
+        }
     }
 
     /// Removes the entry of a dead endpoint, and everything else that its node left if that is dead. An entry of a living

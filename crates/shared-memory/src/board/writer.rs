@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use wharf_sys::clock::Instant;
@@ -136,6 +136,12 @@ impl Board {
         self.put(AT_PROGRAM_LEN, &(program.len() as u32).to_le_bytes());
         self.put(AT_PROGRAM, program);
         Ok(())
+    }
+
+    /// Holds the file through a description that was opened by its name, so that those who watch its folder are told by
+    /// that name when it is written, and when its process ends.
+    pub fn hold(&mut self, file: OwnedFd) {
+        self.file = ForkClosedFd::new(file);
     }
 
     /// Takes a slot and fills it; the board grows by a page when there is none.

@@ -125,11 +125,10 @@ impl Folder {
         Ok(socket)
     }
 
-    /// Opens a plain file for reading. Whatever else stands there is [`io::ErrorKind::InvalidData`].
-    pub fn open_file(&self, name: &str) -> io::Result<OwnedFd> {
+    /// Opens a plain file. Whatever else stands there is [`io::ErrorKind::InvalidData`].
+    pub fn open_file(&self, name: &str, access: Access) -> io::Result<OwnedFd> {
         // A pipe put there must not make us wait.
-        let flags =
-            Access::ReadOnly.open_flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let flags = access.open_flags() | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let path = self.path.join(name);
         match retry_on_intr(|| rustix::fs::openat(&self.fd, name, flags, Mode::empty())) {
             Ok(file) => match FileKind::of(rustix::fs::fstat(&file)?.st_mode) {

@@ -2,6 +2,7 @@
 
 mod epoll;
 mod limit;
+mod timer;
 
 use std::io;
 use std::ops::BitOr;
@@ -14,6 +15,7 @@ use crate::clock::Deadline;
 
 pub use epoll::{Epoll, Event};
 pub use limit::most_descriptors;
+pub use timer::Timer;
 
 /// The most descriptors of one [`wait`]; an [`Epoll`] takes any number.
 pub const MAX_DESCRIPTORS: usize = 64;

@@ -1,0 +1,208 @@
+//! Whoever reaches a node's socket may say what he likes, and whoever may write in the directory may put there what he likes:
+//! the others meet as ever.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use super::super::record::{Meeting, Record, VERSION};
+use super::super::registry::NODES;
+use super::*;
+
+/// A connection to a node, with nothing said.
+fn connect(node: &Node) -> OwnedFd {
+    socket::connect_now(&node.handle.core.registry.socket(node.id())).unwrap()
+}
+
+fn hello(id: NodeId) -> Vec<u8> {
+    Record::Hello { version: VERSION, id, barriers: false }.write(0)
+}
+
+/// Waits for the end of a connection, and says what came before.
+fn last_words(line: &OwnedFd) -> Vec<Record> {
+    let mut words = Vec::new();
+    let deadline = Deadline::after(Duration::from_secs(10));
+    loop {
+        let waits = [(line.as_fd(), wharf_sys::poll::Interest::READ)];
+        assert!(!wharf_sys::poll::wait(&waits, Some(deadline)).unwrap().is_empty(), "it does not end: {words:?}");
+        let mut buffer = [0; 8192];
+        match socket::recv_arrival(line, &mut buffer) {
+            Ok(arrival) if arrival.received.len == 0 => return words,
+            Ok(arrival) => words.push(Record::read(&buffer[..arrival.received.len], arrival.fds.len()).unwrap()),
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(_) => return words,
+        }
+    }
+}
+
+fn good_ones_meet(world: &World, node: &Node) {
+    let other = world.node();
+    let (host, guest) = (fake(), fake());
+    let _host = open(node, Part::Host, "good", &host);
+    let _guest = open(&other, Part::Guest, "good", &guest);
+    guest.diary.expect("answered welcome");
+}
+
+#[test]
+fn garbage_ends_its_own_connection_and_no_other() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let offer = |guest| {
+        let meeting = Meeting {
+            pattern: Pattern::Topic,
+            host: EndpointId { index: 0, stamp: 1 },
+            name: "good".to_owned(),
+            payload: Some(Payload::Bytes),
+        };
+        let guest = EndpointId { index: guest, stamp: 1 };
+        Record::Offer { number: 9, guest, meeting, bytes: Vec::new() }.write(0)
+    };
+    let beginnings: [&[u8]; 4] = [b"x", &[0; 16], &[255; 5000], &Record::Announced { number: 1 }.write(0)];
+    for first in beginnings {
+        let line = connect(&node);
+        socket::send(&line, first).unwrap();
+        assert_eq!(last_words(&line), [], "{first:?}");
+    }
+    let (host, kept) = (fake(), node.clone());
+    let _host = open(&kept, Part::Host, "good", &host);
+    for bad in [vec![7; 40], hello(node.id()), Record::Refusal { number: 0, why: Refusal::User }.write(0)] {
+        let line = connect(&node);
+        socket::send(&line, &hello(quiet.id())).unwrap();
+        // What is in order before it is answered.
+        socket::send(&line, &offer(1)).unwrap();
+        socket::send(&line, &bad).unwrap();
+        let words = last_words(&line);
+        assert!(matches!(words[..], [Record::Hello { .. }, Record::Refusal { number: 9, .. }]), "{words:?}");
+    }
+    // Descriptors where none were announced, and none where one was.
+    let line = connect(&node);
+    socket::send(&line, &hello(quiet.id())).unwrap();
+    socket::send_with_fds(&line, &Record::Announced { number: 1 }.write(0), &[line.as_fd()]).unwrap();
+    assert!(matches!(last_words(&line)[..], [Record::Hello { .. }]));
+    let line = connect(&node);
+    socket::send(&line, &hello(quiet.id())).unwrap();
+    socket::send(&line, &Record::Told { number: 1, to: Part::Host, kind: 0, bytes: vec![] }.write(1)).unwrap();
+    assert!(matches!(last_words(&line)[..], [Record::Hello { .. }]));
+    assert_eq!(node.refusals(), 9);
+    assert!(host.diary.lines().is_empty());
+    drop(_host);
+    good_ones_meet(&world, &node);
+}
+
+#[test]
+fn nobody_calls_himself_what_he_is_not_and_versions_are_told() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let line = connect(&node);
+    socket::send(&line, &hello(NodeId([1; 16]))).unwrap();
+    let words = last_words(&line);
+    assert!(matches!(&words[..], [Record::Refusal { number: 0, why: Refusal::Words(_) }]), "{words:?}");
+    let line = connect(&node);
+    socket::send(&line, &Record::Hello { version: 99, id: quiet.id(), barriers: false }.write(0)).unwrap();
+    assert_eq!(last_words(&line), [Record::Refusal { number: 0, why: Refusal::Version(VERSION) }]);
+    good_ones_meet(&world, &node);
+}
+
+#[test]
+fn strangers_that_say_nothing_are_few_and_shown_out() {
+    let world = World::new();
+    let node = world.node();
+    let strangers: Vec<OwnedFd> = (0..400).map(|_| connect(&node)).collect();
+    good_ones_meet(&world, &node);
+    // The door was served in order, so all of them are inside, or out again.
+    assert!(node.handle.core.state().lines.len() <= 128 + 2);
+    // The oldest had to go at once, and the youngest after two seconds.
+    assert_eq!(last_words(&strangers[0]), []);
+    assert_eq!(last_words(&strangers[399]), []);
+    let deadline = Deadline::after(Duration::from_secs(10));
+    while node.handle.core.state().lines.len() > 2 {
+        assert!(!deadline.passed());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_flood_is_heard_slowly_and_holds_up_nobody() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let flood = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let sent = std::thread::scope(|scope| {
+        let (goes_on, line) = (Arc::clone(&flood), connect(&node));
+        let flooder = scope.spawn(move || {
+            socket::send(&line, &hello(quiet.id())).unwrap();
+            let meeting = Meeting {
+                pattern: Pattern::Topic,
+                host: EndpointId { index: 7, stamp: 7 },
+                name: "nobody".to_owned(),
+                payload: None,
+            };
+            let guest = EndpointId { index: 1, stamp: 1 };
+            let mut sent = 0_u64;
+            // Never listens to the answers; ends when the flood is over, or when it is cut off.
+            while goes_on.load(std::sync::atomic::Ordering::Relaxed) {
+                let offer = Record::Offer { number: sent + 1, guest, meeting: meeting.clone(), bytes: vec![0; 4096] };
+                match socket::send(&line, &offer.write(0)) {
+                    Ok(_) => sent += 1,
+                    Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::thread::yield_now(),
+                    Err(_) => return Err(sent),
+                }
+            }
+            Ok(sent)
+        });
+        for _ in 0..20 {
+            good_ones_meet(&world, &node);
+        }
+        let deadline = Deadline::after(Duration::from_secs(20));
+        while !flooder.is_finished() && !deadline.passed() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        flood.store(false, std::sync::atomic::Ordering::Relaxed);
+        flooder.join().unwrap()
+    });
+    // It is cut off when the answers that wait for it are too many.
+    assert!(sent.is_err_and(|sent| sent < 100_000), "{sent:?}");
+    good_ones_meet(&world, &node);
+}
+
+#[test]
+fn lies_in_the_directory_mislead_nobody() {
+    let world = World::new();
+    let node = world.node();
+    let (host, kept) = (fake(), fake());
+    let _host = open(&node, Part::Host, "good", &host);
+    let place = world.place.path();
+    let nobody = "00112233445566778899aabbccddeeff";
+    let liar = "ff112233445566778899aabbccddeeff";
+    let good = place.join(".topic/good");
+    fs::write(good.join(format!("{nobody}-h-0000000000000001-0-1")), "").unwrap();
+    fs::write(good.join(format!("{liar}-h-0000000000000001-0-1")), "").unwrap();
+    fs::write(good.join(format!("{liar}-g-0000000000000005-0-1")), "").unwrap();
+    // An endpoint that its living node does not have.
+    fs::write(good.join(format!("{}-h-0000000000000001-77-1", node.id())), "").unwrap();
+    fs::write(good.join("nonsense"), "").unwrap();
+    fs::create_dir(good.join("folder")).unwrap();
+    symlink("/etc", place.join(".topic/link")).unwrap();
+    let nodes = place.join(NODES);
+    // Boards that are none: garbage, a folder, a link, something that would make a reader wait.
+    fs::write(nodes.join(format!("{liar}.board")), vec![0xff; 20_000]).unwrap();
+    fs::create_dir(nodes.join(format!("1{}.board", &liar[1..]))).unwrap();
+    symlink("/dev/zero", nodes.join(format!("2{}.board", &liar[1..]))).unwrap();
+    let fifo = nodes.join(format!("3{}.board", &liar[1..]));
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+    fs::write(nodes.join(format!("4{}.board", &liar[1..])), "short").unwrap();
+
+    let other = world.node();
+    let _guest = open(&other, Part::Guest, "good", &kept);
+    let wild = fake();
+    let _wild = open(&other, Part::Guest, "**", &wild);
+    for it in [&kept, &wild] {
+        it.diary.expect("answered welcome");
+        it.diary.expect(&format!("gone {:?}", Gone::Refused(Refusal::Closed)));
+    }
+    assert_eq!(other.endpoints().unwrap().len(), 3);
+    let mut watch = other.watch().unwrap();
+    assert!(matches!(watch.try_next().unwrap(), Some(Change::Appeared(_))));
+    // What was provably dead is gone; what may be somebody's stays.
+    let left = fs::read_dir(&good).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
+    let left: Vec<String> = left.filter(|it| it.starts_with(nobody) || it.starts_with(liar)).collect();
+    assert!(left.is_empty(), "{left:?}");
+}
