@@ -15,6 +15,8 @@ mod options;
 mod peer;
 mod port;
 mod receiver;
+mod room;
+mod selector;
 mod sender;
 mod serde;
 mod spawn;
@@ -24,6 +26,7 @@ mod transport;
 mod typed;
 mod voice;
 mod wait;
+mod waits;
 
 pub use self::address::{Address, Transport};
 pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
@@ -37,6 +40,8 @@ pub use self::options::{
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;
+pub use self::room::Room;
+pub use self::selector::Selector;
 pub use self::sender::Sender;
 pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
 #[doc(hidden)]
@@ -46,6 +51,9 @@ pub use self::tls::Tls;
 #[doc(hidden)]
 pub use self::transport::PeerMemory;
 pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};
+#[doc(hidden)]
+pub use self::waits::Seam;
+pub use self::waits::{Endpoint, Readable, Writable};
 
 use std::process::{Child, Command};
 use std::time::Duration;

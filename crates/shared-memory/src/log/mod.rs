@@ -32,7 +32,7 @@ mod side;
 mod tests;
 mod writer;
 
-pub use ends::{LogReader, LogWriter};
+pub use ends::{LogReader, LogWriter, order_announcements};
 pub use reader::{Polled, Quick};
 pub use side::{LogError, Side, Terms};
 
