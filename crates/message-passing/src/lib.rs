@@ -3,6 +3,8 @@
 
 mod address;
 mod aligned;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod attachment;
 mod error;
 mod handshake;
@@ -29,6 +31,8 @@ mod wait;
 mod waits;
 
 pub use self::address::{Address, Transport};
+#[cfg(feature = "tokio")]
+pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
 pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;

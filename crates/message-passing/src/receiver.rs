@@ -179,7 +179,7 @@ impl Receiver {
     /// Takes messages that are there, `most` of them at most. Whatever is in the way of the next one shows again in the call
     /// that asks for it alone.
     #[inline]
-    fn take_more(&mut self, most: usize, mut each: impl FnMut(Message<'_>)) -> usize {
+    pub(crate) fn take_more(&mut self, most: usize, mut each: impl FnMut(Message<'_>)) -> usize {
         for taken in 0..most {
             match self.try_recv() {
                 Ok(message) => each(message),
@@ -213,6 +213,18 @@ impl Receiver {
     #[doc(hidden)]
     pub fn peer_memory(&self) -> Option<PeerMemory<'_>> {
         self.half.peer_memory()
+    }
+
+    /// Looks for the next message.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_frame(&mut self) -> Result<Option<Frame>, RecvError> {
+        self.half.poll()
+    }
+
+    /// The message that was found.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn view(&mut self, frame: Frame) -> Message<'_> {
+        self.half.view(frame)
     }
 
     /// A try that costs a system call is left out when the sleeping call would find the message itself.

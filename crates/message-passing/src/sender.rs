@@ -404,8 +404,14 @@ impl Sender {
         self.room.forbids_spinning()
     }
 
+    /// What it does when there is no room.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy
+    }
+
     #[inline]
-    fn check(&self, len: usize) -> Result<(), SendError> {
+    pub(crate) fn check(&self, len: usize) -> Result<(), SendError> {
         if len > self.limit {
             return Err(self.half.too_large(len, self.limit));
         }

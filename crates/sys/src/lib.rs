@@ -18,6 +18,8 @@ pub mod memory;
 pub mod pipe;
 pub mod poll;
 pub mod queue;
+#[cfg(feature = "tokio")]
+pub mod reactor;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -4,6 +4,7 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod asynchronous;
 mod bytes;
 mod carrying;
 mod certificates;
@@ -97,6 +98,11 @@ const CASES: &[Case] = cases! {
         hears_visitors, room_to_send, both_halves_of_a_side, batches
     }
     Needs::Processes => selecting { told_of_deaths, loses_no_wake_up }
+    Needs::Nothing => asynchronous {
+        both_flavours_of_runtime, futures_that_are_dropped, waits_for_room, both_halves_in_two_tasks, streams, idle_tasks,
+        turns_of_other_tasks, listeners, outside_of_a_runtime
+    }
+    Needs::Processes => asynchronous { deaths }
     Needs::Only("shm") => selecting { of_every_transport, timers, foreign_descriptors, nothing_to_wait_for }
     Needs::Nothing => ends {
         closed_after_the_last_message, half_closed, closed_with_a_full_queue, closing_wakes_the_receiver,
