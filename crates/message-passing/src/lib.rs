@@ -3,6 +3,8 @@
 
 mod address;
 mod aligned;
+#[cfg(feature = "tokio")]
+mod asynchronous;
 mod attachment;
 mod error;
 mod handshake;
@@ -18,6 +20,8 @@ mod pattern;
 mod peer;
 mod port;
 mod receiver;
+mod room;
+mod selector;
 mod sender;
 mod serde;
 mod spawn;
@@ -27,8 +31,11 @@ mod transport;
 mod typed;
 mod voice;
 mod wait;
+mod waits;
 
 pub use self::address::{Address, Transport};
+#[cfg(feature = "tokio")]
+pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
 pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
@@ -48,6 +55,8 @@ pub use self::pattern::{
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;
+pub use self::room::Room;
+pub use self::selector::Selector;
 pub use self::sender::Sender;
 pub use self::serde::{SerdeLink, SerdeListener, SerdeReceiver, SerdeSender};
 #[doc(hidden)]
@@ -57,6 +66,9 @@ pub use self::tls::Tls;
 #[doc(hidden)]
 pub use self::transport::PeerMemory;
 pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View};
+#[doc(hidden)]
+pub use self::waits::Seam;
+pub use self::waits::{Endpoint, Readable, Writable};
 
 use std::process::{Child, Command};
 use std::time::Duration;

@@ -13,6 +13,7 @@ use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::transport::{Joined, PeerMemory};
+use crate::waits::{Endpoint, Seam};
 
 /// What both ends of one side of a link know of it.
 #[derive(Debug)]
@@ -248,5 +249,20 @@ impl Link {
     #[inline]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Message<'_>, RecvError> {
         self.receiver.recv_timeout(limit)
+    }
+
+    /// See [`Receiver::recv_many`].
+    ///
+    /// # Errors
+    /// The same.
+    pub fn recv_many(&mut self, max: usize, each: impl FnMut(Message<'_>)) -> Result<usize, RecvError> {
+        self.receiver.recv_many(max, each)
+    }
+}
+
+/// Ready when its receiver is.
+impl Endpoint for Link {
+    fn seam(&mut self) -> Seam<'_> {
+        self.receiver.seam()
     }
 }

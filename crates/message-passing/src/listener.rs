@@ -3,6 +3,7 @@
 mod door;
 mod pending;
 mod refused;
+mod waits;
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use crate::transport::pipe::Knocking;
 use crate::transport::tcp;
 use crate::transport::{Met, Prepared, Situation};
 use crate::voice::{Heard, Voice};
+use crate::waits::{Endpoint, Seam};
 
 /// An address at which this process accepts links.
 ///
@@ -46,6 +48,8 @@ pub struct Listener {
     /// What the next link will need, made while a peer is still making its own.
     spare: Option<Spare>,
     refusals: Refusals,
+    /// What a look has found, and nobody has asked for yet.
+    found: Option<Box<Result<Link, ConnectError>>>,
 }
 
 /// This side of a link that has no other side yet.
@@ -82,7 +86,7 @@ impl Listener {
         };
         let pending = pending.map_err(|error| ConnectError::system(format!("wait for peers at {address}"), error))?;
         crash_point!("listen.done");
-        Ok(Self { address, options, terms, door, pending, spare: None, refusals: Refusals::default() })
+        Ok(Self { address, options, terms, door, pending, spare: None, refusals: Refusals::default(), found: None })
     }
 
     /// The address at which others connect; with the real port, where the system chose it.
@@ -136,6 +140,9 @@ impl Listener {
 
     /// The next link; `None` when the deadline passes first.
     fn accept_until(&mut self, deadline: Option<Deadline>) -> Result<Option<Link>, ConnectError> {
+        if let Some(found) = self.found.take() {
+            return found.map(Some);
+        }
         if let Door::Table(door) = &mut self.door {
             // Both ends are this process: there is nobody to introduce.
             let joined = door.accept(deadline)?;
@@ -331,6 +338,13 @@ impl Listener {
 
     fn refuse_silent(&mut self, silent: &Caller, why: &str) {
         self.refuse(&silent.voice, silent.peer, ConnectError::Protocol(why.to_owned()));
+    }
+}
+
+/// Ready when there is a link to accept, or an error to report: whoever has not introduced himself yet does not count.
+impl Endpoint for Listener {
+    fn seam(&mut self) -> Seam<'_> {
+        Seam(self)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The receiving end of a link.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use crate::message::Message;
 use crate::peer::Peer;
 use crate::transport::{Frame, PeerMemory, RecvHalf};
 use crate::wait::{self, Act, Limit, Pace};
+use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
 /// Quick tries with a pause before those without: some 100 ns, longer than the gap between two messages of a stream whose
 /// cores are near, shorter than most answers take (docs/performance.md has the figures).
@@ -116,6 +118,77 @@ impl Receiver {
         Ok(self.half.view(frame))
     }
 
+    /// Receives several messages: waits for the first and takes those behind it that are there, `max` at most, in their
+    /// order. Says how many they were; `each` has seen every one.
+    ///
+    /// What ends the batch early (nothing more is there, or the link has ended) is not told now but by the next call, after
+    /// the messages that came before it. Over `shm:` the sender learns of the batch as a whole, or of an eighth of the
+    /// queue at a time where that is less.
+    ///
+    /// ```
+    /// # use wharf_message_passing::{Options, RecvError};
+    /// # let private = tempfile::tempdir()?;
+    /// # let options = Options::new().domain(wharf_sys::directory::Domain::at(private.path())?);
+    /// # let mut listener = options.listen("inproc:batch")?;
+    /// # let mut link = options.connect("inproc:batch")?;
+    /// # let (mut tx, _) = listener.accept()?.split();
+    /// for word in ["one", "two", "three"] {
+    ///     tx.send(word.as_bytes())?;
+    /// }
+    /// drop(tx);
+    /// let mut bytes = 0;
+    /// assert_eq!(link.receiver().recv_many(100, |message| bytes += message.len())?, 3);
+    /// assert_eq!(bytes, 11);
+    /// assert!(matches!(link.receiver().recv_many(100, |_| ()), Err(RecvError::Closed)));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), when there is no first message. None for a `max` of 0, which receives nothing.
+    pub fn recv_many(&mut self, max: usize, mut each: impl FnMut(Message<'_>)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// [`recv_many`](Self::recv_many) of what is there now.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), when there is no first message.
+    pub fn try_recv_many(&mut self, max: usize, mut each: impl FnMut(Message<'_>)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.try_recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// [`recv_many`](Self::recv_many) that waits for the first message, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout), when there is no first message.
+    pub fn recv_many_timeout(
+        &mut self,
+        max: usize,
+        limit: Duration,
+        mut each: impl FnMut(Message<'_>),
+    ) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv_timeout(limit)?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// Takes messages that are there, `most` of them at most. Whatever is in the way of the next one shows again in the call
+    /// that asks for it alone.
+    #[inline]
+    pub(crate) fn take_more(&mut self, most: usize, mut each: impl FnMut(Message<'_>)) -> usize {
+        for taken in 0..most {
+            match self.try_recv() {
+                Ok(message) => each(message),
+                Err(_) => return taken,
+            }
+        }
+        most
+    }
+
     /// Messages received so far.
     pub fn received(&self) -> u64 {
         self.half.received()
@@ -140,6 +213,18 @@ impl Receiver {
     #[doc(hidden)]
     pub fn peer_memory(&self) -> Option<PeerMemory<'_>> {
         self.half.peer_memory()
+    }
+
+    /// Looks for the next message.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_frame(&mut self) -> Result<Option<Frame>, RecvError> {
+        self.half.poll()
+    }
+
+    /// The message that was found.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn view(&mut self, frame: Frame) -> Message<'_> {
+        self.half.view(frame)
     }
 
     /// A try that costs a system call is left out when the sleeping call would find the message itself.
@@ -169,6 +254,40 @@ impl Receiver {
         });
         self.quick_tries = self.pace.quick_tries();
         found?.ok_or(RecvError::Timeout)
+    }
+}
+
+impl Waits for Receiver {
+    fn glance(&mut self) -> Glance {
+        self.half.glance()
+    }
+
+    fn may_spin(&self) -> bool {
+        !self.pace.forbids_spinning()
+    }
+
+    fn announce(&mut self) -> Announced {
+        self.half.announce()
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        self.half.descriptors()
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        self.half.stirred(found)
+    }
+
+    fn awake(&mut self) {
+        self.half.awake();
+    }
+}
+
+/// Ready when there is a message, or the end. Of a large message that travels in pieces the first piece may be all that is
+/// there: [`try_recv`](Receiver::try_recv) then says `Empty`, and [`recv`](Receiver::recv) waits for the rest.
+impl Endpoint for Receiver {
+    fn seam(&mut self) -> Seam<'_> {
+        Seam(self)
     }
 }
 

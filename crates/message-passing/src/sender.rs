@@ -14,8 +14,9 @@ use crate::link::Facts;
 use crate::loan::Loan;
 use crate::options::Policy;
 use crate::peer::Peer;
+use crate::room::Room;
 use crate::transport::log_link::Pushed;
-use crate::transport::{Ask, Room, SendHalf};
+use crate::transport::{self, Ask, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
 
 /// The sending end of a link.
@@ -366,6 +367,13 @@ impl Sender {
         Loan::new(self, room, len)
     }
 
+    /// Waits, in a [`Selector`](crate::Selector), for room for a message of `len` bytes. Room is ready when a
+    /// [`try_send`](Self::try_send) of so many bytes is worth a call, which may still say [`SendError::Full`], and when the
+    /// peer is gone.
+    pub fn room(&mut self, len: usize) -> Room<'_> {
+        Room::new(self, len)
+    }
+
     /// The largest message that this link carries, in bytes.
     pub fn max_message(&self) -> usize {
         self.limit
@@ -391,8 +399,19 @@ impl Sender {
         &self.facts.address
     }
 
+    /// Whether nobody may spin until there is room.
+    pub(crate) fn forbids_spinning(&self) -> bool {
+        self.room.forbids_spinning()
+    }
+
+    /// What it does when there is no room.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy
+    }
+
     #[inline]
-    fn check(&self, len: usize) -> Result<(), SendError> {
+    pub(crate) fn check(&self, len: usize) -> Result<(), SendError> {
         if len > self.limit {
             return Err(self.half.too_large(len, self.limit));
         }
@@ -453,7 +472,7 @@ impl Sender {
 
     #[cold]
     #[inline(never)]
-    fn loan_slowly(&mut self, len: usize) -> Result<Option<Room>, SendError> {
+    fn loan_slowly(&mut self, len: usize) -> Result<Option<transport::Room>, SendError> {
         let half = &mut self.half;
         wait::until(&mut self.room, None, |act| match act {
             Act::Try => full_is_none(half.try_loan(len)),

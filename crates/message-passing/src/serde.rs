@@ -16,6 +16,7 @@ use crate::options::Options;
 use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
+use crate::waits::{Endpoint, Seam};
 
 impl Options {
     /// Listens at an address for links of any serde type.
@@ -339,5 +340,26 @@ pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T, RecvError
         Err(error) => {
             Err(RecvError::Protocol(format!("a message of {} bytes is no such value: {error}", message.len())))
         }
+    }
+}
+
+/// Ready when what is below is: see [`Listener`].
+impl<T> Endpoint for SerdeListener<T> {
+    fn seam(&mut self) -> Seam<'_> {
+        self.listener.seam()
+    }
+}
+
+/// Ready when what is below is: see [`Link`].
+impl<T> Endpoint for SerdeLink<T> {
+    fn seam(&mut self) -> Seam<'_> {
+        self.receiver.seam()
+    }
+}
+
+/// Ready when what is below is: see [`Receiver`].
+impl<T> Endpoint for SerdeReceiver<T> {
+    fn seam(&mut self) -> Seam<'_> {
+        self.receiver.seam()
     }
 }

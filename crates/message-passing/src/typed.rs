@@ -21,6 +21,7 @@ use crate::options::Options;
 use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
+use crate::waits::{Endpoint, Seam};
 
 impl Options {
     /// Listens at an address for links of one type.
@@ -464,5 +465,26 @@ impl<T: Plain> DerefMut for TypedLoan<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         plain::view_mut(&mut self.loan)
             .expect("length and alignment were checked when the loan was made and do not change")
+    }
+}
+
+/// Ready when what is below is: see [`Listener`].
+impl<T> Endpoint for TypedListener<T> {
+    fn seam(&mut self) -> Seam<'_> {
+        self.listener.seam()
+    }
+}
+
+/// Ready when what is below is: see [`Link`].
+impl<T> Endpoint for TypedLink<T> {
+    fn seam(&mut self) -> Seam<'_> {
+        self.receiver.seam()
+    }
+}
+
+/// Ready when what is below is: see [`Receiver`].
+impl<T> Endpoint for TypedReceiver<T> {
+    fn seam(&mut self) -> Seam<'_> {
+        self.receiver.seam()
     }
 }

@@ -121,6 +121,17 @@ impl Pace {
         Spin { left: self.tries_now(), done: 0, clock: if self.free { TRIES_PER_CLOCK } else { 1 } }
     }
 
+    /// Whether nobody may spin for this end: it was asked not to, or its peer could not run meanwhile.
+    pub(crate) fn forbids_spinning(&self) -> bool {
+        self.wait == Wait::Sleep || self.shares_cpu()
+    }
+
+    /// Starts to wait for any of so many ends, each of which is looked at in every try.
+    pub(crate) fn begin_among(&self, ends: usize) -> Spin {
+        let ends = u32::try_from(ends).unwrap_or(u32::MAX).max(1);
+        Spin { left: self.tries_now() / ends, done: 0, clock: (TRIES_PER_CLOCK / ends).max(1) }
+    }
+
     /// Spinning found what it waited for.
     pub(crate) fn paid(&mut self) {
         self.tries = (self.tries * 2).clamp(1, self.most());
@@ -150,6 +161,11 @@ pub(crate) struct Spin {
 }
 
 impl Spin {
+    /// Whether there is nothing left of it.
+    pub(crate) fn is_over(&self) -> bool {
+        self.left == 0
+    }
+
     /// What to do before the next try. With [`Wait::Spin`] it goes on until the caller's deadline or the peer's
     /// end; otherwise it ends in `Sleep` after at most `left` tries.
     #[inline]

@@ -19,6 +19,8 @@ pub mod pipe;
 pub mod poll;
 pub mod queue;
 pub mod random;
+#[cfg(feature = "tokio")]
+pub mod reactor;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -58,11 +58,13 @@ pub use wharf_message_passing::PeerMemory;
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::{
     Address, AddressError, Attachment, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
-    DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Options, Peer, Policy, Receiver,
-    RecvError, Refused, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, TakeError, Transport,
-    Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait, connect, connect_timeout,
-    inherited, listen, spawn,
+    DEFAULT_MAX_MESSAGE_BYTES, Endpoint, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Options, Peer, Policy,
+    Readable, Receiver, RecvError, Refused, Room, Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver,
+    SerdeSender, TakeError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View,
+    Wait, Writable, connect, connect_timeout, inherited, listen, spawn,
 };
+#[cfg(feature = "tokio")]
+pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};

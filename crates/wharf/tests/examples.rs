@@ -62,3 +62,17 @@ fn a_picture_is_changed_in_place_by_another_process_whoever_is_killed_in_the_mid
         assert!(said.contains(line), "{line:?} is missing in {said}");
     }
 }
+
+#[test]
+fn one_thread_waits_for_sensors_words_visitors_and_the_clock_at_once() {
+    let said = run("one_thread");
+    for line in [
+        "the steady sensor says: done",
+        "the steady sensor after 1000 readings: closed",
+        "the mortal sensor: the peer died",
+        "the visitor was told: 1000 readings, the sum is 6000",
+        "the clock had its turn: true",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}

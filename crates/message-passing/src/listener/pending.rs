@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{Epoll, Event, Interest, most_descriptors};
@@ -66,6 +66,11 @@ impl Pending {
         set.add(door, DOOR, Interest::READ)?;
         let most = MOST.min(most_descriptors()? / SHARE).max(1);
         Ok(Self { set, events: Vec::new(), callers: BTreeMap::new(), next: DOOR + 1, most, turn: 0, doors_turn: 0 })
+    }
+
+    /// Where all of them are waited for, and the door.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.set.as_fd()
     }
 
     /// How many there are.

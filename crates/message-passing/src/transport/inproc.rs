@@ -18,6 +18,7 @@ use crate::handshake::{Terms, agree};
 use crate::options::Options;
 use crate::transport::Joined;
 use crate::transport::lifeline::Lifeline;
+use crate::transport::nudge::Nudge;
 use crate::transport::shm;
 
 /// Connections that may wait to be accepted under one name; the backlog of a listening socket is of this order.
@@ -33,6 +34,8 @@ struct Waiting {
     ours: Terms,
     options: Options,
     joined: VecDeque<Joined>,
+    /// For a listening thread that waits for more than this.
+    nudge: Arc<Nudge>,
 }
 
 /// Names are told apart by directory too, so that `inproc:` names mean the same as all others, and by process: a forked
@@ -55,6 +58,7 @@ fn key(name: &Name, options: &Options) -> Key {
 /// A name at which this process listens; dropping it frees the name and closes what was not accepted.
 pub(crate) struct Door {
     key: Key,
+    nudge: Arc<Nudge>,
 }
 
 impl Door {
@@ -69,8 +73,21 @@ impl Door {
         }
         // Relaxed: only that numbers differ matters.
         let number = DOORS.fetch_add(1, Ordering::Relaxed);
-        doors.insert(key.clone(), Waiting { number, ours, options: options.clone(), joined: VecDeque::new() });
-        Ok(Self { key })
+        let nudge = Arc::new(Nudge::default());
+        let (options, joined) = (options.clone(), VecDeque::new());
+        doors.insert(key.clone(), Waiting { number, ours, options, joined, nudge: nudge.clone() });
+        Ok(Self { key, nudge })
+    }
+
+    /// Whether somebody waits to be accepted.
+    pub(crate) fn has_visitors(&self) -> bool {
+        let table = table();
+        table.as_ref().and_then(|doors| doors.get(&self.key)).is_some_and(|waiting| !waiting.joined.is_empty())
+    }
+
+    /// How whoever comes wakes a listener that waits for more than this.
+    pub(crate) fn nudge(&self) -> &Nudge {
+        &self.nudge
     }
 
     /// Takes the next connection; `None` when the time is up.
@@ -152,18 +169,17 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
     let mut table = table();
     let door = table.as_mut().and_then(|doors| doors.get_mut(&key)).filter(|door| door.number == number);
     // The door may have closed meanwhile, and another of its name expects another kind of peer.
-    let turned_away = match door {
+    let nudge = match door {
         Some(door) => {
             door.joined.push_back(far);
-            None
+            Ok(door.nudge.clone())
         }
-        None => Some(far),
+        None => Err(far),
     };
     drop(table);
-    if turned_away.is_some() {
-        return Err(nobody());
-    }
+    let Ok(nudge) = nudge else { return Err(nobody()) };
     CHANGED.notify_all();
+    nudge.give();
     Ok(Joined { send: near.0, recv: near.1, theirs, limit })
 }
 

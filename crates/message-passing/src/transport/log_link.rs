@@ -4,8 +4,9 @@
 //! trusted) wakes a sleeping receiver, a byte on the lifeline wakes a sender that waits for room or for its message to
 //! be taken, and the end of either means that the peer is gone. While neither side sleeps there is no system call at all.
 
+mod waits;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, Quick, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
@@ -19,9 +20,7 @@ use crate::message::Message;
 use crate::transport::signals::{Half, RingTrouble, Signals};
 use crate::transport::vigil::{Silence, Watch};
 use crate::transport::{Ask, Frame, PeerMemory, RecvTransport, Room, SendTransport};
-
-/// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
-const SLICE: Duration = Duration::from_millis(10);
+use crate::waits::SLICE;
 
 /// Why the peer sends or takes nothing more.
 #[derive(Debug, Clone)]
@@ -61,6 +60,8 @@ pub(crate) struct LogSender {
     watch: Watch,
     /// The answer of `taken` before.
     taken: u64,
+    /// The length of the message that is waited for room for.
+    wanted: u64,
 }
 
 impl LogSender {
@@ -75,6 +76,7 @@ impl LogSender {
             silence: Silence::default(),
             watch: Watch::new(),
             taken: 0,
+            wanted: 0,
         }
     }
 
@@ -251,6 +253,10 @@ impl SendTransport for LogSender {
         };
         self.log.awake();
         outcome
+    }
+
+    fn want_room(&mut self, len: usize) {
+        self.wanted = len as u64;
     }
 
     fn sent(&self) -> u64 {

@@ -9,6 +9,7 @@ pub(crate) mod inproc;
 pub(crate) mod lifeline;
 pub(crate) mod log_link;
 pub(crate) mod mq;
+pub(crate) mod nudge;
 pub(crate) mod pipe;
 pub(crate) mod session;
 mod shm;
@@ -20,6 +21,7 @@ pub(crate) mod tls;
 mod unix;
 mod vigil;
 
+use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
@@ -33,6 +35,7 @@ use crate::handshake::{Role, Terms};
 use crate::message::Message;
 use crate::options::Options;
 use crate::peer::Origin;
+use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// What the sender wants to know about one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +74,9 @@ pub(crate) struct Room;
 /// The sending side of a transport.
 ///
 /// `Full` means: call again after [`wait_room`](Self::wait_room). Nothing here waits but the two `wait_` calls.
-pub(crate) trait SendTransport: Send {
+///
+/// Its [`Waits`] wait for room, for a message of the length that [`want_room`](Self::want_room) was told last.
+pub(crate) trait SendTransport: Waits + Send {
     /// Sends `payload`, or goes on sending it: `progress` is 0 at first and belongs to the transport afterwards.
     ///
     /// A message of at most [`max_in_one`](Self::max_in_one) bytes is sent whole or not at all. A larger one may
@@ -107,6 +112,9 @@ pub(crate) trait SendTransport: Send {
 
     /// Forgets a message that was sent in part: the receiver never sees it.
     fn abort(&mut self);
+
+    /// How long the message is that is waited for room for, where several ends are waited for at once.
+    fn want_room(&mut self, _len: usize) {}
 
     /// Sleeps until room may have appeared (a wake-up too many is allowed), the peer is gone, or the time is up
     /// (`Timeout`). `len` is the length of the message that found none.
@@ -201,8 +209,8 @@ pub(crate) trait SendTransport: Send {
     fn close(&mut self);
 }
 
-/// The receiving side of a transport.
-pub(crate) trait RecvTransport: Send {
+/// The receiving side of a transport. Its [`Waits`] wait for a message, or for the end.
+pub(crate) trait RecvTransport: Waits + Send {
     /// Looks for the next message; the previous one is released. `None` means that none is there now.
     ///
     /// A message that asked for it is acknowledged here. The end is reported (`Closed`, `PeerDied`) only after
@@ -430,6 +438,11 @@ impl SendHalf {
         on!(SendHalf, self, it => it.abort());
     }
 
+    /// See [`SendTransport::want_room`].
+    pub(crate) fn want_room(&mut self, len: usize) {
+        on!(SendHalf, self, it => it.want_room(len));
+    }
+
     /// See [`SendTransport::wait_room`].
     pub(crate) fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
         on!(SendHalf, self, it => it.wait_room(len, deadline))
@@ -591,3 +604,33 @@ impl RecvHalf {
         on!(RecvHalf, self, it => it.close());
     }
 }
+
+/// An end is waited for as its transport says.
+macro_rules! waits_as_its_transport {
+    ($half:ident) => {
+        impl Waits for $half {
+            fn glance(&mut self) -> Glance {
+                on!($half, self, it => it.glance())
+            }
+
+            fn announce(&mut self) -> Announced {
+                on!($half, self, it => it.announce())
+            }
+
+            fn descriptors(&self) -> io::Result<Places<'_>> {
+                on!($half, self, it => it.descriptors())
+            }
+
+            fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+                on!($half, self, it => it.stirred(found))
+            }
+
+            fn awake(&mut self) {
+                on!($half, self, it => it.awake());
+            }
+        }
+    };
+}
+
+waits_as_its_transport!(SendHalf);
+waits_as_its_transport!(RecvHalf);

@@ -2,7 +2,8 @@
 //!
 //! A byte on the lifeline says which half of the peer is meant; the end of the lifeline means that the peer is gone.
 //! Both halves of a side may sleep at once in two threads, and either may find the other's ring, so one of them
-//! looks at the lifeline and tells the other. Each side of a connection has its own file description and takes no lock
+//! looks at the lifeline and tells the other. A half that is waited for together with other ends sleeps at the lifeline
+//! as well, and at a [`Nudge`] of its own; it leaves the lifeline alone while the other half looks there in a call. Each side of a connection has its own file description and takes no lock
 //! that the peer could hold, so this is also the way to be woken by a peer that is not trusted (a pipe has one lock for
 //! both ends).
 
@@ -17,6 +18,8 @@ use wharf_sys::poll::{self, Interest};
 use wharf_sys::socket;
 
 use crate::transport::lifeline::Lifeline;
+use crate::transport::nudge::Nudge;
+use crate::waits::{Places, Stir};
 
 /// Rings that one look takes from the lifeline. A peer that sends more makes us look again, and only then.
 const RINGS_PER_LOOK: usize = 64;
@@ -42,6 +45,8 @@ pub(crate) struct Signals {
     gone: AtomicBool,
     heard: Mutex<Heard>,
     changed: Condvar,
+    receiver: Nudge,
+    sender: Nudge,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +69,14 @@ impl Heard {
 
 impl Signals {
     pub(crate) fn new(lifeline: Arc<Lifeline>) -> Self {
-        Self { lifeline, gone: AtomicBool::new(false), heard: Mutex::default(), changed: Condvar::new() }
+        Self {
+            lifeline,
+            gone: AtomicBool::new(false),
+            heard: Mutex::default(),
+            changed: Condvar::new(),
+            receiver: Nudge::default(),
+            sender: Nudge::default(),
+        }
     }
 
     /// Whether either half has found the peer gone.
@@ -121,10 +133,60 @@ impl Signals {
             heard = self.heard();
             heard.looking = false;
             let drained = woken.and_then(|ready| if ready.is_empty() { Ok(()) } else { self.drain(&mut heard) });
-            // Told in every case: the other half must look itself when this one leaves.
+            // Told in every case: the other half must look itself when this one leaves. Whoever finds the lock taken waits
+            // for as long as a byte takes to be sent.
             self.changed.notify_all();
+            self.nudge(other(half)).give();
             drained?;
         }
+    }
+
+    fn nudge(&self, half: Half) -> &Nudge {
+        match half {
+            Half::Receiver => &self.receiver,
+            Half::Sender => &self.sender,
+        }
+    }
+
+    /// This half is going to sleep at [`places`](Self::places); what it waits for is looked at after this. Says whether
+    /// the peer is gone.
+    pub(crate) fn announce(&self, half: Half) -> io::Result<bool> {
+        self.nudge(half).arm()?;
+        let mut heard = self.heard();
+        heard.take(half);
+        Ok(heard.ended)
+    }
+
+    /// Where this half sleeps together with others.
+    pub(crate) fn places(&self, half: Half) -> io::Result<Places<'_>> {
+        let lifeline = self.lifeline.get()?;
+        // Whoever looks in a call must find what comes, or it would sleep on; it nudges this half when it has looked.
+        let free = !self.heard().looking;
+        Ok([free.then_some((lifeline, Interest::READ)), self.nudge(half).fd().map(|fd| (fd, Interest::READ)), None])
+    }
+
+    /// Takes note of what was found at these places. Says whether the peer is gone.
+    pub(crate) fn stirred(&self, half: Half, found: &Stir) -> io::Result<bool> {
+        let [lifeline, nudge, _] = found;
+        if nudge.any() {
+            self.nudge(half).take();
+        }
+        let mut heard = self.heard();
+        let drained = if lifeline.any() && !heard.looking { self.drain(&mut heard) } else { Ok(()) };
+        heard.take(half);
+        let (tell, ended) = (heard.sender || heard.receiver || heard.ended, heard.ended);
+        drop(heard);
+        if tell {
+            self.changed.notify_all();
+            self.nudge(other(half)).give();
+        }
+        drained?;
+        Ok(ended)
+    }
+
+    /// This half sleeps no more.
+    pub(crate) fn awake(&self, half: Half) {
+        self.nudge(half).disarm();
     }
 
     /// Whether the peer is gone, as far as can be seen without waiting.
@@ -172,6 +234,13 @@ impl Signals {
         heard.sender = true;
         heard.receiver = true;
         Ok(())
+    }
+}
+
+fn other(half: Half) -> Half {
+    match half {
+        Half::Receiver => Half::Sender,
+        Half::Sender => Half::Receiver,
     }
 }
 

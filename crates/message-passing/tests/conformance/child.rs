@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wharf_message_passing::{ConnectError, Link, Options, SendError, Trust, Wait};
+use wharf_message_passing::{ConnectError, Link, Options, RecvError, Selector, SendError, Trust, Wait};
 use wharf_sys::inherit::{self, Handed};
 
 /// The first argument of a peer.
@@ -26,6 +26,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "reads-some" => reads_some(address),
         "never-reads" => never_reads(address),
         "exits" => exits(address),
+        "selects" => selects(address),
         "stranger" => stranger(address),
         "guest" => guest(address),
         "many-pipes" => many_pipes(address),
@@ -241,6 +242,20 @@ fn never_reads(address: &str) {
     let _link = connect(address);
     println!("ready");
     stay();
+}
+
+/// Sends back what it receives, and waits for it with a selector that never spins.
+fn selects(address: &str) {
+    let mut link = connect(address);
+    let mut selector = Selector::new();
+    loop {
+        selector.wait(&mut [(&mut link, ())]).unwrap();
+        match link.try_recv().map(|message| message.to_vec()) {
+            Ok(message) => link.send(&message).unwrap(),
+            Err(RecvError::Empty) => {}
+            Err(_) => return,
+        }
+    }
 }
 
 /// Sends some messages and ends without closing the link.

@@ -4,6 +4,7 @@
 //! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
 //! that gets killed.
 
+mod asynchronous;
 mod bytes;
 mod carrying;
 mod certificates;
@@ -21,6 +22,7 @@ mod ports;
 mod priorities;
 mod queues;
 mod rendezvous;
+mod selecting;
 mod spawned;
 mod typed;
 mod users;
@@ -36,7 +38,7 @@ use wharf_message_passing::Trust;
 use world::{Scheme, World};
 
 /// Every transport: one line each.
-const TRANSPORTS: &[Scheme] = &[
+pub(crate) const TRANSPORTS: &[Scheme] = &[
     Scheme { label: "shm", name: "shm", named: true, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "shm-hostile", name: "shm", named: true, crosses_processes: true, trust: Trust::Hostile },
     Scheme { label: "unix", name: "unix", named: true, crosses_processes: true, trust: Trust::Auto },
@@ -91,6 +93,17 @@ const CASES: &[Case] = cases! {
         given_up_in_the_middle
     }
     Needs::Nothing => waiting { timeouts, wakes_a_sleeping_receiver, one_processor }
+    Needs::Nothing => selecting {
+        says_who_is_ready, everyone_has_a_turn, a_flood_leaves_others_their_turn, idles, woken, told_of_the_end,
+        hears_visitors, room_to_send, both_halves_of_a_side, batches
+    }
+    Needs::Processes => selecting { told_of_deaths, loses_no_wake_up }
+    Needs::Nothing => asynchronous {
+        both_flavours_of_runtime, futures_that_are_dropped, waits_for_room, both_halves_in_two_tasks, streams, idle_tasks,
+        turns_of_other_tasks, listeners, outside_of_a_runtime
+    }
+    Needs::Processes => asynchronous { deaths }
+    Needs::Only("shm") => selecting { of_every_transport, timers, foreign_descriptors, nothing_to_wait_for }
     Needs::Nothing => ends {
         closed_after_the_last_message, half_closed, closed_with_a_full_queue, closing_wakes_the_receiver,
         closing_wakes_the_sender, unread_messages_do_not_hide_sent_ones
@@ -207,6 +220,11 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Handing => matches!(scheme.name, "unix" | "pipe" | "shm"),
         Needs::Only(name) => scheme.name == name,
     }
+}
+
+/// Whether one world of it can stand beside those of all the others: ports and names are taken once.
+pub(crate) fn fits_together(scheme: &Scheme) -> bool {
+    scheme.trust == Trust::Auto
 }
 
 /// How a case ended.

@@ -25,6 +25,13 @@ impl Signals for Membarrier {
     }
 }
 
+/// Orders every announcement that this thread has made without an order ([`LogReader::announce_unordered`],
+/// [`LogWriter::announce_unordered`]) before the looks that it takes afterwards. `asymmetric`: one of them asked for a
+/// barrier. `false`: the system refused it; sleep in slices.
+pub fn order_announcements(asymmetric: bool) -> bool {
+    Membarrier.barrier(asymmetric)
+}
+
 /// The writing end of a log.
 #[derive(Debug)]
 pub struct LogWriter {
@@ -156,6 +163,12 @@ impl LogWriter {
         self.writer.announce(&Membarrier)
     }
 
+    /// Announces sleep as one of several announcements that [`order_announcements`] orders at once. Says whether this one
+    /// asks for a barrier.
+    pub fn announce_unordered(&mut self) -> bool {
+        self.writer.announce_unordered()
+    }
+
     /// Takes the announcement back.
     pub fn awake(&mut self) {
         self.writer.awake();
@@ -232,6 +245,18 @@ impl LogReader {
     /// refused the barrier; sleep in slices.
     pub fn announce(&mut self) -> bool {
         self.reader.announce(&Membarrier)
+    }
+
+    /// Releases the message before, and announces sleep as one of several announcements that [`order_announcements`]
+    /// orders at once. Says whether this one asks for a barrier.
+    pub fn announce_unordered(&mut self) -> bool {
+        self.reader.announce_unordered()
+    }
+
+    /// Whether the next poll finds anything, be it a message or not. Releases nothing.
+    #[inline]
+    pub fn has_next(&self) -> bool {
+        self.reader.has_next()
     }
 
     /// Takes the announcement back.

@@ -42,7 +42,7 @@ mod tests;
 mod writer;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms, Room};
-pub use ends::{LogReader, LogWriter};
+pub use ends::{LogReader, LogWriter, order_announcements};
 pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};
 pub use start::Start;

@@ -427,14 +427,31 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         std::mem::take(&mut self.must_ring)
     }
 
+    /// Whether the next poll finds anything, be it a message or not. Releases nothing, and follows nothing.
+    #[inline]
+    pub(crate) fn has_next(&self) -> bool {
+        let track = &self.tracks[self.current & 1];
+        // Acquire: as in `poll`, though nothing is read behind it: the poll that follows then sees no less.
+        track.ring.word(track.head + self.lent).load(Ordering::Acquire) != 0
+    }
+
     /// Announces that this reader is about to sleep. After this, poll once more before sleeping.
     pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
+        let asymmetric = self.announce_unordered();
+        signals.barrier(asymmetric)
+    }
+
+    /// Releases the message before and announces sleep, but orders nothing: `true` says that the order takes a barrier
+    /// ([`Signals::barrier`]), `false` that a fence is enough. One of either orders any number of announcements.
+    pub(crate) fn announce_unordered(&mut self) -> bool {
+        self.tracks[self.current & 1].head += std::mem::take(&mut self.lent);
+        self.found = Found::Nothing;
         self.publish();
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: the barrier orders it before our next look at the header.
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
-        signals.barrier(self.barriers.own)
+        self.barriers.own
     }
 
     /// Takes the announcement back.

@@ -426,10 +426,16 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Announces that this writer is about to sleep until readers release something. After this, and after
     /// [`Signals::barrier`], look once more before sleeping.
     pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
+        let asymmetric = self.announce_unordered();
+        signals.barrier(asymmetric)
+    }
+
+    /// Announces the same, but orders nothing; the answer is as that of `Reader::announce_unordered`.
+    pub(crate) fn announce_unordered(&mut self) -> bool {
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: the barrier orders it before our next look at the readers' positions.
         self.own.room_ticket.store(self.next_ticket, Ordering::Relaxed);
-        signals.barrier(self.barriers.own)
+        self.barriers.own
     }
 
     /// Takes the announcement back.

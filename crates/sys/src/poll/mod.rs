@@ -95,6 +95,24 @@ impl Ready {
     }
 }
 
+/// What [`wait_each`] found at one descriptor.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Found {
+    /// There is something to read, or to accept.
+    pub readable: bool,
+    /// There is room to write.
+    pub writable: bool,
+    /// The peer has hung up, or the descriptor is broken. Bytes sent before may still be there to read.
+    pub hangup: bool,
+}
+
+impl Found {
+    /// Whether anything can be said.
+    pub const fn any(self) -> bool {
+        self.readable | self.writable | self.hangup
+    }
+}
+
 const fn bit(index: usize) -> u64 {
     if index < 64 { 1 << index } else { 0 }
 }
@@ -124,16 +142,47 @@ pub fn wait(descriptors: &[(BorrowedFd<'_>, Interest)], deadline: Option<Deadlin
     }
 }
 
-fn wait_entries(entries: &mut [PollFd<'_>], deadline: Option<Deadline>) -> io::Result<Ready> {
+/// Waits until one of any number of descriptors is ready or the deadline passes, and replaces the contents of `found` by
+/// what is there at each of them, in their order. Without descriptors it waits for the deadline.
+///
+/// One system call, whose cost grows with their number, and one allocation; an [`Epoll`] is for a set that lasts.
+pub fn wait_each(
+    descriptors: &[(BorrowedFd<'_>, Interest)],
+    deadline: Option<Deadline>,
+    found: &mut Vec<Found>,
+) -> io::Result<()> {
+    found.clear();
+    let mut entries: Vec<PollFd<'_>> =
+        descriptors.iter().map(|&(fd, interest)| PollFd::from_borrowed_fd(fd, interest.flags())).collect();
+    sleep(&mut entries, deadline)?;
+    found.extend(entries.iter().map(|entry| {
+        let found = entry.revents();
+        Found {
+            readable: found.contains(PollFlags::IN),
+            writable: found.contains(PollFlags::OUT),
+            hangup: found.intersects(ENDED),
+        }
+    }));
+    Ok(())
+}
+
+/// The flags that say that a descriptor has ended.
+const ENDED: PollFlags = PollFlags::HUP.union(PollFlags::RDHUP).union(PollFlags::ERR).union(PollFlags::NVAL);
+
+fn sleep(entries: &mut [PollFd<'_>], deadline: Option<Deadline>) -> io::Result<()> {
     // Ends at the deadline: each round is one interruption by a signal and waits for the time left.
     loop {
         let timeout = deadline.and_then(Deadline::remaining_timespec);
         match rustix::event::poll(entries, timeout.as_ref()) {
-            Ok(_) => break,
+            Ok(_) => return Ok(()),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+fn wait_entries(entries: &mut [PollFd<'_>], deadline: Option<Deadline>) -> io::Result<Ready> {
+    sleep(entries, deadline)?;
     let mut ready = Ready::default();
     for (index, entry) in entries.iter().enumerate() {
         let found = entry.revents();
@@ -143,7 +192,7 @@ fn wait_entries(entries: &mut [PollFd<'_>], deadline: Option<Deadline>) -> io::R
         if found.contains(PollFlags::OUT) {
             ready.writable |= bit(index);
         }
-        if found.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR | PollFlags::NVAL) {
+        if found.intersects(ENDED) {
             ready.ended |= bit(index);
         }
     }

@@ -19,6 +19,7 @@ use crate::transport::control::{Control, Word, is_later};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::vigil::Silence;
 use crate::transport::{Frame, RecvTransport};
+use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// How the peer's sender ended.
 #[derive(Debug)]
@@ -261,5 +262,40 @@ impl RecvTransport for MqReceiver {
         }
         crash_point!("mq.recv.close");
         self.refuse_more();
+    }
+}
+
+impl Waits for MqReceiver {
+    fn glance(&mut self) -> Glance {
+        let known = self.end.is_some() || self.hung_up || !self.lifeline.is_ours();
+        if known { Glance::Ready } else { Glance::Unknown }
+    }
+
+    fn announce(&mut self) -> Announced {
+        if let Some(asked) = self.unsaid.take() {
+            self.acknowledge(asked);
+        }
+        Announced::silently()
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        let mouth = self.unsaid.map(|_| self.control.mouth()).transpose()?;
+        Ok([
+            Some((self.queue.get()?, Interest::READ)),
+            Some((self.lifeline.get()?, Interest::READ)),
+            mouth.map(|mouth| (mouth, Interest::WRITE)),
+        ])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        let [queue, lifeline, mouth] = found;
+        if mouth.any()
+            && let Some(asked) = self.unsaid.take()
+        {
+            self.acknowledge(asked);
+        }
+        // Trouble there shows again in the next try.
+        let trouble = lifeline.any() && self.look().is_err();
+        Ok(queue.any() || trouble || self.hung_up || self.end.is_some())
     }
 }

@@ -16,6 +16,7 @@ use crate::transport::control::{Control, Deaf, Heard, Word, is_later};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::vigil::{Silence, Watch};
 use crate::transport::{Ask, SendTransport};
+use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// The longest sleep in the sending call itself, which cannot look at the lifeline. Whoever has slept so long in vain
 /// sleeps where it sees both, at the price of a second call.
@@ -326,5 +327,32 @@ impl SendTransport for MqSender {
             // Fails only when the peer is gone, and then there is nobody to tell.
             let _told = socket::shutdown(socket, socket::Half::Write);
         }
+    }
+}
+
+impl Waits for MqSender {
+    fn glance(&mut self) -> Glance {
+        if self.gone.is_some() || !self.lifeline.is_ours() { Glance::Ready } else { Glance::Unknown }
+    }
+
+    fn announce(&mut self) -> Announced {
+        Announced::for_at_most(SLICE)
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        // As in `wait_room`.
+        Ok([
+            Some((self.queue.get()?, Interest::WRITE)),
+            Some((self.control.ear()?, Interest::READ)),
+            Some((self.lifeline.get()?, Interest::NONE)),
+        ])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        let [queue, control, lifeline] = found;
+        self.hung_up |= lifeline.hangup;
+        let listen = control.any() || self.hung_up || !queue.any();
+        let trouble = listen && self.listen().is_err();
+        Ok(trouble || queue.any() || self.gone.is_some())
     }
 }

@@ -14,6 +14,7 @@ use super::inbox::Inbox;
 use super::reader::{End, Found, Reader, Stored};
 use super::wire::{Patience, Wire};
 use crate::aligned::{AlignedBytes, NoMemory};
+use crate::transport::nudge::Nudge;
 
 /// How long a sleep lasts before it looks around; waking is by notification.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
@@ -49,6 +50,8 @@ pub(super) struct Incoming {
     changed: Condvar,
     /// The inbox takes no more once it holds so many bytes; the last message may go beyond.
     capacity: usize,
+    /// For the receiver, from the sender of its side.
+    nudge: Nudge,
 }
 
 /// The right to read; it goes back when it is dropped, and whoever sleeps is told.
@@ -82,7 +85,7 @@ impl Incoming {
             news: News::default(),
             sleepers: 0,
         };
-        Self { state: Mutex::new(state), changed: Condvar::new(), capacity }
+        Self { state: Mutex::new(state), changed: Condvar::new(), capacity, nudge: Nudge::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -153,6 +156,12 @@ impl Incoming {
         let inbox = mem::take(&mut state.inbox);
         drop(state);
         drop(inbox);
+    }
+
+    /// How the sender of this side wakes its receiver where that waits for several ends at once. The sender gives it when it
+    /// has read, or no longer reads.
+    pub(super) fn nudge(&self) -> &Nudge {
+        &self.nudge
     }
 
     /// Sleeps as long as the other half reads and has told nothing, at most until the deadline. `heard`: what this half

@@ -14,23 +14,36 @@ use crate::aligned::AlignedBytes;
 use crate::error::RecvError;
 use crate::message::Message;
 use crate::transport::{Frame, RecvTransport};
+use crate::waits::{Announced, Glance, Places, SLICE, Stir, Waits};
 
 /// See [`RecvTransport`].
 pub(super) struct StreamReceiver {
     shared: Arc<Shared>,
     /// The message that was found last.
     message: AlignedBytes,
+    /// It was found by a look, and nobody has asked for it yet.
+    kept: Option<Stored>,
     received: u64,
 }
 
 impl StreamReceiver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, message: AlignedBytes::empty(0), received: 0 }
+        Self { shared, message: AlignedBytes::empty(0), kept: None, received: 0 }
+    }
+
+    /// The next message: one that a look has found, or one that is found with this patience.
+    #[inline]
+    fn next(&mut self, patience: Option<Patience>) -> Result<Option<Frame>, RecvError> {
+        let found = match self.kept.take() {
+            Some(kept) if self.shared.wire.is_ours() => Some(kept),
+            _ => self.find(patience)?,
+        };
+        Ok(found.map(|stored| self.taken(stored)))
     }
 
     /// Looks for a message in what was read already, and reads on with this patience, if with any.
     #[inline]
-    fn next(&mut self, patience: Option<Patience>) -> Result<Option<Frame>, RecvError> {
+    fn find(&mut self, patience: Option<Patience>) -> Result<Option<Stored>, RecvError> {
         let Self { shared, message, .. } = self;
         if !shared.wire.is_ours() {
             return Err(RecvError::Forked);
@@ -44,8 +57,8 @@ impl StreamReceiver {
             Look::Over => None,
             Look::Turn(mut turn) => {
                 let mut frames = 0;
-                // Ends with a message, with the end of the stream, or when nothing is there; where nobody waits, a peer
-                // that floods with anything else ends it, too.
+                // Ends with a message, with the end of the stream, or when nothing is there; where nobody waits and more is
+                // read, a peer that floods with anything else ends it, too.
                 loop {
                     match turn.understand(message) {
                         Some(Found::Message(stored)) => break Some(stored),
@@ -55,14 +68,14 @@ impl StreamReceiver {
                         None => break None,
                     }
                     frames += 1;
-                    if frames >= MOST_AT_ONCE && patience != Some(Patience::UntilItComes) {
+                    if frames >= MOST_AT_ONCE && patience == Some(Patience::Now) {
                         break None;
                     }
                 }
             }
         };
-        if let Some(stored) = found {
-            return Ok(Some(self.taken(stored)));
+        if found.is_some() {
+            return Ok(found);
         }
         match shared.incoming.news() {
             news if news.sender_closed || news.end.is_some() => Err(self.over(news)),
@@ -166,5 +179,69 @@ impl RecvTransport for StreamReceiver {
         if last {
             self.shared.end();
         }
+    }
+}
+
+impl Waits for StreamReceiver {
+    /// What was read already is looked through, so that a message that is only half there, or a word for the sender of this
+    /// side, is not taken for one.
+    fn glance(&mut self) -> Glance {
+        if self.kept.is_some() {
+            return Glance::Ready;
+        }
+        // What the wire itself holds shows at no descriptor.
+        let patience = self.shared.wire.holds().then_some(Patience::Now);
+        match self.find(patience) {
+            Ok(Some(stored)) => self.kept = Some(stored),
+            // Trouble and the end show again in the next try.
+            Err(_) => {}
+            Ok(None) => return Glance::Unknown,
+        }
+        Glance::Ready
+    }
+
+    fn announce(&mut self) -> Announced {
+        if self.shared.wire.is_ours() && self.shared.is_owing() {
+            self.shared.settle();
+        }
+        match self.shared.incoming.nudge().arm() {
+            Ok(()) => Announced::silently(),
+            // Without a descriptor to be nudged at, this end looks again by itself.
+            Err(_) => Announced::for_at_most(SLICE),
+        }
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        let Shared { wire, incoming, .. } = &*self.shared;
+        // While the sender of this side reads for both, it nudges.
+        let inlet = (!incoming.is_busy()).then(|| wire.inlet()).transpose()?;
+        let outlet = self.shared.is_owing().then(|| wire.outlet()).transpose()?;
+        Ok([
+            inlet.map(|inlet| (inlet, Interest::READ)),
+            outlet.map(|outlet| (outlet, Interest::WRITE)),
+            incoming.nudge().fd().map(|nudge| (nudge, Interest::READ)),
+        ])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        let [inlet, outlet, nudge] = found;
+        if nudge.any() {
+            self.shared.incoming.nudge().take();
+        }
+        if outlet.any() {
+            self.shared.settle();
+        }
+        if inlet.any() && self.kept.is_none() {
+            match self.find(Some(Patience::Now)) {
+                Ok(found) => self.kept = found,
+                // As in `glance`.
+                Err(_) => return Ok(true),
+            }
+        }
+        Ok(self.glance() == Glance::Ready)
+    }
+
+    fn awake(&mut self) {
+        self.shared.incoming.nudge().disarm();
     }
 }

@@ -15,6 +15,7 @@ use super::{MOST_AT_ONCE, Patience, Shared};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::transport::{Ask, SendTransport};
+use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// The longest sleep without a look at what was heard: what wakes this half may be read by the receiver of the same
 /// side, in another thread, before this one runs.
@@ -82,6 +83,7 @@ impl StreamSender {
                 None => break,
             }
         }
+        shared.incoming.nudge().give();
         let news = shared.incoming.news();
         if let Some(taken) = news.taken.filter(|taken| *taken > self.sent) {
             let what = format!("it took {taken} messages of the {} that were sent", self.sent);
@@ -206,13 +208,18 @@ impl StreamSender {
         Ok(())
     }
 
+    /// Whether nothing shows when there is room again.
+    fn waits_blindly(&self) -> bool {
+        self.shared.outgoing().waits_blindly(&*self.shared.wire)
+    }
+
     /// Sleeps at the wire until something happens that `interest` names, for a slice at most; `Timeout` when the time is
     /// up. Says whether something came in.
     fn sleep(&mut self, writing: bool, reading: bool, deadline: Option<Deadline>) -> Result<bool, SendError> {
         let (Ok(inlet), Ok(outlet)) = (self.shared.wire.inlet(), self.shared.wire.outlet()) else {
             return Err(SendError::Forked);
         };
-        let blindly = writing && self.shared.outgoing().waits_blindly(&*self.shared.wire);
+        let blindly = writing && self.waits_blindly();
         let waits = [
             (inlet, if reading { Interest::READ } else { Interest::NONE }),
             (outlet, if writing && !blindly { Interest::WRITE } else { Interest::NONE }),
@@ -322,6 +329,7 @@ impl SendTransport for StreamSender {
                     self.sleep(shared.is_owing(), true, deadline)?;
                 }
                 drop(turn);
+                shared.incoming.nudge().give();
             }
             None if shared.incoming.is_busy() => shared.incoming.sleep(deadline, |news, _| {
                 news.taken.is_some_and(|taken| taken >= until) || news.receiver_closed || news.end.is_some()
@@ -356,5 +364,34 @@ impl SendTransport for StreamSender {
         if last {
             self.shared.end();
         }
+    }
+}
+
+impl Waits for StreamSender {
+    fn glance(&mut self) -> Glance {
+        if self.gone.is_some() || !self.shared.wire.is_ours() { Glance::Ready } else { Glance::Unknown }
+    }
+
+    fn announce(&mut self) -> Announced {
+        Announced::for_at_most(if self.waits_blindly() { BLINK } else { SLICE })
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        let Shared { wire, incoming, .. } = &*self.shared;
+        // As in `wait_room`.
+        let reading = !incoming.is_busy() && !incoming.is_full();
+        let inlet = (wire.inlet()?, if reading { Interest::READ } else { Interest::NONE });
+        let outlet = (wire.outlet()?, if self.waits_blindly() { Interest::NONE } else { Interest::WRITE });
+        Ok([Some(inlet), Some(outlet), None])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        let [inlet, outlet, _] = found;
+        self.hung_up |= inlet.hangup || outlet.hangup;
+        let nothing = !inlet.any() && !outlet.any();
+        let listen = inlet.any() || self.hung_up || nothing;
+        let trouble = listen && self.listen().is_err();
+        let blindly = nothing && self.waits_blindly();
+        Ok(trouble || outlet.writable || blindly || self.gone.is_some())
     }
 }

@@ -17,6 +17,7 @@ use crate::message::Message;
 use crate::transport::control::{Control, Word};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::{Frame, RecvTransport};
+use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// Records looked at in one try: enough for a message of several megabytes, and a bound for a peer that floods
 /// with fragments. What remains is found by the next try.
@@ -403,5 +404,30 @@ impl RecvTransport for UnixReceiver {
             // Fails only when the peer is gone, and then there is nobody to tell.
             let _told = socket::shutdown(socket, socket::Half::Read);
         }
+    }
+}
+
+impl Waits for UnixReceiver {
+    fn glance(&mut self) -> Glance {
+        if self.end.is_some() || !self.lifeline.is_ours() { Glance::Ready } else { Glance::Unknown }
+    }
+
+    fn announce(&mut self) -> Announced {
+        if self.unsaid {
+            self.acknowledge();
+        }
+        Announced::silently()
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        let mouth = self.unsaid.then(|| self.control.mouth()).transpose()?;
+        Ok([Some((self.lifeline.get()?, Interest::READ)), mouth.map(|mouth| (mouth, Interest::WRITE)), None])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        if found[1].any() {
+            self.acknowledge();
+        }
+        Ok(found[0].any())
     }
 }

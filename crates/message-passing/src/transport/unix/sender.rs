@@ -15,6 +15,7 @@ use crate::error::SendError;
 use crate::transport::control::{Control, Deaf, Heard, Word};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::{Ask, SendTransport};
+use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
 const SMALL: usize = 4096;
@@ -343,5 +344,27 @@ impl SendTransport for UnixSender {
             // Fails only when the peer is gone, and then there is nobody to tell.
             let _told = socket::shutdown(socket, socket::Half::Write);
         }
+    }
+}
+
+impl Waits for UnixSender {
+    fn glance(&mut self) -> Glance {
+        if self.gone.is_some() || !self.lifeline.is_ours() { Glance::Ready } else { Glance::Unknown }
+    }
+
+    fn announce(&mut self) -> Announced {
+        Announced::for_at_most(SLICE)
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        // As in `wait_room`.
+        let (socket, control) = (self.lifeline.get()?, self.control.ear()?);
+        Ok([Some((socket, Interest::WRITE)), Some((control, Interest::READ)), None])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        let [socket, control, _] = found;
+        let trouble = (control.any() || !socket.any()) && self.listen().is_err();
+        Ok(trouble || socket.any() || self.gone.is_some())
     }
 }

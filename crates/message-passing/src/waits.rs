@@ -1,0 +1,176 @@
+//! How any end is waited for together with others: the seam below [`Selector`](crate::Selector) and the async forms.
+//!
+//! Whoever waits for several ends at once does with each what a waiting call does with one, step by step:
+//!
+//! 1. [`glance`](Waits::glance): is there anything already?
+//! 2. [`announce`](Waits::announce) to whoever must know that this end sleeps. One order ([`Announced::order`]) then stands
+//!    for all the announcements.
+//! 3. Glance again: what came before the announcement was seen is found now, and what comes later rings.
+//! 4. Sleep at the [`descriptors`](Waits::descriptors) of all of them.
+//! 5. [`stirred`](Waits::stirred): what was found there, and is a try worth it?
+//! 6. [`awake`](Waits::awake): take the announcement back.
+//!
+//! An end that has ended is ready for ever: its tries say how it ended.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::time::Duration;
+
+use wharf_shared_memory::log::order_announcements;
+use wharf_sys::poll::{Found, Interest};
+
+/// When the system refuses the barrier that makes a lost wake-up impossible, nobody sleeps longer than this at a time.
+pub(crate) const SLICE: Duration = Duration::from_millis(10);
+
+/// What a look without a system call sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Glance {
+    /// A try is worth it.
+    Ready,
+    /// There is nothing, and looking was free: worth repeating while spinning.
+    Nothing,
+    /// Nothing is here; only the system knows whether anything is there.
+    Unknown,
+}
+
+/// What an end needs of whoever sleeps for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Announced {
+    /// Memory must be ordered before the next glance: by a barrier on every processor (`Some(true)`) or by a fence.
+    order: Option<bool>,
+    /// The longest sleep after which [`Waits::stirred`] must be called even though nothing was found.
+    longest: Option<Duration>,
+}
+
+impl Announced {
+    /// In shared memory.
+    pub(crate) fn in_memory(asymmetric: bool) -> Self {
+        Self { order: Some(asymmetric), longest: None }
+    }
+
+    /// Without a word, and with sleeps of any length.
+    pub(crate) fn silently() -> Self {
+        Self::default()
+    }
+
+    /// Without a word, for sleeps that are no longer than this.
+    pub(crate) fn for_at_most(longest: Duration) -> Self {
+        Self { order: None, longest: Some(longest) }
+    }
+
+    /// What both need.
+    pub(crate) fn and(self, other: Self) -> Self {
+        // `None < Some(false) < Some(true)`: the stronger order does for both.
+        let order = self.order.max(other.order);
+        let longest = match (self.longest, other.longest) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        Self { order, longest }
+    }
+
+    /// Orders the announcements before the glances that follow.
+    pub(crate) fn order(&mut self) {
+        if self.order.is_some_and(|asymmetric| !order_announcements(asymmetric)) {
+            *self = self.and(Self::for_at_most(SLICE));
+        }
+    }
+
+    /// The longest sleep.
+    pub(crate) fn longest(&self) -> Option<Duration> {
+        self.longest
+    }
+}
+
+/// The most descriptors of one end.
+pub(crate) const MOST_PLACES: usize = 3;
+
+/// Where one end sleeps. Each place is always the same file; now and then nothing there is of interest.
+pub(crate) type Places<'a> = [Option<(BorrowedFd<'a>, Interest)>; MOST_PLACES];
+
+/// What was found at these places.
+pub(crate) type Stir = [Found; MOST_PLACES];
+
+/// See the top of the file.
+pub(crate) trait Waits {
+    /// Looks without a system call; what was read and not yet asked for counts as well. In a forked child, and where this
+    /// end has ended, a try is worth it.
+    fn glance(&mut self) -> Glance;
+
+    /// Whether spinning for this end may be worth it; where it says no, nobody spins for any.
+    fn may_spin(&self) -> bool {
+        true
+    }
+
+    /// Gets ready to sleep. The message before is released.
+    fn announce(&mut self) -> Announced {
+        Announced::silently()
+    }
+
+    /// Where to sleep; asked for anew before each sleep.
+    fn descriptors(&self) -> io::Result<Places<'_>>;
+
+    /// Takes note of what was found there; all of it is empty when the sleep was as long as it may be, or when only
+    /// others stirred. Says whether a try is worth it.
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool>;
+
+    /// Takes the announcement back.
+    fn awake(&mut self) {}
+}
+
+/// An end of any kind, for whoever may not know more of it.
+pub struct Seam<'a>(pub(crate) &'a mut dyn Waits);
+
+/// Something that a [`Selector`](crate::Selector) can wait for: receivers, links (for what they receive), listeners, room
+/// to send ([`Sender::room`](crate::Sender::room)), and foreign descriptors ([`Readable`], [`Writable`]).
+///
+/// It cannot be implemented outside of this crate.
+pub trait Endpoint {
+    /// What is below.
+    #[doc(hidden)]
+    fn seam(&mut self) -> Seam<'_>;
+}
+
+impl<E: Endpoint + ?Sized> Endpoint for &mut E {
+    fn seam(&mut self) -> Seam<'_> {
+        (**self).seam()
+    }
+}
+
+/// A descriptor of the program's own that is ready when there is something to read, or its end.
+///
+/// It stays in the program's hands: the program reads it, and it must see to it that reading does not wait when less is
+/// there than it asks for. One that is not read is ready again at once.
+#[derive(Debug)]
+pub struct Readable<F>(pub F);
+
+/// A descriptor of the program's own that is ready when there is room to write, or when nobody will read.
+#[derive(Debug)]
+pub struct Writable<F>(pub F);
+
+macro_rules! foreign {
+    ($kind:ident, $interest:expr) => {
+        impl<F: AsFd> Waits for $kind<F> {
+            fn glance(&mut self) -> Glance {
+                Glance::Unknown
+            }
+
+            fn descriptors(&self) -> io::Result<Places<'_>> {
+                Ok([Some((self.0.as_fd(), $interest)), None, None])
+            }
+
+            fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+                Ok(found[0].any())
+            }
+        }
+
+        impl<F: AsFd> Endpoint for $kind<F> {
+            fn seam(&mut self) -> Seam<'_> {
+                Seam(self)
+            }
+        }
+    };
+}
+
+foreign!(Readable, Interest::READ);
+foreign!(Writable, Interest::WRITE);
