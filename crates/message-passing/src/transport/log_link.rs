@@ -98,7 +98,7 @@ impl LogSender {
     /// Looks at the peer when it is time to; see [`Watch`].
     #[inline(always)]
     fn keep_watch(&mut self) {
-        if self.watch.is_due() {
+        if self.watch.is_due(self.log.sent()) {
             self.look_around();
         }
     }
@@ -106,7 +106,7 @@ impl LogSender {
     #[cold]
     #[inline(never)]
     fn look_around(&mut self) {
-        let due = self.watch.wants_a_look(Instant::now(), self.log.taken());
+        let due = self.watch.wants_a_look(Instant::now(), self.log.sent(), self.log.taken());
         if due || self.signals.known_gone() {
             self.look_at_peer();
         }

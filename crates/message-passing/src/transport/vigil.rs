@@ -67,14 +67,15 @@ impl Silence {
 /// a death with its next message, and one that was fast with its 32nd at the latest.
 const LONG_GAP: Duration = Duration::from_millis(100);
 const FAST_GAP: Duration = Duration::from_millis(1);
-const MESSAGES_PER_CLOCK: u32 = 32;
+const MESSAGES_PER_CLOCK: u64 = 32;
 
 /// Tells a sender whose peer is awake, and so is never rung, when to look whether it still lives.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// Messages until the next look at the clock.
-    left: u32,
-    every: u32,
+    /// The number of the message at which to look at the clock. Compared with a count that the sender keeps anyway: counting
+    /// down would be one more store for each message.
+    next: u64,
+    every: u64,
     /// When the clock was looked at.
     last: Instant,
     /// When the peer was last seen to have taken something, or was looked at, and how much it had taken.
@@ -85,27 +86,21 @@ pub(super) struct Watch {
 impl Watch {
     pub(super) fn new() -> Self {
         let now = Instant::now();
-        Self { left: 0, every: 1, last: now, lively: now, taken: 0 }
+        Self { next: 0, every: 1, last: now, lively: now, taken: 0 }
     }
 
-    /// One more message; `true` when it is time to look at the clock.
+    /// Whether it is time to look at the clock, before the next message and after `sent` others.
     #[inline(always)]
-    pub(super) fn is_due(&mut self) -> bool {
-        match self.left.checked_sub(1) {
-            Some(left) => {
-                self.left = left;
-                false
-            }
-            None => true,
-        }
+    pub(super) fn is_due(&self, sent: u64) -> bool {
+        sent >= self.next
     }
 
-    /// Looks at the clock, and at what the peer has taken; `true` when it is time to look at the peer.
-    pub(super) fn wants_a_look(&mut self, now: Instant, taken: u64) -> bool {
+    /// Looks at the clock, and at what the peer has taken of the messages `sent`; `true` when it is time to look at the peer.
+    pub(super) fn wants_a_look(&mut self, now: Instant, sent: u64, taken: u64) -> bool {
         let gap = now.saturating_since(self.last);
         self.last = now;
         self.every = if gap < FAST_GAP { (self.every * 2).min(MESSAGES_PER_CLOCK) } else { 1 };
-        self.left = self.every - 1;
+        self.next = sent + self.every;
         // What it took may have been taken at the beginning of the gap, so a long gap needs a look all the same.
         let quiet = taken == self.taken && now.saturating_since(self.lively) >= LONG_GAP;
         let look = gap >= LONG_GAP || quiet;
@@ -125,28 +120,30 @@ mod tests {
     fn a_slow_sender_looks_at_its_peer_with_every_message_and_a_fast_one_seldom() {
         let start = Instant::now();
         let at = |millis: u64| start.saturating_add(Duration::from_millis(millis));
-        let mut watch = Watch { left: 0, every: 1, last: start, lively: start, taken: 0 };
+        let mut watch = Watch { next: 0, every: 1, last: start, lively: start, taken: 0 };
         for second in 1..5 {
-            assert_eq!(watch.left, 0, "every message of a slow sender looks at the clock");
-            assert!(watch.wants_a_look(at(second * 1000), second), "whatever the peer has taken meanwhile");
+            assert!(watch.is_due(second), "every message of a slow sender looks at the clock");
+            assert!(watch.wants_a_look(at(second * 1000), second, second), "whatever the peer has taken meanwhile");
         }
         for _ in 0..10 {
-            assert!(!watch.wants_a_look(at(4000), 4));
+            assert!(!watch.wants_a_look(at(4000), 5, 4));
         }
-        assert_eq!(watch.left + 1, MESSAGES_PER_CLOCK);
-        assert!(watch.wants_a_look(at(4151), 4));
-        assert_eq!(watch.left, 0);
+        assert_eq!(watch.next, 5 + MESSAGES_PER_CLOCK);
+        assert!(!watch.is_due(4 + MESSAGES_PER_CLOCK));
+        assert!(watch.is_due(5 + MESSAGES_PER_CLOCK));
+        assert!(watch.wants_a_look(at(4151), 5 + MESSAGES_PER_CLOCK, 4));
+        assert!(watch.is_due(6 + MESSAGES_PER_CLOCK));
     }
 
     #[test]
     fn a_steady_sender_looks_at_a_peer_that_takes_nothing_and_at_no_other() {
         let start = Instant::now();
         let at = |millis: u64| start.saturating_add(Duration::from_millis(millis));
-        let mut watch = Watch { left: 0, every: 1, last: start, lively: start, taken: 0 };
+        let mut watch = Watch { next: 0, every: 1, last: start, lively: start, taken: 0 };
         for turn in 1..200 {
-            assert!(!watch.wants_a_look(at(turn * 5), turn), "it takes every message");
+            assert!(!watch.wants_a_look(at(turn * 5), turn, turn), "it takes every message");
         }
-        let looks = (200..300).filter(|turn| watch.wants_a_look(at(turn * 5), 199)).count();
+        let looks = (200..300).filter(|turn| watch.wants_a_look(at(turn * 5), *turn, 199)).count();
         assert_eq!(looks, 5, "half a second of silence, a look every 100 ms");
     }
 

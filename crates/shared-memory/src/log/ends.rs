@@ -56,7 +56,10 @@ impl LogWriter {
     /// Writes a message if that takes nothing but stores. `false`: ask [`try_write`](Self::try_write).
     #[inline(always)]
     pub fn write_quickly(&mut self, message: &[u8]) -> bool {
-        self.lent = None;
+        // A store only where something changes, as everywhere on this way.
+        if self.lent.is_some() {
+            self.lent = None;
+        }
         self.writer.write_quickly(message)
     }
 

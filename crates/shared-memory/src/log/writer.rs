@@ -211,11 +211,23 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         if !self.has_room(len) {
             return false;
         }
-        let track = &self.tracks[self.current & 1];
+        if self.current != SMALL {
+            return self.try_write(payload, false).is_ok();
+        }
+        let frame = self.grid.frame(len);
+        let track = &mut self.tracks[SMALL];
+        // Orderings: as in `commit_sized`. Here the next header is cleared before the payload, which is filled in from its
+        // end: what goes into one line then stands together among the stores that wait for the peer to give its lines up
+        // (docs/performance.md). A word that no reader looks at yet may be cleared at any time.
+        track.ring.word(track.head + frame).store(0, Ordering::Relaxed);
         if !track.ring.put(track.head, None, payload) {
             return false;
         }
-        self.commit(Kind::Data, false, len);
+        crash_point!("log.commit.cleared");
+        track.ring.word(track.head).store(Header::pack(Kind::Data, 0, len as u32), Ordering::Release);
+        crash_point!("log.commit.written");
+        track.head += frame;
+        self.look_for_sleepers();
         self.sent += 1;
         true
     }
@@ -404,7 +416,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Whether some reader sleeps on a ticket that has not been rung for; asking clears it.
     #[inline(always)]
     pub(crate) fn take_must_ring(&mut self) -> bool {
-        std::mem::take(&mut self.must_ring)
+        // Asked after every message: a store only where something changes.
+        let must = self.must_ring;
+        if must {
+            self.must_ring = false;
+        }
+        must
     }
 
     /// Whether some reader sleeps on a ticket that has not been rung for.
