@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use wharf_shared_memory::log::{
@@ -241,7 +241,7 @@ fn a_page_that_is_scribbled_on_meanwhile_hurts_nobody() {
     memory::seal(&memory, Seals::LINK).unwrap();
     let mut writer = create(1 << 15, true);
     let (_, mut good) = join(&mut writer, false, true, true);
-    let over = AtomicBool::new(false);
+    let (over, generation) = (AtomicBool::new(false), AtomicU64::new(0));
     thread::scope(|scope| {
         scope.spawn(|| {
             let mut random = 1_u64;
@@ -252,8 +252,14 @@ fn a_page_that_is_scribbled_on_meanwhile_hurts_nobody() {
                 // SAFETY: the offset lies inside the page.
                 let word = unsafe { scribbled.as_ptr().add(at) };
                 // SAFETY: mapped for writing, on eight bytes, and read by others as atomics only.
-                let word = unsafe { std::sync::atomic::AtomicU64::from_ptr(word.cast()) };
+                let word = unsafe { AtomicU64::from_ptr(word.cast()) };
                 word.store(if random & 1 == 0 { random } else { small }, Ordering::Relaxed);
+                // Its positions are looked at only when it says the generation that the log is in.
+                // SAFETY: the offset of `entered` lies inside the page.
+                let entered = unsafe { scribbled.as_ptr().add(152) };
+                // SAFETY: as above.
+                let entered = unsafe { AtomicU64::from_ptr(entered.cast()) };
+                entered.store(generation.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
             }
         });
         let mut seats = 0;
@@ -270,6 +276,7 @@ fn a_page_that_is_scribbled_on_meanwhile_hurts_nobody() {
                     Err(WriteError::Pinned) => {
                         let geometry = writer.geometry();
                         let start = writer.start_generation(geometry).unwrap();
+                        generation.store(writer.generation(), Ordering::Relaxed);
                         while good.poll().unwrap() != Heard::Moved {}
                         good.next_generation(copy(writer.fd()), geometry, start).unwrap();
                     }
