@@ -1,7 +1,7 @@
 //! One slot of the participant table, as it lies in the region: who has it, and for which time it was taken.
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use crate::sync::raw::{MAX_GENERATION, Owner};
+use crate::sync::owner::{MAX_GENERATION, Owner};
 
 /// Bytes kept of a program's name.
 const NAME_LEN: usize = 24;

@@ -4,7 +4,7 @@
 //! generation of the slot; whatever an earlier generation left behind is void without being cleared.
 
 use crate::atomic::{AtomicU64, Ordering, fence};
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// Entries of one slot: threads of one process that can be listed at a time. More are counted.
 pub(crate) const ENTRIES: usize = 5;

@@ -13,7 +13,7 @@ use crate::RegionError;
 use crate::participant::{Phase, Witness};
 use crate::sync::Seen;
 use crate::sync::look::waits;
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::place::Place;
 use crate::RegionError;
 use crate::participant::Witness;
 use crate::sync::look::{Hold, Said, decode, holder_in};
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 use crate::sync::{ObjectKind, Seen};
 
 /// Primitives that are listed.
