@@ -4,12 +4,13 @@ use crate::cases::{Case, Measure, contenders, crowds};
 use crate::contender::failed;
 use crate::crowd::{Gathering, most_to_least, ns_per_turn};
 use crate::meeting::Match;
+use crate::only_one::OnlyOne;
 use crate::samples::{Sample, Series};
 use crate::solo::{Makers, cost_ns};
+use crate::watchdog;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use wharf_measure::{Floor, Prober, State, WakeClass};
 
@@ -25,9 +26,6 @@ const COST_SLICE: Duration = Duration::from_millis(40);
 const CONNECTIONS: u32 = 100;
 /// Turns at least, so that a median is one.
 const FEWEST_TURNS: u32 = 3;
-/// Without progress for this long, something hangs, and the run ends with an error.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// How long a case may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -55,42 +53,16 @@ pub struct Bench {
     cpus: (usize, usize),
     budget: Budget,
     matches: u32,
-}
-
-static PROGRESS: AtomicU64 = AtomicU64::new(0);
-
-fn progress() {
-    // Relaxed: a counter for the watchdog, which orders nothing.
-    PROGRESS.fetch_add(1, Ordering::Relaxed);
-}
-
-/// Ends the process when nothing was finished for a while: a spinning contender whose peer is gone would
-/// otherwise spin for ever. Peers die with this process.
-fn watch(root: PathBuf) {
-    std::thread::spawn(move || {
-        let mut seen = PROGRESS.load(Ordering::Relaxed);
-        let mut since = Instant::now();
-        // Ends with the process.
-        loop {
-            std::thread::sleep(Duration::from_secs(1));
-            let now = PROGRESS.load(Ordering::Relaxed);
-            if now != seen {
-                (seen, since) = (now, Instant::now());
-            } else if since.elapsed() > PATIENCE {
-                eprintln!("wharf-bench: nothing finished for {PATIENCE:?}; a contender hangs");
-                let _gone_or_not = std::fs::remove_dir_all(&root);
-                std::process::exit(3);
-            }
-        }
-    });
+    _only: OnlyOne,
 }
 
 impl Bench {
     /// Prepares a run.
     pub fn new(budget: Budget) -> io::Result<Bench> {
+        let only = OnlyOne::wait()?;
         // Memory-backed, so that contenders that map files by hand touch no disk.
         let root = tempfile::Builder::new().prefix("wharf-bench-").tempdir_in("/dev/shm")?;
-        watch(root.path().to_path_buf());
+        watchdog::watch(root.path().to_path_buf());
         let prober = Prober::new().ok();
         let cpus = match prober {
             Some(prober) => (prober.pair().first, prober.pair().second),
@@ -100,7 +72,7 @@ impl Bench {
                 (only, only)
             }
         };
-        Ok(Bench { root, prober, cpus, budget, matches: 0 })
+        Ok(Bench { root, prober, cpus, budget, matches: 0, _only: only })
     }
 
     /// The CPUs of this run: of the measuring side, and of its peer.
@@ -166,11 +138,11 @@ impl Bench {
             let contender = all.iter().find(|contender| contender.name() == name);
             let contender = contender.ok_or_else(|| failed(format!("no contender is called '{name}'")))?;
             let at = self.private_directory()?;
+            watchdog::begin(format!("{}: check of '{name}'", case.id));
             let met = Arc::clone(contender).start(at, self.cpus.1).and_then(|mut met| {
                 met.check()?;
                 Ok(met)
             });
-            progress();
             match met {
                 Ok(met) => {
                     outcome.series.push(Series::new(name));
@@ -188,10 +160,10 @@ impl Bench {
             let (Some(contender), Some(series)) = (running.get_mut(at), outcome.series.get_mut(at)) else {
                 continue;
             };
+            watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
             let mut sample = self.sample(case, &mut *contender.met)?;
             sample.round = round;
             series.samples.push(sample);
-            progress();
         }
         Ok(())
     }
@@ -257,9 +229,9 @@ impl Bench {
                 let (Some(contender), Some(series)) = (contenders.get_mut(at), outcome.series.get_mut(at)) else {
                     continue;
                 };
+                watchdog::begin(format!("turn {round} of '{}'", series.name));
                 let cost_ns = cost_ns(&mut **contender, COST_SLICE)?;
                 series.samples.push(Sample { round, ..plain(cost_ns, None) });
-                progress();
             }
             round += 1;
         }
@@ -275,6 +247,7 @@ impl Bench {
             let crowd = all.iter().find(|crowd| crowd.name() == name);
             let crowd = crowd.ok_or_else(|| failed(format!("no lock is called '{name}'")))?;
             let at = self.private_directory()?;
+            watchdog::begin(format!("{}: check of '{name}'", case.id));
             let mut gathering = match Arc::clone(crowd).gather(at, parties, self.cpus) {
                 Ok(gathering) => gathering,
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => {
@@ -284,7 +257,6 @@ impl Bench {
                 Err(error) => return Err(error),
             };
             gathering.check().map_err(|error| failed(format!("{name}: {error}")))?;
-            progress();
             outcome.series.push(Series::new(name));
             met.push(gathering);
         }
@@ -295,12 +267,12 @@ impl Bench {
         while round < fewest || start.elapsed() < self.budget.per_case {
             for at in order(met.len(), round) {
                 let (Some(gathering), Some(series)) = (met.get_mut(at), outcome.series.get_mut(at)) else { continue };
+                watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
                 let figure = match case.measure {
                     Measure::Hammer { outside } => ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?),
                     _ => most_to_least(&gathering.hammer(self.budget.per_case, 0)?),
                 };
                 series.samples.push(Sample { round, ..plain(figure, None) });
-                progress();
             }
             round += 1;
         }

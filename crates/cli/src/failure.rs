@@ -19,7 +19,7 @@ pub(crate) enum Failure {
     Timeout(String),
     /// The peer closed or died too early: exit code 4.
     PeerGone(String),
-    /// What was looked for was found, and the output says it: nothing to add, exit code 1.
+    /// What was looked for was found, and the output says it: nothing to add, exit code 5.
     Found,
     /// Whoever read our output has stopped reading: nothing to say, exit code 0.
     NobodyReads,
@@ -30,10 +30,11 @@ impl Failure {
     fn code(&self) -> ExitCode {
         ExitCode::from(match self {
             Failure::NobodyReads => 0,
-            Failure::Failed(_) | Failure::Found => 1,
+            Failure::Failed(_) => 1,
             Failure::Usage(_) => 2,
             Failure::Timeout(_) => 3,
             Failure::PeerGone(_) => 4,
+            Failure::Found => 5,
         })
     }
 

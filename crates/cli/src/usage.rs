@@ -13,7 +13,8 @@ use crate::output::printable;
 use crate::units::{parse_count, parse_duration, parse_size};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 the command line makes no sense, 3 the time ran out, 4 the peer closed or died too early.
+Exit codes: 0 done, 1 failed, 2 the command line makes no sense, 3 the time ran out, 4 the peer closed or died too early,
+5 something was found (region verify).
 
 Names live in /dev/shm/wharf-UID, or in the directory that WHARF_DIR names.";
 
@@ -198,7 +199,7 @@ pub(crate) enum RegionVerb {
     },
     /// Look for what is wrong with a region: one sentence for each finding, with what to do. Changes nothing.
     #[command(
-        after_help = "Exit code 0 when the region is sound, 1 when something was found or it could not be looked at."
+        after_help = "Exit code 0 when the region is sound, 5 when something was found, 1 when it could not be looked at."
     )]
     Verify {
         /// Which region.

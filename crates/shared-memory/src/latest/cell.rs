@@ -263,7 +263,8 @@ mod tests {
     use super::*;
     use crate::Region;
     use crate::atomic::{AtomicBool, AtomicU32, Ordering};
-    use crate::sync::raw::{Nap, Owner, Slept, Surroundings};
+    use crate::sync::owner::Owner;
+    use crate::sync::surroundings::{Nap, Slept, Surroundings};
 
     #[test]
     fn a_cell_is_whole_cache_lines_and_zero_bytes_are_one() {

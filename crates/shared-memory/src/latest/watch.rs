@@ -7,8 +7,8 @@ use wharf_sys::clock::Deadline;
 use super::cell::Latest;
 use crate::participant::{self, Access};
 use crate::plain::Plain;
+use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
-use crate::sync::raw::Owner;
 use crate::sync::{LockFailure, Mode, ObjectKind};
 
 /// The name of one who has none: it holds nothing and is listed nowhere.

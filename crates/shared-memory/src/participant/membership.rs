@@ -13,7 +13,7 @@ use super::slot::{Identity, Phase, Slot, State};
 use super::waits::Waits;
 use super::witness::{Witness, byte_of};
 use crate::region::memory::Memory;
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// A slot that this process has taken. Dropping it gives the slot back, except in a forked child, to which it does
 /// not belong.

@@ -15,8 +15,8 @@ pub(crate) use self::membership::{JoinError, Membership};
 #[cfg(not(loom))]
 pub(crate) use self::registry::{Access, Attachment, Registration, lookup};
 #[cfg(not(loom))]
-pub(crate) use self::slot::{Identity, Phase, Slot};
+pub(crate) use self::slot::{Identity, Phase, SLOT_LEN, Slot};
 #[cfg(not(loom))]
-pub(crate) use self::waits::{Place, Wait, Waits};
+pub(crate) use self::waits::{COUNT_LEN, ENTRIES, ENTRY_LEN, Place, Wait, Waits};
 #[cfg(not(loom))]
 pub(crate) use self::witness::Witness;

@@ -12,7 +12,7 @@ use wharf_sys::fork;
 
 use super::membership::Membership;
 use crate::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// What the calling process may do with the region around a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl Entry {
         let found = Found {
             start: self.start.load(Ordering::Relaxed),
             len: self.len.load(Ordering::Relaxed),
-            owner: Owner::from_bits(owner),
+            owner: Owner::in_word(owner),
             fork_epoch: self.fork_epoch.load(Ordering::Relaxed),
             membership: self.membership.load(Ordering::Relaxed),
         };

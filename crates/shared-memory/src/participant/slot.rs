@@ -1,7 +1,7 @@
 //! One slot of the participant table, as it lies in the region: who has it, and for which time it was taken.
 
 use crate::atomic::{AtomicU32, AtomicU64, Ordering, fence};
-use crate::sync::raw::{MAX_GENERATION, Owner};
+use crate::sync::owner::{MAX_GENERATION, Owner};
 
 /// Bytes kept of a program's name.
 const NAME_LEN: usize = 24;
@@ -98,7 +98,40 @@ pub(crate) struct Slot {
 
 const _: () = assert!(size_of::<Slot>() == 64);
 
+/// Bytes of a slot.
+pub(crate) const SLOT_LEN: usize = size_of::<Slot>();
+
 impl Slot {
+    /// A slot outside any region, that nobody has: for a copy.
+    pub(crate) const fn blank() -> Slot {
+        Slot {
+            state: AtomicU32::new(0),
+            pid: AtomicU32::new(0),
+            start_time: AtomicU64::new(0),
+            pid_namespace: AtomicU64::new(0),
+            uid: AtomicU32::new(0),
+            _reserved: AtomicU32::new(0),
+            since_ns: AtomicU64::new(0),
+            program: [const { AtomicU64::new(0) }; NAME_LEN / 8],
+        }
+    }
+
+    /// Makes this copy say what those bytes of a slot in a region say.
+    pub(crate) fn copy_from(&self, bytes: &[u8; SLOT_LEN]) {
+        let word = |at: usize| u64::from_ne_bytes(bytes.as_chunks::<8>().0[at]);
+        let half = |at: usize| u32::from_ne_bytes(bytes.as_chunks::<4>().0[at]);
+        // Relaxed, all of them: a private copy.
+        self.state.store(half(0), Ordering::Relaxed);
+        self.pid.store(half(1), Ordering::Relaxed);
+        self.start_time.store(word(1), Ordering::Relaxed);
+        self.pid_namespace.store(word(2), Ordering::Relaxed);
+        self.uid.store(half(6), Ordering::Relaxed);
+        self.since_ns.store(word(4), Ordering::Relaxed);
+        for (at, part) in self.program.iter().enumerate() {
+            part.store(word(5 + at), Ordering::Relaxed);
+        }
+    }
+
     /// Generation and phase at this moment.
     pub(crate) fn state(&self) -> State {
         // Acquire: pairs with the Release of `publish`, so that a taken slot's identity is seen whole.
@@ -184,16 +217,7 @@ mod tests {
     use super::*;
 
     fn fresh() -> Slot {
-        Slot {
-            state: AtomicU32::new(0),
-            pid: AtomicU32::new(0),
-            start_time: AtomicU64::new(0),
-            pid_namespace: AtomicU64::new(0),
-            uid: AtomicU32::new(0),
-            _reserved: AtomicU32::new(0),
-            since_ns: AtomicU64::new(0),
-            program: [const { AtomicU64::new(0) }; 3],
-        }
+        Slot::blank()
     }
 
     fn somebody(program: &str) -> Identity {
@@ -223,6 +247,23 @@ mod tests {
         slot.free(first);
         assert!(!slot.has_left(Owner::new(0, second.generation())));
         assert_eq!(slot.state(), second);
+    }
+
+    #[test]
+    fn a_copy_says_what_the_bytes_say() {
+        // As `docs/layout.md` draws them.
+        let mut bytes = [0; SLOT_LEN];
+        bytes[..4].copy_from_slice(&State::new(5, Phase::Taken).0.to_ne_bytes());
+        bytes[4..8].copy_from_slice(&7_u32.to_ne_bytes());
+        for (at, number) in [(8, 8_u64), (16, 9), (32, 11)] {
+            bytes[at..at + 8].copy_from_slice(&number.to_ne_bytes());
+        }
+        bytes[24..28].copy_from_slice(&10_u32.to_ne_bytes());
+        bytes[40..46].copy_from_slice(b"camera");
+        let copy = Slot::blank();
+        copy.copy_from(&bytes);
+        assert_eq!(copy.state(), State::new(5, Phase::Taken));
+        assert_eq!(copy.identity(copy.state()), Some(somebody("camera")));
     }
 
     #[test]

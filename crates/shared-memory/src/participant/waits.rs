@@ -4,7 +4,7 @@
 //! generation of the slot; whatever an earlier generation left behind is void without being cleared.
 
 use crate::atomic::{AtomicU64, Ordering, fence};
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// Entries of one slot: threads of one process that can be listed at a time. More are counted.
 pub(crate) const ENTRIES: usize = 5;
@@ -123,7 +123,23 @@ pub(crate) enum Place {
     Unlisted,
 }
 
+/// Bytes of an entry, and of the count before the first one.
+#[cfg(not(loom))]
+pub(crate) const ENTRY_LEN: usize = size_of::<Entry>();
+#[cfg(not(loom))]
+pub(crate) const COUNT_LEN: usize = 8;
+
 impl Waits {
+    /// A copy outside any region, of these bytes of the count and of each entry.
+    #[cfg(not(loom))]
+    pub(crate) fn copied(count: [u8; COUNT_LEN], entries: [[u8; ENTRY_LEN]; ENTRIES]) -> Waits {
+        let entry = |bytes: [u8; ENTRY_LEN]| {
+            let word = |at: usize| AtomicU64::new(u64::from_ne_bytes(bytes.as_chunks::<8>().0[at]));
+            Entry { stamp: word(0), object: word(1), since_ns: word(2) }
+        };
+        Waits { unlisted: AtomicU64::new(u64::from_ne_bytes(count)), entries: entries.map(entry) }
+    }
+
     /// Enters a wait of a thread of `me`, whose slot this is.
     pub(crate) fn enter(&self, me: Owner, wait: Wait) -> Place {
         for (at, entry) in self.entries.iter().enumerate() {

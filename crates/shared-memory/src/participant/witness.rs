@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use wharf_sys::liveness::{self, ProcessId, Standing};
 
 use super::slot::{Identity, Phase, Slot};
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// The byte that the process in slot 0 locks; the others follow. Far beyond the end of any region.
 const FIRST_BYTE: u64 = 1 << 40;

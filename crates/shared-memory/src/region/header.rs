@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::description::Description;
 use crate::participant::{Slot, Waits};
-use crate::sync::raw::MAX_SLOTS;
+use crate::sync::owner::MAX_SLOTS;
 
 /// Bytes of the header page, and the unit in which regions are measured.
 pub(crate) const PAGE: usize = 4096;

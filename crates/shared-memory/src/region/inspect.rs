@@ -12,8 +12,7 @@ use super::survey::{Listed, Object, Survey};
 use crate::RegionError;
 use crate::participant::{Phase, Witness};
 use crate::sync::Seen;
-use crate::sync::look::waits;
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 
 /// What a region holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,7 +176,7 @@ fn unlink_place(place: &Place) -> Result<(), RegionError> {
 fn inspect_place(place: &Place, name: String) -> Result<RegionInfo, RegionError> {
     let survey = Survey::open(place, "inspect")?;
     let mut info = RegionInfo::whole(name, survey.header(), survey.facts(), participants(&survey.witness()));
-    info.add_objects(&survey);
+    info.add_objects(&survey)?;
     Ok(info)
 }
 
@@ -200,16 +199,17 @@ fn participants(witness: &Witness<'_>) -> Vec<ParticipantInfo> {
 }
 
 impl RegionInfo {
-    fn add_objects(&mut self, survey: &Survey) {
+    fn add_objects(&mut self, survey: &Survey) -> Result<(), RegionError> {
         let Listed { objects, omitted, .. } = survey.objects();
-        let waits = waits(&survey.witness(), survey.memory().waits());
+        let waits = survey.waits()?;
         self.objects_omitted = omitted;
-        self.objects.extend(objects.into_iter().map(|object| {
-            let mut seen = survey.look(&object);
+        for object in objects {
+            let mut seen = survey.look(&object)?;
             seen.add_waiters(survey.place_of(&object), &waits);
             let Object { path, offset, len, .. } = object;
-            ObjectInfo { path, offset, len, seen }
-        }));
+            self.objects.push(ObjectInfo { path, offset, len, seen });
+        }
+        Ok(())
     }
 
     fn whole(name: String, header: &Header, facts: &FileFacts, participants: Vec<ParticipantInfo>) -> RegionInfo {

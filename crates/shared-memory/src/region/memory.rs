@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use wharf_sys::memory::{Access, Mapping};
 
 use super::header::{Header, PAGE, Plan};
-use crate::atomic::{AtomicU32, Ordering};
 use crate::participant::{Slot, Waits};
 
 /// A mapping and where things lie in it. The two were checked against each other, so every place is inside.
@@ -56,19 +55,6 @@ impl Memory {
         // of 64; a record is atomics only, valid for all bytes and for writers in other processes, and lives as long
         // as the mapping that the result borrows.
         unsafe { std::slice::from_raw_parts(first.as_ptr(), self.plan.max_participants as usize) }
-    }
-
-    /// Up to `count` words of 32 bits of the root, from `offset` on, read one by one; `None` if that is no place in it.
-    pub(crate) fn words(&self, offset: u64, count: usize) -> Option<Vec<u32>> {
-        let offset = usize::try_from(offset).ok().filter(|offset| offset.is_multiple_of(4))?;
-        let room = self.plan.root_len.checked_sub(offset)? / 4;
-        // SAFETY: the root has `room` words from here on, so the place is inside the mapping, or at the root's end.
-        let first = unsafe { self.root().add(offset) }.cast::<AtomicU32>();
-        // SAFETY: as many words lie inside the root, at a multiple of four. Other processes change them at any moment,
-        // which atomics allow.
-        let words = unsafe { std::slice::from_raw_parts(first.as_ptr(), room.min(count)) };
-        // Acquire: names are read before the slots that they lead to.
-        Some(words.iter().map(|word| word.load(Ordering::Acquire)).collect())
     }
 
     /// The first byte of the root, on a page boundary, with `root_len` bytes behind it.

@@ -10,6 +10,7 @@ mod header;
 mod inspect;
 pub(crate) mod memory;
 mod options;
+mod outside;
 mod place;
 mod survey;
 mod typed;

@@ -16,7 +16,7 @@ use super::memory::Memory;
 use super::place::Place;
 use super::typed::{ReadOnlyRegion, Region};
 use crate::sync::ObjectKind;
-use crate::sync::raw::MAX_SLOTS;
+use crate::sync::owner::MAX_SLOTS;
 use crate::{RegionError, Shared};
 
 /// Slots in the participant table unless the options say otherwise.

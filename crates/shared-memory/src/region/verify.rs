@@ -12,10 +12,9 @@ use super::survey::{Listed, Object, Survey};
 use crate::RegionError;
 use crate::journaled::check_bytes;
 use crate::sync::ObjectKind;
-use crate::sync::look::waits;
 
-/// Bytes of journals whose checksums are looked at, all together. Touching a page of a file that has holes can cost the
-/// system a page, so a file that says that it is all journal must not decide how many.
+/// Bytes of journals whose checksums are looked at, all together: a file that says that it is all journal must not decide how
+/// long that takes.
 const JOURNALS: u64 = 64 << 20;
 /// How often a journal that is being changed is read before it is left alone.
 const LOOKS: u32 = 100;
@@ -59,29 +58,30 @@ pub fn verify_file(path: impl AsRef<Path>) -> Result<Verified, RegionError> {
 }
 
 fn verify_place(place: &Place) -> Result<Verified, RegionError> {
-    let survey = match Survey::open(place, "verify") {
-        Ok(survey) => survey,
-        Err(error) => return unusable(error),
-    };
+    look_through(place).or_else(unusable)
+}
+
+fn look_through(place: &Place) -> Result<Verified, RegionError> {
+    let survey = Survey::open(place, "verify")?;
     let mut findings = Vec::new();
     match attach::check_file(place, &place.to_string(), survey.file().as_fd(), survey.facts(), &Trust::default()) {
         Ok(()) => {}
         Err(RegionError::Untrusted { why, .. }) => findings.push(Finding::Untrusted { why }),
-        Err(error) => return unusable(error),
+        Err(error) => return Err(error),
     }
     let Listed { objects, omitted, misplaced } = survey.objects();
     for (object, offset, len) in misplaced {
-        findings.push(Finding::Misplaced { object, offset, len, root_len: survey.memory().plan().root_len as u64 });
+        findings.push(Finding::Misplaced { object, offset, len, root_len: survey.header().plan.root_len as u64 });
     }
     findings.extend(overlaps(&objects));
-    let participants = table(&survey, &mut findings);
+    let participants = table(&survey, &mut findings)?;
     let mut unchecked = omitted;
     let mut journals_left = JOURNALS;
     for object in &objects {
-        held(&survey, object, &mut findings);
+        held(&survey, object, &mut findings)?;
         match object.kind {
-            ObjectKind::Barrier => findings.extend(broken(&survey, object)),
-            ObjectKind::Journaled => match journal(&survey, object, &mut journals_left) {
+            ObjectKind::Barrier => findings.extend(broken(&survey, object)?),
+            ObjectKind::Journaled => match journal(&survey, object, &mut journals_left)? {
                 Journal::Whole => {}
                 Journal::Unchecked => unchecked = unchecked.saturating_add(1),
                 Journal::Damaged(version) => {
@@ -115,7 +115,7 @@ fn overlaps(objects: &[Object]) -> Vec<Finding> {
 }
 
 /// Looks through the participant table and the table of waits. Returns how many slots are taken.
-fn table(survey: &Survey, findings: &mut Vec<Finding>) -> u64 {
+fn table(survey: &Survey, findings: &mut Vec<Finding>) -> Result<u64, RegionError> {
     let witness = survey.witness();
     let mut taken = 0;
     for (slot, at) in (0_u32..).zip(witness.slots) {
@@ -129,20 +129,20 @@ fn table(survey: &Survey, findings: &mut Vec<Finding>) -> u64 {
             findings.push(Finding::SlotOfNobody { slot });
         }
     }
-    let plan = survey.memory().plan();
-    for wait in waits(&witness, survey.memory().waits()).listed {
+    let plan = &survey.header().plan;
+    for wait in survey.waits()?.listed {
         let inside = (plan.root_offset as u64..plan.len as u64).contains(&wait.offset);
         if !inside {
             findings.push(Finding::WaitOutside { slot: wait.waiter.slot, offset: wait.offset });
         }
     }
-    taken
+    Ok(taken)
 }
 
 /// Who holds the object: the dead, and those that cannot be. And whether its data is in doubt, with nobody at work on it.
-fn held(survey: &Survey, object: &Object, findings: &mut Vec<Finding>) {
-    let slots = survey.memory().slots().len() as u32;
-    let seen = survey.look(object);
+fn held(survey: &Survey, object: &Object, findings: &mut Vec<Finding>) -> Result<(), RegionError> {
+    let slots = survey.slots();
+    let seen = survey.look(object)?;
     let mut somebody_lives = false;
     for holder in seen.holders {
         let (object, kind, slot) = (object.path.clone(), seen.kind, holder.slot);
@@ -159,11 +159,15 @@ fn held(survey: &Survey, object: &Object, findings: &mut Vec<Finding>) {
     if seen.inconsistent && !somebody_lives {
         findings.push(Finding::InDoubt { object: object.path.clone(), kind: object.kind });
     }
+    Ok(())
 }
 
-fn broken(survey: &Survey, object: &Object) -> Option<Finding> {
-    let dead = crate::sync::barrier_broken_by(&survey.control(object))?;
-    Some(Finding::BarrierBroken { object: object.path.clone(), slot: dead.map(|owner| owner.slot()) })
+fn broken(survey: &Survey, object: &Object) -> Result<Option<Finding>, RegionError> {
+    let broken = crate::sync::barrier_broken_by(&survey.control(object)?);
+    Ok(broken.map(|dead| {
+        let slot = dead.map(|owner| owner.slot());
+        Finding::BarrierBroken { object: object.path.clone(), slot }
+    }))
 }
 
 enum Journal {
@@ -174,27 +178,27 @@ enum Journal {
 
 /// Compares a journal with its checksum. A holder of its lock may be changing it: while its version stays the same, the copy
 /// that counts is not written.
-fn journal(survey: &Survey, object: &Object, left: &mut u64) -> Journal {
+fn journal(survey: &Survey, object: &Object, left: &mut u64) -> Result<Journal, RegionError> {
     let whole = |words: Vec<u32>| words.into_iter().flat_map(u32::to_le_bytes).collect::<Vec<u8>>();
     let Some(rest) = left.checked_sub(object.len) else {
-        return Journal::Unchecked;
+        return Ok(Journal::Unchecked);
     };
     *left = rest;
     let value_len = object.len.saturating_sub(32) / 2;
     let (Ok(value_len), Ok(count)) = (usize::try_from(value_len), usize::try_from(object.len / 4)) else {
-        return Journal::Unchecked;
+        return Ok(Journal::Unchecked);
     };
-    let version = || survey.memory().words(object.offset, 2);
+    let version = || survey.words(object.offset, 2);
     // Bound: each turn ends unless two changes were committed within it.
     for _ in 0..LOOKS {
-        let before = version();
-        let Some(words) = survey.memory().words(object.offset, count) else { return Journal::Unchecked };
+        let before = version()?;
+        let words = survey.words(object.offset, count)?;
         match check_bytes(&whole(words), value_len) {
-            Ok(_) => return Journal::Whole,
+            Ok(_) => return Ok(Journal::Whole),
             // Read once more: the next change, into the copy that we read, begins after the version has changed.
-            Err(damaged) if before == version() => return Journal::Damaged(damaged.version),
+            Err(damaged) if before == version()? => return Ok(Journal::Damaged(damaged.version)),
             Err(_) => {}
         }
     }
-    Journal::Unchecked
+    Ok(Journal::Unchecked)
 }

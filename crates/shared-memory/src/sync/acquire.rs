@@ -3,8 +3,9 @@
 use wharf_sys::clock::Deadline;
 
 use super::lock_error::LockFailure;
+use super::owner::Owner;
 use super::patience::{Patience, Wanted};
-use super::raw::{Condition, Owner, RawLock};
+use super::raw::{Condition, RawLock};
 use crate::participant::{self, Access, Attachment};
 
 /// The usual case: we may write here, and the lock is free and consistent.

@@ -11,8 +11,8 @@ use super::kind::{Mode, ObjectKind};
 use super::lock_error::{LockError, LockFailure};
 use super::look::{Look, Seen, look_at};
 use super::patience::{Patience, Wanted, wake_all, wake_one};
-use super::raw::Surroundings;
 use super::raw_condvar::{Ended, RawCondvar};
+use super::surroundings::Surroundings;
 use crate::Shared;
 use crate::plain::Layout;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wharf_sys::clock::Instant;
 
 use super::kind::{Mode, ObjectKind};
-use super::raw::Owner;
+use super::owner::Owner;
 use crate::participant::{self, Attachment, Identity, Membership, Phase, Slot, Waits, Witness};
 
 /// What can be seen of one object at one moment. It is a report for people: out of date as soon as it is made.
@@ -139,7 +139,7 @@ pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
 /// Objects that have a cell for each holding: every holder once, with how many cells name it.
 fn held_in_cells(cells: &[u32], mode: Mode) -> Said {
     let mut holds: Vec<Hold> = Vec::new();
-    for owner in cells.iter().filter_map(|&cell| super::cells::owner_in(cell)) {
+    for owner in cells.iter().filter_map(|&cell| Owner::in_word(cell)) {
         match holds.iter_mut().find(|hold| hold.owner == owner) {
             Some(hold) => hold.count += 1,
             None => holds.push(Hold { owner, mode, count: 1, thread: None }),

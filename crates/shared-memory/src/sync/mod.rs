@@ -3,7 +3,6 @@
 #[cfg(not(loom))]
 pub(crate) mod acquire;
 mod barrier;
-mod cells;
 #[cfg(not(loom))]
 mod condvar;
 mod event;
@@ -19,6 +18,7 @@ pub(crate) mod model_kernel;
 #[cfg(not(loom))]
 mod mutex;
 mod once;
+pub(crate) mod owner;
 #[cfg(not(loom))]
 pub(crate) mod patience;
 pub(crate) mod raw;
@@ -40,6 +40,7 @@ mod semaphore;
 pub(crate) mod sleepers;
 #[cfg(all(test, loom))]
 mod sleepers_models;
+pub(crate) mod surroundings;
 
 #[cfg(not(loom))]
 pub(crate) use self::acquire::caller;

@@ -9,7 +9,8 @@ use std::cell::Cell;
 use loom::model::Builder;
 use loom::sync::{Condvar, Mutex};
 
-use super::raw::{Nap, Owner, Slept, Surroundings};
+use super::owner::Owner;
+use super::surroundings::{Nap, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering};
 
 #[derive(Default)]

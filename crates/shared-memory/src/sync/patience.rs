@@ -7,7 +7,8 @@ use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::{cpu, futex, liveness};
 
 use super::kind::{Mode, ObjectKind};
-use super::raw::{Nap, Owner, Slept, Surroundings};
+use super::owner::Owner;
+use super::surroundings::{Nap, Slept, Surroundings};
 use crate::atomic::AtomicU32;
 use crate::participant::{Attachment, Membership, Place, Wait, Witness};
 
@@ -137,7 +138,11 @@ impl Surroundings for Patience<'_> {
         };
         self.enter(now);
         match futex::wait(word, expected, Some(until), true) {
-            Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => Slept::Woken,
+            Ok(futex::FutexWake::Woken | futex::FutexWake::Changed) => {
+                // Somebody else may hold it now, whose death is to be noticed as soon as the first one's.
+                self.slice.set(FIRST_SLICE);
+                Slept::Woken
+            }
             Ok(futex::FutexWake::TimedOut) => {
                 if nap == Nap::Slice {
                     self.slice.set((slice * 2).min(LONGEST_SLICE));

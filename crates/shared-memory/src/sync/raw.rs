@@ -1,76 +1,21 @@
 //! The lock word: who holds a lock, taken, handed on and taken over from the dead in one 32-bit atomic.
 //!
-//! A second word names the heir: one waiter that lost a race after it was woken, and to whom the next one that gives the
-//! lock back hands it on. That bounds barging: whoever comes at the right moment may overtake sleepers, but once a
-//! millisecond one of them has its turn.
-//!
-//! The words know nothing of processes, clocks or the kernel: how to sleep, how to wake, what time it is and who is dead
-//! come from a [`Surroundings`], so that a model can drive every branch. `docs/layout.md` draws the words.
+//! A second word names the [`Heir`](heir). The words know nothing of processes, clocks or the kernel: how to sleep, what time
+//! it is and who is dead come from a [`Surroundings`]. `docs/layout.md` draws the words.
+
+mod heir;
 
 #[cfg(not(loom))]
 use super::look::{Hold, Said};
+use super::owner::Owner;
+use super::surroundings::{Nap, OutOfTime, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering, fence, spin_loop};
+use heir::{Heir, Standing};
 
 /// Set while somebody may be asleep on the word: whoever gives the lock back wakes one sleeper.
 const WAITERS: u32 = 1 << 31;
 /// Set from the moment a holder died or panicked until somebody says that the data is repaired.
 const INCONSISTENT: u32 = 1 << 30;
-/// The owner's bits: generation and slot. Zero means free.
-const OWNER: u32 = INCONSISTENT - 1;
-/// In the heir's word: the other bits name the heir. Without it they say when there was one last.
-const CLAIMED: u32 = 1 << 31;
-/// In the heir's word: a lock was given back for it.
-const GRANTED: u32 = 1 << 30;
-/// The time in the heir's word, which starts again after 19 hours. A heir later than it could be costs one turn's delay.
-const TIME: u32 = GRANTED - 1;
-/// How long after one heir there is no other, in units of 2^16 ns: one millisecond. A hand-over costs two switches of
-/// processes, about 50 µs, so fairness takes a twentieth of a hammered lock at most.
-const TURN: u32 = 16;
-const SLOT_BITS: u32 = 10;
-const SLOT: u32 = (1 << SLOT_BITS) - 1;
-
-/// The largest number of slots that a lock word can tell apart.
-#[cfg(not(loom))]
-pub(crate) const MAX_SLOTS: u32 = SLOT;
-/// Generations run from 0 up to here, then start again.
-pub(crate) const MAX_GENERATION: u32 = (1 << 20) - 1;
-
-/// One attachment of one process, as a lock word names it: a slot of the participant table and how often that
-/// slot had been taken. Two attachments never share both (within 2^20 takings of one slot).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Owner(u32);
-
-impl Owner {
-    /// Names the attachment that took `slot` for the `generation`th time; both are cut to their width.
-    pub(crate) const fn new(slot: u32, generation: u32) -> Owner {
-        Owner(((generation & MAX_GENERATION) << SLOT_BITS) | ((slot + 1) & SLOT))
-    }
-
-    const fn in_word(word: u32) -> Option<Owner> {
-        // Not only "the owner's bits are zero": a scribbled word without a slot belongs to nobody either.
-        if word & SLOT == 0 { None } else { Some(Owner(word & OWNER)) }
-    }
-
-    /// The owner's bits of a lock word.
-    pub(crate) const fn bits(self) -> u32 {
-        self.0
-    }
-
-    /// Reads back [`bits`](Owner::bits); `None` if they name nobody.
-    pub(crate) const fn from_bits(bits: u32) -> Option<Owner> {
-        Owner::in_word(bits)
-    }
-
-    /// Which slot, from 0.
-    pub(crate) const fn slot(self) -> u32 {
-        (self.0 & SLOT) - 1
-    }
-
-    /// How often the slot had been taken, modulo 2^20.
-    pub(crate) const fn generation(self) -> u32 {
-        self.0 >> SLOT_BITS
-    }
-}
 
 /// What the previous holder left behind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -79,21 +24,6 @@ pub(crate) enum Condition {
     Consistent,
     /// A holder died or panicked, and nobody has said since that the data is repaired.
     Inconsistent,
-}
-
-/// The deadline passed while a live process held the lock.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct OutOfTime;
-
-/// How one sleep ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Slept {
-    /// Woken, or the word had changed already, or for no reason: look again.
-    Woken,
-    /// The slice is over: look whether the owner lives.
-    SliceOver,
-    /// The deadline has passed.
-    OutOfTime,
 }
 
 /// What a lock word says, whoever read it from wherever.
@@ -108,55 +38,25 @@ pub(crate) fn decode(word: u32) -> Said {
 /// Pauses before the first look at a lock that is held: some tens of turns of one that is given back at once.
 const FIRST_PAUSES: u32 = if cfg!(loom) { 1 } else { 8 };
 
-/// How long one sleep may be.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Nap {
-    /// As long as the death of an owner may go unnoticed.
-    Slice,
-    /// As long as a free lock is kept for its heir: about the time that waking takes.
-    Moment,
-}
-
-/// What a lock needs from the world around it.
-pub(crate) trait Surroundings {
-    /// How long to look for a change before sleeping, in pauses of the processor; 0 where one processor would only delay the owner.
-    fn spins(&self) -> u32;
-
-    /// Sleeps while `word` holds `expected`, at most for a slice or a moment.
-    fn sleep(&self, word: &AtomicU32, expected: u32, nap: Nap) -> Slept;
-
-    /// Whether the deadline has passed.
-    fn is_out_of_time(&self) -> bool;
-
-    /// The time, in units of 2^16 ns.
-    fn now(&self) -> u32;
-
-    /// Whether the owner's slot has moved on to another generation: cheap, and proof of death when true.
-    fn has_left(&self, owner: Owner) -> bool;
-
-    /// Whether the kernel proves that the owner is dead. May take system calls.
-    fn is_dead(&self, owner: Owner) -> bool;
-}
-
 /// One lock. Free when zero, so fresh memory holds free locks.
 #[derive(Debug)]
 #[cfg_attr(not(loom), repr(C))]
 pub(crate) struct RawLock {
     word: AtomicU32,
-    heir: AtomicU32,
+    heir: Heir,
 }
 
 impl RawLock {
     /// A free lock over consistent data.
     #[cfg(not(loom))]
     pub(crate) const fn new() -> RawLock {
-        RawLock { word: AtomicU32::new(0), heir: AtomicU32::new(0) }
+        RawLock { word: AtomicU32::new(0), heir: Heir::new() }
     }
 
     /// A free lock over consistent data, inside a model.
     #[cfg(loom)]
     pub(crate) fn new() -> RawLock {
-        RawLock { word: AtomicU32::new(0), heir: AtomicU32::new(0) }
+        RawLock { word: AtomicU32::new(0), heir: Heir::new() }
     }
 
     /// Takes a lock that is free and consistent, in one instruction.
@@ -209,7 +109,7 @@ impl RawLock {
                             continue;
                         }
                         // The heir is slow, stopped or dead: it has had its moment. We take the lock for ourselves.
-                        Slept::SliceOver | Slept::OutOfTime => self.step_down(None, around.now()),
+                        Slept::SliceOver | Slept::OutOfTime => self.heir.depose(around.now()),
                     }
                 }
                 let mine = me.bits() | (word & (WAITERS | INCONSISTENT)) | after_sleep;
@@ -226,13 +126,13 @@ impl RawLock {
             }
             // Woken, and somebody was quicker.
             if woken && !heir {
-                heir = self.claim(me, around);
+                heir = self.heir.claim(me, around);
             }
             let slept = if heir {
                 match self.sleep_as_heir(me, owner, around) {
                     Some(slept) => slept,
                     None => {
-                        heir = self.is_heir(me);
+                        heir = self.heir.is(me);
                         continue;
                     }
                 }
@@ -243,11 +143,12 @@ impl RawLock {
             };
             after_sleep = WAITERS;
             woken |= slept == Slept::Woken;
-            // The flag stays set when time is up: should we have been woken just now, the next giving back wakes another.
-            // There is a last look at the owner, because the deadline may have come before the end of any slice.
-            if slept != Slept::Woken && around.is_dead(owner) && self.take_over(word | WAITERS, me) {
+            // Whoever holds it now: the one that we fell asleep behind may have given it back to one that has died since. Also
+            // when time is up, because the deadline may have come before the end of any slice.
+            if slept != Slept::Woken && self.take_from_dead(me, |owner| around.is_dead(owner)) {
                 break Ok(Condition::Inconsistent);
             }
+            // The flag stays set when time is up: should we have been woken just now, the next giving back wakes another.
             if slept == Slept::OutOfTime {
                 // A lock that was given back for us would be lost to everybody for a moment: take it.
                 break if heir { self.try_take(me).ok_or(OutOfTime) } else { Err(OutOfTime) };
@@ -255,7 +156,7 @@ impl RawLock {
         };
         if heir {
             wharf_sys::crash_point!("mutex.heir.ends");
-            self.step_down(Some(me), around.now());
+            self.heir.step_down(me, around.now());
         }
         taken
     }
@@ -275,33 +176,10 @@ impl RawLock {
         true
     }
 
-    /// Becomes the heir, if there is none and the last one was a turn ago.
-    fn claim(&self, me: Owner, around: &impl Surroundings) -> bool {
-        // Relaxed, both: the name is made known by the exchange in `sleep_as_heir`.
-        let seen = self.heir.load(Ordering::Relaxed);
-        let claimed = seen & CLAIMED != 0;
-        // The bits of an heir that has left are free; those of a dead one are, when its moment is over.
-        let vacant = !claimed || Owner::in_word(seen & OWNER).is_none_or(|owner| around.has_left(owner));
-        let due = claimed || around.now().wrapping_sub(seen) & TIME >= TURN;
-        if !(vacant && due) {
-            return false;
-        }
-        let mine = CLAIMED | me.bits();
-        let claimed = self.heir.compare_exchange(seen, mine, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if claimed {
-            wharf_sys::crash_point!("mutex.heir.claimed");
-        }
-        claimed
-    }
-
     /// Sleeps on the heir's word; `None` if the lock was given back meanwhile or somebody else is the heir now.
     fn sleep_as_heir(&self, me: Owner, owner: Owner, around: &impl Surroundings) -> Option<Slept> {
-        let (waits, granted) = (CLAIMED | me.bits(), CLAIMED | GRANTED | me.bits());
-        // Relaxed, both: the lock that was given back for us was taken by another. Before the word is looked at, so
-        // that only such a grant is thrown away as came before that look.
-        if let Err(seen) = self.heir.compare_exchange(granted, waits, Ordering::Relaxed, Ordering::Relaxed)
-            && seen != waits
-        {
+        // Before the look at the lock's word.
+        if !self.heir.wait_anew(me) {
             return None;
         }
         // Release: pairs with the fence in `hand_on`. Whoever gives the lock back after this sees the flag, and then
@@ -310,32 +188,12 @@ impl RawLock {
         if Owner::in_word(word) != Some(owner) {
             return None;
         }
-        Some(around.sleep(&self.heir, waits, Nap::Slice))
-    }
-
-    fn is_heir(&self, me: Owner) -> bool {
-        // Relaxed: at worst we sleep as an ordinary waiter. Another thread of this process may have become the heir
-        // since we were: then two of us sleep there, and the second one wakes at the end of its slice.
-        self.heir.load(Ordering::Relaxed) & !GRANTED == CLAIMED | me.bits()
+        Some(self.heir.sleep(me, around))
     }
 
     /// Whether a free lock is kept for its heir.
     fn is_kept(&self, word: u32) -> bool {
-        // Relaxed: a lock taken although it was kept is the heir's bad luck, and is kept for it again.
-        word & WAITERS != 0 && self.heir.load(Ordering::Relaxed) & (CLAIMED | GRANTED) == CLAIMED | GRANTED
-    }
-
-    /// There is no heir any more: `me`, or the one who has had his moment.
-    fn step_down(&self, me: Option<Owner>, now: u32) {
-        // Relaxed, both: nothing hangs on it but who sleeps where.
-        let seen = self.heir.load(Ordering::Relaxed);
-        let over = match me {
-            Some(me) => seen & !GRANTED == CLAIMED | me.bits(),
-            None => seen & (CLAIMED | GRANTED) == CLAIMED | GRANTED,
-        };
-        if over {
-            let _other_now = self.heir.compare_exchange(seen, now & TIME, Ordering::Relaxed, Ordering::Relaxed);
-        }
+        word & WAITERS != 0 && self.heir.is_granted()
     }
 
     /// Takes the lock over if its owner is proved dead; otherwise leaves everything as it is.
@@ -368,25 +226,22 @@ impl RawLock {
     fn hand_on(&self, left: u32, wake_one: impl Fn(&AtomicU32) -> bool) {
         // Pairs with the Release in `sleep_as_heir`: the flag that brought us here may be the heir's.
         fence(Ordering::Acquire);
-        // Relaxed: ordered by the fence.
-        let heir = self.heir.load(Ordering::Relaxed);
-        if heir & (CLAIMED | GRANTED) == CLAIMED {
-            // Relaxed: continues the release sequence of the swap. A failure means that somebody was quick and has
-            // the lock already; the heir is woken all the same, and stays the heir.
-            let _kept = self.word.compare_exchange(left, left | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
-            wharf_sys::crash_point!("mutex.handover.kept");
-            // Relaxed: the heir looks at the lock's word for what it needs. It fails if the heir gave up or was a
-            // little quicker.
-            if self.heir.compare_exchange(heir, heir | GRANTED, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-                wharf_sys::crash_point!("mutex.handover.granted");
-                if wake_one(&self.heir) {
-                    return;
+        match self.heir.standing() {
+            Standing::Waits(seen) => {
+                // Relaxed: continues the release sequence of the swap. A failure means that somebody was quick and has
+                // the lock already; the heir is woken all the same, and stays the heir.
+                let _kept = self.word.compare_exchange(left, left | WAITERS, Ordering::Relaxed, Ordering::Relaxed);
+                wharf_sys::crash_point!("mutex.handover.kept");
+                if self.heir.grant(seen) {
+                    wharf_sys::crash_point!("mutex.handover.granted");
+                    if wake_one(self.heir.word()) {
+                        return;
+                    }
                 }
+                // It is about to sleep, and will see that it need not; or it is dead.
             }
-            // It is about to sleep, and will see that it need not; or it is dead.
-        } else if heir & (CLAIMED | GRANTED) == CLAIMED | GRANTED {
-            // It has had its chance already, and does not run: let another be the heir. Relaxed: as above.
-            let _other_now = self.heir.compare_exchange(heir, 0, Ordering::Relaxed, Ordering::Relaxed);
+            Standing::Granted(seen) => self.heir.forget(seen),
+            Standing::Nobody => {}
         }
         wake_one(&self.word);
     }
@@ -414,13 +269,13 @@ impl RawLock {
     /// The word that the heir sleeps on.
     #[cfg(loom)]
     pub(crate) fn heir_word(&self) -> &AtomicU32 {
-        &self.heir
+        self.heir.word()
     }
 
     /// `heir` waits as the heir, and runs no more.
     #[cfg(loom)]
     pub(crate) fn pretend_heir(&self, heir: Owner) {
-        self.heir.store(CLAIMED | heir.bits(), Ordering::Relaxed);
+        self.heir.pretend(heir);
         self.word.fetch_or(WAITERS, Ordering::Release);
     }
 
@@ -484,5 +339,26 @@ impl RawLock {
             wharf_sys::crash_point!("mutex.takeover.after");
         }
         taken
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::super::surroundings::script::Script;
+    use super::*;
+
+    #[test]
+    fn one_that_took_it_and_died_within_a_slice_is_succeeded_at_the_end_of_that_slice() {
+        let [first, second, me] = [0, 1, 2].map(|slot| Owner::new(slot, 1));
+        let lock = RawLock::new();
+        assert!(lock.take_free(first));
+        let around = Script::new(second, |_| {
+            lock.give_back(Condition::Consistent, |_| false);
+            assert_eq!(lock.try_take(second), Some(Condition::Consistent));
+            Slept::SliceOver
+        });
+        assert_eq!(lock.take(me, &around), Ok(Condition::Inconsistent));
+        assert_eq!(around.sleeps(), 1, "who has been asleep for a slice need not sleep another one to look");
+        assert_eq!(lock.holder(), Some(me));
     }
 }

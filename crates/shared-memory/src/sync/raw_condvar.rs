@@ -3,7 +3,7 @@
 //! There is no list of waiters, so none can be damaged. Whoever waits compares the number with the one it found when it
 //! held the lock; any difference ends the wait. A wake-up in the kernel only makes that look happen sooner.
 
-use super::raw::{Nap, Slept};
+use super::surroundings::{Nap, Slept};
 use crate::atomic::{AtomicU32, Ordering};
 
 /// Somebody may be asleep on the word.

@@ -7,8 +7,8 @@ use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::raw::{Nap, Slept};
 use super::raw_condvar::{Ended, RawCondvar};
+use super::surroundings::{Nap, Slept};
 use crate::atomic::{AtomicU32, Ordering};
 
 /// Slices that a waiter would wait for: more than any model needs, so a lost notice is a deadlock.

@@ -9,7 +9,9 @@ use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::raw::{Condition, Nap, Owner, RawLock, Slept, Surroundings};
+use super::owner::Owner;
+use super::raw::{Condition, RawLock};
+use super::surroundings::{Nap, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 
 /// Slot 0 in its first taking, and the newcomer that takes it after the first one's death.
@@ -138,7 +140,7 @@ impl Surroundings for World {
             return Slept::Woken;
         }
         // A moment is over at any moment. So is a slice behind the dead, which ends a wait that nobody else would end.
-        let owner = if at == 0 { Owner::from_bits(expected & !(3 << 30)) } else { self.lock.holder() };
+        let owner = if at == 0 { Owner::in_word(expected & !(3 << 30)) } else { self.lock.holder() };
         let behind_the_dead = kernel.first_is_dead && owner == Some(FIRST);
         if nap == Nap::Moment || behind_the_dead || kernel.slices_are_over {
             return Slept::SliceOver;

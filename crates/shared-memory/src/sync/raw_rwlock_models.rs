@@ -8,8 +8,10 @@ use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::raw::{Condition, Nap, OutOfTime, Owner, Slept, Surroundings};
+use super::owner::Owner;
+use super::raw::Condition;
 use super::raw_rwlock::{Entered, RawRwLock};
+use super::surroundings::{Nap, OutOfTime, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 
 /// Slot 0 in its first taking, and the newcomer that takes it after the first one's death.

@@ -6,7 +6,7 @@
 //! wake behind; a waker that is killed leaves sleepers, whose slices end.
 
 use crate::atomic::{AtomicU32, Ordering, fence, spin_loop};
-use crate::sync::raw::{Nap, Slept, Surroundings};
+use crate::sync::surroundings::{Nap, Slept, Surroundings};
 
 /// Somebody may be asleep, or about to be.
 const ASLEEP: u32 = 1;

@@ -4,8 +4,8 @@ use loom::sync::Arc;
 use loom::thread;
 
 use super::model_kernel::{Kernel, explore};
-use super::raw::Slept;
 use super::sleepers::Sleepers;
+use super::surroundings::Slept;
 use crate::atomic::{AtomicU32, Ordering};
 
 /// Tokens to be taken one at a time: the least that waiters can wait for.

@@ -184,18 +184,19 @@ fn descriptors_cross_and_surplus_is_closed() -> io::Result<()> {
     }
     drop(fds_there);
 
-    let open_before = open_descriptors()?;
-    socket::send_with_fds(&near, b"three", &fds)?;
-    let error = socket::recv_with_fds(&far, &mut buffer, 2);
-    assert_eq!(kind(error), Some(io::ErrorKind::InvalidData));
-    // Far more than one message of ours carries: the kernel drops the rest and says so.
-    let many: Vec<_> = (0..100).map(|_| memfd.as_fd()).collect();
-    send_by_hand(&near, &many)?;
-    assert_eq!(kind(socket::recv_with_fds(&far, &mut buffer, 4)), Some(io::ErrorKind::InvalidData));
-    // A plain receive lets them go as well.
-    socket::send_with_fds(&near, b"x", &fds)?;
-    assert_eq!(socket::recv(&far, &mut buffer)?.len, 1);
-    assert_eq!(open_descriptors()?, open_before);
+    keeps_descriptors(|| {
+        socket::send_with_fds(&near, b"three", &fds)?;
+        let error = socket::recv_with_fds(&far, &mut [0; 4], 2);
+        assert_eq!(kind(error), Some(io::ErrorKind::InvalidData));
+        // Far more than one message of ours carries: the kernel drops the rest and says so.
+        let many: Vec<_> = (0..100).map(|_| memfd.as_fd()).collect();
+        send_by_hand(&near, &many)?;
+        assert_eq!(kind(socket::recv_with_fds(&far, &mut [0; 4], 4)), Some(io::ErrorKind::InvalidData));
+        // A plain receive lets them go as well.
+        socket::send_with_fds(&near, b"x", &fds)?;
+        assert_eq!(socket::recv(&far, &mut [0; 4])?.len, 1);
+        Ok(())
+    })?;
 
     let too_many: Vec<_> = (0..=socket::MAX_DESCRIPTORS).map(|_| memfd.as_fd()).collect();
     assert_eq!(kind(socket::send_with_fds(&near, b"x", &too_many)), Some(io::ErrorKind::InvalidInput));
@@ -208,6 +209,19 @@ fn descriptors_cross_and_surplus_is_closed() -> io::Result<()> {
 
 fn open_descriptors() -> io::Result<usize> {
     Ok(fs::read_dir("/proc/self/fd")?.count())
+}
+
+/// Checks that as many descriptors are open after `body` as before. It runs in a child, because the test's neighbours open and
+/// close descriptors of this process meanwhile.
+fn keeps_descriptors(body: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    let child = fork(|| {
+        let before = open_descriptors()?;
+        body()?;
+        assert_eq!(open_descriptors()?, before, "descriptors before and after");
+        Ok(())
+    })?;
+    assert_eq!(child.wait()?, End::Exit(0));
+    Ok(())
 }
 
 fn send_by_hand(fd: &OwnedFd, fds: &[std::os::fd::BorrowedFd<'_>]) -> io::Result<()> {
@@ -326,14 +340,16 @@ fn the_kernel_notes_who_sent_and_looking_takes_nothing() -> io::Result<()> {
     let child = fork(|| socket::send_with_fds(&near, b"two", &[passed.as_fd()]).map(drop))?;
     let pid = child.pid();
     assert_eq!(child.wait()?, End::Exit(0));
-    let open = open_descriptors()?;
-    for _ in 0..3 {
-        // The socket was made here, and a child speaks.
-        let sender = socket::sender_of_next(&far)?.ok_or(io::ErrorKind::NotFound)?;
-        assert_eq!((sender.pid.unsigned_abs(), sender.uid), (pid, socket::my_uid()));
-        assert_eq!(socket::peer_credentials(&far)?.pid.unsigned_abs(), std::process::id());
-    }
-    assert_eq!(open_descriptors()?, open);
+    let maker = std::process::id();
+    keeps_descriptors(|| {
+        for _ in 0..3 {
+            // The socket was made by the test, and its child spoke.
+            let sender = socket::sender_of_next(&far)?.ok_or(io::ErrorKind::NotFound)?;
+            assert_eq!((sender.pid.unsigned_abs(), sender.uid), (pid, socket::my_uid()));
+            assert_eq!(socket::peer_credentials(&far)?.pid.unsigned_abs(), maker);
+        }
+        Ok(())
+    })?;
     socket::note_senders(&far, false)?;
     let (received, fds) = socket::recv_with_fds(&far, &mut [0; 8], 1)?;
     assert_eq!((received.len, fds.len()), (3, 1));

@@ -12,8 +12,9 @@ use crate::participant::{self, Attachment, Membership};
 use crate::plain::{Field, Layout};
 use crate::sync::acquire::caller;
 use crate::sync::look::{Hold, Look, Seen, holder, look_at};
+use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
-use crate::sync::raw::{Owner, Surroundings};
+use crate::sync::surroundings::Surroundings;
 use crate::sync::{LockFailure, Mode, ObjectKind};
 use crate::{Plain, Shared};
 

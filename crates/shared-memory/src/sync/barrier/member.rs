@@ -10,8 +10,8 @@ use super::error::BarrierError;
 use super::rounds::{Ended, Rounds};
 use crate::atomic::AtomicU32;
 use crate::sync::acquire::caller;
+use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
-use crate::sync::raw::Owner;
 use crate::sync::sleepers::wake;
 use crate::sync::{LockFailure, Mode, ObjectKind};
 

@@ -7,7 +7,8 @@ use loom::thread;
 use super::rounds::{Arrival, Ended, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use crate::sync::model_kernel::{Kernel, explore};
-use crate::sync::raw::{Owner, Surroundings};
+use crate::sync::owner::Owner;
+use crate::sync::surroundings::Surroundings;
 
 const FIRST: Owner = Owner::new(0, 1);
 const SECOND: Owner = Owner::new(1, 1);

@@ -4,8 +4,8 @@
 //! a break can never hit a round that has ended. Members have a cell each, by which a death is noticed.
 
 use crate::atomic::{AtomicU32, Ordering, fence};
-use crate::sync::cells::owner_in;
-use crate::sync::raw::{Nap, Owner, Slept, Surroundings};
+use crate::sync::owner::Owner;
+use crate::sync::surroundings::{Nap, Slept, Surroundings};
 
 /// A member died; nobody waits until somebody makes it whole again.
 const BROKEN: u32 = 1 << 31;
@@ -42,7 +42,7 @@ pub(crate) struct Rounds<'a> {
 #[cfg(not(loom))]
 pub(crate) fn broken_by(words: &[u32]) -> Option<Option<Owner>> {
     let &[state, dead, ..] = words else { return None };
-    (state & BROKEN != 0).then_some(owner_in(dead))
+    (state & BROKEN != 0).then_some(Owner::in_word(dead))
 }
 
 /// How a wait ended.
@@ -78,7 +78,7 @@ impl Rounds<'_> {
             let word = cell.load(Ordering::Relaxed);
             // Release: pairs with the Acquire in `owner_at`, so that who reads our name there also sees our slot say so.
             // Acquire: pairs with the Release in `leave` and `rearm`.
-            if owner_in(word).is_none()
+            if Owner::in_word(word).is_none()
                 && cell.compare_exchange(word, me.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
                 wharf_sys::crash_point!("barrier.join.after");
@@ -238,7 +238,7 @@ impl Rounds<'_> {
     fn owner_at(self, at: usize) -> Option<Owner> {
         // Acquire: pairs with the Release in `join`. The owner had entered its generation into its slot before; without this
         // we could read its name here, an older generation there, and take a newcomer for dead.
-        owner_in(self.members.get(at)?.load(Ordering::Acquire))
+        Owner::in_word(self.members.get(at)?.load(Ordering::Acquire))
     }
 
     fn break_and_wake(self, at: usize, dead: Owner, wake_all: &impl Fn(&AtomicU32)) {
@@ -273,7 +273,7 @@ impl Rounds<'_> {
     /// Who died, as the last break names it.
     pub(crate) fn dead(self) -> Option<Owner> {
         // Relaxed: read by one that has seen the break with Acquire.
-        owner_in(self.dead.load(Ordering::Relaxed))
+        Owner::in_word(self.dead.load(Ordering::Relaxed))
     }
 
     pub(crate) fn is_broken(self) -> bool {

@@ -1,8 +1,8 @@
 //! An event that stays until it is taken back: whoever waits when it happens goes on, even if it is taken back at once.
 
 use crate::atomic::{AtomicU32, Ordering};
-use crate::sync::raw::Surroundings;
 use crate::sync::sleepers::Sleepers;
+use crate::sync::surroundings::Surroundings;
 
 /// It has happened and was not taken back.
 const SET: u32 = 1;

@@ -1,8 +1,8 @@
 //! An event that each time lets one waiter go on: a count of times that nobody has taken yet.
 
 use crate::atomic::{AtomicU32, Ordering};
-use crate::sync::raw::Surroundings;
 use crate::sync::sleepers::Sleepers;
+use crate::sync::surroundings::Surroundings;
 
 /// The count is at its limit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -12,8 +12,8 @@ use crate::participant::{self, Access};
 use crate::plain::{Field, Layout};
 use crate::sync::guard::{Guarded, MutexGuard, OwnerDiedGuard};
 use crate::sync::look::{Look, Seen, look_at};
+use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
-use crate::sync::raw::Owner;
 use crate::sync::sleepers::wake;
 use crate::sync::{LockError, LockFailure, Mode, ObjectKind};
 

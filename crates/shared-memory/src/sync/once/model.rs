@@ -6,7 +6,8 @@ use loom::thread;
 use super::state::State;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::sync::model_kernel::{Kernel, explore};
-use crate::sync::raw::{Condition, Owner};
+use crate::sync::owner::Owner;
+use crate::sync::raw::Condition;
 
 const FIRST: Owner = Owner::new(0, 1);
 const SECOND: Owner = Owner::new(1, 1);

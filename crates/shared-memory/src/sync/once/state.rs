@@ -1,7 +1,8 @@
 //! Whether the work is done, and the lock between those who would do it.
 
 use crate::atomic::{AtomicU32, Ordering};
-use crate::sync::raw::{Nap, RawLock, Slept, Surroundings};
+use crate::sync::raw::RawLock;
+use crate::sync::surroundings::{Nap, Slept, Surroundings};
 
 const DONE: u32 = 1;
 

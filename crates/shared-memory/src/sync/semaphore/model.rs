@@ -7,7 +7,7 @@ use loom::thread;
 use super::permits::Permits;
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use crate::sync::model_kernel::{Kernel, explore};
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 use crate::sync::sleepers::Sleepers;
 
 const FIRST: Owner = Owner::new(0, 1);

@@ -5,7 +5,7 @@ use wharf_sys::fork;
 use super::cell::Semaphore;
 use super::permits::Permits;
 use crate::sync::LockFailure;
-use crate::sync::raw::Owner;
+use crate::sync::owner::Owner;
 use crate::sync::sleepers::wake;
 
 /// A permit of a [`Semaphore`], owned by this process until it is dropped.

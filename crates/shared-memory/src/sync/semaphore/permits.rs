@@ -1,9 +1,9 @@
 //! The cells of a semaphore: one for each permit, which says in one word whether it is there, and who has it.
 
 use crate::atomic::{AtomicU32, Ordering, fence};
-use crate::sync::cells::owner_in;
-use crate::sync::raw::{Owner, Slept, Surroundings};
+use crate::sync::owner::Owner;
 use crate::sync::sleepers::Sleepers;
+use crate::sync::surroundings::{Slept, Surroundings};
 
 /// In a cell that nobody owns: the permit is in the other of the two states that such a cell can have. Zero means *free*
 /// in the first cells and *absent* in the others, so that fresh memory is a semaphore as its type says.
@@ -37,11 +37,11 @@ struct Cell<'a> {
 impl Cell<'_> {
     /// Scribbled words that name nobody read as one of the two states, too.
     fn says_free(self, word: u32) -> bool {
-        owner_in(word).is_none() && word & OTHER == self.free
+        Owner::in_word(word).is_none() && word & OTHER == self.free
     }
 
     fn says_absent(self, word: u32) -> bool {
-        owner_in(word).is_none() && word & OTHER == self.absent
+        Owner::in_word(word).is_none() && word & OTHER == self.absent
     }
 }
 
@@ -142,7 +142,7 @@ impl<'a> Permits<'a> {
             // into its slot before; without this we could read its name here, an older generation there, and take a
             // newcomer for dead.
             let word = cell.word.load(Ordering::Acquire);
-            let Some(owner) = owner_in(word) else { continue };
+            let Some(owner) = Owner::in_word(word) else { continue };
             // Permits of one owner often lie side by side.
             if alive == Some(owner) {
                 continue;
