@@ -8,12 +8,14 @@
 pub mod by_hand;
 pub mod cases;
 pub mod certificates;
+pub mod command;
 pub mod contender;
 pub mod crowd;
 pub mod handover;
 pub mod meeting;
 pub mod parent;
 pub mod report;
+pub mod roster;
 pub mod run;
 pub mod samples;
 pub mod solo;
