@@ -8,6 +8,7 @@
 pub mod by_hand;
 pub mod cases;
 pub mod certificates;
+pub mod command;
 pub mod contender;
 pub mod crowd;
 pub mod handover;
@@ -15,6 +16,7 @@ pub mod meeting;
 pub mod only_one;
 pub mod parent;
 pub mod report;
+pub mod roster;
 pub mod run;
 pub mod samples;
 pub mod solo;

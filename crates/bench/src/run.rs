@@ -1,10 +1,11 @@
 //! One run: starts the contenders of a case, checks them, and lets them take turns.
 
-use crate::cases::{Case, Measure, contenders, crowds};
+use crate::cases::{Case, Measure};
 use crate::contender::failed;
 use crate::crowd::{Gathering, most_to_least, ns_per_turn};
 use crate::meeting::Match;
 use crate::only_one::OnlyOne;
+use crate::roster::Roster;
 use crate::samples::{Sample, Series};
 use crate::solo::{Makers, cost_ns};
 use crate::watchdog;
@@ -45,8 +46,9 @@ pub struct Outcome {
     pub load: String,
 }
 
-/// A run: its private directory, its CPUs, and its watchdog.
-pub struct Bench {
+/// A run: its roster, its private directory, its CPUs, and its watchdog.
+pub struct Bench<'r> {
+    roster: &'r Roster,
     root: tempfile::TempDir,
     prober: Option<Prober>,
     /// Where the two sides run: twice the same one on a machine with one CPU.
@@ -56,13 +58,13 @@ pub struct Bench {
     _only: OnlyOne,
 }
 
-impl Bench {
+impl<'r> Bench<'r> {
     /// Prepares a run.
-    pub fn new(budget: Budget) -> io::Result<Bench> {
+    pub fn new(roster: &'r Roster, budget: Budget) -> io::Result<Bench<'r>> {
         let only = OnlyOne::wait()?;
         // Memory-backed, so that contenders that map files by hand touch no disk.
         let root = tempfile::Builder::new().prefix("wharf-bench-").tempdir_in("/dev/shm")?;
-        watchdog::watch(root.path().to_path_buf());
+        watchdog::watch(root.path().to_path_buf(), roster.sweep);
         let prober = Prober::new().ok();
         let cpus = match prober {
             Some(prober) => (prober.pair().first, prober.pair().second),
@@ -72,7 +74,7 @@ impl Bench {
                 (only, only)
             }
         };
-        Ok(Bench { root, prober, cpus, budget, matches: 0, _only: only })
+        Ok(Bench { roster, root, prober, cpus, budget, matches: 0, _only: only })
     }
 
     /// The CPUs of this run: of the measuring side, and of its peer.
@@ -131,12 +133,10 @@ impl Bench {
     }
 
     fn start(&mut self, case: &Case, outcome: &mut Outcome) -> io::Result<Vec<Running>> {
-        let all = contenders();
         let mut running = Vec::new();
         wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
         for &name in case.contenders {
-            let contender = all.iter().find(|contender| contender.name() == name);
-            let contender = contender.ok_or_else(|| failed(format!("no contender is called '{name}'")))?;
+            let contender = self.roster.contender(name)?;
             let at = self.private_directory()?;
             watchdog::begin(format!("{}: check of '{name}'", case.id));
             let met = Arc::clone(contender).start(at, self.cpus.1).and_then(|mut met| {
@@ -240,12 +240,10 @@ impl Bench {
 
     fn crowds(&mut self, case: &Case, outcome: &mut Outcome) -> io::Result<()> {
         let parties = if let Measure::Fairness { parties } = case.measure { parties } else { 2 };
-        let all = crowds();
         wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
         let mut met: Vec<Box<dyn Gathering>> = Vec::new();
         for &name in case.contenders {
-            let crowd = all.iter().find(|crowd| crowd.name() == name);
-            let crowd = crowd.ok_or_else(|| failed(format!("no lock is called '{name}'")))?;
+            let crowd = self.roster.crowd(name)?;
             let at = self.private_directory()?;
             watchdog::begin(format!("{}: check of '{name}'", case.id));
             let mut gathering = match Arc::clone(crowd).gather(at, parties, self.cpus) {
@@ -277,6 +275,12 @@ impl Bench {
             round += 1;
         }
         Ok(())
+    }
+}
+
+impl Drop for Bench<'_> {
+    fn drop(&mut self) {
+        (self.roster.sweep)();
     }
 }
 

@@ -29,9 +29,9 @@ fn now_at() -> (u64, String) {
     AT.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Ends the process, and removes `root`, when nothing new is begun for a while: a spinning contender whose peer is gone would
+/// Ends the process, after it has removed `root` and called `sweep`, when nothing new is begun for a while: a spinning contender whose peer is gone would
 /// otherwise spin for ever. Peers die with this process.
-pub fn watch(root: PathBuf) {
+pub fn watch(root: PathBuf, sweep: fn()) {
     thread::spawn(move || {
         let (mut seen, _) = now_at();
         let mut since = Instant::now();
@@ -52,6 +52,7 @@ pub fn watch(root: PathBuf) {
                     "one that is ready and had no processor is kept from it by others: see 'ps -eLo cls,rtprio,pcpu,comm'"
                 );
                 let _gone_or_not = fs::remove_dir_all(&root);
+                sweep();
                 process::exit(HANGS);
             }
         }
