@@ -1,6 +1,7 @@
 //! A reader or the writer of a broadcast killed at every named point: everybody else goes on, and every letter is exact.
 
 use std::collections::VecDeque;
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::time::Duration;
@@ -77,7 +78,8 @@ impl Witness {
 /// A writer of the test's own, with the letters that it sends.
 struct Tower {
     writer: BroadcastWriter,
-    old: Vec<std::os::fd::OwnedFd>,
+    /// The memory of each generation that was told of, open under a number of its own for whoever comes late.
+    told: Vec<std::os::fd::OwnedFd>,
     letter: Vec<u8>,
 }
 
@@ -99,12 +101,13 @@ impl Tower {
     }
 
     fn move_on(&mut self) -> Start {
-        self.old.push(self.writer.fd().try_clone_to_owned().expect("a copy of a descriptor"));
         self.writer.start_generation(relay::geometry()).expect("memory for a generation")
     }
 
-    fn said(&self, start: &Start) -> String {
-        format!("{};{}", relay::say_fd(self.writer.fd()), relay::say_start(start))
+    fn say(&mut self, start: &Start) -> String {
+        self.told.push(self.fd());
+        let fd = self.told.last().expect("just pushed").as_fd();
+        format!("{};{}", relay::say_fd(fd), relay::say_start(start))
     }
 
     fn join(&mut self, page: &ReaderPage) -> (SeatId, Start) {
@@ -117,11 +120,17 @@ impl Tower {
     }
 }
 
+fn expect_kill(process: &mut Process, armed: &str) {
+    let death = process.death(PATIENCE);
+    let last = process.hear(Duration::from_millis(100));
+    assert_eq!(death.status.signal(), Some(SIGKILL), "{armed}: {last:?}, {}", process.report());
+}
+
 fn a_reader_dies(armed: &str) {
     let scene = Scene::new();
     let terms = BroadcastTerms { may_drop: true, history: 0 };
     let writer = BroadcastWriter::create(relay::geometry(), terms).expect("memory for a log");
-    let mut tower = Tower { writer, old: Vec::new(), letter: Vec::new() };
+    let mut tower = Tower { writer, told: Vec::new(), letter: Vec::new() };
     let page = ReaderPage::create().expect("memory for a page");
     let (_, start) = tower.join(&page);
     let mut witness = Witness::open(page, tower.fd(), start);
@@ -129,7 +138,7 @@ fn a_reader_dies(armed: &str) {
     let mut process = Process::start_armed(victim(), &scene, &["broadcast", "read"], armed);
     let page = relay::open_fd(&process.expect("page").text).expect("the victim's page");
     let (seat, start) = tower.writer.join(page, relay::seat_terms(), 0).expect("a seat");
-    process.tell(&tower.said(&start));
+    process.tell(&tower.say(&start));
 
     let deadline = Deadline::after(PATIENCE);
     // Ends with the death, or at the deadline.
@@ -140,15 +149,14 @@ fn a_reader_dies(armed: &str) {
             let stopped = witness.take(u64::MAX, armed);
             assert_eq!(stopped, Heard::Empty, "{armed}");
         }
-        if tower.writer.sent() % 4000 == 0 && tower.old.len() < 3 {
+        if tower.writer.sent() % 4000 == 0 && tower.told.len() < 4 {
             let start = tower.move_on();
-            process.tell(&tower.said(&start));
+            process.tell(&tower.say(&start));
             assert_eq!(witness.take(u64::MAX, armed), Heard::Moved, "{armed}");
             witness.reader.next_generation(tower.fd(), relay::geometry(), start).expect("the next generation");
         }
     }
-    let death = process.death(PATIENCE);
-    assert_eq!(death.status.signal(), Some(SIGKILL), "{armed}: {}", process.report());
+    expect_kill(&mut process, armed);
 
     // First with the dead one's pins in the way, then without.
     for left in [false, true] {
@@ -222,8 +230,7 @@ fn the_writer_dies(armed: &str) {
             break;
         }
     }
-    let death = process.death(PATIENCE);
-    assert_eq!(death.status.signal(), Some(SIGKILL), "{armed}: {}", process.report());
+    expect_kill(&mut process, armed);
     let ends = [&keen, &lazy].map(|witness| witness.reader.next_sequence());
     assert_eq!(ends[0], ends[1], "{armed}: both find the same end");
     assert_eq!(ends[0], keen.received + keen.missed, "{armed}");

@@ -1,16 +1,14 @@
 //! Parts of a broadcast: a reader that takes, holds, lags and moves on, and a writer that drops, goes around and moves on.
 
 use std::collections::VecDeque;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 
 use wharf_proof::letter::Kind;
 use wharf_proof::relay;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
-use wharf_shared_memory::log::{
-    BroadcastReader, BroadcastTerms, BroadcastWriter, Heard, Held, LogError, ReaderPage, WriteError,
-};
+use wharf_shared_memory::log::{BroadcastReader, BroadcastTerms, BroadcastWriter, Heard, Held, ReaderPage, WriteError};
 
 use crate::Failure;
 
@@ -79,8 +77,8 @@ fn write() -> Result<(), Failure> {
     }
     let letters = Kind::Varied(300);
     let mut letter = Vec::new();
-    // Old memory stays open, so that whoever is told of it late still finds it.
-    let mut old = Vec::new();
+    // The memory of each generation, open under a number of its own for whoever is told late.
+    let mut told = Vec::new();
     // Ends with this process.
     loop {
         letters.compose(writer.sent(), &mut letter);
@@ -88,21 +86,22 @@ fn write() -> Result<(), Failure> {
             Ok(()) => {}
             Err(WriteError::Full) => match writer.make_room_by_dropping(letter.len() as u64) {
                 Ok(()) => continue,
-                Err(WriteError::Pinned) => move_on(&mut writer, &mut old)?,
+                Err(WriteError::Pinned) => move_on(&mut writer, &mut told)?,
                 Err(other) => return Err(other.into()),
             },
-            Err(WriteError::Pinned) => move_on(&mut writer, &mut old)?,
+            Err(WriteError::Pinned) => move_on(&mut writer, &mut told)?,
             Err(other) => return Err(other.into()),
         }
-        if writer.sent() % A_GENERATION == 0 && old.len() < 2 {
-            move_on(&mut writer, &mut old)?;
+        if writer.sent() % A_GENERATION == 0 && told.len() < 2 {
+            move_on(&mut writer, &mut told)?;
         }
     }
 }
 
-fn move_on(writer: &mut BroadcastWriter, old: &mut Vec<std::os::fd::OwnedFd>) -> Result<(), Failure> {
-    let before = writer.fd().try_clone_to_owned().map_err(|source| LogError::System { doing: "keep", source })?;
+fn move_on(writer: &mut BroadcastWriter, told: &mut Vec<OwnedFd>) -> Result<(), Failure> {
     let start = writer.start_generation(relay::geometry())?;
-    old.push(before);
-    Ok(say("log", &format!("{};{}", relay::say_fd(writer.fd().as_fd()), relay::say_start(&start)))?)
+    let memory = writer.fd().try_clone_to_owned()?;
+    say("log", &format!("{};{}", relay::say_fd(memory.as_fd()), relay::say_start(&start)))?;
+    told.push(memory);
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::log::mapped::{MappedPage, MappedRing};
 use crate::log::page::PAGE_BYTES;
 use crate::log::reader::Reader;
 use crate::log::sealed;
-use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Start};
+use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Start};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wharf_sys::memory::Mapping;
@@ -99,6 +99,19 @@ impl BroadcastReader {
     #[inline(always)]
     pub fn poll(&mut self) -> Result<Heard, Corrupt> {
         self.reader.poll_broadcast()
+    }
+
+    /// Looks for a message in the one common case: whole and readable in place. Anything else: ask [`poll`](Self::poll).
+    #[inline(always)]
+    pub fn poll_quickly(&mut self) -> Quick {
+        self.reader.poll_broadcast_quickly()
+    }
+
+    /// Between two quick looks: asks for the line behind the header too, so that a message of up to 64 bytes comes with
+    /// its header and not one line after the other.
+    #[inline(always)]
+    pub fn touch_next_line(&self) {
+        self.reader.touch_next_line();
     }
 
     /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.

@@ -3,9 +3,10 @@
 use super::{Reader, Step};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use crate::log::Corrupt;
+use crate::log::frame::{Kind, ends_inside};
 use crate::log::page::Page;
 use crate::log::pin::Pin;
-use crate::log::reader::{Found, IDLE_FRAMES_PER_POLL};
+use crate::log::reader::{Found, IDLE_FRAMES_PER_POLL, Quick};
 use crate::log::ring::Ring;
 use crate::log::start::Start;
 use std::ops::Deref;
@@ -106,10 +107,58 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Looks for the next message of a broadcast, releasing the one before.
     #[inline(always)]
     pub(crate) fn poll_broadcast(&mut self) -> Result<Heard, Corrupt> {
+        match self.poll_broadcast_quickly() {
+            Quick::Message => Ok(Heard::Message),
+            Quick::Nothing => Ok(Heard::Empty),
+            Quick::Unusual => self.poll_broadcast_slowly(),
+        }
+    }
+
+    /// Looks for a message in the one common case: whole, without flags, readable in place, not dropped. Small enough to
+    /// be part of the caller.
+    #[inline(always)]
+    pub(crate) fn poll_broadcast_quickly(&mut self) -> Quick {
         let track = &mut self.tracks[self.current & 1];
+        let size = track.ring.size();
         track.head += self.lent;
         self.lent = 0;
+        let head = track.head;
+        let due = head - track.published >= size / 8;
+        // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs with
+        // the barrier behind the raising of the floor, which we therefore see below.
+        let word = track.ring.word(head).load(Ordering::Acquire);
+        let len = word >> 32;
         self.found = Found::Nothing;
+        if word as u32 != Kind::Data as u32
+            || self.copy
+            || !ends_inside(head & (size - 1), len, size)
+            || len > self.max_message
+        {
+            // Nothing to do but to look again: everything is told, nothing is pinned, nothing was dropped.
+            let idle = word == 0 && head == track.published && !self.is_pinned() && !self.is_lapped();
+            return if idle { Quick::Nothing } else { Quick::Unusual };
+        }
+        if self.guarded() {
+            self.pin();
+            // The word is still what it was: it was read at a place that is not given free even now.
+            if self.is_lapped() {
+                return Quick::Unusual;
+            }
+        }
+        self.found = Found::InPlace { position: head, len };
+        self.lent = self.grid.frame(len);
+        self.taken += 1;
+        // Behind the look at the header, which is what the caller waits for.
+        if due {
+            self.publish();
+        }
+        Quick::Message
+    }
+
+    /// Everything but the common case.
+    #[inline(never)]
+    fn poll_broadcast_slowly(&mut self) -> Result<Heard, Corrupt> {
+        let track = &self.tracks[self.current & 1];
         if track.head - track.published >= track.ring.size() / 8 {
             self.publish();
         }
@@ -117,8 +166,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         // writer that goes around many frames that are held.
         for _ in 0..IDLE_FRAMES_PER_POLL {
             let track = &self.tracks[self.current & 1];
-            // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs
-            // with the barrier behind the raising of the floor, which we therefore see below.
+            // Acquire: as above.
             let word = track.ring.word(track.head).load(Ordering::Acquire);
             if word == 0 {
                 return Ok(self.nothing());
@@ -160,6 +208,11 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             self.publish();
         }
         Heard::Empty
+    }
+
+    #[inline(always)]
+    fn is_pinned(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.pinned != Pin::NONE)
     }
 
     #[inline(always)]

@@ -46,7 +46,7 @@ impl Audience {
             departed: Vec::new(),
             checkpoints: Checkpoints::new(large_bytes),
             latest: start,
-            floor: Checkpoint { sequence: 0, ..start },
+            floor: start,
             floor_word: 0,
             kept: start,
             obstacles: Default::default(),

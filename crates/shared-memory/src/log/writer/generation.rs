@@ -30,11 +30,10 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     ///
     /// Readers that are too far behind, or keep too much, lose their seats ([`Departure::CutOff`]).
     pub(crate) fn renew(&mut self, small: R, large: R, own: P, geometry: Geometry) -> Result<Start, WriteError> {
-        if self.closed {
+        let Some(audience) = self.audience.as_ref().filter(|_| !self.closed) else {
             return Err(WriteError::Closed);
-        }
-        let history = self.audience.as_ref().map_or(0, |audience| audience.terms.history);
-        let kept = self.start_for(history);
+        };
+        let kept = self.start_for(audience.terms.history);
         // Release, as `awake`: nobody waits in the old log any more.
         self.own.room_ticket.store(0, Ordering::Release);
         self.commit(Kind::Move, false, 0);
@@ -51,7 +50,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.set_bounds();
         // Nobody waits for history: those who have a seat have met it in the old log.
         let mut seats = std::mem::take(&mut self.seats);
-        self.bring_history(&old, kept)?;
+        self.bring_history(&old, kept);
         let start = self.start_for(0);
         for seat in &mut seats {
             seat.move_on(start);
@@ -61,17 +60,18 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         Ok(start)
     }
 
-    fn bring_history(&mut self, old: &[Track<R>; 2], kept: Start) -> Result<(), WriteError> {
+    /// Writes the messages from `kept` on once more. Rings that are no smaller take them, or forget the oldest.
+    fn bring_history(&mut self, old: &[Track<R>; 2], kept: Start) {
         let at = super::checkpoints::Checkpoint { sequence: kept.sequence, ring: kept.ring, heads: kept.heads };
         let mut walk = Walk { grid: self.grid, at };
         let mut message = Vec::new();
         while let Some((ring, position, len)) = walk.next(old) {
             message.clear();
             if old[ring].ring.append_to(position, 0, len, &mut message) {
-                self.try_write(&message, false)?;
+                let written = self.try_write(&message, false);
+                debug_assert_eq!(written, Ok(()), "a larger log takes what a smaller one held");
             }
         }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The seats of a log: its readers as the writer sees them, who may come and go.
 
+use super::generation::OLD_GENERATIONS;
 use super::{LARGE, SMALL, Writer};
 use crate::atomic::Ordering;
 use crate::log::page::{CLOSED, Page};
@@ -34,14 +35,20 @@ pub struct SeatTerms {
 }
 
 /// Why a seat was taken away from its reader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Departure {
     /// The reader takes nothing more, and says so.
+    #[error("the reader has closed")]
     Closed,
     /// The reader's page says what cannot be.
+    #[error("the reader breaks the rules of the log: {0}")]
     Lied(WriteError),
     /// The reader keeps too many old generations of the log.
+    #[error(
+        "the reader still keeps generation {oldest} of a log that is in generation {newest}, and {OLD_GENERATIONS} old \
+         ones are the most: let go of what is held, or hold copies"
+    )]
     CutOff {
         /// The oldest that it keeps.
         oldest: u64,
