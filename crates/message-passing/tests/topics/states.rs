@@ -9,7 +9,8 @@ use crate::world::{SOON, World, eventually};
 pub(crate) fn latest_wins(world: &World) {
     let node = world.node();
     let mut early = world.node().state_of::<u64>("n").watcher().unwrap();
-    assert_eq!((early.get().unwrap(), early.version()), (None, 0));
+    assert_eq!(early.get().unwrap(), None);
+    assert_eq!(early.version(), 0);
     let mut owner = node.state_of::<u64>("n").owner(&1).unwrap();
     for value in 2..=50_000 {
         assert_eq!(owner.set(&value).unwrap(), value);
