@@ -310,9 +310,34 @@ pub const COUNTER: &[&str] = &[
     "sleepers.wake.one",
 ];
 
+/// Points of nodes and boards. `message-passing/src/node/tests/crash_points.rs` kills at each, with a pattern of its own, and
+/// compares its list with the code as well.
+pub const NODE: &[&str] = &[
+    "board.grown",
+    "board.slot.filled",
+    "board.slot.given-up",
+    "board.slot.taken",
+    "endpoint.entered",
+    "endpoint.left",
+    "endpoint.offered",
+    "endpoint.open",
+    "endpoint.removed",
+    "node.accepted",
+    "node.announce-heard",
+    "node.answer-heard",
+    "node.answered",
+    "node.board-published",
+    "node.board-removed",
+    "node.introduced",
+    "node.listening",
+    "node.offer-heard",
+    "node.offer-taken",
+    "node.socket-removed",
+];
+
 #[cfg(test)]
 mod tests {
-    use super::{COUNTER, HANDING, LINK, LOCKS, REGION};
+    use super::{COUNTER, HANDING, LINK, LOCKS, NODE, REGION};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -326,7 +351,7 @@ mod tests {
         }
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
-        let listed = listed.chain(REGION.iter().chain(COUNTER).copied());
+        let listed = listed.chain(REGION.iter().chain(COUNTER).chain(NODE).copied());
         let handing = HANDING.iter().map(|(name, _)| *name);
         let listed = listed.chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();

@@ -57,11 +57,12 @@ pub use wharf_message_passing::PeerMemory;
 #[cfg(feature = "tls")]
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::{
-    Address, AddressError, Attachment, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
-    DEFAULT_MAX_MESSAGE_BYTES, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Options, Peer, Policy, Receiver,
-    RecvError, Refused, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, TakeError, Transport,
-    Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait, connect, connect_timeout,
-    inherited, listen, spawn,
+    Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
+    DEFAULT_MAX_MESSAGE_BYTES, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError, NodeId,
+    NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Receiver, RecvError, Refused, SendError, Sender,
+    SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, Statistics, TakeError, TopicNameError, Transport, Trust,
+    TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait, connect, connect_timeout, inherited,
+    listen, spawn,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
