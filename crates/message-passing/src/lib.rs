@@ -42,7 +42,7 @@ pub use self::options::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
 };
 pub use self::pattern::{
-    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, Event, EventListener, HeldSample, Notifier, OnFull,
+    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier, OnFull,
     Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State, StateOwner,
     StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
 };

@@ -36,7 +36,7 @@ const MOST_REFUSALS: usize = 64;
 pub(super) struct Core {
     pub(super) id: NodeId,
     pub(super) registry: Registry,
-    pub(super) admitted: Vec<u32>,
+    pub(super) admitted: Admitted,
     /// What the node's thread waits for.
     pub(super) set: Arc<Epoll>,
     pub(super) door: ForkClosedFd,
@@ -48,6 +48,13 @@ pub(super) struct Core {
     pub(super) refused: AtomicU64,
     board: Mutex<Board>,
     state: Mutex<State>,
+}
+
+/// Whom a node admits beside its own user.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Admitted {
+    pub(super) users: Vec<u32>,
+    pub(super) groups: Vec<u32>,
 }
 
 /// An endpoint of this node.
@@ -109,7 +116,7 @@ pub(super) struct State {
     /// Announcements that were not acknowledged yet.
     pub(super) announced: HashMap<u64, (u64, Outstanding)>,
     pub(super) owed: Vec<Owed>,
-    /// Nodes whose queue of connections was full: they are called again.
+    /// Meetings with nodes whose queue was full: they are tried again.
     pub(super) later: VecDeque<(EndpointId, Entry)>,
     next_line: u64,
     next_number: u64,
@@ -119,7 +126,7 @@ impl Core {
     pub(super) fn new(
         id: NodeId,
         registry: Registry,
-        admitted: Vec<u32>,
+        admitted: Admitted,
         board: Board,
         door: OwnedFd,
     ) -> io::Result<Core> {
@@ -184,7 +191,8 @@ impl Core {
         match peer.uid == ours {
             _ if unknown => Err(Refusal::User),
             true => Ok(true),
-            false if self.admitted.contains(&peer.uid) => Ok(false),
+            false if self.admitted.users.contains(&peer.uid) => Ok(false),
+            false if self.admitted.groups.contains(&peer.gid) => Ok(false),
             false => Err(Refusal::User),
         }
     }
@@ -211,8 +219,7 @@ impl Core {
         let line = state.add_line(socket, &self.set)?;
         state.peers.insert(line.number, Arc::clone(&peer));
         state.known.insert(id, line.number);
-        // What is said to somebody who is gone already is found out by the thread.
-        let _ = line.send(&self.hello(), Vec::new());
+        line.send_or_cut(&self.hello());
         Ok((line, peer))
     }
 }
@@ -327,8 +334,7 @@ impl State {
         self.owed.retain_mut(|owed| {
             owed.left.remove(&id);
             if owed.left.is_empty() {
-                // A line without room is cut in time.
-                let _ = owed.line.send(&Record::Announced { number: owed.number }, Vec::new());
+                owed.line.send_or_cut(&Record::Announced { number: owed.number });
             }
             !owed.left.is_empty()
         });
@@ -357,7 +363,11 @@ impl State {
         if let Some(peer) = self.peers.remove(&number)
             && self.known.get(&peer.id) == Some(&number)
         {
-            self.known.remove(&peer.id);
+            // There is another one where both called at once.
+            match self.peers.iter().find(|(_, other)| other.id == peer.id) {
+                Some((other, _)) => self.known.insert(peer.id, *other),
+                None => self.known.remove(&peer.id),
+            };
         }
         self.announced.retain(|_, (line, _)| *line != number);
         self.owed.retain(|owed| owed.line.number != number);

@@ -146,9 +146,7 @@ impl Core {
     }
 
     fn refuse(&self, line: &Line, number: u64, why: Refusal) {
-        if line.send(&Record::Refusal { number, why }, Vec::new()).is_err() {
-            line.cut();
-        }
+        line.send_or_cut(&Record::Refusal { number, why });
     }
 
     fn hear_answer(&self, line: &Line, number: u64, answer: Result<Parcel, Refusal>) -> Result<(), Nonsense> {
@@ -229,8 +227,7 @@ impl Core {
             .filter(|id| state.pairings.get(id).is_some_and(|paired| paired.stage != Stage::Live))
             .collect();
         if left.is_empty() {
-            // A line without room for this is cut in time; its end says the same.
-            let _ = line.send(&Record::Announced { number }, Vec::new());
+            line.send_or_cut(&Record::Announced { number });
         } else {
             state.owed.push(Owed { line: Arc::clone(line), number, left });
         }

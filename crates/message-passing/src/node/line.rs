@@ -9,10 +9,11 @@ use wharf_sys::fork::ForkClosedFd;
 use wharf_sys::poll::{Epoll, Interest};
 use wharf_sys::socket::{self, Half};
 
-use super::record::Record;
+use super::endpoint::MAX_PARCEL_FDS;
+use super::record::{MAX_RECORD, Record};
 
 /// The most records, and the most bytes of them, that wait for a peer that does not listen, beyond what the kernel keeps
-/// (some 200 KB). A process that is stopped that long is cut off.
+/// (some 200 KB). A process that is stopped for so long is told no more, and cut off with the first word that it must hear.
 const MOST_WAITING: usize = 4096;
 const MOST_WAITING_BYTES: usize = 1 << 20;
 
@@ -94,6 +95,21 @@ impl Line {
         outbox.waiting.push_back((bytes, fds));
         self.watch(&outbox);
         Ok(())
+    }
+
+    /// Sends a record without which the two sides would no longer agree: where there is no room for it the line is cut.
+    pub(super) fn send_or_cut(&self, record: &Record) {
+        if self.send(record, Vec::new()) == Err(TellError::Full) {
+            self.cut();
+        }
+    }
+
+    /// Whether there is room for whatever comes next.
+    pub(super) fn has_room(&self) -> bool {
+        let outbox = self.outbox();
+        outbox.waiting.len() < MOST_WAITING
+            && outbox.bytes + MAX_RECORD <= MOST_WAITING_BYTES
+            && outbox.fds + MAX_PARCEL_FDS <= MOST_WAITING_FDS
     }
 
     /// Sends what waits, as far as there is room.

@@ -46,7 +46,7 @@ use std::thread::JoinHandle;
 use wharf_sys::directory::Domain;
 use wharf_sys::random;
 
-use self::core::Core;
+use self::core::{Admitted, Core};
 use self::registry::Registry;
 use self::thread::Turn;
 
@@ -76,7 +76,7 @@ struct Handle {
 #[derive(Clone, Debug, Default)]
 pub struct NodeOptions {
     domain: Option<Domain>,
-    admitted: Vec<u32>,
+    admitted: Admitted,
 }
 
 impl NodeOptions {
@@ -94,7 +94,14 @@ impl NodeOptions {
     /// Admits processes of another user, who must be able to use the directory. They are not trusted: what comes from them
     /// is copied and checked before it is used.
     pub fn allow_uid(mut self, uid: u32) -> NodeOptions {
-        self.admitted.push(uid);
+        self.admitted.users.push(uid);
+        self
+    }
+
+    /// Admits processes of other users whose effective group is this one, as [`allow_uid`](Self::allow_uid) does: for a
+    /// directory that a group shares.
+    pub fn allow_gid(mut self, gid: u32) -> NodeOptions {
+        self.admitted.groups.push(gid);
         self
     }
 

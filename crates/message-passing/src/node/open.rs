@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_shared_memory::board::{Counters, SlotText};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::directory::{Name, NameLock, name_hash};
 
-use super::core::{CallError, Core, Paired, Registered, Stage};
+use super::core::{CallError, Core, Paired, Registered, Stage, State};
 use super::endpoint::{Endpoint, EndpointSpec, Gone, HostInfo, Refusal};
 use super::error::NodeError;
 use super::identity::{EndpointId, PairingId, Part, Pattern};
@@ -23,7 +23,7 @@ use super::waiting::Waiting;
 use super::{Handle, Node};
 use crate::handshake::Payload;
 
-/// The most nodes that are called again because their queue was full.
+/// The most meetings that are tried again because the other node's queue was full.
 const MOST_LATER: usize = 1024;
 
 /// An endpoint that is open. Dropping it closes it: its entry and its slot are free, and everybody that it was paired with
@@ -231,17 +231,16 @@ impl Core {
     pub(super) fn meet(&self, registered: &Arc<Registered>, entry: &Entry, waiting: Option<&Arc<Waiting>>) {
         let mut state = self.state();
         let (line, peer) = match self.call(&mut state, entry.node) {
-            Ok(found) => found,
+            Ok((line, peer)) if line.has_room() => (line, peer),
+            // It has not listened for long: it is told when it does.
+            Ok(_) => return self.meet_later(state, registered, entry),
             Err(CallError::Refused(why)) => {
                 registered.note_refusal(format!("node {}", entry.node), why);
                 return;
             }
             Err(CallError::System(error)) => {
-                if error.kind() == io::ErrorKind::WouldBlock && state.later.len() < MOST_LATER {
-                    state.later.push_back((registered.id, entry.clone()));
-                    drop(state);
-                    self.wake();
-                    return;
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    return self.meet_later(state, registered, entry);
                 }
                 drop(state);
                 if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) {
@@ -276,6 +275,18 @@ impl Core {
                 let host = HostInfo { name, payload: None };
                 self.offer(registered, &line, &peer, entry.endpoint, &host, waiting);
             }
+        }
+    }
+
+    /// Leaves it to the thread to try again.
+    fn meet_later(&self, mut state: MutexGuard<'_, State>, registered: &Arc<Registered>, entry: &Entry) {
+        if state.later.len() < MOST_LATER {
+            state.later.push_back((registered.id, entry.clone()));
+            drop(state);
+            self.wake();
+        } else {
+            drop(state);
+            registered.note_refusal(format!("node {}", entry.node), Refusal::words("too many wait to be called again"));
         }
     }
 

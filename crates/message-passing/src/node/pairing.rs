@@ -143,8 +143,7 @@ impl Pairing {
     /// Tells the other side that this one has left.
     pub(super) fn leave(&self) {
         let PairingId { number, part, .. } = self.shared.id;
-        // A line on which this finds no room is cut, which says the same.
-        let _ = self.shared.line.send(&Record::Leave { number, to: part.other() }, Vec::new());
+        self.shared.line.send_or_cut(&Record::Leave { number, to: part.other() });
     }
 
     fn say(&self, kind: u16, parcel: Parcel) -> Result<(), TellError> {

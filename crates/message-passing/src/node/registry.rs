@@ -196,6 +196,16 @@ impl Registry {
         Ok(self.list(&there)?.iter().filter_map(|name| Entry::parse(folder, name)).collect())
     }
 
+    /// The entries under one of many names; what is no folder, or may not be read, has none.
+    fn entries_if_any(&self, pattern: Pattern, folder: &str) -> io::Result<Vec<Entry>> {
+        match self.entries(pattern, folder) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied) => {
+                Ok(Vec::new())
+            }
+            outcome => outcome,
+        }
+    }
+
     /// Whom an endpoint may meet: the entries of the other part where its name leads. Those with stars are looked up on
     /// their boards, as are names that are hashed.
     pub(super) fn candidates(&self, pattern: Pattern, part: Part, name: &Filter) -> io::Result<Vec<Entry>> {
@@ -204,11 +214,11 @@ impl Registry {
             let Some(names) = self.domain.folder(&[pattern.folder()])? else { return Ok(found) };
             for folder in self.list(&names)? {
                 match name_of(&folder) {
-                    Some(full) if name.matches(&full) => found.extend(self.entries(pattern, &folder)?),
+                    Some(full) if name.matches(&full) => found.extend(self.entries_if_any(pattern, &folder)?),
                     Some(_) => {}
                     None if folder == WILD_FOLDER => {}
                     None => {
-                        let entries = self.entries(pattern, &folder)?;
+                        let entries = self.entries_if_any(pattern, &folder)?;
                         found.extend(
                             entries.into_iter().filter(|it| self.slot(it).is_some_and(|slot| name.matches(&slot.name))),
                         );

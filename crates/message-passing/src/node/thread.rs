@@ -293,8 +293,7 @@ impl Turn {
         state.peers.insert(line.number, Arc::clone(&peer));
         // Two that called each other at once keep both lifelines, and each goes on with its own.
         state.known.entry(id).or_insert(line.number);
-        // One without room is cut in time.
-        let _ = line.send(&self.core.hello(), Vec::new());
+        line.send_or_cut(&self.core.hello());
         crash_point!("node.introduced");
         Ok(peer)
     }

@@ -32,6 +32,8 @@ struct Shared {
     directory: OwnedFd,
     /// Permission bits of files made here: the group's as well when it may write in the directory.
     file_mode: u32,
+    /// The group that may write in it, if one may.
+    group: Option<u32>,
     identity: (u64, u64),
 }
 
@@ -96,6 +98,7 @@ impl Domain {
                 path: path.to_path_buf(),
                 directory,
                 file_mode: if mode & 0o020 == 0 { 0o600 } else { 0o660 },
+                group: (mode & 0o020 != 0).then_some(stat.st_gid),
                 identity: (stat.st_dev, stat.st_ino),
             }),
         })
@@ -114,6 +117,7 @@ impl Domain {
                 path: parent.to_path_buf(),
                 directory,
                 file_mode: 0o600,
+                group: None,
                 identity: (stat.st_dev, stat.st_ino),
             }),
         })
@@ -234,6 +238,11 @@ impl Domain {
     /// directory, the owner or also the group.
     pub fn file_mode(&self) -> u32 {
         self.shared.file_mode
+    }
+
+    /// The group that may write in the directory, if one may.
+    pub(super) fn group(&self) -> Option<u32> {
+        self.shared.group
     }
 
     pub(super) fn same(&self, other: &Domain) -> bool {

@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, Gid, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::refused;
@@ -63,16 +63,20 @@ impl Domain {
     }
 
     fn make_folder(&self, parts: &[&str]) -> io::Result<Folder> {
-        let mode = if self.file_mode() & 0o020 == 0 { Mode::RWXU } else { Mode::RWXU | Mode::RWXG };
+        // What is made in a group's folder belongs to that group (the set-group-id bit), whoever makes it.
+        let mode = self.group().map_or(Mode::RWXU, |_| Mode::RWXU | Mode::RWXG | Mode::SGID);
         // Bounded by the parts.
         for len in 1..=parts.len() {
             let part = relative(parts.get(..len).unwrap_or(parts));
             match rustix::fs::mkdirat(self.fd(), &part, mode) {
-                // A strange mask may have cut the mode down.
-                Ok(()) if mode.contains(Mode::WGRP) => {
+                Ok(()) => {
+                    let group = self.group().map(Gid::from_raw);
+                    // Whoever may not give it to the group is none of its members, and makes it for himself.
+                    let _ = rustix::fs::chownat(self.fd(), &part, None, group, AtFlags::SYMLINK_NOFOLLOW);
+                    // A strange mask may have cut the mode down.
                     let _ = rustix::fs::chmodat(self.fd(), &part, mode, AtFlags::empty());
                 }
-                Ok(()) | Err(Errno::EXIST) => {}
+                Err(Errno::EXIST) => {}
                 Err(error) => return Err(refused("make the folder", &self.path().join(part), error)),
             }
         }

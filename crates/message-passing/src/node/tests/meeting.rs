@@ -213,6 +213,9 @@ fn the_policy_admits_ourselves_and_whom_it_lists_and_trusts_only_ourselves() {
     assert_eq!(admit(my_uid()), Ok(true));
     assert_eq!(admit(77), Ok(false));
     assert_eq!(admit(78), Err(Refusal::User));
+    let group = NodeOptions::new().domain(world.domain()).allow_gid(99).open().unwrap();
+    assert_eq!(group.handle.core.admit(&Credentials { pid: 1, uid: 78, gid: 99 }), Ok(false));
+    assert_eq!(group.handle.core.admit(&Credentials { pid: 1, uid: 78, gid: 98 }), Err(Refusal::User));
     assert_eq!(admit(overflow_uid()), Err(Refusal::User), "it stands for everybody");
 }
 

@@ -13,6 +13,8 @@ use super::*;
 
 /// Tells a process that it is one of these tests' own, and where to meet.
 const PLACE: &str = "WHARF_NODE_VICTIM";
+/// The file that lets a child end that outlives its parent.
+const RELEASE: &str = "release";
 /// Whom it admits.
 const ADMITS: &str = "WHARF_NODE_ADMITS";
 
@@ -46,10 +48,25 @@ fn victim() {
         match line.split_once(' ') {
             Some(("host", name)) => ends.push(open(&node, Part::Host, name, &fake())),
             Some(("guest", name)) => ends.push(open(&node, Part::Guest, name, &fake())),
+            // A child that outlives us, until it may end.
+            None if line == "fork" => drop(std::thread::spawn(|| wharf_sys::fork::in_forked_child(outlive))),
             _ => ends.clear(),
         }
         say("done");
     }
+}
+
+/// In a forked child: waits for a file, or for the time of a test.
+fn outlive() -> bool {
+    let released = std::path::Path::new(&std::env::var_os(PLACE).unwrap_or_default()).join(RELEASE);
+    // Not through the handle that another thread may have locked at the fork.
+    let out = std::fs::File::options().write(true).open("/proc/self/fd/1");
+    let Ok(()) = out.and_then(|mut out| out.write_all(b"> forked\n")) else { return false };
+    let deadline = Deadline::after(LONG);
+    while !released.exists() && !deadline.passed() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// A running victim; killed and reaped when dropped.
@@ -204,6 +221,26 @@ fn a_killed_process_leaves_dead_names_that_the_next_visitor_removes() {
 }
 
 #[test]
+fn a_forked_child_that_lives_on_keeps_nothing_of_its_parent() {
+    let world = World::new();
+    let node = world.node();
+    let guest = fake();
+    let mut victim = Process::start(&world);
+    victim.order("host a");
+    assert!(victim.hears("done"));
+    let _guest = open(&node, Part::Guest, "a", &guest);
+    let mut watch = node.watch().unwrap();
+    victim.order("fork");
+    assert!(victim.hears("forked"));
+    let killed = victim.kill();
+    guest.diary.expect("gone Died");
+    until(&mut watch, killed, false, "a");
+    // Only now does the child end, which holds the other end of this.
+    std::fs::write(world.place.path().join(RELEASE), "").unwrap();
+    assert!(!victim.hears("that was all"));
+}
+
+#[test]
 fn who_ends_in_good_order_leaves_nothing() {
     let world = World::new();
     let mut victim = Process::start(&world);
@@ -228,9 +265,10 @@ fn a_stopped_process_pairs_late_and_holds_up_nobody() {
     let guest_end = node.register(short(Part::Guest), guest.clone()).unwrap();
     assert_eq!(*guest.diary.lines(), ["host a"], "it has not answered yet");
     let _host_end = other.register(short(Part::Host), host.clone()).unwrap();
-    // Those who run have met.
+    // Those who run meet, whatever the stopped one does.
+    guest.diary.expect("answered welcome");
     assert_eq!(*host.diary.lines(), ["offered page"]);
-    assert_eq!(guest.diary.lines().iter().filter(|it| *it == "answered welcome").count(), 1);
+    assert_eq!(*guest.diary.lines(), ["host a", "host a", "answered welcome"]);
     // One that leaves before the stopped process has heard of it is forgotten there.
     drop(other.register(short(Part::Guest), fake()).unwrap());
     stopped.signal(Signal::CONT);
