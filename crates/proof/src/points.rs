@@ -368,6 +368,9 @@ pub const NODE: &[&str] = &[
 /// Points of topics, events and states. `message-passing/tests/topics/crashes.rs` kills at each and compares its list with
 /// the code as well.
 pub const TOPIC: &[&str] = &[
+    "topic.guest.opened",
+    "topic.host.seated",
+    "topic.move.told",
     "topic.publisher.closed",
     "topic.publisher.open",
     "topic.recv.sleep",

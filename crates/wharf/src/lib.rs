@@ -87,9 +87,10 @@ pub use wharf_message_passing::{
     listen, spawn,
 };
 pub use wharf_message_passing::{
-    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample,
-    SerdePublisher, SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed,
-    TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
+    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
+    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State,
+    StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
+    TypedSubscriber,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;

@@ -7,6 +7,7 @@ use wharf_shared_memory::log::{
     BroadcastWriter, Departure, Geometry, LogError, Room, SeatId, SeatTerms, Start, WriteError,
 };
 use wharf_sys::clock::Instant;
+use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
 use super::OnFull;
@@ -186,6 +187,7 @@ impl Desk {
                 untold.push(guest.seat);
             }
         }
+        crash_point!("topic.move.told");
         for seat in untold {
             self.leave(seat, "it could not be told where the stream goes on");
         }

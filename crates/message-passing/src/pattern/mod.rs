@@ -16,6 +16,8 @@ mod source;
 mod state;
 mod subscriber;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod turns;
 mod typed;
