@@ -340,9 +340,49 @@ pub const BROADCAST: &[BroadcastPoint] = &[
     broadcast("log.move.said", &[1, 2], false),
 ];
 
+/// Points of nodes and boards. `message-passing/src/node/tests/crash_points.rs` kills at each, with a pattern of its own, and
+/// compares its list with the code as well.
+pub const NODE: &[&str] = &[
+    "board.grown",
+    "board.slot.filled",
+    "board.slot.given-up",
+    "board.slot.taken",
+    "endpoint.entered",
+    "endpoint.left",
+    "endpoint.offered",
+    "endpoint.open",
+    "endpoint.removed",
+    "node.accepted",
+    "node.announce-heard",
+    "node.answer-heard",
+    "node.answered",
+    "node.board-published",
+    "node.board-removed",
+    "node.introduced",
+    "node.listening",
+    "node.offer-heard",
+    "node.offer-taken",
+    "node.socket-removed",
+];
+
+/// Points of topics, events and states. `message-passing/tests/topics/crashes.rs` kills at each and compares its list with
+/// the code as well.
+pub const TOPIC: &[&str] = &[
+    "topic.guest.opened",
+    "topic.host.seated",
+    "topic.move.told",
+    "topic.publisher.closed",
+    "topic.publisher.open",
+    "topic.recv.sleep",
+    "topic.ring.before",
+    "topic.room.sleep",
+    "topic.subscriber.closed",
+    "topic.subscriber.open",
+];
+
 #[cfg(test)]
 mod tests {
-    use super::{BROADCAST, COUNTER, HANDING, LINK, LOCKS, REGION};
+    use super::{BROADCAST, COUNTER, HANDING, LINK, LOCKS, NODE, REGION, TOPIC};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -356,7 +396,7 @@ mod tests {
         }
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
-        let listed = listed.chain(REGION.iter().chain(COUNTER).copied());
+        let listed = listed.chain(REGION.iter().chain(COUNTER).chain(NODE).chain(TOPIC).copied());
         let listed = listed.chain(BROADCAST.iter().map(|point| point.name));
         let handing = HANDING.iter().map(|(name, _)| *name);
         let listed = listed.chain(handing);

@@ -149,7 +149,7 @@ fn a_reader_dies(armed: &str) {
             let stopped = witness.take(u64::MAX, armed);
             assert_eq!(stopped, Heard::Empty, "{armed}");
         }
-        if tower.writer.sent() % 4000 == 0 && tower.told.len() < 4 {
+        if tower.writer.sent().is_multiple_of(4000) && tower.told.len() < 4 {
             let start = tower.move_on();
             process.tell(&tower.say(&start));
             assert_eq!(witness.take(u64::MAX, armed), Heard::Moved, "{armed}");
@@ -207,7 +207,7 @@ fn the_writer_dies(armed: &str) {
         let mut stopped = Vec::new();
         for (witness, entered) in [&mut keen, &mut lazy].into_iter().zip(&mut entered) {
             // The lazy one sleeps while the log goes around it.
-            let most = if !runs || *entered == 0 && rounds % 8 == 0 || rounds % 8 < 4 { u64::MAX } else { 0 };
+            let most = if !runs || rounds % 8 < 4 { u64::MAX } else { 0 };
             let most = most.min(5000);
             let mut heard = witness.take(most, armed);
             if heard == Heard::Moved
@@ -220,7 +220,7 @@ fn the_writer_dies(armed: &str) {
             }
             if witness.held.len() < 2 && witness.reader.in_place() {
                 witness.held.push_back(witness.reader.hold());
-            } else if rounds % 64 == 0 {
+            } else if rounds.is_multiple_of(64) {
                 witness.held.pop_front();
             }
             stopped.push(heard);

@@ -184,7 +184,7 @@ fn what_is_no_board_or_cut_or_lies_is_an_error_or_empty_and_no_more() {
     assert_eq!(with(64, &u64::MAX.to_le_bytes()).unwrap().slots.len(), 1);
     assert_eq!(with(64, &0_u64.to_le_bytes()).unwrap().slots.len(), 0);
     // Lengths beyond their places, bytes that are no text, characters that a terminal would obey.
-    assert_eq!(with(4096 + 12, &[255; 4]).unwrap().slots[0].name.len(), 256);
+    assert_eq!(with(4096 + 12, &[255; 4]).unwrap().slots[0].name.chars().count(), 256);
     let bell = with(4096 + 256, &[7]).unwrap().slots[0].name.clone();
     assert_eq!(bell, char::REPLACEMENT_CHARACTER.to_string());
     assert_eq!(with(4096 + 256, &[0xff]).unwrap().slots[0].name, bell);

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 
-use wharf_message_passing::{AddressError, ConnectError, RecvError, SendError, TakeError};
+use wharf_message_passing::{AddressError, ConnectError, NodeError, RecvError, SendError, TakeError, TopicNameError};
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
 use wharf_shared_memory::{BarrierError, LockError, LockFailure, RegionError, SealedError};
@@ -20,6 +20,12 @@ pub enum Error {
     /// Two ends did not meet.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// A node, or an endpoint of it, was not opened.
+    #[error(transparent)]
+    Node(#[from] NodeError),
+    /// The name of an endpoint breaks a rule.
+    #[error(transparent)]
+    TopicName(#[from] TopicNameError),
     /// A message was not sent.
     #[error(transparent)]
     Send(#[from] SendError),

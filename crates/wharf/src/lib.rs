@@ -42,6 +42,28 @@
 //! # }
 //! ```
 //!
+//! # Meet by name
+//! Any number of processes meet in a *topic*, an *event* or a *state* of their [`Node`]s, with no daemon in between. What a
+//! [`Publisher`] sends lies in memory once, and every [`Subscriber`] reads it there:
+//!
+//! ```
+//! # fn main() -> wharf::Result<()> {
+//! # let private = tempfile::tempdir()?;
+//! let node = /* wharf::Node::open()? */
+//! # wharf::NodeOptions::new().domain(wharf::Domain::at(private.path())?).open()?;
+//! let mut frames = node.topic("camera/*").subscriber()?; // in one process
+//! let mut camera = node.topic("camera/front").publisher()?; // in another
+//! camera.send(b"frame")?;
+//! assert_eq!(*frames.recv()?, *b"frame");
+//!
+//! let mut speed = node.state_of::<f64>("robot/speed").owner(&0.5)?; // the latest value, for whoever looks
+//! let mut cancel = node.event("job/cancel").listener()?; // wake-ups that are counted
+//! # speed.set(&0.7)?;
+//! # assert_eq!(cancel.take()?, 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Which one
 //! `wharf compare` measures both on your machine.
 //!
@@ -57,11 +79,18 @@ pub use wharf_message_passing::PeerMemory;
 #[cfg(feature = "tls")]
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::{
-    Address, AddressError, Attachment, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
-    DEFAULT_MAX_MESSAGE_BYTES, Endpoint, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Options, Peer, Policy,
-    Readable, Receiver, RecvError, Refused, Room, Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver,
-    SerdeSender, TakeError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View,
-    Wait, Writable, connect, connect_timeout, inherited, listen, spawn,
+    Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
+    DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError,
+    NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver, RecvError, Refused, Room,
+    Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, Statistics, TakeError,
+    TopicNameError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
+    Writable, connect, connect_timeout, inherited, listen, spawn,
+};
+pub use wharf_message_passing::{
+    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
+    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State,
+    StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
+    TypedSubscriber,
 };
 #[cfg(feature = "tokio")]
 pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};

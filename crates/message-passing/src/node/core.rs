@@ -363,7 +363,11 @@ impl State {
         if let Some(peer) = self.peers.remove(&number)
             && self.known.get(&peer.id) == Some(&number)
         {
-            self.known.remove(&peer.id);
+            // There is another one where both called at once.
+            match self.peers.iter().find(|(_, other)| other.id == peer.id) {
+                Some((other, _)) => self.known.insert(peer.id, *other),
+                None => self.known.remove(&peer.id),
+            };
         }
         self.announced.retain(|_, (line, _)| *line != number);
         self.owed.retain(|owed| owed.line.number != number);

@@ -73,7 +73,8 @@ impl Node {
 impl Node {
     /// Whether processes of other users are admitted.
     pub(crate) fn admits_others(&self) -> bool {
-        !self.handle.core.admitted.is_empty()
+        let admitted = &self.handle.core.admitted;
+        !admitted.users.is_empty() || !admitted.groups.is_empty()
     }
 
     /// The right to be the one host of a name, as long as it is held.

@@ -4,9 +4,10 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use wharf_shared_memory::log::{
-    Behind, BroadcastWriter, Departure, Geometry, LogError, Room, SeatId, SeatTerms, Start, WriteError,
+    BroadcastWriter, Departure, Geometry, LogError, Room, SeatId, SeatTerms, Start, WriteError,
 };
 use wharf_sys::clock::Instant;
+use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
 use super::OnFull;
@@ -15,12 +16,9 @@ use super::terms::{CUT_OFF, MOVED, Move, RING};
 use crate::node::{Pairing, PairingId};
 use crate::transport::log_link::Pushed;
 
-/// The part of a log that is dropped at one time.
-const CHUNKS: u64 = 8;
-
 /// Times that one message drops, grows or starts afresh before it is given up: each of these makes room for it, unless the
 /// log is at odds with itself.
-const MOST_TRIES: u32 = 8;
+const MOST_TRIES: u32 = 32;
 
 /// How the other end of a pairing is woken.
 #[derive(Clone)]
@@ -142,21 +140,22 @@ impl Desk {
             OnFull::Reject => Verdict::Wait(None),
             OnFull::DropOldest => Verdict::Drop,
             OnFull::Block { .. } => {
-                let sent = self.writer.sent();
-                let chunk = self.writer.geometry().large_bytes() / CHUNKS;
-                let place = |(seat, behind): (SeatId, Behind)| Place {
-                    seat,
-                    next: sent.saturating_sub(behind.messages),
-                    bytes: behind.bytes,
-                };
+                let (sent, floor) = (self.writer.sent(), self.writer.next_floor());
                 let writer = &self.writer;
-                self.patience.full(Instant::now(), sent, chunk, || writer.behind().map(place))
+                let places =
+                    || writer.behind().map(|(seat, behind)| Place { seat, next: sent.saturating_sub(behind.messages) });
+                self.patience.full(Instant::now(), sent, floor, places)
             }
         }
     }
 
     fn drop_oldest(&mut self, len: u64) -> Result<(), Stuck> {
-        match self.writer.make_room_by_dropping(len) {
+        let dropped = match self.on_full {
+            // A chunk at a time: who would lose something by the next one is asked for first.
+            OnFull::Block { .. } => self.writer.drop_some(),
+            OnFull::Reject | OnFull::DropOldest => self.writer.make_room_by_dropping(len),
+        };
+        match dropped {
             Ok(()) => Ok(()),
             // What subscribers hold is in the way everywhere: they keep it, and the stream goes on elsewhere.
             Err(WriteError::Pinned) => self.renew(self.writer.geometry()),
@@ -188,6 +187,7 @@ impl Desk {
                 untold.push(guest.seat);
             }
         }
+        crash_point!("topic.move.told");
         for seat in untold {
             self.leave(seat, "it could not be told where the stream goes on");
         }

@@ -36,7 +36,7 @@ const MOST_AT_ONCE: u64 = 1 << 16;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Event {
+pub struct NodeEvent {
     node: Node,
     name: String,
     terms: Terms,
@@ -44,7 +44,7 @@ pub struct Event {
 
 impl Node {
     /// An event. A listener's name may have stars, as a [topic](Node::topic)'s.
-    pub fn event(&self, name: impl Into<String>) -> Event {
+    pub fn event(&self, name: impl Into<String>) -> NodeEvent {
         let terms = Terms {
             capacity: CAPACITY,
             max_message: 0,
@@ -52,11 +52,11 @@ impl Node {
             hold_bytes: 0,
             ..Terms::default()
         };
-        Event { node: self.clone(), name: name.into(), terms }
+        NodeEvent { node: self.clone(), name: name.into(), terms }
     }
 }
 
-impl Event {
+impl NodeEvent {
     /// How this end waits.
     #[must_use]
     pub fn wait(mut self, wait: Wait) -> Self {
@@ -84,9 +84,9 @@ impl Event {
     ///
     /// # Errors
     /// As [`Topic::subscriber`](super::Topic::<super::Bytes>::subscriber).
-    pub fn listener(&self) -> Result<Listener, NodeError> {
+    pub fn listener(&self) -> Result<EventListener, NodeError> {
         let subscriber = Subscriber::open(&self.node, Pattern::Event, &self.name, Payload::Bytes, &self.terms)?;
-        Ok(Listener { subscriber, before: 0 })
+        Ok(EventListener { subscriber, before: 0 })
     }
 }
 
@@ -128,13 +128,13 @@ impl Notifier {
 /// # When a notifier dies
 /// What it gave notice of before is counted; a listener waits for others.
 #[derive(Debug)]
-pub struct Listener {
+pub struct EventListener {
     subscriber: Subscriber,
     /// Counted before an error interrupted the counting.
     before: u64,
 }
 
-impl Listener {
+impl EventListener {
     /// Waits for a notice; how many were given since the last time.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_shared_memory::log::{BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
+use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
 use super::desk::Ringing;
@@ -136,6 +137,7 @@ impl Guest {
         };
         let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms)
             .map_err(|error| error.to_string())?;
+        crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
         Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted))
     }

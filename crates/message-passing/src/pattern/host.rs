@@ -7,6 +7,7 @@ use std::sync::Arc;
 use wharf_shared_memory::biased::Visitor;
 use wharf_shared_memory::log::{Barriers, SeatTerms};
 use wharf_sys::barrier;
+use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
 use super::desk::{Desk, Ringing};
@@ -50,6 +51,7 @@ impl Host {
             .visit(|desk| desk.admit(page, terms, said.history, ringing))
             .map_err(in_words("interrupt the publisher"))?
             .map_err(|error| Refusal::words(error.to_string()))?;
+        crash_point!("topic.host.seated");
         let answer = Answer {
             geometry: seated.geometry,
             start: seated.start,

@@ -16,11 +16,13 @@ mod source;
 mod state;
 mod subscriber;
 mod terms;
+#[cfg(test)]
+mod tests;
 mod topic;
 mod turns;
 mod typed;
 
-pub use self::event::{Event, Listener as EventListener, Notifier};
+pub use self::event::{EventListener, NodeEvent, Notifier};
 pub use self::publisher::{Publisher, PublisherLoan};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};

@@ -12,10 +12,8 @@ use wharf_sys::clock::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place<K> {
     pub(super) seat: K,
-    /// The sequence of the message that it wants next.
+    /// The sequence of the message that it wants next, as far as it has said.
     pub(super) next: u64,
-    /// Bytes that it has not released.
-    pub(super) bytes: u64,
 }
 
 /// What to do about a full log.
@@ -44,24 +42,22 @@ impl<K: Copy + PartialEq> Patience<K> {
         Self { limit, since: None, laggards: Vec::new(), dropped_at: 0 }
     }
 
-    /// There is no room at sequence `sent`. A subscriber counts as holding things up when it is within `chunk` bytes of the
-    /// slowest: that is what is dropped at a time, so these are the ones that would lose something.
+    /// There is no room at sequence `sent`, and the next thing to drop is what lies before `floor`. Whoever wants something
+    /// of that is in the way, and nobody else would lose anything.
     pub(super) fn full<I: Iterator<Item = Place<K>>>(
         &mut self,
         now: Instant,
         sent: u64,
-        chunk: u64,
+        floor: u64,
         places: impl Fn() -> I,
     ) -> Verdict {
-        let since = *self.since.get_or_insert(now);
+        let Some(limit) = self.limit else { return Verdict::Wait(None) };
+        let until = self.since.get_or_insert(now).saturating_add(limit);
         // Who has read all that there was when something was dropped last has caught up. Who is merely slow never gets
         // there: it stands one chunk before the end of the log when the next is dropped.
         let dropped_at = self.dropped_at;
         self.laggards.retain(|seat| places().any(|it| it.seat == *seat && it.next < dropped_at));
-        let slowest = places().map(|it| it.bytes).max().unwrap_or(0);
-        let in_the_way = || places().filter(|it| it.bytes > 0 && it.bytes.saturating_add(chunk) >= slowest);
-        let Some(limit) = self.limit else { return Verdict::Wait(None) };
-        let until = since.saturating_add(limit);
+        let in_the_way = || places().filter(|it| it.next < floor);
         if now < until && in_the_way().any(|it| !self.laggards.contains(&it.seat)) {
             return Verdict::Wait(Some(until));
         }
@@ -85,14 +81,12 @@ impl<K: Copy + PartialEq> Patience<K> {
 mod tests {
     use super::*;
 
-    const CHUNK: u64 = 100;
-
     fn at(millis: u64) -> Instant {
         Instant::from_nanos(millis * 1_000_000)
     }
 
-    fn place(seat: char, next: u64, bytes: u64) -> Place<char> {
-        Place { seat, next, bytes }
+    fn places<const N: usize>(places: [(char, u64); N]) -> impl Fn() -> std::array::IntoIter<Place<char>, N> {
+        move || places.map(|(seat, next)| Place { seat, next }).into_iter()
     }
 
     fn second() -> Patience<char> {
@@ -102,64 +96,64 @@ mod tests {
     #[test]
     fn it_waits_for_the_slowest_and_drops_when_that_was_in_vain() {
         let mut patience = second();
-        let places = [place('a', 0, 800), place('b', 90, 10)];
-        let full = |patience: &mut Patience<char>, now| patience.full(now, 100, CHUNK, || places.iter().copied());
-        assert_eq!(full(&mut patience, at(0)), Verdict::Wait(Some(at(1000))));
-        assert_eq!(full(&mut patience, at(999)), Verdict::Wait(Some(at(1000))));
-        assert_eq!(full(&mut patience, at(1000)), Verdict::Drop);
+        let all = places([('a', 0), ('b', 90)]);
+        assert_eq!(patience.full(at(0), 100, 12, &all), Verdict::Wait(Some(at(1000))));
+        assert_eq!(patience.full(at(999), 100, 12, &all), Verdict::Wait(Some(at(1000))));
+        assert_eq!(patience.full(at(1000), 100, 12, &all), Verdict::Drop);
         patience.over();
-        assert_eq!(full(&mut patience, at(1001)), Verdict::Drop, "they lag by now");
+        assert_eq!(patience.full(at(1001), 112, 24, &all), Verdict::Drop, "it lags by now");
     }
 
     #[test]
     fn who_lags_delays_nobody_until_it_has_caught_up() {
         let mut patience = second();
-        let mut full = |now, sent, places: &[Place<char>]| patience.full(now, sent, CHUNK, || places.iter().copied());
-        full(at(0), 100, &[place('a', 0, 800)]);
-        assert_eq!(full(at(1000), 100, &[place('a', 0, 800)]), Verdict::Drop);
+        patience.full(at(0), 100, 12, places([('a', 0)]));
+        assert_eq!(patience.full(at(1000), 100, 12, places([('a', 0)])), Verdict::Drop);
+        patience.over();
         // Slow as before: at every later drop it has not read what there was at the one before.
         for turn in 1..10 {
             let (now, sent) = (at(1000 + turn), 100 + turn * 12);
-            assert_eq!(full(now, sent, &[place('a', sent - 100, 800), place('b', sent, 0)]), Verdict::Drop);
+            let all = places([('a', sent - 100), ('b', sent)]);
+            assert_eq!(patience.full(now, sent, sent - 88, all), Verdict::Drop);
+            patience.over();
         }
-        patience.over();
         // It has read all that there was; when it is slow again, it is waited for again.
-        let places = [place('a', 300, 800)];
-        assert_eq!(patience.full(at(5000), 400, CHUNK, || places.iter().copied()), Verdict::Wait(Some(at(6000))));
+        assert_eq!(patience.full(at(5000), 400, 312, places([('a', 300)])), Verdict::Wait(Some(at(6000))));
     }
 
     #[test]
     fn a_laggard_is_no_excuse_for_one_that_is_slow_for_the_first_time() {
         let mut patience = second();
-        let both = [place('a', 0, 800), place('b', 5, 750)];
-        let only_a = [place('a', 0, 800), place('b', 60, 300)];
-        patience.full(at(0), 100, CHUNK, || only_a.iter().copied());
-        assert_eq!(patience.full(at(1000), 100, CHUNK, || only_a.iter().copied()), Verdict::Drop);
+        let only_a = places([('a', 0), ('b', 60)]);
+        patience.full(at(0), 100, 12, &only_a);
+        assert_eq!(patience.full(at(1000), 100, 12, &only_a), Verdict::Drop);
         patience.over();
-        // Now b is in the way too, within what would be dropped.
-        assert_eq!(patience.full(at(1001), 110, CHUNK, || both.iter().copied()), Verdict::Wait(Some(at(2001))));
-        assert_eq!(patience.full(at(2001), 110, CHUNK, || both.iter().copied()), Verdict::Drop);
+        // Now b would lose something too.
+        let both = places([('a', 0), ('b', 60)]);
+        assert_eq!(patience.full(at(1001), 160, 72, &both), Verdict::Wait(Some(at(2001))));
+        assert_eq!(patience.full(at(2001), 160, 72, &both), Verdict::Drop);
         patience.over();
-        assert_eq!(patience.full(at(2002), 120, CHUNK, || both.iter().copied()), Verdict::Drop);
+        assert_eq!(patience.full(at(2002), 172, 84, &both), Verdict::Drop);
     }
 
     #[test]
     fn without_a_limit_it_waits_for_ever_and_without_patience_not_at_all() {
-        let places = [place('a', 0, 800)];
         let mut ever = Patience::new(None);
-        assert_eq!(ever.full(at(0), 1, CHUNK, || places.iter().copied()), Verdict::Wait(None));
-        assert_eq!(ever.full(at(1 << 40), 1, CHUNK, || places.iter().copied()), Verdict::Wait(None));
+        assert_eq!(ever.full(at(0), 100, 12, places([('a', 0)])), Verdict::Wait(None));
+        assert_eq!(ever.full(at(1 << 40), 100, 12, places([('a', 0)])), Verdict::Wait(None));
         let mut none = Patience::new(Some(Duration::ZERO));
-        assert_eq!(none.full(at(0), 1, CHUNK, || places.iter().copied()), Verdict::Drop);
+        assert_eq!(none.full(at(0), 100, 12, places([('a', 0)])), Verdict::Drop);
     }
 
     #[test]
-    fn one_that_has_left_is_forgotten() {
+    fn nobody_is_waited_for_who_loses_nothing_and_who_has_left_is_forgotten() {
         let mut patience = second();
-        let places = [place('a', 0, 800)];
-        patience.full(at(0), 100, CHUNK, || places.iter().copied());
-        patience.full(at(1000), 100, CHUNK, || places.iter().copied());
-        patience.full(at(1000), 100, CHUNK, std::iter::empty);
+        assert_eq!(patience.full(at(0), 100, 12, places([('a', 12)])), Verdict::Drop);
+        patience.over();
+        patience.full(at(0), 100, 24, places([('a', 12)]));
+        assert_eq!(patience.full(at(1000), 100, 24, places([('a', 12)])), Verdict::Drop);
+        assert_eq!(patience.laggards, ['a']);
+        patience.full(at(1000), 100, 24, places([]));
         assert!(patience.laggards.is_empty());
     }
 }

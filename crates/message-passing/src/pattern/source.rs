@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{BroadcastReader, Corrupt, Heard};
+use wharf_shared_memory::log::{BroadcastReader, Heard, Quick};
 
 use super::desk::Ringing;
 use super::guest::{Onward, check_size};
@@ -42,8 +42,6 @@ pub(super) struct Source {
     over: bool,
     /// It has taken our seat: what lies in its log counts no more.
     cut_off: Option<String>,
-    /// What a quick look met and left to a thorough one.
-    unusual: Option<Result<Heard, Corrupt>>,
 }
 
 impl Source {
@@ -53,16 +51,7 @@ impl Source {
         publisher: Arc<PublisherInfo>,
         trusted: bool,
     ) -> Source {
-        Source {
-            reader,
-            publisher,
-            ringing,
-            trusted,
-            onward: VecDeque::new(),
-            over: false,
-            cut_off: None,
-            unusual: None,
-        }
+        Source { reader, publisher, ringing, trusted, onward: VecDeque::new(), over: false, cut_off: None }
     }
 
     pub(super) fn id(&self) -> PairingId {
@@ -76,6 +65,7 @@ impl Source {
 
     pub(super) fn note_cut_off(&mut self, why: String) {
         self.cut_off.get_or_insert(why);
+        self.over = true;
     }
 
     /// Its stream goes on there.
@@ -90,14 +80,11 @@ impl Source {
     /// Looks for the next message. After an error there are no more from here, unless it is [`RecvError::Lagged`].
     pub(super) fn look(&mut self) -> Result<Found, RecvError> {
         if let Some(why) = self.cut_off.take() {
-            // Stays so, should anybody look again.
-            self.over = true;
             return Err(RecvError::CutOff { publisher: self.publisher.to_string(), why });
         }
         let mut found = Ok(Found::More);
         for _ in 0..MOST_MOVES {
-            let polled = self.unusual.take().unwrap_or_else(|| self.reader.poll());
-            found = match polled {
+            found = match self.reader.poll() {
                 Ok(Heard::Message) => Ok(Found::Message),
                 Ok(Heard::Empty) if self.over => Ok(Found::End),
                 Ok(Heard::Empty) => Ok(Found::Nothing),
@@ -123,24 +110,18 @@ impl Source {
         found
     }
 
-    /// Looks in the common case only: `None` asks for [`look`](Self::look), and what this found is not lost.
+    /// Looks in the common case only; anything unusual is left to [`look`](Self::look).
     #[inline(always)]
-    pub(super) fn look_quickly(&mut self) -> Option<bool> {
-        if self.cut_off.is_some() || self.unusual.is_some() {
-            return None;
+    pub(super) fn look_quickly(&mut self) -> Quick {
+        // Who is over is looked at thoroughly: the end is nothing that a quick look sees.
+        if self.over {
+            return Quick::Unusual;
         }
-        let quick = match self.reader.poll() {
-            Ok(Heard::Message) => Some(true),
-            Ok(Heard::Empty) if !self.over => Some(false),
-            unusual => {
-                self.unusual = Some(unusual);
-                None
-            }
-        };
+        let found = self.reader.poll_quickly();
         if self.reader.take_must_ring() {
             self.ring();
         }
-        quick
+        found
     }
 
     /// Says that nothing more is taken.

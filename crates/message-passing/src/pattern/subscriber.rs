@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::Quick;
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell};
@@ -22,6 +23,9 @@ use crate::wait::{self, Act, Limit, Pace};
 
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
+
+/// Looks of one try while there is more to look through.
+const LOOKS_PER_TRY: u32 = 64;
 
 /// The receiving end of a topic: it receives what everybody publishes under its name.
 ///
@@ -135,10 +139,16 @@ impl Subscriber {
 
     #[inline(never)]
     fn try_recv_slowly(&mut self) -> Result<Sample<'_>, RecvError> {
-        match self.inlet.look()? {
-            Some(at) => Ok(self.inlet.sample(at)),
-            None => Err(RecvError::Empty),
+        // Bounded: a publisher that goes around held messages, or moves on, needs a look for each of some of these; one that
+        // does nothing else gets no more of our time.
+        for _ in 0..LOOKS_PER_TRY {
+            match self.inlet.look_around()? {
+                (Some(at), _) => return Ok(self.inlet.sample(at)),
+                (None, true) => {}
+                (None, false) => break,
+            }
         }
+        Err(RecvError::Empty)
     }
 
     /// Receives the next message; waits for it.
@@ -226,14 +236,14 @@ impl Inlet {
             }
             let Some(source) = self.sources.get_mut(self.turns.first()) else { return false };
             match source.look_quickly() {
-                Some(true) => {
+                Quick::Message => {
                     self.turns.again();
                     return true;
                 }
                 // Others may have something.
-                Some(false) if left == 0 || places > 1 => return false,
-                Some(false) => {}
-                None => return false,
+                Quick::Nothing if left == 0 || places > 1 => return false,
+                Quick::Nothing => {}
+                Quick::Unusual => return false,
             }
             std::hint::spin_loop();
             left -= 1;

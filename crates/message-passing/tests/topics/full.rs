@@ -121,7 +121,8 @@ pub(crate) fn one_that_is_slow_delays_once(world: &World) {
         ledger.enter(slow.try_recv()).unwrap();
     }
     assert!(ledger.missed > 0 && ledger.last[&1] == MESSAGES - 1);
-    // It has caught up, so it is waited for again.
+    // It has caught up, and says so as it finds nothing more; so it is waited for again.
+    assert!(matches!(slow.try_recv(), Err(RecvError::Empty)));
     for number in MESSAGES.. {
         if matches!(publisher.try_send(&message(1, number, 100)), Err(SendError::Full)) {
             break;

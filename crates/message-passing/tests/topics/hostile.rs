@@ -48,8 +48,9 @@ pub(crate) fn other_users(world: &World) {
     if wharf_sys::socket::my_uid() != 0 {
         return world.skip("becoming another user needs root");
     }
-    // A directory of both.
-    std::fs::set_permissions(world.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    // A directory of both, by way of their group.
+    std::os::unix::fs::chown(world.path(), None, Some(GUEST)).unwrap();
+    std::fs::set_permissions(world.path(), PermissionsExt::from_mode(0o2770)).unwrap();
     let mut command = world.command("guest", &["shared"]);
     command.uid(GUEST).gid(GUEST);
     let mut guest = match Process::start(command) {

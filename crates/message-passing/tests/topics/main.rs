@@ -4,6 +4,7 @@
 //! run, and the same program is started again as the others that meet here.
 
 mod child;
+mod crashes;
 mod events;
 mod flow;
 mod full;
@@ -53,6 +54,7 @@ const CASES: &[Case] = cases! {
     held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way }
     hostile { by_option, other_users, in_place_only_among_friends }
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, joins_and_leaves_at_random }
+    crashes { at_every_point }
     events { counted, many_notifiers, more_than_fit, between_processes, wakes_a_sleeper }
     states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, watched_between_processes }
 };

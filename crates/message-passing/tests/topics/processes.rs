@@ -83,7 +83,10 @@ pub(crate) fn a_stopped_subscriber(world: &World) {
     assert_eq!((delays, ledger.received(), ledger.missed), (1, MESSAGES, 0));
     stopped.signal(rustix::process::Signal::CONT);
     // It goes on behind the gap, and counts it.
-    eventually("it has caught up", || publisher.backlog() == 0);
+    eventually("it has caught up", || {
+        assert!(matches!(other.try_recv(), Err(RecvError::Empty)));
+        publisher.backlog() == 0
+    });
     stopped.tell("enough");
     let told = stopped.line();
     let counts: Vec<u64> = told.split(' ').map(|it| it.parse().unwrap()).collect();

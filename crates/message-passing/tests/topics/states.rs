@@ -72,6 +72,8 @@ pub(crate) fn a_killed_owner(world: &World) {
         owner.kill();
         assert_eq!(watcher.get().unwrap(), Some(&(first + 1)));
     }
+    // The lock of the last one is free, and this removes it.
+    world.node().state_of::<u64>("heir").owner(&1).unwrap();
 }
 
 pub(crate) fn larger_and_larger(world: &World) {

@@ -109,6 +109,22 @@ impl Process {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
     }
 
+    /// Tells it something, unless it is dead by then.
+    pub(crate) fn tell_if_there(&mut self, line: &str) {
+        let _ = writeln!(self.input.as_mut().unwrap(), "{line}");
+    }
+
+    /// Waits for its end, which is a kill or not.
+    pub(crate) fn was_killed(&mut self) -> bool {
+        use std::os::unix::process::ExitStatusExt;
+        let mut status = None;
+        eventually("it has ended", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|it| it.signal()) == Some(rustix::process::Signal::KILL.as_raw())
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -2,7 +2,7 @@
 //!
 //! A [`Board`] is the writing side: a file with a name, locked as long as its process lives, with one *slot* for each
 //! endpoint. Who it is and what it carries stands in the slot once and for all; its counters ([`Counters`]) are plain
-//! stores of the endpoint's own thread. Others read a board with ordinary reads of its file ([`look`]): that costs its
+//! stores of the endpoint's own thread. Others read a board with ordinary reads of its file ([`look()`]): that costs its
 //! process nothing, and a board that is shortened by whoever owns it cannot hurt them, as a mapping could.
 //!
 //! * *When a process dies*, the kernel lets go of the lock; the file stays until the next visitor removes it.

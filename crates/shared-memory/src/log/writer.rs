@@ -11,6 +11,8 @@ mod floor;
 mod generation;
 mod history;
 mod obstacles;
+mod parts;
+mod room;
 mod seats;
 
 pub use audience::BroadcastTerms;
@@ -31,13 +33,6 @@ use wharf_sys::crash_point;
 pub(crate) const SMALL: usize = 0;
 /// Index of the large ring.
 pub(crate) const LARGE: usize = 1;
-
-/// After so many bytes in the large ring the writer looks whether it may come back to the small one. One small ring's
-/// worth: rarer would keep a caught-up stream in cold memory, more often would fetch the readers' page for nothing.
-const REVIEW_BYTES: u64 = 16 * 1024;
-
-/// The usual size of a part of a message that travels in parts.
-const PART_BYTES: u64 = 32 * 1024;
 
 /// One ring as its writer sees it.
 #[derive(Debug)]
@@ -131,23 +126,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.largest_in(LARGE)
     }
 
-    /// Largest part of a message that does not fit one frame: small enough that the reader copies one part out of its
-    /// caches while the next is written, large enough that the header does not count.
-    pub(crate) fn largest_part(&self) -> u64 {
-        (self.tracks[LARGE].ring.size() / 4).min(PART_BYTES)
-    }
-
-    fn largest_in(&self, which: usize) -> u64 {
-        let size = self.tracks[which].ring.size();
-        // A quarter of the small ring: a larger message would push the warm window out each time it passes.
-        match which {
-            SMALL => (size / 4).min(self.grid.largest(size)),
-            // So that a frame fits whatever stands at the head, once everything before it is dropped.
-            _ if self.audience.is_some() => self.grid.largest_in_half(size),
-            _ => self.grid.largest(size),
-        }
-    }
-
     /// Writes a whole message as one frame.
     #[inline(always)]
     pub(crate) fn try_write(&mut self, payload: &[u8], rendezvous: bool) -> Result<(), WriteError> {
@@ -159,48 +137,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.commit(Kind::Data, rendezvous, payload.len() as u64);
         self.sent += 1;
         Ok(())
-    }
-
-    /// Writes the next part of a message larger than one frame, of which `done` bytes are already written, and raises
-    /// `done`. `Ok` means that the whole message is committed.
-    pub(crate) fn try_write_part(
-        &mut self,
-        message: &[u8],
-        done: &mut usize,
-        rendezvous: bool,
-    ) -> Result<(), WriteError> {
-        let part = self.largest_part() as usize;
-        while *done < message.len() {
-            let first = *done == 0;
-            let prefix = first.then_some(message.len() as u64);
-            let room = part - if first { 8 } else { 0 };
-            let end = message.len().min(*done + room);
-            let (kind, bytes) = match message.get(*done..end) {
-                Some(bytes) if first => (Kind::First, bytes),
-                Some(bytes) if end == message.len() => (Kind::Last, bytes),
-                Some(bytes) => (Kind::More, bytes),
-                None => return Err(WriteError::Full),
-            };
-            let len = bytes.len() as u64 + if first { 8 } else { 0 };
-            self.make_room(len)?;
-            let track = &self.tracks[self.current & 1];
-            if !track.ring.put(track.head, prefix, bytes) {
-                return Err(WriteError::Full);
-            }
-            crash_point!("log.part.filled");
-            self.commit(kind, rendezvous && kind == Kind::Last, len);
-            *done = end;
-        }
-        self.sent += 1;
-        Ok(())
-    }
-
-    /// Gives up a message of which some parts are committed: readers drop what they have of it.
-    pub(crate) fn abort_parts(&mut self) {
-        self.abort_due = true;
-        self.set_bounds();
-        // When there is no room now, the next write says it first.
-        let _ = self.settle_abort();
     }
 
     /// Writes a whole message if that takes nothing but stores: the common case, small enough to be part of the caller.
@@ -246,105 +182,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         len <= self.payload_bound
             && track.head + self.grid.frame(len) + self.grid.reserve() <= self.position_bound
             && ends_inside(offset, len, track.ring.size())
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn make_room_slowly(&mut self, len: u64) -> Result<(), WriteError> {
-        if self.closed {
-            return Err(WriteError::Closed);
-        }
-        let limit = self.largest_frame();
-        if len > limit {
-            return Err(WriteError::LargerThanFrame { limit });
-        }
-        self.note_checkpoint();
-        self.refresh()?;
-        self.settle_abort()?;
-        let found = self.find_room(len) || self.find_room_in_history(len);
-        self.set_bounds();
-        match found {
-            true => Ok(()),
-            // Everything is released, and still there is no room: waiting would not help.
-            false if self.has_obstacles(LARGE) && self.tracks[LARGE].tail == self.tracks[LARGE].head => {
-                Err(WriteError::Pinned)
-            }
-            false => Err(WriteError::Full),
-        }
-    }
-
-    fn find_room(&mut self, len: u64) -> bool {
-        let stays_large = self.audience.as_ref().is_some_and(|audience| audience.terms.history > 0);
-        let fits_small = len <= self.largest_in(SMALL) && !stays_large;
-        if self.current == SMALL {
-            (fits_small && self.fit(SMALL, len)) || self.fit(LARGE, len)
-        } else {
-            let backlog = self.tracks[LARGE].head - self.tracks[LARGE].tail;
-            let caught_up = backlog <= self.tracks[SMALL].ring.size() / 2;
-            (fits_small && caught_up && self.fit(SMALL, len))
-                || self.fit(LARGE, len)
-                || (fits_small && self.fit(SMALL, len))
-        }
-    }
-
-    /// Whether a frame fits ring `which`; switches there, and pads to its next lap, when that is what it takes.
-    fn fit(&mut self, which: usize, len: u64) -> bool {
-        if self.has_obstacles(which) {
-            self.go_around(which, len);
-        }
-        let track = &self.tracks[which];
-        let size = track.ring.size();
-        let offset = track.head & (size - 1);
-        let (frame, reserve) = (self.grid.frame(len), self.grid.reserve());
-        let pad = if ends_inside(offset, len, size) { 0 } else { self.grid.to_next_lap(offset, size) };
-        let fits = track.head + pad + frame + reserve <= track.limit;
-        // Never fits behind a pad, even with everything released: send the pad ahead and wait until it is skipped.
-        let pad_ahead = !fits && pad + frame + reserve > size && track.head + pad + reserve <= track.limit;
-        if !fits && !pad_ahead {
-            return false;
-        }
-        self.switch_to(which);
-        if pad > 0 {
-            self.commit_sized(Header::pack(Kind::Pad, 0, 0), pad);
-        }
-        fits
-    }
-
-    fn switch_to(&mut self, which: usize) {
-        if self.current != which {
-            self.commit(Kind::Switch, false, 0);
-            crash_point!("log.switch.said");
-            self.current = which;
-        }
-    }
-
-    /// Says the abort that is due, if there is room for it.
-    fn settle_abort(&mut self) -> Result<(), WriteError> {
-        if self.abort_due {
-            if !self.fit(self.current, 0) {
-                return Err(WriteError::Full);
-            }
-            self.commit(Kind::Abort, false, 0);
-            self.abort_due = false;
-            self.set_bounds();
-        }
-        Ok(())
-    }
-
-    fn set_bounds(&mut self) {
-        let track = &self.tracks[self.current & 1];
-        self.payload_bound = if self.abort_due || self.closed { 0 } else { self.largest_in(self.current) };
-        self.position_bound = match self.current {
-            SMALL => track.limit,
-            _ => track.limit.min(track.head + REVIEW_BYTES),
-        };
-        if let Some(audience) = self.audience.as_ref().filter(|audience| audience.notes()) {
-            // The slow way is where checkpoints are noted.
-            self.position_bound = self.position_bound.min(track.head + audience.checkpoints.spacing());
-        }
-        if self.payload_bound == 0 {
-            self.position_bound = 0;
-        }
     }
 
     /// Commits the frame at the head, whose payload is in place, and notes which readers must be rung for.

@@ -5,6 +5,7 @@ mod clock_and_cpu;
 mod crash;
 mod directory;
 mod doorbell;
+mod folder;
 mod foreign_files;
 mod fork;
 mod forked;

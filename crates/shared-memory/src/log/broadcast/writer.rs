@@ -129,6 +129,21 @@ impl BroadcastWriter {
         self.writer.make_room_by_dropping(len, &Membarrier)
     }
 
+    /// Drops the oldest messages, an eighth of the log or a little more: those before [`next_floor`](Self::next_floor).
+    ///
+    /// # Errors
+    /// [`WriteError::Pinned`] when there are none that may be dropped.
+    pub fn drop_some(&mut self) -> Result<(), WriteError> {
+        self.expect_nothing_lent()?;
+        self.lent = None;
+        if self.writer.drop_chunk(&Membarrier) { Ok(()) } else { Err(WriteError::Pinned) }
+    }
+
+    /// The first message that is left when some are dropped next: whoever wants an earlier one would lose it.
+    pub fn next_floor(&self) -> u64 {
+        self.writer.next_floor()
+    }
+
     /// The lent bytes: whatever an earlier message left there, or what was filled in. Empty when nothing is lent.
     #[inline]
     pub fn lent(&self) -> &[u8] {

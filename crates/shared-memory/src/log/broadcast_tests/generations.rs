@@ -34,7 +34,7 @@ fn a_newcomer_gets_exactly_the_history_that_it_wants() {
 fn history_that_does_not_fit_gives_way_oldest_first() {
     let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 1000));
     for number in 0..5000_u64 {
-        stage.write(&vec![number as u8; 200]).unwrap();
+        stage.write(&[number as u8; 200]).unwrap();
     }
     let Stage { listeners, generations, sent, .. } = {
         stage.join(false, 1000);
@@ -49,7 +49,7 @@ fn history_comes_along_into_the_next_generation() {
     let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(true, 10));
     stage.join(false, 0);
     for number in 0..500_u64 {
-        stage.write_dropping(&vec![number as u8; 100]).unwrap();
+        stage.write_dropping(&[number as u8; 100]).unwrap();
     }
     stage.start_generation(1 << 14);
     stage.join(false, 10);

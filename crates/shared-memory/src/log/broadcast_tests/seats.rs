@@ -111,7 +111,7 @@ fn a_page_that_is_scribbled_over_costs_its_own_seat_only() {
                 Ok(()) => {}
                 // It may take nothing, and hold what it took: that is its right, and the policy's business.
                 Err(WriteError::Full) if !may_drop => {
-                    stage.writer.leave(stage.listeners[1].seat).then_some(()).unwrap_or(())
+                    let _ = stage.writer.leave(stage.listeners[1].seat);
                 }
                 Err(WriteError::Pinned) => stage.start_generation(8192),
                 Err(other) => panic!("seed {seed} step {step}: {other}"),

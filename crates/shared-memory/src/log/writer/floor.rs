@@ -5,6 +5,7 @@
 //! a full barrier between the two steps on either side, one of them sees the other: the writer leaves the frame alone, or
 //! the reader does.
 
+use super::audience::Audience;
 use super::checkpoints::Checkpoint;
 use super::{LARGE, Writer};
 use crate::atomic::Ordering;
@@ -45,12 +46,26 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.audience.as_ref().map_or(0, |audience| audience.floor.sequence)
     }
 
-    /// Raises the floor by a chunk, or to the end. `false` when it stands there already, or may not be believed in.
-    fn raise_floor(&mut self, signals: &impl Signals) -> bool {
+    /// Drops the oldest messages, a chunk of them. `false` when none may be dropped, or there are none.
+    pub(crate) fn drop_chunk(&mut self, signals: &impl Signals) -> bool {
+        self.may_drop() && self.raise_floor(signals)
+    }
+
+    /// The first message that the next raise of the floor would leave.
+    pub(crate) fn next_floor(&self) -> u64 {
+        self.audience.as_ref().map_or(0, |audience| self.floor_to_be(audience).sequence.max(audience.floor.sequence))
+    }
+
+    fn floor_to_be(&self, audience: &Audience) -> Checkpoint {
         let tails: u64 = self.tracks.iter().map(|track| track.tail).sum();
         let chunk = self.tracks[LARGE].ring.size() / CHUNKS;
+        audience.checkpoints.first_from(tails + chunk).unwrap_or(audience.latest)
+    }
+
+    /// Raises the floor by a chunk, or to the end. `false` when it stands there already, or may not be believed in.
+    fn raise_floor(&mut self, signals: &impl Signals) -> bool {
+        let Some(floor) = self.audience.as_ref().map(|audience| self.floor_to_be(audience)) else { return false };
         let Some(audience) = &mut self.audience else { return false };
-        let floor = audience.checkpoints.first_from(tails + chunk).unwrap_or(audience.latest);
         if floor.sequence <= audience.floor.sequence {
             return false;
         }
