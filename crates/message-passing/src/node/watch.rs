@@ -22,8 +22,15 @@ const GAP: Duration = Duration::from_millis(5);
 /// How often it looks where the system does not tell.
 const POLL: Duration = Duration::from_millis(25);
 
-/// After it was told: the kernel tells that a process has closed its board a moment before it lets go of the lock.
-const LOOK_AGAIN: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(10), Duration::from_millis(20)];
+/// When it looks again after it was told: the kernel tells that a process has closed its board a moment before it lets go of
+/// the lock, and on a machine without a free processor that moment can be long.
+const LOOK_AGAIN: [Duration; 5] = [
+    Duration::from_millis(5),
+    Duration::from_millis(10),
+    Duration::from_millis(20),
+    Duration::from_millis(200),
+    Duration::from_secs(2),
+];
 
 const FOLDER: u64 = 0;
 const TIMER: u64 = 1;

@@ -8,9 +8,11 @@ use super::*;
 fn cost(node: &Node, name: &str) -> usize {
     let listed = &node.handle.core.registry.listed;
     let before = listed.load(Ordering::Relaxed);
+    let began = wharf_sys::clock::Instant::now();
     let host = open(node, Part::Host, name, &fake());
     let guest = open(node, Part::Guest, name, &fake());
     drop((host, guest));
+    println!("opened and closed two endpoints in {:?}", began.elapsed());
     listed.load(Ordering::Relaxed) - before
 }
 
@@ -19,11 +21,16 @@ fn opening_an_endpoint_does_not_look_at_those_of_other_names() {
     let world = World::new();
     let (crowd, node) = (world.node(), world.node());
     let alone = cost(&node, "mine");
+    for _ in 0..3 {
+        assert_eq!(cost(&node, "mine"), alone);
+    }
     let mut others = Vec::new();
     for number in 0..1000 {
         others.push(open(&crowd, Part::Host, &format!("crowd/{number}"), &fake()));
     }
-    assert_eq!(cost(&node, "mine"), alone);
+    for _ in 0..3 {
+        assert_eq!(cost(&node, "mine"), alone);
+    }
     let more: Vec<Node> = (0..50).map(|_| world.node()).collect();
     others.extend(more.iter().enumerate().map(|(n, node)| open(node, Part::Guest, &format!("crowd/{n}"), &fake())));
     assert_eq!(cost(&node, "mine"), alone);
