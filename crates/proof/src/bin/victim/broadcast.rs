@@ -92,7 +92,7 @@ fn write() -> Result<(), Failure> {
             Err(WriteError::Pinned) => move_on(&mut writer, &mut told)?,
             Err(other) => return Err(other.into()),
         }
-        if writer.sent() % A_GENERATION == 0 && told.len() < 2 {
+        if writer.sent().is_multiple_of(A_GENERATION) && told.len() < 2 {
             move_on(&mut writer, &mut told)?;
         }
     }
