@@ -34,7 +34,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// use wharf_message_passing::{Readable, Selector};
 ///
 /// #[derive(Clone, Copy)]
-/// enum From { Orders, Quotes, Clock, Keyboard }
+/// enum Ready { Orders, Quotes, Clock, Keyboard }
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let private = tempfile::tempdir()?;
@@ -53,21 +53,21 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// # let stdin = std::fs::File::open("/dev/null")?;
 /// # let mut heard = 0;
 /// let mut selector = Selector::new();
-/// selector.every(Duration::from_secs(1), From::Clock);
+/// selector.every(Duration::from_secs(1), Ready::Clock);
 /// let mut keyboard = Readable(/* std::io::stdin() */ stdin);
 /// loop {
 ///     match selector.wait(&mut [
-///         (&mut orders, From::Orders),
-///         (&mut quotes, From::Quotes),
-///         (&mut keyboard, From::Keyboard),
+///         (&mut orders, Ready::Orders),
+///         (&mut quotes, Ready::Quotes),
+///         (&mut keyboard, Ready::Keyboard),
 ///     ])? {
-///         From::Orders => match orders.recv() {
+///         Ready::Orders => match orders.recv() {
 ///             Ok(order) => println!("an order of {} bytes", order.len()),
 ///             Err(end) => break println!("no more orders: {end}"),
 ///         },
-///         From::Quotes => println!("a quote: {:?}", quotes.recv()?),
-///         From::Clock => println!("tick"),
-///         From::Keyboard => println!("somebody typed"),
+///         Ready::Quotes => println!("a quote: {:?}", quotes.recv()?),
+///         Ready::Clock => println!("tick"),
+///         Ready::Keyboard => println!("somebody typed"),
 ///     }
 /// #   heard += 1;
 /// #   if heard > 1000 { panic!("nobody but the keyboard has a turn") }
@@ -232,7 +232,7 @@ impl<T: Copy> Selector<T> {
         for _ in 0..turns {
             if self.turn >= turns {
                 self.turn = 0;
-                self.end_of_round(list)?;
+                self.end_of_round();
             }
             let turn = self.turn;
             self.turn += 1;
@@ -240,40 +240,48 @@ impl<T: Copy> Selector<T> {
                 Some((endpoint, token)) => {
                     let end = endpoint.seam().0;
                     let known = self.known.get_mut(turn).map(std::mem::take).unwrap_or_default();
-                    let ready = match end.glance() {
-                        Glance::Ready => true,
-                        Glance::Unknown => known.ready && known.whose == identity(end),
+                    let (token, whose) = (*token, identity(end));
+                    match end.glance() {
+                        Glance::Ready => Some((token, false)),
+                        Glance::Unknown => (known.ready && known.whose == whose).then_some((token, true)),
                         Glance::Nothing => {
                             self.free = true;
-                            false
+                            None
                         }
-                    };
-                    ready.then_some(*token)
+                    }
                 }
-                None => self.timers.next().and_then(|_| self.timers.due(Instant::now())),
+                None => self.timers.next().and_then(|_| self.timers.due(Instant::now())).map(|token| (token, false)),
             };
-            if ready.is_some() {
-                self.busy = true;
-                return Ok(ready);
+            let Some((token, by_the_system)) = ready else { continue };
+            if !by_the_system && self.is_due(list) {
+                self.ask(list)?;
+                // This one has its turn now.
+                if let Some(known) = self.known.get_mut(turn) {
+                    *known = Known::default();
+                }
             }
+            self.busy = true;
+            return Ok(Some(token));
         }
         Ok(None)
     }
 
-    /// While others keep it busy, the system is asked now and then.
-    fn end_of_round(&mut self, list: List<'_, '_, T>) -> io::Result<()> {
-        if !std::mem::take(&mut self.busy) {
-            // Whoever finds nobody ready sleeps, and so asks anyway.
-            return Ok(());
+    /// While some keep it busy without the system, that is asked now and then about the others. Whoever finds nobody ready
+    /// sleeps, and so asks anyway.
+    fn end_of_round(&mut self) {
+        if std::mem::take(&mut self.busy) {
+            self.rounds += 1;
         }
-        self.rounds += 1;
-        let is_due = self.rounds >= self.most_rounds;
-        if is_due && list.iter_mut().any(|(it, _)| it.seam().0.glance() == Glance::Unknown)
-            || Instant::last_tick().saturating_since(self.asked) >= LOOK_AROUND
-        {
-            self.ask(list)?;
+    }
+
+    /// Whether it is time to ask.
+    fn is_due(&self, list: List<'_, '_, T>) -> bool {
+        if self.rounds == 0 {
+            return false;
         }
-        Ok(())
+        let news = self.rounds >= self.most_rounds
+            && list.iter_mut().any(|(endpoint, _)| endpoint.seam().0.glance() == Glance::Unknown);
+        news || Instant::last_tick().saturating_since(self.asked) >= LOOK_AROUND
     }
 
     /// Asks the system, without waiting.

@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum From {
+enum Ready {
     Steady,
     Mortal,
     Words,
@@ -46,28 +46,28 @@ struct Desk {
 
 impl Desk {
     /// Everything that there still is to wait for.
-    fn list(&mut self) -> Vec<(&mut dyn Endpoint, From)> {
-        let mut list: Vec<(&mut dyn Endpoint, From)> = vec![(&mut self.door, From::Door)];
+    fn list(&mut self) -> Vec<(&mut dyn Endpoint, Ready)> {
+        let mut list: Vec<(&mut dyn Endpoint, Ready)> = vec![(&mut self.door, Ready::Door)];
         let links =
-            [(&mut self.steady, From::Steady), (&mut self.mortal, From::Mortal), (&mut self.visitor, From::Visitor)];
+            [(&mut self.steady, Ready::Steady), (&mut self.mortal, Ready::Mortal), (&mut self.visitor, Ready::Visitor)];
         for (link, from) in links {
             list.extend(link.as_mut().map(|link| (link as &mut dyn Endpoint, from)));
         }
-        list.extend(self.words.as_mut().map(|words| (words as &mut dyn Endpoint, From::Words)));
+        list.extend(self.words.as_mut().map(|words| (words as &mut dyn Endpoint, Ready::Words)));
         list
     }
 
     /// Takes one thing from whoever is ready; `false` when the work is done.
-    fn turn(&mut self, from: From) -> Result<bool> {
+    fn turn(&mut self, from: Ready) -> Result<bool> {
         match from {
-            From::Steady => match take(&mut self.steady)? {
+            Ready::Steady => match take(&mut self.steady)? {
                 Taken::Reading(value) => {
                     self.readings += 1;
                     self.sum += value;
                 }
                 Taken::End(end) => println!("the steady sensor after {} readings: {end}", self.readings),
             },
-            From::Mortal => match take(&mut self.mortal)? {
+            Ready::Mortal => match take(&mut self.mortal)? {
                 Taken::Reading(_) => {
                     self.enough = self.enough.saturating_sub(1);
                     if self.enough == 0 {
@@ -76,7 +76,7 @@ impl Desk {
                 }
                 Taken::End(end) => println!("the mortal sensor: {end}"),
             },
-            From::Words => {
+            Ready::Words => {
                 let mut words = [0; 64];
                 let len = self.words.as_mut().map_or(Ok(0), |pipe| pipe.0.read(&mut words))?;
                 match words.get(..len) {
@@ -84,16 +84,16 @@ impl Desk {
                     Some(words) => println!("the steady sensor says: {}", String::from_utf8_lossy(words).trim_end()),
                 }
             }
-            From::Door => self.visitor = Some(self.door.accept()?),
-            From::Visitor => {
+            Ready::Door => self.visitor = Some(self.door.accept()?),
+            Ready::Visitor => {
                 if let Some(mut visitor) = self.visitor.take() {
                     visitor.recv()?;
                     visitor.send(format!("{} readings, the sum is {}", self.readings, self.sum).as_bytes())?;
                 }
                 return Ok(false);
             }
-            From::Clock => self.ticks += 1,
-            From::Nothing => return Err(std::io::Error::other("nothing happened for a minute").into()),
+            Ready::Clock => self.ticks += 1,
+            Ready::Nothing => return Err(std::io::Error::other("nothing happened for a minute").into()),
         }
         Ok(true)
     }
@@ -143,8 +143,8 @@ fn desk() -> Result<()> {
         ticks: 0,
     };
     let mut selector = Selector::new();
-    selector.every(Duration::from_millis(5), From::Clock);
-    selector.after(PATIENCE, From::Nothing);
+    selector.every(Duration::from_millis(5), Ready::Clock);
+    selector.after(PATIENCE, Ready::Nothing);
     let mut asking = None;
     loop {
         let from = selector.wait(&mut desk.list())?;

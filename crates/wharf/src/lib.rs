@@ -118,3 +118,8 @@ struct FrontPage;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/crash-safe.md")]
 struct CrashSafe;
+
+/// And those about waiting.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/waiting.md")]
+struct Waiting;

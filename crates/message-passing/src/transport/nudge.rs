@@ -73,3 +73,40 @@ impl Nudge {
         self.armed.store(false, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use wharf_sys::clock::Deadline;
+    use wharf_sys::poll::{self, Interest};
+
+    use super::*;
+
+    fn is_given(nudge: &Nudge, limit: Duration) -> bool {
+        let fd = nudge.fd().unwrap();
+        !poll::wait(&[(fd, Interest::READ)], Some(Deadline::after(limit))).unwrap().is_empty()
+    }
+
+    #[test]
+    fn it_wakes_whoever_armed_it_once() {
+        let nudge = Nudge::default();
+        // Nobody sleeps: it costs nothing, and is not kept for later.
+        nudge.give();
+        assert!(nudge.fd().is_none());
+        nudge.arm().unwrap();
+        assert!(!is_given(&nudge, Duration::ZERO));
+        std::thread::scope(|scope| {
+            let sleeping = scope.spawn(|| is_given(&nudge, Duration::from_secs(10)));
+            nudge.give();
+            nudge.give();
+            assert!(sleeping.join().unwrap());
+        });
+        nudge.take();
+        assert!(!is_given(&nudge, Duration::ZERO), "twice for one sleep");
+        nudge.arm().unwrap();
+        nudge.disarm();
+        nudge.give();
+        assert!(!is_given(&nudge, Duration::ZERO), "nobody sleeps any more");
+    }
+}

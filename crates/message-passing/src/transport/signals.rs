@@ -3,9 +3,10 @@
 //! A byte on the lifeline says which half of the peer is meant; the end of the lifeline means that the peer is gone.
 //! Both halves of a side may sleep at once in two threads, and either may find the other's ring, so one of them
 //! looks at the lifeline and tells the other. A half that is waited for together with other ends sleeps at the lifeline
-//! as well, and at a [`Nudge`] of its own; it leaves the lifeline alone while the other half looks there in a call. Each side of a connection has its own file description and takes no lock
-//! that the peer could hold, so this is also the way to be woken by a peer that is not trusted (a pipe has one lock for
-//! both ends).
+//! as well, and at a [`Nudge`] of its own; it leaves the lifeline alone while the other half looks there in a call.
+//!
+//! Each side of a connection has its own file description and takes no lock that the peer could hold, so this is also the
+//! way to be woken by a peer that is not trusted (a pipe has one lock for both ends).
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -415,6 +415,21 @@ pub(crate) fn timers(world: &World) {
     assert!(began.elapsed() >= Duration::from_millis(15 * 6));
     selector.cancel("often");
     assert_eq!(selector.wait_timeout(none, SHORT).unwrap(), None);
+    // A timer that is always due leaves the links their turn, and those that only the system knows of as well.
+    selector.every(Duration::ZERO, "always");
+    let (reading, mut writing) = std::io::pipe().unwrap();
+    let mut reading = Readable(reading);
+    for turn in ["link", "pipe"] {
+        if turn == "link" {
+            tx.send(b"quiet").unwrap()
+        } else {
+            writing.write_all(b"x").unwrap()
+        }
+        let told = std::iter::repeat_with(|| next(&mut selector, &mut [(&mut rx, "link"), (&mut reading, "pipe")]));
+        let before = told.take(10).take_while(|told| *told == "always").count();
+        assert!(before <= 8, "{turn} waits for {before} turns of the timer");
+        drop(rx.try_recv());
+    }
 }
 
 pub(crate) fn foreign_descriptors(world: &World) {

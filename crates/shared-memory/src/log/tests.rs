@@ -406,3 +406,38 @@ fn a_fresh_start_is_where_a_fresh_writer_adds_its_first_reader() {
         assert_eq!(writer.add_reader(Page::boxed()), Start::fresh(geometry));
     }
 }
+
+#[test]
+fn a_look_takes_nothing_and_an_unordered_announcement_releases_and_is_rung_for() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    for copy in [false, true] {
+        let mut pair = pair(geometry, 1, copy, 1 << 20);
+        let reader = &mut pair.readers[0];
+        assert!(!reader.has_next());
+        pair.writer.try_write(b"one", false).unwrap();
+        pair.writer.try_write(b"two", false).unwrap();
+        assert!(reader.has_next() && reader.has_next());
+        assert_eq!(reader.taken(), 0);
+        assert_eq!(reader.poll(), Ok(Polled::Message));
+        // The one that was found stays, and the next is seen behind it.
+        assert!(reader.has_next());
+        assert_eq!(message(reader), b"one");
+        assert_eq!(reader.poll(), Ok(Polled::Message));
+        assert!(!reader.has_next());
+        assert_eq!(message(reader), b"two");
+        // Whoever goes to sleep holds nothing back.
+        assert!(!reader.announce_unordered(), "fences on both sides ask for no barrier");
+        assert_eq!(pair.writer.taken(), 2);
+        pair.writer.try_write(b"three", false).unwrap();
+        assert!(pair.writer.take_must_ring() && reader.has_next());
+        reader.awake();
+        pair.writer.close();
+        assert_eq!(reader.poll(), Ok(Polled::Message));
+        assert_eq!(message(reader), b"three");
+        // The end can be seen as well, as often as one likes.
+        for _ in 0..2 {
+            assert!(reader.has_next());
+            assert_eq!(reader.poll(), Ok(Polled::Closed));
+        }
+    }
+}

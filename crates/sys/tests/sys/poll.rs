@@ -92,3 +92,30 @@ fn a_set_tells_tokens_until_they_are_removed() -> io::Result<()> {
     assert!(poll::wait(&[(epoll.as_fd(), Interest::READ)], now())?.readable(0));
     Ok(())
 }
+
+#[test]
+fn each_of_many_is_told_in_its_place() -> io::Result<()> {
+    let _alone = alone();
+    let mut pairs: Vec<_> = (0..200).map(|_| socket::pair(Kind::SeqPacket)).collect::<io::Result<_>>()?;
+    let mut found = vec![poll::Found::default(); 7];
+    let watched = |pairs: &[(std::os::fd::OwnedFd, std::os::fd::OwnedFd)], found: &mut Vec<poll::Found>, deadline| {
+        let list: Vec<_> = pairs.iter().map(|(near, _)| (near.as_fd(), Interest::READ)).collect();
+        poll::wait_each(&list, deadline, found)
+    };
+    watched(&pairs, &mut found, now())?;
+    assert!(found.len() == 200 && found.iter().all(|it| !it.any()));
+    socket::send(&pairs[150].1, b"x")?;
+    pairs.truncate(180);
+    let (near, far) = pairs.pop().unwrap();
+    drop(far);
+    pairs.push((near, socket::pair(Kind::SeqPacket)?.0));
+    watched(&pairs, &mut found, None)?;
+    let told: Vec<usize> = (0..found.len()).filter(|at| found[*at].any()).collect();
+    assert_eq!(told, [150, 179]);
+    assert!(found[150].readable && !found[150].hangup && found[179].hangup);
+    // Nobody to wait for is waited for as long.
+    let soon = Deadline::after(Duration::from_millis(5));
+    poll::wait_each(&[], Some(soon), &mut found)?;
+    assert!(found.is_empty() && soon.passed());
+    Ok(())
+}

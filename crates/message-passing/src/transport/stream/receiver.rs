@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
@@ -15,6 +16,10 @@ use crate::error::RecvError;
 use crate::message::Message;
 use crate::transport::{Frame, RecvTransport};
 use crate::waits::{Announced, Glance, Places, SLICE, Stir, Waits};
+
+/// The longest sleep at the wire without a look at what is kept: what wakes this half may be read by the sender of the same
+/// side, in another thread, before this one runs.
+const LONGEST: Duration = Duration::from_millis(50);
 
 /// See [`RecvTransport`].
 pub(super) struct StreamReceiver {
@@ -145,7 +150,11 @@ impl RecvTransport for StreamReceiver {
             };
             let waits = [(inlet, Interest::READ), (outlet, Interest::WRITE)];
             let waits = if shared.is_owing() { &waits[..] } else { &waits[..1] };
-            if !shared.wire.holds() && poll::wait(waits, deadline).map_err(RecvError::System)?.is_empty() {
+            let slice = Deadline::earlier(deadline, Some(Deadline::after(LONGEST)));
+            if !shared.wire.holds()
+                && poll::wait(waits, slice).map_err(RecvError::System)?.is_empty()
+                && deadline.is_some_and(Deadline::passed)
+            {
                 return Err(RecvError::Timeout);
             }
         }
