@@ -429,12 +429,17 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
 
     /// Announces that this reader is about to sleep. After this, poll once more before sleeping.
     pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
+        self.say_asleep();
+        signals.barrier(self.barriers.own)
+    }
+
+    /// Announces without the barrier that must follow: whoever reads several logs needs one for all of them.
+    pub(crate) fn say_asleep(&mut self) {
         self.publish();
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: the barrier orders it before our next look at the header.
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
-        signals.barrier(self.barriers.own)
     }
 
     /// Takes the announcement back.
