@@ -12,7 +12,7 @@ use wharf_bench::run::{Bench, Budget};
 const USAGE: &str = "\
 usage: wharf-bench [FILTER...] [--json] [--seconds N] [--seek N] [--check] [--list]
 
-  FILTER       run only cases whose name contains one of these words
+  FILTER       run only cases whose name contains one of these words; a whole name means that case alone
   --json       one JSON object per case and line
   --seconds N  time for each case (default 3)
   --seek N     go on for up to N seconds more until both states of the cores, near and far, were seen
@@ -62,7 +62,9 @@ fn seconds(option: &str, word: Option<String>) -> Result<Duration, String> {
 
 impl Wish {
     fn wants(&self, case: &Case) -> bool {
-        self.filters.is_empty() || self.filters.iter().any(|filter| case.id.contains(filter.as_str()))
+        let is_whole = |filter: &String| cases().iter().any(|case| case.id == filter);
+        let wanted = |filter: &String| case.id == filter || (!is_whole(filter) && case.id.contains(filter.as_str()));
+        self.filters.is_empty() || self.filters.iter().any(wanted)
     }
 }
 
