@@ -25,14 +25,18 @@ const REVIEW_BYTES: u64 = 16 * 1024;
 /// The usual size of a part of a message that travels in parts.
 const PART_BYTES: u64 = 32 * 1024;
 
-/// One ring as its writer sees it.
+/// One ring as its writer sees it, in a cache line of its own: what changes with every message stands together, because each
+/// further line that is stored to delays the stores to the peer's lines (docs/performance.md).
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Track<R> {
-    ring: R,
     /// Position of the next header; the word there is zero.
     head: u64,
+    /// Messages of which the last frame stands in this ring.
+    sent: u64,
     /// Position that no byte may reach: released by every reader, plus the size.
     limit: u64,
+    ring: R,
 }
 
 /// A reader as the writer sees it.
@@ -59,7 +63,6 @@ pub(crate) struct Writer<R, P> {
     seats: Vec<Seat<P>>,
     /// This side's own page: the writer's ticket is there.
     own: P,
-    sent: u64,
     next_ticket: u32,
     barriers: Barriers,
     /// Some reader sleeps on a ticket that has not been rung for.
@@ -73,7 +76,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// A writer of fresh (zeroed) rings without readers.
     pub(crate) fn new(small: R, large: R, own: P, geometry: Geometry, barriers: Barriers) -> Self {
         let grid = geometry.grid();
-        let track = |ring: R| Track { head: grid.start(), limit: ring.size(), ring };
+        let track = |ring: R| Track { head: grid.start(), sent: 0, limit: ring.size(), ring };
         let mut writer = Writer {
             tracks: [track(small), track(large)],
             current: SMALL,
@@ -82,7 +85,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             grid,
             seats: Vec::new(),
             own,
-            sent: 0,
             next_ticket: 1,
             barriers,
             must_ring: false,
@@ -106,14 +108,14 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Messages committed so far.
     #[inline]
     pub(crate) fn sent(&self) -> u64 {
-        self.sent
+        self.tracks[SMALL].sent + self.tracks[LARGE].sent
     }
 
     /// Messages that every reader has taken, as last told; never more than were sent.
     pub(crate) fn taken(&self) -> u64 {
         // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible.
         let least = self.seats.iter().map(|seat| seat.page.taken.load(Ordering::Acquire)).min();
-        least.unwrap_or(self.sent).min(self.sent)
+        least.unwrap_or(u64::MAX).min(self.sent())
     }
 
     /// Largest payload of one frame.
@@ -142,7 +144,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             return Err(WriteError::Full);
         }
         self.commit(Kind::Data, rendezvous, payload.len() as u64);
-        self.sent += 1;
+        self.tracks[self.current & 1].sent += 1;
         Ok(())
     }
 
@@ -176,7 +178,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             self.commit(kind, rendezvous && kind == Kind::Last, len);
             *done = end;
         }
-        self.sent += 1;
+        self.tracks[self.current & 1].sent += 1;
         Ok(())
     }
 
@@ -212,8 +214,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         track.ring.word(track.head).store(Header::pack(Kind::Data, 0, len as u32), Ordering::Release);
         crash_point!("log.commit.written");
         track.head += frame;
+        track.sent += 1;
         self.look_for_sleepers();
-        self.sent += 1;
         true
     }
 
@@ -454,7 +456,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline]
     pub(crate) fn commit_loan(&mut self, len: u64, rendezvous: bool) {
         self.commit(Kind::Data, rendezvous, len);
-        self.sent += 1;
+        self.tracks[self.current & 1].sent += 1;
     }
 }
 
