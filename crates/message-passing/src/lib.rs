@@ -15,6 +15,7 @@ mod options;
 mod peer;
 mod port;
 mod receiver;
+mod rhythm;
 mod sender;
 mod serde;
 mod spawn;
