@@ -23,6 +23,8 @@ pub(super) enum Verdict {
     Wait(Option<Instant>),
     /// Drop the oldest.
     Drop,
+    /// Nobody is in the way any more: look for room again.
+    Again,
 }
 
 /// See the top of the file.
@@ -58,6 +60,9 @@ impl<K: Copy + PartialEq> Patience<K> {
         let dropped_at = self.dropped_at;
         self.laggards.retain(|seat| places().any(|it| it.seat == *seat && it.next < dropped_at));
         let in_the_way = || places().filter(|it| it.next < floor);
+        if in_the_way().next().is_none() {
+            return Verdict::Again;
+        }
         if now < until && in_the_way().any(|it| !self.laggards.contains(&it.seat)) {
             return Verdict::Wait(Some(until));
         }
@@ -148,7 +153,7 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_who_loses_nothing_and_who_has_left_is_forgotten() {
         let mut patience = second();
-        assert_eq!(patience.full(at(0), 100, 12, places([('a', 12)])), Verdict::Drop);
+        assert_eq!(patience.full(at(0), 100, 12, places([('a', 12)])), Verdict::Again);
         patience.over();
         patience.full(at(0), 100, 24, places([('a', 12)]));
         assert_eq!(patience.full(at(1000), 100, 24, places([('a', 12)])), Verdict::Drop);
