@@ -118,10 +118,7 @@ impl Desk {
     ) -> Result<(), Stuck> {
         for turn in 0..MOST_TRIES {
             match act(&mut self.writer) {
-                Ok(()) => {
-                    self.patience.over();
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(WriteError::Full) => match self.verdict() {
                     Verdict::Wait(until) => return Err(Stuck::Full(until)),
                     Verdict::Drop => self.drop_oldest(len)?,

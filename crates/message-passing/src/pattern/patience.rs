@@ -31,8 +31,8 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Patience<K> {
     limit: Option<Duration>,
-    /// Since when the present message has been waiting for room.
-    since: Option<Instant>,
+    /// The message that waits for room, and since when.
+    since: Option<(u64, Instant)>,
     laggards: Vec<K>,
     /// The sequence at which something was dropped last.
     dropped_at: u64,
@@ -54,7 +54,10 @@ impl<K: Copy + PartialEq> Patience<K> {
         places: impl Fn() -> I,
     ) -> Verdict {
         let Some(limit) = self.limit else { return Verdict::Wait(None) };
-        let until = self.since.get_or_insert(now).saturating_add(limit);
+        // Many messages find room without coming by here.
+        let since = self.since.filter(|(waits, _)| *waits == sent).map_or(now, |(_, since)| since);
+        self.since = Some((sent, since));
+        let until = since.saturating_add(limit);
         // Who has read all that there was when something was dropped last has caught up. Who is merely slow never gets
         // there: it stands one chunk before the end of the log when the next is dropped.
         let dropped_at = self.dropped_at;
@@ -74,11 +77,6 @@ impl<K: Copy + PartialEq> Patience<K> {
         }
         self.dropped_at = sent;
         Verdict::Drop
-    }
-
-    /// The message that waited is written, or given up.
-    pub(super) fn over(&mut self) {
-        self.since = None;
     }
 }
 
@@ -105,7 +103,6 @@ mod tests {
         assert_eq!(patience.full(at(0), 100, 12, &all), Verdict::Wait(Some(at(1000))));
         assert_eq!(patience.full(at(999), 100, 12, &all), Verdict::Wait(Some(at(1000))));
         assert_eq!(patience.full(at(1000), 100, 12, &all), Verdict::Drop);
-        patience.over();
         assert_eq!(patience.full(at(1001), 112, 24, &all), Verdict::Drop, "it lags by now");
     }
 
@@ -114,13 +111,11 @@ mod tests {
         let mut patience = second();
         patience.full(at(0), 100, 12, places([('a', 0)]));
         assert_eq!(patience.full(at(1000), 100, 12, places([('a', 0)])), Verdict::Drop);
-        patience.over();
         // Slow as before: at every later drop it has not read what there was at the one before.
         for turn in 1..10 {
             let (now, sent) = (at(1000 + turn), 100 + turn * 12);
             let all = places([('a', sent - 100), ('b', sent)]);
             assert_eq!(patience.full(now, sent, sent - 88, all), Verdict::Drop);
-            patience.over();
         }
         // It has read all that there was; when it is slow again, it is waited for again.
         assert_eq!(patience.full(at(5000), 400, 312, places([('a', 300)])), Verdict::Wait(Some(at(6000))));
@@ -132,12 +127,10 @@ mod tests {
         let only_a = places([('a', 0), ('b', 60)]);
         patience.full(at(0), 100, 12, &only_a);
         assert_eq!(patience.full(at(1000), 100, 12, &only_a), Verdict::Drop);
-        patience.over();
         // Now b would lose something too.
         let both = places([('a', 0), ('b', 60)]);
         assert_eq!(patience.full(at(1001), 160, 72, &both), Verdict::Wait(Some(at(2001))));
         assert_eq!(patience.full(at(2001), 160, 72, &both), Verdict::Drop);
-        patience.over();
         assert_eq!(patience.full(at(2002), 172, 84, &both), Verdict::Drop);
     }
 
@@ -154,9 +147,9 @@ mod tests {
     fn nobody_is_waited_for_who_loses_nothing_and_who_has_left_is_forgotten() {
         let mut patience = second();
         assert_eq!(patience.full(at(0), 100, 12, places([('a', 12)])), Verdict::Again);
-        patience.over();
-        patience.full(at(0), 100, 24, places([('a', 12)]));
-        assert_eq!(patience.full(at(1000), 100, 24, places([('a', 12)])), Verdict::Drop);
+        // Another message waits anew.
+        assert_eq!(patience.full(at(900), 101, 24, places([('a', 12)])), Verdict::Wait(Some(at(1900))));
+        assert_eq!(patience.full(at(1900), 101, 24, places([('a', 12)])), Verdict::Drop);
         assert_eq!(patience.laggards, ['a']);
         patience.full(at(1000), 100, 24, places([]));
         assert!(patience.laggards.is_empty());
