@@ -62,15 +62,20 @@ impl<K: Copy + PartialEq> Patience<K> {
         // there: it stands one chunk before the end of the log when the next is dropped.
         let dropped_at = self.dropped_at;
         self.laggards.retain(|seat| places().any(|it| it.seat == *seat && it.next < dropped_at));
-        let in_the_way = || places().filter(|it| it.next < floor);
-        if in_the_way().next().is_none() {
+        // One look at each: they go on meanwhile, and who was in the way a moment ago may not be now.
+        let (mut in_the_way, mut waited_for) = (false, false);
+        for place in places().filter(|it| it.next < floor) {
+            in_the_way = true;
+            waited_for |= !self.laggards.contains(&place.seat);
+        }
+        if !in_the_way {
             return Verdict::Again;
         }
-        if now < until && in_the_way().any(|it| !self.laggards.contains(&it.seat)) {
+        if waited_for && now < until {
             return Verdict::Wait(Some(until));
         }
         // Bounded by the number of subscribers.
-        for place in in_the_way() {
+        for place in places().filter(|it| it.next < floor) {
             if !self.laggards.contains(&place.seat) {
                 self.laggards.push(place.seat);
             }
