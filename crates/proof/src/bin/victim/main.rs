@@ -1,6 +1,6 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
+//! Parts: `feed …` (see `feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
@@ -11,6 +11,7 @@
 mod berths;
 mod broadcast;
 mod fault;
+mod feed;
 mod garbage;
 mod guard;
 mod heir;
@@ -54,6 +55,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "span" => span::play(words),
         "yard" => yard::play(words),
         "fault" => fault::play(words),
+        "feed" => feed::play(words),
         "garbage" => garbage::play(words),
         "guard" => guard::play(words),
         "heir" => heir::play(words),
