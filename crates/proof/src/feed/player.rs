@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::thread;
 use std::time::Duration;
 
-use wharf_message_passing::{HeldSample, Node, Publisher, SendError, Subscriber, Wait};
+use wharf_message_passing::{HeldSample, Node, Publisher, SendError, Subscriber, Trust, Wait};
 use wharf_sys::clock::{Deadline, Instant};
 
 use super::ledger::{Entered, Ledger};
@@ -40,10 +40,22 @@ impl<'a> Publishing<'a> {
         policy: usize,
         history: u64,
     ) -> Result<Publishing<'a>, String> {
+        Publishing::open_wary(books, node, life, policy, history, Trust::Auto)
+    }
+
+    /// The same, with as much trust.
+    pub fn open_wary(
+        books: &'a Books,
+        node: &Node,
+        life: u64,
+        policy: usize,
+        history: u64,
+        trust: Trust,
+    ) -> Result<Publishing<'a>, String> {
         let (topic, on_full) = POLICIES[policy];
         let record = Sent { policy: policy as u64 + 1, process: u64::from(std::process::id()), ..Sent::default() };
         books.write(life, &record)?;
-        let topic = node.topic(topic).capacity(CAPACITY).on_full(on_full).history(history);
+        let topic = node.topic(topic).capacity(CAPACITY).on_full(on_full).history(history).trust(trust);
         let publisher = topic.publisher().map_err(|error| error.to_string())?;
         Ok(Publishing { books, publisher, life, record, message: Vec::new() })
     }
@@ -217,7 +229,7 @@ impl<'a> Player<'a> {
         let (policy, history) = (self.random.below(4) as usize, self.random.below(2) * 5);
         self.be(Role::Publisher, life)?;
         let mut publishing = Publishing::open(self.books, self.node, life, policy, history)?;
-        let messages = self.random.below(3000);
+        let messages = self.random.below(6000);
         // Bound: as drawn, but for what cannot be sent for want of room.
         for _ in 0..messages {
             if self.books.over.is_set() {
@@ -228,7 +240,7 @@ impl<'a> Player<'a> {
             let since = Instant::now();
             publishing.send(way)?;
             self.waited(since);
-            if self.random.below(24) == 0 {
+            if self.random.below(150) == 0 {
                 self.step(false)?;
                 thread::sleep(Duration::from_micros(100 + self.random.below(900)));
             }
@@ -264,8 +276,8 @@ impl<'a> Player<'a> {
                 let totals = &self.books.pages[self.page].totals;
                 totals.write(&self.totals).map_err(|error| format!("its own page: {error}"))?;
             }
-            if self.random.below(100) == 0 {
-                thread::sleep(Duration::from_micros(self.random.below(2000)));
+            if self.random.below(60) == 0 {
+                thread::sleep(Duration::from_micros(self.random.below(4000)));
             }
             if self.books.over.is_set() {
                 break;

@@ -2,12 +2,14 @@
 //!
 //! Parts: `feed …` (see `feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
+//! `topic …` (`topic.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
+mod attack;
 mod berths;
 mod broadcast;
 mod fault;
@@ -20,7 +22,9 @@ mod locks;
 mod medley;
 mod region;
 mod scribble;
+mod serve;
 mod span;
+mod topic;
 mod yard;
 
 use std::io::BufRead;
@@ -52,6 +56,9 @@ fn play(words: &Words) -> Result<(), Failure> {
         "broadcast" => broadcast::play(words),
         "medley" => medley::play(words),
         "link" => link::play(words),
+        "serve" => serve::play(words),
+        "attack" => attack::play(words),
+        "topic" => topic::play(words),
         "span" => span::play(words),
         "yard" => yard::play(words),
         "fault" => fault::play(words),
