@@ -340,6 +340,58 @@ pub const BROADCAST: &[BroadcastPoint] = &[
     broadcast("log.move.said", &[1, 2], false),
 ];
 
+/// A crash point of the log, passed by one end of a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedPoint {
+    /// Its name in the code.
+    pub name: &'static str,
+    /// At which passages to die, one run each.
+    pub turns: &'static [u32],
+    /// Whether a publisher dies there, or a subscriber.
+    pub publishes: bool,
+    /// With which policies one gets there, by their numbers in [`POLICIES`](crate::feed::POLICIES).
+    pub policies: &'static [usize],
+}
+
+const fn feed(
+    name: &'static str,
+    turns: &'static [u32],
+    publishes: bool,
+    policies: &'static [usize],
+) -> FeedPoint {
+    FeedPoint { name, turns, publishes, policies }
+}
+
+const EVERY_POLICY: &[usize] = &[0, 1, 2, 3];
+const DROPPING: &[usize] = &[1, 3];
+
+/// What a publisher or a subscriber passes below the points of [`TOPIC`]: publishing, growth, dropping and reclaiming,
+/// holding and letting go, the end.
+pub const FEED: &[FeedPoint] = &[
+    feed("log.side.reserved", &[1], true, EVERY_POLICY),
+    feed("log.side.sealed", &[1, 2], true, EVERY_POLICY),
+    feed("log.commit.cleared", &[1, 500], true, EVERY_POLICY),
+    feed("log.commit.written", &[1, 500], true, EVERY_POLICY),
+    feed("log.switch.said", &[1, 2], true, EVERY_POLICY),
+    feed("log.move.said", &[1, 2], true, EVERY_POLICY),
+    feed("topic.move.told", &[1, 2], true, EVERY_POLICY),
+    feed("log.close.said", &[1, 2], true, EVERY_POLICY),
+    feed("log.floor.placed", &[1, 5], true, DROPPING),
+    feed("log.floor.raised", &[1, 5], true, DROPPING),
+    feed("log.skip.before", &[1, 5], true, EVERY_POLICY),
+    feed("log.skip.said", &[1, 5], true, EVERY_POLICY),
+    feed("log.side.reserved", &[1, 2], false, EVERY_POLICY),
+    feed("log.side.sealed", &[1, 2], false, EVERY_POLICY),
+    feed("log.enter.placed", &[1, 2], false, EVERY_POLICY),
+    feed("log.enter.said", &[1, 2], false, EVERY_POLICY),
+    feed("log.pin.said", &[1, 300], false, DROPPING),
+    feed("log.hold.written", &[1, 50], false, EVERY_POLICY),
+    feed("log.hold.said", &[1, 50], false, EVERY_POLICY),
+    feed("log.let_go.said", &[1, 50], false, EVERY_POLICY),
+    feed("log.publish.told", &[1, 20], false, EVERY_POLICY),
+    feed("log.announce.said", &[1, 5], false, EVERY_POLICY),
+];
+
 /// Points of nodes and boards. `message-passing/src/node/tests/crash_points.rs` kills at each, with a pattern of its own, and
 /// compares its list with the code as well.
 pub const NODE: &[&str] = &[

@@ -189,7 +189,7 @@ fn kill(
         if kill % KILLS_PER_LOOK == 0 {
             assert_all_get_on(&mut cast, books, &what);
             for (life, at) in dead.drain(..) {
-                let later = assert_heard(heard, books, life, at, &what);
+                let later = assert_heard(heard, books, life, at, &unserved, &what);
                 hits.latest = hits.latest.max(later);
             }
             assert_nobody_waited(&cast, books, since, &unserved, &what);
@@ -258,15 +258,21 @@ fn assert_all_get_on(cast: &mut [Living], books: &Books, what: &str) {
 /// Checks that the steady subscriber found the end of this publisher soon after its death; how soon.
 ///
 /// One of which it never heard anything is none.
-fn assert_heard(heard: &Mutex<Heard>, books: &Books, life: u64, died: Instant, what: &str) -> Duration {
+fn assert_heard(
+    heard: &Mutex<Heard>,
+    books: &Books,
+    life: u64,
+    died: Instant,
+    unserved: &Unserved,
+    what: &str,
+) -> Duration {
     if books.sent(life).sent == 0 {
         return Duration::ZERO;
     }
-    let unserved = Unserved::of([std::process::id()]);
     loop {
         let ends = heard.lock().unwrap_or_else(PoisonError::into_inner).ends.get(&life).copied();
         let now = ends.unwrap_or_else(Instant::now);
-        assert_in_bound(&format!("{what}: the death of publisher {life}"), died, now, &unserved);
+        assert_in_bound(&format!("{what}: the death of publisher {life}"), died, now, unserved);
         match ends {
             Some(at) => return at.saturating_since(died),
             None => thread::sleep(Duration::from_micros(500)),
@@ -286,11 +292,11 @@ fn assert_nobody_waited(cast: &[Living], books: &Books, since: Instant, unserved
     }
 }
 
-/// Checks that what began at `since` was over soon. Time for which one of the players was ready and had no processor does
-/// not count: others may have waited for what it was about to do.
+/// Checks that what began at `since` was over soon. Time for which players were ready and had no processor does not count:
+/// others may have waited for what they were about to do, one for another.
 fn assert_in_bound(what: &str, since: Instant, at: Instant, unserved: &Unserved) {
     if at.saturating_since(since) > SOON {
-        let excused = unserved.since();
+        let excused = unserved.in_turn();
         let what = format!("{what}, besides {excused:?} without a processor");
         assert_within(&what, SOON, since.saturating_add(excused), at);
     }
