@@ -4,6 +4,7 @@ use crate::by_hand::boost::Boost;
 use crate::by_hand::channel::{Crossbeam, Waiting};
 use crate::by_hand::copy::{FixedCopy, LargeCopy};
 use crate::by_hand::fifo::Fifos;
+use crate::by_hand::frames::{BareFrames, Look};
 use crate::by_hand::futex::BareFutex;
 use crate::by_hand::handover::{FutexLocks, PthreadConds, PthreadLocks, Semaphores};
 use crate::by_hand::locks::{FutexLock, ParkingLot, ParkingLotReentrant, Pthread, StdMutex};
@@ -133,6 +134,9 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
     vec![
         Arc::new(PlainRing::new("plain ring", 64)),
         Arc::new(PlainRing::new("plain ring 1 MiB", MIB)),
+        Arc::new(BareFrames::new("bare frames", Look::Pausing)),
+        Arc::new(BareFrames::new("bare frames, standing back", Look::StandingBack)),
+        Arc::new(BareFrames::new("bare frames, both lines", Look::BothLines)),
         Arc::new(Crossbeam::new("crossbeam", Waiting::Spin)),
         Arc::new(Crossbeam::new("crossbeam waiting", Waiting::Channel)),
         Arc::new(BareFutex::for_ever("futex by hand")),
@@ -400,7 +404,14 @@ pub fn cases() -> Vec<Case> {
             id: "latency-64",
             title: "64 B one way, both spinning",
             measure: Measure::Latency { size: 64 },
-            contenders: &["shm: spin", "inproc: spin", "plain ring", "crossbeam"],
+            contenders: &[
+                "shm: spin",
+                "inproc: spin",
+                "bare frames",
+                "bare frames, both lines",
+                "plain ring",
+                "crossbeam",
+            ],
             targets: over_floor("shm: spin", 2.0, 1.5),
         },
         Case {
@@ -434,7 +445,15 @@ pub fn cases() -> Vec<Case> {
             id: "stream-64",
             title: "64 B stream, copied in and out",
             measure: Measure::Stream { size: 64 },
-            contenders: &["shm: spin", "crossbeam", "crossbeam waiting", "plain ring", "inproc: spin"],
+            contenders: &[
+                "shm: spin",
+                "bare frames",
+                "bare frames, standing back",
+                "crossbeam",
+                "crossbeam waiting",
+                "plain ring",
+                "inproc: spin",
+            ],
             targets: vec![
                 target("shm: spin", crossbeam, near, Bound::Times(3.0)),
                 target("shm: spin", crossbeam, far, Bound::Times(1.5)),

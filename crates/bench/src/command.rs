@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 const OPTIONS: &str = "\
-  FILTER       run only cases whose name contains one of these words
+  FILTER       run only cases whose name contains one of these words; a whole name means that case alone
   --json       one JSON object per case and line
   --seconds N  time for each case (default 3)
   --seek N     go on for up to N seconds more until both states of the cores, near and far, were seen
@@ -64,8 +64,10 @@ fn seconds(option: &str, word: Option<String>) -> Result<Duration, String> {
 }
 
 impl Wish {
-    fn wants(&self, case: &Case) -> bool {
-        self.filters.is_empty() || self.filters.iter().any(|filter| case.id.contains(filter.as_str()))
+    fn wants(&self, roster: &Roster, case: &Case) -> bool {
+        let is_whole = |filter: &String| roster.cases.iter().any(|case| case.id == filter);
+        let wanted = |filter: &String| case.id == filter || (!is_whole(filter) && case.id.contains(filter.as_str()));
+        self.filters.is_empty() || self.filters.iter().any(wanted)
     }
 }
 
@@ -83,7 +85,7 @@ fn party(roster: &Roster, name: &str, at: &str, cpu: &str, spread: &str) -> Resu
 }
 
 fn run(roster: &Roster, wish: &Wish) -> Result<bool, String> {
-    let chosen: Vec<&Case> = roster.cases.iter().filter(|case| wish.wants(case)).collect();
+    let chosen: Vec<&Case> = roster.cases.iter().filter(|case| wish.wants(roster, case)).collect();
     if chosen.is_empty() {
         return Err(format!("no case matches {:?}; --list names them", wish.filters));
     }

@@ -20,6 +20,7 @@ mod pattern;
 mod peer;
 mod port;
 mod receiver;
+mod rhythm;
 mod room;
 mod selector;
 mod sender;

@@ -11,6 +11,7 @@ use crate::error::RecvError;
 use crate::link::Facts;
 use crate::message::Message;
 use crate::peer::Peer;
+use crate::rhythm::Rhythm;
 use crate::transport::{Frame, PeerMemory, RecvHalf};
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
@@ -31,13 +32,14 @@ pub struct Receiver {
     pace: Pace,
     /// Tries that `recv` makes in the caller's own code before it waits in earnest.
     quick_tries: u32,
+    rhythm: Rhythm,
     facts: Arc<Facts>,
 }
 
 impl Receiver {
     pub(crate) fn new(half: RecvHalf, facts: Arc<Facts>) -> Self {
         let pace = Pace::new(facts.wait, half.tries_are_free(), facts.their_cpu);
-        Self { quick_tries: pace.quick_tries(), pace, half, facts }
+        Self { quick_tries: pace.quick_tries(), pace, rhythm: Rhythm::new(), half, facts }
     }
 
     /// Receives the next message if there is one now.
@@ -65,23 +67,37 @@ impl Receiver {
     #[inline(always)]
     fn found_quickly(&mut self, again: u32) -> bool {
         let RecvHalf::Log(log) = &mut self.half else { return false };
-        let mut left = again;
-        loop {
-            match log.poll_quickly() {
-                Quick::Message => return true,
-                Quick::Unusual => return false,
-                Quick::Nothing if left == 0 => return false,
-                Quick::Nothing => {}
+        match log.poll_quickly() {
+            Quick::Message => {
+                self.rhythm.ready();
+                return true;
             }
+            Quick::Unusual => return false,
+            Quick::Nothing if again == 0 => return false,
+            Quick::Nothing => {}
+        }
+        for _ in 0..self.rhythm.dry() {
+            std::hint::spin_loop();
+        }
+        for done in 1..=again {
             // Between two messages of a stream a pause lets the sender get ahead. A wait that lasts longer is one for an
             // answer: then the next line is asked for with every look, and no pause stands between it and the message.
-            if again - left < PAUSED_TRIES {
+            if done <= PAUSED_TRIES {
                 std::hint::spin_loop();
             } else {
                 log.touch_next_line();
             }
-            left -= 1;
+            match log.poll_quickly() {
+                Quick::Message => {
+                    self.rhythm.found_after(done);
+                    return true;
+                }
+                Quick::Unusual => return false,
+                Quick::Nothing => {}
+            }
         }
+        self.rhythm.long();
+        false
     }
 
     /// Receives the next message; waits for it.

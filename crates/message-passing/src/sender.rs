@@ -40,6 +40,8 @@ pub struct Sender {
     limit: usize,
     /// The private buffer of loans that are not in place.
     pub(crate) spare: AlignedBytes,
+    /// See [`park`](Self::park).
+    parked: Result<(), SendError>,
     facts: Arc<Facts>,
 }
 
@@ -52,6 +54,7 @@ impl Sender {
             policy: facts.policy,
             limit: facts.limit,
             spare: AlignedBytes::empty(0),
+            parked: Ok(()),
             half,
             facts,
         }
@@ -65,10 +68,26 @@ impl Sender {
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.send_quickly(message) {
-            Pushed::Yes => Ok(()),
-            Pushed::No => self.try_send_slowly(message),
-            Pushed::ToASleeper => self.wake(),
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|sender| sender.try_send_slowly(message)),
+            Pushed::ToASleeper => self.park(Sender::wake),
         }
+        self.parked()
+    }
+
+    /// Does what is not quick and leaves its outcome in this sender. A result that a call returns is put together in memory
+    /// of the caller's, and then every message stores one, the quick ones too: a place less among the stores that wait for
+    /// the peer's lines (docs/performance.md).
+    #[cold]
+    #[inline(never)]
+    fn park(&mut self, slowly: impl FnOnce(&mut Self) -> Result<(), SendError>) {
+        self.parked = slowly(self);
+    }
+
+    /// What [`park`](Self::park) left.
+    #[inline(always)]
+    fn parked(&mut self) -> Result<(), SendError> {
+        std::mem::replace(&mut self.parked, Ok(()))
     }
 
     /// The common case in a few instructions, made part of the caller: a log with room.
@@ -107,10 +126,11 @@ impl Sender {
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.send_quickly(message) {
-            Pushed::Yes => Ok(()),
-            Pushed::No => self.send_slowly(message),
-            Pushed::ToASleeper => self.wake(),
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|sender| sender.send_slowly(message)),
+            Pushed::ToASleeper => self.park(Sender::wake),
         }
+        self.parked()
     }
 
     #[inline(never)]

@@ -4,6 +4,7 @@ pub mod boost;
 pub mod channel;
 pub mod copy;
 pub mod fifo;
+pub mod frames;
 pub mod futex;
 pub mod handover;
 pub mod locks;

@@ -34,21 +34,25 @@ pub(crate) const SMALL: usize = 0;
 /// Index of the large ring.
 pub(crate) const LARGE: usize = 1;
 
-/// One ring as its writer sees it.
+/// One ring as its writer sees it, in a cache line of its own: what changes with every message stands together, because each
+/// further line that is stored to delays the stores to the peer's lines (docs/performance.md).
 #[derive(Debug)]
+#[repr(C, align(64))]
 struct Track<R> {
-    ring: R,
     /// Position of the next header; the word there is zero.
     head: u64,
+    /// Messages of which the last frame stands in this ring.
+    sent: u64,
     /// Position that no byte may reach: the tail plus the size, or the first frame that somebody holds before that.
     limit: u64,
     /// What lies before it is free, but for frames that somebody holds.
     tail: u64,
+    ring: R,
 }
 
 impl<R: Ring> Track<R> {
     fn new(ring: R, grid: Grid) -> Track<R> {
-        Track { head: grid.start(), limit: ring.size(), tail: 0, ring }
+        Track { head: grid.start(), sent: 0, limit: ring.size(), tail: 0, ring }
     }
 
     fn free_up_to(&mut self, tail: u64) {
@@ -70,7 +74,6 @@ pub(crate) struct Writer<R, P> {
     seats: Vec<Seat<P>>,
     /// This side's own page: the writer's ticket is there.
     own: P,
-    sent: u64,
     next_ticket: u32,
     barriers: Barriers,
     /// Some reader sleeps on a ticket that has not been rung for.
@@ -94,7 +97,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             grid,
             seats: Vec::new(),
             own,
-            sent: 0,
             next_ticket: 1,
             barriers,
             must_ring: false,
@@ -113,12 +115,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Messages committed so far.
     #[inline]
     pub(crate) fn sent(&self) -> u64 {
-        self.sent
+        self.tracks[SMALL].sent + self.tracks[LARGE].sent
     }
 
     /// Messages that every reader has taken, as last told; never more than were sent.
     pub(crate) fn taken(&self) -> u64 {
-        self.seats.iter().map(|seat| self.taken_by(seat)).min().unwrap_or(self.sent)
+        self.seats.iter().map(|seat| self.taken_by(seat)).min().unwrap_or(self.sent())
     }
 
     /// Largest payload of one frame.
@@ -135,7 +137,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             return Err(WriteError::Full);
         }
         self.commit(Kind::Data, rendezvous, payload.len() as u64);
-        self.sent += 1;
+        self.tracks[self.current & 1].sent += 1;
         Ok(())
     }
 
@@ -163,8 +165,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         track.ring.word(track.head).store(Header::pack(Kind::Data, 0, len as u32), Ordering::Release);
         crash_point!("log.commit.written");
         track.head += frame;
+        track.sent += 1;
         self.look_for_sleepers();
-        self.sent += 1;
         true
     }
 
@@ -319,7 +321,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline]
     pub(crate) fn commit_loan(&mut self, len: u64, rendezvous: bool) {
         self.commit(Kind::Data, rendezvous, len);
-        self.sent += 1;
+        self.tracks[self.current & 1].sent += 1;
     }
 }
 

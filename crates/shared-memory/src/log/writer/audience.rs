@@ -72,7 +72,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// Where the stream stands.
     pub(super) fn here(&self) -> Checkpoint {
-        Checkpoint { sequence: self.sent, ring: self.current, heads: self.heads() }
+        Checkpoint { sequence: self.sent(), ring: self.current, heads: self.heads() }
     }
 
     /// Remembers where the stream stands, before a pad, a switch or a jump moves it on: all of these are written on the
@@ -103,10 +103,10 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// Gives free what every reader has released or lost, unless it is history or somebody holds it.
     pub(super) fn free_what_nobody_needs(&mut self) {
-        let mut least = self.released_by_all();
+        let (mut least, sent) = (self.released_by_all(), self.sent());
         let Some(audience) = &mut self.audience else { return };
         if audience.terms.history > 0 {
-            audience.advance_history(self.sent);
+            audience.advance_history(sent);
             for which in [SMALL, LARGE] {
                 least[which] = least[which].min(audience.kept.heads[which]);
             }

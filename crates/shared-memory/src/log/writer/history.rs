@@ -57,8 +57,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         let (from, generation) = match &self.audience {
             None => (here, 0),
             Some(audience) => {
-                let wanted = self.sent - history_wanted.min(audience.terms.history).min(self.sent);
-                let from = if wanted < self.sent { self.walk_to(audience, wanted) } else { None };
+                let wanted = self.sent() - history_wanted.min(audience.terms.history).min(self.sent());
+                let from = if wanted < self.sent() { self.walk_to(audience, wanted) } else { None };
                 (from.unwrap_or(here), audience.generation)
             }
         };

@@ -48,7 +48,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             self.commit(kind, rendezvous && kind == Kind::Last, len);
             *done = end;
         }
-        self.sent += 1;
+        self.tracks[self.current & 1].sent += 1;
         Ok(())
     }
 

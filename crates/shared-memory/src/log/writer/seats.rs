@@ -134,7 +134,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Adds the reader of a link, which starts at the present end of the log. Returns where that is.
     pub(crate) fn add_reader(&mut self, page: P) -> Start {
         let heads = self.heads();
-        let start = Start { ring: self.current, heads, sequence: self.sent, generation: 0 };
+        let start = Start { ring: self.current, heads, sequence: self.sent(), generation: 0 };
         let terms = SeatTerms { trusted: false, barriers: self.barriers };
         let mut seat = Seat::new(page, SeatId(self.seats.len() as u64), start, terms);
         // The reader of a fresh log may begin later than the writer: until then its page says 0.
@@ -225,7 +225,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         let written: u64 = self.heads().iter().sum();
         self.seats.iter().map(move |seat| {
             let bytes = written.saturating_sub(seat.released.iter().sum());
-            (seat.id, Behind { messages: self.sent - self.taken_by(seat), bytes })
+            (seat.id, Behind { messages: self.sent() - self.taken_by(seat), bytes })
         })
     }
 
@@ -233,7 +233,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     pub(super) fn taken_by(&self, seat: &Seat<P>) -> u64 {
         // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible.
         let told = if seat.entered { seat.page.taken.load(Ordering::Acquire) } else { 0 };
-        told.max(seat.from).min(self.sent)
+        told.max(seat.from).min(self.sent())
     }
 
     /// Looks at what the readers have released and pinned, and sets the limits of both rings by it.

@@ -1,0 +1,124 @@
+//! Whether messages come as a stream, and how long a receiver that has run dry then stands back.
+//!
+//! A receiver that follows its sender closely takes from it, with every look, the line that the sender is about to write:
+//! the two then go on in turns, line by line. One that stands back for a moment finds many messages at once, in lines that
+//! the sender is done with, and both work at full speed. Standing back costs latency, so it is done in a stream only,
+//! and given up as soon as it finds no more than a few messages.
+//!
+//! Plain counting, without a clock.
+
+/// Pauses for which a receiver stands back: some 260 ns, in which a sender that is fast writes a dozen small messages.
+const GAP_PAUSES: u32 = 10;
+
+/// A wait of at most so many tries is a short one: the sender is at work on the next message. An answer takes longer.
+const SHORT_TRIES: u32 = 4;
+
+/// Standing back pays if it finds at least so many messages.
+const LEAST_RUN: u32 = 4;
+
+/// So many short waits in a row look like a stream. A first guess that is wrong costs one of so many messages one gap.
+const FEWEST_SHORT: u32 = 32;
+
+/// After guesses that were wrong one after the other, so many are needed: traffic that only looks like a stream
+/// pays one gap in so many messages.
+const MOST_SHORT: u32 = 1 << 16;
+
+/// The rhythm of one receiver's messages.
+#[derive(Debug)]
+pub(crate) struct Rhythm {
+    /// Messages found since the last wait.
+    run: u32,
+    /// Short waits in a row.
+    short: u32,
+    /// Short waits in a row after which standing back is tried.
+    needed: u32,
+    /// Pauses before the first look of a wait: [`GAP_PAUSES`] in a stream, otherwise 0.
+    gap: u32,
+}
+
+impl Rhythm {
+    pub(crate) fn new() -> Self {
+        Self { run: 0, short: 0, needed: FEWEST_SHORT, gap: 0 }
+    }
+
+    /// A message was there at the first look.
+    #[inline(always)]
+    pub(crate) fn ready(&mut self) {
+        self.run = self.run.wrapping_add(1);
+    }
+
+    /// None was: a wait begins. Returns for how many pauses to stand back.
+    #[inline(always)]
+    pub(crate) fn dry(&mut self) -> u32 {
+        if self.gap == 0 {
+            if self.short >= self.needed {
+                self.gap = GAP_PAUSES;
+            }
+        } else if self.run < LEAST_RUN {
+            (self.gap, self.short) = (0, 0);
+            self.needed = (self.needed * 2).min(MOST_SHORT);
+        } else {
+            self.needed = FEWEST_SHORT;
+        }
+        self.run = 0;
+        self.gap
+    }
+
+    /// The wait ended with a message, after so many tries.
+    #[inline(always)]
+    pub(crate) fn found_after(&mut self, tries: u32) {
+        self.run = 1;
+        self.short = if tries <= SHORT_TRIES { self.short.saturating_add(1) } else { 0 };
+    }
+
+    /// The wait goes on for long.
+    #[inline(always)]
+    pub(crate) fn long(&mut self) {
+        self.short = 0;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A wait that finds a message after `tries`, and `more` messages behind it. Returns for how long it stood back.
+    fn burst(rhythm: &mut Rhythm, tries: u32, more: u32) -> u32 {
+        let gap = rhythm.dry();
+        rhythm.found_after(tries);
+        (0..more).for_each(|_| rhythm.ready());
+        gap
+    }
+
+    #[test]
+    fn a_stream_is_told_by_its_short_waits_and_kept_while_the_gaps_find_many() {
+        let mut rhythm = Rhythm::new();
+        for _ in 0..FEWEST_SHORT {
+            assert_eq!(burst(&mut rhythm, 1, 0), 0);
+        }
+        for _ in 0..1000 {
+            assert_eq!(burst(&mut rhythm, 1, LEAST_RUN - 1), GAP_PAUSES);
+        }
+        assert_eq!(burst(&mut rhythm, 1, 0), GAP_PAUSES);
+        assert_eq!(burst(&mut rhythm, 1, 0), 0, "the gap before found one message only");
+    }
+
+    #[test]
+    fn answers_are_never_kept_waiting() {
+        let mut rhythm = Rhythm::new();
+        for turn in 0..100_000_u32 {
+            // Now and then an answer comes at once.
+            let tries = if turn % (FEWEST_SHORT - 1) == 0 { SHORT_TRIES + 1 } else { 1 };
+            assert_eq!(burst(&mut rhythm, tries, 0), 0);
+        }
+        rhythm.long();
+        assert_eq!(rhythm.short, 0);
+    }
+
+    #[test]
+    fn answers_that_come_as_fast_as_a_stream_are_kept_waiting_ever_less_often() {
+        let mut rhythm = Rhythm::new();
+        let waited = (0..1_000_000).filter(|_| burst(&mut rhythm, 1, 0) > 0).count();
+        assert!((1..=26).contains(&waited), "kept waiting {waited} times in a million");
+    }
+}
