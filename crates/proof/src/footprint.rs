@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// The descriptors and shared mappings of this process at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,12 +77,24 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
-/// This process's part of the memory that it maps, in KiB: what several map is shared out among them. 0 when the kernel does
-/// not say.
-pub fn proportional_kib() -> u64 {
+/// What this process takes of the machine's memory, in KiB: its own, and every page that exists of the memory files that it has
+/// open or maps, whole, although others may map them as well. 0 when the kernel does not say.
+pub fn taken_kib() -> u64 {
     let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
-    line.and_then(|line| line.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+    let own = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
+    let own = own.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0);
+    let mut files = BTreeMap::new();
+    for folder in ["/proc/self/fd", "/proc/self/map_files"] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_memory =
+                fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:"));
+            if let Some(file) = is_memory.then(|| fs::metadata(entry.path()).ok()).flatten() {
+                // A block has 512 bytes, whatever the file system.
+                files.insert(file.ino(), file.blocks() / 2);
+            }
+        }
+    }
+    own + files.values().sum::<u64>()
 }
 
 /// Threads of this process.
@@ -105,7 +118,7 @@ pub fn turns(pid: u32) -> BTreeMap<String, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Footprint, proportional_kib, resident_kib, shared_file, threads, turns};
+    use super::{Footprint, resident_kib, shared_file, taken_kib, threads, turns};
     use std::io::pipe;
 
     #[test]
@@ -133,7 +146,7 @@ mod tests {
     fn this_process_is_resident_and_a_missing_one_is_not() {
         assert!(resident_kib(std::process::id()).is_some_and(|kib| kib > 100));
         assert_eq!(resident_kib(u32::MAX), None);
-        assert!(proportional_kib() > 100);
+        assert!(taken_kib() > 100);
     }
 
     #[test]

@@ -353,12 +353,7 @@ pub struct FeedPoint {
     pub policies: &'static [usize],
 }
 
-const fn feed(
-    name: &'static str,
-    turns: &'static [u32],
-    publishes: bool,
-    policies: &'static [usize],
-) -> FeedPoint {
+const fn feed(name: &'static str, turns: &'static [u32], publishes: bool, policies: &'static [usize]) -> FeedPoint {
     FeedPoint { name, turns, publishes, policies }
 }
 
@@ -434,7 +429,7 @@ pub const TOPIC: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{BROADCAST, COUNTER, HANDING, LINK, LOCKS, NODE, REGION, TOPIC};
+    use super::{BROADCAST, COUNTER, FEED, HANDING, LINK, LOCKS, NODE, REGION, TOPIC};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -450,6 +445,7 @@ mod tests {
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
         let listed = listed.chain(REGION.iter().chain(COUNTER).chain(NODE).chain(TOPIC).copied());
         let listed = listed.chain(BROADCAST.iter().map(|point| point.name));
+        let listed = listed.chain(FEED.iter().map(|point| point.name));
         let handing = HANDING.iter().map(|(name, _)| *name);
         let listed = listed.chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
@@ -457,6 +453,16 @@ mod tests {
         let gone: Vec<_> = listed.difference(&in_code).collect();
         assert!(missing.is_empty(), "in the code, but no test dies there: {missing:?}");
         assert!(gone.is_empty(), "in the lists, but no longer in the code: {gone:?}");
+    }
+
+    #[test]
+    fn every_point_of_the_log_is_passed_by_an_end_of_a_topic() {
+        let mut in_code = BTreeSet::new();
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared-memory/src/log"), &mut in_code);
+        // Messages of a topic travel whole: parts are for links.
+        in_code.remove("log.part.filled");
+        let listed = FEED.iter().map(|point| point.name).filter(|name| name.starts_with("log."));
+        assert_eq!(listed.map(str::to_owned).collect::<BTreeSet<_>>(), in_code);
     }
 
     /// Adds the points of every source file below `folder`.

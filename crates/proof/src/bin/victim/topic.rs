@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{Node, OnFull, RecvError, SendError};
-use wharf_proof::footprint::{Footprint, proportional_kib, threads};
+use wharf_proof::footprint::{Footprint, taken_kib, threads};
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
 use wharf_sys::trace::mark;
@@ -127,7 +127,7 @@ fn idle(name: &str, first: u64, count: u64, part: Option<&str>) -> Result<(), Fa
     let node = Node::open()?;
     // What happens only once has happened.
     drop((node.topic("warm").publisher()?, node.topic("warm").subscriber()?));
-    let before = proportional_kib();
+    let before = taken_kib();
     let (mut publishers, mut subscribers) = (Vec::new(), Vec::new());
     for number in first..first + count {
         let topic = node.topic(format!("{name}/{number}"));
@@ -137,10 +137,10 @@ fn idle(name: &str, first: u64, count: u64, part: Option<&str>) -> Result<(), Fa
             publishers.push(topic.publisher()?);
         }
     }
-    say("ready", &format!("{before} {}", proportional_kib()))?;
+    say("ready", &format!("{before} {}", taken_kib()))?;
     // Every line asks for the memory once more.
     while told()? {
-        say("memory", &proportional_kib().to_string())?;
+        say("memory", &taken_kib().to_string())?;
     }
     Ok(())
 }
