@@ -1,6 +1,7 @@
 //! What one subscriber receives, compared with what every publisher has written down.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use wharf_message_passing::{PublisherId, RecvError, Sample, Subscriber};
 use wharf_sys::clock::Instant;
@@ -46,6 +47,9 @@ pub struct Ledger<'a> {
     before: Vec<Sent>,
     after: Vec<Sent>,
     lines: BTreeMap<PublisherId, Line>,
+    /// How long it took to open.
+    opening: Duration,
+    began: Instant,
     /// Losses of publishers whose first message has not come.
     early: BTreeMap<PublisherId, u64>,
     /// Lives that were seen to end.
@@ -63,6 +67,8 @@ impl<'a> Ledger<'a> {
             before: books.all(),
             after: Vec::new(),
             lines: BTreeMap::new(),
+            opening: Duration::ZERO,
+            began: Instant::now(),
             early: BTreeMap::new(),
             over: BTreeMap::new(),
             totals: Totals { opened: 1, ..Totals::default() },
@@ -71,6 +77,7 @@ impl<'a> Ledger<'a> {
 
     /// To be called when it is open.
     pub fn opened(&mut self) {
+        self.opening = self.began.elapsed();
         self.after = self.books.all();
     }
 
@@ -152,7 +159,11 @@ impl<'a> Ledger<'a> {
         // What was sent before the subscriber was opened is history; what was begun after that must come.
         let (first, last) = (at(&self.before).sent.saturating_sub(self.history), at(&self.after).begun);
         if !(first..=last).contains(&start) {
-            return Err(format!("{message:?} is the first, after {missed} lost; expected one of {first} to {last}"));
+            return Err(format!(
+                "{message:?} is the first, after {missed} lost; expected one of {first} to {last}; its publisher: {record:?}, \
+                 opened here in {:?}",
+                self.opening
+            ));
         }
         self.lines.insert(publisher.id(), Line { life: message.life, next: message.number + 1 });
         Ok(())

@@ -53,10 +53,13 @@ impl<'a> Publishing<'a> {
         trust: Trust,
     ) -> Result<Publishing<'a>, String> {
         let (topic, on_full) = POLICIES[policy];
-        let record = Sent { policy: policy as u64 + 1, process: u64::from(std::process::id()), ..Sent::default() };
+        let mut record = Sent { policy: policy as u64 + 1, process: u64::from(std::process::id()), ..Sent::default() };
         books.write(life, &record)?;
         let topic = node.topic(topic).capacity(CAPACITY).on_full(on_full).history(history).trust(trust);
+        let began = Instant::now();
         let publisher = topic.publisher().map_err(|error| error.to_string())?;
+        record.opening_ns = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        books.write(life, &record)?;
         Ok(Publishing { books, publisher, life, record, message: Vec::new() })
     }
 
@@ -91,7 +94,7 @@ impl<'a> Publishing<'a> {
 
     fn loan(&mut self, message: Message) -> Result<(), SendError> {
         // One that is given back unsent is no message.
-        drop(self.publisher.try_loan(10)?);
+        drop(self.publisher.try_loan(message.len())?);
         let mut loan = self.publisher.try_loan(message.len())?;
         message.fill(&mut loan);
         loan.send()

@@ -21,6 +21,8 @@ pub struct Sent {
     pub policy: u64,
     /// Its process.
     pub process: u64,
+    /// How long it took to open; 0 before it has opened.
+    pub opening_ns: u64,
 }
 
 /// Where a subscriber found the end of a publisher that is no more.
