@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 
 /// The descriptors and shared mappings of this process at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -76,9 +77,48 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
+/// What this process takes of the machine's memory, in KiB: its own, and every page that exists of the memory files that it has
+/// open or maps, whole, although others may map them as well. 0 when the kernel does not say.
+pub fn taken_kib() -> u64 {
+    let rollup = fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let own = rollup.lines().find_map(|line| line.strip_prefix("Pss_Anon:"));
+    let own = own.and_then(|line| line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()).unwrap_or(0);
+    let mut files = BTreeMap::new();
+    for folder in ["/proc/self/fd", "/proc/self/map_files"] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let is_memory =
+                fs::read_link(entry.path()).is_ok_and(|target| target.to_string_lossy().starts_with("/memfd:"));
+            if let Some(file) = is_memory.then(|| fs::metadata(entry.path()).ok()).flatten() {
+                // A block has 512 bytes, whatever the file system.
+                files.insert(file.ino(), file.blocks() / 2);
+            }
+        }
+    }
+    own + files.values().sum::<u64>()
+}
+
+/// Threads of this process.
+pub fn threads() -> usize {
+    fs::read_dir("/proc/self/task").map_or(0, Iterator::count)
+}
+
+/// What every thread of process `pid` has had of the processors so far, and how often it came on: equal twice when none has
+/// run between. Empty when it is gone.
+pub fn turns(pid: u32) -> BTreeMap<String, String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let turns = |task: fs::DirEntry| {
+        let schedule = fs::read_to_string(task.path().join("schedstat")).ok()?;
+        // The second number is time ready without a processor, which is nothing of its own doing.
+        let mut numbers = schedule.split_ascii_whitespace();
+        let (ran, times) = (numbers.next()?, numbers.nth(1)?);
+        Some((task.file_name().to_string_lossy().into_owned(), format!("{ran} ns in {times} turns")))
+    };
+    tasks.filter_map(turns).collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Footprint, resident_kib, shared_file};
+    use super::{Footprint, resident_kib, shared_file, taken_kib, threads, turns};
     use std::io::pipe;
 
     #[test]
@@ -106,5 +146,16 @@ mod tests {
     fn this_process_is_resident_and_a_missing_one_is_not() {
         assert!(resident_kib(std::process::id()).is_some_and(|kib| kib > 100));
         assert_eq!(resident_kib(u32::MAX), None);
+        assert!(taken_kib() > 100);
+    }
+
+    #[test]
+    fn one_that_computes_has_had_another_turn() {
+        assert!(threads() > 0);
+        let own = std::process::id();
+        let before = turns(own);
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        assert_ne!(turns(own), before);
+        assert!(turns(u32::MAX).is_empty());
     }
 }

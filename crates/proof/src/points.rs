@@ -340,6 +340,53 @@ pub const BROADCAST: &[BroadcastPoint] = &[
     broadcast("log.move.said", &[1, 2], false),
 ];
 
+/// A crash point of the log, passed by one end of a topic.
+#[derive(Clone, Copy, Debug)]
+pub struct FeedPoint {
+    /// Its name in the code.
+    pub name: &'static str,
+    /// At which passages to die, one run each.
+    pub turns: &'static [u32],
+    /// Whether a publisher dies there, or a subscriber.
+    pub publishes: bool,
+    /// With which policies one gets there, by their numbers in [`POLICIES`](crate::feed::POLICIES).
+    pub policies: &'static [usize],
+}
+
+const fn feed(name: &'static str, turns: &'static [u32], publishes: bool, policies: &'static [usize]) -> FeedPoint {
+    FeedPoint { name, turns, publishes, policies }
+}
+
+const EVERY_POLICY: &[usize] = &[0, 1, 2, 3];
+const DROPPING: &[usize] = &[1, 3];
+
+/// What a publisher or a subscriber passes below the points of [`TOPIC`]: publishing, growth, dropping and reclaiming,
+/// holding and letting go, the end.
+pub const FEED: &[FeedPoint] = &[
+    feed("log.side.reserved", &[1], true, EVERY_POLICY),
+    feed("log.side.sealed", &[1, 2], true, EVERY_POLICY),
+    feed("log.commit.cleared", &[1, 500], true, EVERY_POLICY),
+    feed("log.commit.written", &[1, 500], true, EVERY_POLICY),
+    feed("log.switch.said", &[1, 2], true, EVERY_POLICY),
+    feed("log.move.said", &[1, 2], true, EVERY_POLICY),
+    feed("topic.move.told", &[1, 2], true, EVERY_POLICY),
+    feed("log.close.said", &[1, 2], true, EVERY_POLICY),
+    feed("log.floor.placed", &[1, 5], true, DROPPING),
+    feed("log.floor.raised", &[1, 5], true, DROPPING),
+    feed("log.skip.before", &[1, 5], true, EVERY_POLICY),
+    feed("log.skip.said", &[1, 5], true, EVERY_POLICY),
+    feed("log.side.reserved", &[1, 2], false, EVERY_POLICY),
+    feed("log.side.sealed", &[1, 2], false, EVERY_POLICY),
+    feed("log.enter.placed", &[1, 2], false, EVERY_POLICY),
+    feed("log.enter.said", &[1, 2], false, EVERY_POLICY),
+    feed("log.pin.said", &[1, 300], false, DROPPING),
+    feed("log.hold.written", &[1, 50], false, EVERY_POLICY),
+    feed("log.hold.said", &[1, 50], false, EVERY_POLICY),
+    feed("log.let_go.said", &[1, 50], false, EVERY_POLICY),
+    feed("log.publish.told", &[1, 20], false, EVERY_POLICY),
+    feed("log.announce.said", &[1, 5], false, EVERY_POLICY),
+];
+
 /// Points of nodes and boards. `message-passing/src/node/tests/crash_points.rs` kills at each, with a pattern of its own, and
 /// compares its list with the code as well.
 pub const NODE: &[&str] = &[
@@ -382,7 +429,7 @@ pub const TOPIC: &[&str] = &[
 
 #[cfg(test)]
 mod tests {
-    use super::{BROADCAST, COUNTER, HANDING, LINK, LOCKS, NODE, REGION, TOPIC};
+    use super::{BROADCAST, COUNTER, FEED, HANDING, LINK, LOCKS, NODE, REGION, TOPIC};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -398,6 +445,7 @@ mod tests {
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
         let listed = listed.chain(REGION.iter().chain(COUNTER).chain(NODE).chain(TOPIC).copied());
         let listed = listed.chain(BROADCAST.iter().map(|point| point.name));
+        let listed = listed.chain(FEED.iter().map(|point| point.name));
         let handing = HANDING.iter().map(|(name, _)| *name);
         let listed = listed.chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
@@ -405,6 +453,16 @@ mod tests {
         let gone: Vec<_> = listed.difference(&in_code).collect();
         assert!(missing.is_empty(), "in the code, but no test dies there: {missing:?}");
         assert!(gone.is_empty(), "in the lists, but no longer in the code: {gone:?}");
+    }
+
+    #[test]
+    fn every_point_of_the_log_is_passed_by_an_end_of_a_topic() {
+        let mut in_code = BTreeSet::new();
+        collect(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared-memory/src/log"), &mut in_code);
+        // Messages of a topic travel whole: parts are for links.
+        in_code.remove("log.part.filled");
+        let listed = FEED.iter().map(|point| point.name).filter(|name| name.starts_with("log."));
+        assert_eq!(listed.map(str::to_owned).collect::<BTreeSet<_>>(), in_code);
     }
 
     /// Adds the points of every source file below `folder`.

@@ -115,6 +115,11 @@ impl Process {
         }
     }
 
+    /// Ends its input.
+    pub fn close(&mut self) {
+        self.input = None;
+    }
+
     /// Kills it with SIGKILL and waits until its end can be seen.
     ///
     /// # Panics

@@ -121,17 +121,29 @@ impl Unserved {
 
     /// For how long the worst off of them was, since then.
     pub fn since(&self) -> Duration {
-        let more = |&(process, before)| unserved(process).saturating_sub(before);
-        self.0.iter().map(more).max().unwrap_or_default()
+        self.each().max().unwrap_or_default()
+    }
+
+    /// For how long all of them were, one after another: the most that somebody was kept waiting who waits for one of them
+    /// that waits for another, and so on.
+    pub fn in_turn(&self) -> Duration {
+        self.each().sum()
+    }
+
+    fn each(&self) -> impl Iterator<Item = Duration> {
+        self.0.iter().map(|&(process, before)| unserved(process).saturating_sub(before))
     }
 }
 
-/// Zero for a process that is gone, and where the kernel keeps no such account.
+/// All threads of a process together. Zero for one that is gone, and where the kernel keeps no such account.
 fn unserved(process: u32) -> Duration {
-    let text = std::fs::read_to_string(format!("/proc/{process}/schedstat")).unwrap_or_default();
-    // Time on a processor, time ready without one, turns.
-    let waited = text.split_ascii_whitespace().nth(1).and_then(|nanos| nanos.parse().ok());
-    Duration::from_nanos(waited.unwrap_or(0))
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let waited = tasks.filter_map(|task| {
+        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
+        // Time on a processor, time ready without one, turns.
+        text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(waited.sum())
 }
 
 #[cfg(test)]

@@ -47,6 +47,24 @@ impl Scene {
         entries(&self.names())
     }
 
+    /// Every file below the directory of names, by its path from there, sorted. Folders do not count.
+    pub fn files(&self) -> Vec<String> {
+        let (mut files, mut folders) = (Vec::new(), vec![self.names()]);
+        // Ends: no folder has more than one name.
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                    folders.push(entry.path());
+                } else {
+                    let path = entry.path();
+                    files.push(path.strip_prefix(self.names()).unwrap_or(&path).display().to_string());
+                }
+            }
+        }
+        files.sort();
+        files
+    }
+
     /// Checks that only files remain for which `expected` holds.
     ///
     /// # Panics
@@ -82,6 +100,9 @@ mod tests {
         fs::write(scene.names().join(".half-made"), b"x").expect("written");
         assert_eq!(scene.remains(), [".half-made"]);
         scene.assert_remains("one hidden file", |name| name == ".half-made");
+        fs::create_dir(scene.names().join("folder")).expect("made");
+        fs::write(scene.names().join("folder/file"), b"x").expect("written");
+        assert_eq!(scene.files(), [".half-made", "folder/file"]);
         let path = scene.names();
         drop(scene);
         assert!(!path.exists());

@@ -93,6 +93,75 @@ fn when_everybody_is_killed_nothing_is_left_but_dead_names() {
     assert!(!left, "a message queue kept its name");
 }
 
+/// Every end of topics, events and states.
+const ENDS: [(&str, &str); 6] = [
+    ("publish", "topic/one"),
+    ("subscribe", "topic/*"),
+    ("notify", "an/event"),
+    ("listen", "an/event"),
+    ("own", "state"),
+    ("watch", "state"),
+];
+
+#[test]
+fn when_all_nodes_are_killed_the_next_visitor_finds_a_clean_place() {
+    let scene = Scene::new();
+    for round in 0..ROUNDS {
+        let mut crowd = busy_ends(&scene, 2);
+        thread::sleep(BUSY);
+        for process in &mut crowd {
+            assert!(process.runs(), "round {round}: {}", process.report());
+        }
+        let numbers: Vec<u32> = crowd.iter().map(Process::id).collect();
+        // Dropping kills each and waits for its end.
+        drop(crowd);
+        for number in numbers {
+            assert!(!is_ours(number, &scene), "round {round}: process {number} is still there");
+        }
+        let dead = scene.files();
+        assert!(dead.iter().any(|name| name.ends_with(".board")), "round {round}: {dead:?}");
+        let known = |name: &str| [".nodes/", ".topic/", ".event/", ".state/"].iter().any(|it| name.starts_with(it));
+        // The lock of a state's owner has the state's name.
+        let surplus: Vec<_> = dead.iter().filter(|name| !known(name) && !name.ends_with(".wharf-lock")).collect();
+        assert!(surplus.is_empty(), "round {round}: {surplus:?}");
+        // Whoever comes next uses the same names, and leaves nothing of the dead.
+        let crowd = busy_ends(&scene, 1);
+        end_in_order(crowd);
+        assert_eq!(scene.files(), Vec::<String>::new(), "round {round}");
+    }
+}
+
+#[test]
+fn when_all_end_in_order_nothing_is_left() {
+    let scene = Scene::new();
+    let crowd = busy_ends(&scene, 2);
+    thread::sleep(BUSY);
+    end_in_order(crowd);
+    assert_eq!(scene.files(), Vec::<String>::new());
+}
+
+/// Busy processes, so many of each end; of a state's owners there is one.
+fn busy_ends(scene: &Scene, each: usize) -> Vec<Process> {
+    let mut crowd = Vec::new();
+    for (part, name) in ENDS {
+        for _ in 0..if part == "own" { 1 } else { each } {
+            let mut process = Process::start(Path::new(VICTIM), scene, &["topic", part, name]);
+            process.expect("ready");
+            crowd.push(process);
+        }
+    }
+    crowd
+}
+
+/// Each closes what it has, and says what it still holds then: memory, descriptors, threads.
+fn end_in_order(mut crowd: Vec<Process>) {
+    for process in &mut crowd {
+        process.tell("enough");
+        assert_eq!(process.expect("left").text, "", "{}", process.report());
+        assert!(process.death(BUSY * 50).status.success(), "{}", process.report());
+    }
+}
+
 /// Whether a process with this number runs in this scene.
 fn is_ours(number: u32, scene: &Scene) -> bool {
     let names = scene.names();

@@ -127,6 +127,8 @@ impl Desk {
                     Verdict::Again => self.drop_oldest(len)?,
                 },
                 Err(WriteError::LargerThanFrame { .. }) => self.grow(len)?,
+                // Nothing is unread, and yet there is no room between what subscribers hold: waiting would not help.
+                Err(WriteError::Pinned) => self.renew(self.writer.geometry())?,
                 Err(WriteError::Closed) => return Err(Stuck::Closed),
                 // What a reader says of itself costs it its seat, not us the message.
                 Err(_) => {}

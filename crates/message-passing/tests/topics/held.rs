@@ -99,3 +99,29 @@ pub(crate) fn in_nobodys_way(world: &World) {
     ledger.enter(other.recv_timeout(SOON)).unwrap();
     assert!(matches!(other.try_recv(), Err(RecvError::Empty)));
 }
+
+/// What is held lies all over the log, so that a large message has room nowhere although nothing is unread: whatever the
+/// policy, the stream goes on elsewhere.
+pub(crate) fn in_the_way_of_a_large_one(world: &World) {
+    let node = world.node();
+    for on_full in [OnFull::Block { patience: None }, OnFull::Block { patience: Some(SOON) }, OnFull::Reject] {
+        let mut subscriber = node.topic("way").subscriber().unwrap();
+        let mut publisher = node.topic("way").capacity(1 << 16).on_full(on_full).publisher().unwrap();
+        let mut ledger = Ledger::default();
+        let mut held = Vec::new();
+        for number in 0..12 {
+            publisher.send(&message(1, number, 5_000)).unwrap();
+            let sample = subscriber.recv_timeout(SOON).unwrap();
+            if number % 2 == 0 {
+                held.push(sample.hold());
+            }
+            ledger.enter(Ok(sample)).unwrap();
+        }
+        // It says that it has received everything.
+        assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)));
+        publisher.try_send(&message(1, 12, 30_000)).unwrap();
+        ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+        assert_eq!((ledger.received(), ledger.missed), (13, 0), "{on_full:?}");
+        assert!(held.iter().zip([0, 2, 4, 6, 8, 10]).all(|(held, number)| read(held) == (1, number)));
+    }
+}

@@ -1,16 +1,19 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `region …` (see `region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
+//! Parts: `feed …` (see `feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
+//! `topic …` (`topic.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
+mod attack;
 mod berths;
 mod broadcast;
 mod fault;
+mod feed;
 mod garbage;
 mod guard;
 mod heir;
@@ -19,7 +22,9 @@ mod locks;
 mod medley;
 mod region;
 mod scribble;
+mod serve;
 mod span;
+mod topic;
 mod yard;
 
 use std::io::BufRead;
@@ -51,9 +56,13 @@ fn play(words: &Words) -> Result<(), Failure> {
         "broadcast" => broadcast::play(words),
         "medley" => medley::play(words),
         "link" => link::play(words),
+        "serve" => serve::play(words),
+        "attack" => attack::play(words),
+        "topic" => topic::play(words),
         "span" => span::play(words),
         "yard" => yard::play(words),
         "fault" => fault::play(words),
+        "feed" => feed::play(words),
         "garbage" => garbage::play(words),
         "guard" => guard::play(words),
         "heir" => heir::play(words),

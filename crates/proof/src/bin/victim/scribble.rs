@@ -32,7 +32,7 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
             continue;
         };
         links += 1;
-        let spans = shared_and_writable();
+        let spans = shared_and_writable("");
         let mut letter = Vec::new();
         // Some links are left early, so that the other side also meets the end of a liar; on some the stores are so
         // rare that much goes well between them.
@@ -62,13 +62,13 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
 
 /// A range of addresses.
 #[derive(Clone, Copy)]
-struct Span {
+pub(crate) struct Span {
     start: u64,
     len: u64,
 }
 
-/// Everything that this process shares with others and may write.
-fn shared_and_writable() -> Vec<Span> {
+/// Everything that this process shares with others and may write, and whose name holds this word.
+pub(crate) fn shared_and_writable(word: &str) -> Vec<Span> {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let span = |line: &str| {
         let mut fields = line.split_ascii_whitespace();
@@ -76,13 +76,13 @@ fn shared_and_writable() -> Vec<Span> {
         let (start, end) = range.split_once('-')?;
         let start = u64::from_str_radix(start, 16).ok()?;
         let end = u64::from_str_radix(end, 16).ok()?;
-        (permissions == "rw-s").then_some(Span { start, len: end.saturating_sub(start) })
+        (permissions == "rw-s" && line.contains(word)).then_some(Span { start, len: end.saturating_sub(start) })
     };
     maps.lines().filter_map(span).collect()
 }
 
 /// Writes a few values where they hurt most; returns how many stores it made.
-fn scribble(memory: &File, spans: &[Span], random: &mut Random) -> u64 {
+pub(crate) fn scribble(memory: &File, spans: &[Span], random: &mut Random) -> u64 {
     let mut written = 0;
     for _ in 0..random.below(8) {
         let Some(span) = usize::try_from(random.below(spans.len() as u64)).ok().and_then(|choice| spans.get(choice))
