@@ -88,12 +88,12 @@ pub use wharf_message_passing::{
 };
 pub use wharf_message_passing::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
-    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State,
+    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher, SerdeSubscriber, State,
     StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
     TypedSubscriber,
 };
 #[cfg(feature = "tokio")]
-pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
+pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
