@@ -10,7 +10,7 @@ use super::publisher::Publisher;
 use super::subscriber::Subscriber;
 use crate::error::{RecvError, SendError};
 use crate::serde::{decode, encode};
-use crate::waits::{Waits, waits_as_its};
+use crate::waits::waits_as_its;
 
 /// A [`Publisher`] of values of any serde type.
 ///

@@ -8,12 +8,12 @@ use std::time::Duration;
 use wharf_shared_memory::{Plain, plain};
 
 use super::publisher::{Publisher, PublisherLoan};
-use super::sample::{PublisherInfo, Sample};
+use super::sample::{HeldSample, PublisherInfo, Sample};
 use super::subscriber::Subscriber;
 use crate::aligned::AlignedBytes;
 use crate::error::{RecvError, SendError};
 use crate::typed::value_in;
-use crate::waits::{Waits, waits_as_its};
+use crate::waits::waits_as_its;
 
 /// A [`Publisher`] of values of one type.
 ///
@@ -216,6 +216,11 @@ impl<'a, T: Plain> TypedSample<'a, T> {
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sample.sequence()
+    }
+
+    /// Keeps the bytes of the value beyond the next call to the subscriber; see [`Sample::hold`].
+    pub fn hold(&self) -> HeldSample {
+        self.sample.hold()
     }
 
     /// See [`Sample::publisher`].
