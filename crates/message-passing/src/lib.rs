@@ -50,9 +50,9 @@ pub use self::options::{
 };
 pub use self::pattern::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
-    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher, SerdeSubscriber, State,
-    StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
-    TypedSubscriber,
+    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
+    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
+    TypedSample, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

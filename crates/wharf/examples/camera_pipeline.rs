@@ -61,7 +61,10 @@ fn detector(domain: &str) -> Result<()> {
         }
     }
     let (in_place, number) = brightest.map(|(_, kept)| (kept.in_place(), kept.sequence())).unwrap_or_default();
-    println!("detector: {seen} of {} pictures; the brightest was number {number}, kept in place: {in_place}", seen + missed);
+    println!(
+        "detector: {seen} of {} pictures; the brightest was number {number}, kept in place: {in_place}",
+        seen + missed
+    );
     Ok(())
 }
 
@@ -91,7 +94,8 @@ fn camera() -> Result<()> {
     let start = |role: &str| -> Result<(Child, BufReader<ChildStdout>)> {
         let mut command = Command::new(std::env::current_exe()?);
         let mut child = command.arg(role).arg(private.path()).stdout(Stdio::piped()).spawn()?;
-        let mut says = BufReader::new(child.stdout.take().ok_or(std::io::ErrorKind::BrokenPipe)?);
+        let mut says =
+            BufReader::new(child.stdout.take().ok_or_else(|| std::io::Error::other("the consumer has no output"))?);
         says.read_line(&mut String::new())?;
         Ok((child, says))
     };

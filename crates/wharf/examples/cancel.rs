@@ -30,9 +30,8 @@ fn node(domain: &Path) -> Result<Node> {
 fn worker(domain: &Path, job: &str) -> Result<()> {
     let node = node(domain)?;
     let mut cancel = node.event(format!("job/{job}/cancel")).listener()?;
-    let mut progress = node
-        .state_of::<Progress>(format!("job/{job}/progress"))
-        .owner(&Progress { done: 0, of: STEPS, how: 0 })?;
+    let mut progress =
+        node.state_of::<Progress>(format!("job/{job}/progress")).owner(&Progress { done: 0, of: STEPS, how: 0 })?;
     for done in 1..=STEPS {
         if cancel.take()? > 0 {
             progress.set(&Progress { done, of: STEPS, how: 2 })?;
@@ -81,7 +80,7 @@ fn supervisor() -> Result<()> {
     let mut cancel = node.event("job/1/cancel").notifier()?;
     let mut first = start(private.path(), "1")?;
     let (seen, ticks) = watch(&mut progress, 500)?;
-    println!("job 1 is at step {} or more of {}; the clock had its turn: {}", seen.done / 500 * 500, seen.of, ticks > 0);
+    println!("job 1 is at step {} or more of {}; the clock had its turn: {}", seen.done.min(500), seen.of, ticks > 0);
     cancel.notify()?;
     let (last, _) = watch(&mut progress, STEPS)?;
     println!("job 1 was cancelled: {}", last.how == 2 && last.done < STEPS);

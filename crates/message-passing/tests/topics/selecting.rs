@@ -36,16 +36,8 @@ pub(crate) fn any_mix(world: &World) {
         Pipe,
         Clock,
     }
-    const KINDS: [From; 8] = [
-        From::Bytes,
-        From::Values,
-        From::Encoded,
-        From::Event,
-        From::State,
-        From::Watch,
-        From::Link,
-        From::Pipe,
-    ];
+    const KINDS: [From; 8] =
+        [From::Bytes, From::Values, From::Encoded, From::Event, From::State, From::Watch, From::Link, From::Pipe];
     let (here, there) = (world.node(), world.node());
     let mut bytes = here.topic("bytes").subscriber().unwrap();
     let mut values = here.topic_of::<u64>("values").subscriber().unwrap();
@@ -142,7 +134,11 @@ pub(crate) fn comings_and_goings(world: &World) {
             assert_eq!(*subscriber.try_recv().unwrap(), *message(1, number, 20), "in round {round}");
         }
         publisher.expect("sent");
-        if round % 2 == 0 { publisher.kill() } else { publisher.end() }
+        if round % 2 == 0 {
+            publisher.kill()
+        } else {
+            publisher.end()
+        }
         // That it is gone is nothing to receive.
         assert_eq!(selector.wait_timeout(&mut [(&mut subscriber, ())], SHORT).unwrap(), None);
         eventually("it is forgotten", || subscriber.publishers().count() == 0);
@@ -229,7 +225,9 @@ pub(crate) fn room(world: &World) {
         OnFull::Block { patience: Some(patience) },
         OnFull::DropOldest,
     ];
-    for (on_full, wait) in policies.into_iter().zip([Wait::Sleep, Wait::Adaptive, Wait::Sleep, Wait::Sleep, Wait::Sleep]) {
+    for (on_full, wait) in
+        policies.into_iter().zip([Wait::Sleep, Wait::Adaptive, Wait::Sleep, Wait::Sleep, Wait::Sleep])
+    {
         let mut publisher = node.topic("room").capacity(4096).on_full(on_full).wait(wait).publisher().unwrap();
         let mut subscriber = node.topic("room").subscriber().unwrap();
         let mut selector = Selector::new();
@@ -291,7 +289,9 @@ pub(crate) fn gaps(world: &World) {
         }
         owner.set(&round.to_le_bytes().to_vec()).unwrap();
         // Told, whatever comes of it: received at once or found while somebody else had its turn.
-        while let Some(token) = selector.try_wait(&mut [(&mut subscriber, 0), (&mut watcher, 1), (&mut listener, 2)]).unwrap() {
+        while let Some(token) =
+            selector.try_wait(&mut [(&mut subscriber, 0), (&mut watcher, 1), (&mut listener, 2)]).unwrap()
+        {
             match token {
                 0 => match subscriber.try_recv() {
                     Ok(_) => received += 1,

@@ -165,7 +165,7 @@ pub(crate) fn streams(world: &World) {
         assert!(kept.iter().zip(0_u64..).all(|(sample, number)| sample[..] == number.to_le_bytes()));
         drop(kept);
         // A gap is an item, and the stream goes on.
-        for number in 5..2_000_u64 {
+        for number in 5..20_000_u64 {
             publisher.send(&number.to_le_bytes()).unwrap();
         }
         let Some(Err(RecvError::Lagged { missed, .. })) = soon(item(&mut samples)).await else {
