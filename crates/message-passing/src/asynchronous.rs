@@ -1,9 +1,10 @@
-//! Links in tasks of a tokio runtime: the async forms of `recv`, `send`, `accept` and `connect` (feature `tokio`).
+//! Links, and ends of topics, events and states, in tasks of a tokio runtime (feature `tokio`).
 //!
 //! Each end is an ordinary one together with what lets it sleep in the runtime; it sleeps by the same steps as a
 //! [`Selector`](crate::Selector) does.
 
 mod listener;
+mod pattern;
 mod receiver;
 mod sender;
 mod sleeper;
@@ -14,6 +15,7 @@ use std::time::Duration;
 use wharf_sys::reactor;
 
 pub use self::listener::AsyncListener;
+pub use self::pattern::InTasks;
 pub use self::receiver::AsyncReceiver;
 pub use self::sender::AsyncSender;
 use crate::error::{ConnectError, RecvError, SendError};

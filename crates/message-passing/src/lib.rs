@@ -36,7 +36,7 @@ mod waits;
 
 pub use self::address::{Address, Transport};
 #[cfg(feature = "tokio")]
-pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
+pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};
 pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
@@ -51,9 +51,9 @@ pub use self::options::{
 };
 pub use self::pattern::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
-    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State,
-    StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
-    TypedSubscriber,
+    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
+    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
+    TypedSample, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

@@ -122,7 +122,8 @@ pub(crate) trait Waits {
 pub struct Seam<'a>(pub(crate) &'a mut dyn Waits);
 
 /// Something that a [`Selector`](crate::Selector) can wait for: receivers, links (for what they receive), listeners, room
-/// to send ([`Sender::room`](crate::Sender::room)), and foreign descriptors ([`Readable`], [`Writable`]).
+/// to send ([`Sender::room`](crate::Sender::room), [`Publisher::room`](crate::Publisher::room)), subscribers, listeners to
+/// events, watchers of states and of domains, and foreign descriptors ([`Readable`], [`Writable`]).
 ///
 /// It cannot be implemented outside of this crate.
 pub trait Endpoint {
@@ -136,6 +137,45 @@ impl<E: Endpoint + ?Sized> Endpoint for &mut E {
         (**self).seam()
     }
 }
+
+/// An end that is waited for as one of its fields is.
+macro_rules! waits_as_its {
+    ($field:ident, impl<$($parameter:ident: $bound:path),*> $end:ty) => {
+        impl<$($parameter: $bound),*> $crate::waits::Waits for $end {
+            fn glance(&mut self) -> $crate::waits::Glance {
+                self.$field.glance()
+            }
+
+            fn may_spin(&self) -> bool {
+                self.$field.may_spin()
+            }
+
+            fn announce(&mut self) -> $crate::waits::Announced {
+                self.$field.announce()
+            }
+
+            fn descriptors(&self) -> ::std::io::Result<$crate::waits::Places<'_>> {
+                self.$field.descriptors()
+            }
+
+            fn stirred(&mut self, found: &$crate::waits::Stir) -> ::std::io::Result<bool> {
+                self.$field.stirred(found)
+            }
+
+            fn awake(&mut self) {
+                self.$field.awake();
+            }
+        }
+
+        impl<$($parameter: $bound),*> $crate::waits::Endpoint for $end {
+            fn seam(&mut self) -> $crate::waits::Seam<'_> {
+                $crate::waits::Seam(self)
+            }
+        }
+    };
+}
+
+pub(crate) use waits_as_its;
 
 /// A descriptor of the program's own that is ready when there is something to read, or its end.
 ///

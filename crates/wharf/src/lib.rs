@@ -87,12 +87,12 @@ pub use wharf_message_passing::{
     Writable, connect, connect_timeout, inherited, listen, spawn,
 };
 #[cfg(feature = "tokio")]
-pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
+pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};
 pub use wharf_message_passing::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
-    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State,
-    StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
-    TypedSubscriber,
+    OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
+    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
+    TypedSample, TypedSubscriber,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;

@@ -76,3 +76,52 @@ fn one_thread_waits_for_sensors_words_visitors_and_the_clock_at_once() {
         assert!(said.contains(line), "{line:?} is missing in {said}");
     }
 }
+
+#[test]
+fn a_camera_keeps_its_pace_whoever_is_slow_and_the_slow_one_knows_what_it_missed() {
+    let said = run("camera_pipeline");
+    for words in ["detector: ", " of 600 pictures; the brightest was number ", "kept in place: true"] {
+        assert!(said.contains(words), "{words:?} is missing in {said}");
+    }
+    assert!(
+        said.lines().any(|it| it.starts_with("archive: ") && it.ends_with("of 600 pictures; missed some: true")),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_desk_that_comes_late_begins_with_the_history_of_every_exchange() {
+    let said = run("market_feed");
+    let both = "prices, the last of prices/london/EURUSD and prices/tokyo/USDJPY";
+    for line in [format!("the early desk: 10000 {both}"), format!("the late desk: 20 {both}")] {
+        assert!(said.contains(&line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
+fn work_shows_its_progress_and_is_cancelled_and_a_killed_worker_leaves_what_it_had_shown() {
+    let said = run("cancel");
+    for line in [
+        "job 1 is at step 500 or more of 1000000; the clock had its turn: true",
+        "job 1 was cancelled: true",
+        "its process ended in good order: true",
+        "job 2 was killed; its progress is still to be seen: true",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
+fn a_configuration_changes_hands_and_every_user_sees_the_last_one_whole() {
+    let said = run("configuration");
+    for line in [
+        "user 0 begins with revision 1",
+        "user 1 begins with revision 1",
+        "a second owner beside it is refused: true",
+        "the second owner owns",
+        "user 0: every one that it saw was whole: true",
+        "user 1: every one that it saw was whole: true",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}

@@ -15,6 +15,7 @@ use super::error::NodeError;
 use super::identity::NodeId;
 use super::info::{EndpointInfo, endpoints_of, may_be_skipped};
 use super::registry::NODES;
+use crate::waits::{Endpoint, Glance, Places, Seam, Stir, Waits};
 
 /// How long after a look the next one begins, however often somebody changes something.
 const GAP: Duration = Duration::from_millis(5);
@@ -58,6 +59,8 @@ pub struct NodeWatch {
     folder: Option<FolderWatch>,
     seen: HashMap<NodeId, Seen>,
     ready: VecDeque<Change>,
+    /// What went wrong while it was waited for together with others; the next call says it.
+    failed: Option<NodeError>,
     pub(super) looked: Option<Instant>,
     /// Looks to come although nobody told.
     pub(super) again: usize,
@@ -97,6 +100,7 @@ impl NodeWatch {
                 folder,
                 seen: HashMap::new(),
                 ready: VecDeque::new(),
+                failed: None,
                 looked: None,
                 again: 0,
             })
@@ -148,6 +152,9 @@ impl NodeWatch {
 
     fn next_until(&mut self, deadline: Option<Deadline>) -> Result<Option<Change>, NodeError> {
         self.node.handle.core.expect_ours()?;
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
         let mut events = Vec::new();
         // Ends at the deadline; each round waits until there is reason to look.
         loop {
@@ -240,6 +247,35 @@ impl NodeWatch {
         let appeared = now.iter().filter(|(slot, _)| !before.contains_key(slot));
         self.ready.extend(appeared.map(|(_, it)| Change::Appeared(it.clone())));
         self.seen.insert(id, Seen { changes, endpoints: now });
+    }
+}
+
+impl Waits for NodeWatch {
+    fn glance(&mut self) -> Glance {
+        let ours = self.node.handle.core.expect_ours().is_ok();
+        if ours && self.ready.is_empty() && self.failed.is_none() { Glance::Unknown } else { Glance::Ready }
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        Ok([Some((self.as_fd(), Interest::READ)), None, None])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        if found[0].any() && self.glance() == Glance::Unknown {
+            match self.next_until(Some(Deadline::at(Instant::from_nanos(0)))) {
+                Ok(Some(change)) => self.ready.push_front(change),
+                Ok(None) => {}
+                Err(error) => self.failed = Some(error),
+            }
+        }
+        Ok(self.glance() == Glance::Ready)
+    }
+}
+
+/// Ready when there is a change, or an error.
+impl Endpoint for NodeWatch {
+    fn seam(&mut self) -> Seam<'_> {
+        Seam(self)
     }
 }
 

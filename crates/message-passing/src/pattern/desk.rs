@@ -111,6 +111,18 @@ impl Desk {
         !matches!(self.writer.look_for_room(len), Err(WriteError::Full))
     }
 
+    /// Whether a message of `len` bytes is written if it is tried now; otherwise until when whoever is in the way is waited
+    /// for. Drops nothing.
+    pub(super) fn is_worth_a_try(&mut self, len: u64) -> Result<(), Option<Instant>> {
+        if self.on_full == OnFull::DropOldest || self.has_room(len) {
+            return Ok(());
+        }
+        match self.verdict() {
+            Verdict::Wait(until) => Err(until),
+            Verdict::Drop => Ok(()),
+        }
+    }
+
     fn with_room(
         &mut self,
         len: u64,

@@ -1,5 +1,6 @@
 //! Events: wake-ups that are counted, and carry nothing.
 
+use std::io;
 use std::time::Duration;
 
 use super::publisher::Publisher;
@@ -9,6 +10,7 @@ use crate::error::{RecvError, SendError};
 use crate::handshake::Payload;
 use crate::node::{Node, NodeError, Pattern};
 use crate::options::{Trust, Wait};
+use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
 /// Bytes of a notifier's log: the least that there is. Notices that do not fit are dropped, and counted all the same.
 const CAPACITY: usize = 4096;
@@ -181,5 +183,39 @@ impl EventListener {
             heard = self.subscriber.try_recv().map(|_| ());
         }
         Ok(std::mem::take(&mut self.before))
+    }
+}
+
+impl Waits for EventListener {
+    fn glance(&mut self) -> Glance {
+        if self.before > 0 { Glance::Ready } else { self.subscriber.glance() }
+    }
+
+    fn may_spin(&self) -> bool {
+        self.subscriber.may_spin()
+    }
+
+    fn announce(&mut self) -> Announced {
+        self.subscriber.announce()
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        self.subscriber.descriptors()
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        self.subscriber.empty_bell(found)?;
+        Ok(self.glance() == Glance::Ready)
+    }
+
+    fn awake(&mut self) {
+        self.subscriber.awake();
+    }
+}
+
+/// Ready when there is a notice, or an error.
+impl Endpoint for EventListener {
+    fn seam(&mut self) -> Seam<'_> {
+        Seam(self)
     }
 }

@@ -23,7 +23,7 @@ mod turns;
 mod typed;
 
 pub use self::event::{EventListener, NodeEvent, Notifier};
-pub use self::publisher::{Publisher, PublisherLoan};
+pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
 pub use self::state::{Carry, State, StateOwner, StateWatcher};

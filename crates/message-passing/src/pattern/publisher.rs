@@ -1,5 +1,7 @@
 //! The sending end of a topic.
 
+mod room;
+
 use std::fmt;
 use std::io;
 use std::ops::{Deref, DerefMut};
@@ -24,6 +26,8 @@ use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part,
 use crate::options::Trust;
 use crate::transport::log_link::Pushed;
 use crate::wait::{self, Act, Limit, Pace};
+
+pub use self::room::PublisherRoom;
 
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);

@@ -10,6 +10,7 @@ use super::publisher::Publisher;
 use super::subscriber::Subscriber;
 use crate::error::{RecvError, SendError};
 use crate::serde::{decode, encode};
+use crate::waits::waits_as_its;
 
 /// A [`Publisher`] of values of any serde type.
 ///
@@ -100,8 +101,71 @@ impl<T: DeserializeOwned> SerdeSubscriber<T> {
         decode(&self.subscriber.recv_timeout(limit)?)
     }
 
+    /// Looks for the next message; where it was found.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_place(&mut self) -> Result<Option<usize>, RecvError> {
+        self.subscriber.poll_place()
+    }
+
+    /// The value that was just found there.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn view(&mut self, at: usize) -> Result<T, RecvError> {
+        decode(&self.subscriber.view(at))
+    }
+
+    /// See [`Subscriber::recv_many`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn recv_many(&mut self, max: usize, mut each: impl FnMut(T)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// See [`Subscriber::try_recv_many`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn try_recv_many(&mut self, max: usize, mut each: impl FnMut(T)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.try_recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// See [`Subscriber::recv_many_timeout`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn recv_many_timeout(
+        &mut self,
+        max: usize,
+        limit: Duration,
+        mut each: impl FnMut(T),
+    ) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv_timeout(limit)?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    pub(crate) fn take_more(&mut self, most: usize, mut each: impl FnMut(T)) -> usize {
+        for taken in 0..most {
+            match self.try_recv() {
+                Ok(value) => each(value),
+                Err(RecvError::Empty) => return taken,
+                Err(error) => {
+                    self.subscriber.owe(error);
+                    return taken;
+                }
+            }
+        }
+        most
+    }
+
     /// The subscriber to bytes: its publishers, its refusals.
     pub fn subscriber(&mut self) -> &mut Subscriber {
         &mut self.subscriber
     }
 }
+
+waits_as_its!(subscriber, impl<T: DeserializeOwned> SerdeSubscriber<T>);

@@ -1,6 +1,7 @@
 //! States: named values, of which the latest counts.
 
 use std::fmt;
+use std::io;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use crate::node::{Filter, Node, NodeError, Pattern};
 use crate::options::{Trust, Wait};
 use crate::serde::{decode, encode};
 use crate::typed::value_in;
+use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
 /// Bytes of an owner's log: it makes room for larger values when they come.
 const CAPACITY: usize = 32 << 10;
@@ -333,6 +335,20 @@ impl<P: Carry> StateWatcher<P> {
         Ok(self.latest.as_ref())
     }
 
+    /// Whether there is a change; it is taken.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_change(&mut self) -> Result<Option<()>, RecvError> {
+        for _ in 0..MOST_AT_ONCE {
+            match self.take(|subscriber| subscriber.try_recv()) {
+                Ok(true) => return Ok(Some(())),
+                Ok(false) => {}
+                Err(RecvError::Empty) => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
     /// The version of the value that was seen last; 0 before the first.
     pub fn version(&self) -> u64 {
         self.version
@@ -373,5 +389,40 @@ impl<P: Carry> fmt::Debug for StateWatcher<P> {
             .field("name", &self.subscriber.name())
             .field("version", &self.version)
             .finish_non_exhaustive()
+    }
+}
+
+impl<P: Carry> Waits for StateWatcher<P> {
+    fn glance(&mut self) -> Glance {
+        self.subscriber.glance_past_gaps()
+    }
+
+    fn may_spin(&self) -> bool {
+        self.subscriber.may_spin()
+    }
+
+    fn announce(&mut self) -> Announced {
+        self.subscriber.announce()
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        self.subscriber.descriptors()
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        self.subscriber.empty_bell(found)?;
+        Ok(self.glance() == Glance::Ready)
+    }
+
+    fn awake(&mut self) {
+        self.subscriber.awake();
+    }
+}
+
+/// Ready when the value has changed since it was looked at, or there is an error: [`changed`](StateWatcher::changed) and
+/// [`get`](StateWatcher::get) say which.
+impl<P: Carry> Endpoint for StateWatcher<P> {
+    fn seam(&mut self) -> Seam<'_> {
+        Seam(self)
     }
 }

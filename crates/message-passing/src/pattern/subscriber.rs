@@ -1,5 +1,7 @@
 //! The receiving end of a topic.
 
+mod waits;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,8 +88,8 @@ struct Inlet {
     epoch: u32,
     sources: Vec<Source>,
     turns: Turns,
-    /// What the next call says.
-    owed: Option<RecvError>,
+    /// What the next call says: the message that was found there, or an error.
+    owed: Option<Result<usize, RecvError>>,
     bell: Bell,
     guest: Arc<Guest>,
     registration: Registration,
@@ -245,18 +247,35 @@ impl Subscriber {
         Ok(1 + self.take_more(more, each))
     }
 
-    fn take_more(&mut self, most: usize, mut each: impl FnMut(Sample<'_>)) -> usize {
+    pub(crate) fn take_more(&mut self, most: usize, mut each: impl FnMut(Sample<'_>)) -> usize {
         for taken in 0..most {
             match self.try_recv() {
                 Ok(sample) => each(sample),
                 Err(RecvError::Empty) => return taken,
                 Err(error) => {
-                    self.inlet.owe(error);
+                    self.owe(error);
                     return taken;
                 }
             }
         }
         most
+    }
+
+    /// The next call says this.
+    pub(super) fn owe(&mut self, error: RecvError) {
+        self.inlet.owe(Err(error));
+    }
+
+    /// Looks for the next message; where it was found.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_place(&mut self) -> Result<Option<usize>, RecvError> {
+        self.inlet.look()
+    }
+
+    /// The message that was just found there.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn view(&self, at: usize) -> Sample<'_> {
+        self.inlet.sample(at)
     }
 
     /// The name, or the names, that it subscribes to.
@@ -330,8 +349,8 @@ impl Inlet {
     }
 
     /// The next call says this. It looks for news first, so that no other call need ask whether something is owed.
-    fn owe(&mut self, error: RecvError) {
-        self.owed = Some(error);
+    fn owe(&mut self, what: Result<usize, RecvError>) {
+        self.owed = Some(what);
         self.guest.note_news();
     }
 
@@ -366,8 +385,8 @@ impl Inlet {
         }
         if self.guest.has_news() {
             self.hear();
-            if let Some(error) = self.owed.take() {
-                return Err(error);
+            if let Some(owed) = self.owed.take() {
+                return owed.map(|at| (Some(at), false));
             }
         }
         let (mut asked, mut more) = (0, false);

@@ -8,11 +8,12 @@ use std::time::Duration;
 use wharf_shared_memory::{Plain, plain};
 
 use super::publisher::{Publisher, PublisherLoan};
-use super::sample::{PublisherInfo, Sample};
+use super::sample::{HeldSample, PublisherInfo, Sample};
 use super::subscriber::Subscriber;
 use crate::aligned::AlignedBytes;
 use crate::error::{RecvError, SendError};
 use crate::typed::value_in;
+use crate::waits::waits_as_its;
 
 /// A [`Publisher`] of values of one type.
 ///
@@ -122,11 +123,74 @@ impl<T: Plain> TypedSubscriber<T> {
         TypedSample::of(self.subscriber.recv_timeout(limit)?, &mut self.spare)
     }
 
+    /// Looks for the next message; where it was found.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn poll_place(&mut self) -> Result<Option<usize>, RecvError> {
+        self.subscriber.poll_place()
+    }
+
+    /// The value that was just found there.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn view(&mut self, at: usize) -> Result<TypedSample<'_, T>, RecvError> {
+        TypedSample::of(self.subscriber.view(at), &mut self.spare)
+    }
+
+    /// See [`Subscriber::recv_many`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn recv_many(&mut self, max: usize, mut each: impl FnMut(TypedSample<'_, T>)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// See [`Subscriber::try_recv_many`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn try_recv_many(&mut self, max: usize, mut each: impl FnMut(TypedSample<'_, T>)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.try_recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// See [`Subscriber::recv_many_timeout`].
+    ///
+    /// # Errors
+    /// The same, and [`RecvError::Protocol`] when a publisher sent something that is not a `T`.
+    pub fn recv_many_timeout(
+        &mut self,
+        max: usize,
+        limit: Duration,
+        mut each: impl FnMut(TypedSample<'_, T>),
+    ) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv_timeout(limit)?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    pub(crate) fn take_more(&mut self, most: usize, mut each: impl FnMut(TypedSample<'_, T>)) -> usize {
+        for taken in 0..most {
+            match self.try_recv() {
+                Ok(value) => each(value),
+                Err(RecvError::Empty) => return taken,
+                Err(error) => {
+                    self.subscriber.owe(error);
+                    return taken;
+                }
+            }
+        }
+        most
+    }
+
     /// The subscriber to bytes: its publishers, its refusals.
     pub fn subscriber(&mut self) -> &mut Subscriber {
         &mut self.subscriber
     }
 }
+
+waits_as_its!(subscriber, impl<T: Plain> TypedSubscriber<T>);
 
 /// A received value, borrowed from the subscriber until the next call to it; copy it (`*sample`) to keep it.
 pub struct TypedSample<'a, T> {
@@ -152,6 +216,11 @@ impl<'a, T: Plain> TypedSample<'a, T> {
     #[inline]
     pub fn sequence(&self) -> u64 {
         self.sample.sequence()
+    }
+
+    /// Keeps the bytes of the value beyond the next call to the subscriber; see [`Sample::hold`].
+    pub fn hold(&self) -> HeldSample {
+        self.sample.hold()
     }
 
     /// See [`Sample::publisher`].

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use wharf_message_passing::{NodeOptions, OnFull, RecvError, Wait};
+use wharf_message_passing::{NodeOptions, OnFull, RecvError, Selector, Wait};
 use wharf_sys::directory::Domain;
 
 use crate::ledger::{Ledger, message};
@@ -22,6 +22,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         ("subscribes", [name, policy]) => subscribes(path, name, policy),
         ("sits", [name]) => sits(path, name),
         ("notifies", [name, count]) => notifies(path, name, count),
+        ("selects", [hears, answers]) => selects(path, hears, answers),
         ("owns", [name, value]) => owns(path, name, value),
         ("guest", [name]) => guest(path, name),
         _ => return ExitCode::FAILURE,
@@ -108,6 +109,22 @@ fn notifies(path: &Path, name: &str, count: &str) {
     }
     say("done");
     told();
+}
+
+/// Says "ready" and answers every message with itself, until there is an empty one.
+fn selects(path: &Path, hears: &str, answers: &str) {
+    let node = node_at(path);
+    let mut subscriber = node.topic(hears).wait(Wait::Sleep).subscriber().unwrap();
+    let mut publisher = node.topic(answers).publisher().unwrap();
+    let mut selector = Selector::new();
+    say("ready");
+    loop {
+        selector.wait(&mut [(&mut subscriber, ())]).unwrap();
+        match subscriber.try_recv().unwrap() {
+            end if end.is_empty() => return,
+            message => publisher.send(&message).unwrap(),
+        }
+    }
 }
 
 /// Owns a state, says "ready", and sets a larger value each time that it is told.

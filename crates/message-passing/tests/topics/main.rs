@@ -13,7 +13,9 @@ mod hostile;
 mod ledger;
 mod meeting;
 mod processes;
+mod selecting;
 mod states;
+mod tasks;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -56,6 +58,12 @@ const CASES: &[Case] = cases! {
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, joins_and_leaves_at_random }
     crashes { at_every_point }
     events { counted, many_notifiers, more_than_fit, between_processes, wakes_a_sleeper }
+    selecting {
+        any_mix, comings_and_goings, loses_no_wake_up, everyone_has_a_turn, idles, room, gaps, batches
+    }
+    tasks {
+        every_end, futures_that_are_dropped, streams, loses_no_wake_up, idle_tasks, deaths, outside_of_a_runtime
+    }
     states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, watched_between_processes }
 };
 

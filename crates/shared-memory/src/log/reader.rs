@@ -435,6 +435,14 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         track.ring.word(track.head + self.lent).load(Ordering::Acquire) != 0
     }
 
+    /// Whether there seems to be a whole message next: if so, the next poll has something to say. Releases nothing.
+    #[inline]
+    pub(crate) fn has_message(&self) -> bool {
+        let track = &self.tracks[self.current & 1];
+        // Acquire: as in `has_next`.
+        track.ring.word(track.head + self.lent).load(Ordering::Acquire) as u32 == Kind::Data as u32
+    }
+
     /// Announces that this reader is about to sleep. After this, poll once more before sleeping.
     pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
         let asymmetric = self.announce_unordered();

@@ -205,6 +205,19 @@ impl BroadcastReader {
         Membarrier.barrier(asymmetric)
     }
 
+    /// Announces sleep as one of several announcements that [`order_announcements`](super::super::order_announcements)
+    /// orders at once. Says whether this one asks for a barrier.
+    pub fn announce_unordered(&mut self) -> bool {
+        self.reader.announce_unordered()
+    }
+
+    /// Whether there seems to be a whole message next: if so, the next [`poll`](Self::poll) has something to say, a message
+    /// or why there is none. Takes and releases nothing. `false` tells nothing: poll.
+    #[inline]
+    pub fn has_message(&self) -> bool {
+        self.reader.has_message()
+    }
+
     /// Takes the announcement back.
     pub fn awake(&mut self) {
         self.reader.awake();

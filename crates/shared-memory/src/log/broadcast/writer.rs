@@ -226,6 +226,12 @@ impl BroadcastWriter {
         self.writer.announce(&Membarrier)
     }
 
+    /// Announces sleep as one of several announcements that [`order_announcements`](super::super::order_announcements)
+    /// orders at once. Says whether this one asks for a barrier.
+    pub fn announce_unordered(&mut self) -> bool {
+        self.writer.announce_unordered()
+    }
+
     /// Takes the announcement back.
     pub fn awake(&mut self) {
         self.writer.awake();
