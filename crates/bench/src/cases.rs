@@ -26,6 +26,7 @@ use crate::wharf_latest::{LatestRead, LatestReadOnly, LatestWrite};
 use crate::wharf_links::{Copied, Loaned, Seen};
 use crate::wharf_locks::{ReentrantTurn, RwLockTurn, WharfMutex};
 use crate::wharf_regions::Attach;
+use crate::wharf_topics::{NodeEvents, Topics};
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -57,6 +58,11 @@ pub enum Measure {
         size: usize,
         /// Where the sleeper sits.
         class: WakeClass,
+    },
+    /// What one message costs its sender, whose receivers are awake and have room.
+    Sending {
+        /// Bytes of a message.
+        size: usize,
     },
     /// One direction at full speed, waiting in the kernel.
     AsleepStream {
@@ -163,6 +169,12 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Loaned::new("shm: loan 64 KiB", 64 << 10)),
         Arc::new(Loaned::new("shm: loan 4 KiB", 4 << 10)),
         Arc::new(Loaned::new("shm: loan 64 B", 64)),
+        Arc::new(Topics::<1>::new("topic: spin", Wait::Spin)),
+        Arc::new(Topics::<1>::new("topic: spin 8 MiB", Wait::Spin).with_capacity(8 * MIB)),
+        Arc::new(Topics::<1>::new("topic: adaptive", Wait::Adaptive)),
+        Arc::new(Topics::<1>::new("topic: sleep", Wait::Sleep)),
+        Arc::new(Topics::<8>::new("topic to eight", Wait::Spin)),
+        Arc::new(Handed(NodeEvents)),
         Arc::new(Handed(MutexChain)),
         Arc::new(Handed(PthreadLocks("pthread robust handed over", Kind::Robust))),
         Arc::new(Handed(PthreadLocks("pthread handed over", Kind::Shared))),
@@ -279,6 +291,10 @@ fn at_most(ours: &'static str, factor: f64, other: &'static str) -> Vec<Target> 
     vec![target(ours, Against::Contender(other), None, Bound::AtMost(factor))]
 }
 
+fn near_and_far(ours: &'static str, other: &'static str, bound: Bound) -> Vec<Target> {
+    [State::Near, State::Far].map(|state| target(ours, Against::Contender(other), Some(state), bound)).to_vec()
+}
+
 fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
     Case {
         id,
@@ -286,6 +302,16 @@ fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
         measure: Measure::Asleep { size: 8, class },
         contenders: &["shm: sleep", "futex by hand"],
         targets: at_most("shm: sleep", 1.3, "futex by hand"),
+    }
+}
+
+fn topic_asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
+    Case {
+        id,
+        title,
+        measure: Measure::Asleep { size: 8, class },
+        contenders: &["topic: sleep", "event by name", "shm: sleep", "futex by hand"],
+        targets: [at_most("topic: sleep", 1.3, "futex by hand"), at_most("event by name", 1.3, "futex by hand")].concat(),
     }
 }
 
@@ -473,6 +499,44 @@ pub fn cases() -> Vec<Case> {
             contenders: &["shm: spin", "shm: spin 8 MiB", "plain ring 1 MiB"],
             targets: vec![],
         },
+        Case {
+            id: "topic-latency-64",
+            title: "64 B one way by topic, both spinning",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["topic: spin", "shm: spin"],
+            targets: near_and_far("topic: spin", "shm: spin", Bound::AtMost(1.1)),
+        },
+        Case {
+            id: "topic-adaptive",
+            title: "64 B one way by topic, spin-then-sleep while traffic flows",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["topic: adaptive", "topic: spin"],
+            targets: near_and_far("topic: adaptive", "topic: spin", Bound::AtMost(1.2)),
+        },
+        Case {
+            id: "topic-stream-64",
+            title: "64 B stream by topic, copied in and out",
+            measure: Measure::Stream { size: 64 },
+            contenders: &["topic: spin", "shm: spin", "crossbeam"],
+            targets: vec![],
+        },
+        Case {
+            id: "topic-stream-1m",
+            title: "1 MiB stream by topic, copied in and out",
+            measure: Measure::Stream { size: MIB },
+            contenders: &["topic: spin 8 MiB", "shm: spin 8 MiB", "plain ring 1 MiB"],
+            targets: vec![],
+        },
+        Case {
+            id: "topic-sending",
+            title: "what 64 B by topic cost the sender, with one subscriber and with eight",
+            measure: Measure::Sending { size: 64 },
+            contenders: &["topic to eight", "topic: spin", "shm: spin"],
+            targets: near_and_far("topic to eight", "topic: spin", Bound::AtMost(1.5)),
+        },
+        topic_asleep("topic-asleep-two-cores", "sleeping subscriber, two cores", WakeClass::TwoCores),
+        topic_asleep("topic-asleep-core-awake", "sleeping subscriber, its core kept awake", WakeClass::CoreAwake),
+        topic_asleep("topic-asleep-same-core", "sleeping subscriber on the sender's core", WakeClass::SameCore),
         asleep("asleep-two-cores", "sleeping receiver, two cores", WakeClass::TwoCores),
         asleep("asleep-core-awake", "sleeping receiver, its core kept awake", WakeClass::CoreAwake),
         asleep("asleep-same-core", "sleeping receiver on the sender's core", WakeClass::SameCore),

@@ -27,4 +27,5 @@ pub mod wharf_latest;
 pub mod wharf_links;
 pub mod wharf_locks;
 pub mod wharf_regions;
+pub mod wharf_topics;
 pub mod workload;

@@ -38,6 +38,8 @@ pub trait Match {
     fn latency(&mut self, size: usize, limit: Duration, cpus: (usize, usize)) -> io::Result<Summary>;
     /// Throughput in one direction, with the two sides confined to `cpus`.
     fn stream(&mut self, size: usize, limit: Duration, cpus: (usize, usize)) -> io::Result<Throughput>;
+    /// Nanoseconds that the sender spends on a message, with the two sides confined to `cpus`.
+    fn sending(&mut self, size: usize, limit: Duration, cpus: (usize, usize)) -> io::Result<f64>;
     /// Nanoseconds for each of `count` further connections, made and dropped one after another.
     fn connections(&mut self, count: u32, cpus: (usize, usize)) -> io::Result<Vec<f64>>;
 }
@@ -111,6 +113,7 @@ fn follow<C: Contender>(
         "check" => workload::echo_any(end, contender.only_len())?,
         "cpu" => cpu::pin_this_thread(number()?)?,
         "echo" => workload::echo(end, number()?)?,
+        "swallow" => workload::swallow(end, number()?)?,
         "take" => {
             let taken = workload::take(end, number()?)?;
             return Ok(format!("{} {} {}", taken.messages, taken.bytes, taken.elapsed.as_nanos()));
@@ -233,6 +236,13 @@ impl<C: Contender> Match for Met<C> {
             return Err(failed(format!("sent {sent} messages, the peer took {}", taken.messages + 1)));
         }
         Ok(taken)
+    }
+
+    fn sending(&mut self, size: usize, limit: Duration, cpus: (usize, usize)) -> io::Result<f64> {
+        let size = self.contender.only_len().unwrap_or(size);
+        let order = format!("swallow {size}");
+        let (cost_ns, _) = self.together(&order, cpus, |met| workload::sending(&mut met.end, size, limit))?;
+        Ok(cost_ns)
     }
 
     fn connections(&mut self, count: u32, cpus: (usize, usize)) -> io::Result<Vec<f64>> {

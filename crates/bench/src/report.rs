@@ -69,7 +69,9 @@ fn judge_one(target: Target, outcome: &Outcome) -> Judged {
 /// The states that a case's figures are told apart by.
 fn states(case: &Case) -> &'static [Option<State>] {
     match case.measure {
-        Measure::Latency { .. } | Measure::Stream { .. } => &[Some(State::Near), Some(State::Far)],
+        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } => {
+            &[Some(State::Near), Some(State::Far)]
+        }
         _ => &[None],
     }
 }

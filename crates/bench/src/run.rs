@@ -100,7 +100,7 @@ impl<'r> Bench<'r> {
             self.crowds(case, &mut outcome)?;
             return Ok(outcome);
         }
-        let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. });
+        let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. });
         let two = matches!(case.measure, Measure::Asleep { class, .. } if class != WakeClass::SameCore);
         if self.prober.is_none() && (busy || two) {
             let reason = wharf_measure::OneCpu.to_string();
@@ -176,6 +176,7 @@ impl<'r> Bench<'r> {
                 Ok((seen.p50_ns, Some(seen.p99_ns)))
             }),
             Measure::Stream { size } => self.busy(|| Ok((met.stream(size, BUSY_SLICE, cpus)?.ns_per_message(), None))),
+            Measure::Sending { size } => self.busy(|| Ok((met.sending(size, BUSY_SLICE, cpus)?, None))),
             Measure::Asleep { size, class } => {
                 let cpus = self.prober.map_or(cpus, |prober| class.cpus(prober.pair()));
                 let _awake = self.prober.map(|prober| class.prepare(prober.pair())).transpose()?;

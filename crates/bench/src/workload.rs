@@ -111,6 +111,58 @@ pub fn stream<E: End>(end: &mut E, size: usize, limit: Duration) -> io::Result<u
     })
 }
 
+/// Messages of one burst of [`sending`]: few enough that they find room in every contender's buffer, enough to hide the clock.
+const BURST: u64 = 256;
+
+/// What a message costs its sender: nanoseconds, the median over bursts, each of which begins when the other side, which runs
+/// [`swallow`], has taken all of the one before. It takes while the burst is sent.
+pub fn sending<E: End>(end: &mut E, size: usize, limit: Duration) -> io::Result<f64> {
+    with_buffer!(size, buffer, {
+        let start = Instant::now();
+        let mut counter = 0u64;
+        let mut bursts = Vec::new();
+        // The clock ends the loop.
+        while bursts.is_empty() || start.elapsed() < limit {
+            let burst = Instant::now();
+            for _ in 0..BURST {
+                counter += 1;
+                stamp(buffer, counter)?;
+                end.send(buffer)?;
+            }
+            bursts.push(burst.elapsed().as_nanos() as f64 / BURST as f64);
+            let (len, found) = end.see(buffer)?;
+            if found != counter || len != buffer.len() {
+                return Err(wrong(counter, found, len));
+            }
+        }
+        stamp(buffer, STOP)?;
+        end.send(buffer)?;
+        bursts.sort_by(f64::total_cmp);
+        Ok(bursts[bursts.len() / 2])
+    })
+}
+
+/// Takes bursts and answers each with its last message.
+pub fn swallow<E: End>(end: &mut E, size: usize) -> io::Result<()> {
+    with_buffer!(size, buffer, {
+        let mut counter = 0u64;
+        // The other side always ends with STOP.
+        loop {
+            let (len, found) = end.see(buffer)?;
+            if found == STOP && len == buffer.len() {
+                return Ok(());
+            }
+            counter += 1;
+            if found != counter || len != buffer.len() {
+                return Err(wrong(counter, found, len));
+            }
+            if counter % BURST == 0 {
+                end.send(buffer)?;
+            }
+        }
+    })
+}
+
 /// Takes a stream: receives every message as the contender does ([`End::see`]), checks its counter, and times from the first to the
 /// last.
 pub fn take<E: End>(end: &mut E, size: usize) -> io::Result<Throughput> {
@@ -251,12 +303,14 @@ mod tests {
             echo_any(&mut b, None)?;
             echo(&mut b, 64)?;
             echo(&mut b, 100)?;
+            swallow(&mut b, 64)?;
             take(&mut b, 64)
         });
         let limit = Duration::from_millis(5);
         check(&mut a, None).expect("every message comes back");
         assert!(latency(&mut a, 64, limit).expect("echoed").p50_ns > 0.0);
         assert!(latency(&mut a, 100, limit).expect("echoed").p50_ns > 0.0);
+        assert!(sending(&mut a, 64, limit).expect("swallowed") > 0.0);
         let sent = stream(&mut a, 64, limit).expect("taken");
         let taken = peer.join().expect("no panic").expect("no error");
         assert_eq!(taken.messages, sent - 1);
