@@ -1,4 +1,4 @@
-//! Ten million messages over `shm:` without a system call and without an allocation, on both sides.
+//! Ten million messages over `shm:`, and through a topic, without a system call and without an allocation, on both sides.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
@@ -26,12 +26,18 @@ fn the_filter_kills_on_a_system_call() {
 
 #[test]
 fn ten_million_messages_take_no_system_call_and_no_allocation() {
-    while_the_peer_keeps_up("try", 10_000_000);
+    while_the_peer_keeps_up("shm:quiet", "try", 10_000_000);
+}
+
+#[test]
+fn a_topic_takes_no_system_call_and_no_allocation_either() {
+    while_the_peer_keeps_up("topic:quiet", "try", 10_000_000);
+    while_the_peer_keeps_up("topic:quiet", "wait", 1_000_000);
 }
 
 #[test]
 fn the_waiting_forms_take_none_either() {
-    while_the_peer_keeps_up("wait", 1_000_000);
+    while_the_peer_keeps_up("shm:quiet", "wait", 1_000_000);
 }
 
 /// Runs until one run was quiet from end to end.
@@ -39,15 +45,15 @@ fn the_waiting_forms_take_none_either() {
 /// A side that has found nothing for long looks whether its peer still lives, which is a system call:
 /// when another program takes a processor away for that long, the peer did not keep up, and the run
 /// proves nothing. Then it is made again, a bounded number of times.
-fn while_the_peer_keeps_up(form: &str, count: u64) {
+fn while_the_peer_keeps_up(address: &str, form: &str, count: u64) {
     // Together the two sides need two processors, so one test at a time.
     static ALONE: Mutex<()> = Mutex::new(());
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let mut troubles = Vec::new();
     for _ in 0..ATTEMPTS {
-        match run(form, count) {
+        match run(address, form, count) {
             Ok(()) => {
-                println!("{count} messages by the forms that {form}, at attempt {}", troubles.len() + 1);
+                println!("{address}: {count} messages by the forms that {form}, at attempt {}", troubles.len() + 1);
                 return;
             }
             Err(trouble) => troubles.push(trouble),
@@ -56,10 +62,10 @@ fn while_the_peer_keeps_up(form: &str, count: u64) {
     panic!("never quiet in {ATTEMPTS} runs: {troubles:?}");
 }
 
-fn run(form: &str, count: u64) -> Result<(), String> {
+fn run(address: &str, form: &str, count: u64) -> Result<(), String> {
     let scene = Scene::new();
     let (count, form) = (format!("count={count}"), format!("form={form}"));
-    let start = |job| Process::start(Path::new(QUIET), &scene, &[job, "shm:quiet", &count, &form]);
+    let start = |job| Process::start(Path::new(QUIET), &scene, &[job, address, &count, &form]);
     let mut receiver = start("receive");
     receiver.expect("listening");
     let mut sender = start("send");

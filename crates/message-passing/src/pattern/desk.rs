@@ -263,6 +263,11 @@ impl Desk {
         self.guests.iter().any(|guest| guest.hostile)
     }
 
+    /// Messages that the slowest subscriber has neither taken nor lost, as far as they have said.
+    pub(super) fn backlog(&self) -> u64 {
+        self.writer.behind().map(|(_, behind)| behind.messages).max().unwrap_or(0)
+    }
+
     /// How many subscribers there are.
     pub(super) fn guests(&self) -> usize {
         self.guests.len()

@@ -86,6 +86,11 @@ impl Guest {
         self.any.load(Ordering::Relaxed)
     }
 
+    /// Has the subscriber look for news, whatever they are.
+    pub(super) fn note_news(&self) {
+        self.any.store(true, Ordering::Relaxed);
+    }
+
     /// Takes the news, oldest first.
     pub(super) fn take_news(&self) -> Vec<News> {
         let mut news = self.news();

@@ -287,7 +287,7 @@ impl Publisher {
         if self.outlet.check_ours().is_err() {
             return 0;
         }
-        self.outlet.desk.with(|desk| desk.writer.behind().map(|(_, behind)| behind.messages).max().unwrap_or(0))
+        self.outlet.desk.with(|desk| desk.backlog())
     }
 
     /// What it does when its log is full.
@@ -338,7 +338,14 @@ impl Outlet {
     fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.check(message.len())?;
         self.forget_loan();
-        let outcome = self.desk.with(|desk| desk.push(message));
+        let (outcome, depth, memory) = self.desk.with(|desk| {
+            let outcome = desk.push(message);
+            (outcome, desk.backlog(), desk.writer.geometry().total_bytes())
+        });
+        let counters = self.registration.counters();
+        counters.set(Counter::Depth, depth);
+        counters.raise(Counter::Deepest, depth);
+        counters.set(Counter::Memory, memory);
         self.look_around()?;
         match outcome {
             Ok(()) => {

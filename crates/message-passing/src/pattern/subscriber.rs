@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
-use wharf_shared_memory::log::Quick;
+use wharf_shared_memory::log::{BroadcastReader, Quick};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell};
@@ -86,6 +86,8 @@ struct Inlet {
     epoch: u32,
     sources: Vec<Source>,
     turns: Turns,
+    /// What the next call says.
+    owed: Option<RecvError>,
     bell: Bell,
     guest: Arc<Guest>,
     registration: Registration,
@@ -113,8 +115,15 @@ impl Subscriber {
         };
         let registration = node.register(spec, guest.clone())?;
         crash_point!("topic.subscriber.open");
-        let inlet =
-            Inlet { epoch: fork::epoch(), sources: Vec::new(), turns: Turns::default(), bell, guest, registration };
+        let inlet = Inlet {
+            epoch: fork::epoch(),
+            sources: Vec::new(),
+            turns: Turns::default(),
+            owed: None,
+            bell,
+            guest,
+            registration,
+        };
         let pace = Pace::new(terms.wait, true, None);
         Ok(Subscriber { quick_tries: pace.quick_tries(), inlet, pace, name: name.to_owned() })
     }
@@ -200,6 +209,56 @@ impl Subscriber {
         found?.ok_or(RecvError::Timeout)
     }
 
+    /// Receives messages that are there, at most `max` of them, and gives them to `each`; waits for the first. How many there
+    /// were. What comes between them, such as [`RecvError::Lagged`], ends the batch, and the next call says it.
+    ///
+    /// # Errors
+    /// As [`recv`](Self::recv), when there is no first message. None for a `max` of 0, which receives nothing.
+    pub fn recv_many(&mut self, max: usize, mut each: impl FnMut(Sample<'_>)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// [`recv_many`](Self::recv_many) of what is there now.
+    ///
+    /// # Errors
+    /// As [`try_recv`](Self::try_recv), when there is no first message.
+    pub fn try_recv_many(&mut self, max: usize, mut each: impl FnMut(Sample<'_>)) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.try_recv()?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    /// [`recv_many`](Self::recv_many) that waits for the first message, at most `limit`.
+    ///
+    /// # Errors
+    /// As [`recv_timeout`](Self::recv_timeout), when there is no first message.
+    pub fn recv_many_timeout(
+        &mut self,
+        max: usize,
+        limit: Duration,
+        mut each: impl FnMut(Sample<'_>),
+    ) -> Result<usize, RecvError> {
+        let Some(more) = max.checked_sub(1) else { return Ok(0) };
+        each(self.recv_timeout(limit)?);
+        Ok(1 + self.take_more(more, each))
+    }
+
+    fn take_more(&mut self, most: usize, mut each: impl FnMut(Sample<'_>)) -> usize {
+        for taken in 0..most {
+            match self.try_recv() {
+                Ok(sample) => each(sample),
+                Err(RecvError::Empty) => return taken,
+                Err(error) => {
+                    self.inlet.owe(error);
+                    return taken;
+                }
+            }
+        }
+        most
+    }
+
     /// The name, or the names, that it subscribes to.
     pub fn name(&self) -> &str {
         &self.name
@@ -209,6 +268,9 @@ impl Subscriber {
     pub fn publishers(&mut self) -> impl Iterator<Item = &PublisherInfo> {
         if self.inlet.epoch == fork::epoch() {
             self.inlet.hear();
+            if self.inlet.owed.is_some() {
+                self.inlet.guest.note_news();
+            }
         }
         self.inlet.sources.iter().map(|source| &*source.publisher)
     }
@@ -267,6 +329,12 @@ impl Inlet {
         sample
     }
 
+    /// The next call says this. It looks for news first, so that no other call need ask whether something is owed.
+    fn owe(&mut self, error: RecvError) {
+        self.owed = Some(error);
+        self.guest.note_news();
+    }
+
     /// Takes in who came and went.
     fn hear(&mut self) {
         for news in self.guest.take_news() {
@@ -298,6 +366,9 @@ impl Inlet {
         }
         if self.guest.has_news() {
             self.hear();
+            if let Some(error) = self.owed.take() {
+                return Err(error);
+            }
         }
         let (mut asked, mut more) = (0, false);
         // Ends: each turn asks another place, or takes one away.
@@ -340,10 +411,7 @@ impl Inlet {
 
     /// Sleeps until something comes, or the deadline.
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<Option<usize>, RecvError> {
-        let mut certain = true;
-        for source in &mut self.sources {
-            certain &= source.reader.announce();
-        }
+        let certain = BroadcastReader::announce_all(self.sources.iter_mut().map(|source| &mut source.reader));
         let found = self.look_around();
         let outcome = match found {
             Ok((None, false)) => {

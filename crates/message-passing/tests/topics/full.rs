@@ -63,6 +63,30 @@ pub(crate) fn the_oldest_is_dropped(world: &World) {
     assert_eq!(ledger.received() + ledger.missed, MESSAGES);
     assert!(ledger.missed > 0 && ledger.received() > 100, "{} of {MESSAGES} were received", ledger.received());
     assert_eq!((other.received(), other.missed), (MESSAGES, 0), "who keeps up notices nothing");
+    // A batch ends where something was lost, and the next call says so.
+    publisher.send(&message(1, MESSAGES, 100)).unwrap();
+    let mut batches = node.topic("drop").subscriber().unwrap();
+    publisher.send(&message(1, MESSAGES + 1, 100)).unwrap();
+    assert_eq!(batches.try_recv_many(5, |sample| assert_eq!(sample.sequence(), MESSAGES + 1)).unwrap(), 1);
+    for number in MESSAGES + 2..2 * MESSAGES {
+        publisher.send(&message(1, number, 100)).unwrap();
+    }
+    assert!(matches!(batches.try_recv_many(5, |_| ()), Err(RecvError::Lagged { .. })));
+    assert_eq!(batches.try_recv_many(5, |sample| assert!(sample.sequence() > MESSAGES + 1)).unwrap(), 5);
+    // Also when it is another publisher's that were lost.
+    drop(batches);
+    let mut batches = node.topic("drop").subscriber().unwrap();
+    let mut second = node.topic("drop").publisher().unwrap();
+    second.send(&message(2, 0, 100)).unwrap();
+    for number in 2 * MESSAGES..3 * MESSAGES {
+        publisher.send(&message(1, number, 100)).unwrap();
+    }
+    let mut outcomes = Vec::new();
+    while !outcomes.iter().any(|outcome: &Result<usize, RecvError>| matches!(outcome, Ok(5))) {
+        outcomes.push(batches.try_recv_many(5, |_| ()));
+    }
+    let lagged = outcomes.iter().filter(|outcome| matches!(outcome, Err(RecvError::Lagged { .. }))).count();
+    assert_eq!(lagged, 1, "{outcomes:?}");
 }
 
 pub(crate) fn blocked_until_there_is_room(world: &World) {

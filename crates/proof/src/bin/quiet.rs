@@ -1,4 +1,4 @@
-//! One side of a link that moves its messages under a filter that kills on any system call.
+//! One side of a link, or of a topic, that moves its messages under a filter that kills on any system call.
 //!
 //! The filter holds for one thread. The main thread sets the link up, waits, and says how it went;
 //! the working thread, once filtered, can neither return nor end, so it spins until the process does.
@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
-use wharf_message_passing::{Link, Options, Receiver, RecvError, SendError, Sender, Wait};
+use wharf_message_passing::{Link, Node, Options, Publisher, Receiver, RecvError, SendError, Sender, Subscriber, Wait};
 use wharf_proof::letter::{Kind, fill};
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
@@ -50,7 +50,8 @@ fn main() -> ExitCode {
     }
 }
 
-/// `send|receive|break ADDRESS count=N form=try|wait`: the receiver listens, the sender connects.
+/// `send|receive|break ADDRESS count=N form=try|wait`: the receiver listens, the sender connects. `topic:NAME` is a topic, of
+/// which the receiver is the subscriber.
 fn play(words: &Words) -> Result<(), Failure> {
     let count = words.number("count", 10_000_000u64)?;
     let waits = words.setting("form") == Some("wait");
@@ -60,15 +61,15 @@ fn play(words: &Words) -> Result<(), Failure> {
     if job == "break" {
         return break_the_rule(&filter);
     }
-    let (mut sender, mut receiver) = meet(job, words.at(1, "the address")?)?.split();
+    let (mut sender, mut receiver) = ends(job, words.at(1, "the address")?)?;
     let worker = {
         let (outcome, sends) = (Arc::clone(&outcome), job == "send");
         // Both ends stay alive in here: closing them takes system calls.
         move || {
-            let allocated = if sends {
-                transmit(&mut sender, count, waits, &filter)
-            } else {
-                take(&mut receiver, count, waits, &filter)
+            let allocated = match (sends, &mut sender, &mut receiver) {
+                (true, Some(sender), _) => transmit(&mut **sender, count, waits, &filter),
+                (false, _, Some(receiver)) => take(&mut **receiver, count, waits, &filter),
+                _ => None,
             };
             // Release: pairs with the Acquire below, so that whoever sees the end sees all of it.
             outcome.store(allocated.unwrap_or(FAILED), Ordering::Release);
@@ -97,6 +98,59 @@ fn play(words: &Words) -> Result<(), Failure> {
     Err(format!("not done within {LIMIT:?}").into())
 }
 
+/// An end that sends.
+trait Sends: Send {
+    fn push(&mut self, message: &[u8], waits: bool) -> Result<(), SendError>;
+}
+
+/// An end that receives: whether what came next is what `check` takes it for.
+trait Takes: Send {
+    fn pull(&mut self, waits: bool, check: &dyn Fn(&[u8]) -> bool) -> Result<bool, RecvError>;
+}
+
+impl Sends for Sender {
+    fn push(&mut self, message: &[u8], waits: bool) -> Result<(), SendError> {
+        if waits { self.send(message) } else { self.try_send(message) }
+    }
+}
+
+impl Sends for Publisher {
+    fn push(&mut self, message: &[u8], waits: bool) -> Result<(), SendError> {
+        if waits { self.send(message) } else { self.try_send(message) }
+    }
+}
+
+impl Takes for Receiver {
+    fn pull(&mut self, waits: bool, check: &dyn Fn(&[u8]) -> bool) -> Result<bool, RecvError> {
+        let message = if waits { self.recv()? } else { self.try_recv()? };
+        Ok(check(&message))
+    }
+}
+
+impl Takes for Subscriber {
+    fn pull(&mut self, waits: bool, check: &dyn Fn(&[u8]) -> bool) -> Result<bool, RecvError> {
+        let message = if waits { self.recv()? } else { self.try_recv()? };
+        Ok(check(&message))
+    }
+}
+
+type Ends = (Option<Box<dyn Sends>>, Option<Box<dyn Takes>>);
+
+/// Both ends of a link, or the one end of a topic that this job is about.
+fn ends(job: &str, address: &str) -> Result<Ends, Failure> {
+    let Some(name) = address.strip_prefix("topic:") else {
+        let (sender, receiver) = meet(job, address)?.split();
+        return Ok((Some(Box::new(sender)), Some(Box::new(receiver))));
+    };
+    let topic = Node::open()?.topic(name).wait(Wait::Spin);
+    if job == "receive" {
+        let subscriber = topic.subscriber()?;
+        say("listening", "")?;
+        return Ok((None, Some(Box::new(subscriber))));
+    }
+    Ok((Some(Box::new(topic.publisher()?)), None))
+}
+
 fn meet(job: &str, address: &str) -> Result<Link, Failure> {
     let options = Options::new().wait(Wait::Spin);
     match job {
@@ -111,16 +165,16 @@ fn meet(job: &str, address: &str) -> Result<Link, Failure> {
 }
 
 /// Sends `count` messages; returns how often the process allocated meanwhile.
-fn transmit(sender: &mut Sender, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+fn transmit(sender: &mut dyn Sends, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
     let mut letter = [0u8; LEN];
     let mut push = |number: u64, waits: bool| {
         fill(number, &mut letter);
         if waits {
-            return sender.send(&letter).ok();
+            return sender.push(&letter, true).ok();
         }
         // Ends when the receiver has made room; the main thread ends it when it takes too long.
         loop {
-            match sender.try_send(&letter) {
+            match sender.push(&letter, false) {
                 Ok(()) => return Some(()),
                 Err(SendError::Full) => std::hint::spin_loop(),
                 Err(_) => return None,
@@ -139,16 +193,16 @@ fn transmit(sender: &mut Sender, count: u64, waits: bool, filter: &BpfProgram) -
 }
 
 /// Receives `count` messages and checks each; returns how often the process allocated meanwhile.
-fn take(receiver: &mut Receiver, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+fn take(receiver: &mut dyn Takes, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
     let kind = Kind::Fixed(LEN);
     let mut pull = |number: u64, waits: bool| {
         if waits {
-            return receiver.recv().is_ok_and(|letter| kind.is(number, &letter)).then_some(());
+            return receiver.pull(true, &|letter| kind.is(number, letter)).is_ok_and(|same| same).then_some(());
         }
         // Ends when the sender has sent; the main thread ends it when it takes too long.
         loop {
-            match receiver.try_recv() {
-                Ok(letter) => return kind.is(number, &letter).then_some(()),
+            match receiver.pull(false, &|letter| kind.is(number, letter)) {
+                Ok(same) => return same.then_some(()),
                 Err(RecvError::Empty) => std::hint::spin_loop(),
                 Err(_) => return None,
             }

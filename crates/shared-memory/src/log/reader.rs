@@ -446,6 +446,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     pub(crate) fn announce_unordered(&mut self) -> bool {
         self.tracks[self.current & 1].head += std::mem::take(&mut self.lent);
         self.found = Found::Nothing;
+        // A sleeper looks at nothing, and a writer that drops must not have to go round it.
+        self.unpin();
         self.publish();
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: the barrier orders it before our next look at the header.

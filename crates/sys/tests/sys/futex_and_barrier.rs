@@ -167,7 +167,7 @@ fn a_private_barrier_orders_the_other_threads_of_this_process() -> io::Result<()
     if !barrier::register_private() {
         skipped(
             "a_private_barrier_orders_the_other_threads_of_this_process",
-            &io::Error::from(io::ErrorKind::Unsupported),
+            io::Error::from(io::ErrorKind::Unsupported),
         );
         return Ok(());
     }

@@ -9,7 +9,7 @@ use crate::log::mapped::{MappedPage, MappedRing};
 use crate::log::page::PAGE_BYTES;
 use crate::log::reader::Reader;
 use crate::log::sealed;
-use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Start};
+use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Signals, Start};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wharf_sys::memory::Mapping;
@@ -193,6 +193,16 @@ impl BroadcastReader {
     /// refused the barrier; sleep in slices.
     pub fn announce(&mut self) -> bool {
         self.reader.announce(&Membarrier)
+    }
+
+    /// [`announce`](Self::announce) for several readers that sleep at one place, with one barrier for all of them.
+    pub fn announce_all<'a>(readers: impl Iterator<Item = &'a mut BroadcastReader>) -> bool {
+        let mut asymmetric = false;
+        for reader in readers {
+            asymmetric |= reader.reader.announce_unordered();
+        }
+        // With a fence of ours too, for writers that fence themselves.
+        Membarrier.barrier(asymmetric)
     }
 
     /// Takes the announcement back.

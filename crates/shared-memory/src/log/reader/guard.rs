@@ -241,7 +241,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         }
     }
 
-    fn unpin(&mut self) {
+    pub(super) fn unpin(&mut self) {
         if let Some(guard) = &mut self.guard
             && std::mem::replace(&mut guard.pinned, Pin::NONE) != Pin::NONE
         {
