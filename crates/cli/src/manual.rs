@@ -14,8 +14,15 @@ use crate::usage::manual::{CompletionsArguments, ManArguments};
 /// `wharf completions`.
 pub(crate) fn run_completions(asked: &CompletionsArguments) -> Result<(), Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(asked.shell, &mut Arguments::command(), "wharf", &mut script);
+    clap_complete::generate(asked.shell, &mut visible(&Arguments::command()), "wharf", &mut script);
     write(&script)
+}
+
+/// The command without what is not for users.
+fn visible(whole: &Command) -> Command {
+    let shown = whole.get_subcommands().filter(|it| !it.is_hide_set()).cloned();
+    let version = whole.get_version().unwrap_or_default().to_owned();
+    Command::new("wharf").version(version).disable_help_subcommand(true).subcommands(shown)
 }
 
 /// `wharf man`.

@@ -337,7 +337,8 @@ fn one_line(error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let given = context(ContextKind::InvalidSubcommand);
-            match suggestion(ContextKind::SuggestedSubcommand) {
+            // The nearest comes last.
+            match contexts(ContextKind::SuggestedSubcommand).last() {
                 Some(near) => format!("unknown subcommand '{given}': did you mean '{near}'?"),
                 None => format!("unknown subcommand '{given}': '{} --help' lists the known ones", command_of(error)),
             }

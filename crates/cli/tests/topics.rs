@@ -204,7 +204,8 @@ fn a_publisher_that_waits_for_room_is_interrupted() {
     let scene = Scene::new();
     let subscriber = subscribe(&scene, 1, &["flood"]);
     let mut publisher = publish_to_a_stopped(&scene, &subscriber, &["--patience", "1000m"]);
-    publisher.say(&lines(200));
+    // More than the log has room for, and less than log and pipe have together.
+    publisher.say(&lines(100));
     await_that("it waits", || publisher_of(&scene)["statistics"]["blocked_seconds"].as_f64() > Some(0.0));
     publisher.signal("INT");
     assert_eq!(publisher.finish().status.signal(), Some(SIGINT));

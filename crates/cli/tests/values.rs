@@ -47,17 +47,19 @@ fn a_value_is_there_as_long_as_its_owner() {
 fn every_line_is_the_next_value() {
     let scene = Scene::new();
     let mut watch = start(&scene, "watcher", &["state", "watch", "speed"]);
-    let mut json = start(&scene, "watcher", &["state", "watch", "speed", "--json", "--count", "3"]);
+    let mut json = start(&scene, "watcher", &["state", "watch", "speed", "--json", "--count", "4"]);
     let mut owner = scene.start(&["state", "set", "speed", "--lines"]);
     for (version, value) in [(1, "one"), (2, "two"), (3, "three")] {
         owner.say(format!("{value}\n").as_bytes());
         watch.says_line(value);
         json.says_line(&format!("\"version\":{version},\"text\":\"{value}\""));
     }
+    owner.say(b"four\n");
     json.finish().well();
+    watch.says_line("four");
     watch.signal("INT");
     let done = watch.finish();
-    assert_eq!((done.status.signal(), done.stdout.as_slice()), (Some(SIGINT), &b"one\ntwo\nthree\n"[..]));
+    assert_eq!((done.status.signal(), done.stdout.as_slice()), (Some(SIGINT), &b"one\ntwo\nthree\nfour\n"[..]));
     owner.finish().well();
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }

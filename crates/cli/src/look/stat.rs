@@ -54,7 +54,7 @@ fn describe(it: &EndpointInfo) -> [String; 3] {
         units::size(done.largest_bytes),
         done.depth,
         done.deepest,
-        units::nanos(done.blocked.as_nanos() as f64),
+        if done.blocked.is_zero() { "0 s".to_owned() } else { units::nanos(done.blocked.as_nanos() as f64) },
         done.sleeps,
     );
     let lost = format!(

@@ -133,7 +133,7 @@ impl Sink {
 
 /// Receives under one name until nothing more is wanted.
 fn listen(subscriber: Subscriber, asked: &SubArguments, sink: &Mutex<Sink>, ending: &Ending) -> Result<(), Failure> {
-    let ended = Ear { subscriber, known: HashMap::new(), told: 0 }.listen(asked, sink, ending);
+    let ended = Ear { subscriber, known: HashMap::new(), told: 0, met: false }.listen(asked, sink, ending);
     if ended.is_err() {
         lock(sink).over = true;
     }
@@ -151,12 +151,13 @@ struct Ear {
     known: HashMap<PublisherId, PublisherInfo>,
     /// Refusals that the user knows of.
     told: usize,
+    /// Somebody has published: who comes, sends and leaves at once is never seen here, but heard.
+    met: bool,
 }
 
 impl Ear {
     fn listen(&mut self, asked: &SubArguments, sink: &Mutex<Sink>, ending: &Ending) -> Result<(), Failure> {
         let slice = asked.timeout.map_or(SLICE, |limit| limit.min(SLICE));
-        let mut met = false;
         // Ends with the count, the publishers, the time limit, a signal, or an error.
         loop {
             ending.check()?;
@@ -165,13 +166,15 @@ impl Ear {
                 return Ok(());
             }
             let there = self.meet();
-            met |= there;
-            if asked.until_gone && met && !there {
+            if asked.until_gone && self.met && !there {
                 return Ok(());
             }
             self.tell_refusals();
             match self.subscriber.recv_timeout(slice) {
-                Ok(sample) => lock(sink).write(&sample)?,
+                Ok(sample) => {
+                    self.met = true;
+                    lock(sink).write(&sample)?;
+                }
                 Err(RecvError::Timeout) => {
                     if let Some(limit) = asked.timeout {
                         lock(sink).check_limit(limit)?;
@@ -187,7 +190,10 @@ impl Ear {
         // Bounded, so that a stream without end leaves time for the rest.
         for _ in 0..MOST_AT_ONCE {
             match self.subscriber.try_recv() {
-                Ok(sample) => lock(sink).write(&sample)?,
+                Ok(sample) => {
+                    self.met = true;
+                    lock(sink).write(&sample)?;
+                }
                 Err(RecvError::Empty) => break,
                 Err(error) => self.hear(error, sink)?,
             }
@@ -197,6 +203,7 @@ impl Ear {
 
     /// Tells the user what went wrong, where receiving can go on.
     fn hear(&mut self, error: RecvError, sink: &Mutex<Sink>) -> Result<(), Failure> {
+        self.met = true;
         match error {
             RecvError::Lagged { missed, publisher } => {
                 self.meet();
@@ -218,6 +225,7 @@ impl Ear {
             if self.known.len() >= MOST_KNOWN {
                 self.known.clear();
             }
+            self.met = true;
             self.known.entry(info.id()).or_insert_with(|| info.clone());
         }
         there
