@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitCode;
 
-use wharf::{ConnectError, RecvError, SendError};
+use signal_hook::low_level::emulate_default_handler;
+use wharf::{ConnectError, NodeError, RecvError, SendError};
 
 use crate::usage::complain;
 
@@ -21,6 +22,8 @@ pub(crate) enum Failure {
     PeerGone(String),
     /// What was looked for was found, and the output says it: nothing to add, exit code 5.
     Found,
+    /// A signal asked for the end, and everything is closed: nothing to say, and it ends by that signal.
+    Signal(i32),
     /// Whoever read our output has stopped reading: nothing to say, exit code 0.
     NobodyReads,
 }
@@ -35,13 +38,22 @@ impl Failure {
             Failure::Timeout(_) => 3,
             Failure::PeerGone(_) => 4,
             Failure::Found => 5,
+            // What a shell makes of a command that ends by a signal.
+            Failure::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
         })
     }
 
     /// Tells the user, and returns the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        if !matches!(self, Failure::Found | Failure::NobodyReads) {
-            complain(&self.to_string());
+        match self {
+            Failure::Found | Failure::NobodyReads => {}
+            Failure::Signal(signal) => {
+                // As the signal would have it, so that a script around us ends, too.
+                if let Err(error) = emulate_default_handler(*signal) {
+                    complain(&format!("cannot end by signal {signal}: {error}"));
+                }
+            }
+            _ => complain(&self.to_string()),
         }
         self.code()
     }
@@ -62,7 +74,7 @@ impl fmt::Display for Failure {
             Failure::Failed(why) | Failure::Usage(why) | Failure::Timeout(why) | Failure::PeerGone(why) => {
                 f.write_str(why)
             }
-            Failure::Found | Failure::NobodyReads => Ok(()),
+            Failure::Found | Failure::Signal(_) | Failure::NobodyReads => Ok(()),
         }
     }
 }
@@ -92,6 +104,16 @@ impl From<ConnectError> for Failure {
             ConnectError::OtherUser { uid, ours } => Failure::Failed(format!(
                 "the peer runs as uid {uid}, which this side (uid {ours}) does not admit: run both as one user, or add --allow-uid {uid}"
             )),
+            _ => Failure::Failed(why),
+        }
+    }
+}
+
+impl From<NodeError> for Failure {
+    fn from(error: NodeError) -> Failure {
+        let why = error.to_string();
+        match error {
+            NodeError::Name(_) | NodeError::Options(_) => Failure::Usage(why),
             _ => Failure::Failed(why),
         }
     }

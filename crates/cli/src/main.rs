@@ -1,18 +1,30 @@
-//! The wharf command: compare, send, recv and region from the shell.
+//! The wharf command: both models, and everything that the library does, from the shell.
 
 #![forbid(unsafe_code)]
 
 mod compare;
+mod ending;
+mod event;
 mod failure;
 mod identity;
+mod input;
+mod json;
+mod look;
+mod manual;
 mod meeting;
 mod network;
 mod output;
+mod pace;
+mod peers;
 mod recv;
 mod region;
 mod send;
+mod state;
+mod top;
+mod topic;
 mod units;
 mod usage;
+mod written;
 
 use std::process::ExitCode;
 
@@ -29,6 +41,15 @@ fn main() -> ExitCode {
         Verb::Compare(asked) => compare::run(&asked),
         Verb::Send(asked) => send::run(&asked),
         Verb::Recv(asked) => recv::run(&asked),
+        Verb::Pub(asked) => topic::run_pub(&asked),
+        Verb::Sub(asked) => topic::run_sub(&asked),
+        Verb::State(asked) => state::run(&asked),
+        Verb::Event(asked) => event::run(&asked),
+        Verb::Ls(asked) => look::run_ls(&asked),
+        Verb::Stat(asked) => look::run_stat(&asked),
+        Verb::Top(asked) => top::run(&asked),
+        Verb::Completions(asked) => manual::run_completions(&asked),
+        Verb::Man(asked) => manual::run_man(&asked),
         Verb::Region(asked) => region::run(&asked),
         Verb::ComparePeer(asked) => compare::run_peer(&asked),
     };

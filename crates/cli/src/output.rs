@@ -1,18 +1,18 @@
-//! Standard output as a command needs it: locked once, buffered, and calm when nobody reads.
+//! Standard output as a command needs it: buffered, and calm when nobody reads.
 
-use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 
 use crate::failure::Failure;
 
 /// Standard output for the rest of the command.
 pub(crate) struct Output {
-    out: BufWriter<StdoutLock<'static>>,
+    out: BufWriter<Stdout>,
 }
 
 impl Output {
     /// Takes standard output.
     pub(crate) fn take() -> Output {
-        Output { out: BufWriter::new(io::stdout().lock()) }
+        Output { out: BufWriter::new(io::stdout()) }
     }
 
     /// Writes bytes as they are.

@@ -26,6 +26,14 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a count: write a whole number, 0 or more"))
 }
 
+/// Reads a rate: so many a second, more than none.
+pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
+    let wrong = || format!("'{text}' is not a rate: write how many a second, such as 30 or 0.5");
+    let rate: f64 = text.trim().parse().map_err(|_| wrong())?;
+    // Between one in eleven days and one each nanosecond.
+    if (1e-6..=1e9).contains(&rate) { Ok(rate) } else { Err(wrong()) }
+}
+
 /// Reads a time: `250ms`, `5s`, `5` (seconds), `2m`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("'{text}' is not a time: write seconds, or a number with ms, s or m");
@@ -112,6 +120,15 @@ mod tests {
         assert_eq!(parse_count("18446744073709551615"), Ok(u64::MAX));
         for wrong in ["", "-1", "1.5", "many", "18446744073709551616"] {
             assert!(parse_count(wrong).is_err(), "{wrong} was taken");
+        }
+    }
+
+    #[test]
+    fn rates_are_read() {
+        assert_eq!(parse_rate("30"), Ok(30.0));
+        assert_eq!(parse_rate("0.5"), Ok(0.5));
+        for wrong in ["", "0", "-1", "fast", "NaN", "inf", "1e300"] {
+            assert!(parse_rate(wrong).is_err(), "{wrong} was taken");
         }
     }
 

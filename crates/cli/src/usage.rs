@@ -1,5 +1,10 @@
 //! The command line: its grammar, and one clear line when it makes no sense.
 
+pub(crate) mod looking;
+pub(crate) mod manual;
+pub(crate) mod topics;
+pub(crate) mod values;
+
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -11,6 +16,11 @@ use crate::failure::Failure;
 use crate::network::NetworkArguments;
 use crate::output::printable;
 use crate::units::{parse_count, parse_duration, parse_size};
+
+use self::looking::{LsArguments, StatArguments, TopArguments};
+use self::manual::{CompletionsArguments, ManArguments};
+use self::topics::{PubArguments, SubArguments};
+use self::values::{EventArguments, StateArguments};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 the command line makes no sense, 3 the time ran out, 4 the peer closed or died too early,
@@ -36,8 +46,26 @@ pub(crate) enum Verb {
     Send(SendArguments),
     /// Receive messages at an address and write them to standard output.
     Recv(RecvArguments),
+    /// Publish messages in a topic: any number of subscribers receive them.
+    Pub(PubArguments),
+    /// Subscribe to topics and write what arrives to standard output.
+    Sub(SubArguments),
+    /// Own, read and watch named values, of which the latest counts.
+    State(StateArguments),
+    /// Give notice of an event, and wait for one.
+    Event(EventArguments),
+    /// List who is there: every end of topics, events and states, with its process.
+    Ls(LsArguments),
+    /// Say what every end has done: messages, bytes, losses, blocked time.
+    Stat(StatArguments),
+    /// Watch rates, losses and memory of every end, live.
+    Top(TopArguments),
     /// Create, list, look at, verify, watch and remove regions of shared memory.
     Region(RegionArguments),
+    /// Write completions for a shell.
+    Completions(CompletionsArguments),
+    /// Write manual pages.
+    Man(ManArguments),
     /// One side of a comparison; started by `wharf compare` itself.
     #[command(name = "__other-side", hide = true)]
     ComparePeer(ComparePeerArguments),
@@ -309,7 +337,8 @@ fn one_line(error: &clap::Error) -> String {
     match error.kind() {
         ErrorKind::InvalidSubcommand => {
             let given = context(ContextKind::InvalidSubcommand);
-            match suggestion(ContextKind::SuggestedSubcommand) {
+            // The nearest comes last.
+            match contexts(ContextKind::SuggestedSubcommand).last() {
                 Some(near) => format!("unknown subcommand '{given}': did you mean '{near}'?"),
                 None => format!("unknown subcommand '{given}': '{} --help' lists the known ones", command_of(error)),
             }

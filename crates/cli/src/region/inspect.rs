@@ -2,9 +2,10 @@
 
 use wharf::region::{ObjectInfo, RegionInfo, RegionKind};
 
-use super::shown::{Shown, to_json};
+use super::shown::Shown;
 use super::words;
 use crate::failure::Failure;
+use crate::json::to_json;
 use crate::output::{Output, printable};
 use crate::units;
 use crate::usage::TargetArguments;

@@ -3,9 +3,10 @@
 use wharf::region;
 use wharf_sys::directory::Domain;
 
-use super::shown::{Shown, to_json};
+use super::shown::Shown;
 use super::target::in_our_words;
 use crate::failure::Failure;
+use crate::json::to_json;
 use crate::output::{Output, printable};
 use crate::units;
 use crate::usage::complain;

@@ -7,37 +7,6 @@ use wharf::region::{AreaInfo, Finding, ObjectInfo, ParticipantInfo, RegionInfo, 
 use wharf::{Holder, Waiter};
 
 use super::words::mode_code;
-use crate::failure::Failure;
-use crate::output::is_plain;
-
-/// JSON over several lines.
-pub(crate) fn to_json(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string_pretty(value).map(|text| quiet(&text)).map_err(not_written)
-}
-
-/// JSON in one line.
-pub(crate) fn to_json_line(value: &impl Serialize) -> Result<String, Failure> {
-    serde_json::to_string(value).map(|text| quiet(&text)).map_err(not_written)
-}
-
-fn not_written(error: serde_json::Error) -> Failure {
-    Failure::Failed(format!("cannot write JSON: {error}"))
-}
-
-/// Escapes what could speak to a terminal. JSON leaves some of it as it is; it can stand in strings only.
-fn quiet(json: &str) -> String {
-    let mut quiet = String::with_capacity(json.len());
-    for character in json.chars() {
-        if character == '\n' || is_plain(character) {
-            quiet.push(character);
-        } else {
-            for unit in character.encode_utf16(&mut [0; 2]) {
-                quiet.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    quiet
-}
 
 /// A region.
 #[derive(Serialize)]
@@ -242,20 +211,4 @@ impl<'a> ShownFindings<'a> {
 
 fn unix_seconds(moment: SystemTime) -> Option<f64> {
     moment.duration_since(SystemTime::UNIX_EPOCH).ok().map(|since| since.as_secs_f64())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_says_nothing_to_a_terminal_and_reads_back_the_same() {
-        let hostile = "a\x1b[31m\u{9b}2J\u{202e}\u{7f}é\n\u{e0001}";
-        for json in [to_json(&hostile), to_json_line(&[hostile])] {
-            let json = json.unwrap_or_else(|error| panic!("{error}"));
-            assert!(json.chars().all(is_plain), "{json:?}");
-            let back: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}"));
-            assert_eq!(back.get(0).unwrap_or(&back), hostile);
-        }
-    }
 }

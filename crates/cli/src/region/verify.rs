@@ -2,9 +2,10 @@
 
 use wharf::region::Verified;
 
-use super::shown::{ShownFindings, to_json};
+use super::shown::ShownFindings;
 use super::words::counted;
 use crate::failure::Failure;
+use crate::json::to_json;
 use crate::output::{Output, printable};
 use crate::usage::TargetArguments;
 

@@ -12,8 +12,9 @@ use wharf::region::RegionInfo;
 
 use super::changes::{self, Told};
 use super::inspect::describe;
-use super::shown::{Shown, to_json_line};
+use super::shown::Shown;
 use crate::failure::Failure;
+use crate::json::to_json_line;
 use crate::output::{Output, printable};
 use crate::units;
 use crate::usage::WatchArguments;

@@ -1,0 +1,123 @@
+//! Messages that are read: standard input or a file, whole or line by line.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+
+use wharf::Readable;
+
+use crate::ending::Ending;
+use crate::failure::Failure;
+use crate::usage::topics::InputArguments;
+
+/// A message is in memory before it is sent, so it needs a bound: the library's own.
+const LARGEST: usize = wharf::DEFAULT_MAX_MESSAGE_BYTES;
+
+/// Bytes of one read.
+const PIECE: usize = 64 << 10;
+
+/// Standard input or a file.
+pub(crate) struct Input {
+    file: Readable<File>,
+    /// How it is called in a sentence.
+    name: String,
+    /// What was read and is not taken yet: from `taken` on.
+    buffer: Vec<u8>,
+    taken: usize,
+    /// Up to here there is no line end.
+    searched: usize,
+    ended: bool,
+}
+
+impl Input {
+    /// Opens it.
+    pub(crate) fn open(asked: &InputArguments) -> Result<Input, Failure> {
+        match &asked.file {
+            None => Input::standard(),
+            Some(path) => {
+                let name = format!("'{}'", path.display());
+                let file = File::open(path).map_err(|error| Failure::Failed(format!("cannot open {name}: {error}")))?;
+                Ok(Input::new(file, name))
+            }
+        }
+    }
+
+    /// Standard input.
+    pub(crate) fn standard() -> Result<Input, Failure> {
+        let name = "standard input".to_owned();
+        // A copy of the descriptor: the library's reader of standard input would keep what it has read ahead to itself.
+        let copy = io::stdin().as_fd().try_clone_to_owned().map_err(|error| unreadable(&name, error))?;
+        Ok(Input::new(File::from(copy), name))
+    }
+
+    fn new(file: File, name: String) -> Input {
+        Input { file: Readable(file), name, buffer: Vec::new(), taken: 0, searched: 0, ended: false }
+    }
+
+    /// All of it, as one message.
+    pub(crate) fn whole(mut self, ending: &mut Ending) -> Result<Vec<u8>, Failure> {
+        // Ends with the input, or with one byte more than the bound.
+        while !self.ended {
+            self.read_more(ending)?;
+        }
+        Ok(self.buffer)
+    }
+
+    /// The next line, without its end; `None` after the last.
+    pub(crate) fn line(&mut self, ending: &mut Ending) -> Result<Option<&[u8]>, Failure> {
+        // Ends with a line, the input, or one byte more than the bound.
+        loop {
+            let rest = self.buffer.get(self.searched..).unwrap_or_default();
+            if let Some(at) = rest.iter().position(|&byte| byte == b'\n') {
+                let (start, end) = (self.taken, self.searched + at);
+                (self.taken, self.searched) = (end + 1, end + 1);
+                return Ok(self.buffer.get(start..end));
+            }
+            self.searched = self.buffer.len();
+            if self.ended {
+                let start = std::mem::replace(&mut self.taken, self.buffer.len());
+                return Ok(self.buffer.get(start..).filter(|line| !line.is_empty()));
+            }
+            self.buffer.drain(..self.taken);
+            self.searched -= self.taken;
+            self.taken = 0;
+            self.read_more(ending)?;
+        }
+    }
+
+    /// Waits until it ends; what comes before that is dropped.
+    pub(crate) fn wait_for_end(mut self, ending: &mut Ending) -> Result<(), Failure> {
+        // Ends with the input.
+        while !self.ended {
+            self.read_more(ending)?;
+            self.buffer.clear();
+        }
+        Ok(())
+    }
+
+    fn read_more(&mut self, ending: &mut Ending) -> Result<(), Failure> {
+        ending.wait_with(&mut self.file)?;
+        let old = self.buffer.len();
+        self.buffer.resize(old + PIECE, 0);
+        let read = self.file.0.read(self.buffer.get_mut(old..).unwrap_or_default());
+        self.buffer.truncate(old + read.as_ref().map_or(0, |read| *read));
+        match read {
+            Ok(0) => self.ended = true,
+            Ok(_) => {}
+            // Somebody else who has this file was faster.
+            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) => return Err(unreadable(&self.name, error)),
+        }
+        if self.buffer.len() - self.taken > LARGEST {
+            return Err(Failure::Failed(format!(
+                "message too large: {} has more than {LARGEST} bytes, the limit of one message; split it or use --lines",
+                self.name
+            )));
+        }
+        Ok(())
+    }
+}
+
+fn unreadable(name: &str, error: io::Error) -> Failure {
+    Failure::Failed(format!("cannot read {name}: {error}"))
+}

@@ -1,0 +1,204 @@
+//! A terminal that a test looks at: a command in it, the keys that it gets, and what stands on its screen.
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::process::{Child, Command, ExitStatus};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+
+use super::scene::await_that;
+
+/// A command on a terminal of its own.
+pub(crate) struct Terminal {
+    child: Child,
+    keys: File,
+    /// The command's side: kept, so that what it leaves behind can be looked at.
+    far: OwnedFd,
+    screen: Arc<Mutex<Screen>>,
+    reader: JoinHandle<()>,
+}
+
+impl Terminal {
+    /// Starts it on a screen of this size.
+    pub(crate) fn run(mut command: Command, columns: u16, rows: u16) -> Terminal {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        grantpt(&near).expect("a terminal of ours");
+        unlockpt(&near).expect("a terminal to open");
+        let path = ptsname(&near, Vec::new()).expect("its name");
+        let far = File::options().read(true).write(true).open(path.to_str().expect("text")).expect("its other side");
+        let far = OwnedFd::from(far);
+        tcsetwinsize(&near, size(columns, rows)).expect("its size");
+        let copy = || far.try_clone().expect("a copy");
+        command.stdin(copy()).stdout(copy()).stderr(copy()).env("TERM", "xterm-256color");
+        let child = command.spawn().expect("the command starts");
+        drop(command);
+        let keys = File::from(near);
+        let screen = Arc::new(Mutex::new(Screen::new(columns, rows)));
+        let reader = read(keys.try_clone().expect("a copy"), Arc::clone(&screen));
+        Terminal { child, keys, far, screen, reader }
+    }
+
+    /// Types.
+    pub(crate) fn press(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).expect("a terminal that takes keys");
+    }
+
+    /// Waits until this stands on the screen.
+    pub(crate) fn shows(&mut self, text: &str) {
+        await_that(text, || self.with(|screen| screen.text().contains(text)));
+    }
+
+    /// Waits until this stands there no longer.
+    pub(crate) fn hides(&mut self, text: &str) {
+        await_that(text, || self.with(|screen| !screen.text().contains(text)));
+    }
+
+    /// Waits until this was written, an escape sequence perhaps.
+    pub(crate) fn wrote(&mut self, text: &str) {
+        await_that(text, || self.with(|screen| screen.written().contains(text)));
+    }
+
+    /// Where this stands on the screen, in reading order.
+    pub(crate) fn place_of(&self, text: &str) -> Option<usize> {
+        self.with(|screen| screen.text().find(text))
+    }
+
+    /// Makes the screen another size, and tells the command as a terminal would.
+    pub(crate) fn resize(&mut self, columns: u16, rows: u16) {
+        self.with(|screen| screen.resize(columns, rows));
+        tcsetwinsize(&self.keys, size(columns, rows)).expect("its size");
+        self.signal("WINCH");
+    }
+
+    /// Whether keys reach the command one by one.
+    pub(crate) fn is_raw(&self) -> bool {
+        let modes = tcgetattr(self.far.as_fd()).expect("a terminal").local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Sends the command a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill exists").success());
+    }
+
+    /// Waits for its end; how it ended, and all that it wrote.
+    pub(crate) fn finish(mut self) -> (ExitStatus, String) {
+        let mut status = None;
+        await_that("its end", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        assert!(!self.is_raw(), "the terminal is not as it was");
+        // With its last other side the terminal's reading ends.
+        drop(self.far);
+        self.reader.join().expect("a reader");
+        let written = self.screen.lock().expect("no reader panics").written();
+        (status.expect("an end"), written)
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Screen) -> T) -> T {
+        look(&mut self.screen.lock().expect("no reader panics"))
+    }
+}
+
+fn size(columns: u16, rows: u16) -> Winsize {
+    Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
+}
+
+fn read(mut near: File, screen: Arc<Mutex<Screen>>) -> JoinHandle<()> {
+    std::thread::spawn(move || {
+        let mut piece = [0; 4096];
+        // Ends with the other side; Linux says so by an error.
+        while let Ok(read @ 1..) = near.read(&mut piece) {
+            screen.lock().expect("no reader panics").write(&piece[..read]);
+        }
+    })
+}
+
+/// As much of a terminal as these tests need: characters that are put somewhere, and screens that are cleared.
+struct Screen {
+    cells: Vec<Vec<char>>,
+    at: (usize, usize),
+    written: Vec<u8>,
+    /// Up to here it is on the screen.
+    done: usize,
+}
+
+impl Screen {
+    fn new(columns: u16, rows: u16) -> Screen {
+        let cells = vec![vec![' '; columns.into()]; rows.into()];
+        Screen { cells, at: (0, 0), written: Vec::new(), done: 0 }
+    }
+
+    fn resize(&mut self, columns: u16, rows: u16) {
+        self.cells = Screen::new(columns, rows).cells;
+    }
+
+    fn written(&self) -> String {
+        String::from_utf8_lossy(&self.written).into_owned()
+    }
+
+    fn text(&self) -> String {
+        self.cells.iter().map(|row| row.iter().collect::<String>()).collect::<Vec<_>>().join("\n")
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.written.extend_from_slice(bytes);
+        // What is not whole yet waits for the rest.
+        while let Some(len) = self.step() {
+            self.done += len;
+        }
+    }
+
+    /// Does the next character or sequence; its length.
+    fn step(&mut self) -> Option<usize> {
+        let rest = self.written.get(self.done..)?.to_vec();
+        match rest.first()? {
+            0x1b if rest.get(1)? == &b'[' => {
+                let end = 2 + rest[2..].iter().position(|byte| (0x40..=0x7e).contains(byte))?;
+                let text = String::from_utf8_lossy(&rest[2..end]).into_owned();
+                self.obey(rest[end], &text);
+                Some(end + 1)
+            }
+            0x1b => Some(2),
+            b'\r' => self.go(self.at.0, 0, 1),
+            b'\n' => self.go(self.at.0 + 1, self.at.1, 1),
+            0..0x20 => Some(1),
+            first => {
+                let len = match first {
+                    0..0x80 => 1,
+                    0xc0..0xe0 => 2,
+                    0xe0..0xf0 => 3,
+                    _ => 4,
+                };
+                let character = std::str::from_utf8(rest.get(..len)?).ok()?.chars().next()?;
+                let (row, column) = self.at;
+                if let Some(cell) = self.cells.get_mut(row).and_then(|row| row.get_mut(column)) {
+                    *cell = character;
+                }
+                self.go(row, column + 1, len)
+            }
+        }
+    }
+
+    fn go(&mut self, row: usize, column: usize, len: usize) -> Option<usize> {
+        self.at = (row, column);
+        Some(len)
+    }
+
+    fn obey(&mut self, what: u8, text: &str) {
+        let number = |at: usize, or: usize| text.split(';').nth(at).and_then(|it| it.parse().ok()).unwrap_or(or);
+        match what {
+            b'H' => self.at = (number(0, 1) - 1, number(1, 1) - 1),
+            b'C' => self.at.1 += number(0, 1),
+            b'J' if number(0, 0) == 2 => self.cells.iter_mut().for_each(|row| row.fill(' ')),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! `wharf state` and `wharf event`: real processes that own, watch, wait and give notice.
+
+mod scene;
+
+use std::os::unix::process::ExitStatusExt;
+
+use scene::{Running, Scene, await_that, says};
+use serde_json::Value;
+
+const SIGINT: i32 = 2;
+
+fn ends(scene: &Scene, role: &str) -> usize {
+    let list: Value = serde_json::from_slice(&scene.run(&["ls", "--json"]).well()).expect("JSON");
+    list.as_array().expect("a list").iter().filter(|it| it["role"] == role).count()
+}
+
+fn start(scene: &Scene, role: &str, line: &[&str]) -> Running {
+    let before = ends(scene, role);
+    let mut running = scene.start(line);
+    await_that(role, || ends(scene, role) > before || !running.runs());
+    running
+}
+
+#[test]
+fn a_value_is_there_as_long_as_its_owner() {
+    let scene = Scene::new();
+    says(&scene.run(&["state", "get", "speed"]).refused(1), &["nobody owns 'speed'", "wharf state set"]);
+    let late = scene.run(&["state", "get", "speed", "--timeout", "50ms"]).refused(3);
+    says(&late, &["timeout: nobody set 'speed' within 50.0 ms"]);
+    let waiting = start(&scene, "watcher", &["state", "get", "speed", "--timeout", "100s"]);
+    let owner = start(&scene, "owner", &["state", "set", "speed", "0.5"]);
+    assert_eq!(waiting.finish().well(), b"0.5");
+    assert_eq!(scene.run(&["state", "get", "speed"]).well(), b"0.5");
+    let json = scene.run(&["state", "get", "speed", "--json"]).well();
+    assert_eq!(
+        serde_json::from_slice::<Value>(&json).expect("JSON"),
+        serde_json::json!({"state": "speed", "version": 1, "text": "0.5"})
+    );
+    says(&scene.run(&["state", "set", "speed", "9"]).refused(1), &["speed has an owner already"]);
+    // The end of its input is its end.
+    owner.finish().well();
+    scene.run(&["state", "get", "speed"]).refused(1);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn every_line_is_the_next_value() {
+    let scene = Scene::new();
+    let mut watch = start(&scene, "watcher", &["state", "watch", "speed"]);
+    let mut json = start(&scene, "watcher", &["state", "watch", "speed", "--json", "--count", "4"]);
+    let mut owner = scene.start(&["state", "set", "speed", "--lines"]);
+    for (version, value) in [(1, "one"), (2, "two"), (3, "three")] {
+        owner.say(format!("{value}\n").as_bytes());
+        watch.says_line(value);
+        json.says_line(&format!("\"version\":{version},\"text\":\"{value}\""));
+    }
+    owner.say(b"four\n");
+    json.finish().well();
+    watch.says_line("four");
+    watch.signal("INT");
+    let done = watch.finish();
+    assert_eq!((done.status.signal(), done.stdout.as_slice()), (Some(SIGINT), &b"one\ntwo\nthree\nfour\n"[..]));
+    owner.finish().well();
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn an_owner_stays_without_its_input_if_asked_to() {
+    let scene = Scene::new();
+    let mut owner = scene.wharf(&["state", "set", "speed", "1", "--stay"]);
+    owner.stdin(std::process::Stdio::null());
+    let owner = scene::start(owner);
+    assert_eq!(scene.run(&["state", "get", "speed", "--timeout", "100s"]).well(), b"1");
+    owner.signal("TERM");
+    assert_eq!(owner.finish().status.signal(), Some(15));
+    let whole = scene.path().join("value");
+    std::fs::write(&whole, "all of it\n").expect("a file");
+    let owner = start(&scene, "owner", &["state", "set", "speed", "--file", whole.to_str().expect("text")]);
+    assert_eq!(scene.run(&["state", "get", "speed"]).well(), b"all of it\n");
+    owner.signal("INT");
+    assert_eq!(owner.finish().status.signal(), Some(SIGINT));
+    assert_eq!(scene.left_behind(), ["value"]);
+}
+
+#[test]
+fn notices_are_counted() {
+    let scene = Scene::new();
+    let done = scene.run(&["event", "notify", "job/done"]);
+    assert!(done.status.success());
+    says(&done.stderr, &["nobody listens to 'job/done'"]);
+    says(&scene.run(&["event", "notify", "a", "--wait-for-peer", "--timeout", "30ms"]).refused(3), &["nobody listens"]);
+    says(&scene.run(&["event", "wait", "a", "--timeout", "30ms"]).refused(3), &["no notice of 'a' within 30.0 ms"]);
+    let one = start(&scene, "listener", &["event", "wait", "job/done"]);
+    let five = start(&scene, "listener", &["event", "wait", "job/*", "--count", "5", "--json"]);
+    scene.run(&["event", "notify", "job/done"]).well();
+    assert_eq!(one.finish().well(), b"1\n");
+    scene.run(&["event", "notify", "job/other", "--count", "4"]).well();
+    assert_eq!(five.finish().well(), b"{\"event\":\"job/*\",\"notices\":5}\n");
+    let mut follow = start(&scene, "listener", &["event", "wait", "job/done", "--follow"]);
+    let notify = scene.start(&["event", "notify", "job/done", "--wait-for-peer"]);
+    notify.finish().well();
+    follow.says_line("1");
+    follow.signal("INT");
+    assert_eq!(follow.finish().status.signal(), Some(SIGINT));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_a_line() {
+    let scene = Scene::new();
+    says(&scene.run(&["state", "get", "a/*"]).refused(2), &["expected no star here"]);
+    says(&scene.run(&["event", "notify", "a/*"]).refused(2), &["expected no star here"]);
+    says(&scene.run(&["state"]).refused(2), &["'wharf state --help' lists them"]);
+    says(&scene.run(&["event", "wiat", "a"]).refused(2), &["did you mean 'wait'"]);
+    says(&scene.run(&["event", "wait", "a", "--follow", "--count", "3"]).refused(2), &["--follow"]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
