@@ -11,6 +11,7 @@ pub mod certificates;
 pub mod contender;
 pub mod crowd;
 pub mod handover;
+pub mod leavings;
 pub mod meeting;
 pub mod parent;
 pub mod report;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 use wharf_bench::cases::{Case, cases, contenders, crowds};
 use wharf_bench::crowd::be_party;
+use wharf_bench::leavings;
 use wharf_bench::meeting::be_peer;
 use wharf_bench::report::{self, Verdict};
 use wharf_bench::run::{Bench, Budget};
@@ -94,6 +95,7 @@ fn run(wish: &Wish) -> Result<bool, String> {
         }
         return Ok(true);
     }
+    leavings::remove_on_signals().map_err(|error| error.to_string())?;
     let mut bench = Bench::new(wish.budget).map_err(|error| error.to_string())?;
     if !wish.json {
         match bench.floor().map_err(|error| error.to_string())? {

@@ -3,6 +3,7 @@
 use crate::cases::{Case, Measure, contenders, crowds};
 use crate::contender::failed;
 use crate::crowd::{Gathering, most_to_least, ns_per_turn};
+use crate::leavings::{self, Left};
 use crate::meeting::Match;
 use crate::samples::{Sample, Series};
 use crate::solo::{Makers, cost_ns};
@@ -66,7 +67,7 @@ fn progress() {
 
 /// Ends the process when nothing was finished for a while: a spinning contender whose peer is gone would
 /// otherwise spin for ever. Peers die with this process.
-fn watch(root: PathBuf) {
+fn watch() {
     std::thread::spawn(move || {
         let mut seen = PROGRESS.load(Ordering::Relaxed);
         let mut since = Instant::now();
@@ -78,7 +79,7 @@ fn watch(root: PathBuf) {
                 (seen, since) = (now, Instant::now());
             } else if since.elapsed() > PATIENCE {
                 eprintln!("wharf-bench: nothing finished for {PATIENCE:?}; a contender hangs");
-                let _gone_or_not = std::fs::remove_dir_all(&root);
+                leavings::remove();
                 std::process::exit(3);
             }
         }
@@ -89,8 +90,10 @@ impl Bench {
     /// Prepares a run.
     pub fn new(budget: Budget) -> io::Result<Bench> {
         // Memory-backed, so that contenders that map files by hand touch no disk.
-        let root = tempfile::Builder::new().prefix("wharf-bench-").tempdir_in("/dev/shm")?;
-        watch(root.path().to_path_buf());
+        let prefix = format!("wharf-bench-{}-", std::process::id());
+        let root = tempfile::Builder::new().prefix(&prefix).tempdir_in("/dev/shm")?;
+        leavings::remember(Left::Directory(root.path().to_path_buf()));
+        watch();
         let prober = Prober::new().ok();
         let cpus = match prober {
             Some(prober) => (prober.pair().first, prober.pair().second),

@@ -13,7 +13,7 @@ use crate::forked::{End, alone, become_user, fork, is_root, mount};
 /// A uid that nobody is likely to have.
 const STRANGER: u32 = 54_321;
 
-fn text(result: Result<Domain, DirectoryError>) -> String {
+fn text<T: std::fmt::Debug>(result: Result<T, DirectoryError>) -> String {
     result.map_or_else(|error| error.to_string(), |_| "no error".to_owned())
 }
 
@@ -204,7 +204,7 @@ fn who_only_looks_makes_none() -> io::Result<()> {
         fs::remove_dir(&path)?;
         fs::write(&path, "")?;
         let error = text(Domain::existing());
-        assert!(error.contains("not a directory") || error.contains("a file"), "{error}");
+        assert!(error.contains("a file"), "{error}");
         Ok(())
     })?
     .wait()?;

@@ -124,3 +124,35 @@ impl Wire for PipeWire {
         // The ends are closed with the wire, which is dropped together with the halves.
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use wharf_sys::pipe;
+
+    use super::*;
+
+    /// A wire, the reading end of the pipe that it writes into, and the writing end of the one that it reads from.
+    fn wire(capacity: usize) -> (PipeWire, OwnedFd, OwnedFd) {
+        let ((inlet, far_mouth), (far_ear, outlet)) = (pipe::pair().unwrap(), pipe::pair().unwrap());
+        (PipeWire::adopt(inlet, outlet, capacity).unwrap(), far_ear, far_mouth)
+    }
+
+    #[test]
+    fn a_pipe_grows_for_the_first_frame_that_does_not_fit_and_no_further_than_its_capacity() {
+        let payload = vec![1; USUAL_ROOM];
+        let frame = [IoSlice::new(&[0; HEADER]), IoSlice::new(&payload)];
+        let whole = HEADER + USUAL_ROOM;
+        for (capacity, before, after, written) in [
+            (1 << 20, USUAL_ROOM, MOST_ROOM, whole),
+            (MOST_ROOM, USUAL_ROOM, MOST_ROOM, whole),
+            (USUAL_ROOM, USUAL_ROOM, USUAL_ROOM, USUAL_ROOM),
+            (5_000, 8_192, 8_192, 8_192),
+        ] {
+            let (wire, far_ear, _far_mouth) = wire(capacity);
+            let room = || rustix::pipe::fcntl_getpipe_size(&far_ear).unwrap();
+            assert_eq!(room(), before, "{capacity}");
+            assert_eq!(wire.write(&frame).unwrap(), written, "{capacity}");
+            assert_eq!(room(), after, "{capacity}");
+        }
+    }
+}
