@@ -311,7 +311,8 @@ fn topic_asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case
         title,
         measure: Measure::Asleep { size: 8, class },
         contenders: &["topic: sleep", "event by name", "shm: sleep", "futex by hand"],
-        targets: [at_most("topic: sleep", 1.3, "futex by hand"), at_most("event by name", 1.3, "futex by hand")].concat(),
+        targets: [at_most("topic: sleep", 1.3, "futex by hand"), at_most("event by name", 1.3, "futex by hand")]
+            .concat(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::cases::Case;
 use crate::crowd::be_party;
+use crate::leavings;
 use crate::meeting::be_peer;
 use crate::report::{self, Verdict};
 use crate::roster::Roster;
@@ -95,6 +96,7 @@ fn run(roster: &Roster, wish: &Wish) -> Result<bool, String> {
         }
         return Ok(true);
     }
+    leavings::remove_on_signals().map_err(|error| error.to_string())?;
     let mut bench = Bench::new(roster, wish.budget).map_err(|error| error.to_string())?;
     if !wish.json {
         match bench.floor().map_err(|error| error.to_string())? {

@@ -12,6 +12,7 @@ pub mod command;
 pub mod contender;
 pub mod crowd;
 pub mod handover;
+pub mod leavings;
 pub mod meeting;
 pub mod only_one;
 pub mod parent;

@@ -3,6 +3,7 @@
 use crate::cases::{Case, Measure};
 use crate::contender::failed;
 use crate::crowd::{Gathering, most_to_least, ns_per_turn};
+use crate::leavings::{self, Left};
 use crate::meeting::Match;
 use crate::only_one::OnlyOne;
 use crate::roster::Roster;
@@ -63,8 +64,10 @@ impl<'r> Bench<'r> {
     pub fn new(roster: &'r Roster, budget: Budget) -> io::Result<Bench<'r>> {
         let only = OnlyOne::wait()?;
         // Memory-backed, so that contenders that map files by hand touch no disk.
-        let root = tempfile::Builder::new().prefix("wharf-bench-").tempdir_in("/dev/shm")?;
-        watchdog::watch(root.path().to_path_buf(), roster.sweep);
+        let prefix = format!("wharf-bench-{}-", std::process::id());
+        let root = tempfile::Builder::new().prefix(&prefix).tempdir_in("/dev/shm")?;
+        leavings::remember(Left::Directory(root.path().to_path_buf()));
+        watchdog::watch(roster.sweep);
         let prober = Prober::new().ok();
         let cpus = match prober {
             Some(prober) => (prober.pair().first, prober.pair().second),

@@ -3,6 +3,7 @@
 //! A contender that lost a wake-up and one that a real-time process keeps from every processor look the same from outside: no
 //! figure. The kernel's account of each thread tells them apart.
 
+use crate::leavings;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,9 @@ fn now_at() -> (u64, String) {
     AT.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Ends the process, after it has removed `root` and called `sweep`, when nothing new is begun for a while: a spinning contender whose peer is gone would
+/// Ends the process, after it has removed what the run made and called `sweep`, when nothing new is begun for a while: a spinning contender whose peer is gone would
 /// otherwise spin for ever. Peers die with this process.
-pub fn watch(root: PathBuf, sweep: fn()) {
+pub fn watch(sweep: fn()) {
     thread::spawn(move || {
         let (mut seen, _) = now_at();
         let mut since = Instant::now();
@@ -51,7 +52,7 @@ pub fn watch(root: PathBuf, sweep: fn()) {
                 eprintln!(
                     "one that is ready and had no processor is kept from it by others: see 'ps -eLo cls,rtprio,pcpu,comm'"
                 );
-                let _gone_or_not = fs::remove_dir_all(&root);
+                leavings::remove();
                 sweep();
                 process::exit(HANGS);
             }

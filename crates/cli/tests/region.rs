@@ -2,7 +2,7 @@
 
 mod scene;
 
-use scene::{Scene, says};
+use scene::{Scene, says, start};
 use serde_json::Value;
 use wharf::RegionOptions;
 use wharf_sys::directory::Domain;
@@ -29,6 +29,29 @@ fn a_region_lives_from_create_to_rm() {
     scene.run(&["region", "rm", "frame"]).well();
     none_listed(&scene);
     assert_eq!(scene.left_behind(), [""; 0]);
+}
+
+#[test]
+fn verbs_that_only_look_make_no_directory() {
+    let scene = Scene::new();
+    let names = scene.path().join("names");
+    let run = |arguments: &[&str]| {
+        let mut command = scene.wharf(arguments);
+        command.env("WHARF_DIR", &names);
+        let finished = start(command).finish();
+        assert!(!names.exists(), "{arguments:?}");
+        finished
+    };
+    let listed = run(&["region", "ls"]);
+    assert!(listed.status.success() && listed.stdout.is_empty(), "{listed:?}");
+    assert_eq!(listed.stderr, format!("wharf: no regions in {}\n", names.display()));
+    assert_eq!(json(&run(&["region", "ls", "--json"]).well()), Value::Array(vec![]));
+    for verb in ["inspect", "verify", "watch", "rm"] {
+        says(&run(&["region", verb, "frame"]).refused(1), &["frame"]);
+    }
+    for address in ["unix:frame", "pipe:frame", "shm:frame"] {
+        says(&run(&["send", address, "hi"]).refused(1), &["nobody", address]);
+    }
 }
 
 #[test]

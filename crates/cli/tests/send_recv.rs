@@ -221,3 +221,13 @@ fn help_that_cannot_be_written_is_a_failure() {
         says(&told, &["wharf: cannot write the output", "space"]);
     }
 }
+
+#[test]
+fn a_command_that_its_test_gives_up_ends_with_it() {
+    let scene = Scene::new();
+    let running = scene.start_listener(&["recv", "unix:given-up"]);
+    let process = std::path::PathBuf::from(format!("/proc/{}", running.id()));
+    assert!(process.exists());
+    drop(running);
+    assert!(!process.exists());
+}

@@ -130,7 +130,8 @@ fn every_name_that_fits_is_heard_and_no_other() {
     for name in ["camera/front", "log/a/b", "log/c"] {
         scene.run(&["pub", name, name]).well();
     }
-    let mut heard: Vec<String> = lines_of(&subscriber.finish().well()).iter().map(|it| it["text"].to_string()).collect();
+    let mut heard: Vec<String> =
+        lines_of(&subscriber.finish().well()).iter().map(|it| it["text"].to_string()).collect();
     heard.sort();
     assert_eq!(heard, ["\"camera/front\"", "\"log/a/b\"", "\"log/c\""]);
 }

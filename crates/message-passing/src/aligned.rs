@@ -3,7 +3,11 @@
 /// Every payload of a private buffer starts on a multiple of this.
 pub(crate) const ALIGN_BYTES: usize = 64;
 
-/// A buffer in which the byte at index `lead` lies on a multiple of 64.
+/// The start of a page is left free: a message that is sent from there, behind a header of 8 bytes through a pipe, is copied
+/// to 8 bytes further within a page, which processors of AMD's family 25 do three times as slowly (docs/performance.md).
+const PAGE: usize = 4096;
+
+/// A buffer in which the byte at index `lead` lies on a multiple of 64, and not at the start of a page.
 ///
 /// It is initialised as a whole, so that it can be lent to the system without being cleared again.
 #[derive(Debug)]
@@ -53,8 +57,10 @@ impl AlignedBytes {
     fn resize(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
         let none = |_| NoMemory { len };
         let mut bytes: Vec<u8> = Vec::new();
-        bytes.try_reserve_exact(len.saturating_add(ALIGN_BYTES)).map_err(none)?;
-        let start = (ALIGN_BYTES - (bytes.as_ptr() as usize + self.lead) % ALIGN_BYTES) % ALIGN_BYTES;
+        bytes.try_reserve_exact(len.saturating_add(2 * ALIGN_BYTES)).map_err(none)?;
+        let payload = bytes.as_ptr() as usize + self.lead;
+        let aligned = payload.next_multiple_of(ALIGN_BYTES);
+        let start = aligned - payload + if aligned.is_multiple_of(PAGE) { ALIGN_BYTES } else { 0 };
         bytes.resize(start, 0);
         bytes.extend_from_slice(self.get(..keep.min(self.len)));
         bytes.resize(start + len, 0);
@@ -97,7 +103,8 @@ mod tests {
             for len in [100, 101, 1000, 5000, 1 << 20] {
                 buffer.grow(len, 50).unwrap();
                 assert!(buffer.len() >= len);
-                assert_eq!(buffer.get(lead..).as_ptr() as usize % ALIGN_BYTES, 0);
+                let payload = buffer.get(lead..).as_ptr() as usize;
+                assert!(payload.is_multiple_of(ALIGN_BYTES) && !payload.is_multiple_of(PAGE), "{payload:#x}");
                 buffer.get_mut(..50).fill(7);
             }
             assert_eq!(buffer.get(..51), [&[7; 50][..], &[0]].concat());

@@ -76,7 +76,7 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     })
 }
 
-/// The directory of names that these options choose.
+/// The directory of names that these options choose, for whoever listens there.
 pub(crate) fn domain(options: &Options) -> Result<Domain, ConnectError> {
     match &options.domain {
         Some(domain) => Ok(domain.clone()),
@@ -225,7 +225,13 @@ fn dial(
 ) -> Result<(Voice, Origin), ConnectError> {
     let (path, around) = match address.place()? {
         Place::Named(name) => {
-            let domain = domain(options)?;
+            // Where there is no directory of names nobody listens; to look makes none.
+            let domain = match &options.domain {
+                Some(domain) => domain.clone(),
+                None => {
+                    Domain::existing()?.ok_or_else(|| ConnectError::NobodyListening { address: address.to_string() })?
+                }
+            };
             (domain.file(&name, address.transport().scheme()), Some(domain))
         }
         Place::Path(path) => (path, None),

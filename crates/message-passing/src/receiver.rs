@@ -246,9 +246,13 @@ impl Receiver {
         self.half.look_at_peer();
     }
 
-    /// A try that costs a system call is left out when the sleeping call would find the message itself.
+    /// A try that costs a system call is left out when the sleeping call would find the message itself; where there is nothing
+    /// else to do, that call is the first try.
     #[inline]
     fn first_try(&mut self) -> Result<Option<Frame>, RecvError> {
+        if self.pace.only_sleeps() {
+            return self.half.wait(None);
+        }
         if self.pace.sleeps_at_once() {
             return Ok(None);
         }

@@ -1,11 +1,16 @@
 //! Who a `tls:` side is, and whom it trusts: certificates, keys and pins.
 
+use zeroize::Zeroizing;
+
 /// How a `tls:` side proves who it is, and whom it believes; see [`Options::tls`](crate::Options::tls).
 ///
 /// The listening side needs an [`identity`](Self::identity). The connecting side says whom it believes: authorities
 /// ([`roots`](Self::roots)), one certificate or key ([`pin`](Self::pin)), or both. A listening side that names
 /// authorities for its clients ([`client_roots`](Self::client_roots)), or pins, asks each client for a certificate
 /// (mutual TLS). Certificates and keys are given as PEM text; what is wrong with them is told by `listen` and `connect`.
+///
+/// The memory in which the key is kept is wiped when this is dropped, and every clone; the copies of whoever gave it, and the
+/// one that a session works with, are not.
 ///
 /// Only TLS 1.3 is spoken. Sessions are never resumed, and no data goes before the handshake is done.
 ///
@@ -19,7 +24,8 @@
 /// ```
 #[derive(Clone, Default)]
 pub struct Tls {
-    pub(crate) identity: Option<(String, String)>,
+    /// Certificates, and the key of the first.
+    pub(crate) identity: Option<(String, Zeroizing<String>)>,
     pub(crate) roots: Vec<String>,
     pub(crate) client_roots: Vec<String>,
     pub(crate) pins: Vec<[u8; 32]>,
@@ -35,7 +41,7 @@ impl Tls {
     /// This side's certificate, followed by those between it and its authority, and its private key.
     #[must_use]
     pub fn identity(mut self, certificates: impl Into<String>, key: impl Into<String>) -> Self {
-        self.identity = Some((certificates.into(), key.into()));
+        self.identity = Some((certificates.into(), Zeroizing::new(key.into())));
         self
     }
 
@@ -81,5 +87,23 @@ impl std::fmt::Debug for Tls {
             .field("pins", &self.pins.len())
             .field("server_name", &self.server_name)
             .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use zeroize::ZeroizeOnDrop;
+
+    use super::*;
+
+    fn is_wiped<T: ZeroizeOnDrop>(_: &T) {}
+
+    #[test]
+    fn keys_are_wiped_and_not_shown() {
+        let tls = Tls::new().identity("public", "private");
+        let (certificates, key) = tls.identity.as_ref().unwrap();
+        is_wiped(key);
+        assert_eq!((certificates.as_str(), key.as_str()), ("public", "private"));
+        assert!(!format!("{tls:?}").contains("private"));
     }
 }

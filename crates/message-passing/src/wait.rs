@@ -91,6 +91,11 @@ impl Pace {
         !self.free && self.tries_now() == 0
     }
 
+    /// Whether an end never does anything but sleep, in calls that find what they wait for: the first try may be one.
+    pub(crate) fn only_sleeps(&self) -> bool {
+        !self.free && self.wait == Wait::Sleep
+    }
+
     fn tries_now(&self) -> u32 {
         match self.wait {
             Wait::Sleep => 0,
@@ -272,6 +277,8 @@ mod tests {
         assert_eq!(pace(Wait::Sleep, true).begin().step(), Step::Sleep);
         assert!(pace(Wait::Sleep, false).sleeps_at_once());
         assert!(!pace(Wait::Sleep, true).sleeps_at_once());
+        assert!(pace(Wait::Sleep, false).only_sleeps());
+        assert!(!pace(Wait::Sleep, true).only_sleeps() && !pace(Wait::Adaptive, false).only_sleeps());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 use crate::contender::{Contender, End, Home, failed};
+use crate::leavings::{self, Left};
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -72,7 +73,8 @@ fn open(name: &CString, flags: libc::c_int) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-fn unlink(name: &CString) {
+/// Removes the name of a queue.
+pub fn unlink(name: &CString) {
     // SAFETY: the name is a live C string. A name that is gone already is as good.
     unsafe { libc::mq_unlink(name.as_ptr()) };
 }
@@ -171,6 +173,7 @@ impl Contender for Queues {
     fn listen(&self, at: &Path) -> io::Result<QueueDoor> {
         let names = names(at)?;
         names.iter().for_each(unlink);
+        names.iter().cloned().map(Left::Queue).for_each(leavings::remember);
         let make = |name| open(name, libc::O_CREAT | libc::O_EXCL | libc::O_RDWR);
         let queues = [make(&names[0])?, make(&names[1])?];
         Ok(QueueDoor { names, queues })

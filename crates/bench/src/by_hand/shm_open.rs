@@ -2,10 +2,12 @@
 #![allow(unsafe_code)]
 
 use crate::contender::failed;
+use crate::leavings::{self, Left};
 use crate::solo::Solo;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 /// Bytes of the object, as large as a small region.
 const LEN: usize = 4096;
@@ -30,7 +32,9 @@ fn open(name: &CString, flags: i32) -> io::Result<OwnedFd> {
 impl ShmOpen {
     /// Creates the object; it is unlinked on drop.
     pub fn new() -> io::Result<ShmOpen> {
-        let name = CString::new(format!("/wharf-bench-{}", std::process::id()))?;
+        let name = format!("wharf-bench-{}", std::process::id());
+        leavings::remember(Left::File(Path::new("/dev/shm").join(&name)));
+        let name = CString::new(format!("/{name}"))?;
         let fd = open(&name, libc::O_RDWR | libc::O_CREAT | libc::O_EXCL)?;
         let object = ShmOpen { name };
         let file = std::fs::File::from(fd);

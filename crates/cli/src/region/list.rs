@@ -20,8 +20,7 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
         output.line(&to_json(&shown)?)?;
     } else if regions.is_empty() {
         // On standard error: a script that reads the list finds it empty.
-        let directory = Domain::open().map_err(|error| Failure::Failed(error.to_string()))?;
-        complain(&format!("no regions in {}", directory.path().display()));
+        complain(&format!("no regions in {}", Domain::usual_path().display()));
     } else {
         let widest = regions.iter().map(|info| info.name.chars().count()).max().unwrap_or(0).max("NAME".len());
         output.line(&format!("{:widest$}  {:>9}  {:>8}  TYPE", "NAME", "SIZE", "ATTACHED"))?;

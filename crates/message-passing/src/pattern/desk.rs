@@ -119,7 +119,7 @@ impl Desk {
         }
         match self.verdict() {
             Verdict::Wait(until) => Err(until),
-            Verdict::Drop => Ok(()),
+            Verdict::Drop | Verdict::Again => Ok(()),
         }
     }
 

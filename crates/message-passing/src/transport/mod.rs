@@ -7,6 +7,7 @@
 mod control;
 pub(crate) mod inproc;
 pub(crate) mod lifeline;
+mod listening;
 pub(crate) mod log_link;
 pub(crate) mod mq;
 pub(crate) mod nudge;

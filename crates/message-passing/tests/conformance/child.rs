@@ -292,6 +292,10 @@ fn many_pipes(directory: &str) {
     let options =
         Options::new().domain(wharf_sys::directory::Domain::at(directory.as_ref()).unwrap()).wait(Wait::Sleep);
     let mut listener = options.listen("pipe:x").unwrap();
+    let (mut here, mut there) = std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.connect_timeout("pipe:x", Duration::from_secs(10)).unwrap());
+        (listener.accept_timeout(Duration::from_secs(10)).unwrap(), connecting.join().unwrap())
+    });
     let mut pipes = Vec::new();
     loop {
         match wharf_sys::pipe::pair() {
@@ -306,6 +310,12 @@ fn many_pipes(directory: &str) {
         connecting.join().unwrap()
     });
     println!("{told}");
+    // A link that was made before goes on: its pipes may not grow, so what does not fit is written in parts.
+    let large = vec![7; 100_000];
+    std::thread::scope(|scope| {
+        scope.spawn(|| (0..3).for_each(|_| there.send(&large).unwrap()));
+        (0..3).for_each(|_| assert!(*here.recv().unwrap() == large[..]));
+    });
     // With room again, the same listener serves.
     drop(pipes);
     std::thread::scope(|scope| {

@@ -118,18 +118,18 @@ pub struct ParticipantInfo {
 /// Removes the name of a region from the user's directory. Whoever is attached stays so; the memory goes with the
 /// last of them. Works for damaged regions too, but a directory under that name is left alone.
 pub fn unlink(name: &str) -> Result<(), RegionError> {
-    unlink_place(&Place::named(None, name)?)
+    unlink_place(&Place::existing(None, name)?)
 }
 
 /// [`unlink`] in another directory.
 pub fn unlink_in(domain: &Domain, name: &str) -> Result<(), RegionError> {
-    unlink_place(&Place::named(Some(domain), name)?)
+    unlink_place(&Place::existing(Some(domain), name)?)
 }
 
 /// All regions of the user's directory, sorted by name. One that is damaged is listed with its
 /// [`problem`](RegionInfo::problem).
 pub fn list() -> Result<Vec<RegionInfo>, RegionError> {
-    list_in(&Domain::open()?)
+    Domain::existing()?.map_or_else(|| Ok(Vec::new()), |domain| list_in(&domain))
 }
 
 /// [`list`] of another directory.
@@ -151,12 +151,12 @@ pub fn list_in(domain: &Domain) -> Result<Vec<RegionInfo>, RegionError> {
 
 /// Looks at the region `name` of the user's directory without attaching.
 pub fn inspect(name: &str) -> Result<RegionInfo, RegionError> {
-    inspect_place(&Place::named(None, name)?, name.to_owned())
+    inspect_place(&Place::existing(None, name)?, name.to_owned())
 }
 
 /// [`inspect`] in another directory.
 pub fn inspect_in(domain: &Domain, name: &str) -> Result<RegionInfo, RegionError> {
-    inspect_place(&Place::named(Some(domain), name)?, name.to_owned())
+    inspect_place(&Place::existing(Some(domain), name)?, name.to_owned())
 }
 
 /// Looks at the region in the file at `path` without attaching.

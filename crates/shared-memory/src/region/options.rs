@@ -89,12 +89,12 @@ impl RegionOptions {
 
     /// Attaches to the region `name`.
     pub fn attach<T: Shared>(&self, name: &str) -> Result<Region<T>, RegionError> {
-        self.join(self.named(name)?)
+        self.join(self.existing(name)?)
     }
 
     /// Attaches to the region `name` for reading only; see [`ReadOnlyRegion`].
     pub fn attach_read_only<T: Shared>(&self, name: &str) -> Result<ReadOnlyRegion<T>, RegionError> {
-        self.look(self.named(name)?)
+        self.look(self.existing(name)?)
     }
 
     /// Attaches to the region `name`, or makes it with an all-zero root: exactly one of any number of processes that
@@ -154,7 +154,7 @@ impl RegionOptions {
 
     /// Attaches to the bytes region `name`.
     pub fn attach_bytes(&self, name: &str) -> Result<BytesRegion, RegionError> {
-        self.join_bytes(self.named(name)?, None)
+        self.join_bytes(self.existing(name)?, None)
     }
 
     /// Attaches to the bytes region `name`, which must have `len_bytes` bytes, or makes it.
@@ -182,6 +182,10 @@ impl RegionOptions {
 
     fn named(&self, name: &str) -> Result<Place, RegionError> {
         Place::named(self.domain.as_ref(), name)
+    }
+
+    fn existing(&self, name: &str) -> Result<Place, RegionError> {
+        Place::existing(self.domain.as_ref(), name)
     }
 
     fn plan(&self, root_len: usize) -> Result<Plan, RegionError> {

@@ -22,20 +22,33 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// The region `name` of `domain`, or of the user's own one.
+    /// The region `name` of `domain`, or of the user's own one, which is made when it is not there.
     pub(crate) fn named(domain: Option<&Domain>, name: &str) -> Result<Place, RegionError> {
-        let checked = Name::new(name).map_err(|rule| RegionError::BadName { name: name.to_owned(), rule })?;
+        let name = checked(name)?;
         let domain = match domain {
             Some(domain) => domain.clone(),
             None => Domain::open()?,
         };
-        Ok(Place::Named(domain, checked))
+        Ok(Place::Named(domain, name))
+    }
+
+    /// The same for whoever makes none: where there is no directory there is no region.
+    pub(crate) fn existing(domain: Option<&Domain>, name: &str) -> Result<Place, RegionError> {
+        let name = checked(name)?;
+        match domain.cloned().map_or_else(Domain::existing, |domain| Ok(Some(domain)))? {
+            Some(domain) => Ok(Place::Named(domain, name)),
+            None => Err(RegionError::NotFound { region: format!("{:?}", name.as_str()) }),
+        }
     }
 
     /// The region in the file at `path`.
     pub(crate) fn file(path: &Path) -> Place {
         Place::File(path.to_owned())
     }
+}
+
+fn checked(name: &str) -> Result<Name, RegionError> {
+    Name::new(name).map_err(|rule| RegionError::BadName { name: name.to_owned(), rule })
 }
 
 impl fmt::Display for Place {

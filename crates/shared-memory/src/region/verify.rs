@@ -44,12 +44,12 @@ pub struct Verified {
 ///
 /// A region that cannot be used at all is a finding, not an error. An error means that it could not be looked at.
 pub fn verify(name: &str) -> Result<Verified, RegionError> {
-    verify_place(&Place::named(None, name)?)
+    verify_place(&Place::existing(None, name)?)
 }
 
 /// [`verify`] in another directory.
 pub fn verify_in(domain: &Domain, name: &str) -> Result<Verified, RegionError> {
-    verify_place(&Place::named(Some(domain), name)?)
+    verify_place(&Place::existing(Some(domain), name)?)
 }
 
 /// [`verify`] for the region in the file at `path`.

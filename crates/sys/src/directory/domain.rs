@@ -47,15 +47,26 @@ enum Rule {
 }
 
 impl Domain {
-    /// The user's directory: `$WHARF_DIR` when that is set, else `/dev/shm/wharf-UID`.
+    /// The user's directory: `$WHARF_DIR` when that is set, else `/dev/shm/wharf-UID`. It is made when it is not there.
     pub fn open() -> Result<Domain, DirectoryError> {
-        match std::env::var_os("WHARF_DIR").filter(|path| !path.is_empty()) {
-            Some(path) => Domain::at(Path::new(&path)),
-            None => {
-                let path = PathBuf::from(format!("/dev/shm/wharf-{}", my_uid()));
-                Domain::prepare(&path, Rule::Private)
-            }
+        let (path, rule) = usual();
+        make(&path)?;
+        Domain::prepare(&path, rule)
+    }
+
+    /// The user's directory if it is there, for whoever only looks.
+    pub fn existing() -> Result<Option<Domain>, DirectoryError> {
+        let (path, rule) = usual();
+        match Domain::prepare(&path, rule) {
+            Ok(domain) => Ok(Some(domain)),
+            Err(DirectoryError::System { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Where the user's directory is, or would be.
+    pub fn usual_path() -> PathBuf {
+        usual().0
     }
 
     /// The directory at `path`, made with mode 0700 when it is not there (its parent must be).
@@ -63,33 +74,14 @@ impl Domain {
     /// It must belong to this user, to root, or to a group of this user that may write in it, and not
     /// everybody may write in it. A symbolic link is refused.
     pub fn at(path: &Path) -> Result<Domain, DirectoryError> {
+        make(path)?;
         Domain::prepare(path, Rule::Chosen)
     }
 
     fn prepare(path: &Path, rule: Rule) -> Result<Domain, DirectoryError> {
         let fail = |error| DirectoryError::system(path, error);
-        if my_uid() == overflow_uid() {
-            return Err(DirectoryError::OverflowUid { path: path.to_path_buf(), uid: my_uid() });
-        }
-        let made = match rustix::fs::mkdir(path, Mode::RWXU) {
-            Ok(()) => true,
-            Err(Errno::EXIST) => false,
-            // A read-only file system says so even when the directory is there.
-            Err(Errno::ROFS) if path.is_dir() => false,
-            Err(error) => return Err(fail(error)),
-        };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let directory = match retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())) {
-            Ok(directory) => directory,
-            Err(Errno::NOTDIR | Errno::LOOP) => {
-                return Err(DirectoryError::NotADirectory { path: path.to_path_buf(), found: what_is_at(path) });
-            }
-            Err(error) => return Err(fail(error)),
-        };
-        if made {
-            // A strange mask may have cut the mode down.
-            rustix::fs::fchmod(&directory, Mode::RWXU).map_err(fail)?;
-        }
+        known_user(path)?;
+        let directory = open(path)?;
         let stat = rustix::fs::fstat(&directory).map_err(fail)?;
         let mode = stat.st_mode & 0o7777;
         check(path, rule, stat.st_uid, stat.st_gid, mode)?;
@@ -248,6 +240,44 @@ impl Domain {
     pub(super) fn same(&self, other: &Domain) -> bool {
         self.shared.identity == other.shared.identity
     }
+}
+
+/// Where the user's directory is, and who may own it.
+fn usual() -> (PathBuf, Rule) {
+    match std::env::var_os("WHARF_DIR").filter(|path| !path.is_empty()) {
+        Some(path) => (PathBuf::from(path), Rule::Chosen),
+        None => (PathBuf::from(format!("/dev/shm/wharf-{}", my_uid())), Rule::Private),
+    }
+}
+
+fn known_user(path: &Path) -> Result<(), DirectoryError> {
+    match my_uid() {
+        uid if uid == overflow_uid() => Err(DirectoryError::OverflowUid { path: path.to_path_buf(), uid }),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a directory for this user alone, unless something is there.
+fn make(path: &Path) -> Result<(), DirectoryError> {
+    known_user(path)?;
+    match rustix::fs::mkdir(path, Mode::RWXU) {
+        // A strange mask may have cut the mode down.
+        Ok(()) => rustix::fs::fchmod(&open(path)?, Mode::RWXU).map_err(|error| DirectoryError::system(path, error)),
+        Err(Errno::EXIST) => Ok(()),
+        // A read-only file system says so even when the directory is there.
+        Err(Errno::ROFS) if path.is_dir() => Ok(()),
+        Err(error) => Err(DirectoryError::system(path, error)),
+    }
+}
+
+fn open(path: &Path) -> Result<OwnedFd, DirectoryError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).map_err(|error| match error {
+        Errno::NOTDIR | Errno::LOOP => {
+            DirectoryError::NotADirectory { path: path.to_path_buf(), found: what_is_at(path) }
+        }
+        error => DirectoryError::system(path, error),
+    })
 }
 
 fn file_name(name: &Name, suffix: &str) -> io::Result<PathBuf> {

@@ -13,7 +13,7 @@ use crate::forked::{End, alone, become_user, fork, is_root, mount};
 /// A uid that nobody is likely to have.
 const STRANGER: u32 = 54_321;
 
-fn text(result: Result<Domain, DirectoryError>) -> String {
+fn text<T: std::fmt::Debug>(result: Result<T, DirectoryError>) -> String {
     result.map_or_else(|error| error.to_string(), |_| "no error".to_owned())
 }
 
@@ -175,6 +175,36 @@ fn the_environment_chooses_another_one() -> io::Result<()> {
             std::env::set_var("WHARF_DIR", place.path())
         };
         assert_eq!(Domain::open()?.path(), place.path());
+        assert_eq!(Domain::usual_path(), place.path());
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+#[test]
+fn who_only_looks_makes_none() -> io::Result<()> {
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    let path = place.path().join("names");
+    let end = fork(|| {
+        // In a process of one thread, where nobody reads the environment meanwhile.
+        #[allow(unsafe_code)]
+        // SAFETY: as said.
+        unsafe {
+            std::env::set_var("WHARF_DIR", &path)
+        };
+        assert!(Domain::existing()?.is_none() && !path.exists());
+        Domain::open()?;
+        assert_eq!(Domain::existing()?.map(|it| it.path().to_owned()), Some(path.clone()));
+        // What is in the way is told all the same.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o757))?;
+        assert!(Domain::existing().is_err());
+        fs::remove_dir(&path)?;
+        fs::write(&path, "")?;
+        let error = text(Domain::existing());
+        assert!(error.contains("a file"), "{error}");
         Ok(())
     })?
     .wait()?;

@@ -1,19 +1,19 @@
 //! The sending side of an `mq:` link: one system call for each message, from where it lies.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::fork::ForkClosedFd;
-use wharf_sys::poll::{self, Interest, Ready};
+use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, queue, socket};
 
 use super::slot::{self, CLOSE, HIGHEST, TRAILER};
 use crate::error::SendError;
-use crate::transport::control::{Control, Deaf, Heard, Word, is_later};
+use crate::transport::control::{Control, Heard, Word, is_later};
 use crate::transport::lifeline::Lifeline;
+use crate::transport::listening::{self, Gone};
 use crate::transport::vigil::{Silence, Watch};
 use crate::transport::{Ask, SendTransport};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
@@ -24,17 +24,7 @@ pub(super) const NAP: Duration = Duration::from_millis(20);
 
 /// After a full queue was found, so many messages go by the call that can sleep: where the receiver is the slower one, a try
 /// before it would be in vain most of the time. Where it is not, that call costs a look at the clock more than a try.
-const SLOW_IN_A_ROW: u32 = 64;
-
-/// The longest sleep without a look at what was heard.
-const SLICE: Duration = Duration::from_millis(50);
-
-/// How the peer's receiver ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gone {
-    Closed,
-    Died,
-}
+const SLOW_IN_A_ROW: u32 = 512;
 
 /// See [`SendTransport`].
 pub(super) struct MqSender {
@@ -97,7 +87,7 @@ impl MqSender {
             self.look()?;
         }
         match self.gone {
-            Some(gone) => Err(self.farewell(gone)),
+            Some(gone) => Err(gone.farewell(&self.control, self.sent)),
             None => Ok(()),
         }
     }
@@ -137,21 +127,11 @@ impl MqSender {
         if !self.lifeline.is_ours() {
             return Err(SendError::Forked);
         }
-        let heard = self.control.hear().map_err(|deaf| match deaf {
-            Deaf::Nonsense(what) => SendError::Protocol(what),
-            Deaf::System(error) => SendError::System(error),
-        })?;
-        if let Some(taken) = heard.taken.filter(|taken| *taken > self.sent) {
-            return Err(SendError::Protocol(format!("it took {taken} messages of the {} that were sent", self.sent)));
-        }
+        let heard = listening::hear(&self.control, self.sent)?;
         if is_later(heard.asked, self.asked) {
             return Err(SendError::Protocol(format!("it took a message number {}, which was not sent", heard.asked)));
         }
-        if heard.receiver_closed {
-            self.gone = Some(Gone::Closed);
-        } else if heard.ended || self.hung_up {
-            self.gone = Some(Gone::Died);
-        }
+        self.gone = Gone::told(&heard, self.hung_up).or(self.gone);
         Ok(heard)
     }
 
@@ -165,17 +145,6 @@ impl MqSender {
         self.listen().map(drop)
     }
 
-    #[cold]
-    fn farewell(&self, gone: Gone) -> SendError {
-        match gone {
-            Gone::Closed => SendError::Closed,
-            Gone::Died => {
-                let taken = self.control.hear().ok().and_then(|heard| heard.taken);
-                SendError::PeerDied { sent: self.sent, taken: taken.filter(|taken| *taken <= self.sent) }
-            }
-        }
-    }
-
     /// There is no room: a receiver that closes fills the queue, so that its sender comes here and learns it.
     #[cold]
     fn full(&mut self) -> SendError {
@@ -183,7 +152,7 @@ impl MqSender {
         let looked = if self.silence.goes_on() { self.look() } else { self.listen().map(drop) };
         match (looked, self.gone) {
             (Err(error), _) => error,
-            (Ok(()), Some(gone)) => self.farewell(gone),
+            (Ok(()), Some(gone)) => gone.farewell(&self.control, self.sent),
             (Ok(()), None) => SendError::Full,
         }
     }
@@ -192,14 +161,6 @@ impl MqSender {
 /// The number of the next message that asks: never 0, which means that none does.
 fn next_number(number: u32) -> u32 {
     number.wrapping_add(1).max(1)
-}
-
-/// Sleeps, but never longer than a slice: what wakes this end may be heard by the receiver of the same side, in another
-/// thread, before this one runs, and then nothing is left to wake it.
-fn wait(descriptors: &[(BorrowedFd<'_>, Interest)], deadline: Option<Deadline>) -> Result<Ready, SendError> {
-    let slice = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
-    let ready = poll::wait(descriptors, slice).map_err(SendError::System)?;
-    if ready.is_empty() && deadline.is_some_and(Deadline::passed) { Err(SendError::Timeout) } else { Ok(ready) }
 }
 
 impl SendTransport for MqSender {
@@ -270,7 +231,7 @@ impl SendTransport for MqSender {
         // A queue whose reader is gone shows no event: the other two tell.
         let waits = [(queue, Interest::WRITE), (control, Interest::READ), (socket, Interest::NONE)];
         crash_point!("mq.send.wait");
-        let ready = wait(&waits, deadline)?;
+        let ready = listening::wait(&waits, deadline)?;
         self.hung_up |= ready.hangup(2);
         if ready.any(1) || self.hung_up || ready.is_empty() {
             self.listen()?;
@@ -290,7 +251,7 @@ impl SendTransport for MqSender {
             return Ok(self.sent);
         }
         match self.gone {
-            Some(gone) => Err(self.farewell(gone)),
+            Some(gone) => Err(gone.farewell(&self.control, self.sent)),
             None => Ok(heard.taken.unwrap_or(0).min(self.sent.saturating_sub(1))),
         }
     }
@@ -299,7 +260,7 @@ impl SendTransport for MqSender {
         let Ok(socket) = self.lifeline.get() else { return Err(SendError::Forked) };
         let Ok(control) = self.control.ear() else { return Err(SendError::Forked) };
         // The control pair alone would not do: an accomplice of a dead peer can hold its other end.
-        let ready = wait(&[(control, Interest::READ), (socket, Interest::NONE)], deadline)?;
+        let ready = listening::wait(&[(control, Interest::READ), (socket, Interest::NONE)], deadline)?;
         self.hung_up |= ready.hangup(1);
         Ok(())
     }
@@ -336,7 +297,7 @@ impl Waits for MqSender {
     }
 
     fn announce(&mut self) -> Announced {
-        Announced::for_at_most(SLICE)
+        Announced::for_at_most(listening::SLICE)
     }
 
     fn descriptors(&self) -> io::Result<Places<'_>> {

@@ -50,7 +50,7 @@ impl Prepared {
 
     #[allow(clippy::unused_self, reason = "every transport joins what it has prepared")]
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let Met { wire, ours, limit, params, .. } = met;
+        let Met { wire, ours, limit, params, theirs, .. } = met;
         if !params.is_empty() {
             let count = params.len();
             return Err(ConnectError::Protocol(format!("it sent {count} bytes of pipe: parameters, expected none")));
@@ -60,6 +60,7 @@ impl Prepared {
         let sizes = Sizes {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             inbox: usize::try_from(ours.capacity).unwrap_or(usize::MAX).max(LEAST_INBOX),
+            their_cpu: theirs.confined.map(usize::from),
         };
         Ok(stream::halves(wire, sizes))
     }

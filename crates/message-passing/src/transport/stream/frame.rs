@@ -1,4 +1,8 @@
 //! The 8-byte header of every frame of a stream (docs/wire.md).
+//!
+//! It looks like the header of a `unix:` record (`unix::record`) and is not the same: nothing but this length says where a frame
+//! ends, a first fragment is announced by a frame of its own, and acknowledgements, which have a length of their own, go among
+//! the frames; there is no frame for descriptors. The numbers of the kinds differ for the same reason.
 
 /// Bytes of a header.
 pub(crate) const HEADER: usize = 8;

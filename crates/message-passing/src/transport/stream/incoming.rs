@@ -222,11 +222,11 @@ impl<'a> Turn<'a> {
         found.ok().flatten()
     }
 
-    /// Reads more; `false` when nothing is there now, or ever again.
+    /// Reads more; `false` when nothing is there now, or ever again. See [`Reader::read_on`].
     #[inline]
-    pub(super) fn read_on(&mut self, wire: &dyn Wire, patience: Patience) -> bool {
+    pub(super) fn read_on(&mut self, wire: &dyn Wire, patience: Patience, spare: &mut AlignedBytes) -> bool {
         let Some(reader) = self.reader.as_mut().filter(|_| !self.ended) else { return false };
-        match reader.read_on(wire, patience) {
+        match reader.read_on(wire, patience, spare) {
             Ok(more) => more,
             Err(end) => {
                 self.note(Err(end));

@@ -11,6 +11,7 @@
 mod frame;
 mod inbox;
 mod incoming;
+mod lull;
 mod outgoing;
 mod reader;
 mod receiver;
@@ -31,7 +32,7 @@ use self::sender::StreamSender;
 pub(crate) use self::wire::{Patience, Wire};
 use super::{RecvHalf, SendHalf};
 
-/// The sizes of a link over a stream.
+/// The sizes of a link over a stream, and where its peer runs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sizes {
     /// The largest message, as both sides agreed; it fits 32 bits.
@@ -41,6 +42,8 @@ pub(crate) struct Sizes {
     /// receiver takes something: acknowledgements behind so much unreceived data are not heard. Once the peer has hung up,
     /// all that the system still holds of it is read.
     pub(crate) inbox: usize,
+    /// The one processor to which the peer was confined when it introduced itself.
+    pub(crate) their_cpu: Option<usize>,
 }
 
 /// Bytes of a fragment; words of the other half can go between two of them.
@@ -63,7 +66,7 @@ pub(crate) fn halves(wire: Arc<dyn Wire>, sizes: Sizes) -> (SendHalf, RecvHalf) 
     let in_one = wire.in_one().max(1);
     let shared = Arc::new(Shared {
         wire,
-        incoming: Incoming::new(Reader::new(sizes.limit), sizes.inbox),
+        incoming: Incoming::new(Reader::new(sizes.limit, sizes.their_cpu), sizes.inbox),
         outgoing: Mutex::new(Outgoing::new()),
         owing: AtomicBool::new(false),
     });

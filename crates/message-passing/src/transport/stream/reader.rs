@@ -4,7 +4,10 @@
 use std::io::{self, IoSliceMut};
 use std::mem;
 
+use wharf_sys::clock::Instant;
+
 use super::frame::{HEADER, Header, Kind, WORD};
+use super::lull::Lull;
 use super::wire::{Patience, Wire};
 use crate::aligned::{AlignedBytes, NoMemory};
 
@@ -84,6 +87,7 @@ pub(super) struct Reader {
     last: usize,
     /// Bytes at the start of the place that came behind a header nobody has looked at yet: it ends what was read ahead.
     expected: usize,
+    lull: Lull,
     small_in_a_row: u32,
     sender_closed: bool,
     taken: u64,
@@ -91,7 +95,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(limit: usize) -> Self {
+    pub(super) fn new(limit: usize, their_cpu: Option<usize>) -> Self {
         Self {
             buffer: vec![0; BUFFER].into_boxed_slice(),
             start: 0,
@@ -101,6 +105,7 @@ impl Reader {
             limit,
             last: 0,
             expected: 0,
+            lull: Lull::new(their_cpu),
             small_in_a_row: 0,
             sender_closed: false,
             taken: 0,
@@ -220,8 +225,14 @@ impl Reader {
         }
     }
 
-    /// Reads more; `false` when nothing is there now.
-    pub(super) fn read_on(&mut self, wire: &dyn Wire, patience: Patience) -> Result<bool, End> {
+    /// Reads more; `false` when nothing is there now. What lies in `spare` is needed no more: a message that is read straight
+    /// into its place comes into the same memory as the one before, which the processor has at hand.
+    pub(super) fn read_on(
+        &mut self,
+        wire: &dyn Wire,
+        patience: Patience,
+        spare: &mut AlignedBytes,
+    ) -> Result<bool, End> {
         let read = match &mut self.coming {
             Some(coming) if coming.left > 0 => {
                 make_room(&mut self.place, coming)?;
@@ -244,10 +255,15 @@ impl Reader {
                 }
                 read
             }
-            None if self.start == self.end && self.last >= LARGE && self.place.len() >= LARGE => {
+            None if self.start == self.end && self.last >= LARGE => {
                 (self.start, self.end) = (0, 0);
+                let expected = self.last.min(MOST_EXPECTED);
+                mem::swap(&mut self.place, spare);
+                if self.place.len() < expected {
+                    self.place.grow(expected, 0).map_err(no_memory)?;
+                }
                 let header = self.buffer.get_mut(..HEADER).unwrap_or(&mut []);
-                let straight = self.place.get_mut(..self.last.min(self.place.len()).min(MOST_EXPECTED));
+                let straight = self.place.get_mut(..expected);
                 let read = wire.read(&mut [IoSliceMut::new(header), IoSliceMut::new(straight)], patience);
                 if let Ok(read) = read {
                     self.end = read.min(HEADER);
@@ -260,9 +276,12 @@ impl Reader {
                 (self.start, self.end) = (0, self.end - self.start);
                 let until = if self.last >= LARGE && self.end < HEADER { HEADER } else { BUFFER };
                 let room = self.buffer.get_mut(self.end..until).unwrap_or(&mut []);
+                let lulled = (patience == Patience::UntilItComes && self.lull.is_due()).then(Lull::pass);
                 let read = wire.read(&mut [IoSliceMut::new(room)], patience);
                 if let Ok(read) = read {
                     self.end += read;
+                    let took = lulled.map(Instant::elapsed);
+                    self.lull.note(read / (HEADER + self.last), self.end == until, took);
                 }
                 read
             }

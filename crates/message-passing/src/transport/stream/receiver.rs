@@ -69,7 +69,7 @@ impl StreamReceiver {
                         Some(Found::Message(stored)) => break Some(stored),
                         Some(Found::SenderClosed) => break None,
                         Some(Found::Taken { .. }) => {}
-                        None if patience.is_some_and(|patience| turn.read_on(&*shared.wire, patience)) => {}
+                        None if patience.is_some_and(|patience| turn.read_on(&*shared.wire, patience, message)) => {}
                         None => break None,
                     }
                     frames += 1;
@@ -110,7 +110,9 @@ impl StreamReceiver {
         {
             let mut nothing = AlignedBytes::empty(0);
             for _ in 0..MOST_AT_ONCE {
-                if turn.understand(&mut nothing).is_none() && !turn.read_on(&*self.shared.wire, Patience::Now) {
+                if turn.understand(&mut nothing).is_none()
+                    && !turn.read_on(&*self.shared.wire, Patience::Now, &mut nothing)
+                {
                     break;
                 }
             }

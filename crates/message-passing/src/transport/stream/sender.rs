@@ -79,7 +79,7 @@ impl StreamSender {
                     shared.incoming.keep(&self.others, stored);
                 }
                 Some(_) => {}
-                None if turn.read_on(&*shared.wire, Patience::Now) => {}
+                None if turn.read_on(&*shared.wire, Patience::Now, &mut self.others) => {}
                 None => break,
             }
         }
@@ -262,7 +262,12 @@ impl SendTransport for StreamSender {
         crash_point!("stream.send.large");
         self.put(Header { len, kind: Kind::Whole, ask: ask == Ask::WhenTaken }, payload)?;
         *progress = payload.len();
-        self.finish_whole()
+        // What this call left behind it sees.
+        if self.shared.is_owing() {
+            return self.finish_whole();
+        }
+        self.sent += 1;
+        Ok(())
     }
 
     /// A hint, as whoever asks has just sent: what it left behind it sees, and what the receiver of this side owes besides

@@ -21,6 +21,8 @@ use crate::transport::{Ask, RecvHalf, SendHalf};
 
 const LIMIT: usize = 1 << 20;
 
+const MIDDLING: [usize; 9] = [2_048, 5_000, 5_000, 0, 9_000, 3, 16_000, 2_500, 2_499];
+
 fn sockets() -> (TcpStream, TcpStream) {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let one = TcpStream::connect(door.local_addr().unwrap()).unwrap();
@@ -30,7 +32,7 @@ fn sockets() -> (TcpStream, TcpStream) {
 fn side(socket: TcpStream, inbox: usize) -> (SendHalf, RecvHalf) {
     let lifeline = Arc::new(Lifeline::new(OwnedFd::from(socket)));
     let wire = TcpWire::new(lifeline, 1 << 20, Duration::from_secs(30)).unwrap();
-    halves(Arc::new(wire), Sizes { limit: LIMIT, inbox })
+    halves(Arc::new(wire), Sizes { limit: LIMIT, inbox, their_cpu: None })
 }
 
 fn frame(len: u32, kind: u8, ask: u8, payload: &[u8]) -> Vec<u8> {
@@ -65,6 +67,10 @@ fn every_way_to_cut_a_stream_gives_the_same_messages() {
     bytes.extend(frame(0, 5, 0, b""));
     bytes.extend(frame(70_000, 1, 0, &large));
     bytes.extend(frame(5, 1, 0, b"after"));
+    // Each of a size that makes the reader expect another like it, which does not come.
+    for len in MIDDLING {
+        bytes.extend(frame(len as u32, 1, 0, &large[..len]));
+    }
     bytes.extend(frame(0, 4, 0, b""));
     for piece in [1, 2, 3, 7, 8, 9, 15, 16, 17, 1000, 32_768, 70_000, bytes.len()] {
         let (mut there, here) = sockets();
@@ -86,7 +92,8 @@ fn every_way_to_cut_a_stream_gives_the_same_messages() {
             }
         };
         assert!(matches!(end, RecvError::Closed), "{end:?}");
-        let expected: [&[u8]; 5] = [b"one", b"", b"fragments", &large, b"after"];
+        let mut expected: Vec<&[u8]> = vec![b"one", b"", b"fragments", &large, b"after"];
+        expected.extend(MIDDLING.map(|len| &large[..len]));
         assert!(got == expected, "pieces of {piece}: {:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
     }
 }
@@ -317,7 +324,7 @@ fn what_a_waiting_sender_sent_needs_no_later_call() {
 fn sends_all_by_itself(forms: Vec<Form>) {
     let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
     there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, inbox: LIMIT });
+    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, inbox: LIMIT, their_cpu: None });
     let facts = Facts {
         address: Address::parse("tcp:127.0.0.1:1").unwrap(),
         peer: Peer::ourselves(),

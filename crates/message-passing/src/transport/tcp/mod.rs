@@ -39,7 +39,7 @@ impl Prepared {
     }
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let Met { wire, ours, limit, params, fds, .. } = met;
+        let Met { wire, ours, limit, params, fds, theirs, .. } = met;
         if self.role == Role::Connecting && !params.is_empty() || !fds.is_empty() {
             return Err(ConnectError::Protocol(format!(
                 "it sent {} bytes of parameters and {} descriptors, expected none",
@@ -51,6 +51,7 @@ impl Prepared {
         let sizes = Sizes {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
             inbox: usize::try_from(ours.capacity).unwrap_or(usize::MAX).max(LEAST_INBOX),
+            their_cpu: theirs.confined.map(usize::from),
         };
         Ok(stream::halves(wire, sizes))
     }

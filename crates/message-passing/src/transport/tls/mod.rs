@@ -13,6 +13,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use zeroize::Zeroizing;
 
 use self::verifier::Believed;
 use self::wire::TlsWire;
@@ -107,7 +108,7 @@ fn unusable(error: rustls::Error) -> ConnectError {
 }
 
 fn read_identity(
-    (certificates, key): &(String, String),
+    (certificates, key): &(String, Zeroizing<String>),
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ConnectError> {
     let certificates = read_certificates(certificates)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())

@@ -1,4 +1,8 @@
 //! The 8-byte header of every record of a `unix:` link (docs/wire.md).
+//!
+//! It looks like the header of a stream's frame (`stream::frame`) and is not the same: a record ends by itself, so its length is
+//! checked against what came, and a first fragment brings payload; here descriptors are announced and acknowledgements go
+//! past the queue, there they go among the frames. The numbers of the kinds differ for the same reason.
 
 use crate::attachment::MAX_ATTACHMENTS;
 

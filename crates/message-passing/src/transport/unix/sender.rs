@@ -4,31 +4,21 @@ use std::io;
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
-use wharf_sys::poll::{self, Interest, Ready};
+use wharf_sys::poll::Interest;
 use wharf_sys::{crash_point, socket};
 
 use super::record::{HEADER, Header, Kind};
 use crate::error::SendError;
-use crate::transport::control::{Control, Deaf, Heard, Word};
+use crate::transport::control::{Control, Heard, Word};
 use crate::transport::lifeline::Lifeline;
+use crate::transport::listening::{self, Gone};
 use crate::transport::{Ask, SendTransport};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
 const SMALL: usize = 4096;
-
-/// The longest sleep without a look at what was heard.
-const SLICE: Duration = Duration::from_millis(50);
-
-/// How the peer's receiver ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Gone {
-    Closed,
-    Died,
-}
 
 /// See [`SendTransport`].
 pub(super) struct UnixSender {
@@ -109,7 +99,7 @@ impl UnixSender {
                     _ => Gone::Died,
                 };
                 self.gone = Some(gone);
-                self.farewell(gone)
+                gone.farewell(&self.control, self.sent)
             }
             _ => SendError::System(error),
         }
@@ -120,33 +110,12 @@ impl UnixSender {
         if !self.lifeline.is_ours() {
             return Err(SendError::Forked);
         }
-        let heard = self.control.hear().map_err(|deaf| match deaf {
-            Deaf::Nonsense(what) => SendError::Protocol(what),
-            Deaf::System(error) => SendError::System(error),
-        })?;
-        if let Some(taken) = heard.taken.filter(|taken| *taken > self.sent) {
-            return Err(SendError::Protocol(format!("it took {taken} messages of the {} that were sent", self.sent)));
-        }
+        let heard = listening::hear(&self.control, self.sent)?;
         if heard.asked != 0 {
             return Err(SendError::Protocol(format!("it took a message number {}, and none has one", heard.asked)));
         }
-        if heard.receiver_closed {
-            self.gone = Some(Gone::Closed);
-        } else if heard.ended || self.hung_up {
-            self.gone = Some(Gone::Died);
-        }
+        self.gone = Gone::told(&heard, self.hung_up).or(self.gone);
         Ok(heard)
-    }
-
-    #[cold]
-    fn farewell(&self, gone: Gone) -> SendError {
-        match gone {
-            Gone::Closed => SendError::Closed,
-            Gone::Died => {
-                let taken = self.control.hear().ok().and_then(|heard| heard.taken);
-                SendError::PeerDied { sent: self.sent, taken: taken.filter(|taken| *taken <= self.sent) }
-            }
-        }
     }
 
     /// Sends fragments from `progress` on; the first brings the descriptors.
@@ -207,19 +176,10 @@ impl UnixSender {
     }
 }
 
-/// Sleeps, but never longer than a slice: what wakes this end may be heard by the receiver of the same side, in
-/// another thread, before this one runs, and then nothing is left to wake it. What was heard is kept for both, so the
-/// next look finds it.
-fn wait(descriptors: &[(BorrowedFd<'_>, Interest)], deadline: Option<Deadline>) -> Result<Ready, SendError> {
-    let slice = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
-    let ready = poll::wait(descriptors, slice).map_err(SendError::System)?;
-    if ready.is_empty() && deadline.is_some_and(Deadline::passed) { Err(SendError::Timeout) } else { Ok(ready) }
-}
-
 impl SendTransport for UnixSender {
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         if let Some(gone) = self.gone {
-            return Err(self.farewell(gone));
+            return Err(gone.farewell(&self.control, self.sent));
         }
         if self.void {
             self.say_void()?;
@@ -245,7 +205,7 @@ impl SendTransport for UnixSender {
         ask: Ask,
     ) -> Result<(), SendError> {
         if let Some(gone) = self.gone {
-            return Err(self.farewell(gone));
+            return Err(gone.farewell(&self.control, self.sent));
         }
         if self.void {
             self.say_void()?;
@@ -292,7 +252,7 @@ impl SendTransport for UnixSender {
         let Ok(control) = self.control.ear() else { return Err(SendError::Forked) };
         // A full queue whose reader has closed shows no event: only the control pair tells.
         let waits = [(socket, Interest::WRITE), (control, Interest::READ)];
-        let ready = wait(&waits, deadline)?;
+        let ready = listening::wait(&waits, deadline)?;
         if ready.any(1) || ready.is_empty() {
             self.listen()?;
         }
@@ -307,7 +267,7 @@ impl SendTransport for UnixSender {
         let heard = self.listen()?;
         let taken = heard.taken.unwrap_or(0);
         match self.gone {
-            Some(gone) if taken < self.sent => Err(self.farewell(gone)),
+            Some(gone) if taken < self.sent => Err(gone.farewell(&self.control, self.sent)),
             _ => Ok(taken),
         }
     }
@@ -317,7 +277,7 @@ impl SendTransport for UnixSender {
         let Ok(control) = self.control.ear() else { return Err(SendError::Forked) };
         // The control pair alone would not do: an accomplice of a dead peer can hold its other end.
         let waits = [(control, Interest::READ), (socket, Interest::NONE)];
-        let ready = wait(&waits, deadline)?;
+        let ready = listening::wait(&waits, deadline)?;
         self.hung_up |= ready.hangup(1);
         Ok(())
     }
@@ -353,7 +313,7 @@ impl Waits for UnixSender {
     }
 
     fn announce(&mut self) -> Announced {
-        Announced::for_at_most(SLICE)
+        Announced::for_at_most(listening::SLICE)
     }
 
     fn descriptors(&self) -> io::Result<Places<'_>> {
