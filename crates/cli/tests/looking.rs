@@ -107,7 +107,10 @@ fn what_was_done_is_counted() {
     let told = json(&scene, &["stat", "a"]);
     let (sent, received) = (&told[0]["statistics"], &told[1]["statistics"]);
     assert_eq!((&told[0]["role"], &told[1]["role"]), (&"publisher".into(), &"subscriber".into()));
-    assert_eq!((&sent["sent_messages"], &sent["sent_bytes"], &sent["largest_bytes"]), (&2.into(), &10.into(), &6.into()));
+    assert_eq!(
+        (&sent["sent_messages"], &sent["sent_bytes"], &sent["largest_bytes"]),
+        (&2.into(), &10.into(), &6.into())
+    );
     assert_eq!((&received["received_bytes"], &received["lost_lagged"]), (&10.into(), &0.into()));
     let said = String::from_utf8(scene.run(&["stat", "a"]).well()).expect("text");
     says(&said, &["topic a: publisher, process ", ", 1 peer", "sent 2 messages, 10 B (largest 6 B)", "0 rejected"]);

@@ -54,7 +54,10 @@ pub(super) fn run(asked: &EventWaitArguments) -> Result<(), Failure> {
             }
         } else if let Some(limit) = asked.timeout.filter(|limit| last.elapsed() >= *limit) {
             let limit = units::nanos(limit.as_nanos() as f64);
-            return Err(Failure::Timeout(format!("timeout: no notice of '{}' within {limit}, after {heard}", asked.name)));
+            return Err(Failure::Timeout(format!(
+                "timeout: no notice of '{}' within {limit}, after {heard}",
+                asked.name
+            )));
         }
     }
     if asked.follow { Ok(()) } else { tell(heard) }

@@ -37,7 +37,8 @@ fn table(output: &mut Output, meant: &[&EndpointInfo]) -> Result<(), Failure> {
     };
     let name = widest(|it| printable(&it.name), "NAME");
     let who = widest(|it| printable(&process(it)), "PROCESS");
-    output.line(&format!("{:7}  {:10}  {:name$}  {:who$}  {:>8}  TYPE", "PATTERN", "ROLE", "NAME", "PROCESS", "OPEN"))?;
+    output
+        .line(&format!("{:7}  {:10}  {:name$}  {:who$}  {:>8}  TYPE", "PATTERN", "ROLE", "NAME", "PROCESS", "OPEN"))?;
     for it in meant {
         output.line(&format!(
             "{:7}  {:10}  {:name$}  {:who$}  {:>8}  {}",

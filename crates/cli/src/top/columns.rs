@@ -38,15 +38,8 @@ pub(super) const ALL: [Column; 11] = [
 ];
 
 /// Where there is no room for all, these are left out first.
-const LEFT_OUT: [Column; 7] = [
-    Column::Peers,
-    Column::Lost,
-    Column::Process,
-    Column::Memory,
-    Column::Blocked,
-    Column::Role,
-    Column::Waiting,
-];
+const LEFT_OUT: [Column; 7] =
+    [Column::Peers, Column::Lost, Column::Process, Column::Memory, Column::Blocked, Column::Role, Column::Waiting];
 
 /// Between two columns.
 pub(super) const GAP: usize = 2;

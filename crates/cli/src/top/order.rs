@@ -44,8 +44,9 @@ fn compare(by: SortBy, a: &Row, b: &Row) -> Ordering {
         SortBy::Messages => a.messages.total_cmp(&b.messages),
         SortBy::Bytes => a.bytes.total_cmp(&b.bytes),
         SortBy::Waiting => a.waiting.cmp(&b.waiting),
-        SortBy::Missed => a.missed.total_cmp(&b.missed)
-            .then(a.end.statistics.lost_lagged.cmp(&b.end.statistics.lost_lagged)),
+        SortBy::Missed => {
+            a.missed.total_cmp(&b.missed).then(a.end.statistics.lost_lagged.cmp(&b.end.statistics.lost_lagged))
+        }
         SortBy::Blocked => a.blocked.total_cmp(&b.blocked),
         SortBy::Memory => a.end.statistics.memory_bytes.cmp(&b.end.statistics.memory_bytes),
     }

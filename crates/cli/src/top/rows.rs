@@ -69,8 +69,11 @@ impl Rows {
     pub(super) fn next(&mut self, all: Vec<End>, now: Instant) -> Vec<Row> {
         let past = self.looked.replace(now).map(|then| now.saturating_duration_since(then));
         let keys = keys_of(&all);
-        let known: Vec<Option<Statistics>> =
-            keys.iter().zip(&all).map(|(key, end)| self.before.get(key).copied().filter(|then| is_later(then, end))).collect();
+        let known: Vec<Option<Statistics>> = keys
+            .iter()
+            .zip(&all)
+            .map(|(key, end)| self.before.get(key).copied().filter(|then| is_later(then, end)))
+            .collect();
         let lag = self.lag.next(&keys, &all, &known);
         self.before = keys.into_iter().zip(&all).map(|(key, end)| (key, end.statistics)).collect();
         let rows = all.into_iter().zip(known).zip(lag);
@@ -90,7 +93,8 @@ fn is_later(then: &Statistics, end: &End) -> bool {
 fn keys_of(all: &[End]) -> Vec<Key> {
     let mut keys: Vec<Key> = Vec::with_capacity(all.len());
     for end in all {
-        let mut key = Key { node: end.node.clone(), pattern: end.pattern, part: end.part, name: end.name.clone(), nth: 0 };
+        let mut key =
+            Key { node: end.node.clone(), pattern: end.pattern, part: end.part, name: end.name.clone(), nth: 0 };
         // The list is sorted by name, part and node, so those that are alike are neighbours.
         if let Some(last) = keys.last() {
             key.nth = last.nth;

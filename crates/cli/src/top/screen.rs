@@ -26,7 +26,8 @@ use crate::usage::looking::TopArguments;
 /// The longest wait for a key: whoever waits for one does not hear of signals.
 const LONGEST: Duration = Duration::from_millis(250);
 
-const KEYS: &str = "q end  / filter  space pause  sort: n name p process m msg b bytes w waiting x missed k blocked o memory";
+const KEYS: &str =
+    "q end  / filter  space pause  sort: n name p process m msg b bytes w waiting x missed k blocked o memory";
 
 /// Draws until the user, or a signal, wants it to end; then the terminal is as it was.
 pub(super) fn run(looks: &mut Looks, asked: &TopArguments, interval: Duration, ending: &Ending) -> Result<(), Failure> {

@@ -93,7 +93,11 @@ impl View {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return if key.code == KeyCode::Char('c') { Wish::End } else { Wish::Go };
         }
-        if self.typing { self.type_filter(key.code) } else { return self.command(key.code) }
+        if self.typing {
+            self.type_filter(key.code)
+        } else {
+            return self.command(key.code);
+        }
         Wish::Go
     }
 

@@ -42,8 +42,9 @@ pub(crate) fn run(asked: &PubArguments) -> Result<(), Failure> {
     };
     let mut lines = if message.is_none() { Some(Input::open(&asked.input)?) } else { None };
     let node = Node::open()?;
-    let capacity = usize::try_from(asked.capacity)
-        .map_err(|_| Failure::Usage(format!("--capacity: {} bytes are more than this machine can address", asked.capacity)))?;
+    let capacity = usize::try_from(asked.capacity).map_err(|_| {
+        Failure::Usage(format!("--capacity: {} bytes are more than this machine can address", asked.capacity))
+    })?;
     let topic = node.topic(&asked.name).on_full(on_full(asked)).history(asked.history).capacity(capacity);
     let mut desk = Desk {
         publisher: topic.publisher()?,

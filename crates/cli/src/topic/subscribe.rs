@@ -68,10 +68,9 @@ pub(crate) fn run(asked: &SubArguments) -> Result<(), Failure> {
     sink.output.flush()?;
     ends.into_iter().collect::<Result<(), Failure>>()?;
     match asked.count {
-        Some(count) if sink.written < count => Err(Failure::PeerGone(format!(
-            "the publishers were gone after {} of {count} messages",
-            sink.written
-        ))),
+        Some(count) if sink.written < count => {
+            Err(Failure::PeerGone(format!("the publishers were gone after {} of {count} messages", sink.written)))
+        }
         _ => Ok(()),
     }
 }

@@ -8,13 +8,15 @@ use crate::units::parse_duration;
 
 /// What `wharf ls` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Looking costs nobody anything, and creates nothing; --watch opens a node of its own, which is told of \
+#[command(
+    after_help = "Looking costs nobody anything, and creates nothing; --watch opens a node of its own, which is told of \
     changes.\n\n\
     Exit codes: 0 listed, also when nobody is there; 1 when a NAME is given and nobody has opened it.\n\n\
     Examples:\n\
     \x20 wharf ls\n\
     \x20 wharf ls 'camera/*' --json\n\
-    \x20 wharf ls --watch")]
+    \x20 wharf ls --watch"
+)]
 pub(crate) struct LsArguments {
     /// Only those of this name; it may have stars: 'camera/*', 'camera/**'.
     pub(crate) name: Option<String>,
@@ -28,13 +30,15 @@ pub(crate) struct LsArguments {
 
 /// What `wharf stat` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "The counters are those that each process keeps of its own ends, since they were opened; docs/topics-cli.md \
+#[command(
+    after_help = "The counters are those that each process keeps of its own ends, since they were opened; docs/topics-cli.md \
     explains each. Looking costs nobody anything, and creates nothing.\n\n\
     Exit codes: 0 told, also when nobody is there; 1 when a NAME is given and nobody has opened it.\n\n\
     Examples:\n\
     \x20 wharf stat\n\
     \x20 wharf stat camera/front\n\
-    \x20 wharf stat 'camera/**' --json")]
+    \x20 wharf stat 'camera/**' --json"
+)]
 pub(crate) struct StatArguments {
     /// Only those of this name; it may have stars: 'camera/*', 'camera/**'.
     pub(crate) name: Option<String>,
@@ -45,14 +49,16 @@ pub(crate) struct StatArguments {
 
 /// What `wharf top` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Keys: q ends; n p m b w x k o sort by name, process, messages, bytes, waiting, missed, blocked, memory (again: \
+#[command(
+    after_help = "Keys: q ends; n p m b w x k o sort by name, process, messages, bytes, waiting, missed, blocked, memory (again: \
     the other way round); / filters by name or process, Enter keeps the filter, Esc drops it; space pauses; arrows and Page keys \
     scroll.\n\n\
     Where standard output is no terminal, it looks twice, an interval apart, writes one table and ends.\n\n\
     Examples:\n\
     \x20 wharf top\n\
     \x20 wharf top 'camera/**' --sort bytes\n\
-    \x20 wharf top --json --interval 2s")]
+    \x20 wharf top --json --interval 2s"
+)]
 pub(crate) struct TopArguments {
     /// Only those of this name; it may have stars: 'camera/*', 'camera/**'.
     pub(crate) name: Option<String>,

@@ -21,7 +21,8 @@ pub(crate) struct InputArguments {
 
 /// What `wharf pub` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Without MESSAGE, standard input (or --file) is read to its end and published as one message.\n\n\
+#[command(
+    after_help = "Without MESSAGE, standard input (or --file) is read to its end and published as one message.\n\n\
     A message reaches whoever has subscribed by then. With nobody there it reaches nobody, which is said on standard error; \
     --wait-for-peer waits, and --history with --stay serves those who come later.\n\n\
     Exit codes: 0 published; 1 failed, or messages were rejected; 3 --timeout ran out.\n\n\
@@ -29,7 +30,8 @@ pub(crate) struct InputArguments {
     \x20 wharf pub greetings hello\n\
     \x20 wharf pub log/build --lines --wait-for-peer < build.log\n\
     \x20 wharf pub camera/front --file frame.png --count 100 --rate 30 --policy drop-oldest\n\
-    \x20 wharf pub config/camera --file camera.toml --history 1 --stay")]
+    \x20 wharf pub config/camera --file camera.toml --history 1 --stay"
+)]
 pub(crate) struct PubArguments {
     /// The topic, such as camera/front.
     pub(crate) name: String,
@@ -85,7 +87,8 @@ pub(crate) enum FullPolicy {
 
 /// What `wharf sub` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Writes the messages' bytes, one after the other; on a terminal, a line for each, with what could speak to \
+#[command(
+    after_help = "Writes the messages' bytes, one after the other; on a terminal, a line for each, with what could speak to \
     it escaped. Missed messages are told on standard error. Ends with Ctrl-C, after --count messages, or with --until-gone.\n\n\
     Each line of --json is a message: topic, pid of the publisher, sequence (its number among all of that publisher, from 0), and \
     text, or hex where the bytes are no UTF-8; or a gap: topic, pid and missed.\n\n\
@@ -94,7 +97,8 @@ pub(crate) enum FullPolicy {
     \x20 wharf sub greetings --count 1\n\
     \x20 wharf sub 'log/**' --lines\n\
     \x20 wharf sub 'camera/*' --json\n\
-    \x20 wharf sub config/camera --history 1 --count 1 --timeout 5s")]
+    \x20 wharf sub config/camera --history 1 --count 1 --timeout 5s"
+)]
 pub(crate) struct SubArguments {
     /// The topics; each may have stars: 'camera/*' (any one part), 'log/**' (one or more).
     #[arg(required = true, value_name = "NAME")]

@@ -29,13 +29,15 @@ pub(crate) enum StateVerb {
 
 /// What `wharf state set` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "A value is there as long as its one owner, which is this command: it ends with Ctrl-C, or with its standard \
+#[command(
+    after_help = "A value is there as long as its one owner, which is this command: it ends with Ctrl-C, or with its standard \
     input unless --stay is given. Without VALUE, standard input (or --file) is read to its end, and it stays until Ctrl-C.\n\n\
     Exit codes: 0 at the end of standard input; 1 failed, such as when somebody else owns the value.\n\n\
     Examples:\n\
     \x20 wharf state set robot/speed 0.5\n\
     \x20 sensors | wharf state set robot/temperature --lines\n\
-    \x20 wharf state set config/camera --file camera.toml")]
+    \x20 wharf state set config/camera --file camera.toml"
+)]
 pub(crate) struct StateSetArguments {
     /// The name of the value, such as robot/speed.
     pub(crate) name: String,
@@ -72,12 +74,14 @@ pub(crate) struct StateGetArguments {
 
 /// What `wharf state watch` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Begins with the value that is there. The latest counts: of values that come faster than they are written some \
+#[command(
+    after_help = "Begins with the value that is there. The latest counts: of values that come faster than they are written some \
     are left out.\n\n\
     Exit codes: 0 after --count values; 3 --timeout ran out.\n\n\
     Examples:\n\
     \x20 wharf state watch robot/speed\n\
-    \x20 wharf state watch robot/speed --json --count 10")]
+    \x20 wharf state watch robot/speed --json --count 10"
+)]
 pub(crate) struct StateWatchArguments {
     /// The name of the value.
     pub(crate) name: String,
