@@ -21,8 +21,7 @@ pub(crate) fn run_completions(asked: &CompletionsArguments) -> Result<(), Failur
 /// The command without what is not for users.
 fn visible(whole: &Command) -> Command {
     let shown = whole.get_subcommands().filter(|it| !it.is_hide_set()).cloned();
-    let version = whole.get_version().unwrap_or_default().to_owned();
-    Command::new("wharf").version(version).disable_help_subcommand(true).subcommands(shown)
+    Command::new("wharf").version(env!("CARGO_PKG_VERSION")).disable_help_subcommand(true).subcommands(shown)
 }
 
 /// `wharf man`.

@@ -273,7 +273,7 @@ fn what_makes_no_sense_is_refused_in_a_line() {
     says(&scene.run(&["pub", "a", "x", "--rate", "0"]).refused(2), &["--rate", "'0' is not a rate"]);
     says(&scene.run(&["pub", "a", "x", "--policy", "blok"]).refused(2), &["blok"]);
     says(&scene.run(&["pub", "a", "x", "--lines"]).refused(2), &["--lines"]);
-    says(&scene.run(&["pbu"]).refused(2), &["did you mean 'pub'"]);
+    says(&scene.run(&["pubs"]).refused(2), &["did you mean 'pub'"]);
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 

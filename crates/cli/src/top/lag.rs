@@ -1,9 +1,10 @@
 //! How far subscribers are behind, told from outside: what is sent to them, less what they receive or miss.
 //!
-//! Nobody shows how many messages wait. But what the publishers of a name have sent since the look before must arrive at, or be
-//! missed by, each of its subscribers; what has not yet done so waits. Since nobody knows how many waited at first, the least
-//! difference that was ever seen stands for none: a subscriber that has always been behind is shown as far behind as it has
-//! become. The totals are read one after the other, so a few messages more or less mean nothing.
+//! A subscriber does not show how many messages wait for it. But what the publishers of a name have sent since the look before
+//! must arrive at, or be found missing by, each of its subscribers; what has not yet done so waits, or is dropped already. Since
+//! nobody knows how many waited at first, the least difference that was ever seen stands for none: a subscriber that has always
+//! been behind is shown as far behind as it has become. The totals are read one after the other, so a few messages more or
+//! less mean nothing.
 
 use std::collections::HashMap;
 
