@@ -181,9 +181,7 @@ impl Desk {
     /// Goes on in a log in which a message of `len` bytes has room, with as much again beside it.
     fn grow(&mut self, len: u64) -> Result<(), Stuck> {
         let now = self.writer.geometry();
-        // A frame holds a little less than half of the ring.
-        let capacity = len.saturating_add(2 * now.align()).saturating_mul(2).saturating_add(1).max(now.large_bytes());
-        let larger = Geometry::for_capacity(capacity, now.align()).ok_or(Stuck::Nowhere)?;
+        let larger = Geometry::for_message(len, now.large_bytes(), now.align()).ok_or(Stuck::Nowhere)?;
         self.renew(larger)
     }
 

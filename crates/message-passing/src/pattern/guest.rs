@@ -133,8 +133,10 @@ impl Guest {
         check_size(trusted, said.geometry)?;
         let bell = bell.filter(|_| trusted).map(Ringer::adopt).transpose();
         let bell = bell.map_err(|why| format!("its bell cannot be used: {why}"))?.map(Arc::new);
+        // A publisher that passes no bell does not trust us, and looks at no pin of ours: what lies in its log may be overwritten
+        // while it is read, or held, so it is copied as well.
         let terms = ReaderTerms {
-            hostile: !trusted,
+            hostile: !trusted || !said.bell,
             max_message: said.max_message.min(self.max_message),
             barriers: barriers(pairing),
             may_drop: said.may_drop,

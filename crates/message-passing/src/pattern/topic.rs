@@ -210,7 +210,8 @@ impl<P> Topic<P> {
     }
 
     /// How far the other ends are trusted: those of this user, unless said otherwise. A subscriber copies what comes from a
-    /// publisher that is not trusted; a publisher looks at nothing that such a subscriber says but how far it is.
+    /// publisher that is not trusted, or that does not trust it; a publisher looks at nothing that such a subscriber says but
+    /// how far it is.
     #[must_use]
     pub fn trust(mut self, trust: Trust) -> Self {
         self.terms.trust = trust;

@@ -211,3 +211,16 @@ pub(crate) fn for_ever_means_for_ever(world: &World) {
         assert_eq!(ledger.missed, 0);
     });
 }
+
+/// A message of any length around half of a log's size makes it grow once, to where it has room.
+pub(crate) fn grows_to_any_length(world: &World) {
+    let node = world.node();
+    for len in (65_536 - 64)..(65_536 + 16) {
+        let mut subscriber = node.topic("grows").subscriber().unwrap();
+        let mut publisher = node.topic("grows").capacity(1 << 16).publisher().unwrap();
+        let mut ledger = Ledger::default();
+        publisher.send(&message(1, 0, len)).unwrap();
+        ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+        assert_eq!((ledger.received(), ledger.missed), (1, 0), "{len}");
+    }
+}

@@ -94,6 +94,16 @@ impl Geometry {
         Geometry::new(warm, capacity.max(2 * warm).next_power_of_two(), align)
     }
 
+    /// The geometry of a broadcast that has room for a message of `len` bytes wherever it stands, and a large ring of
+    /// `capacity` bytes at least. `None` when there is none so large.
+    pub fn for_message(len: u64, capacity: u64, align: u64) -> Option<Geometry> {
+        let has_room = |it: &Geometry| it.grid().largest_in_half(it.large_bytes) >= len;
+        let near = Self::for_capacity(len.checked_mul(2)?.max(capacity), align)?;
+        // What headers and the end of a lap take is far less than half of a ring.
+        let geometry = if has_room(&near) { near } else { Self::for_capacity(near.large_bytes * 2, align)? };
+        has_room(&geometry).then_some(geometry)
+    }
+
     /// Bytes of the small ring.
     pub fn small_bytes(&self) -> u64 {
         self.small_bytes

@@ -441,3 +441,20 @@ fn a_look_takes_nothing_and_an_unordered_announcement_releases_and_is_rung_for()
         }
     }
 }
+
+#[test]
+fn a_geometry_for_a_message_has_room_for_it_and_is_not_much_larger() {
+    for align in [8, 64, 4096] {
+        for power in 3..32 {
+            for len in (1_u64 << power).saturating_sub(40)..(1 << power) - 8 {
+                let geometry = Geometry::for_message(len, 0, align).expect("a geometry");
+                let largest = geometry.grid().largest_in_half(geometry.large_bytes());
+                assert!(largest >= len, "{len} in {geometry:?}");
+                let smallest = Geometry::for_capacity(0, align).expect("a geometry").large_bytes();
+                assert!(geometry.large_bytes() <= smallest.max(8 * len), "{len} in {geometry:?}");
+            }
+        }
+    }
+    assert!(Geometry::for_message(u64::MAX, 0, 8).is_none());
+    assert!(Geometry::for_message(1 << 33, 0, 8).is_none(), "a header has no word for it");
+}
