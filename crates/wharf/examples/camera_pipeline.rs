@@ -1,8 +1,8 @@
 //! A camera, a fast consumer and a slow one, each in a process of its own.
 //!
 //! The camera fills its pictures where they are read, and drops the oldest when somebody is too slow. The detector keeps up
-//! and keeps the brightest picture where it lies. The archive takes its time, is told exactly how
-//! many pictures it missed, and delays nobody.
+//! and keeps the brightest picture where it lies. The archive's disk hangs; it is told exactly how many pictures it missed, and
+//! delays nobody.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -12,6 +12,8 @@ use std::time::Duration;
 use wharf::{Domain, Node, NodeOptions, OnFull, Plain, RecvError, Result};
 
 const PICTURES: u64 = 600;
+/// After so many the archive's disk hangs.
+const ENOUGH: u64 = 10;
 const WIDTH: usize = 160;
 const HEIGHT: usize = 120;
 /// Far longer than anything here takes.
@@ -78,8 +80,10 @@ fn archive(domain: &str) -> Result<()> {
             Ok(picture) => {
                 assert_eq!(picture.number, picture.sequence());
                 kept += 1;
-                // Writing to a disk, say.
-                std::thread::sleep(Duration::from_millis(5));
+                if kept == ENOUGH {
+                    // The disk hangs, until the camera has sent everything.
+                    std::io::stdin().read_line(&mut String::new())?;
+                }
             }
             Err(RecvError::Lagged { missed: gap, .. }) => missed += gap,
             Err(error) => return Err(error.into()),
@@ -93,7 +97,7 @@ fn camera() -> Result<()> {
     let private = tempfile::tempdir()?;
     let start = |role: &str| -> Result<(Child, BufReader<ChildStdout>)> {
         let mut command = Command::new(std::env::current_exe()?);
-        let mut child = command.arg(role).arg(private.path()).stdout(Stdio::piped()).spawn()?;
+        let mut child = command.arg(role).arg(private.path()).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut says =
             BufReader::new(child.stdout.take().ok_or_else(|| std::io::Error::other("the consumer has no output"))?);
         says.read_line(&mut String::new())?;
@@ -110,11 +114,12 @@ fn camera() -> Result<()> {
         let brightness = if number == 250 { 255 } else { (number % 100) as u8 };
         picture.pixels = [[brightness; WIDTH]; HEIGHT];
         picture.send()?;
-        // A thousand pictures a second: the detector keeps up with that, the archive with a fifth of it.
+        // A thousand pictures a second.
         std::thread::sleep(Duration::from_millis(1));
     }
     drop(camera); // what was sent can still be received
     for (mut child, mut says) in consumers {
+        drop(child.stdin.take()); // the disk goes on
         let mut line = String::new();
         says.read_line(&mut line)?;
         print!("{line}");

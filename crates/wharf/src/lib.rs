@@ -119,6 +119,11 @@ struct FrontPage;
 #[doc = include_str!("../../../docs/crash-safe.md")]
 struct CrashSafe;
 
+/// And those about topics.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/topics.md")]
+struct Topics;
+
 /// And those about waiting.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/waiting.md")]
