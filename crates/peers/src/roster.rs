@@ -1,11 +1,12 @@
 //! Which libraries take part, in which cases, and what must hold between Wharf and them.
 
 use crate::absent::Absent;
+use crate::iceoryx::SMALL;
 use crate::iceoryx::event::Notified;
 use crate::iceoryx::request::Requests;
+use crate::iceoryx::segments;
 use crate::iceoryx::slices::Slices;
 use crate::iceoryx::topic::Topic;
-use crate::iceoryx::{self, SMALL};
 use crate::ring::blobs::Blobs;
 use crate::ring::fixed::Rings;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ const MIB: usize = 1 << 20;
 pub fn roster() -> Roster {
     let mut contenders = cases::contenders();
     contenders.extend(others());
-    Roster { contenders, crowds: Vec::new(), cases: meetings(), sweep: iceoryx::sweep }
+    Roster { contenders, crowds: Vec::new(), cases: meetings(), sweep: segments::sweep }
 }
 
 /// Of several powers of two, each has the room with which it streamed fastest. Latency does not depend on it.

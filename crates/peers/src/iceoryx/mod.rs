@@ -2,6 +2,7 @@
 
 pub mod event;
 pub mod request;
+pub mod segments;
 pub mod slices;
 pub mod topic;
 
@@ -15,29 +16,12 @@ use wharf_bench::contender::{failed, foreign};
 /// Bytes of a small message, sent as a type of fixed size.
 pub const SMALL: usize = 64;
 
-/// Where iceoryx2 makes its shared memory; no option moves it elsewhere.
-const SEGMENTS: &str = "/dev/shm";
 /// Tells the connecting side the prefix of the match.
 const PREFIX_FILE: &str = "iceoryx2-prefix";
 
 /// Only errors are printed, as in the library's own benchmarks.
 pub fn be_quiet() {
     set_log_level(LogLevel::Error);
-}
-
-/// Removes the segments of this process's matches, which those leave behind whose peer was killed.
-pub fn sweep() {
-    let Ok(entries) = fs::read_dir(SEGMENTS) else { return };
-    let ours = prefix_of_run();
-    for entry in entries.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&ours) {
-            let _gone_or_not = fs::remove_file(entry.path());
-        }
-    }
-}
-
-fn prefix_of_run() -> String {
-    format!("wharf_peers_{}_", std::process::id())
 }
 
 /// Which side of a match this is.
@@ -81,7 +65,7 @@ impl Side {
 fn name_match(at: &FsPath) -> io::Result<String> {
     static MATCHES: AtomicU32 = AtomicU32::new(0);
     // Relaxed: only the number matters.
-    let prefix = format!("{}{}_", prefix_of_run(), MATCHES.fetch_add(1, Ordering::Relaxed));
+    let prefix = format!("{}{}_", segments::prefix()?, MATCHES.fetch_add(1, Ordering::Relaxed));
     fs::write(at.join(PREFIX_FILE), &prefix)?;
     Ok(prefix)
 }
@@ -91,23 +75,5 @@ fn delivered(receivers: usize) -> io::Result<()> {
     match receivers {
         1 => Ok(()),
         others => Err(failed(format!("expected one receiver, found {others}"))),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_sweep_takes_what_is_left_of_this_run_and_nothing_else() {
-        let segment = |name: String| std::path::PathBuf::from(SEGMENTS).join(name);
-        let ours = segment(format!("{}0_left", prefix_of_run()));
-        let others = segment(format!("wharf_peers_of_others_{}_left", std::process::id()));
-        fs::write(&ours, "left").expect("shared memory has room for four bytes");
-        fs::write(&others, "left").expect("shared memory has room for four bytes");
-        sweep();
-        let left = (ours.exists(), others.exists());
-        fs::remove_file(&others).expect("nobody else removes it");
-        assert_eq!(left, (false, true));
     }
 }
