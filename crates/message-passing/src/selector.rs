@@ -1,4 +1,5 @@
-//! Waiting for any of several things at once: links of any transport, listeners, room to send, timers, descriptors.
+//! Waiting for any of several things at once: links of any transport, listeners, room to send, ends of topics, events and
+//! states, timers, descriptors.
 
 mod timers;
 
@@ -80,11 +81,15 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// * A receiver or a link: there is a message, or the end ([`Closed`](crate::RecvError::Closed),
 ///   [`PeerDied`](crate::RecvError::PeerDied)); one that has ended is ready for ever, so leave it out then.
 /// * A listener: there is a link to accept, or an error. The selector hears whoever introduces himself meanwhile.
-/// * Room to send ([`Sender::room`](crate::Sender::room)), descriptors: a try is worth it.
+/// * A subscriber: there is a message, or something to tell beside messages ([`Lagged`](crate::RecvError::Lagged)). That a
+///   publisher comes or leaves is nothing to tell. A listener to an event, a watcher of a state or of a domain: there is a
+///   notice, a change, or an error.
+/// * Room to send ([`Sender::room`](crate::Sender::room), [`Publisher::room`](crate::Publisher::room)), descriptors: a try is
+///   worth it.
 ///
 /// Of a message that travels in pieces the first one may be all that is there: a program that must not wait for the rest
 /// receives with [`try_recv`](crate::Receiver::try_recv), and takes `Empty` for an answer. The same holds for whoever takes
-/// messages of an endpoint out of its turn.
+/// messages of an endpoint out of its turn, and where a publisher is not trusted, which can take back what it showed.
 ///
 /// # Fairness
 /// It goes round: after an endpoint was reported, every other that is ready has its turn before it is reported again. The

@@ -25,24 +25,30 @@ const POINTS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn at_every_point(world: &World) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut in_code = BTreeSet::new();
-    for entry in std::fs::read_dir(here.join("src/pattern")).unwrap() {
-        let path = entry.unwrap().path();
-        // What lies in folders has a suite of its own.
-        if path.is_dir() {
-            continue;
-        }
-        let text = std::fs::read_to_string(path).unwrap();
-        let rest = text.split("crash_point!(\"").skip(1);
-        in_code.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
-    }
+    points_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pattern"), &mut in_code);
+    // Services have a suite of their own.
+    in_code.retain(|point| !point.starts_with("service."));
     assert_eq!(
         in_code.iter().map(String::as_str).collect::<Vec<_>>(),
         POINTS.iter().map(|it| it.0).collect::<Vec<_>>()
     );
     for (point, role) in POINTS {
         die_at(world, point, role);
+    }
+}
+
+/// The crash points in the sources of a folder.
+fn points_below(folder: &Path, into: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            points_below(&path, into);
+            continue;
+        }
+        let text = std::fs::read_to_string(path).unwrap();
+        let rest = text.split("crash_point!(\"").skip(1);
+        into.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
     }
 }
 
