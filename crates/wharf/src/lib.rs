@@ -86,14 +86,19 @@ pub use wharf_message_passing::{
     TopicNameError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
     Writable, connect, connect_timeout, inherited, listen, spawn,
 };
+#[cfg(feature = "tokio")]
+pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
 pub use wharf_message_passing::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier,
     OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, Sample, SerdePublisher, SerdeSubscriber, State,
     StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample,
     TypedSubscriber,
 };
-#[cfg(feature = "tokio")]
-pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender};
+pub use wharf_message_passing::{
+    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
+    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
+    TypedResults, TypedServer,
+};
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};

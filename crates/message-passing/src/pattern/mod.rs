@@ -29,8 +29,8 @@ pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
 pub use self::service::{
     Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
-    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest, TypedResults,
-    TypedServer,
+    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
+    TypedResults, TypedServer,
 };
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::subscriber::Subscriber;

@@ -130,7 +130,12 @@ impl Client {
         Ok(Client::new(name, Meeting::Named { hub, bell, _registration: registration }, terms))
     }
 
-    pub(super) fn connect(address: &str, payload: Payload, terms: &Terms, limit: Option<Duration>) -> Result<Client, ConnectError> {
+    pub(super) fn connect(
+        address: &str,
+        payload: Payload,
+        terms: &Terms,
+        limit: Option<Duration>,
+    ) -> Result<Client, ConnectError> {
         let address = Address::parse(address)?;
         let options = &terms.options;
         let link =
@@ -469,7 +474,8 @@ impl Outlet {
             self.tell(given_up);
         }
         for at in 0..self.links.len() {
-            let over = self.links.get(at).and_then(|link| link.begun.as_ref()).is_some_and(|it| !self.calls.is_due(it.id));
+            let over =
+                self.links.get(at).and_then(|link| link.begun.as_ref()).is_some_and(|it| !self.calls.is_due(it.id));
             if over {
                 self.drop_begun(at);
             }
@@ -518,7 +524,12 @@ impl Outlet {
             let begun = self.links.iter().position(|link| link.begun.as_ref().is_some_and(|it| it.id == id));
             let Some((wish, deadline, kept)) = self.calls.request(id) else { return Tried::Sent };
             let Some(at) = begun.or_else(|| {
-                choose(&self.links, &self.calls, (wish.key, self.terms.choice, self.turn), (&mut self.candidates, &mut self.positions))
+                choose(
+                    &self.links,
+                    &self.calls,
+                    (wish.key, self.terms.choice, self.turn),
+                    (&mut self.candidates, &mut self.positions),
+                )
             }) else {
                 if matches!(self.meeting, Meeting::Connected) && !self.links.iter().any(|link| !link.closing) {
                     return Tried::Never(CallError::NoServer { service: self.service.clone(), limit: Duration::ZERO });

@@ -29,7 +29,9 @@ pub enum CallError {
         limit: Duration,
     },
     /// Never sent: the server did not take it in time, because its queue for this client was full.
-    #[error("never sent: the server's queue for this client was full for {limit:?}; wait longer, or ask for less at once")]
+    #[error(
+        "never sent: the server's queue for this client was full for {limit:?}; wait longer, or ask for less at once"
+    )]
     Full {
         /// How long the caller waited.
         limit: Duration,
@@ -65,7 +67,9 @@ pub enum CallError {
     #[error("outcome unknown: the call was cancelled after it was sent")]
     Cancelled,
     /// Outcome unknown: the items of this call came faster than they were taken, so it was cancelled.
-    #[error("outcome unknown: more than {limit} bytes of items waited for somebody to take them, so the call was cancelled")]
+    #[error(
+        "outcome unknown: more than {limit} bytes of items waited for somebody to take them, so the call was cancelled"
+    )]
     Overrun {
         /// The most that waits, in bytes.
         limit: usize,

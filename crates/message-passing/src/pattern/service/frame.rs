@@ -36,16 +36,8 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 8] = [
-        Kind::Request,
-        Kind::Cancel,
-        Kind::Item,
-        Kind::Reply,
-        Kind::End,
-        Kind::Failed,
-        Kind::Refused,
-        Kind::Bye,
-    ];
+    const ALL: [Kind; 8] =
+        [Kind::Request, Kind::Cancel, Kind::Item, Kind::Reply, Kind::End, Kind::Failed, Kind::Refused, Kind::Bye];
 
     fn code(self) -> u8 {
         match self {

@@ -23,7 +23,11 @@ pub(super) const CUT_OFF: u16 = 1;
 
 /// What happened since the client looked last.
 pub(super) enum News {
-    Joined { pairing: PairingId, identity: u64, link: Box<Link> },
+    Joined {
+        pairing: PairingId,
+        identity: u64,
+        link: Box<Link>,
+    },
     /// It is gone; what it has sent can still be received.
     Left(PairingId),
     CutOff(PairingId, String),

@@ -58,12 +58,7 @@ struct Terms {
 
 impl Terms {
     fn new(options: Options) -> Terms {
-        Terms {
-            options,
-            choice: Choice::default(),
-            most_kept: DEFAULT_MOST_KEPT,
-            patience: DEFAULT_STREAM_PATIENCE,
-        }
+        Terms { options, choice: Choice::default(), most_kept: DEFAULT_MOST_KEPT, patience: DEFAULT_STREAM_PATIENCE }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::io;
 
 use wharf_sys::clock::Deadline;
-use wharf_sys::doorbell::Bell;
 use wharf_sys::clock::Instant;
+use wharf_sys::doorbell::Bell;
 use wharf_sys::poll::{self, Found, Interest};
 
 use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};

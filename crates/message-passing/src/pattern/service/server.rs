@@ -428,7 +428,9 @@ impl Inlet {
             ends.push(listener);
         }
         for caller in &mut self.callers {
-            if self.kept && let Some(way) = caller.outbox.lock_way() {
+            if self.kept
+                && let Some(way) = caller.outbox.lock_way()
+            {
                 ways.push(way);
             }
             ends.push(&mut caller.receiver);

@@ -169,17 +169,8 @@ impl Prepared {
         let ours = self.half.terms(options, barrier::register());
         let their_terms = theirs.terms(options, pairing.peer().has_barriers());
         let lifeline = Arc::new(Lifeline::new(lifeline));
-        let halves = shm::halves(
-            &mut self.side,
-            pipes,
-            memory,
-            theirs.geometry,
-            lifeline,
-            &ours,
-            &their_terms,
-            limit,
-            !trusted,
-        );
+        let halves =
+            shm::halves(&mut self.side, pipes, memory, theirs.geometry, lifeline, &ours, &their_terms, limit, !trusted);
         let (send, recv) = halves.map_err(|error| error.to_string())?;
         let joined = Joined { send, recv, theirs: their_terms, limit };
         let peer = pairing.peer();

@@ -68,9 +68,8 @@ impl<Q: Plain, R: Plain> Carries for Typed<(Q, R)> {
 }
 
 fn read<T: Plain>(bytes: &[u8]) -> Result<T, String> {
-    plain::read(bytes).ok_or_else(|| {
-        format!("expected {} bytes of {}, found {}", size_of::<T>(), T::LAYOUT.name, bytes.len())
-    })
+    plain::read(bytes)
+        .ok_or_else(|| format!("expected {} bytes of {}, found {}", size_of::<T>(), T::LAYOUT.name, bytes.len()))
 }
 
 impl<Q, R> Carries for Encoded<(Q, R)>
