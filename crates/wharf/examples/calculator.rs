@@ -17,7 +17,7 @@ fn service(node: &Node) -> Calculator {
 }
 
 fn node(directory: &str) -> wharf::Result<Node> {
-    Ok(NodeOptions::new().domain(Domain::at(directory)?).open()?)
+    Ok(NodeOptions::new().domain(Domain::at(directory.as_ref())?).open()?)
 }
 
 fn calculates(directory: &str) -> wharf::Result<()> {
