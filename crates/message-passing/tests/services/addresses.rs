@@ -20,7 +20,7 @@ pub(crate) fn every_transport(world: &World) {
             let mut other = options.service(&there).client_timeout(SOON).unwrap();
             for number in 0..200 {
                 let text = format!("echo {number}");
-                assert_eq!(client.call(text.as_bytes(), SOON).unwrap(), text[5..].as_bytes(), "{address}");
+                assert_eq!(client.call(text.as_bytes(), SOON).unwrap(), text.as_bytes()[5..], "{address}");
             }
             let results: Result<Vec<_>, _> = client.call_stream(b"count 500", SOON).unwrap().collect();
             assert_eq!(results.unwrap().len(), 500, "{address}");

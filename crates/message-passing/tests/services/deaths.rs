@@ -55,8 +55,7 @@ pub(crate) fn a_server_that_leaves(world: &World) {
     leaves.line();
     let mut client = world.node().service("leaves").client().unwrap();
     let texts: Vec<_> = (0..10).map(|number| format!("echo {number}")).collect();
-    let calls: Vec<_> =
-        texts.iter().map(|text| client.request(text.as_bytes()).limit(SOON).start().unwrap()).collect();
+    let calls: Vec<_> = texts.iter().map(|text| client.request(text.as_bytes()).limit(SOON).start().unwrap()).collect();
     leaves.tell("go");
     leaves.expect("left");
     // Three were answered. Of the others none was carried out, and without another server none is.
@@ -122,7 +121,7 @@ pub(crate) fn at_random(world: &World) {
             let text = format!("echo {round}-{answered}");
             match steady.call(text.as_bytes(), SOON) {
                 Ok(answer) => {
-                    assert_eq!(answer, text[5..].as_bytes());
+                    assert_eq!(answer, text.as_bytes()[5..]);
                     answered += 1;
                 }
                 Err(error) => {
@@ -147,7 +146,7 @@ pub(crate) fn at_random(world: &World) {
         }
     }
     assert!(answered > 0 && retried > 0, "{answered} {unknown} {retried}");
-    assert!(clients.iter_mut().map(|it| it.is_alive()).all(|alive| alive), "a client had an answer that was not its own");
+    assert!(clients.iter_mut().all(|it| it.is_alive()), "a client had an answer that was not its own");
     drop(clients);
     let pids: BTreeSet<_> = (0..10).map(|_| steady.call(b"who", SOON).unwrap()).collect();
     assert_eq!(pids.len(), 2, "both servers answer in the end");

@@ -240,10 +240,7 @@ impl Outbox {
             }
             self.flush();
             let slice = Deadline::earlier(Some(deadline), Some(Deadline::after(LOOK)));
-            let waited = match self.try_way() {
-                Some(mut way) => Some(way.sender.half.wait_room(HEAD_BYTES, slice)),
-                None => None,
-            };
+            let waited = self.try_way().map(|mut way| way.sender.half.wait_room(HEAD_BYTES, slice));
             match waited {
                 Some(Ok(()) | Err(SendError::Timeout)) => {}
                 Some(Err(error)) => {

@@ -140,7 +140,8 @@ pub struct ReplyStream {
 
 impl ReplyStream {
     /// Sends one result. Where the client has no room, waits for it, at most the service's
-    /// [patience](super::Service::patience).
+    /// [patience](super::Service::patience). That nobody wants more is heard while the server receives: let another thread
+    /// stream, if results are many.
     ///
     /// # Errors
     /// [`SendError::Timeout`] when there was no room for so long: this result was not sent, and the next may be;
