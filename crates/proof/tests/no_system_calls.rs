@@ -72,7 +72,12 @@ fn run(address: &str, form: &str, count: u64) -> Result<(), String> {
     for side in [&mut receiver, &mut sender] {
         match side.hear(LIMIT) {
             Some(said) if said.word == "done" => {
-                assert_eq!(said.text, format!("{count} allocations=0"), "{}", side.report());
+                let allocated = said.text.strip_prefix(&format!("{count} allocations="));
+                let allocated: u64 = allocated.and_then(|it| it.parse().ok()).expect("a count of allocations");
+                // A link allocates nothing at all. A topic allocates nothing for a message; its lists reach their size in the
+                // first laps of the log, and its process has a thread more.
+                let most = if address.starts_with("topic:") { 8 } else { 0 };
+                assert!(allocated <= most, "{allocated} allocations: {}", side.report());
             }
             other => return Err(format!("{other:?}: {}", side.report())),
         }

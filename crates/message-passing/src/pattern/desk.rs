@@ -116,15 +116,15 @@ impl Desk {
         len: u64,
         mut act: impl FnMut(&mut BroadcastWriter) -> Result<(), WriteError>,
     ) -> Result<(), Stuck> {
-        for _ in 0..MOST_TRIES {
+        for turn in 0..MOST_TRIES {
             match act(&mut self.writer) {
-                Ok(()) => {
-                    self.patience.over();
-                    return Ok(());
-                }
+                Ok(()) => return Ok(()),
                 Err(WriteError::Full) => match self.verdict() {
                     Verdict::Wait(until) => return Err(Stuck::Full(until)),
                     Verdict::Drop => self.drop_oldest(len)?,
+                    // They have released something since we looked.
+                    Verdict::Again if turn < MOST_TRIES / 2 => {}
+                    Verdict::Again => self.drop_oldest(len)?,
                 },
                 Err(WriteError::LargerThanFrame { .. }) => self.grow(len)?,
                 Err(WriteError::Closed) => return Err(Stuck::Closed),

@@ -23,14 +23,16 @@ pub(super) enum Verdict {
     Wait(Option<Instant>),
     /// Drop the oldest.
     Drop,
+    /// Nobody is in the way any more: look for room again.
+    Again,
 }
 
 /// See the top of the file.
 #[derive(Debug)]
 pub(super) struct Patience<K> {
     limit: Option<Duration>,
-    /// Since when the present message has been waiting for room.
-    since: Option<Instant>,
+    /// The message that waits for room, and since when.
+    since: Option<(u64, Instant)>,
     laggards: Vec<K>,
     /// The sequence at which something was dropped last.
     dropped_at: u64,
@@ -52,28 +54,34 @@ impl<K: Copy + PartialEq> Patience<K> {
         places: impl Fn() -> I,
     ) -> Verdict {
         let Some(limit) = self.limit else { return Verdict::Wait(None) };
-        let until = self.since.get_or_insert(now).saturating_add(limit);
+        // Many messages find room without coming by here.
+        let since = self.since.filter(|(waits, _)| *waits == sent).map_or(now, |(_, since)| since);
+        self.since = Some((sent, since));
+        let until = since.saturating_add(limit);
         // Who has read all that there was when something was dropped last has caught up. Who is merely slow never gets
         // there: it stands one chunk before the end of the log when the next is dropped.
         let dropped_at = self.dropped_at;
         self.laggards.retain(|seat| places().any(|it| it.seat == *seat && it.next < dropped_at));
-        let in_the_way = || places().filter(|it| it.next < floor);
-        if now < until && in_the_way().any(|it| !self.laggards.contains(&it.seat)) {
+        // One look at each: they go on meanwhile, and who was in the way a moment ago may not be now.
+        let (mut in_the_way, mut waited_for) = (false, false);
+        for place in places().filter(|it| it.next < floor) {
+            in_the_way = true;
+            waited_for |= !self.laggards.contains(&place.seat);
+        }
+        if !in_the_way {
+            return Verdict::Again;
+        }
+        if waited_for && now < until {
             return Verdict::Wait(Some(until));
         }
         // Bounded by the number of subscribers.
-        for place in in_the_way() {
+        for place in places().filter(|it| it.next < floor) {
             if !self.laggards.contains(&place.seat) {
                 self.laggards.push(place.seat);
             }
         }
         self.dropped_at = sent;
         Verdict::Drop
-    }
-
-    /// The message that waited is written, or given up.
-    pub(super) fn over(&mut self) {
-        self.since = None;
     }
 }
 
@@ -100,7 +108,6 @@ mod tests {
         assert_eq!(patience.full(at(0), 100, 12, &all), Verdict::Wait(Some(at(1000))));
         assert_eq!(patience.full(at(999), 100, 12, &all), Verdict::Wait(Some(at(1000))));
         assert_eq!(patience.full(at(1000), 100, 12, &all), Verdict::Drop);
-        patience.over();
         assert_eq!(patience.full(at(1001), 112, 24, &all), Verdict::Drop, "it lags by now");
     }
 
@@ -109,13 +116,11 @@ mod tests {
         let mut patience = second();
         patience.full(at(0), 100, 12, places([('a', 0)]));
         assert_eq!(patience.full(at(1000), 100, 12, places([('a', 0)])), Verdict::Drop);
-        patience.over();
         // Slow as before: at every later drop it has not read what there was at the one before.
         for turn in 1..10 {
             let (now, sent) = (at(1000 + turn), 100 + turn * 12);
             let all = places([('a', sent - 100), ('b', sent)]);
             assert_eq!(patience.full(now, sent, sent - 88, all), Verdict::Drop);
-            patience.over();
         }
         // It has read all that there was; when it is slow again, it is waited for again.
         assert_eq!(patience.full(at(5000), 400, 312, places([('a', 300)])), Verdict::Wait(Some(at(6000))));
@@ -127,12 +132,10 @@ mod tests {
         let only_a = places([('a', 0), ('b', 60)]);
         patience.full(at(0), 100, 12, &only_a);
         assert_eq!(patience.full(at(1000), 100, 12, &only_a), Verdict::Drop);
-        patience.over();
         // Now b would lose something too.
         let both = places([('a', 0), ('b', 60)]);
         assert_eq!(patience.full(at(1001), 160, 72, &both), Verdict::Wait(Some(at(2001))));
         assert_eq!(patience.full(at(2001), 160, 72, &both), Verdict::Drop);
-        patience.over();
         assert_eq!(patience.full(at(2002), 172, 84, &both), Verdict::Drop);
     }
 
@@ -148,10 +151,10 @@ mod tests {
     #[test]
     fn nobody_is_waited_for_who_loses_nothing_and_who_has_left_is_forgotten() {
         let mut patience = second();
-        assert_eq!(patience.full(at(0), 100, 12, places([('a', 12)])), Verdict::Drop);
-        patience.over();
-        patience.full(at(0), 100, 24, places([('a', 12)]));
-        assert_eq!(patience.full(at(1000), 100, 24, places([('a', 12)])), Verdict::Drop);
+        assert_eq!(patience.full(at(0), 100, 12, places([('a', 12)])), Verdict::Again);
+        // Another message waits anew.
+        assert_eq!(patience.full(at(900), 101, 24, places([('a', 12)])), Verdict::Wait(Some(at(1900))));
+        assert_eq!(patience.full(at(1900), 101, 24, places([('a', 12)])), Verdict::Drop);
         assert_eq!(patience.laggards, ['a']);
         patience.full(at(1000), 100, 24, places([]));
         assert!(patience.laggards.is_empty());

@@ -148,7 +148,11 @@ fn ends(job: &str, address: &str) -> Result<Ends, Failure> {
         say("listening", "")?;
         return Ok((None, Some(Box::new(subscriber))));
     }
-    Ok((Some(Box::new(topic.publisher()?)), None))
+    let publisher = topic.publisher()?;
+    // The node's thread still reads what came of the meeting. What it allocates is none of the messages', and it sleeps
+    // for good once nothing has come for as long as this.
+    thread::sleep(Duration::from_millis(200));
+    Ok((Some(Box::new(publisher)), None))
 }
 
 fn meet(job: &str, address: &str) -> Result<Link, Failure> {

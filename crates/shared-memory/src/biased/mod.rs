@@ -154,7 +154,8 @@ impl<T> Cell<T> {
     #[inline(never)]
     fn enter_after_visitor(&self) {
         // Release, although nothing was done inside: a visitor that sees this store and not the one in `Inside::drop` must
-        // see what was done before that one too.
+        // see what was done before that one too. (Where both sides fence, the fence before `wanted` was looked at says so as
+        // well, which is why the model cannot tell.)
         self.inside.store(false, Ordering::Release);
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever wants in says so while it has the turn, and takes it back before it gives the turn away: so nobody

@@ -31,7 +31,9 @@ pub(super) struct Checkpoints {
 
 impl Checkpoints {
     pub(super) fn new(large_bytes: u64) -> Checkpoints {
-        Checkpoints { list: VecDeque::new(), spacing: large_bytes / IN_A_RING }
+        // Room for all that can be noted, so that a stream allocates nothing: as many as lie in both rings, of which the small
+        // one is never larger.
+        Checkpoints { list: VecDeque::with_capacity(2 * IN_A_RING as usize + 2), spacing: large_bytes / IN_A_RING }
     }
 
     /// Bytes between two checkpoints, roughly.
