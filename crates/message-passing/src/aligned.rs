@@ -1,15 +1,16 @@
-//! Bytes of this process whose payload starts on 64, so that any shareable type can be seen in them.
+//! Bytes of this process whose payload starts on 64, or on more, so that any shareable type can be seen in them.
 
-/// Every payload of a private buffer starts on a multiple of this.
+/// Every payload of a private buffer starts on a multiple of this, unless more was asked for.
 pub(crate) const ALIGN_BYTES: usize = 64;
 
-/// A buffer in which the byte at index `lead` lies on a multiple of 64.
+/// A buffer in which the byte at index `lead` lies on a multiple of 64, or of a larger power of two.
 ///
 /// It is initialised as a whole, so that it can be lent to the system without being cleared again.
 #[derive(Debug)]
 pub(crate) struct AlignedBytes {
     bytes: Vec<u8>,
     lead: usize,
+    align: usize,
     start: usize,
     len: usize,
 }
@@ -29,7 +30,13 @@ impl std::fmt::Display for NoMemory {
 impl AlignedBytes {
     /// An empty buffer, which has no memory yet.
     pub(crate) const fn empty(lead: usize) -> Self {
-        Self { bytes: Vec::new(), lead, start: 0, len: 0 }
+        Self { bytes: Vec::new(), lead, align: ALIGN_BYTES, start: 0, len: 0 }
+    }
+
+    /// An empty buffer for payloads that start on a multiple of `align`, a power of two, and of 64.
+    pub(crate) const fn empty_on(align: usize) -> Self {
+        let align = if align > ALIGN_BYTES { align } else { ALIGN_BYTES };
+        Self { bytes: Vec::new(), lead: 0, align, start: 0, len: 0 }
     }
 
     /// A buffer of `len` zeroes.
@@ -53,12 +60,12 @@ impl AlignedBytes {
     fn resize(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
         let none = |_| NoMemory { len };
         let mut bytes: Vec<u8> = Vec::new();
-        bytes.try_reserve_exact(len.saturating_add(ALIGN_BYTES)).map_err(none)?;
-        let start = (ALIGN_BYTES - (bytes.as_ptr() as usize + self.lead) % ALIGN_BYTES) % ALIGN_BYTES;
+        bytes.try_reserve_exact(len.saturating_add(self.align)).map_err(none)?;
+        let start = (self.align - (bytes.as_ptr() as usize + self.lead) % self.align) % self.align;
         bytes.resize(start, 0);
         bytes.extend_from_slice(self.get(..keep.min(self.len)));
         bytes.resize(start + len, 0);
-        *self = Self { bytes, lead: self.lead, start, len };
+        *self = Self { bytes, lead: self.lead, align: self.align, start, len };
         Ok(())
     }
 
@@ -103,6 +110,17 @@ mod tests {
             assert_eq!(buffer.get(..51), [&[7; 50][..], &[0]].concat());
             buffer.shrink(10).unwrap();
             assert_eq!((buffer.len(), buffer.get(..11).len(), buffer.get(..10)), (10, 0, &[0; 10][..]));
+        }
+    }
+
+    #[test]
+    fn payloads_start_on_a_page_when_asked_to() {
+        for align in [1, 128, 4096] {
+            let mut buffer = AlignedBytes::empty_on(align);
+            for len in [1, 200, 9000] {
+                buffer.grow(len, 0).unwrap();
+                assert_eq!(buffer.get(..).as_ptr() as usize % align.max(ALIGN_BYTES), 0);
+            }
         }
     }
 
