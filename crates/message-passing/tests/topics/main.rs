@@ -51,7 +51,7 @@ const CASES: &[Case] = cases! {
         rejected, the_oldest_is_dropped, blocked_until_there_is_room, one_that_is_slow_delays_once, times_out,
         leaving_makes_room, for_ever_means_for_ever
     }
-    held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way }
+    held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, wide_values }
     hostile { by_option, other_users, in_place_only_among_friends }
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, joins_and_leaves_at_random }
     crashes { at_every_point }
