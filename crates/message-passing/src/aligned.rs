@@ -1,19 +1,21 @@
-//! Bytes of this process whose payload starts on 64, so that any shareable type can be seen in them.
+//! Bytes of this process whose payload starts on 64, or on more, so that any shareable type can be seen in them.
 
-/// Every payload of a private buffer starts on a multiple of this.
+/// Every payload of a private buffer starts on a multiple of this, unless more was asked for.
 pub(crate) const ALIGN_BYTES: usize = 64;
 
-/// The start of a page is left free: a message that is sent from there, behind a header of 8 bytes through a pipe, is copied
-/// to 8 bytes further within a page, which processors of AMD's family 25 do three times as slowly (docs/performance.md).
+/// The start of a page is left free where that is possible: a message that is sent from there, behind a header of 8 bytes
+/// through a pipe, is copied to 8 bytes further within a page, which processors of AMD's family 25 do three times as slowly
+/// (docs/performance.md).
 const PAGE: usize = 4096;
 
-/// A buffer in which the byte at index `lead` lies on a multiple of 64, and not at the start of a page.
+/// A buffer in which the byte at index `lead` lies on a multiple of 64, or of a larger power of two.
 ///
 /// It is initialised as a whole, so that it can be lent to the system without being cleared again.
 #[derive(Debug)]
 pub(crate) struct AlignedBytes {
     bytes: Vec<u8>,
     lead: usize,
+    align: usize,
     start: usize,
     len: usize,
 }
@@ -33,7 +35,13 @@ impl std::fmt::Display for NoMemory {
 impl AlignedBytes {
     /// An empty buffer, which has no memory yet.
     pub(crate) const fn empty(lead: usize) -> Self {
-        Self { bytes: Vec::new(), lead, start: 0, len: 0 }
+        Self { bytes: Vec::new(), lead, align: ALIGN_BYTES, start: 0, len: 0 }
+    }
+
+    /// An empty buffer for payloads that start on a multiple of `align`, a power of two, and of 64.
+    pub(crate) const fn empty_on(align: usize) -> Self {
+        let align = if align > ALIGN_BYTES { align } else { ALIGN_BYTES };
+        Self { bytes: Vec::new(), lead: 0, align, start: 0, len: 0 }
     }
 
     /// A buffer of `len` zeroes.
@@ -57,14 +65,15 @@ impl AlignedBytes {
     fn resize(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
         let none = |_| NoMemory { len };
         let mut bytes: Vec<u8> = Vec::new();
-        bytes.try_reserve_exact(len.saturating_add(2 * ALIGN_BYTES)).map_err(none)?;
+        // One step more than it takes, to leave the start of a page.
+        bytes.try_reserve_exact(len.saturating_add(2 * self.align)).map_err(none)?;
         let payload = bytes.as_ptr() as usize + self.lead;
-        let aligned = payload.next_multiple_of(ALIGN_BYTES);
-        let start = aligned - payload + if aligned.is_multiple_of(PAGE) { ALIGN_BYTES } else { 0 };
+        let aligned = payload.next_multiple_of(self.align);
+        let start = aligned - payload + if aligned.is_multiple_of(PAGE) { self.align % PAGE } else { 0 };
         bytes.resize(start, 0);
         bytes.extend_from_slice(self.get(..keep.min(self.len)));
         bytes.resize(start + len, 0);
-        *self = Self { bytes, lead: self.lead, start, len };
+        *self = Self { bytes, lead: self.lead, align: self.align, start, len };
         Ok(())
     }
 
@@ -110,6 +119,17 @@ mod tests {
             assert_eq!(buffer.get(..51), [&[7; 50][..], &[0]].concat());
             buffer.shrink(10).unwrap();
             assert_eq!((buffer.len(), buffer.get(..11).len(), buffer.get(..10)), (10, 0, &[0; 10][..]));
+        }
+    }
+
+    #[test]
+    fn payloads_start_on_a_page_when_asked_to() {
+        for align in [1, 128, 4096] {
+            let mut buffer = AlignedBytes::empty_on(align);
+            for len in [1, 200, 9000] {
+                buffer.grow(len, 0).unwrap();
+                assert_eq!(buffer.get(..).as_ptr() as usize % align.max(ALIGN_BYTES), 0);
+            }
         }
     }
 

@@ -51,7 +51,7 @@ pub use self::options::{
 };
 pub use self::pattern::{
     Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client, ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_KEPT,
-    DEFAULT_PATIENCE, DEFAULT_STREAM_PATIENCE, Encoded, EventListener, HeldSample, NodeEvent, Notifier, OnFull,
+    DEFAULT_PATIENCE, DEFAULT_STREAM_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent, Notifier, OnFull,
     Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, ReplyStream, Request, Results,
     Sample, SerdePublisher, SerdeSubscriber, Server, Service, ServiceError, State, StateOwner, StateWatcher,
     Subscriber, Topic, Typed, TypedClient, TypedPublisher, TypedPublisherLoan, TypedReplyStream, TypedRequest,

@@ -377,8 +377,8 @@ fn copied_value<'a, T: Plain>(bytes: &[u8], spare: &'a mut AlignedBytes) -> Resu
     spare.grow(len, 0).map_err(|why| full(why.to_string()))?;
     spare.get_mut(..len).copy_from_slice(bytes);
     plain::view::<T>(spare.get(..len)).ok_or_else(|| {
-        // Links refuse such a type when they are made.
-        full(format!("{} is aligned to more than the {ALIGN_BYTES} bytes on which a copy can lie", T::LAYOUT.name))
+        // Whoever made the buffer made it for this type.
+        full(format!("the buffer of a copy lies on a wrong alignment for {}", T::LAYOUT.name))
     })
 }
 

@@ -219,6 +219,7 @@ impl Desk {
         let hostile = !terms.trusted;
         let (seat, start) = self.writer.join(page, terms, history)?;
         self.guests.push(Guest { seat, ringing, hostile });
+        self.patience.reserve(self.guests.len());
         Ok(Seated { memory, geometry: self.writer.geometry(), start })
     }
 

@@ -35,6 +35,6 @@ pub use self::service::{
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::subscriber::Subscriber;
 pub use self::topic::{Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, OnFull, Topic, Typed};
-pub use self::typed::{TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
+pub use self::typed::{HeldTypedSample, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
 
 use self::topic::Terms;

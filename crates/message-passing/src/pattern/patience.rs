@@ -44,6 +44,11 @@ impl<K: Copy + PartialEq> Patience<K> {
         Self { limit, since: None, laggards: Vec::new(), dropped_at: 0 }
     }
 
+    /// Makes room for so many laggards, so that becoming one allocates nothing.
+    pub(super) fn reserve(&mut self, count: usize) {
+        self.laggards.reserve(count.saturating_sub(self.laggards.len()));
+    }
+
     /// There is no room at sequence `sent`, and the next thing to drop is what lies before `floor`. Whoever wants something
     /// of that is in the way, and nobody else would lose anything.
     pub(super) fn full<I: Iterator<Item = Place<K>>>(

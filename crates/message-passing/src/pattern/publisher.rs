@@ -32,6 +32,9 @@ pub use self::room::PublisherRoom;
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
 
+/// Room for so many subscribers that are woken at one time is there from the start.
+const SLEEPERS: usize = 16;
+
 /// The sending end of a topic: what it sends reaches everybody who subscribes to its name.
 ///
 /// A message lies in memory once, whatever the number of subscribers, and each reads it there. Sending makes no system
@@ -145,13 +148,13 @@ impl Publisher {
             on_full: terms.on_full,
             private: terms.trust == Trust::Hostile || node.admits_others(),
             lent: Room::new(),
-            sleepers: Vec::new(),
+            sleepers: Vec::with_capacity(SLEEPERS),
             bell,
             until: None,
             registration,
         };
         let room = Pace::new(terms.wait, true, None);
-        Ok(Publisher { outlet, room, spare: AlignedBytes::empty(0), name: name.to_owned() })
+        Ok(Publisher { outlet, room, spare: AlignedBytes::empty_on(terms.align), name: name.to_owned() })
     }
 
     /// Sends a message if there is room for it now. With [`OnFull::DropOldest`] there always is; with [`OnFull::Block`]
@@ -342,14 +345,8 @@ impl Outlet {
     fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.check(message.len())?;
         self.forget_loan();
-        let (outcome, depth, memory) = self.desk.with(|desk| {
-            let outcome = desk.push(message);
-            (outcome, desk.backlog(), desk.writer.geometry().total_bytes())
-        });
-        let counters = self.registration.counters();
-        counters.set(Counter::Depth, depth);
-        counters.raise(Counter::Deepest, depth);
-        counters.set(Counter::Memory, memory);
+        let outcome = self.desk.with(|desk| desk.push(message));
+        self.tell();
         self.look_around()?;
         match outcome {
             Ok(()) => {
@@ -360,6 +357,15 @@ impl Outlet {
         }
     }
 
+    /// Says on the board how much waits, and in how much memory.
+    fn tell(&mut self) {
+        let (depth, memory) = self.desk.with(|desk| (desk.backlog(), desk.writer.geometry().total_bytes()));
+        let counters = self.registration.counters();
+        counters.set(Counter::Depth, depth);
+        counters.raise(Counter::Deepest, depth);
+        counters.set(Counter::Memory, memory);
+    }
+
     /// Room in the log for a loan; `false` when it must be filled elsewhere.
     fn lend(&mut self, len: usize) -> Result<bool, SendError> {
         self.check(len)?;
@@ -368,9 +374,16 @@ impl Outlet {
         }
         self.forget_loan();
         let room = &mut self.lent;
-        match self.desk.with(|desk| desk.lend(room, len as u64)) {
-            Ok(()) => Ok(true),
+        let (outcome, memory) =
+            self.desk.with(|desk| (desk.lend(room, len as u64), desk.writer.geometry().total_bytes()));
+        match outcome {
+            Ok(()) => {
+                // It may have needed a larger log.
+                self.registration.counters().set(Counter::Memory, memory);
+                Ok(true)
+            }
             Err(stuck) => {
+                self.tell();
                 self.look_around()?;
                 Err(self.stuck(stuck))
             }
@@ -421,6 +434,7 @@ impl Outlet {
     fn sleep(&mut self, len: u64, deadline: Option<Deadline>) -> Result<(), SendError> {
         let certain = self.desk.with(|desk| desk.writer.announce());
         let room = self.desk.with(|desk| desk.has_room(len));
+        self.tell();
         // Looking may have written a pad, for which a sleeping subscriber must wake.
         let outcome = self.look_around().and_then(|()| {
             if room {

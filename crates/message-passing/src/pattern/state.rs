@@ -83,7 +83,7 @@ impl<T: Plain> Carry for Typed<T> {
     }
 
     fn decode(bytes: &[u8]) -> Result<T, RecvError> {
-        Ok(*value_in(bytes, &mut AlignedBytes::empty(0))?.0)
+        Ok(*value_in(bytes, &mut AlignedBytes::empty_on(align_of::<T>()))?.0)
     }
 }
 

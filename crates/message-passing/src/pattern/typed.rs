@@ -93,7 +93,7 @@ pub struct TypedSubscriber<T> {
 
 impl<T: Plain> TypedSubscriber<T> {
     pub(super) fn new(subscriber: Subscriber) -> Self {
-        Self { subscriber, spare: AlignedBytes::empty(0), type_: PhantomData }
+        Self { subscriber, spare: AlignedBytes::empty_on(align_of::<T>()), type_: PhantomData }
     }
 
     /// See [`Subscriber::try_recv`].
@@ -192,7 +192,8 @@ impl<T: Plain> TypedSubscriber<T> {
 
 waits_as_its!(subscriber, impl<T: Plain> TypedSubscriber<T>);
 
-/// A received value, borrowed from the subscriber until the next call to it; copy it (`*sample`) to keep it.
+/// A received value, borrowed from the subscriber until the next call to it. [`hold`](Self::hold) keeps it longer; so does a
+/// copy (`*sample`).
 pub struct TypedSample<'a, T> {
     value: &'a T,
     sample: Sample<'a>,
@@ -218,15 +219,19 @@ impl<'a, T: Plain> TypedSample<'a, T> {
         self.sample.sequence()
     }
 
-    /// Keeps the bytes of the value beyond the next call to the subscriber; see [`Sample::hold`].
-    pub fn hold(&self) -> HeldSample {
-        self.sample.hold()
-    }
-
     /// See [`Sample::publisher`].
     #[inline]
     pub fn publisher(&self) -> &'a PublisherInfo {
         self.sample.publisher()
+    }
+
+    /// Keeps the value beyond the next call to the subscriber, in any thread: in place where [`Sample::hold`] does, otherwise
+    /// as a private copy on its own alignment.
+    pub fn hold(&self) -> HeldTypedSample<T> {
+        let held = self.sample.hold();
+        // The private copy of a held sample lies on any address.
+        let copy = plain::view::<T>(&held).is_none().then(|| Box::new(*self.value));
+        HeldTypedSample { held, copy }
     }
 }
 
@@ -242,6 +247,50 @@ impl<T> Deref for TypedSample<'_, T> {
 impl<T: fmt::Debug> fmt::Debug for TypedSample<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.value.fmt(f)
+    }
+}
+
+/// A value that is kept: it may go to another thread and outlive its subscriber. Dropping it gives the memory back.
+pub struct HeldTypedSample<T> {
+    held: HeldSample,
+    /// The value, where `held` does not lie on its alignment.
+    copy: Option<Box<T>>,
+}
+
+impl<T> HeldTypedSample<T> {
+    /// Whether the value lies where the publisher wrote it (`true`), or in a private copy.
+    pub fn in_place(&self) -> bool {
+        self.copy.is_none() && self.held.in_place()
+    }
+
+    /// See [`HeldSample::sequence`].
+    pub fn sequence(&self) -> u64 {
+        self.held.sequence()
+    }
+
+    /// See [`HeldSample::publisher`].
+    pub fn publisher(&self) -> &PublisherInfo {
+        self.held.publisher()
+    }
+}
+
+impl<T: Plain> Deref for HeldTypedSample<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        match &self.copy {
+            Some(value) => value,
+            None => {
+                plain::view(&self.held).expect("length and alignment were checked when it was held and do not change")
+            }
+        }
+    }
+}
+
+impl<T: Plain + fmt::Debug> fmt::Debug for HeldTypedSample<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
     }
 }
 

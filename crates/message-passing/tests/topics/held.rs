@@ -1,6 +1,7 @@
 //! Messages that are held beyond the next one.
 
-use wharf_message_passing::{HeldSample, OnFull, RecvError};
+use wharf_message_passing::{HeldSample, HeldTypedSample, OnFull, RecvError, Trust};
+use wharf_shared_memory::Plain;
 
 use crate::ledger::{Ledger, message, read};
 use crate::world::{SOON, World, eventually};
@@ -123,5 +124,43 @@ pub(crate) fn in_the_way_of_a_large_one(world: &World) {
         ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
         assert_eq!((ledger.received(), ledger.missed), (13, 0), "{on_full:?}");
         assert!(held.iter().zip([0, 2, 4, 6, 8, 10]).all(|(held, number)| read(held) == (1, number)));
+    }
+}
+
+/// Wider than the 64 bytes on which private buffers lie by themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Plain)]
+#[repr(C, align(1024))]
+struct Wide {
+    words: [u64; 128],
+}
+
+/// Values on an alignment of their own: in place, beyond the quota, and as copies where an end does not trust the other.
+pub(crate) fn wide_values(world: &World) {
+    let node = world.node();
+    for (trust, quota, in_place) in
+        [(Trust::Auto, 1 << 20, true), (Trust::Auto, 0, false), (Trust::Hostile, 1 << 20, false)]
+    {
+        let topic = node.topic_of::<Wide>("wide").trust(trust).hold_bytes(quota);
+        let mut subscriber = topic.subscriber().unwrap();
+        let mut publisher = topic.publisher().unwrap();
+        let mut held = Vec::new();
+        for number in 0..4 {
+            if number % 2 == 0 {
+                publisher.send(&Wide { words: [number; 128] }).unwrap();
+            } else {
+                let mut loan = publisher.loan().unwrap();
+                *loan = Wide { words: [number; 128] };
+                loan.send().unwrap();
+            }
+            let sample = subscriber.recv_timeout(SOON).unwrap();
+            assert_eq!(sample.in_place(), trust == Trust::Auto);
+            held.push(sample.hold());
+        }
+        drop((subscriber, publisher));
+        assert!(held.iter().all(|it| it.in_place() == in_place));
+        let held = std::thread::spawn(move || held.into_iter().map(|it: HeldTypedSample<Wide>| (*it, it.sequence())));
+        for (number, (value, sequence)) in (0..).zip(held.join().unwrap()) {
+            assert_eq!((value, sequence), (Wide { words: [number; 128] }, number));
+        }
     }
 }

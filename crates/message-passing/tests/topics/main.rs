@@ -53,7 +53,7 @@ const CASES: &[Case] = cases! {
         rejected, the_oldest_is_dropped, blocked_until_there_is_room, one_that_is_slow_delays_once, times_out,
         leaving_makes_room, for_ever_means_for_ever, grows_to_any_length
     }
-    held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one }
+    held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one, wide_values }
     hostile { by_option, held_of_one_that_does_not_trust, other_users, in_place_only_among_friends }
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, joins_and_leaves_at_random }
     crashes { at_every_point }

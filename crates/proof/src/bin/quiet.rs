@@ -2,7 +2,8 @@
 //!
 //! The filter holds for one thread. The main thread sets the link up, waits, and says how it went;
 //! the working thread, once filtered, can neither return nor end, so it spins until the process does.
-//! Every allocation of the process is counted.
+//! Every allocation is counted, that of the working thread and that of the whole process: a topic's process has a thread
+//! more, which hears who comes and goes whenever they do.
 
 #![forbid(unsafe_code)]
 
@@ -19,7 +20,7 @@ use wharf_proof::letter::{Kind, fill};
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
 use wharf_sys::clock::Deadline;
-use wharf_sys::trace::{CountingAllocator, allocations};
+use wharf_sys::trace::{CountingAllocator, allocations, own_allocations};
 
 #[global_allocator]
 static ALLOCATOR: CountingAllocator = CountingAllocator;
@@ -56,14 +57,14 @@ fn play(words: &Words) -> Result<(), Failure> {
     let count = words.number("count", 10_000_000u64)?;
     let waits = words.setting("form") == Some("wait");
     let filter = any_system_call_kills()?;
-    let outcome = Arc::new(AtomicU64::new(WORKING));
+    let (outcome, all) = (Arc::new(AtomicU64::new(WORKING)), Arc::new(AtomicU64::new(0)));
     let job = words.at(0, "send, receive or break")?;
     if job == "break" {
         return break_the_rule(&filter);
     }
     let (mut sender, mut receiver) = ends(job, words.at(1, "the address")?)?;
     let worker = {
-        let (outcome, sends) = (Arc::clone(&outcome), job == "send");
+        let (outcome, all, sends) = (Arc::clone(&outcome), Arc::clone(&all), job == "send");
         // Both ends stay alive in here: closing them takes system calls.
         move || {
             let allocated = match (sends, &mut sender, &mut receiver) {
@@ -71,8 +72,12 @@ fn play(words: &Words) -> Result<(), Failure> {
                 (false, _, Some(receiver)) => take(&mut **receiver, count, waits, &filter),
                 _ => None,
             };
+            if let Some(allocated) = &allocated {
+                // Relaxed: the release below comes behind it.
+                all.store(allocated.all, Ordering::Relaxed);
+            }
             // Release: pairs with the Acquire below, so that whoever sees the end sees all of it.
-            outcome.store(allocated.unwrap_or(FAILED), Ordering::Release);
+            outcome.store(allocated.map_or(FAILED, |it| it.own), Ordering::Release);
             loop {
                 std::hint::spin_loop();
             }
@@ -87,8 +92,10 @@ fn play(words: &Words) -> Result<(), Failure> {
         match outcome.load(Ordering::Acquire) {
             WORKING => {}
             FAILED => return Err("a message was lost, changed or refused".into()),
-            allocated => {
-                say("done", &format!("count={count} allocations={allocated}"))?;
+            own => {
+                // Relaxed: see the store.
+                let all = all.load(Ordering::Relaxed);
+                say("done", &format!("count={count} own={own} all={all}"))?;
                 // Stays until told to go, so that the other side never meets its end.
                 std::io::stdin().read_line(&mut String::new())?;
                 return Ok(());
@@ -149,9 +156,6 @@ fn ends(job: &str, address: &str) -> Result<Ends, Failure> {
         return Ok((None, Some(Box::new(subscriber))));
     }
     let publisher = topic.publisher()?;
-    // The node's thread still reads what came of the meeting. What it allocates is none of the messages', and it sleeps
-    // for good once nothing has come for as long as this.
-    thread::sleep(Duration::from_millis(200));
     Ok((Some(Box::new(publisher)), None))
 }
 
@@ -168,8 +172,24 @@ fn meet(job: &str, address: &str) -> Result<Link, Failure> {
     }
 }
 
-/// Sends `count` messages; returns how often the process allocated meanwhile.
-fn transmit(sender: &mut dyn Sends, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+/// How often the working thread allocated while messages moved, and how often the whole process did.
+struct Allocated {
+    own: u64,
+    all: u64,
+}
+
+impl Allocated {
+    fn until_now() -> Allocated {
+        Allocated { own: own_allocations(), all: allocations() }
+    }
+
+    fn since(before: &Allocated) -> Allocated {
+        Allocated { own: own_allocations() - before.own, all: allocations() - before.all }
+    }
+}
+
+/// Sends `count` messages; returns how often was allocated meanwhile.
+fn transmit(sender: &mut dyn Sends, count: u64, waits: bool, filter: &BpfProgram) -> Option<Allocated> {
     let mut letter = [0u8; LEN];
     let mut push = |number: u64, waits: bool| {
         fill(number, &mut letter);
@@ -189,15 +209,15 @@ fn transmit(sender: &mut dyn Sends, count: u64, waits: bool, filter: &BpfProgram
         push(number, false)?;
     }
     seccompiler::apply_filter(filter).ok()?;
-    let before = allocations();
+    let before = Allocated::until_now();
     for number in WARM_UP..WARM_UP + count {
         push(number, waits)?;
     }
-    Some(allocations() - before)
+    Some(Allocated::since(&before))
 }
 
-/// Receives `count` messages and checks each; returns how often the process allocated meanwhile.
-fn take(receiver: &mut dyn Takes, count: u64, waits: bool, filter: &BpfProgram) -> Option<u64> {
+/// Receives `count` messages and checks each; returns how often was allocated meanwhile.
+fn take(receiver: &mut dyn Takes, count: u64, waits: bool, filter: &BpfProgram) -> Option<Allocated> {
     let kind = Kind::Fixed(LEN);
     let mut pull = |number: u64, waits: bool| {
         if waits {
@@ -216,11 +236,11 @@ fn take(receiver: &mut dyn Takes, count: u64, waits: bool, filter: &BpfProgram) 
         pull(number, false)?;
     }
     seccompiler::apply_filter(filter).ok()?;
-    let before = allocations();
+    let before = Allocated::until_now();
     for number in WARM_UP..WARM_UP + count {
         pull(number, waits)?;
     }
-    Some(allocations() - before)
+    Some(Allocated::since(&before))
 }
 
 /// Shows that the filter means what it says: one system call, and the process is gone.

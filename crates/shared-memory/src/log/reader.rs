@@ -356,7 +356,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             Kind::Switch => {
                 self.current ^= 1;
                 // The writer may come back to a ring only when it knows it free.
-                self.publish();
+                self.publish_unpinned();
             }
             _ => {}
         }

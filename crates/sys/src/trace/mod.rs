@@ -21,7 +21,7 @@ mod system;
 mod tracee;
 mod watchdog;
 
-pub use allocations::{CountingAllocator, allocations};
+pub use allocations::{CountingAllocator, allocations, own_allocations};
 pub use count::{PhaseCounts, count_phases};
 pub use fault::{Errno, Failed, Fault, FaultReport};
 pub use mark::mark;

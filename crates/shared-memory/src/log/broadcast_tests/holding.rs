@@ -2,8 +2,13 @@
 
 use super::{Stage, terms};
 use crate::atomic::Ordering;
-use crate::log::reader::Heard;
-use crate::log::{Geometry, WriteError};
+use crate::log::page::Page;
+use crate::log::pin::Pin;
+use crate::log::reader::{Heard, Reader};
+use crate::log::writer::SeatTerms;
+use crate::log::{Barriers, Geometry, WriteError};
+use std::ops::Deref;
+use std::sync::Arc;
 
 fn numbered(number: u64, len: usize) -> Vec<u8> {
     (0..len).map(|at| (number as usize * 7 + at) as u8).collect()
@@ -146,4 +151,45 @@ fn alignments_up_to_a_page_hold_through_drops_and_holds() {
             }
         }
     }
+}
+
+/// A reader's page that is looked at before each of the reader's own accesses, as a writer may at any time.
+struct Watched(Arc<Page>);
+
+impl Deref for Watched {
+    type Target = Page;
+
+    fn deref(&self) -> &Page {
+        if let Ok(Some(Pin { ring, position })) = Pin::unpack(self.0.pin.load(Ordering::Relaxed)) {
+            let released = self.0.released[ring].load(Ordering::Relaxed);
+            assert!(position >= released, "the frame at {position} is pinned, and released up to {released}");
+        }
+        &self.0
+    }
+}
+
+#[test]
+fn what_is_released_is_never_pinned_so_that_nobody_goes_around_it() {
+    let geometry = Geometry::new(4096, 8192, 8).unwrap();
+    let mut stage = Stage::new(geometry, terms(true, 0));
+    let (page, memory) = (Page::boxed(), stage.memory());
+    let seat = SeatTerms { trusted: true, barriers: Barriers::FENCES };
+    let (_, start) = stage.writer.join(Arc::clone(&page), seat, 0).unwrap();
+    let [small, large] = memory.rings.clone();
+    let (own, peer) = (Watched(page), Watched(Arc::clone(&memory.page)));
+    let mut reader = Reader::new(small, large, own, peer, geometry, start, false, 1 << 20, Barriers::FENCES)
+        .into_broadcast(start, true);
+    let mut received = 0;
+    for number in 0..5_000_u64 {
+        // Read only when the log is full: so releases are due at frames of every kind, the ends of laps among them.
+        while stage.write(&numbered(number, (number % 150) as usize)) == Err(WriteError::Full) {
+            while reader.poll_broadcast() == Ok(Heard::Message) {
+                received += 1;
+            }
+        }
+    }
+    while reader.poll_broadcast() == Ok(Heard::Message) {
+        received += 1;
+    }
+    assert_eq!(received, 5_000);
 }

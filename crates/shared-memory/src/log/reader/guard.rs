@@ -160,7 +160,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     fn poll_broadcast_slowly(&mut self) -> Result<Heard, Corrupt> {
         let track = &self.tracks[self.current & 1];
         if track.head - track.published >= track.ring.size() / 8 {
-            self.publish();
+            self.publish_unpinned();
         }
         // Bounded as in `follow`. More than a few frames without a message only somebody says who means no good, or a
         // writer that goes around many frames that are held.
@@ -183,11 +183,11 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                 Ok(Step::Empty) => return Ok(self.nothing()),
                 Ok(Step::Lapped) => return self.catch_up(),
                 Ok(Step::Closed) => {
-                    self.publish();
+                    self.publish_unpinned();
                     return Ok(Heard::Closed);
                 }
                 Ok(Step::Moved) => {
-                    self.publish();
+                    self.publish_unpinned();
                     return Ok(Heard::Moved);
                 }
                 // What was dropped while we looked at it may look like anything.
@@ -195,8 +195,15 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                 Err(error) => return Err(error),
             }
         }
-        self.publish();
+        self.publish_unpinned();
         Ok(Heard::More)
+    }
+
+    /// Releases everything before the head. What is pinned lies there too: while it were, the writer would take it for
+    /// something held, and go around it.
+    pub(super) fn publish_unpinned(&mut self) {
+        self.unpin();
+        self.publish();
     }
 
     fn nothing(&mut self) -> Heard {

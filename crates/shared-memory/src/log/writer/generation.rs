@@ -57,6 +57,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             seat.move_on(start);
         }
         self.seats = seats;
+        self.reserve_obstacles();
         self.seat_out();
         Ok(start)
     }

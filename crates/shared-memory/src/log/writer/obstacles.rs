@@ -25,16 +25,32 @@ struct Obstacle {
 #[derive(Debug, Default)]
 pub(super) struct Obstacles {
     list: Vec<Obstacle>,
+    /// Those that the last look found. The two lists take turns, so that a look allocates only for more than ever before.
+    known: Vec<Obstacle>,
 }
 
 impl Obstacles {
+    /// Makes room for so many, here and among the known, so that finding them allocates nothing.
+    pub(super) fn reserve(&mut self, count: usize) {
+        for list in [&mut self.list, &mut self.known] {
+            list.reserve(count.saturating_sub(list.len()));
+        }
+    }
+
+    /// A new look begins: what was found until now is known, and nothing is found.
+    fn look_again(&mut self) {
+        std::mem::swap(&mut self.list, &mut self.known);
+        self.list.clear();
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }
 
-    fn find(&self, at: u64) -> Option<Obstacle> {
-        let place = self.list.binary_search_by_key(&at, |obstacle| obstacle.at).ok()?;
-        self.list.get(place).copied()
+    /// One that was there before this look.
+    fn known(&self, at: u64) -> Option<Obstacle> {
+        let place = self.known.binary_search_by_key(&at, |obstacle| obstacle.at).ok()?;
+        self.known.get(place).copied()
     }
 
     fn add(&mut self, obstacle: Obstacle) {
@@ -79,13 +95,22 @@ fn pins_of<P: Deref<Target = Page>>(seat: &Seat<P>) -> impl Iterator<Item = u64>
 }
 
 impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
+    /// Makes room for the frame that each reader looks at, which is in the way when the writer drops it. Only more that is held
+    /// than ever before makes a look allocate.
+    pub(super) fn reserve_obstacles(&mut self) {
+        let seats = self.seats.len();
+        if let Some(audience) = &mut self.audience {
+            audience.obstacles.iter_mut().for_each(|obstacles| obstacles.reserve(seats));
+        }
+    }
+
     /// Looks at what readers hold of what lies before `least`, which is about to be given free.
     ///
     /// What was never given free yet is intact, and so is what was an obstacle until now. Any other pin is that of a
     /// reader which has not noticed yet that the frame is dropped; it looks at the floor before it looks at the frame.
     pub(super) fn note_obstacles(&mut self, least: [u64; 2]) {
         let Some(audience) = &mut self.audience else { return };
-        let known = std::mem::take(&mut audience.obstacles);
+        audience.obstacles.iter_mut().for_each(Obstacles::look_again);
         for seat in &mut self.seats {
             if !seat.terms.trusted || !seat.entered {
                 continue;
@@ -109,7 +134,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
                 if pin.position >= least[which] {
                     continue;
                 }
-                let obstacle = match known[which].find(pin.position) {
+                let obstacle = match audience.obstacles[which].known(pin.position) {
                     Some(obstacle) => Ok(obstacle),
                     None if pin.position >= track.tail => measure(&track.ring, self.grid, pin.position).ok_or(word),
                     None => continue,

@@ -157,6 +157,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         let id = SeatId(audience.next_seat);
         audience.next_seat += 1;
         self.seats.push(Seat::new(page, id, start, terms));
+        self.reserve_obstacles();
         self.agree_on_barriers();
         Some((id, start))
     }
