@@ -51,11 +51,11 @@ pub use self::options::{
 };
 pub use self::pattern::{
     Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client, ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_KEPT,
-    DEFAULT_PATIENCE, DEFAULT_STREAM_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent, Notifier, OnFull,
-    Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, ReplyStream, Request, Results,
-    Sample, SerdePublisher, SerdeSubscriber, Server, Service, ServiceError, State, StateOwner, StateWatcher,
-    Subscriber, Topic, Typed, TypedClient, TypedPublisher, TypedPublisherLoan, TypedReplyStream, TypedRequest,
-    TypedResults, TypedSample, TypedServer, TypedSubscriber,
+    DEFAULT_PATIENCE, DEFAULT_STREAM_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
+    Notifier, OnFull, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, ReplyStream,
+    Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server, Service, ServiceError, State, StateOwner,
+    StateWatcher, Subscriber, Topic, Typed, TypedClient, TypedPublisher, TypedPublisherLoan, TypedReplyStream,
+    TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;
