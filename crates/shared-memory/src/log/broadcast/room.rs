@@ -6,12 +6,12 @@
 #![allow(unsafe_code)]
 
 use super::BroadcastWriter;
-use crate::atomic::{AtomicU64, Ordering};
 use crate::log::WriteError;
 use std::fmt;
 use std::ops::{Deref, DerefMut, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use wharf_sys::memory::Mapping;
 
 /// Bytes to be filled, lent by [`BroadcastWriter::lend_room`]. Empty while nothing is lent.
@@ -39,6 +39,7 @@ pub(super) struct Loans {
 }
 
 /// The first number that nobody has drawn.
+// The standard one: no model has a part in it, and those of models cannot be made in a static.
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Numbers that a writer draws at a time, so that a loan costs no locked instruction.
