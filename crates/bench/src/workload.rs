@@ -156,7 +156,7 @@ pub fn swallow<E: End>(end: &mut E, size: usize) -> io::Result<()> {
             if found != counter || len != buffer.len() {
                 return Err(wrong(counter, found, len));
             }
-            if counter % BURST == 0 {
+            if counter.is_multiple_of(BURST) {
                 end.send(buffer)?;
             }
         }
