@@ -43,19 +43,16 @@ pub enum Pattern {
     Event,
     /// Named values, of which the latest counts.
     State,
-    /// Request and reply.
-    Service,
 }
 
 impl Pattern {
-    pub(super) const ALL: [Pattern; 4] = [Pattern::Topic, Pattern::Event, Pattern::State, Pattern::Service];
+    pub(super) const ALL: [Pattern; 3] = [Pattern::Topic, Pattern::Event, Pattern::State];
 
     pub(super) fn code(self) -> u8 {
         match self {
             Pattern::Topic => 1,
             Pattern::Event => 2,
             Pattern::State => 3,
-            Pattern::Service => 4,
         }
     }
 
@@ -69,7 +66,6 @@ impl Pattern {
             Pattern::Topic => ".topic",
             Pattern::Event => ".event",
             Pattern::State => ".state",
-            Pattern::Service => ".service",
         }
     }
 }
