@@ -4,7 +4,7 @@
 pub(crate) const ALIGN_BYTES: usize = 64;
 
 /// The start of a page is left free where that is possible: a message that is sent from there, behind a header of 8 bytes
-/// through a pipe, is copied to 8 bytes further within a page, which processors of AMD's family 25 do three times as slowly
+/// through a pipe, is copied to 8 bytes further within a page, which processors of AMD's family 25 do several times as slowly
 /// (docs/performance.md).
 const PAGE: usize = 4096;
 

@@ -24,7 +24,7 @@ pub(super) const NAP: Duration = Duration::from_millis(20);
 
 /// After a full queue was found, so many messages go by the call that can sleep: where the receiver is the slower one, a try
 /// before it would be in vain most of the time. Where it is not, that call costs a look at the clock more than a try.
-const SLOW_IN_A_ROW: u32 = 512;
+const SLOW_IN_A_ROW: u32 = 64;
 
 /// See [`SendTransport`].
 pub(super) struct MqSender {

@@ -28,7 +28,7 @@ impl Inbox {
         // The link's limit fits 32 bits.
         self.bytes.extend(u32::try_from(stored.len).unwrap_or(u32::MAX).to_le_bytes());
         self.bytes.push_back(u8::from(stored.ask));
-        self.bytes.extend(message.get(..stored.len));
+        self.bytes.extend(message.get(stored.range()));
     }
 
     /// Takes the first message out, into `out`; without memory for it, it stays.
@@ -39,14 +39,15 @@ impl Inbox {
         let lead: [u8; LEAD] = std::array::from_fn(|at| self.bytes.get(at).copied().unwrap_or(0));
         let [a, b, c, d, ask] = lead;
         let len = u32::from_le_bytes([a, b, c, d]) as usize;
-        if let Err(no_memory) = out.grow(len, 0) {
+        let stored = Stored { len, ask: ask == 1 };
+        if let Err(no_memory) = out.grow(stored.range().end, 0) {
             return Some(Err(no_memory));
         }
         self.bytes.drain(..LEAD);
         let (front, back) = self.bytes.as_slices();
         let cut = len.min(front.len());
         if let (Some(front), Some(back)) = (front.get(..cut), back.get(..len - cut)) {
-            let (first, rest) = out.get_mut(..len).split_at_mut(cut);
+            let (first, rest) = out.get_mut(stored.range()).split_at_mut(cut);
             first.copy_from_slice(front);
             rest.copy_from_slice(back);
         }
@@ -55,36 +56,37 @@ impl Inbox {
             // It is needed seldom: its memory goes back.
             self.bytes = VecDeque::new();
         }
-        Some(Ok(Stored { len, ask: ask == 1 }))
+        Some(Ok(stored))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::stream::reader::PAYLOAD;
 
     #[test]
     fn what_is_kept_comes_out_in_order() {
         let mut inbox = Inbox::default();
-        let mut out = AlignedBytes::empty(0);
+        let mut out = AlignedBytes::empty(PAYLOAD);
         assert!(inbox.take(&mut out).is_none());
         let mut expected = VecDeque::new();
         // Kept and taken by turns, so that the bytes wrap around.
         for number in 0..500_usize {
             for number in [number, number + 1000] {
                 let stored = Stored { len: number * 7 % 300, ask: number % 3 == 0 };
-                let mut message = AlignedBytes::zeroed(0, 300).unwrap();
+                let mut message = AlignedBytes::zeroed(PAYLOAD, PAYLOAD + 300).unwrap();
                 message.get_mut(..).fill(number as u8);
                 inbox.keep(&message, stored);
                 expected.push_back((stored, number as u8));
             }
             let (stored, fill) = expected.pop_front().unwrap();
             assert_eq!(inbox.take(&mut out), Some(Ok(stored)));
-            assert!(out.get(..stored.len).iter().all(|byte| *byte == fill));
+            assert!(out.get(stored.range()).iter().all(|byte| *byte == fill));
         }
         for (stored, fill) in expected {
             assert_eq!(inbox.take(&mut out), Some(Ok(stored)));
-            assert!(out.get(..stored.len).iter().all(|byte| *byte == fill));
+            assert!(out.get(stored.range()).iter().all(|byte| *byte == fill));
         }
         assert!(inbox.is_empty() && inbox.take(&mut out).is_none());
     }

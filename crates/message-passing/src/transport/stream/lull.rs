@@ -14,11 +14,15 @@ use wharf_sys::cpu;
 /// How long it lasts: ten messages of a fast stream, and less than waking anybody takes on another core.
 const LULL: Duration = Duration::from_micros(4);
 
-/// A read that took longer has slept.
-const AWAKE: Duration = Duration::from_micros(2);
+/// A read that took longer has slept: to sleep and be woken takes this long on one core, and several times as long on two. One
+/// that does not sleep may wait for the queue's lock.
+const AWAKE: Duration = Duration::from_micros(3);
 
 /// Messages in one read that make a lull worth while.
 const SEVERAL: usize = 2;
+
+/// Lulls that may be in vain one after the other in a stream that has had as many that paid: its sender may lose its core.
+const MOST_CREDIT: u32 = 4;
 
 /// Reads that bring several between two trials, at most.
 const MOST_SKIPPED: u32 = 64;
@@ -32,6 +36,8 @@ pub(super) struct Lull {
     due: bool,
     /// The last read left something behind.
     more: bool,
+    /// Lulls that may be in vain before there are no more.
+    credit: u32,
     /// Reads that bring several until the next trial.
     skip: u32,
     /// The same after the next trial in vain.
@@ -40,7 +46,7 @@ pub(super) struct Lull {
 
 impl Lull {
     pub(super) fn new(their_cpu: Option<usize>) -> Self {
-        Self { their_cpu, due: false, more: false, skip: 0, next_skip: 1 }
+        Self { their_cpu, due: false, more: false, credit: 0, skip: 0, next_skip: 1 }
     }
 
     /// Whether one should precede the next read. On one and the same processor nobody sends meanwhile.
@@ -69,12 +75,18 @@ impl Lull {
         self.more = more;
         let several = messages >= SEVERAL;
         match took {
-            Some(took) if several && took < AWAKE => self.next_skip = 1,
-            Some(_) => {
-                self.due = false;
-                self.skip = self.next_skip;
-                self.next_skip = (self.next_skip * 2).min(MOST_SKIPPED);
+            Some(took) if several && took < AWAKE => {
+                self.credit = (self.credit + 1).min(MOST_CREDIT);
+                self.next_skip = 1;
             }
+            Some(_) => match self.credit.checked_sub(1) {
+                Some(credit) => self.credit = credit,
+                None => {
+                    self.due = false;
+                    self.skip = self.next_skip;
+                    self.next_skip = (self.next_skip * 2).min(MOST_SKIPPED);
+                }
+            },
             None if several && !self.due => match self.skip.checked_sub(1) {
                 Some(left) => self.skip = left,
                 None => self.due = true,
@@ -113,7 +125,9 @@ mod tests {
     fn a_fast_stream_has_one_before_every_read_until_it_ends() {
         let mut lull = Lull::new(None);
         assert_eq!(lulls(&mut lull, 1_000, 10, QUICK), 999);
-        assert_eq!(lulls(&mut lull, 1_000, 1, SLEPT), 1);
+        assert_eq!(lulls(&mut lull, 2, 10, SLEPT), 2, "a pause of its sender does not end it");
+        assert_eq!(lulls(&mut lull, 1_000, 10, QUICK), 1_000);
+        assert_eq!(lulls(&mut lull, 1_000, 1, SLEPT), 1 + MOST_CREDIT as usize);
         assert_eq!(lulls(&mut lull, 1_000, 10, QUICK), 998);
     }
 

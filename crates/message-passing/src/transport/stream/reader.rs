@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSliceMut};
 use std::mem;
+use std::ops::Range;
 
 use wharf_sys::clock::Instant;
 
@@ -17,6 +18,12 @@ const BUFFER: usize = 32 << 10;
 /// After a message of at least this many bytes the next is expected to be like it, and what comes behind its header goes
 /// straight to its place. Copying less than this through the buffer costs less than the system call that it saves.
 const LARGE: usize = BUFFER / 2;
+
+/// Where a message begins in its buffer: behind its header, which may have come with it. It is aligned there.
+pub(super) const PAYLOAD: usize = HEADER;
+
+/// A message of more bytes than this that comes alone is not copied out of what was read ahead: it keeps that memory.
+const COPIED: usize = 512;
 
 /// The most that is read on such an expectation; when it is wrong, so much is copied once.
 const MOST_EXPECTED: usize = 128 << 10;
@@ -65,27 +72,35 @@ pub(super) enum Found {
     Taken { count: u64, closed: bool },
 }
 
-/// A message in a buffer of its own, from the start.
+/// A message in a buffer of its own, behind room for a header: whether it was copied there, or came there with its header in
+/// one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
     pub(super) len: usize,
     pub(super) ask: bool,
 }
 
+impl Stored {
+    /// Where it lies in its buffer.
+    pub(super) fn range(self) -> Range<usize> {
+        PAYLOAD..PAYLOAD + self.len
+    }
+}
+
 /// See the top of the file.
 pub(super) struct Reader {
     /// What was read ahead: the bytes from `start` to `end`.
-    buffer: Box<[u8]>,
+    buffer: AlignedBytes,
     start: usize,
     end: usize,
     coming: Option<Coming>,
-    /// The bytes of the message that is coming.
+    /// The bytes of the message that is coming, from [`PAYLOAD`] on.
     place: AlignedBytes,
     /// The largest message of this link.
     limit: usize,
     /// The length of the last message: the next may be like it.
     last: usize,
-    /// Bytes at the start of the place that came behind a header nobody has looked at yet: it ends what was read ahead.
+    /// Payload in the place that came behind a header nobody has looked at yet: it ends what was read ahead.
     expected: usize,
     lull: Lull,
     small_in_a_row: u32,
@@ -97,11 +112,11 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(limit: usize, their_cpu: Option<usize>) -> Self {
         Self {
-            buffer: vec![0; BUFFER].into_boxed_slice(),
+            buffer: AlignedBytes::empty(PAYLOAD),
             start: 0,
             end: 0,
             coming: None,
-            place: AlignedBytes::empty(0),
+            place: AlignedBytes::empty(PAYLOAD),
             limit,
             last: 0,
             expected: 0,
@@ -133,7 +148,7 @@ impl Reader {
                     return self.found(stored, out).map(Some);
                 }
             }
-            let rest = self.buffer.get(self.start..self.end).unwrap_or(&[]);
+            let rest = self.buffer.get(self.start..self.end);
             let Some((header, rest)) = rest.split_first_chunk::<HEADER>() else { return Ok(None) };
             let header = Header::read(*header).map_err(End::Nonsense)?;
             let len = header.len as usize;
@@ -144,22 +159,28 @@ impl Reader {
                 self.start += HEADER;
                 if self.expected > 0 {
                     let filled = self.expected.min(len);
-                    self.read_too_much(filled);
+                    self.read_too_much(filled)?;
                     let left = len - filled;
                     self.coming = Some(Coming { total: len, filled, left, ask: header.ask, in_fragments: false });
                     continue;
                 }
                 if let Some(payload) = rest.get(..len) {
-                    out.grow(len, 0).map_err(no_memory)?;
-                    out.get_mut(..len).copy_from_slice(payload);
-                    self.start += len;
-                    return self.found(Stored { len, ask: header.ask }, out).map(Some);
+                    let stored = Stored { len, ask: header.ask };
+                    if self.start == PAYLOAD && rest.len() == len && len > COPIED {
+                        mem::swap(out, &mut self.buffer);
+                        (self.start, self.end) = (0, 0);
+                    } else {
+                        out.grow(PAYLOAD + len, 0).map_err(no_memory)?;
+                        out.get_mut(stored.range()).copy_from_slice(payload);
+                        self.start += len;
+                    }
+                    return self.found(stored, out).map(Some);
                 }
                 self.coming = Some(Coming { total: len, filled: 0, left: len, ask: header.ask, in_fragments: false });
                 continue;
             }
             if self.expected > 0 {
-                self.read_too_much(0);
+                self.read_too_much(0)?;
                 continue;
             }
             match self.understand_seldom(header)? {
@@ -176,7 +197,7 @@ impl Reader {
         let len = header.len as usize;
         match (header.kind, &mut self.coming) {
             (Kind::Taken | Kind::ReceiverClosed, _) => {
-                let Some(word) = self.buffer.get(self.start..self.end).and_then(<[u8]>::first_chunk::<WORD>) else {
+                let Some(word) = self.buffer.get(self.start..self.end).first_chunk::<WORD>() else {
                     return Ok(None);
                 };
                 let &[.., a, b, c, d, e, f, g, h] = word;
@@ -225,27 +246,31 @@ impl Reader {
         }
     }
 
-    /// Reads more; `false` when nothing is there now. What lies in `spare` is needed no more: a message that is read straight
-    /// into its place comes into the same memory as the one before, which the processor has at hand.
+    /// Reads more; `false` when nothing is there now. What lies in `spare` is needed no more: the next message comes into the
+    /// same memory as the one before, which the processor has at hand.
     pub(super) fn read_on(
         &mut self,
         wire: &dyn Wire,
         patience: Patience,
         spare: &mut AlignedBytes,
     ) -> Result<bool, End> {
+        if self.buffer.len() < BUFFER {
+            self.buffer.grow(BUFFER, self.end).map_err(no_memory)?;
+        }
         let read = match &mut self.coming {
             Some(coming) if coming.left > 0 => {
                 make_room(&mut self.place, coming)?;
                 (self.start, self.end) = (0, 0);
-                let room = coming.left.min(self.place.len() - coming.filled);
-                let straight = self.place.get_mut(coming.filled..coming.filled + room);
+                let at = PAYLOAD + coming.filled;
+                let room = coming.left.min(self.place.len() - at);
+                let straight = self.place.get_mut(at..at + room);
                 // Behind the last byte of a frame the next header is read along.
                 let ahead = match room == coming.left {
                     true if coming.filled + room < coming.total || coming.total >= LARGE => HEADER,
                     true => BUFFER,
                     false => 0,
                 };
-                let ahead = self.buffer.get_mut(..ahead).unwrap_or(&mut []);
+                let ahead = self.buffer.get_mut(..ahead);
                 let read = wire.read(&mut [IoSliceMut::new(straight), IoSliceMut::new(ahead)], patience);
                 if let Ok(read) = read {
                     let placed = read.min(room);
@@ -259,11 +284,9 @@ impl Reader {
                 (self.start, self.end) = (0, 0);
                 let expected = self.last.min(MOST_EXPECTED);
                 mem::swap(&mut self.place, spare);
-                if self.place.len() < expected {
-                    self.place.grow(expected, 0).map_err(no_memory)?;
-                }
-                let header = self.buffer.get_mut(..HEADER).unwrap_or(&mut []);
-                let straight = self.place.get_mut(..expected);
+                self.place.grow(PAYLOAD + expected, 0).map_err(no_memory)?;
+                let header = self.buffer.get_mut(..HEADER);
+                let straight = self.place.get_mut(PAYLOAD..PAYLOAD + expected);
                 let read = wire.read(&mut [IoSliceMut::new(header), IoSliceMut::new(straight)], patience);
                 if let Ok(read) = read {
                     self.end = read.min(HEADER);
@@ -272,10 +295,14 @@ impl Reader {
                 read
             }
             _ => {
-                self.buffer.copy_within(self.start..self.end, 0);
+                if self.start < self.end {
+                    self.buffer.get_mut(..).copy_within(self.start..self.end, 0);
+                } else if (BUFFER..=2 * BUFFER).contains(&spare.len()) {
+                    mem::swap(&mut self.buffer, spare);
+                }
                 (self.start, self.end) = (0, self.end - self.start);
                 let until = if self.last >= LARGE && self.end < HEADER { HEADER } else { BUFFER };
-                let room = self.buffer.get_mut(self.end..until).unwrap_or(&mut []);
+                let room = self.buffer.get_mut(self.end..until);
                 let lulled = (patience == Patience::UntilItComes && self.lull.is_due()).then(Lull::pass);
                 let read = wire.read(&mut [IoSliceMut::new(room)], patience);
                 if let Ok(read) = read {
@@ -303,38 +330,32 @@ impl Reader {
 
     /// Throws away what has come, as much as one buffer holds; `false` when nothing is there now, or ever again.
     pub(super) fn throw_away(&mut self, wire: &dyn Wire) -> bool {
-        let thrown = wire.read(&mut [IoSliceMut::new(&mut self.buffer)], Patience::Now);
+        if self.buffer.len() < BUFFER && self.buffer.grow(BUFFER, 0).is_err() {
+            return false;
+        }
+        let thrown = wire.read(&mut [IoSliceMut::new(self.buffer.get_mut(..BUFFER))], Patience::Now);
         thrown.is_ok_and(|thrown| thrown > 0)
     }
 
     /// What came behind a header is not all its message's: what lies behind the first `kept` bytes of it was read ahead.
-    fn read_too_much(&mut self, kept: usize) {
-        let surplus = self.place.get(kept..self.expected);
+    fn read_too_much(&mut self, kept: usize) -> Result<(), End> {
+        let surplus = self.place.get(PAYLOAD + kept..PAYLOAD + self.expected);
         self.expected = 0;
-        if surplus.is_empty() {
-            return;
-        }
         let end = self.end + surplus.len();
-        if end > self.buffer.len() {
-            let mut larger = vec![0; end].into_boxed_slice();
-            if let (Some(to), Some(from)) = (larger.get_mut(..self.end), self.buffer.get(..self.end)) {
-                to.copy_from_slice(from);
-            }
-            self.buffer = larger;
-        }
-        if let Some(behind) = self.buffer.get_mut(self.end..end) {
-            behind.copy_from_slice(surplus);
-        }
+        self.buffer.grow(end, self.end).map_err(no_memory)?;
+        self.buffer.get_mut(self.end..end).copy_from_slice(surplus);
         self.end = end;
+        Ok(())
     }
 
     /// Moves what was read ahead to the message that is coming.
     fn copy_on(&mut self) -> Result<(), End> {
         let Some(coming) = &mut self.coming else { return Ok(()) };
         make_room(&mut self.place, coming)?;
-        let room = coming.left.min(self.place.len() - coming.filled).min(self.end - self.start);
-        let piece = self.buffer.get(self.start..self.start + room).unwrap_or(&[]);
-        self.place.get_mut(coming.filled..coming.filled + room).copy_from_slice(piece);
+        let at = PAYLOAD + coming.filled;
+        let room = coming.left.min(self.place.len() - at).min(self.end - self.start);
+        let piece = self.buffer.get(self.start..self.start + room);
+        self.place.get_mut(at..at + room).copy_from_slice(piece);
         coming.filled += room;
         coming.left -= room;
         self.start += room;
@@ -350,8 +371,8 @@ impl Reader {
             if self.small_in_a_row > SMALL_IN_A_ROW {
                 self.small_in_a_row = 0;
                 self.place.shrink(0).map_err(no_memory)?;
-                let mut smaller = AlignedBytes::zeroed(0, stored.len).map_err(no_memory)?;
-                smaller.get_mut(..stored.len).copy_from_slice(out.get(..stored.len));
+                let mut smaller = AlignedBytes::zeroed(PAYLOAD, PAYLOAD + stored.len).map_err(no_memory)?;
+                smaller.get_mut(stored.range()).copy_from_slice(out.get(stored.range()));
                 *out = smaller;
             }
         }
@@ -366,11 +387,12 @@ impl Reader {
 
 /// Makes room for more of a message. It doubles, so memory grows with what has come and not with what was announced.
 fn make_room(place: &mut AlignedBytes, coming: &Coming) -> Result<(), End> {
-    if place.len() > coming.filled {
+    let filled = PAYLOAD + coming.filled;
+    if place.len() > filled {
         return Ok(());
     }
     let room = (coming.filled * 2).max(FIRST_ROOM).min(coming.total);
-    place.grow(room, coming.filled).map_err(no_memory)
+    place.grow(PAYLOAD + room, filled).map_err(no_memory)
 }
 
 #[cold]

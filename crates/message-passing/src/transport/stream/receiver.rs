@@ -9,7 +9,7 @@ use wharf_sys::crash_point;
 use wharf_sys::poll::{self, Interest};
 
 use super::incoming::{Look, News};
-use super::reader::{End, Found, Stored};
+use super::reader::{End, Found, PAYLOAD, Stored};
 use super::{MOST_AT_ONCE, Patience, Shared};
 use crate::aligned::AlignedBytes;
 use crate::error::RecvError;
@@ -33,7 +33,7 @@ pub(super) struct StreamReceiver {
 
 impl StreamReceiver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, message: AlignedBytes::empty(0), kept: None, received: 0 }
+        Self { shared, message: AlignedBytes::empty(PAYLOAD), kept: None, received: 0 }
     }
 
     /// The next message: one that a look has found, or one that is found with this patience.
@@ -98,7 +98,7 @@ impl StreamReceiver {
             let _later = outgoing.acknowledge(&*self.shared.wire, self.received);
             self.shared.note_owing(&outgoing);
         }
-        Frame { at: 0, len: stored.len }
+        Frame { at: PAYLOAD, len: stored.len }
     }
 
     /// Nothing more comes for the receiver. Its peer may have more to say to the sender of this side, which is heard
@@ -108,7 +108,7 @@ impl StreamReceiver {
         if news.end.is_none()
             && let Some(mut turn) = self.shared.incoming.turn(true)
         {
-            let mut nothing = AlignedBytes::empty(0);
+            let mut nothing = AlignedBytes::empty(PAYLOAD);
             for _ in 0..MOST_AT_ONCE {
                 if turn.understand(&mut nothing).is_none()
                     && !turn.read_on(&*self.shared.wire, Patience::Now, &mut nothing)
