@@ -105,7 +105,9 @@ fn nobody_else_can_map_a_side_for_writing() {
 
 #[test]
 fn sizes_without_sense_are_refused() {
-    for (small, large, align) in [(0, 1 << 20, 8), (4096, 5000, 8), (4096, 8192, 16), (1 << 50, 4096, 8)] {
+    for (small, large, align) in
+        [(0, 1 << 20, 8), (4096, 5000, 8), (4096, 8192, 24), (4096, 8192, 8192), (1 << 50, 4096, 8)]
+    {
         assert_eq!(Geometry::new(small, large, align), None);
     }
     assert_eq!(Geometry::for_capacity(u64::MAX, 8), None);
