@@ -46,7 +46,8 @@ pub(crate) struct Parcel {
 pub(crate) struct HostInfo {
     /// Its name, which may be one of many where the guest has stars.
     pub(crate) name: String,
-    /// What it carries; `None` where it was found in the directory, and what it carries is known to fit.
+    /// What it carries; `None` where the guest found it in the directory, and what it carries is known to fit. There is one
+    /// where it found the guest, which was there before it.
     pub(crate) payload: Option<Payload>,
 }
 

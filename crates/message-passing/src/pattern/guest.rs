@@ -49,6 +49,8 @@ pub(super) struct Onward {
 struct Offered {
     page: ReaderPage,
     topic: String,
+    /// The publisher came when we were there already, and so owes us all that it sends.
+    announced: bool,
 }
 
 /// See the top of the file.
@@ -146,7 +148,9 @@ impl Guest {
             .map_err(|error| error.to_string())?;
         crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
-        Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted))
+        // A publisher waits for those who are there only so long. Who answers later begins where it is then.
+        let unseen = if offered.announced { said.start.sequence() } else { 0 };
+        Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted, unseen))
     }
 }
 
@@ -171,7 +175,8 @@ impl Endpoint for Guest {
             false => None,
         };
         let offer = Offer { history: self.history, bell: bell.is_some() };
-        self.pages().insert(pairing.id(), Offered { page, topic: host.name.clone() });
+        self.pages()
+            .insert(pairing.id(), Offered { page, topic: host.name.clone(), announced: host.payload.is_some() });
         Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))
     }
 

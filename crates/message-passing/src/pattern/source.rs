@@ -38,6 +38,10 @@ pub(super) struct Source {
     ringing: Ringing,
     trusted: bool,
     onward: VecDeque<Onward>,
+    /// Messages that it sent before it knew us, although we were there; to be told.
+    unseen: u64,
+    /// There is something that a quick look does not see: such messages, or the end.
+    unusual: bool,
     /// It has left or died.
     over: bool,
     /// It has taken our seat: what lies in its log counts no more.
@@ -50,8 +54,10 @@ impl Source {
         ringing: Ringing,
         publisher: Arc<PublisherInfo>,
         trusted: bool,
+        unseen: u64,
     ) -> Source {
-        Source { reader, publisher, ringing, trusted, onward: VecDeque::new(), over: false, cut_off: None }
+        let (over, unusual) = (false, unseen > 0);
+        Source { reader, publisher, ringing, trusted, onward: VecDeque::new(), unseen, unusual, over, cut_off: None }
     }
 
     pub(super) fn id(&self) -> PairingId {
@@ -60,12 +66,12 @@ impl Source {
 
     /// It has left or died.
     pub(super) fn note_over(&mut self) {
-        self.over = true;
+        (self.over, self.unusual) = (true, true);
     }
 
     pub(super) fn note_cut_off(&mut self, why: String) {
         self.cut_off.get_or_insert(why);
-        self.over = true;
+        self.note_over();
     }
 
     /// Its stream goes on there.
@@ -81,6 +87,11 @@ impl Source {
     pub(super) fn look(&mut self) -> Result<Found, RecvError> {
         if let Some(why) = self.cut_off.take() {
             return Err(RecvError::CutOff { publisher: self.publisher.to_string(), why });
+        }
+        if self.unseen > 0 {
+            self.unusual = self.over;
+            let missed = std::mem::take(&mut self.unseen);
+            return Err(RecvError::Lagged { missed, publisher: self.publisher.id() });
         }
         let mut found = Ok(Found::More);
         for _ in 0..MOST_MOVES {
@@ -113,8 +124,7 @@ impl Source {
     /// Looks in the common case only; anything unusual is left to [`look`](Self::look).
     #[inline(always)]
     pub(super) fn look_quickly(&mut self) -> Quick {
-        // Who is over is looked at thoroughly: the end is nothing that a quick look sees.
-        if self.over {
+        if self.unusual {
             return Quick::Unusual;
         }
         let found = self.reader.poll_quickly();

@@ -95,6 +95,30 @@ pub(crate) fn a_stopped_subscriber(world: &World) {
     stopped.end();
 }
 
+/// A publisher does not wait for ever for a subscriber that is stopped while it opens: what it has sent until that one
+/// answers is counted as missed, and nothing else is.
+pub(crate) fn stopped_while_a_publisher_opens(world: &World) {
+    const MESSAGES: u64 = 100;
+    let node = world.node();
+    let mut stopped = world.start("subscribes", &["late", "sleep"]);
+    stopped.expect("ready");
+    stopped.signal(rustix::process::Signal::STOP);
+    let mut publisher = node.topic("late").publisher().unwrap();
+    assert_eq!(publisher.subscribers(), 0);
+    for number in 0..MESSAGES {
+        publisher.send(&message(1, number, 100)).unwrap();
+    }
+    stopped.signal(rustix::process::Signal::CONT);
+    eventually("it has come", || publisher.subscribers() == 1);
+    for number in MESSAGES..2 * MESSAGES {
+        publisher.send(&message(1, number, 100)).unwrap();
+    }
+    eventually("it has caught up", || publisher.backlog() == 0);
+    stopped.tell("enough");
+    assert_eq!(stopped.line(), format!("{MESSAGES} {MESSAGES}"));
+    stopped.end();
+}
+
 /// Publishers and subscribers come, go and are killed at random; whoever stays has every message in order, or its count.
 pub(crate) fn joins_and_leaves_at_random(world: &World) {
     const ROUNDS: u32 = 60;
