@@ -387,49 +387,13 @@ pub const FEED: &[FeedPoint] = &[
     feed("log.announce.said", &[1, 5], false, EVERY_POLICY),
 ];
 
-/// Points of nodes and boards. `message-passing/src/node/tests/crash_points.rs` kills at each, with a pattern of its own, and
-/// compares its list with the code as well.
-pub const NODE: &[&str] = &[
-    "board.grown",
-    "board.slot.filled",
-    "board.slot.given-up",
-    "board.slot.taken",
-    "endpoint.entered",
-    "endpoint.left",
-    "endpoint.offered",
-    "endpoint.open",
-    "endpoint.removed",
-    "node.accepted",
-    "node.announce-heard",
-    "node.answer-heard",
-    "node.answered",
-    "node.board-published",
-    "node.board-removed",
-    "node.introduced",
-    "node.listening",
-    "node.offer-heard",
-    "node.offer-taken",
-    "node.socket-removed",
-];
-
-/// Points of topics, events and states. `message-passing/tests/topics/crashes.rs` kills at each and compares its list with
-/// the code as well.
-pub const TOPIC: &[&str] = &[
-    "topic.guest.opened",
-    "topic.host.seated",
-    "topic.move.told",
-    "topic.publisher.closed",
-    "topic.publisher.open",
-    "topic.recv.sleep",
-    "topic.ring.before",
-    "topic.room.sleep",
-    "topic.subscriber.closed",
-    "topic.subscriber.open",
-];
+/// Beginnings of the points at which `message-passing` kills by itself: nodes and boards in `src/node/tests/crash_points.rs`,
+/// topics in `tests/topics/crashes.rs`. Each compares a list of its own with the code.
+pub const ELSEWHERE: &[&str] = &["board.", "endpoint.", "node.", "topic."];
 
 #[cfg(test)]
 mod tests {
-    use super::{BROADCAST, COUNTER, FEED, HANDING, LINK, LOCKS, NODE, REGION, TOPIC};
+    use super::{BROADCAST, COUNTER, ELSEWHERE, FEED, HANDING, LINK, LOCKS, REGION};
     use std::collections::BTreeSet;
     use std::fs;
     use std::path::Path;
@@ -443,13 +407,14 @@ mod tests {
         }
         assert!(in_code.len() > 10, "the sources are where this test looks for them");
         let listed = LINK.iter().map(|point| point.name).chain(LOCKS.iter().map(|point| point.name));
-        let listed = listed.chain(REGION.iter().chain(COUNTER).chain(NODE).chain(TOPIC).copied());
+        let listed = listed.chain(REGION.iter().chain(COUNTER).copied());
         let listed = listed.chain(BROADCAST.iter().map(|point| point.name));
         let listed = listed.chain(FEED.iter().map(|point| point.name));
         let handing = HANDING.iter().map(|(name, _)| *name);
         let listed = listed.chain(handing);
         let listed: BTreeSet<String> = listed.map(str::to_owned).collect();
-        let missing: Vec<_> = in_code.difference(&listed).collect();
+        let missing = in_code.difference(&listed).filter(|point| !ELSEWHERE.iter().any(|it| point.starts_with(it)));
+        let missing: Vec<_> = missing.collect();
         let gone: Vec<_> = listed.difference(&in_code).collect();
         assert!(missing.is_empty(), "in the code, but no test dies there: {missing:?}");
         assert!(gone.is_empty(), "in the lists, but no longer in the code: {gone:?}");
