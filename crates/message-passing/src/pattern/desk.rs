@@ -233,12 +233,6 @@ impl Desk {
 
     /// Collects whom to wake, and cuts off who has lost its seat.
     pub(super) fn look_around(&mut self, sleepers: &mut Vec<(SeatId, Ringing)>) {
-        let guests = &self.guests;
-        self.writer.take_rings(|seat| {
-            if let Some(guest) = guests.iter().find(|guest| guest.seat == seat) {
-                sleepers.push((seat, guest.ringing.clone()));
-            }
-        });
         let mut departed = Vec::new();
         self.writer.take_departed(|seat, why| departed.push((seat, why)));
         for (seat, why) in departed {
@@ -255,6 +249,12 @@ impl Desk {
                 _ => self.leave(seat, "it lost its seat"),
             }
         }
+        let guests = &self.guests;
+        self.writer.take_rings(|seat| {
+            if let Some(guest) = guests.iter().find(|guest| guest.seat == seat) {
+                sleepers.push((seat, guest.ringing.clone()));
+            }
+        });
     }
 
     /// Takes a seat away and says why.

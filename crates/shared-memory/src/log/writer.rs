@@ -76,7 +76,7 @@ pub(crate) struct Writer<R, P> {
     own: P,
     next_ticket: u32,
     barriers: Barriers,
-    /// Some reader sleeps on a ticket that has not been rung for.
+    /// Some reader sleeps on a ticket that has not been rung for, or has lost its seat.
     must_ring: bool,
     /// Parts of a message were committed and the rest never will be.
     abort_due: bool,

@@ -204,7 +204,8 @@ impl BroadcastWriter {
         self.writer.behind()
     }
 
-    /// Whether somebody must be rung for: ask [`take_rings`](Self::take_rings) whom.
+    /// Whether somebody must be rung for, or told that it has lost its seat: ask [`take_departed`](Self::take_departed), then
+    /// [`take_rings`](Self::take_rings) whom.
     #[inline(always)]
     pub fn must_ring(&self) -> bool {
         self.writer.must_ring()

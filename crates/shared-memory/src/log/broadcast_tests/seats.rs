@@ -82,6 +82,23 @@ fn a_reader_that_closes_or_lies_loses_its_seat_and_nobody_else_notices() {
 }
 
 #[test]
+fn whoever_writes_learns_with_the_next_message_that_a_seat_was_lost() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 0));
+    stage.join(false, 0);
+    stage.listeners[0].page.released[0].store(u64::MAX, Ordering::Release);
+    assert!(!stage.writer.must_ring());
+    // It shows when the writer looks at its readers, for want of room.
+    while stage.writer.seats() == 1 {
+        stage.write(&[7; 64]).unwrap();
+    }
+    assert!(stage.writer.must_ring());
+    let mut departed = 0;
+    stage.writer.take_departed(|_, _| departed += 1);
+    stage.writer.take_rings(|_| unreachable!("nobody sleeps"));
+    assert_eq!((departed, stage.writer.must_ring()), (1, false));
+}
+
+#[test]
 fn a_page_that_is_scribbled_over_costs_its_own_seat_only() {
     for seed in seeds() {
         let mut random = Random(seed);

@@ -281,6 +281,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         });
         if self.seats.len() < before {
             self.agree_on_barriers();
+            // They are to be told as soon as sleepers would be, also where only room is lent from now on.
+            self.must_ring = true;
         }
     }
 }
