@@ -55,6 +55,8 @@ fn die_at(world: &World, point: &str, role: &str) {
     let node = world.node();
     let mut steady = node.topic("crash").wait(Wait::Sleep).subscriber().unwrap();
     let mut publisher = node.topic("crash").on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    // On a busy machine they may meet later; what is sent before is counted as missed.
+    eventually(point, || publisher.subscribers() == 1);
     // One that fills its log dies because nobody receives; its messages are as large as it takes.
     let reads = AtomicBool::new(role != "fills");
     let done = AtomicBool::new(false);
@@ -94,7 +96,8 @@ fn die_at(world: &World, point: &str, role: &str) {
         // Nothing is read back that one which dies on the way would not say.
         other.tell_if_there("go");
         send(0..if role == "fills" { 10 } else { MESSAGES });
-        if !point.ends_with("room.sleep") {
+        // One that dies going to sleep does so when nothing more comes, in its own time.
+        if !point.ends_with(".sleep") {
             other.tell_if_there("enough");
         }
         let from = if role == "fills" { 10 } else { MESSAGES };
