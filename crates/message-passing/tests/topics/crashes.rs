@@ -94,10 +94,14 @@ fn die_at(world: &World, point: &str, role: &str) {
             }
         };
         // Nothing is read back that one which dies on the way would not say.
-        other.tell_if_there("go");
+        // A subscriber takes the first word for the last.
+        let sleeps = point.ends_with(".sleep");
+        if !(sleeps && role == "subscribes") {
+            other.tell_if_there("go");
+        }
         send(0..if role == "fills" { 10 } else { MESSAGES });
         // One that dies going to sleep does so when nothing more comes, in its own time.
-        if !point.ends_with(".sleep") {
+        if !sleeps {
             other.tell_if_there("enough");
         }
         let from = if role == "fills" { 10 } else { MESSAGES };
