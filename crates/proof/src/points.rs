@@ -360,7 +360,7 @@ const fn feed(name: &'static str, turns: &'static [u32], publishes: bool, polici
 const EVERY_POLICY: &[usize] = &[0, 1, 2, 3];
 const DROPPING: &[usize] = &[1, 3];
 
-/// What a publisher or a subscriber passes below the points of [`TOPIC`]: publishing, growth, dropping and reclaiming,
+/// What a publisher or a subscriber passes in the log, below the topic: publishing, growth, dropping and reclaiming,
 /// holding and letting go, the end.
 pub const FEED: &[FeedPoint] = &[
     feed("log.side.reserved", &[1], true, EVERY_POLICY),
