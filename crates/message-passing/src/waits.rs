@@ -138,7 +138,8 @@ impl<E: Endpoint + ?Sized> Endpoint for &mut E {
     }
 }
 
-/// An end that is waited for as one of its fields is.
+/// An end that is waited for as one of its fields is; or as that field, but with a glance of its own, where the field is a
+/// subscriber.
 macro_rules! waits_as_its {
     ($field:ident, impl<$($parameter:ident: $bound:path),*> $end:ty) => {
         impl<$($parameter: $bound),*> $crate::waits::Waits for $end {
@@ -146,27 +147,50 @@ macro_rules! waits_as_its {
                 self.$field.glance()
             }
 
-            fn may_spin(&self) -> bool {
-                self.$field.may_spin()
-            }
-
-            fn announce(&mut self) -> $crate::waits::Announced {
-                self.$field.announce()
-            }
-
-            fn descriptors(&self) -> ::std::io::Result<$crate::waits::Places<'_>> {
-                self.$field.descriptors()
-            }
-
             fn stirred(&mut self, found: &$crate::waits::Stir) -> ::std::io::Result<bool> {
                 self.$field.stirred(found)
             }
 
-            fn awake(&mut self) {
-                self.$field.awake();
-            }
+            $crate::waits::waits_as_its!(@rest $field);
         }
 
+        $crate::waits::waits_as_its!(@endpoint impl<$($parameter: $bound),*> $end);
+    };
+    ($field:ident, impl<$($parameter:ident: $bound:path),*> $end:ty, |$it:ident| $glance:expr) => {
+        impl<$($parameter: $bound),*> $crate::waits::Waits for $end {
+            fn glance(&mut self) -> $crate::waits::Glance {
+                let $it = self;
+                $glance
+            }
+
+            fn stirred(&mut self, found: &$crate::waits::Stir) -> ::std::io::Result<bool> {
+                self.$field.empty_bell(found)?;
+                Ok(self.glance() == $crate::waits::Glance::Ready)
+            }
+
+            $crate::waits::waits_as_its!(@rest $field);
+        }
+
+        $crate::waits::waits_as_its!(@endpoint impl<$($parameter: $bound),*> $end);
+    };
+    (@rest $field:ident) => {
+        fn may_spin(&self) -> bool {
+            self.$field.may_spin()
+        }
+
+        fn announce(&mut self) -> $crate::waits::Announced {
+            self.$field.announce()
+        }
+
+        fn descriptors(&self) -> ::std::io::Result<$crate::waits::Places<'_>> {
+            self.$field.descriptors()
+        }
+
+        fn awake(&mut self) {
+            self.$field.awake();
+        }
+    };
+    (@endpoint impl<$($parameter:ident: $bound:path),*> $end:ty) => {
         impl<$($parameter: $bound),*> $crate::waits::Endpoint for $end {
             fn seam(&mut self) -> $crate::waits::Seam<'_> {
                 $crate::waits::Seam(self)

@@ -12,6 +12,7 @@ pub mod certificates;
 pub mod feed;
 pub mod footprint;
 pub mod letter;
+pub mod living;
 pub mod medley;
 pub mod place;
 pub mod points;

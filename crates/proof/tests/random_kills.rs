@@ -9,6 +9,7 @@ use std::time::Duration;
 use wharf_message_passing::{Options, SendError};
 use wharf_proof::board::Board;
 use wharf_proof::letter::Kind;
+use wharf_proof::living::campaign;
 use wharf_proof::place;
 use wharf_proof::process::{Death, PATIENCE, Process};
 use wharf_proof::promptness::{SOON, assert_soon, watch};
@@ -25,12 +26,7 @@ const KILLS: u64 = 1000;
 /// The number of kills for a share of the whole, and the numbers to choose them by.
 fn share(percent: u64, what: &str) -> (u64, Random) {
     watch();
-    let asked = std::env::var("WHARF_PROOF_KILLS").ok().and_then(|text| text.parse().ok());
-    let kills = asked.unwrap_or(KILLS) * percent / 100;
-    let seed = Random::seed();
-    println!("{what}: {kills} kills, WHARF_PROOF_SEED={seed}");
-    assert!(kills > 0, "WHARF_PROOF_KILLS is too small to try anything");
-    (kills, Random::new(seed))
+    campaign(what, KILLS, percent)
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use wharf_proof::living::{Living, campaign};
 use wharf_proof::medley::{ACTS, CAST, Deed, Done, Medley, PARTS, PLACES, Phase, Player};
 use wharf_proof::process::{PATIENCE, Process};
 use wharf_proof::promptness::{SOON, Unserved, assert_within, watch};
@@ -46,12 +47,7 @@ struct Hits {
 #[test]
 fn eight_processes_survive_each_others_deaths() {
     watch();
-    let asked = std::env::var("WHARF_PROOF_KILLS").ok().and_then(|text| text.parse().ok());
-    let kills: u64 = asked.unwrap_or(KILLS);
-    let seed = Random::seed();
-    println!("{kills} kills among all primitives, WHARF_PROOF_SEED={seed}");
-    assert!(kills > 0, "WHARF_PROOF_KILLS is too small to try anything");
-    let mut random = Random::new(seed);
+    let (kills, mut random) = campaign("all primitives", KILLS, 100);
     let mut hits = Hits::default();
     while hits.kills < kills {
         let share = (kills - hits.kills).min(KILLS_PER_REGION);
@@ -60,18 +56,11 @@ fn eight_processes_survive_each_others_deaths() {
     report(&hits);
 }
 
-/// A player's process.
-struct Living {
-    process: Process,
-    /// Whether it has said that it has attached.
-    ready: bool,
-}
-
 fn play(kills: u64, random: &mut Random, hits: &mut Hits) {
     let scene = Scene::new();
     let options = RegionOptions::new().domain(scene.domain()).max_participants(SLOTS);
     let region: Region<Medley> = options.create(NAME).expect("the test's own region");
-    let mut cast: Vec<_> = (0..CAST).map(|page| Living::start(&scene, page, random)).collect();
+    let mut cast: Vec<_> = (0..CAST).map(|page| living(&scene, page, random)).collect();
     let mut player = Player::new(&region, CAST, random.number());
     for kill in 0..kills {
         let what = format!("kill {}", hits.kills + kill);
@@ -79,7 +68,7 @@ fn play(kills: u64, random: &mut Random, hits: &mut Hits) {
         let unlucky = random.below(CAST as u64) as usize;
         cast[unlucky].ready().kill();
         count(&region, unlucky, hits);
-        cast[unlucky] = Living::start(&scene, unlucky, random);
+        cast[unlucky] = living(&scene, unlucky, random);
         // Everything is used once more by one that nobody kills: whatever the dead one held is to be had soon.
         let which = (kill as usize) % ACTS;
         let (since, unserved) = (Instant::now(), unserved(&cast));
@@ -107,29 +96,10 @@ fn play(kills: u64, random: &mut Random, hits: &mut Hits) {
     scene.assert_remains(&what, |_| false);
 }
 
-impl Living {
-    fn start(scene: &Scene, page: usize, random: &mut Random) -> Living {
-        let (page, seed) = (format!("page={page}"), format!("seed={}", random.number()));
-        let process = Process::start(Path::new(VICTIM), scene, &["medley", NAME, &page, &seed]);
-        Living { process, ready: false }
-    }
-
-    /// Waits until it has attached.
-    fn ready(&mut self) -> &mut Process {
-        if !self.ready {
-            self.process.expect("ready");
-            self.ready = true;
-        }
-        &mut self.process
-    }
-
-    /// Checks that it has not ended: it would have said why.
-    fn assert_runs(&mut self, what: &str) {
-        if !self.process.runs() {
-            let said: Vec<_> = std::iter::from_fn(|| self.process.hear(SOON)).collect();
-            panic!("{what}: {}, and said {said:?}", self.process.report());
-        }
-    }
+fn living(scene: &Scene, page: usize, random: &mut Random) -> Living {
+    let (page, seed) = (format!("page={page}"), format!("seed={}", random.number()));
+    let process = Process::start(Path::new(VICTIM), scene, &["medley", NAME, &page, &seed]);
+    Living::new(process)
 }
 
 /// Waits until each of the living has got whatever it waits for at this moment, which is soon.

@@ -16,6 +16,7 @@ use wharf_message_passing::{Node, NodeOptions, Wait};
 use wharf_proof::feed::{
     ALL, Books, CAST, Entered, LIVES, LIVES_EACH, POLICIES, Publishing, Role, Subscribing, Totals,
 };
+use wharf_proof::living::{Living, campaign};
 use wharf_proof::process::{PATIENCE, Process};
 use wharf_proof::promptness::{SOON, Unserved, assert_within, watch};
 use wharf_proof::random::Random;
@@ -57,25 +58,13 @@ struct Hits {
 #[test]
 fn nothing_is_lost_in_silence_whoever_dies() {
     watch();
-    let asked = std::env::var("WHARF_PROOF_KILLS").ok().and_then(|text| text.parse().ok());
-    let kills: u64 = asked.unwrap_or(KILLS);
-    let seed = Random::seed();
-    println!("{kills} kills among topics, WHARF_PROOF_SEED={seed}");
-    assert!(kills > 0, "WHARF_PROOF_KILLS is too small to try anything");
-    let mut random = Random::new(seed);
+    let (kills, mut random) = campaign("topics", KILLS, 100);
     let mut hits = Hits::default();
     while hits.kills < kills {
         let share = (kills - hits.kills).min(KILLS_PER_REGION);
         play(share, &mut random, &mut hits);
     }
     report(&hits);
-}
-
-/// A player's process.
-struct Living {
-    process: Process,
-    /// Whether it has said that it is there.
-    ready: bool,
 }
 
 /// What the subscriber that nobody kills tells the test.
@@ -176,7 +165,7 @@ fn kill(
         first += LIVES_EACH;
         first - LIVES_EACH
     };
-    let mut cast: Vec<_> = (0..CAST).map(|page| Living::start(scene, page, next(), random)).collect();
+    let mut cast: Vec<_> = (0..CAST).map(|page| living(scene, page, next(), random)).collect();
     let mut dead = Vec::new();
     let (mut unserved, mut since) = (unserved_of(&cast), Instant::now());
     for kill in 0..kills {
@@ -190,7 +179,7 @@ fn kill(
             books.died[stint.life as usize].write(&death.at.as_nanos()).expect("the test's own note");
             dead.push((stint.life, death.at));
         }
-        cast[unlucky] = Living::start(scene, unlucky, next(), random);
+        cast[unlucky] = living(scene, unlucky, next(), random);
         cast.iter_mut().for_each(|living| living.assert_runs(&what));
         alive();
         if kill % KILLS_PER_LOOK == 0 {
@@ -213,30 +202,11 @@ fn kill(
     }
 }
 
-impl Living {
-    fn start(scene: &Scene, page: usize, first: u64, random: &mut Random) -> Living {
-        let (page, first) = (format!("page={page}"), format!("first={first}"));
-        let seed = format!("seed={}", random.number());
-        let process = Process::start(Path::new(VICTIM), scene, &["feed", NAME, &page, &first, &seed]);
-        Living { process, ready: false }
-    }
-
-    /// Waits until it is there.
-    fn ready(&mut self) -> &mut Process {
-        if !self.ready {
-            self.process.expect("ready");
-            self.ready = true;
-        }
-        &mut self.process
-    }
-
-    /// Checks that it has not ended: it would have said why.
-    fn assert_runs(&mut self, what: &str) {
-        if !self.process.runs() {
-            let said: Vec<_> = std::iter::from_fn(|| self.process.hear(SOON)).collect();
-            panic!("{what}: {}, and said {said:?}", self.process.report());
-        }
-    }
+fn living(scene: &Scene, page: usize, first: u64, random: &mut Random) -> Living {
+    let (page, first) = (format!("page={page}"), format!("first={first}"));
+    let seed = format!("seed={}", random.number());
+    let process = Process::start(Path::new(VICTIM), scene, &["feed", NAME, &page, &first, &seed]);
+    Living::new(process)
 }
 
 fn unserved_of(cast: &[Living]) -> Unserved {

@@ -1,6 +1,5 @@
 //! Events: wake-ups that are counted, and carry nothing.
 
-use std::io;
 use std::time::Duration;
 
 use super::publisher::Publisher;
@@ -10,7 +9,7 @@ use crate::error::{RecvError, SendError};
 use crate::handshake::Payload;
 use crate::node::{Node, NodeError, Pattern};
 use crate::options::{Trust, Wait};
-use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
+use crate::waits::{Glance, waits_as_its};
 
 /// Bytes of a notifier's log: the least that there is. Notices that do not fit are dropped, and counted all the same.
 const CAPACITY: usize = 4096;
@@ -186,36 +185,5 @@ impl EventListener {
     }
 }
 
-impl Waits for EventListener {
-    fn glance(&mut self) -> Glance {
-        if self.before > 0 { Glance::Ready } else { self.subscriber.glance() }
-    }
-
-    fn may_spin(&self) -> bool {
-        self.subscriber.may_spin()
-    }
-
-    fn announce(&mut self) -> Announced {
-        self.subscriber.announce()
-    }
-
-    fn descriptors(&self) -> io::Result<Places<'_>> {
-        self.subscriber.descriptors()
-    }
-
-    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
-        self.subscriber.empty_bell(found)?;
-        Ok(self.glance() == Glance::Ready)
-    }
-
-    fn awake(&mut self) {
-        self.subscriber.awake();
-    }
-}
-
-/// Ready when there is a notice, or an error.
-impl Endpoint for EventListener {
-    fn seam(&mut self) -> Seam<'_> {
-        Seam(self)
-    }
-}
+// Ready when there is a notice, or an error.
+waits_as_its!(subscriber, impl<> EventListener, |it| if it.before > 0 { Glance::Ready } else { it.subscriber.glance() });

@@ -1,7 +1,6 @@
 //! States: named values, of which the latest counts.
 
 use std::fmt;
-use std::io;
 use std::marker::PhantomData;
 use std::time::Duration;
 
@@ -20,7 +19,7 @@ use crate::node::{Filter, Node, NodeError, Pattern};
 use crate::options::{Trust, Wait};
 use crate::serde::{decode, encode};
 use crate::typed::value_in;
-use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
+use crate::waits::waits_as_its;
 
 /// Bytes of an owner's log: it makes room for larger values when they come.
 const CAPACITY: usize = 32 << 10;
@@ -392,37 +391,5 @@ impl<P: Carry> fmt::Debug for StateWatcher<P> {
     }
 }
 
-impl<P: Carry> Waits for StateWatcher<P> {
-    fn glance(&mut self) -> Glance {
-        self.subscriber.glance_past_gaps()
-    }
-
-    fn may_spin(&self) -> bool {
-        self.subscriber.may_spin()
-    }
-
-    fn announce(&mut self) -> Announced {
-        self.subscriber.announce()
-    }
-
-    fn descriptors(&self) -> io::Result<Places<'_>> {
-        self.subscriber.descriptors()
-    }
-
-    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
-        self.subscriber.empty_bell(found)?;
-        Ok(self.glance() == Glance::Ready)
-    }
-
-    fn awake(&mut self) {
-        self.subscriber.awake();
-    }
-}
-
-/// Ready when the value has changed since it was looked at, or there is an error: [`changed`](StateWatcher::changed) and
-/// [`get`](StateWatcher::get) say which.
-impl<P: Carry> Endpoint for StateWatcher<P> {
-    fn seam(&mut self) -> Seam<'_> {
-        Seam(self)
-    }
-}
+// Ready when the value has changed since it was looked at, or there is an error: `changed` and `get` say which.
+waits_as_its!(subscriber, impl<P: Carry> StateWatcher<P>, |it| it.subscriber.glance_past_gaps());
