@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::biased::{Owner, biased};
-use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::board::{Counter, Counters};
 use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, Room, SeatId};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
@@ -82,6 +82,8 @@ pub struct Publisher {
     /// The private buffer of loans that are not in place.
     spare: AlignedBytes,
     name: String,
+    /// See [`park`](Publisher::park).
+    parked: Result<(), SendError>,
 }
 
 /// What a publisher has, but for how it waits.
@@ -154,7 +156,8 @@ impl Publisher {
             registration,
         };
         let room = Pace::new(terms.wait, true, None);
-        Ok(Publisher { outlet, room, spare: AlignedBytes::empty_on(terms.align), name: name.to_owned() })
+        let spare = AlignedBytes::empty_on(terms.align);
+        Ok(Publisher { outlet, room, spare, name: name.to_owned(), parked: Ok(()) })
     }
 
     /// Sends a message if there is room for it now. With [`OnFull::DropOldest`] there always is; with [`OnFull::Block`]
@@ -165,10 +168,11 @@ impl Publisher {
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.outlet.push_quickly(message) {
-            Pushed::Yes => Ok(()),
-            Pushed::No => self.outlet.push(message),
-            Pushed::ToASleeper => self.outlet.look_around(),
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|publisher| publisher.outlet.push(message)),
+            Pushed::ToASleeper => self.park(|publisher| publisher.outlet.look_around()),
         }
+        self.parked()
     }
 
     /// Sends a message; see *When full*.
@@ -179,10 +183,25 @@ impl Publisher {
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.outlet.push_quickly(message) {
-            Pushed::Yes => Ok(()),
-            Pushed::No => self.send_slowly(message, Limit::Never),
-            Pushed::ToASleeper => self.outlet.look_around(),
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|publisher| publisher.send_slowly(message, Limit::Never)),
+            Pushed::ToASleeper => self.park(|publisher| publisher.outlet.look_around()),
         }
+        self.parked()
+    }
+
+    /// Does what is not quick and leaves its outcome here, for the reason that [`Sender`](crate::Sender) has: a result that a
+    /// call returns is put together in memory, and then every message stores one (docs/performance.md).
+    #[cold]
+    #[inline(never)]
+    fn park(&mut self, slowly: impl FnOnce(&mut Self) -> Result<(), SendError>) {
+        self.parked = slowly(self);
+    }
+
+    /// What [`park`](Self::park) left.
+    #[inline(always)]
+    fn parked(&mut self) -> Result<(), SendError> {
+        std::mem::replace(&mut self.parked, Ok(()))
     }
 
     /// Sends a message; waits for room as [`OnFull::Block`] does, but at most `limit`.
@@ -316,19 +335,15 @@ impl Outlet {
         if self.epoch != fork::epoch() || message.len() > self.limit {
             return Pushed::No;
         }
-        let pushed = self.desk.with(|desk| desk.push_quickly(message));
-        if pushed != Pushed::No {
-            self.count(message.len());
-        }
-        pushed
-    }
-
-    #[inline(always)]
-    fn count(&self, len: usize) {
         let counters = self.registration.counters();
-        counters.add(Counter::SentMessages, 1);
-        counters.add(Counter::SentBytes, len as u64);
-        counters.raise(Counter::Largest, len as u64);
+        self.desk.with(|desk| {
+            let pushed = desk.push_quickly(message);
+            // Counted inside, so that the way out and the next message's way in, which are stores to one line, stand together.
+            if pushed != Pushed::No {
+                count(counters, message.len());
+            }
+            pushed
+        })
     }
 
     fn check(&self, len: usize) -> Result<(), SendError> {
@@ -350,7 +365,7 @@ impl Outlet {
         self.look_around()?;
         match outcome {
             Ok(()) => {
-                self.count(message.len());
+                count(self.registration.counters(), message.len());
                 Ok(())
             }
             Err(stuck) => Err(self.stuck(stuck)),
@@ -455,6 +470,14 @@ impl Outlet {
     }
 }
 
+/// Counts a message that was sent.
+#[inline(always)]
+fn count(counters: &Counters, len: usize) {
+    counters.add(Counter::SentMessages, 1);
+    counters.add(Counter::SentBytes, len as u64);
+    counters.raise(Counter::Largest, len as u64);
+}
+
 impl Drop for Outlet {
     fn drop(&mut self) {
         if self.check_ours().is_err() {
@@ -527,7 +550,7 @@ impl<'a> PublisherLoan<'a> {
             desk.writer.commit_room(room);
             desk.writer.must_ring()
         });
-        outlet.count(self.len);
+        count(outlet.registration.counters(), self.len);
         if sleepers { outlet.look_around() } else { Ok(()) }
     }
 
