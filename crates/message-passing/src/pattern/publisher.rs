@@ -63,6 +63,11 @@ const SLEEPERS: usize = 16;
 /// [`OnFull`]: it waits, with patience; or hands the message back with [`SendError::Full`]; or drops the oldest. With no
 /// subscribers there is always room.
 ///
+/// A log begins with 52 KiB, of which it keeps 48 for messages, and takes the memory for its whole
+/// [`capacity`](super::Topic::capacity) when these are full for the first time, before any of that. Where there is no memory then,
+/// sending says [`SendError::System`], and the next call tries again; [`Topic::reserved`](super::Topic::reserved) takes it all
+/// when the publisher is opened.
+///
 /// # When a subscriber lags
 /// It loses the oldest messages, is told exactly how many ([`RecvError::Lagged`](crate::RecvError::Lagged)), and goes on
 /// behind them. The others notice nothing.
@@ -121,10 +126,13 @@ impl Publisher {
                 terms.capacity, terms.align
             ))
         })?;
-        let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history };
-        let writer = BroadcastWriter::create(geometry, broadcast).map_err(no_memory)?;
+        // One that never has much to keep never takes much; the desk grows it to what was asked for.
+        let first = Geometry::smallest(terms.align as u64).filter(|_| !terms.reserved).unwrap_or(geometry);
+        let grows = first != geometry;
+        let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history, grows };
+        let writer = BroadcastWriter::create(first, broadcast).map_err(no_memory)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the publisher's doorbell"))?;
-        let (desk, visitor) = biased(Desk::new(writer, terms.on_full));
+        let (desk, visitor) = biased(Desk::new(writer, geometry, terms.on_full));
         let host = Arc::new(Host {
             desk: visitor,
             bell: ringer,
@@ -141,7 +149,7 @@ impl Publisher {
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, host)?;
-        registration.counters().set(Counter::Memory, geometry.total_bytes());
+        registration.counters().set(Counter::Memory, first.total_bytes());
         crash_point!("topic.publisher.open");
         let outlet = Outlet {
             desk,
@@ -179,7 +187,7 @@ impl Publisher {
     ///
     /// # Errors
     /// [`SendError::TooLarge`] above [`max_message`](Self::max_message), [`SendError::Full`] with [`OnFull::Reject`],
-    /// [`SendError::System`] when a message needs a larger log for which there is no memory.
+    /// [`SendError::System`] when it takes a larger log for which there is no memory.
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.outlet.push_quickly(message) {

@@ -72,6 +72,8 @@ impl OnFull {
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) capacity: usize,
+    /// All of it is there when a publisher opens.
+    pub(super) reserved: bool,
     pub(super) align: usize,
     pub(super) max_message: usize,
     pub(super) on_full: OnFull,
@@ -85,6 +87,7 @@ impl Default for Terms {
     fn default() -> Self {
         Terms {
             capacity: DEFAULT_CAPACITY_BYTES,
+            reserved: false,
             align: 8,
             max_message: DEFAULT_MAX_MESSAGE_BYTES,
             on_full: OnFull::default(),
@@ -158,10 +161,20 @@ impl<P> Topic<P> {
     }
 
     /// Bytes of messages that a publisher keeps for subscribers that have not read them yet, headers included (1 MiB unless
-    /// said otherwise; rounded up to a power of two). A message that does not fit in half of it makes it grow.
+    /// said otherwise; rounded up to a power of two). A message that does not fit in half of it makes it grow. The memory is taken
+    /// when 48 KiB are full for the first time, unless it is [`reserved`](Self::reserved).
     #[must_use]
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.terms.capacity = bytes;
+        self
+    }
+
+    /// Whether a publisher takes the memory for its whole [`capacity`](Self::capacity) when it opens, which then says
+    /// [`NodeError::NoRoom`] where there is none, and sends neither wait for the system nor fail for want of it (`false` unless
+    /// said otherwise).
+    #[must_use]
+    pub fn reserved(mut self, reserved: bool) -> Self {
+        self.terms.reserved = reserved;
         self
     }
 

@@ -232,8 +232,9 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// The next message that a reader wants, between where it began and what was sent.
     pub(super) fn taken_by(&self, seat: &Seat<P>) -> u64 {
-        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible.
-        let told = if seat.entered { seat.page.taken.load(Ordering::Acquire) } else { 0 };
+        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible. A sequence counts over
+        // all generations, so one that still reads an old one says how far it is as well; a page that says nothing yet says 0.
+        let told = seat.page.taken.load(Ordering::Acquire);
         told.max(seat.from).min(self.sent())
     }
 
