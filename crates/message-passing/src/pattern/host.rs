@@ -44,7 +44,7 @@ impl Host {
             true => Some(self.bell.for_another().map_err(in_words("pass the publisher's bell on"))?),
             false => None,
         };
-        let terms = SeatTerms { trusted, barriers: barriers(pairing) };
+        let terms = SeatTerms { trusted, barriers: barriers_for_guest(barriers(pairing), said.sleepy) };
         let ringing = Ringing { pairing: pairing.clone(), bell };
         let seated = self
             .desk
@@ -97,6 +97,12 @@ pub(super) fn is_trusted(trust: Trust, pairing: &Pairing) -> bool {
 pub(super) fn barriers(pairing: &Pairing) -> Barriers {
     let registered = barrier::register() && pairing.peer().has_barriers();
     Barriers { own: registered, peer: registered }
+}
+
+/// The same from the publisher's side, for a subscriber that may be sleepy: one that sleeps before every message would run
+/// the barrier for each of them, which costs it more than our fence costs us.
+fn barriers_for_guest(barriers: Barriers, sleepy: bool) -> Barriers {
+    Barriers { peer: barriers.peer && !sleepy, ..barriers }
 }
 
 /// The one or two descriptors that were announced: memory, and perhaps a bell.

@@ -109,8 +109,7 @@ impl Subscriber {
     ) -> Result<Subscriber, NodeError> {
         let filter = Filter::new(name)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the subscriber's doorbell"))?;
-        let guest = Guest::new(ringer, terms.trust, terms.history, terms.max_message as u64, terms.hold_bytes as u64);
-        let guest = Arc::new(guest);
+        let guest = Arc::new(Guest::new(ringer, terms));
         let spec = EndpointSpec {
             pattern,
             part: Part::Guest,

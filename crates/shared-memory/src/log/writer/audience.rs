@@ -58,7 +58,8 @@ impl Audience {
 
     /// Whether checkpoints are of use to anybody.
     pub(super) fn notes(&self) -> bool {
-        self.terms.may_drop || self.terms.history > 0
+        // A log that grows drops nothing before that.
+        (self.terms.may_drop && !self.terms.grows) || self.terms.history > 0
     }
 }
 
