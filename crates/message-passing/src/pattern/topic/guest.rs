@@ -12,12 +12,13 @@ use wharf_sys::doorbell::Ringer;
 
 use super::Terms;
 use super::desk::Ringing;
-use super::host::{barriers, is_trusted, two};
+use super::host::{barriers, two};
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
 use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
 use crate::options::{Trust, Wait};
+use crate::pattern::trust::is_trusted;
 
 /// Largest log that is mapped of a publisher that is not trusted: reading it can cost this process the page tables, and the
 /// memory itself is charged to whoever touches it first.

@@ -14,6 +14,7 @@ use super::desk::{Desk, Ringing};
 use super::terms::{Answer, Offer, RING};
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Trust;
+use crate::pattern::trust::is_trusted;
 
 /// See the top of the file.
 pub(super) struct Host {
@@ -80,15 +81,6 @@ impl Endpoint for Host {
         let _ = self.desk.visit(|desk| desk.dismiss(pairing));
         // It may have been the one for whose room the publisher sleeps.
         self.wake();
-    }
-}
-
-/// Whether a peer is trusted to leave alone what is not its own, and to tell the truth.
-pub(super) fn is_trusted(trust: Trust, pairing: &Pairing) -> bool {
-    match trust {
-        Trust::Auto => pairing.peer().is_cooperating(),
-        Trust::Cooperating => true,
-        Trust::Hostile => false,
     }
 }
 

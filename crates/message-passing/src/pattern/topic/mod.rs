@@ -1,4 +1,24 @@
-//! A topic before it is opened: its name, what it carries, and how.
+//! Topics: what publishers send reaches everybody who subscribes to their name. Here is a topic before it is opened: its name,
+//! what it carries, and how.
+//!
+//! A *publisher* writes a log at its *desk*, where the node's thread, by way of its *host*, gives and takes subscribers' seats; its
+//! *patience* says for whom it waits. A *subscriber* has a *source* for each publisher that its *guest* has met, and asks them in
+//! *turns* for *samples*. What the two tell each other are the *terms*. Values of types, fixed or of serde, are layers above both.
+
+mod desk;
+mod guest;
+mod host;
+mod patience;
+mod publisher;
+mod sample;
+mod serde;
+mod source;
+mod subscriber;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod typed;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,13 +28,15 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
-use super::publisher::Publisher;
-use super::serde::{SerdePublisher, SerdeSubscriber};
-use super::subscriber::Subscriber;
-use super::typed::{TypedPublisher, TypedSubscriber};
 use crate::handshake::Payload;
 use crate::node::{Node, NodeError, Pattern};
 use crate::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Trust, Wait};
+
+pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
+pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
+pub use self::serde::{SerdePublisher, SerdeSubscriber};
+pub use self::subscriber::Subscriber;
+pub use self::typed::{HeldTypedSample, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
 
 /// How long a publisher waits for a subscriber unless [`Topic::on_full`] says otherwise.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(1);

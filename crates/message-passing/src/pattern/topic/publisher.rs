@@ -111,7 +111,7 @@ struct Outlet {
 }
 
 impl Publisher {
-    pub(super) fn open(
+    pub(in crate::pattern) fn open(
         node: &Node,
         pattern: Pattern,
         name: &str,

@@ -100,7 +100,7 @@ struct Inlet {
 }
 
 impl Subscriber {
-    pub(super) fn open(
+    pub(in crate::pattern) fn open(
         node: &Node,
         pattern: Pattern,
         name: &str,
@@ -135,7 +135,7 @@ impl Subscriber {
     }
 
     /// Asks the publisher that came first first, always.
-    pub(super) fn in_order_of_arrival(mut self) -> Self {
+    pub(in crate::pattern) fn in_order_of_arrival(mut self) -> Self {
         self.inlet.turns = Turns::in_order();
         self
     }
