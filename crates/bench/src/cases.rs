@@ -504,7 +504,7 @@ pub fn cases() -> Vec<Case> {
             id: "topic-latency-64",
             title: "64 B one way by topic, both spinning",
             measure: Measure::Latency { size: 64 },
-            contenders: &["topic: spin", "shm: spin"],
+            contenders: &["topic: spin", "shm: spin", "bare frames, both lines"],
             targets: near_and_far("topic: spin", "shm: spin", Bound::AtMost(1.1)),
         },
         Case {
@@ -518,7 +518,7 @@ pub fn cases() -> Vec<Case> {
             id: "topic-stream-64",
             title: "64 B stream by topic, copied in and out",
             measure: Measure::Stream { size: 64 },
-            contenders: &["topic: spin", "shm: spin", "crossbeam"],
+            contenders: &["topic: spin", "shm: spin", "bare frames", "bare frames, standing back", "crossbeam"],
             targets: vec![],
         },
         Case {

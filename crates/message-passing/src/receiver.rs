@@ -18,7 +18,7 @@ use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
 /// Quick tries with a pause before those without: some 100 ns, longer than the gap between two messages of a stream whose
 /// cores are near, shorter than most answers take (docs/performance.md has the figures).
-const PAUSED_TRIES: u32 = 4;
+pub(crate) const PAUSED_TRIES: u32 = 4;
 
 /// The receiving end of a link.
 ///

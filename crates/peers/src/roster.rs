@@ -53,7 +53,7 @@ fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
         id,
         title,
         measure: Measure::Asleep { size: SMALL, class },
-        contenders: &["shm: sleep", "iceoryx2 and event", "ringfire: futex", "futex by hand"],
+        contenders: &["topic: sleep", "shm: sleep", "iceoryx2 and event", "ringfire: futex", "futex by hand"],
         targets: Vec::new(),
     }
 }
@@ -64,8 +64,12 @@ fn meetings() -> Vec<Case> {
             id: "latency-64",
             title: "64 B one way, both spinning",
             measure: Measure::Latency { size: SMALL },
-            contenders: &["shm: spin", "iceoryx2", "ringfire", "plain ring", "Aeron IPC"],
-            targets: always("shm: spin", "iceoryx2", Bound::AtMost(0.3)).to_vec(),
+            contenders: &["shm: spin", "topic: spin", "iceoryx2", "ringfire", "plain ring", "Aeron IPC"],
+            targets: [
+                always("shm: spin", "iceoryx2", Bound::AtMost(0.3)),
+                always("topic: spin", "iceoryx2", Bound::AtMost(0.3)),
+            ]
+            .concat(),
         },
         Case {
             id: "request-64",
@@ -81,6 +85,8 @@ fn meetings() -> Vec<Case> {
             contenders: &[
                 "shm: spin",
                 "shm: spin 8 MiB",
+                "topic: spin",
+                "topic: spin 8 MiB",
                 "iceoryx2",
                 "ringfire",
                 "ringfire, 4,096 slots",
@@ -90,6 +96,8 @@ fn meetings() -> Vec<Case> {
             targets: [
                 always("shm: spin", "iceoryx2", Bound::Times(20.0)),
                 always("shm: spin", "ringfire", Bound::Times(1.5)),
+                always("topic: spin", "iceoryx2", Bound::Times(20.0)),
+                always("topic: spin", "ringfire", Bound::Times(1.5)),
             ]
             .concat(),
         },
@@ -100,6 +108,7 @@ fn meetings() -> Vec<Case> {
             contenders: &[
                 "shm: spin",
                 "shm: spin 8 MiB",
+                "topic: spin 8 MiB",
                 "iceoryx2 1 MiB",
                 "ringfire 1 MiB",
                 "plain ring 1 MiB",

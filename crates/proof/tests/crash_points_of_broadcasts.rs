@@ -128,7 +128,7 @@ fn expect_kill(process: &mut Process, armed: &str) {
 
 fn a_reader_dies(armed: &str) {
     let scene = Scene::new();
-    let terms = BroadcastTerms { may_drop: true, history: 0 };
+    let terms = BroadcastTerms { may_drop: true, ..BroadcastTerms::default() };
     let writer = BroadcastWriter::create(relay::geometry(), terms).expect("memory for a log");
     let mut tower = Tower { writer, told: Vec::new(), letter: Vec::new() };
     let page = ReaderPage::create().expect("memory for a page");

@@ -26,7 +26,7 @@ fn terms(hostile: bool, may_drop: bool, asymmetric: bool) -> ReaderTerms {
 
 fn create(large: u64, may_drop: bool) -> BroadcastWriter {
     let geometry = Geometry::for_capacity(large, 8).unwrap();
-    BroadcastWriter::create(geometry, BroadcastTerms { may_drop, history: 0 }).unwrap()
+    BroadcastWriter::create(geometry, BroadcastTerms { may_drop, ..BroadcastTerms::default() }).unwrap()
 }
 
 fn copy(fd: impl AsFd) -> OwnedFd {
@@ -110,7 +110,7 @@ fn what_is_held_outlives_the_reader_and_the_writer_and_goes_to_any_thread() {
 fn payloads_start_on_every_alignment_that_can_be_asked_for() {
     for align in [8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096] {
         let geometry = Geometry::for_capacity(1 << 16, align).unwrap();
-        let terms = BroadcastTerms { may_drop: false, history: 0 };
+        let terms = BroadcastTerms::default();
         let mut writer = BroadcastWriter::create(geometry, terms).unwrap();
         let (_, mut reader) = join(&mut writer, false, false, true);
         for len in (0..500).chain([writer.largest_frame()]) {

@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::publisher::Publisher;
-use super::subscriber::Subscriber;
-use super::topic::{OnFull, Terms};
+use super::topic::{OnFull, Publisher, Subscriber, Terms};
 use crate::error::{RecvError, SendError};
 use crate::handshake::Payload;
 use crate::node::{Node, NodeError, Pattern};

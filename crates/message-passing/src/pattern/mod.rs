@@ -4,31 +4,15 @@
 //! Whoever opens an end meets the others through its [`Node`](crate::Node); what is sent goes through memory that only its
 //! publisher writes, and neither the node's thread nor the system has a part in it while nobody sleeps.
 
-mod desk;
 mod event;
-mod guest;
-mod host;
-mod patience;
-mod publisher;
-mod sample;
-mod serde;
-mod source;
 mod state;
-mod subscriber;
-mod terms;
-#[cfg(test)]
-mod tests;
 mod topic;
-mod turns;
-mod typed;
+mod trust;
 
 pub use self::event::{EventListener, NodeEvent, Notifier};
-pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
-pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
-pub use self::serde::{SerdePublisher, SerdeSubscriber};
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
-pub use self::subscriber::Subscriber;
-pub use self::topic::{Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, OnFull, Topic, Typed};
-pub use self::typed::{HeldTypedSample, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
-
-use self::topic::Terms;
+pub use self::topic::{
+    Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, HeldSample, HeldTypedSample, OnFull, Publisher, PublisherId,
+    PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher, SerdeSubscriber, Subscriber, Topic, Typed,
+    TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
+};

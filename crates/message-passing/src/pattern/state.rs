@@ -9,9 +9,7 @@ use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::{Plain, plain};
 use wharf_sys::directory::NameLock;
 
-use super::publisher::Publisher;
-use super::subscriber::Subscriber;
-use super::topic::{Bytes, Encoded, OnFull, Terms, Typed};
+use super::topic::{Bytes, Encoded, OnFull, Publisher, Subscriber, Terms, Typed};
 use crate::aligned::AlignedBytes;
 use crate::error::{RecvError, SendError};
 use crate::handshake::Payload;

@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{OnFull, RecvError, SendError, Wait};
+use wharf_message_passing::{OnFull, RecvError, Selector, SendError, Wait};
 
 use crate::ledger::{Ledger, message};
-use crate::world::{SOON, World};
+use crate::world::{SOON, World, eventually};
 
 const SMALL: usize = 1 << 16;
 
@@ -31,7 +31,7 @@ pub(crate) fn rejected(world: &World) {
     assert!(matches!(publisher.send_timeout(&[0; 100], Duration::from_millis(20)), Err(SendError::Timeout)));
     let mut ledger = Ledger::default();
     while ledger.received() < sent {
-        ledger.enter(subscriber.try_recv()).unwrap();
+        ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
     }
     assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)));
     publisher.send(&message(1, sent, 100)).unwrap();
@@ -48,7 +48,8 @@ pub(crate) fn the_oldest_is_dropped(world: &World) {
     let (mut ledger, mut other) = (Ledger::default(), Ledger::default());
     for number in 0..MESSAGES {
         publisher.send(&message(1, number, 100)).unwrap();
-        other.enter(quick.try_recv()).unwrap();
+        // The publisher goes on in its whole log once, and the word of that is on its way for a moment.
+        other.enter(quick.recv_timeout(SOON)).unwrap();
         if number == 10 {
             ledger.enter(slow.try_recv()).unwrap();
         }
@@ -142,7 +143,7 @@ pub(crate) fn one_that_is_slow_delays_once(world: &World) {
     });
     let mut ledger = Ledger::default();
     while ledger.received() + ledger.missed < MESSAGES {
-        ledger.enter(slow.try_recv()).unwrap();
+        ledger.enter(slow.recv_timeout(SOON)).unwrap();
     }
     assert!(ledger.missed > 0 && ledger.last[&1] == MESSAGES - 1);
     // It has caught up, and says so as it finds nothing more; so it is waited for again.
@@ -170,7 +171,7 @@ pub(crate) fn times_out(world: &World) {
     assert!(began.elapsed() >= Duration::from_millis(50));
     let mut ledger = Ledger::default();
     while ledger.received() < sent {
-        ledger.enter(subscriber.try_recv()).unwrap();
+        ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
     }
     assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)), "what timed out was not sent");
 }
@@ -210,6 +211,47 @@ pub(crate) fn for_ever_means_for_ever(world: &World) {
         sender.join().unwrap().unwrap();
         assert_eq!(ledger.missed, 0);
     });
+}
+
+/// A publisher begins with little memory; nobody is in its way, and nothing is lost, before all that was asked for is used.
+pub(crate) fn begins_small(world: &World) {
+    const CAPACITY: usize = 1 << 20;
+    const LEN: usize = 120;
+    // Frames of 128 bytes; headers at the ends of laps and the reserve take less than the small ring.
+    const FITS: u64 = (CAPACITY / 128) as u64;
+    let memory_of = |node: &wharf_message_passing::Node| {
+        node.endpoints().unwrap().iter().map(|end| end.statistics.memory_bytes).max().unwrap()
+    };
+    for on_full in [OnFull::Reject, OnFull::DropOldest, patient(0), OnFull::Block { patience: None }] {
+        let node = world.node();
+        let mut subscriber = node.topic("small").subscriber().unwrap();
+        let mut publisher = node.topic("small").capacity(CAPACITY).on_full(on_full).publisher().unwrap();
+        assert!(memory_of(&node) < 64 << 10, "{} bytes", memory_of(&node));
+        for number in 0..FITS {
+            publisher.try_send(&message(1, number, LEN)).unwrap();
+        }
+        assert!(memory_of(&node) >= CAPACITY as u64, "{} bytes", memory_of(&node));
+        let mut ledger = Ledger::default();
+        while ledger.received() < FITS {
+            ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+        }
+        assert_eq!(ledger.missed, 0, "{on_full:?}");
+        assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)));
+        eventually("all is taken", || publisher.backlog() == 0);
+    }
+    // A selector waits for nobody while the log can grow.
+    let node = world.node();
+    let _subscriber = node.topic("small").subscriber().unwrap();
+    let mut publisher = node.topic("small").on_full(OnFull::Block { patience: None }).publisher().unwrap();
+    while memory_of(&node) < 64 << 10 {
+        let mut room = publisher.room(LEN);
+        assert_eq!(Selector::new().try_wait(&mut [(&mut room, ())]).unwrap(), Some(()));
+        publisher.try_send(&[0; LEN]).unwrap();
+    }
+    drop(publisher);
+    let reserved = node.topic("at once").capacity(CAPACITY).reserved(true).publisher().unwrap();
+    assert!(memory_of(&node) >= CAPACITY as u64);
+    drop(reserved);
 }
 
 /// A message of any length around half of a log's size makes it grow once, to where it has room.

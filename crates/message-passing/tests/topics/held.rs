@@ -83,8 +83,8 @@ pub(crate) fn in_nobodys_way(world: &World) {
     let (mut held, mut ledger) = (Vec::new(), Ledger::default());
     for number in 0..MESSAGES {
         publisher.send_timeout(&message(1, number, 500), SOON).unwrap();
-        ledger.enter(other.try_recv()).unwrap();
-        let sample = hoarder.try_recv().unwrap();
+        ledger.enter(other.recv_timeout(SOON)).unwrap();
+        let sample = hoarder.recv_timeout(SOON).unwrap();
         if number % 20 == 0 {
             held.push(sample.hold());
         }

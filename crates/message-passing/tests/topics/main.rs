@@ -46,12 +46,12 @@ const CASES: &[Case] = cases! {
         empty_messages, too_large
     }
     meeting {
-        history, nothing_is_lost_at_join, publishers_come_and_go, stars, another_type, nobody_there, odd_options,
+        history, history_of_all_that_was_asked_for, nothing_is_lost_at_join, publishers_come_and_go, stars, another_type, nobody_there, odd_options,
         who_publishes, fair_turns, wakes_for_a_new_publisher
     }
     full {
         rejected, the_oldest_is_dropped, blocked_until_there_is_room, one_that_is_slow_delays_once, times_out,
-        leaving_makes_room, for_ever_means_for_ever, grows_to_any_length
+        leaving_makes_room, for_ever_means_for_ever, begins_small, grows_to_any_length
     }
     held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one, wide_values }
     hostile { by_option, held_of_one_that_does_not_trust, other_users, in_place_only_among_friends }

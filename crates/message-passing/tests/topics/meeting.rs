@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{NodeError, RecvError, Wait};
+use wharf_message_passing::{NodeError, OnFull, RecvError, Wait};
 
 use crate::ledger::{Ledger, message};
 use crate::world::{SOON, World, eventually};
@@ -26,6 +26,30 @@ pub(crate) fn history(world: &World) {
     other.send(b"over").unwrap();
     let mut subscriber = node.topic("none").history(5).subscriber().unwrap();
     assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)));
+}
+
+/// A publisher begins with less memory than its history takes, and keeps all of it.
+pub(crate) fn history_of_all_that_was_asked_for(world: &World) {
+    const HISTORY: u64 = 5_000;
+    const LEN: usize = 100;
+    let node = world.node();
+    let on_full = [OnFull::Reject, OnFull::DropOldest, OnFull::default()];
+    for (on_full, name) in on_full.into_iter().zip(["a", "b", "c"]) {
+        let mut publisher = node.topic(name).history(HISTORY).on_full(on_full).publisher().unwrap();
+        for number in 0..2 * HISTORY {
+            publisher.send(&message(1, number, LEN)).unwrap();
+            // Newcomers before, at, and after the time when it goes on in its whole log.
+            if number % 1000 == 250 || (400..450).contains(&number) {
+                let mut late = node.topic(name).history(HISTORY).subscriber().unwrap();
+                let wanted = HISTORY.min(number + 1);
+                let mut ledger = Ledger::default();
+                while ledger.received() < wanted {
+                    ledger.enter(late.recv_timeout(SOON)).unwrap();
+                }
+                assert_eq!((ledger.missed, ledger.last[&1]), (0, number), "{on_full:?}");
+            }
+        }
+    }
 }
 
 /// While a publisher sends all the time, others join: each receives an unbroken row from some message on.
@@ -167,7 +191,7 @@ pub(crate) fn fair_turns(world: &World) {
     }
     let mut ledger = Ledger::default();
     for _ in 0..300 {
-        ledger.enter(subscriber.try_recv()).unwrap();
+        ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
     }
     assert!(ledger.received.len() == 3 && ledger.received.values().all(|count| *count >= 64), "{:?}", ledger.received);
 }

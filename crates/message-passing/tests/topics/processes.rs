@@ -46,7 +46,7 @@ pub(crate) fn a_killed_subscriber(world: &World) {
         let mut ledger = Ledger::default();
         let mut sent = 0;
         while publisher.try_send(&message(1, sent, 100)).is_ok() {
-            ledger.enter(other.try_recv()).unwrap();
+            ledger.enter(other.recv_timeout(SOON)).unwrap();
             sent += 1;
         }
         std::thread::scope(|scope| {
@@ -78,7 +78,7 @@ pub(crate) fn a_stopped_subscriber(world: &World) {
         let began = Instant::now();
         publisher.send(&message(1, number, 100)).unwrap();
         delays += u32::from(began.elapsed() >= patience);
-        ledger.enter(other.try_recv()).unwrap();
+        ledger.enter(other.recv_timeout(SOON)).unwrap();
     }
     assert_eq!((delays, ledger.received(), ledger.missed), (1, MESSAGES, 0));
     stopped.signal(rustix::process::Signal::CONT);

@@ -19,6 +19,8 @@
 mod model;
 
 use std::io;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, PoisonError};
 
 use crate::atomic::{AtomicBool, Mutex, Ordering, UnsafeCell, compiler_fence, fence, spin_loop, yield_now};
@@ -66,7 +68,7 @@ struct Cell<T> {
     turn: Mutex<()>,
 }
 
-// SAFETY: the value is reached by one thread at a time (see `Owner::with` and `Visitor::visit`), which may be any: so it
+// SAFETY: the value is reached by one thread at a time (see `Owner::enter` and `Visitor::visit`), which may be any: so it
 // must be `Send`, and nothing more. Everything else is atomics and a mutex.
 unsafe impl<T: Send> Sync for Cell<T> {}
 
@@ -90,6 +92,17 @@ impl<T> Owner<T> {
     /// Works on the value. Must not sleep meanwhile, nor visit the same value.
     #[inline(always)]
     pub fn with<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> R {
+        let entered = self.enter();
+        entered.cell.value.with_mut(|value| {
+            // SAFETY: as in `Entered::deref_mut`, and `entered` is not used meanwhile.
+            work(unsafe { &mut *value })
+        })
+    }
+
+    /// Goes in, until what this returns is dropped. [`with`](Self::with) for work that must be part of its caller's code: a
+    /// closure is that at the compiler's pleasure.
+    #[inline(always)]
+    pub fn enter(&mut self) -> Entered<'_, T> {
         let cell = &*self.cell;
         // Relaxed: the fence orders it before the look at `wanted`.
         cell.inside.store(true, Ordering::Relaxed);
@@ -104,13 +117,7 @@ impl<T> Owner<T> {
         if cell.wanted.load(Ordering::Acquire) {
             cell.enter_after_visitor();
         }
-        // Also when `work` panics.
-        let _inside = Inside(&cell.inside);
-        cell.value.with_mut(|value| {
-            // SAFETY: no other owner, for `self` is borrowed exclusively. No visitor: it uses the value only after it
-            // has said so and then seen the owner outside, and while it does, the owner sees `wanted` and waits.
-            work(unsafe { &mut *value })
-        })
+        Entered { cell, _owner: PhantomData }
     }
 
     /// Another hold for visitors.
@@ -134,7 +141,7 @@ impl<T> Visitor<T> {
         let _wanting = Wanting(&cell.wanted);
         cell.order()?;
         let mut looks = 0;
-        // Bound: the owner does not sleep inside. Acquire pairs with the release in `Inside::drop`: what the owner did
+        // Bound: the owner does not sleep inside. Acquire pairs with the release in `Entered::drop`: what the owner did
         // inside is done.
         while cell.inside.load(Ordering::Acquire) {
             pause(looks);
@@ -153,7 +160,7 @@ impl<T> Cell<T> {
     #[cold]
     #[inline(never)]
     fn enter_after_visitor(&self) {
-        // Release, although nothing was done inside: a visitor that sees this store and not the one in `Inside::drop` must
+        // Release, although nothing was done inside: a visitor that sees this store and not the one in `Entered::drop` must
         // see what was done before that one too. (Where both sides fence, the fence before `wanted` was looked at says so as
         // well, which is why the model cannot tell.)
         self.inside.store(false, Ordering::Release);
@@ -168,20 +175,46 @@ impl<T> Cell<T> {
         if self.asymmetric {
             wharf_sys::barrier::private_expedited()?;
         }
-        // Pairs with the fence in `Owner::with`, or is what the barrier leaves to the compiler.
+        // Pairs with the fence in `Owner::enter`, or is what the barrier leaves to the compiler.
         fence(Ordering::SeqCst);
         Ok(())
     }
 }
 
-/// The owner is inside; dropped when it is not any more.
-struct Inside<'a>(&'a AtomicBool);
+/// The owner is inside; dropped, also by a panic, when it is not any more.
+///
+/// It must not be forgotten, for then visitors wait for ever.
+#[derive(Debug)]
+pub struct Entered<'a, T> {
+    cell: &'a Cell<T>,
+    /// It borrows the owner exclusively, and stays in its thread.
+    _owner: PhantomData<*mut T>,
+}
 
-impl Drop for Inside<'_> {
+impl<T> Deref for Entered<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: as in `deref_mut`.
+        self.cell.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T> DerefMut for Entered<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: no other owner, for it is borrowed exclusively as long as `self` lives. No visitor: it uses the value only
+        // after it has said so and then seen the owner outside, and while it does, the owner sees `wanted` and waits.
+        self.cell.value.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+impl<T> Drop for Entered<'_, T> {
     #[inline(always)]
     fn drop(&mut self) {
         // Release pairs with the visitor's acquire load: our work is done.
-        self.0.store(false, Ordering::Release);
+        self.cell.inside.store(false, Ordering::Release);
     }
 }
 

@@ -11,7 +11,7 @@ fn loom_owner_and_visitor_see_all_that_the_other_did() {
         let (mut owner, visitor) = cell(0, false);
         let visiting = thread::spawn(move || visitor.visit(|value| *value += 10).unwrap());
         owner.with(|value| *value += 1);
-        owner.with(|value| *value += 1);
+        *owner.enter() += 1;
         visiting.join().unwrap();
         assert_eq!(owner.with(|value| *value), 12);
     });

@@ -38,7 +38,7 @@ impl Memory {
 fn broadcast(may_drop: bool) -> (ModelWriter, Memory) {
     let memory = Memory::new();
     let [small, large] = memory.rings.clone();
-    let terms = BroadcastTerms { may_drop, history: 0 };
+    let terms = BroadcastTerms { may_drop, ..BroadcastTerms::default() };
     let writer = Writer::new(small, large, Arc::clone(&memory.page), GEOMETRY, Barriers::FENCES).into_broadcast(terms);
     (writer, memory)
 }

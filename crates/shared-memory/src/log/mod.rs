@@ -94,6 +94,12 @@ impl Geometry {
         Geometry::new(warm, capacity.max(2 * warm).next_power_of_two(), align)
     }
 
+    /// The least of [`for_capacity`](Self::for_capacity): 52 KiB in all for payloads on up to 2 KiB. `None` when `align` is not
+    /// one of [`new`](Self::new)'s.
+    pub fn smallest(align: u64) -> Option<Geometry> {
+        Self::for_capacity(0, align)
+    }
+
     /// The geometry of a broadcast that has room for a message of `len` bytes wherever it stands, and a large ring of
     /// `capacity` bytes at least. `None` when there is none so large.
     pub fn for_message(len: u64, capacity: u64, align: u64) -> Option<Geometry> {

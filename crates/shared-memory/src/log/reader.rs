@@ -424,7 +424,12 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Whether the writer sleeps on a ticket that it has not been rung for; asking clears it.
     #[inline(always)]
     pub(crate) fn take_must_ring(&mut self) -> bool {
-        std::mem::take(&mut self.must_ring)
+        // Asked after every message: a store only where something changes.
+        let must = self.must_ring;
+        if must {
+            self.must_ring = false;
+        }
+        must
     }
 
     /// Whether the next poll finds anything, be it a message or not. Releases nothing, and follows nothing.

@@ -65,7 +65,7 @@ fn read() -> Result<(), Failure> {
 
 /// Makes a log, takes in the two readers that it is told of, and writes without end.
 fn write() -> Result<(), Failure> {
-    let terms = BroadcastTerms { may_drop: true, history: 0 };
+    let terms = BroadcastTerms { may_drop: true, ..BroadcastTerms::default() };
     let mut writer = BroadcastWriter::create(relay::geometry(), terms)?;
     for _ in 0..2 {
         let Some(page) = line()? else { return Ok(()) };

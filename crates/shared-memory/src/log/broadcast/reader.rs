@@ -102,6 +102,9 @@ impl BroadcastReader {
     }
 
     /// Looks for a message in the one common case: whole and readable in place. Anything else: ask [`poll`](Self::poll).
+    ///
+    /// When there is nothing, the message before stays pinned and the writer is not told that it was read. That is for a
+    /// few looks in a row; before waiting any longer ask [`poll`](Self::poll), which does both.
     #[inline(always)]
     pub fn poll_quickly(&mut self) -> Quick {
         self.reader.poll_broadcast_quickly()

@@ -93,10 +93,10 @@ impl BroadcastWriter {
     /// Writes a message if that takes nothing but stores. `false`: ask [`try_write`](Self::try_write).
     #[inline(always)]
     pub fn write_quickly(&mut self, message: &[u8]) -> bool {
-        if self.loans.is_out() {
+        // What is lent is taken back by `try_write`: asked for each message, a store here would be one for each message.
+        if self.loans.is_out() || self.lent.is_some() {
             return false;
         }
-        self.lent = None;
         self.writer.write_quickly(message)
     }
 

@@ -107,3 +107,42 @@ fn a_reader_that_never_moves_on_is_cut_off_after_four_generations_and_one_that_d
     }
     assert_eq!(stage.writer.seats(), 1);
 }
+
+#[test]
+fn a_log_that_grows_gives_up_no_history_before_it_has_grown() {
+    let grows = crate::log::writer::BroadcastTerms { grows: true, ..terms(true, 1000) };
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), grows);
+    let mut written = 0_u64;
+    while stage.write(&[written as u8; 200]).is_ok() {
+        written += 1;
+    }
+    assert!((30..=39).contains(&written), "{written}");
+    stage.start_generation(1 << 14);
+    // From here on it has what it will have: history gives way.
+    for number in written..5000 {
+        stage.write(&[number as u8; 200]).unwrap();
+        if number == written {
+            let kept = stage.join(false, 1000).reader.taken();
+            assert_eq!(kept, 0, "all of it came along");
+            let seat = stage.listeners[0].seat;
+            stage.writer.leave(seat);
+            stage.listeners.clear();
+        }
+    }
+}
+
+#[test]
+fn how_far_a_reader_is_shows_although_it_reads_an_old_generation() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 0));
+    stage.join(false, 0);
+    for number in 0..10_u8 {
+        stage.write(&[number; 100]).unwrap();
+    }
+    stage.start_generation(1 << 14);
+    stage.write(b"after").unwrap();
+    let Stage { listeners, generations, sent, writer, .. } = &mut stage;
+    assert_eq!(writer.behind().map(|(_, behind)| behind.messages).collect::<Vec<_>>(), [11]);
+    // It has moved on, and taken all there is; the writer has looked for no room since.
+    while listeners[0].hear(generations, sent).is_some() {}
+    assert_eq!(writer.behind().map(|(_, behind)| behind.messages).collect::<Vec<_>>(), [0]);
+}

@@ -192,5 +192,5 @@ impl Listener {
 }
 
 fn terms(may_drop: bool, history: u64) -> BroadcastTerms {
-    BroadcastTerms { may_drop, history }
+    BroadcastTerms { may_drop, history, grows: false }
 }

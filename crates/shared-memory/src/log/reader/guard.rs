@@ -37,15 +37,15 @@ pub enum Heard {
 pub(super) struct Guard {
     /// The writer may drop what this reader has not read.
     drops: bool,
-    /// The word that stands in `pin` on our page.
-    pinned: u64,
+    /// A frame is pinned: `pin` on our page says which.
+    pinned: bool,
     generation: u64,
 }
 
 impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Makes this the reader of a broadcast, and says so on its page: before the first poll.
     pub(crate) fn into_broadcast(mut self, start: Start, may_drop: bool) -> Self {
-        self.guard = Some(Guard { drops: may_drop, pinned: Pin::NONE, generation: start.generation });
+        self.guard = Some(Guard { drops: may_drop, pinned: false, generation: start.generation });
         self.begin(start);
         self
     }
@@ -109,39 +109,43 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     pub(crate) fn poll_broadcast(&mut self) -> Result<Heard, Corrupt> {
         match self.poll_broadcast_quickly() {
             Quick::Message => Ok(Heard::Message),
-            Quick::Nothing => Ok(Heard::Empty),
-            Quick::Unusual => self.poll_broadcast_slowly(),
+            Quick::Nothing if self.is_settled() => Ok(Heard::Empty),
+            Quick::Nothing | Quick::Unusual => self.poll_broadcast_slowly(),
         }
     }
 
     /// Looks for a message in the one common case: whole, without flags, readable in place, not dropped. Small enough to
     /// be part of the caller.
+    ///
+    /// `Nothing` leaves the last frame pinned and untold: whoever means to wait for longer than a few looks asks
+    /// [`poll_broadcast`](Self::poll_broadcast) once more.
     #[inline(always)]
     pub(crate) fn poll_broadcast_quickly(&mut self) -> Quick {
         let track = &mut self.tracks[self.current & 1];
         let size = track.ring.size();
-        track.head += self.lent;
-        self.lent = 0;
-        let head = track.head;
+        let head = track.head + self.lent;
+        track.head = head;
         let due = head - track.published >= size / 8;
         // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs with
         // the barrier behind the raising of the floor, which we therefore see below.
         let word = track.ring.word(head).load(Ordering::Acquire);
         let len = word >> 32;
-        self.found = Found::Nothing;
         if word as u32 != Kind::Data as u32
             || self.copy
             || !ends_inside(head & (size - 1), len, size)
             || len > self.max_message
         {
-            // Nothing to do but to look again: everything is told, nothing is pinned, nothing was dropped.
-            let idle = word == 0 && head == track.published && !self.is_pinned() && !self.is_lapped();
-            return if idle { Quick::Nothing } else { Quick::Unusual };
+            self.find_nothing();
+            if due {
+                self.publish_unpinned();
+            }
+            return if word == 0 && !self.is_lapped() { Quick::Nothing } else { Quick::Unusual };
         }
         if self.guarded() {
             self.pin();
             // The word is still what it was: it was read at a place that is not given free even now.
             if self.is_lapped() {
+                self.find_nothing();
                 return Quick::Unusual;
             }
         }
@@ -153,6 +157,20 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             self.publish();
         }
         Quick::Message
+    }
+
+    /// The frame before is behind us, and none was found: stored only here, because a message stores both anew.
+    #[inline(always)]
+    fn find_nothing(&mut self) {
+        self.lent = 0;
+        self.found = Found::Nothing;
+    }
+
+    /// Nothing to do but to look again: everything is told, and nothing is pinned.
+    #[inline(always)]
+    fn is_settled(&self) -> bool {
+        let track = &self.tracks[self.current & 1];
+        track.head == track.published && !self.is_pinned()
     }
 
     /// Everything but the common case.
@@ -219,7 +237,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
 
     #[inline(always)]
     fn is_pinned(&self) -> bool {
-        self.guard.as_ref().is_some_and(|guard| guard.pinned != Pin::NONE)
+        self.guard.as_ref().is_some_and(|guard| guard.pinned)
     }
 
     #[inline(always)]
@@ -232,8 +250,11 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     fn pin(&mut self) {
         let ring = self.current & 1;
         let word = Pin { ring, position: self.tracks[ring].head }.pack();
-        if let Some(guard) = &mut self.guard {
-            guard.pinned = word;
+        // A store only where something changes.
+        if let Some(guard) = &mut self.guard
+            && !guard.pinned
+        {
+            guard.pinned = true;
         }
         // Release: our reads of the frame that was pinned before are done, and what we hold of it is written down.
         self.own.pin.store(word, Ordering::Release);
@@ -250,7 +271,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
 
     pub(super) fn unpin(&mut self) {
         if let Some(guard) = &mut self.guard
-            && std::mem::replace(&mut guard.pinned, Pin::NONE) != Pin::NONE
+            && std::mem::take(&mut guard.pinned)
         {
             // Release: our reads of the frame are done.
             self.own.pin.store(Pin::NONE, Ordering::Release);

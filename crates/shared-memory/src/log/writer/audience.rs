@@ -15,6 +15,9 @@ pub struct BroadcastTerms {
     pub may_drop: bool,
     /// Messages that are kept for readers to come, as far as there is room. With any the stream stays in the large ring.
     pub history: u64,
+    /// The first generation is a small beginning: when it is full, the layer above starts a larger one, so no history is given
+    /// up for room in it.
+    pub grows: bool,
 }
 
 #[derive(Debug)]
@@ -55,7 +58,8 @@ impl Audience {
 
     /// Whether checkpoints are of use to anybody.
     pub(super) fn notes(&self) -> bool {
-        self.terms.may_drop || self.terms.history > 0
+        // A log that grows drops nothing before that.
+        (self.terms.may_drop && !self.terms.grows) || self.terms.history > 0
     }
 }
 

@@ -38,7 +38,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     }
 
     fn may_drop(&self) -> bool {
-        self.audience.as_ref().is_some_and(|audience| audience.terms.may_drop)
+        self.audience.as_ref().is_some_and(|audience| audience.terms.may_drop && !audience.terms.grows)
     }
 
     /// The sequence of the first message that is not dropped.

@@ -3,7 +3,7 @@
 //! Sealed memory can neither grow nor be taken back. So the writer makes other memory, says [`Kind::Move`] in the old
 //! log, and goes on in the new one; whoever still holds something of the old one keeps it, and is in nobody's way.
 
-use super::audience::Audience;
+use super::audience::{Audience, BroadcastTerms};
 use super::history::Walk;
 use super::seats::{Departure, Seat};
 use super::{LARGE, SMALL, Track, Writer};
@@ -46,7 +46,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.tracks[SMALL].sent = kept.sequence;
         self.tracks[LARGE].sent = 0;
         let generation = before.generation + 1;
-        let fresh = Audience::new(before.terms, generation, self.here(), self.tracks[LARGE].ring.size());
+        let terms = BroadcastTerms { grows: false, ..before.terms };
+        let fresh = Audience::new(terms, generation, self.here(), self.tracks[LARGE].ring.size());
         self.audience = Some(Audience { next_seat: before.next_seat, departed: before.departed, ..fresh });
         self.set_bounds();
         // Nobody waits for history: those who have a seat have met it in the old log.

@@ -37,7 +37,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.note_checkpoint();
         self.refresh()?;
         self.settle_abort()?;
-        let found = self.find_room(len) || self.find_room_in_history(len);
+        let grows = self.audience.as_ref().is_some_and(|audience| audience.terms.grows);
+        let found = self.find_room(len) || (!grows && self.find_room_in_history(len));
         self.set_bounds();
         match found {
             true => Ok(()),

@@ -66,6 +66,8 @@ pub(super) enum Stuck {
 /// See the top of the file.
 pub(super) struct Desk {
     pub(super) writer: BroadcastWriter,
+    /// The log that was asked for; it begins with a smaller one.
+    whole: Geometry,
     guests: Vec<Guest>,
     on_full: OnFull,
     patience: Patience<SeatId>,
@@ -79,12 +81,12 @@ pub(super) struct Seated {
 }
 
 impl Desk {
-    pub(super) fn new(writer: BroadcastWriter, on_full: OnFull) -> Desk {
+    pub(super) fn new(writer: BroadcastWriter, whole: Geometry, on_full: OnFull) -> Desk {
         let limit = match on_full {
             OnFull::Block { patience } => patience,
             OnFull::Reject | OnFull::DropOldest => None,
         };
-        Desk { writer, guests: Vec::new(), on_full, patience: Patience::new(limit) }
+        Desk { writer, whole, guests: Vec::new(), on_full, patience: Patience::new(limit) }
     }
 
     /// Writes a message if that takes nothing but stores.
@@ -114,7 +116,7 @@ impl Desk {
     /// Whether a message of `len` bytes is written if it is tried now; otherwise until when whoever is in the way is waited
     /// for. Drops nothing.
     pub(super) fn is_worth_a_try(&mut self, len: u64) -> Result<(), Option<Instant>> {
-        if self.on_full == OnFull::DropOldest || self.has_room(len) {
+        if self.on_full == OnFull::DropOldest || !self.is_whole() || self.has_room(len) {
             return Ok(());
         }
         match self.verdict() {
@@ -131,6 +133,8 @@ impl Desk {
         for turn in 0..MOST_TRIES {
             match act(&mut self.writer) {
                 Ok(()) => return Ok(()),
+                // Nobody is in the way before all that was asked for is used.
+                Err(WriteError::Full) if !self.is_whole() => self.renew(self.whole)?,
                 Err(WriteError::Full) => match self.verdict() {
                     Verdict::Wait(until) => return Err(Stuck::Full(until)),
                     Verdict::Drop => self.drop_oldest(len)?,
@@ -140,7 +144,7 @@ impl Desk {
                 },
                 Err(WriteError::LargerThanFrame { .. }) => self.grow(len)?,
                 // Nothing is unread, and yet there is no room between what subscribers hold: waiting would not help.
-                Err(WriteError::Pinned) => self.renew(self.writer.geometry())?,
+                Err(WriteError::Pinned) => self.start_afresh()?,
                 Err(WriteError::Closed) => return Err(Stuck::Closed),
                 // What a reader says of itself costs it its seat, not us the message.
                 Err(_) => {}
@@ -172,16 +176,27 @@ impl Desk {
         match dropped {
             Ok(()) => Ok(()),
             // What subscribers hold is in the way everywhere: they keep it, and the stream goes on elsewhere.
-            Err(WriteError::Pinned) => self.renew(self.writer.geometry()),
+            Err(WriteError::Pinned) => self.start_afresh(),
             // The next try says what is wrong.
             Err(_) => Ok(()),
         }
     }
 
+    /// Whether the log has the capacity that was asked for, or more.
+    fn is_whole(&self) -> bool {
+        self.writer.geometry().large_bytes() >= self.whole.large_bytes()
+    }
+
+    /// Goes on in a log of the same size, or of the one that was asked for.
+    fn start_afresh(&mut self) -> Result<(), Stuck> {
+        let now = if self.is_whole() { self.writer.geometry() } else { self.whole };
+        self.renew(now)
+    }
+
     /// Goes on in a log in which a message of `len` bytes has room, with as much again beside it.
     fn grow(&mut self, len: u64) -> Result<(), Stuck> {
-        let now = self.writer.geometry();
-        let larger = Geometry::for_message(len, now.large_bytes(), now.align()).ok_or(Stuck::Nowhere)?;
+        let now = self.writer.geometry().large_bytes().max(self.whole.large_bytes());
+        let larger = Geometry::for_message(len, now, self.whole.align()).ok_or(Stuck::Nowhere)?;
         self.renew(larger)
     }
 

@@ -6,17 +6,19 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wharf_shared_memory::log::{BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
+use wharf_shared_memory::log::{Barriers, BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
+use super::Terms;
 use super::desk::Ringing;
-use super::host::{barriers, is_trusted, two};
+use super::host::{barriers, two};
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
 use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
-use crate::options::Trust;
+use crate::options::{Trust, Wait};
+use crate::pattern::trust::is_trusted;
 
 /// Largest log that is mapped of a publisher that is not trusted: reading it can cost this process the page tables, and the
 /// memory itself is charged to whoever touches it first.
@@ -61,6 +63,8 @@ pub(super) struct Guest {
     pub(super) history: u64,
     pub(super) max_message: u64,
     pub(super) hold_bytes: u64,
+    /// It sleeps before every message.
+    sleepy: bool,
     pages: Mutex<HashMap<PairingId, Offered>>,
     news: Mutex<Vec<News>>,
     /// There are some.
@@ -68,13 +72,14 @@ pub(super) struct Guest {
 }
 
 impl Guest {
-    pub(super) fn new(bell: Ringer, trust: Trust, history: u64, max_message: u64, hold_bytes: u64) -> Guest {
+    pub(super) fn new(bell: Ringer, terms: &Terms) -> Guest {
         Guest {
             bell,
-            trust,
-            history,
-            max_message,
-            hold_bytes,
+            trust: terms.trust,
+            history: terms.history,
+            max_message: terms.max_message as u64,
+            hold_bytes: terms.hold_bytes as u64,
+            sleepy: terms.wait == Wait::Sleep,
             pages: Mutex::default(),
             news: Mutex::default(),
             any: AtomicBool::new(false),
@@ -135,12 +140,14 @@ impl Guest {
         check_size(trusted, said.geometry)?;
         let bell = bell.filter(|_| trusted).map(Ringer::adopt).transpose();
         let bell = bell.map_err(|why| format!("its bell cannot be used: {why}"))?.map(Arc::new);
+        let barriers = barriers(pairing);
         // A publisher that passes no bell does not trust us, and looks at no pin of ours: what lies in its log may be overwritten
         // while it is read, or held, so it is copied as well.
         let terms = ReaderTerms {
             hostile: !trusted || !said.bell,
             max_message: said.max_message.min(self.max_message),
-            barriers: barriers(pairing),
+            // A publisher fences for whoever says that it is sleepy.
+            barriers: Barriers { own: !self.sleepy && barriers.own, ..barriers },
             may_drop: said.may_drop,
             hold_bytes: self.hold_bytes,
         };
@@ -174,7 +181,7 @@ impl Endpoint for Guest {
             true => Some(self.bell.for_another().map_err(failed)?),
             false => None,
         };
-        let offer = Offer { history: self.history, bell: bell.is_some() };
+        let offer = Offer { history: self.history, bell: bell.is_some(), sleepy: self.sleepy };
         self.pages()
             .insert(pairing.id(), Offered { page, topic: host.name.clone(), announced: host.payload.is_some() });
         Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))

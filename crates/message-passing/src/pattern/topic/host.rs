@@ -14,6 +14,7 @@ use super::desk::{Desk, Ringing};
 use super::terms::{Answer, Offer, RING};
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Trust;
+use crate::pattern::trust::is_trusted;
 
 /// See the top of the file.
 pub(super) struct Host {
@@ -44,7 +45,7 @@ impl Host {
             true => Some(self.bell.for_another().map_err(in_words("pass the publisher's bell on"))?),
             false => None,
         };
-        let terms = SeatTerms { trusted, barriers: barriers(pairing) };
+        let terms = SeatTerms { trusted, barriers: barriers_for_guest(barriers(pairing), said.sleepy) };
         let ringing = Ringing { pairing: pairing.clone(), bell };
         let seated = self
             .desk
@@ -83,20 +84,17 @@ impl Endpoint for Host {
     }
 }
 
-/// Whether a peer is trusted to leave alone what is not its own, and to tell the truth.
-pub(super) fn is_trusted(trust: Trust, pairing: &Pairing) -> bool {
-    match trust {
-        Trust::Auto => pairing.peer().is_cooperating(),
-        Trust::Cooperating => true,
-        Trust::Hostile => false,
-    }
-}
-
 /// Who pays for the order of things when either side goes to sleep: whoever does, if both processes are registered for
 /// membarrier(2); otherwise both, always.
 pub(super) fn barriers(pairing: &Pairing) -> Barriers {
     let registered = barrier::register() && pairing.peer().has_barriers();
     Barriers { own: registered, peer: registered }
+}
+
+/// The same from the publisher's side, for a subscriber that may be sleepy: one that sleeps before every message would run
+/// the barrier for each of them, which costs it more than our fence costs us.
+fn barriers_for_guest(barriers: Barriers, sleepy: bool) -> Barriers {
+    Barriers { peer: barriers.peer && !sleepy, ..barriers }
 }
 
 /// The one or two descriptors that were announced: memory, and perhaps a bell.

@@ -1,4 +1,24 @@
-//! A topic before it is opened: its name, what it carries, and how.
+//! Topics: what publishers send reaches everybody who subscribes to their name. Here is a topic before it is opened: its name,
+//! what it carries, and how.
+//!
+//! A *publisher* writes a log at its *desk*, where the node's thread, by way of its *host*, gives and takes subscribers' seats; its
+//! *patience* says for whom it waits. A *subscriber* has a *source* for each publisher that its *guest* has met, and asks them in
+//! *turns* for *samples*. What the two tell each other are the *terms*. Values of types, fixed or of serde, are layers above both.
+
+mod desk;
+mod guest;
+mod host;
+mod patience;
+mod publisher;
+mod sample;
+mod serde;
+mod source;
+mod subscriber;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod turns;
+mod typed;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,13 +28,15 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
-use super::publisher::Publisher;
-use super::serde::{SerdePublisher, SerdeSubscriber};
-use super::subscriber::Subscriber;
-use super::typed::{TypedPublisher, TypedSubscriber};
 use crate::handshake::Payload;
 use crate::node::{Node, NodeError, Pattern};
 use crate::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Trust, Wait};
+
+pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
+pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
+pub use self::serde::{SerdePublisher, SerdeSubscriber};
+pub use self::subscriber::Subscriber;
+pub use self::typed::{HeldTypedSample, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
 
 /// How long a publisher waits for a subscriber unless [`Topic::on_full`] says otherwise.
 pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(1);
@@ -72,6 +94,8 @@ impl OnFull {
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
     pub(super) capacity: usize,
+    /// All of it is there when a publisher opens.
+    pub(super) reserved: bool,
     pub(super) align: usize,
     pub(super) max_message: usize,
     pub(super) on_full: OnFull,
@@ -85,6 +109,7 @@ impl Default for Terms {
     fn default() -> Self {
         Terms {
             capacity: DEFAULT_CAPACITY_BYTES,
+            reserved: false,
             align: 8,
             max_message: DEFAULT_MAX_MESSAGE_BYTES,
             on_full: OnFull::default(),
@@ -158,10 +183,20 @@ impl<P> Topic<P> {
     }
 
     /// Bytes of messages that a publisher keeps for subscribers that have not read them yet, headers included (1 MiB unless
-    /// said otherwise; rounded up to a power of two). A message that does not fit in half of it makes it grow.
+    /// said otherwise; rounded up to a power of two). A message that does not fit in half of it makes it grow. The memory is taken
+    /// when 48 KiB are full for the first time, unless it is [`reserved`](Self::reserved).
     #[must_use]
     pub fn capacity(mut self, bytes: usize) -> Self {
         self.terms.capacity = bytes;
+        self
+    }
+
+    /// Whether a publisher takes the memory for its whole [`capacity`](Self::capacity) when it opens, which then says
+    /// [`NodeError::NoRoom`] where there is none, and sends neither wait for the system nor fail for want of it (`false` unless
+    /// said otherwise).
+    #[must_use]
+    pub fn reserved(mut self, reserved: bool) -> Self {
+        self.terms.reserved = reserved;
         self
     }
 

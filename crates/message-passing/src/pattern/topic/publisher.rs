@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::biased::{Owner, biased};
-use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::board::{Counter, Counters};
 use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, Room, SeatId};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
@@ -63,6 +63,11 @@ const SLEEPERS: usize = 16;
 /// [`OnFull`]: it waits, with patience; or hands the message back with [`SendError::Full`]; or drops the oldest. With no
 /// subscribers there is always room.
 ///
+/// A log begins with 52 KiB, of which it keeps 48 for messages, and takes the memory for its whole
+/// [`capacity`](super::Topic::capacity) when these are full for the first time, before any of that. Where there is no memory then,
+/// sending says [`SendError::System`], and the next call tries again; [`Topic::reserved`](super::Topic::reserved) takes it all
+/// when the publisher is opened.
+///
 /// # When a subscriber lags
 /// It loses the oldest messages, is told exactly how many ([`RecvError::Lagged`](crate::RecvError::Lagged)), and goes on
 /// behind them. The others notice nothing.
@@ -82,6 +87,8 @@ pub struct Publisher {
     /// The private buffer of loans that are not in place.
     spare: AlignedBytes,
     name: String,
+    /// See [`park`](Publisher::park).
+    parked: Result<(), SendError>,
 }
 
 /// What a publisher has, but for how it waits.
@@ -104,7 +111,7 @@ struct Outlet {
 }
 
 impl Publisher {
-    pub(super) fn open(
+    pub(in crate::pattern) fn open(
         node: &Node,
         pattern: Pattern,
         name: &str,
@@ -119,10 +126,13 @@ impl Publisher {
                 terms.capacity, terms.align
             ))
         })?;
-        let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history };
-        let writer = BroadcastWriter::create(geometry, broadcast).map_err(no_memory)?;
+        // One that never has much to keep never takes much; the desk grows it to what was asked for.
+        let first = Geometry::smallest(terms.align as u64).filter(|_| !terms.reserved).unwrap_or(geometry);
+        let grows = first != geometry;
+        let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history, grows };
+        let writer = BroadcastWriter::create(first, broadcast).map_err(no_memory)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the publisher's doorbell"))?;
-        let (desk, visitor) = biased(Desk::new(writer, terms.on_full));
+        let (desk, visitor) = biased(Desk::new(writer, geometry, terms.on_full));
         let host = Arc::new(Host {
             desk: visitor,
             bell: ringer,
@@ -139,7 +149,7 @@ impl Publisher {
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, host)?;
-        registration.counters().set(Counter::Memory, geometry.total_bytes());
+        registration.counters().set(Counter::Memory, first.total_bytes());
         crash_point!("topic.publisher.open");
         let outlet = Outlet {
             desk,
@@ -154,7 +164,8 @@ impl Publisher {
             registration,
         };
         let room = Pace::new(terms.wait, true, None);
-        Ok(Publisher { outlet, room, spare: AlignedBytes::empty_on(terms.align), name: name.to_owned() })
+        let spare = AlignedBytes::empty_on(terms.align);
+        Ok(Publisher { outlet, room, spare, name: name.to_owned(), parked: Ok(()) })
     }
 
     /// Sends a message if there is room for it now. With [`OnFull::DropOldest`] there always is; with [`OnFull::Block`]
@@ -165,24 +176,40 @@ impl Publisher {
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.outlet.push_quickly(message) {
-            Pushed::Yes => Ok(()),
-            Pushed::No => self.outlet.push(message),
-            Pushed::ToASleeper => self.outlet.look_around(),
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|publisher| publisher.outlet.push(message)),
+            Pushed::ToASleeper => self.park(|publisher| publisher.outlet.look_around()),
         }
+        self.parked()
     }
 
     /// Sends a message; see *When full*.
     ///
     /// # Errors
     /// [`SendError::TooLarge`] above [`max_message`](Self::max_message), [`SendError::Full`] with [`OnFull::Reject`],
-    /// [`SendError::System`] when a message needs a larger log for which there is no memory.
+    /// [`SendError::System`] when it takes a larger log for which there is no memory.
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.outlet.push_quickly(message) {
-            Pushed::Yes => Ok(()),
-            Pushed::No => self.send_slowly(message, Limit::Never),
-            Pushed::ToASleeper => self.outlet.look_around(),
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|publisher| publisher.send_slowly(message, Limit::Never)),
+            Pushed::ToASleeper => self.park(|publisher| publisher.outlet.look_around()),
         }
+        self.parked()
+    }
+
+    /// Does what is not quick and leaves its outcome here, for the reason that [`Sender`](crate::Sender) has: a result that a
+    /// call returns is put together in memory, and then every message stores one (docs/performance.md).
+    #[cold]
+    #[inline(never)]
+    fn park(&mut self, slowly: impl FnOnce(&mut Self) -> Result<(), SendError>) {
+        self.parked = slowly(self);
+    }
+
+    /// What [`park`](Self::park) left.
+    #[inline(always)]
+    fn parked(&mut self) -> Result<(), SendError> {
+        std::mem::replace(&mut self.parked, Ok(()))
     }
 
     /// Sends a message; waits for room as [`OnFull::Block`] does, but at most `limit`.
@@ -316,19 +343,15 @@ impl Outlet {
         if self.epoch != fork::epoch() || message.len() > self.limit {
             return Pushed::No;
         }
-        let pushed = self.desk.with(|desk| desk.push_quickly(message));
+        let counters = self.registration.counters();
+        // Entered, not `with` a closure: that was a call for each message, and what it is given passed through memory.
+        let mut desk = self.desk.enter();
+        let pushed = desk.push_quickly(message);
+        // Counted inside, so that the way out and the next message's way in, which are stores to one line, stand together.
         if pushed != Pushed::No {
-            self.count(message.len());
+            count(counters, message.len());
         }
         pushed
-    }
-
-    #[inline(always)]
-    fn count(&self, len: usize) {
-        let counters = self.registration.counters();
-        counters.add(Counter::SentMessages, 1);
-        counters.add(Counter::SentBytes, len as u64);
-        counters.raise(Counter::Largest, len as u64);
     }
 
     fn check(&self, len: usize) -> Result<(), SendError> {
@@ -350,7 +373,7 @@ impl Outlet {
         self.look_around()?;
         match outcome {
             Ok(()) => {
-                self.count(message.len());
+                count(self.registration.counters(), message.len());
                 Ok(())
             }
             Err(stuck) => Err(self.stuck(stuck)),
@@ -455,6 +478,14 @@ impl Outlet {
     }
 }
 
+/// Counts a message that was sent.
+#[inline(always)]
+fn count(counters: &Counters, len: usize) {
+    counters.add(Counter::SentMessages, 1);
+    counters.add(Counter::SentBytes, len as u64);
+    counters.raise(Counter::Largest, len as u64);
+}
+
 impl Drop for Outlet {
     fn drop(&mut self) {
         if self.check_ours().is_err() {
@@ -527,7 +558,7 @@ impl<'a> PublisherLoan<'a> {
             desk.writer.commit_room(room);
             desk.writer.must_ring()
         });
-        outlet.count(self.len);
+        count(outlet.registration.counters(), self.len);
         if sleepers { outlet.look_around() } else { Ok(()) }
     }
 

@@ -20,12 +20,17 @@ const FLAG_BELL: u16 = 1;
 /// The publisher may drop the oldest messages.
 const FLAG_MAY_DROP: u16 = 2;
 
+/// The subscriber sleeps before every message.
+const FLAG_SLEEPY: u16 = 4;
+
 /// What a subscriber brings: its page, perhaps its bell, and this.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Offer {
     /// Messages back from the present at which it would like to begin.
     pub(super) history: u64,
     pub(super) bell: bool,
+    /// It sleeps before every message: the publisher had better fence.
+    pub(super) sleepy: bool,
 }
 
 /// What a publisher gives: its memory, perhaps its bell, and this.
@@ -47,7 +52,7 @@ pub(super) struct Move {
 
 impl Offer {
     pub(super) fn write(self) -> Vec<u8> {
-        let flags = if self.bell { FLAG_BELL } else { 0 };
+        let flags = if self.bell { FLAG_BELL } else { 0 } | if self.sleepy { FLAG_SLEEPY } else { 0 };
         let mut bytes = head(flags);
         bytes.extend_from_slice(&self.history.to_le_bytes());
         bytes
@@ -57,7 +62,7 @@ impl Offer {
         let mut from = Reading { bytes };
         let flags = from.head()?;
         let history = from.word()?;
-        Ok(Offer { history, bell: flags & FLAG_BELL != 0 })
+        Ok(Offer { history, bell: flags & FLAG_BELL != 0, sleepy: flags & FLAG_SLEEPY != 0 })
     }
 }
 
@@ -161,7 +166,7 @@ mod tests {
     fn records_survive_the_journey() {
         let (geometry, start) = somewhere();
         for bell in [true, false] {
-            let offer = Offer { history: 12, bell };
+            let offer = Offer { history: 12, bell, sleepy: !bell };
             assert_eq!(Offer::read(&offer.write()), Ok(offer));
             let answer = Answer { geometry, start, max_message: 1 << 28, may_drop: !bell, bell };
             assert_eq!(Answer::read(&answer.write()), Ok(answer));

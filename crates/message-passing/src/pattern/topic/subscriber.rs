@@ -21,6 +21,8 @@ use super::turns::Turns;
 use crate::error::RecvError;
 use crate::handshake::Payload;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration};
+use crate::receiver::PAUSED_TRIES;
+use crate::rhythm::Rhythm;
 use crate::wait::{self, Act, Limit, Pace};
 
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
@@ -88,6 +90,8 @@ struct Inlet {
     epoch: u32,
     sources: Vec<Source>,
     turns: Turns,
+    /// Of the messages of a publisher that is the only one.
+    rhythm: Rhythm,
     /// What the next call says: the message that was found there, or an error.
     owed: Option<Result<usize, RecvError>>,
     bell: Bell,
@@ -96,7 +100,7 @@ struct Inlet {
 }
 
 impl Subscriber {
-    pub(super) fn open(
+    pub(in crate::pattern) fn open(
         node: &Node,
         pattern: Pattern,
         name: &str,
@@ -105,8 +109,7 @@ impl Subscriber {
     ) -> Result<Subscriber, NodeError> {
         let filter = Filter::new(name)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the subscriber's doorbell"))?;
-        let guest = Guest::new(ringer, terms.trust, terms.history, terms.max_message as u64, terms.hold_bytes as u64);
-        let guest = Arc::new(guest);
+        let guest = Arc::new(Guest::new(ringer, terms));
         let spec = EndpointSpec {
             pattern,
             part: Part::Guest,
@@ -121,6 +124,7 @@ impl Subscriber {
             epoch: fork::epoch(),
             sources: Vec::new(),
             turns: Turns::default(),
+            rhythm: Rhythm::new(),
             owed: None,
             bell,
             guest,
@@ -131,7 +135,7 @@ impl Subscriber {
     }
 
     /// Asks the publisher that came first first, always.
-    pub(super) fn in_order_of_arrival(mut self) -> Self {
+    pub(in crate::pattern) fn in_order_of_arrival(mut self) -> Self {
         self.inlet.turns = Turns::in_order();
         self
     }
@@ -309,26 +313,54 @@ impl Inlet {
         if self.epoch != fork::epoch() {
             return false;
         }
-        let places = self.sources.len();
-        let mut left = again;
-        loop {
-            if self.guest.has_news() || !self.turns.may_go_on(places) {
-                return false;
+        match self.glance() {
+            Quick::Message => {
+                self.rhythm.ready();
+                return true;
             }
-            let Some(source) = self.sources.get_mut(self.turns.first()) else { return false };
-            match source.look_quickly() {
+            Quick::Unusual => return false,
+            // Others may have something.
+            Quick::Nothing if again == 0 || self.sources.len() > 1 => return false,
+            Quick::Nothing => {}
+        }
+        for _ in 0..self.rhythm.dry() {
+            std::hint::spin_loop();
+        }
+        for done in 1..=again {
+            // As a link's receiver does, and for the same reasons.
+            if done <= PAUSED_TRIES {
+                std::hint::spin_loop();
+            } else if let [source] = &self.sources[..] {
+                source.reader.touch_next_line();
+            }
+            match self.glance() {
                 Quick::Message => {
-                    self.turns.again();
+                    self.rhythm.found_after(done);
                     return true;
                 }
-                // Others may have something.
-                Quick::Nothing if left == 0 || places > 1 => return false,
-                Quick::Nothing => {}
                 Quick::Unusual => return false,
+                Quick::Nothing => {}
             }
-            std::hint::spin_loop();
-            left -= 1;
         }
+        self.rhythm.long();
+        false
+    }
+
+    /// A quick look at the publisher whose turn it is. `Nothing` tells nobody how far we are: see
+    /// [`BroadcastReader::poll_quickly`].
+    #[inline(always)]
+    fn glance(&mut self) -> Quick {
+        let places = self.sources.len();
+        if self.guest.has_news() || !self.turns.may_go_on(places) {
+            return Quick::Unusual;
+        }
+        let Some(source) = self.sources.get_mut(self.turns.first()) else { return Quick::Unusual };
+        let found = source.look_quickly();
+        // One that is alone has no turns.
+        if found == Quick::Message && places > 1 {
+            self.turns.again();
+        }
+        found
     }
 
     #[inline(always)]

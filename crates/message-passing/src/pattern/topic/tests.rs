@@ -106,7 +106,7 @@ fn lies(node: &Node, part: Part, lie: Lie, afterwards: Vec<(u16, Vec<u8>)>) -> R
 }
 
 fn offer(bell: bool) -> Vec<u8> {
-    Offer { history: u64::MAX, bell }.write()
+    Offer { history: u64::MAX, bell, sleepy: false }.write()
 }
 
 #[test]
