@@ -50,10 +50,12 @@ pub use self::options::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
 };
 pub use self::pattern::{
-    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
-    Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
-    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
-    TypedSample, TypedSubscriber,
+    Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client, ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_KEPT,
+    DEFAULT_PATIENCE, DEFAULT_STREAM_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
+    Notifier, OnFull, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, ReplyStream,
+    Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server, Service, ServiceError, State, StateOwner,
+    StateWatcher, Subscriber, Topic, Typed, TypedClient, TypedPublisher, TypedPublisherLoan, TypedReplyStream,
+    TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

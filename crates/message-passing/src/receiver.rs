@@ -232,15 +232,18 @@ impl Receiver {
     }
 
     /// Looks for the next message.
-    #[cfg(feature = "tokio")]
     pub(crate) fn poll_frame(&mut self) -> Result<Option<Frame>, RecvError> {
         self.half.poll()
     }
 
     /// The message that was found.
-    #[cfg(feature = "tokio")]
     pub(crate) fn view(&mut self, frame: Frame) -> Message<'_> {
         self.half.view(frame)
+    }
+
+    /// Looks whether the peer still lives, so that the next try reports it.
+    pub(crate) fn look_at_peer(&mut self) {
+        self.half.look_at_peer();
     }
 
     /// A try that costs a system call is left out when the sleeping call would find the message itself; where there is nothing

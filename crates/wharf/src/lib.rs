@@ -94,6 +94,11 @@ pub use wharf_message_passing::{
     SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
     TypedSample, TypedSubscriber,
 };
+pub use wharf_message_passing::{
+    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
+    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
+    TypedResults, TypedServer,
+};
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};

@@ -64,6 +64,20 @@ fn a_picture_is_changed_in_place_by_another_process_whoever_is_killed_in_the_mid
 }
 
 #[test]
+fn a_calculator_is_asked_by_name_streams_its_results_and_is_replaced_when_it_dies() {
+    let said = run("calculator");
+    for line in [
+        "1 + 2 + 39 = 42",
+        "360360 is the product of [2, 2, 2, 3, 3, 5, 7, 11, 13]",
+        "root is not known here",
+        "outcome unknown: true",
+        "the next one says 2 + 2 = 4",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
 fn one_thread_waits_for_sensors_words_visitors_and_the_clock_at_once() {
     let said = run("one_thread");
     for line in [

@@ -12,6 +12,7 @@ mod patience;
 mod publisher;
 mod sample;
 mod serde;
+mod service;
 mod source;
 mod state;
 mod subscriber;
@@ -26,6 +27,11 @@ pub use self::event::{EventListener, NodeEvent, Notifier};
 pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
+pub use self::service::{
+    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
+    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
+    TypedResults, TypedServer,
+};
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::subscriber::Subscriber;
 pub use self::topic::{Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, OnFull, Topic, Typed};

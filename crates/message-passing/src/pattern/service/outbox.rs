@@ -1,0 +1,336 @@
+//! What a server has to say to one client: sent at once if there is room, and otherwise kept, within a bound.
+//!
+//! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::crash_point;
+use wharf_sys::fork;
+
+use super::frame::{HEAD_BYTES, Head, Kind};
+use super::host::{Hub, News};
+use crate::error::SendError;
+use crate::node::Pairing;
+use crate::peer::Peer;
+use crate::sender::Sender;
+use crate::transport::Ask;
+
+/// Whoever waits for room of a client looks again after this long: the sender may have been busy in another thread.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What to do where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Without {
+    /// The client does not read its answers: it is cut off.
+    CutOff,
+    /// Say so.
+    Refuse,
+    /// Keep it all the same: it is a header and some words, and there are no more of them than requests.
+    Keep,
+}
+
+/// A message on its way.
+struct Kept {
+    message: Vec<u8>,
+    /// How far it is sent; belongs to the transport.
+    progress: usize,
+}
+
+/// The way to the client, and memory that is kept for putting messages together.
+struct Way {
+    sender: Sender,
+    frame: Vec<u8>,
+}
+
+#[derive(Default)]
+struct State {
+    kept: VecDeque<Kept>,
+    bytes: usize,
+    /// Requests that are being worked on, and whether their caller has given them up.
+    open: Vec<(u64, bool)>,
+    /// Nothing can be said any more, and why.
+    over: Option<String>,
+}
+
+/// See the top of the file.
+pub(super) struct Outbox {
+    way: Mutex<Way>,
+    state: Mutex<State>,
+    /// Some of what was kept is sent.
+    drained: Condvar,
+    hub: Arc<Hub<News>>,
+    pairing: Option<Pairing>,
+    peer: Peer,
+    number: u64,
+    most_kept: usize,
+    epoch: u32,
+}
+
+impl Outbox {
+    pub(super) fn new(
+        sender: Sender,
+        number: u64,
+        hub: Arc<Hub<News>>,
+        pairing: Option<Pairing>,
+        most_kept: usize,
+    ) -> Outbox {
+        let peer = sender.peer().clone();
+        Outbox {
+            way: Mutex::new(Way { sender, frame: Vec::new() }),
+            state: Mutex::default(),
+            drained: Condvar::new(),
+            hub,
+            pairing,
+            peer,
+            number,
+            most_kept,
+            epoch: fork::epoch(),
+        }
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn try_way(&self) -> Option<MutexGuard<'_, Way>> {
+        match self.way.try_lock() {
+            Ok(way) => Some(way),
+            Err(TryLockError::Poisoned(way)) => Some(way.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    fn check_ours(&self) -> Result<(), SendError> {
+        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
+    }
+
+    /// Notes a request as begun; an error says why its client breaks the rules.
+    pub(super) fn begin(&self, id: u64, most: usize) -> Result<bool, ()> {
+        let mut state = self.state();
+        if state.over.is_some() {
+            return Err(());
+        }
+        let fits = state.open.len() < most;
+        if fits {
+            state.open.push((id, false));
+        }
+        Ok(fits)
+    }
+
+    /// The caller has given this request up.
+    pub(super) fn cancel(&self, id: u64) {
+        if let Some((_, cancelled)) = self.state().open.iter_mut().find(|(it, _)| *it == id) {
+            *cancelled = true;
+        }
+    }
+
+    /// Whether nobody waits for the answer to this request.
+    pub(super) fn is_cancelled(&self, id: u64) -> bool {
+        if self.check_ours().is_err() {
+            return true;
+        }
+        let state = self.state();
+        state.over.is_some() || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
+    }
+
+    /// Says something about a request, without waiting.
+    pub(super) fn say(&self, kind: Kind, id: u64, payload: &[u8], without: Without) -> Result<(), SendError> {
+        self.check_ours()?;
+        let mut state = self.state();
+        if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused)
+            && let Some(at) = state.open.iter().position(|(it, _)| *it == id)
+        {
+            let (_, cancelled) = state.open.swap_remove(at);
+            if cancelled {
+                // Nobody waits for it.
+                return Ok(());
+            }
+        }
+        if state.over.is_some() {
+            return Err(SendError::Closed);
+        }
+        crash_point!("service.reply.before");
+        let head = Head::new(kind, id).write();
+        if state.kept.is_empty()
+            && let Some(mut way) = self.try_way()
+        {
+            let Way { sender, frame } = &mut *way;
+            sender.check(HEAD_BYTES + payload.len())?;
+            frame.clear();
+            frame.extend_from_slice(&head);
+            frame.extend_from_slice(payload);
+            let mut progress = 0;
+            match sender.half.push(frame, &mut progress, Ask::Nothing) {
+                Ok(()) => {
+                    if sender.half.has_rest() {
+                        self.hub.wake();
+                    }
+                    crash_point!("service.reply.sent");
+                    return Ok(());
+                }
+                // One message always fits, however large: nothing else is kept.
+                Err(SendError::Full) => {
+                    state.bytes += frame.len();
+                    state.kept.push_back(Kept { message: frame.clone(), progress });
+                }
+                Err(error) => {
+                    state.over = Some(error.to_string());
+                    self.hub.wake();
+                    return Err(error);
+                }
+            }
+            drop(way);
+            // Whoever receives requests sends it on.
+            self.hub.wake();
+            return Ok(());
+        }
+        let len = HEAD_BYTES + payload.len();
+        if len > self.max_message() {
+            return Err(SendError::TooLarge { len, limit: self.max_message() });
+        }
+        if !state.kept.is_empty() && state.bytes + len > self.most_kept {
+            match without {
+                Without::Keep => {}
+                Without::Refuse => return Err(SendError::Full),
+                Without::CutOff => {
+                    let why = format!("it has not read its answers: {} bytes wait for it", state.bytes);
+                    self.end(&mut state, why);
+                    return Err(SendError::Full);
+                }
+            }
+        }
+        let mut message = Vec::with_capacity(len);
+        message.extend_from_slice(&head);
+        message.extend_from_slice(payload);
+        state.bytes += len;
+        state.kept.push_back(Kept { message, progress: 0 });
+        drop(state);
+        self.hub.wake();
+        Ok(())
+    }
+
+    fn max_message(&self) -> usize {
+        self.try_way().map_or(usize::MAX, |way| way.sender.max_message())
+    }
+
+    /// Says one of several results; waits for room, at most `patience`.
+    pub(super) fn say_item(&self, id: u64, item: &[u8], patience: Duration) -> Result<(), SendError> {
+        let deadline = Deadline::after(patience);
+        // Every round ends it or waits a moment; the deadline bounds them.
+        loop {
+            if self.is_cancelled(id) {
+                return Err(SendError::Closed);
+            }
+            match self.say(Kind::Item, id, item, Without::Refuse) {
+                Err(SendError::Full) if deadline.passed() => return Err(SendError::Timeout),
+                Err(SendError::Full) => {}
+                outcome => return outcome,
+            }
+            self.flush();
+            let slice = Deadline::earlier(Some(deadline), Some(Deadline::after(LOOK)));
+            let waited = self.try_way().map(|mut way| way.sender.half.wait_room(HEAD_BYTES, slice));
+            match waited {
+                Some(Ok(()) | Err(SendError::Timeout)) => {}
+                Some(Err(error)) => {
+                    let mut state = self.state();
+                    self.end(&mut state, error.to_string());
+                    return Err(error);
+                }
+                // Somebody else sends, and says when it is done.
+                None => {
+                    let state = self.state();
+                    drop(self.drained.wait_timeout(state, LOOK));
+                }
+            }
+        }
+    }
+
+    /// Sends on what was kept, as far as there is room; whether some is left.
+    pub(super) fn flush(&self) -> bool {
+        if self.check_ours().is_err() {
+            return false;
+        }
+        let Some(mut way) = self.try_way() else { return self.has_kept() };
+        let sender = &mut way.sender;
+        let mut state = self.state();
+        // Each round sends one that was kept, or ends.
+        while let Some(Kept { message, progress }) = state.kept.front_mut() {
+            match sender.half.push(message, progress, Ask::Nothing) {
+                Ok(()) => {
+                    let len = message.len();
+                    state.bytes -= len;
+                    state.kept.pop_front();
+                }
+                Err(SendError::Full) => return true,
+                Err(error) => {
+                    self.end(&mut state, error.to_string());
+                    return false;
+                }
+            }
+        }
+        self.drained.notify_all();
+        sender.half.has_rest() && matches!(sender.half.send_rest(), Err(SendError::Full))
+    }
+
+    fn has_kept(&self) -> bool {
+        !self.state().kept.is_empty()
+    }
+
+    /// The way to the client, for whoever sleeps until there is room there.
+    pub(super) fn lock_way(&self) -> Option<impl std::ops::DerefMut<Target = Sender> + '_> {
+        self.try_way().map(WayGuard)
+    }
+
+    /// Whether nothing can be said any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().over.is_some()
+    }
+
+    /// The client has broken the rules, or is gone.
+    pub(super) fn cut_off(&self, why: String) {
+        let mut state = self.state();
+        self.end(&mut state, why);
+    }
+
+    fn end(&self, state: &mut State, why: String) {
+        if state.over.is_none() {
+            if let Some(pairing) = &self.pairing {
+                // One that is gone does not hear it, and needs not.
+                let _ = pairing.tell(super::guest::CUT_OFF, why.as_bytes(), Vec::new());
+            }
+            state.over = Some(why);
+        }
+        state.kept.clear();
+        state.bytes = 0;
+        self.drained.notify_all();
+        self.hub.wake();
+    }
+}
+
+struct WayGuard<'a>(MutexGuard<'a, Way>);
+
+impl std::ops::Deref for WayGuard<'_> {
+    type Target = Sender;
+
+    fn deref(&self) -> &Sender {
+        &self.0.sender
+    }
+}
+
+impl std::ops::DerefMut for WayGuard<'_> {
+    fn deref_mut(&mut self) -> &mut Sender {
+        &mut self.0.sender
+    }
+}
