@@ -201,12 +201,25 @@ impl Calls {
         self.finish(id, Err(why));
     }
 
-    /// A message of a server. What belongs to no open call of this very server is nobody's: late, or invented.
-    pub(super) fn arrived(&mut self, from: u64, head: Head, payload: &[u8]) -> Option<GivenUp> {
+    /// A message of a server. What belongs to no open call of this very server is nobody's: late, or invented. What comes
+    /// behind a call's deadline is late, whatever it is; the clock is asked only where there is one.
+    pub(super) fn arrived(
+        &mut self,
+        from: u64,
+        head: Head,
+        payload: &[u8],
+        clock: impl FnOnce() -> Instant,
+    ) -> Option<GivenUp> {
         let id = *self.numbers.get(&head.id)?;
         let open = self.open.get_mut(&id)?;
         if !matches!(open.stage, Stage::Sent { server, number } if server == from && number == head.id) {
             return None;
+        }
+        if open.deadline.is_some_and(|deadline| clock() >= deadline) {
+            let limit = open.wish.limit.unwrap_or(Duration::MAX);
+            self.finish(id, Err(CallError::Timeout { limit }));
+            // One that has brought its last word needs not be given up.
+            return (head.kind == Kind::Item).then_some(GivenUp { server: from, number: head.id });
         }
         let words = || String::from_utf8_lossy(payload.get(..512).unwrap_or(payload)).into_owned();
         let end = match head.kind {
@@ -395,7 +408,7 @@ mod tests {
     }
 
     fn says(calls: &mut Calls, from: u64, kind: Kind, number: u64, payload: &[u8]) -> Option<GivenUp> {
-        calls.arrived(from, Head::new(kind, number), payload)
+        calls.arrived(from, Head::new(kind, number), payload, || NOW)
     }
 
     fn outcome(calls: &mut Calls, id: u64) -> Outcome {
@@ -469,6 +482,23 @@ mod tests {
         assert_eq!(outcome(&mut calls, id), Outcome::Unknown);
         assert_eq!(outcome(&mut calls, due), Outcome::NeverSent);
         assert!(!calls.any_due());
+    }
+
+    #[test]
+    fn what_comes_behind_the_deadline_is_late_whatever_it_is() {
+        let then = NOW.saturating_add(Duration::from_nanos(100));
+        for kind in [Kind::Reply, Kind::Failed, Kind::End, Kind::Item] {
+            let mut calls = Calls::new(100);
+            let (id, number) = sent(&mut calls, WISH, 1);
+            let given_up = calls.arrived(1, Head::new(kind, number), b"late", || then);
+            assert_eq!(given_up, (kind == Kind::Item).then_some(GivenUp { server: 1, number }), "{kind:?}");
+            assert!(matches!(calls.take(id), Taken::Last(Err(CallError::Timeout { .. }))), "{kind:?}");
+        }
+        let mut calls = Calls::new(100);
+        let (id, number) = sent(&mut calls, Wish { limit: None, ..WISH }, 1);
+        let given_up = calls.arrived(1, Head::new(Kind::Reply, number), b"", || panic!("nobody asks for the time"));
+        assert_eq!(given_up, None);
+        assert!(matches!(calls.take(id), Taken::Last(Ok(Some(_)))));
     }
 
     #[test]

@@ -412,7 +412,7 @@ impl Outlet {
                     self.calls.gone(number, "the server closed", Some(id), true);
                 }
                 Ok((head, payload)) => {
-                    if let Some(given_up) = self.calls.arrived(link.number, head, payload) {
+                    if let Some(given_up) = self.calls.arrived(link.number, head, payload, Instant::now) {
                         self.tell(given_up);
                     }
                 }
@@ -658,7 +658,8 @@ pub struct Call<'c, 'r> {
 
 impl<'c> Call<'c, '_> {
     /// The caller waits for so long, and no longer: until the request is sent, until it is answered. Its server learns how
-    /// much of it is left. Without, it waits for ever.
+    /// much of it is left. Without, it waits for ever. What this side takes in after that time is late, also where it was busy
+    /// with something else when it came: the call is a [`CallError::Timeout`].
     pub fn limit(mut self, limit: Duration) -> Self {
         self.wish.limit = Some(limit);
         self

@@ -136,6 +136,13 @@ impl Outbox {
         }
     }
 
+    /// This request is not worked on any more, and nobody waits for a word of it.
+    pub(super) fn forget(&self, id: u64) {
+        if self.check_ours().is_ok() {
+            self.state().open.retain(|(it, _)| *it != id);
+        }
+    }
+
     /// Whether nobody waits for the answer to this request.
     pub(super) fn is_cancelled(&self, id: u64) -> bool {
         if self.check_ours().is_err() {

@@ -398,6 +398,10 @@ impl Inlet {
             counters.add(Counter::ReceivedMessages, 1);
             counters.add(Counter::ReceivedBytes, bytes.len() as u64);
         }
+        if left.is_some_and(|left| left.is_zero()) {
+            // Its caller has given it up by itself, and hears nothing of it.
+            return None;
+        }
         let caller = self.callers.get(at)?;
         match caller.outbox.begin(id, MOST_OPEN) {
             Ok(true) => {}
@@ -412,10 +416,6 @@ impl Inlet {
         let deadline = left.map(|left| Instant::now().saturating_add(left));
         let outbox = Arc::clone(&caller.outbox);
         let ticket = Ticket { outbox, id, deadline, patience: self.terms.patience, answered: false };
-        if left.is_some_and(|left| left.is_zero()) {
-            // Its caller waits no more; dropping it says so.
-            return None;
-        }
         Some(Request { bytes, ticket })
     }
 
