@@ -5,6 +5,7 @@
 //! that came about: `host.rs` and `guest.rs` make private links through a node, a listener and a connection make them over an
 //! address.
 
+mod call;
 mod calls;
 mod choice;
 mod client;
@@ -12,7 +13,11 @@ mod error;
 mod frame;
 mod guest;
 mod host;
+mod inflow;
+mod inlet;
 mod outbox;
+mod outlet;
+mod quick;
 mod request;
 mod rest;
 mod rota;
@@ -28,8 +33,9 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
+pub use self::call::{Call, CallId, Results};
 pub use self::choice::Choice;
-pub use self::client::{Call, CallId, Client, Results};
+pub use self::client::Client;
 pub use self::error::{CallError, Outcome};
 pub use self::request::{ClientId, ReplyStream, Request};
 pub use self::server::Server;

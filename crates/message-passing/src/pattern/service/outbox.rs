@@ -3,7 +3,7 @@
 //! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError, Weak};
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
@@ -12,11 +12,15 @@ use wharf_sys::fork;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::{Hub, News};
+use super::inflow::Intake;
 use crate::error::SendError;
 use crate::node::Pairing;
 use crate::peer::Peer;
 use crate::sender::Sender;
 use crate::transport::Ask;
+
+/// The most requests that are given up before they are received; of more the oldest are not known.
+const MOST_EARLY: usize = super::calls::MOST_CALLS;
 
 /// Whoever waits for room of a client looks again after this long: the sender may have been busy in another thread.
 const LOOK: Duration = Duration::from_millis(5);
@@ -51,6 +55,10 @@ struct State {
     bytes: usize,
     /// Requests that are being worked on, and whether their caller has given them up.
     open: Vec<(u64, bool)>,
+    /// The latest request that was begun.
+    last: u64,
+    /// Later requests that their caller has given up already: such a word may overtake its request.
+    early: Vec<u64>,
     /// Nothing can be said any more, and why.
     over: Option<String>,
 }
@@ -62,6 +70,8 @@ pub(super) struct Outbox {
     /// Some of what was kept is sent.
     drained: Condvar,
     hub: Arc<Hub<News>>,
+    /// Where what the client says can be looked for, over an address.
+    intake: OnceLock<Weak<Intake>>,
     pairing: Option<Pairing>,
     peer: Peer,
     number: u64,
@@ -83,12 +93,18 @@ impl Outbox {
             state: Mutex::default(),
             drained: Condvar::new(),
             hub,
+            intake: OnceLock::new(),
             pairing,
             peer,
             number,
             most_kept,
             epoch: fork::epoch(),
         }
+    }
+
+    /// Has whoever receives requests look around.
+    pub(super) fn wake(&self) {
+        self.hub.wake();
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -123,17 +139,37 @@ impl Outbox {
             return Err(());
         }
         let fits = state.open.len() < most;
+        state.last = id;
+        let mut cancelled = false;
+        if !state.early.is_empty() {
+            cancelled = state.early.contains(&id);
+            state.early.retain(|early| *early > id);
+        }
         if fits {
-            state.open.push((id, false));
+            state.open.push((id, cancelled));
         }
         Ok(fits)
     }
 
     /// The caller has given this request up.
     pub(super) fn cancel(&self, id: u64) {
-        if let Some((_, cancelled)) = self.state().open.iter_mut().find(|(it, _)| *it == id) {
+        let mut state = self.state();
+        if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
             *cancelled = true;
+            // Whoever streams to it waits no longer.
+            self.drained.notify_all();
+        } else if id > state.last {
+            if state.early.len() == MOST_EARLY {
+                state.early.remove(0);
+            }
+            state.early.push(id);
         }
+    }
+
+    /// Requests can be received here by the way, for what their caller says of those that are being worked on.
+    pub(super) fn look_into(&self, intake: &Arc<Intake>) {
+        // Once: whoever makes the one makes the other.
+        let _ = self.intake.set(Arc::downgrade(intake));
     }
 
     /// This request is not worked on any more, and nobody waits for a word of it.
@@ -147,6 +183,9 @@ impl Outbox {
     pub(super) fn is_cancelled(&self, id: u64) -> bool {
         if self.check_ours().is_err() {
             return true;
+        }
+        if let Some(intake) = self.intake.get().and_then(Weak::upgrade) {
+            intake.look_ahead(self);
         }
         let state = self.state();
         state.over.is_some() || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)

@@ -3,11 +3,15 @@
 /// So many clients are looked at first.
 const RECENT: usize = 8;
 
-/// So many of the others are looked at in each turn, so that one who has been idle waits for some turns and not for ever.
-const OTHERS: usize = 8;
+/// So many of the others are looked at in each turn: few, so that those who are idle cost those who are not next to nothing;
+/// one who has been idle waits for some turns and not for ever.
+const OTHERS: usize = 2;
 
 /// In so many turns that brought something, one begins with the others: busy clients keep nobody out.
 const FAIR: u32 = 8;
+
+/// So many are all looked at in each turn.
+const FEW: usize = 4;
 
 /// Positions of clients, in the order of the next look. Logic only: positions may be stale, and whoever looks checks them.
 #[derive(Debug, Default)]
@@ -23,7 +27,7 @@ impl Rota {
     /// Whom to look at in this turn, of so many.
     pub(super) fn turn(&mut self, count: usize, into: &mut Vec<usize>) {
         into.clear();
-        if count <= RECENT + OTHERS {
+        if count <= FEW {
             // All of them, from another one each time.
             self.next = self.next.checked_rem(count).unwrap_or(0);
             into.extend((self.next..count).chain(0..self.next));
@@ -91,14 +95,14 @@ mod tests {
         rota.turn(500, &mut turn);
         assert_eq!(turn[..3], [13, 400, 7]);
         let mut seen = std::collections::BTreeSet::new();
-        for turns in 0..64 {
+        for turns in 0..251 {
             rota.turn(500, &mut turn);
             assert!(turn.len() <= RECENT + OTHERS, "a turn does not grow with the number of clients");
-            if turns < 63 {
+            if turns < 250 {
                 seen.extend(turn.iter().copied());
             }
         }
-        assert_eq!(seen.len(), 500, "everybody within 63 turns");
+        assert_eq!(seen.len(), 500, "everybody within 250 turns");
     }
 
     #[test]

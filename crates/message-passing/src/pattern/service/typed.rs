@@ -8,7 +8,8 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::{Plain, plain};
 
-use super::client::{CallId, Client, Results};
+use super::call::{CallId, Results};
+use super::client::Client;
 use super::error::CallError;
 use super::request::{ReplyStream, Request};
 use super::server::Server;
