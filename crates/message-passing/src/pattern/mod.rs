@@ -12,7 +12,7 @@ mod patience;
 mod publisher;
 mod sample;
 mod serde;
-mod service;
+pub(crate) mod service;
 mod source;
 mod state;
 mod subscriber;

@@ -69,6 +69,8 @@ struct Open {
     /// Kept as long as it may have to be sent.
     request: Vec<u8>,
     stage: Stage,
+    /// It was sent before, to a server that is gone now, and why: whatever comes of it, it is not one that was never sent.
+    lost: Option<String>,
     items: VecDeque<Vec<u8>>,
     item_bytes: usize,
     /// The last word: a reply, the end of the items, or why there is none.
@@ -118,6 +120,7 @@ impl Calls {
             deadline,
             request: Vec::new(),
             stage: Stage::Due,
+            lost: None,
             items: VecDeque::new(),
             item_bytes: 0,
             end: None,
@@ -145,8 +148,8 @@ impl Calls {
     pub(super) fn leave_end(&mut self, id: u64) {
         let wish = Wish { limit: None, key: None, idempotent: false };
         let (stage, end) = (Stage::Over, Some(Ok(None)));
-        let items = VecDeque::new();
-        self.open.insert(id, Open { wish, deadline: None, request: Vec::new(), stage, items, item_bytes: 0, end });
+        let (request, items) = (Vec::new(), VecDeque::new());
+        self.open.insert(id, Open { wish, deadline: None, request, stage, lost: None, items, item_bytes: 0, end });
     }
 
     /// The number for the next sending.
@@ -196,8 +199,13 @@ impl Calls {
         self.busy.iter().find(|(it, _)| *it == server).map_or(0, |(_, count)| *count)
     }
 
-    /// A call cannot be sent at all.
+    /// A call cannot be sent at all, or not again.
     pub(super) fn refuse(&mut self, id: u64, why: CallError) {
+        let lost = self.open.get_mut(&id).and_then(|open| open.lost.take());
+        let why = match lost {
+            Some(why) => CallError::ServerGone { why },
+            None => why,
+        };
         self.finish(id, Err(why));
     }
 
@@ -259,6 +267,9 @@ impl Calls {
             let Some(open) = self.open.get_mut(&id) else { continue };
             // One that has brought items already would bring them twice.
             if open.wish.idempotent && open.items.is_empty() && open.item_bytes == 0 {
+                if !never {
+                    open.lost = Some(why.to_owned());
+                }
                 self.again(id);
             } else if never {
                 self.finish(id, Err(CallError::NotTaken));
@@ -287,8 +298,8 @@ impl Calls {
             return None;
         }
         match open.stage {
-            Stage::Due if any_server => self.finish(id, Err(CallError::Full { limit })),
-            Stage::Due => self.finish(id, Err(CallError::NoServer { service: service.to_owned(), limit })),
+            Stage::Due if any_server => self.refuse(id, CallError::Full { limit }),
+            Stage::Due => self.refuse(id, CallError::NoServer { service: service.to_owned(), limit }),
             Stage::Sent { server, number } => {
                 self.finish(id, Err(CallError::Timeout { limit }));
                 return Some(GivenUp { server, number });
@@ -317,7 +328,8 @@ impl Calls {
                 Some(GivenUp { server, number })
             }
             _ => {
-                self.finish(id, Err(CallError::CancelledBefore));
+                let sent_before = open.lost.is_some();
+                self.finish(id, Err(if sent_before { CallError::Cancelled } else { CallError::CancelledBefore }));
                 None
             }
         }
@@ -520,6 +532,28 @@ mod tests {
         calls.sent(sure, 2, again);
         says(&mut calls, 2, Kind::Reply, again, b"done");
         assert!(matches!(calls.take(sure), Taken::Last(Ok(Some(_)))));
+    }
+
+    #[test]
+    fn what_was_sent_once_is_never_one_that_was_not() {
+        let then = NOW.saturating_add(Duration::from_nanos(100));
+        for how in 0..3 {
+            let mut calls = Calls::new(100);
+            let (id, _) = sent(&mut calls, SURE, 1);
+            calls.gone(1, "it died", None, false);
+            match how {
+                0 => assert_eq!(calls.expire_all(then, false, "it"), []),
+                1 => calls.refuse(id, CallError::NoServer { service: String::new(), limit: Duration::ZERO }),
+                _ => assert_eq!(calls.cancel(id), None),
+            }
+            assert_eq!(outcome(&mut calls, id), Outcome::Unknown, "{how}");
+        }
+        // Of one that was provably not taken this is known.
+        let mut calls = Calls::new(100);
+        let (id, number) = sent(&mut calls, SURE, 1);
+        calls.gone(1, "it left", Some(number - 1), false);
+        calls.expire_all(then, false, "it");
+        assert_eq!(outcome(&mut calls, id), Outcome::NeverSent);
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod rest;
 mod rota;
 mod server;
 mod terms;
+pub(crate) mod traits;
 mod typed;
 
 use std::fmt;

@@ -10,7 +10,7 @@ use wharf_sys::doorbell::{self, Bell};
 use super::Terms;
 use super::frame::Kind;
 use super::host::{Host, Hub, News};
-use super::inlet::{Door, Inlet};
+use super::inlet::{Door, Inlet, TRIES_BESIDE_OTHERS};
 use super::outbox::Without;
 use super::request::Request;
 use crate::address::Address;
@@ -119,12 +119,18 @@ impl Server {
     fn recv_within(&mut self, limit: Limit) -> Result<Request, RecvError> {
         let inlet = &mut self.inlet;
         inlet.check_ours()?;
+        if let Some(request) = inlet.look_quickly(self.pace.quick_tries()) {
+            return Ok(request);
+        }
         if let Some(request) = inlet.look()? {
             return Ok(request);
         }
         let deadline = limit.start();
         let found = wait::until(&mut self.pace, deadline, |act| match act {
-            Act::Try => inlet.look(),
+            Act::Try => match inlet.look_quickly(TRIES_BESIDE_OTHERS) {
+                Some(request) => Ok(Some(request)),
+                None => inlet.look(),
+            },
             Act::Look => {
                 inlet.accept()?;
                 inlet.callers.iter_mut().for_each(|caller| caller.inflow.look_at_peer());
