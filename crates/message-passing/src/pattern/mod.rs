@@ -27,6 +27,8 @@ pub use self::event::{EventListener, NodeEvent, Notifier};
 pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
+#[cfg(feature = "tokio")]
+pub(crate) use self::service::Taken;
 pub use self::service::{
     Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
     ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,

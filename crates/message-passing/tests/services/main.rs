@@ -12,6 +12,7 @@ mod crowds;
 mod deaths;
 mod full;
 mod hostile;
+mod waiting;
 #[path = "../topics/world.rs"]
 #[allow(dead_code, reason = "shared with the suite of topics, which uses all of it")]
 mod world;
@@ -52,6 +53,7 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads }
     addresses { every_transport, python }
+    waiting { two_servers_in_one_thread, pending_replies, in_tasks }
     crowds { five_hundred_clients, one_beside_the_idle }
 };
 

@@ -79,7 +79,7 @@ struct Open {
 
 /// What [`Calls::take`] finds.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// Nothing yet.
     Nothing,
     /// One of several results; the call goes on.

@@ -197,6 +197,41 @@ impl Client {
         self.wait(CallId(id))
     }
 
+    /// Starts a call, without waiting: one that finds no room is sent when there is some.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn begin(&mut self, request: &[u8], limit: Duration) -> Result<CallId, CallError> {
+        let wish = Wish { limit: Some(limit), key: None, idempotent: false };
+        let outlet = &mut self.outlet;
+        outlet.check_ours()?;
+        outlet.hear();
+        let id = outlet.calls.begin(wish, Instant::now())?;
+        outlet.calls.keep(id, request.to_vec());
+        outlet.send_due();
+        Ok(CallId(id))
+    }
+
+    /// What has come of a call by now.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn try_take(&mut self, call: CallId) -> Result<Option<Taken>, CallError> {
+        self.outlet.check_ours()?;
+        self.outlet.advance();
+        self.outlet.expire_all();
+        match self.outlet.calls.take(call.0) {
+            Taken::Nothing => Ok(None),
+            taken => Ok(Some(taken)),
+        }
+    }
+
+    /// Gives a call up, and forgets it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn forget(&mut self, call: CallId) {
+        if self.outlet.check_ours().is_ok() {
+            let given_up = self.outlet.calls.forget(call.0);
+            self.outlet.give_up(call.0, given_up);
+            self.outlet.send_due();
+        }
+    }
+
     /// Starts a call; waits until it is sent, at most until its deadline.
     pub(super) fn start(&mut self, request: &[u8], wish: Wish) -> Result<u64, CallError> {
         let outlet = &mut self.outlet;

@@ -62,11 +62,13 @@ pub(super) struct Inlet {
     pub(super) door: Door,
     pub(super) callers: Vec<Caller>,
     hub: Arc<Hub<News>>,
-    bell: Bell,
+    pub(super) bell: Bell,
     rota: Rota,
     turn: Vec<usize>,
     found: Vec<Found>,
     turns: u32,
+    /// The next call that receives says this.
+    pub(super) owed: Option<Result<Request, RecvError>>,
     next_number: u64,
     /// Some answers were kept when it looked last.
     kept: bool,
@@ -87,6 +89,7 @@ impl Inlet {
             turn: Vec::new(),
             found: Vec::new(),
             turns: 0,
+            owed: None,
             next_number: 0,
             kept: false,
             cut_off: 0,
@@ -337,6 +340,20 @@ impl Inlet {
             }
         }
         announced
+    }
+
+    /// Whether the next call that receives has something to say; it is taken, and kept for that call.
+    pub(super) fn owe(&mut self) -> bool {
+        if self.owed.is_none() {
+            self.owed = self.accept().and_then(|()| self.look_at_all()).transpose();
+        }
+        self.owed.is_some()
+    }
+
+    /// Whether everybody who is waited for rings there.
+    pub(super) fn sleeps_at_its_bell(&mut self) -> bool {
+        let is_named = matches!(self.door, Door::Named(_));
+        is_named && !self.kept && self.callers.iter_mut().all(|caller| caller.inflow.at_our_bell().is_some())
     }
 
     /// Sleeps until somebody may have said something, or the deadline.

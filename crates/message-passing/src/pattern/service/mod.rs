@@ -25,6 +25,7 @@ mod server;
 mod terms;
 pub(crate) mod traits;
 mod typed;
+mod waits;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -35,6 +36,8 @@ use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
 pub use self::call::{Call, CallId, Results};
+#[cfg(feature = "tokio")]
+pub(crate) use self::calls::Taken;
 pub use self::choice::Choice;
 pub use self::client::Client;
 pub use self::error::{CallError, Outcome};

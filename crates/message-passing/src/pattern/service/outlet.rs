@@ -64,7 +64,7 @@ pub(super) struct Begun {
 pub(super) struct Outlet {
     epoch: u32,
     pub(super) service: String,
-    meeting: Meeting,
+    pub(super) meeting: Meeting,
     pub(super) links: Vec<ServerLink>,
     pub(super) calls: Calls,
     terms: Terms,

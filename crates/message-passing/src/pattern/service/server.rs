@@ -112,13 +112,16 @@ impl Server {
     /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Request, RecvError> {
         self.inlet.check_ours()?;
-        self.inlet.accept()?;
-        self.inlet.look_at_all()?.ok_or(RecvError::Empty)
+        self.inlet.owe();
+        self.inlet.owed.take().unwrap_or(Err(RecvError::Empty))
     }
 
     fn recv_within(&mut self, limit: Limit) -> Result<Request, RecvError> {
         let inlet = &mut self.inlet;
         inlet.check_ours()?;
+        if let Some(owed) = inlet.owed.take() {
+            return owed;
+        }
         if let Some(request) = inlet.look_quickly(self.pace.quick_tries()) {
             return Ok(request);
         }
