@@ -132,6 +132,11 @@ struct CrashSafe;
 #[doc = include_str!("../../../docs/topics.md")]
 struct Topics;
 
+/// And those about services.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/services.md")]
+struct Services;
+
 /// And those about waiting.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/waiting.md")]
