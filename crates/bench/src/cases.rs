@@ -26,6 +26,7 @@ use crate::wharf_latest::{LatestRead, LatestReadOnly, LatestWrite};
 use crate::wharf_links::{Copied, Loaned, Seen};
 use crate::wharf_locks::{ReentrantTurn, RwLockTurn, WharfMutex};
 use crate::wharf_regions::Attach;
+use crate::wharf_services::Asked;
 use crate::wharf_topics::{NodeEvents, Topics};
 use std::io;
 use std::path::Path;
@@ -174,6 +175,7 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Topics::<1>::new("topic: adaptive", Wait::Adaptive)),
         Arc::new(Topics::<1>::new("topic: sleep", Wait::Sleep)),
         Arc::new(Topics::<8>::new("topic to eight", Wait::Spin)),
+        Arc::new(Asked::new("service: spin", Wait::Spin)),
         Arc::new(Handed(NodeEvents)),
         Arc::new(Handed(MutexChain)),
         Arc::new(Handed(PthreadLocks("pthread robust handed over", Kind::Robust))),
@@ -534,6 +536,13 @@ pub fn cases() -> Vec<Case> {
             measure: Measure::Sending { size: 64 },
             contenders: &["topic to eight", "topic: spin", "shm: spin"],
             targets: near_and_far("topic to eight", "topic: spin", Bound::AtMost(1.5)),
+        },
+        Case {
+            id: "service-round-trip",
+            title: "64 B asked and answered by a service, both spinning, half of the round trip",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["service: spin", "shm: spin"],
+            targets: near_and_far("service: spin", "shm: spin", Bound::AtMost(1.15)),
         },
         topic_asleep("topic-asleep-two-cores", "sleeping subscriber, two cores", WakeClass::TwoCores),
         topic_asleep("topic-asleep-core-awake", "sleeping subscriber, its core kept awake", WakeClass::CoreAwake),

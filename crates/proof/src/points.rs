@@ -371,8 +371,8 @@ pub const FEED: &[FeedPoint] = &[
     feed("log.move.said", &[1, 2], true, EVERY_POLICY),
     feed("topic.move.told", &[1, 2], true, EVERY_POLICY),
     feed("log.close.said", &[1, 2], true, EVERY_POLICY),
-    feed("log.floor.placed", &[1, 2], true, DROPPING),
-    feed("log.floor.raised", &[1, 2], true, DROPPING),
+    feed("log.floor.placed", &[1, 5], true, DROPPING),
+    feed("log.floor.raised", &[1, 5], true, DROPPING),
     feed("log.skip.before", &[1, 5], true, EVERY_POLICY),
     feed("log.skip.said", &[1, 5], true, EVERY_POLICY),
     feed("log.side.reserved", &[1, 2], false, EVERY_POLICY),
@@ -388,8 +388,8 @@ pub const FEED: &[FeedPoint] = &[
 ];
 
 /// Beginnings of the points at which `message-passing` kills by itself: nodes and boards in `src/node/tests/crash_points.rs`,
-/// topics in `tests/topics/crashes.rs`. Each compares a list of its own with the code.
-pub const ELSEWHERE: &[&str] = &["board.", "endpoint.", "node.", "topic."];
+/// topics and services in `tests/topics/crashes.rs` and `tests/services/crashes.rs`. Each compares a list of its own with the code.
+pub const ELSEWHERE: &[&str] = &["board.", "endpoint.", "node.", "service.", "topic."];
 
 #[cfg(test)]
 mod tests {

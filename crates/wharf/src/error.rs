@@ -3,7 +3,9 @@
 use std::fmt;
 use std::io;
 
-use wharf_message_passing::{AddressError, ConnectError, NodeError, RecvError, SendError, TakeError, TopicNameError};
+use wharf_message_passing::{
+    AddressError, CallError, ConnectError, NodeError, RecvError, SendError, ServiceError, TakeError, TopicNameError,
+};
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
 use wharf_shared_memory::{BarrierError, LockError, LockFailure, RegionError, SealedError};
@@ -26,6 +28,12 @@ pub enum Error {
     /// The name of an endpoint breaks a rule.
     #[error(transparent)]
     TopicName(#[from] TopicNameError),
+    /// An end of a service was not opened.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// A call has no result.
+    #[error(transparent)]
+    Call(#[from] CallError),
     /// A message was not sent.
     #[error(transparent)]
     Send(#[from] SendError),

@@ -75,9 +75,12 @@
 mod error;
 
 #[doc(hidden)]
+pub use wharf_message_passing::__service;
+#[doc(hidden)]
 pub use wharf_message_passing::PeerMemory;
 #[cfg(feature = "tls")]
 pub use wharf_message_passing::Tls;
+pub use wharf_message_passing::facade::service;
 pub use wharf_message_passing::{
     Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
     DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError,
@@ -93,6 +96,11 @@ pub use wharf_message_passing::{
     Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
     SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
     TypedSample, TypedSubscriber,
+};
+pub use wharf_message_passing::{
+    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
+    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
+    TypedResults, TypedServer,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
@@ -123,6 +131,11 @@ struct CrashSafe;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/topics.md")]
 struct Topics;
+
+/// And those about services.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/services.md")]
+struct Services;
 
 /// And those about waiting.
 #[cfg(doctest)]

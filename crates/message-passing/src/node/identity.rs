@@ -43,16 +43,19 @@ pub enum Pattern {
     Event,
     /// Named values, of which the latest counts.
     State,
+    /// Request and reply.
+    Service,
 }
 
 impl Pattern {
-    pub(super) const ALL: [Pattern; 3] = [Pattern::Topic, Pattern::Event, Pattern::State];
+    pub(super) const ALL: [Pattern; 4] = [Pattern::Topic, Pattern::Event, Pattern::State, Pattern::Service];
 
     pub(super) fn code(self) -> u8 {
         match self {
             Pattern::Topic => 1,
             Pattern::Event => 2,
             Pattern::State => 3,
+            Pattern::Service => 4,
         }
     }
 
@@ -66,6 +69,7 @@ impl Pattern {
             Pattern::Topic => ".topic",
             Pattern::Event => ".event",
             Pattern::State => ".state",
+            Pattern::Service => ".service",
         }
     }
 }

@@ -5,11 +5,19 @@
 //! publisher writes, and neither the node's thread nor the system has a part in it while nobody sleeps.
 
 mod event;
+pub(crate) mod service;
 mod state;
 mod topic;
 mod trust;
 
 pub use self::event::{EventListener, NodeEvent, Notifier};
+#[cfg(feature = "tokio")]
+pub(crate) use self::service::Taken;
+pub use self::service::{
+    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
+    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
+    TypedResults, TypedServer,
+};
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::topic::{
     Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, HeldSample, HeldTypedSample, OnFull, Publisher, PublisherId,

@@ -13,7 +13,7 @@ pub(crate) mod mq;
 pub(crate) mod nudge;
 pub(crate) mod pipe;
 pub(crate) mod session;
-mod shm;
+pub(crate) mod shm;
 mod signals;
 pub(crate) mod stream;
 pub(crate) mod tcp;

@@ -125,6 +125,12 @@ impl Process {
         status.and_then(|it| it.signal()) == Some(rustix::process::Signal::KILL.as_raw())
     }
 
+    /// Whether it has not ended yet.
+    #[allow(dead_code, reason = "for the suite of services, which shares this file")]
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();

@@ -1,0 +1,118 @@
+//! The client's half of meeting by name: brings half a link to each server, and leaves the whole where the client finds it.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wharf_sys::crash_point;
+use wharf_sys::directory::name_hash;
+use wharf_sys::socket;
+
+use super::host::Hub;
+use super::terms::{Half, Prepared};
+use crate::link::Link;
+use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
+use crate::options::Options;
+use crate::pattern::trust::is_trusted;
+
+/// The most servers that wait for a client that does not look; more are refused.
+const MOST_WAITING: usize = 1024;
+
+/// Why this client was cut off, in words.
+pub(super) const CUT_OFF: u16 = 1;
+
+/// What happened since the client looked last.
+pub(super) enum News {
+    Joined {
+        pairing: Pairing,
+        identity: u64,
+        link: Box<Link>,
+    },
+    /// It is gone; what it has sent can still be received.
+    Left(PairingId),
+    CutOff(PairingId, String),
+}
+
+/// What was brought to a server that has not answered yet.
+struct Offered {
+    ours: Prepared,
+    lifeline: OwnedFd,
+    trusted: bool,
+}
+
+/// See the top of the file.
+pub(super) struct Guest {
+    pub(super) hub: Arc<Hub<News>>,
+    pub(super) options: Options,
+    pub(super) name: String,
+    offered: Mutex<HashMap<PairingId, Offered>>,
+}
+
+impl Guest {
+    pub(super) fn new(hub: Arc<Hub<News>>, options: Options, name: String) -> Guest {
+        Guest { hub, options, name, offered: Mutex::default() }
+    }
+
+    fn offered(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
+        // Nothing in here panics.
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Endpoint for Guest {
+    fn offer_for(&self, pairing: &Pairing, _host: &HostInfo) -> Result<Option<Parcel>, Refusal> {
+        let trusted = is_trusted(self.options.trust, pairing);
+        let (ours, mut fds) =
+            Prepared::new(&self.options, trusted.then(|| self.hub.ringer())).map_err(Refusal::Words)?;
+        let pair = socket::pair(socket::Kind::SeqPacket);
+        let (lifeline, theirs) =
+            pair.map_err(|error| Refusal::words(format!("cannot make the lifeline of a link: {error}")))?;
+        fds.push(theirs);
+        let bytes = ours.half().write();
+        self.offered().insert(pairing.id(), Offered { ours, lifeline, trusted });
+        Ok(Some(Parcel { bytes, fds }))
+    }
+
+    fn answered(&self, pairing: &Pairing, answer: Parcel) -> Result<(), Refusal> {
+        let offered = self.offered().remove(&pairing.id());
+        let Offered { ours, lifeline, trusted } =
+            offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
+        let theirs = Half::read(&answer.bytes).map_err(Refusal::Words)?;
+        let link = ours.join(theirs, answer.fds, lifeline, pairing, trusted, (&self.options, &self.name));
+        let link = Box::new(link.map_err(Refusal::Words)?);
+        crash_point!("service.guest.met");
+        let joined = News::Joined { pairing: pairing.clone(), identity: identity(pairing), link };
+        match self.hub.leave(joined, MOST_WAITING) {
+            true => Ok(()),
+            false => Err(Refusal::words("the client does not look at who comes")),
+        }
+    }
+
+    fn told(&self, pairing: &Pairing, kind: u16, parcel: Parcel) {
+        // What a later version may say beside it is not for us.
+        if kind == CUT_OFF {
+            self.hub.leave(News::CutOff(pairing.id(), one_line(&parcel.bytes)), MOST_WAITING);
+        }
+    }
+
+    fn gone(&self, pairing: PairingId, _how: Gone) {
+        // What was refused, or never answered, was no server.
+        if self.offered().remove(&pairing).is_none() {
+            self.hub.leave(News::Left(pairing), usize::MAX);
+        }
+    }
+}
+
+/// What every client calls this server: the same in all processes.
+fn identity(pairing: &Pairing) -> u64 {
+    let endpoint = pairing.their_endpoint();
+    let text = format!("{} {} {}", pairing.peer().id(), endpoint.index, endpoint.stamp);
+    name_hash(text.as_bytes()) as u64
+}
+
+/// Words of another process, fit for one line.
+fn one_line(bytes: &[u8]) -> String {
+    const MOST: usize = 256;
+    let words = String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes));
+    words.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
+}

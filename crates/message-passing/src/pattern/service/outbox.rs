@@ -1,0 +1,379 @@
+//! What a server has to say to one client: sent at once if there is room, and otherwise kept, within a bound.
+//!
+//! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::crash_point;
+use wharf_sys::fork;
+
+use super::frame::{HEAD_BYTES, Head, Kind};
+use super::host::{Hub, News};
+use super::inflow::Intake;
+use crate::error::SendError;
+use crate::node::Pairing;
+use crate::peer::Peer;
+use crate::sender::Sender;
+use crate::transport::Ask;
+
+/// The most requests that are given up before they are received; of more the oldest are not known.
+const MOST_EARLY: usize = super::calls::MOST_CALLS;
+
+/// Whoever waits for room of a client looks again after this long: the sender may have been busy in another thread.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// What to do where there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Without {
+    /// The client does not read its answers: it is cut off.
+    CutOff,
+    /// Say so.
+    Refuse,
+    /// Keep it all the same: it is a header and some words, and there are no more of them than requests.
+    Keep,
+}
+
+/// A message on its way.
+struct Kept {
+    message: Vec<u8>,
+    /// How far it is sent; belongs to the transport.
+    progress: usize,
+}
+
+/// The way to the client, and memory that is kept for putting messages together.
+struct Way {
+    sender: Sender,
+    frame: Vec<u8>,
+}
+
+struct State {
+    /// `None` while somebody sleeps there until there is room.
+    way: Option<Box<Way>>,
+    kept: VecDeque<Kept>,
+    bytes: usize,
+    /// Requests that are being worked on, and whether their caller has given them up.
+    open: Vec<(u64, bool)>,
+    /// The latest request that was begun.
+    last: u64,
+    /// Later requests that their caller has given up already: such a word may overtake its request.
+    early: Vec<u64>,
+    /// Nothing can be said any more, and why.
+    over: Option<String>,
+}
+
+/// See the top of the file.
+pub(super) struct Outbox {
+    state: Mutex<State>,
+    /// Some of what was kept is sent.
+    drained: Condvar,
+    hub: Arc<Hub<News>>,
+    /// Where what the client says can be looked for, over an address.
+    intake: OnceLock<Weak<Intake>>,
+    pairing: Option<Pairing>,
+    peer: Peer,
+    number: u64,
+    max_message: usize,
+    most_kept: usize,
+    epoch: u32,
+}
+
+impl Outbox {
+    pub(super) fn new(
+        sender: Sender,
+        number: u64,
+        hub: Arc<Hub<News>>,
+        pairing: Option<Pairing>,
+        most_kept: usize,
+    ) -> Outbox {
+        let peer = sender.peer().clone();
+        Outbox {
+            max_message: sender.max_message(),
+            state: Mutex::new(State {
+                way: Some(Box::new(Way { sender, frame: Vec::new() })),
+                kept: VecDeque::new(),
+                bytes: 0,
+                open: Vec::new(),
+                last: 0,
+                early: Vec::new(),
+                over: None,
+            }),
+            drained: Condvar::new(),
+            hub,
+            intake: OnceLock::new(),
+            pairing,
+            peer,
+            number,
+            most_kept,
+            epoch: fork::epoch(),
+        }
+    }
+
+    /// Has whoever receives requests look around.
+    pub(super) fn wake(&self) {
+        self.hub.wake();
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing in here panics while it is held.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn check_ours(&self) -> Result<(), SendError> {
+        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
+    }
+
+    /// Notes a request as begun; an error says why its client breaks the rules.
+    pub(super) fn begin(&self, id: u64, most: usize) -> Result<bool, ()> {
+        let mut state = self.state();
+        if state.over.is_some() {
+            return Err(());
+        }
+        let fits = state.open.len() < most;
+        state.last = id;
+        let mut cancelled = false;
+        if !state.early.is_empty() {
+            cancelled = state.early.contains(&id);
+            state.early.retain(|early| *early > id);
+        }
+        if fits {
+            state.open.push((id, cancelled));
+        }
+        Ok(fits)
+    }
+
+    /// The caller has given this request up.
+    pub(super) fn cancel(&self, id: u64) {
+        let mut state = self.state();
+        if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
+            *cancelled = true;
+            // Whoever streams to it waits no longer.
+            self.drained.notify_all();
+        } else if id > state.last {
+            if state.early.len() == MOST_EARLY {
+                state.early.remove(0);
+            }
+            state.early.push(id);
+        }
+    }
+
+    /// Requests can be received here by the way, for what their caller says of those that are being worked on.
+    pub(super) fn look_into(&self, intake: &Arc<Intake>) {
+        // Once: whoever makes the one makes the other.
+        let _ = self.intake.set(Arc::downgrade(intake));
+    }
+
+    /// This request is not worked on any more, and nobody waits for a word of it.
+    pub(super) fn forget(&self, id: u64) {
+        if self.check_ours().is_ok() {
+            self.state().open.retain(|(it, _)| *it != id);
+        }
+    }
+
+    /// Whether nobody waits for the answer to this request.
+    pub(super) fn is_cancelled(&self, id: u64) -> bool {
+        if self.check_ours().is_err() {
+            return true;
+        }
+        if let Some(intake) = self.intake.get().and_then(Weak::upgrade) {
+            intake.look_ahead(self);
+        }
+        let state = self.state();
+        state.over.is_some() || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
+    }
+
+    /// Says something about a request, without waiting.
+    pub(super) fn say(&self, kind: Kind, id: u64, payload: &[u8], without: Without) -> Result<(), SendError> {
+        self.check_ours()?;
+        let mut state = self.state();
+        if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused)
+            && let Some(at) = state.open.iter().position(|(it, _)| *it == id)
+        {
+            let (_, cancelled) = state.open.swap_remove(at);
+            if cancelled {
+                // Nobody waits for it.
+                return Ok(());
+            }
+        }
+        if state.over.is_some() {
+            return Err(SendError::Closed);
+        }
+        crash_point!("service.reply.before");
+        let head = Head::new(kind, id).write();
+        let State { way, kept, bytes, over, .. } = &mut *state;
+        if kept.is_empty()
+            && let Some(way) = way
+        {
+            let Way { sender, frame } = &mut **way;
+            sender.check(HEAD_BYTES + payload.len())?;
+            frame.clear();
+            frame.extend_from_slice(&head);
+            frame.extend_from_slice(payload);
+            let mut progress = 0;
+            match sender.half.push(frame, &mut progress, Ask::Nothing) {
+                Ok(()) => {
+                    if sender.half.has_rest() {
+                        self.hub.wake();
+                    }
+                    crash_point!("service.reply.sent");
+                    return Ok(());
+                }
+                // One message always fits, however large: nothing else is kept.
+                Err(SendError::Full) => {
+                    *bytes += frame.len();
+                    kept.push_back(Kept { message: frame.clone(), progress });
+                }
+                Err(error) => {
+                    *over = Some(error.to_string());
+                    self.hub.wake();
+                    return Err(error);
+                }
+            }
+            // Whoever receives requests sends it on.
+            self.hub.wake();
+            return Ok(());
+        }
+        let len = HEAD_BYTES + payload.len();
+        if len > self.max_message {
+            return Err(SendError::TooLarge { len, limit: self.max_message });
+        }
+        if !state.kept.is_empty() && state.bytes + len > self.most_kept {
+            match without {
+                Without::Keep => {}
+                Without::Refuse => return Err(SendError::Full),
+                Without::CutOff => {
+                    let why = format!("it has not read its answers: {} bytes wait for it", state.bytes);
+                    self.end(&mut state, why);
+                    return Err(SendError::Full);
+                }
+            }
+        }
+        let mut message = Vec::with_capacity(len);
+        message.extend_from_slice(&head);
+        message.extend_from_slice(payload);
+        state.bytes += len;
+        state.kept.push_back(Kept { message, progress: 0 });
+        drop(state);
+        self.hub.wake();
+        Ok(())
+    }
+
+    /// Says one of several results; waits for room, at most `patience`.
+    pub(super) fn say_item(&self, id: u64, item: &[u8], patience: Duration) -> Result<(), SendError> {
+        let deadline = Deadline::after(patience);
+        // Every round ends it or waits a moment; the deadline bounds them.
+        loop {
+            if self.is_cancelled(id) {
+                return Err(SendError::Closed);
+            }
+            match self.say(Kind::Item, id, item, Without::Refuse) {
+                Err(SendError::Full) if deadline.passed() => return Err(SendError::Timeout),
+                Err(SendError::Full) => {}
+                outcome => return outcome,
+            }
+            self.flush();
+            let slice = Deadline::earlier(Some(deadline), Some(Deadline::after(LOOK)));
+            let mut way = self.lend_way();
+            match way.as_mut().and_then(LentWay::sender).map(|it| it.half.wait_room(HEAD_BYTES, slice)) {
+                Some(Ok(()) | Err(SendError::Timeout)) => {}
+                Some(Err(error)) => {
+                    self.end(&mut self.state(), error.to_string());
+                    return Err(error);
+                }
+                // Somebody else sleeps there, and says when there was room.
+                None => {
+                    let state = self.state();
+                    drop(self.drained.wait_timeout(state, LOOK));
+                }
+            }
+        }
+    }
+
+    /// Sends on what was kept, as far as there is room; whether some is left.
+    pub(super) fn flush(&self) -> bool {
+        if self.check_ours().is_err() {
+            return false;
+        }
+        let mut state = self.state();
+        let State { way, kept, bytes, .. } = &mut *state;
+        let Some(way) = way else { return !kept.is_empty() };
+        let half = &mut way.sender.half;
+        // Each round sends one that was kept, or ends.
+        while let Some(Kept { message, progress }) = kept.front_mut() {
+            match half.push(message, progress, Ask::Nothing) {
+                Ok(()) => {
+                    *bytes -= message.len();
+                    kept.pop_front();
+                }
+                Err(SendError::Full) => return true,
+                Err(error) => {
+                    self.end(&mut state, error.to_string());
+                    return false;
+                }
+            }
+        }
+        self.drained.notify_all();
+        half.has_rest() && matches!(half.send_rest(), Err(SendError::Full))
+    }
+
+    /// The way to the client, for whoever sleeps until there is room there; others keep what they have to say meanwhile.
+    pub(super) fn lend_way(&self) -> Option<LentWay<'_>> {
+        let way = self.state().way.take()?;
+        Some(LentWay { outbox: self, way: Some(way) })
+    }
+
+    /// Whether nothing can be said any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().over.is_some()
+    }
+
+    /// The client has broken the rules, or is gone.
+    pub(super) fn cut_off(&self, why: String) {
+        let mut state = self.state();
+        self.end(&mut state, why);
+    }
+
+    fn end(&self, state: &mut State, why: String) {
+        if state.over.is_none() {
+            if let Some(pairing) = &self.pairing {
+                // One that is gone does not hear it, and needs not.
+                let _ = pairing.tell(super::guest::CUT_OFF, why.as_bytes(), Vec::new());
+            }
+            state.over = Some(why);
+        }
+        state.kept.clear();
+        state.bytes = 0;
+        self.drained.notify_all();
+        self.hub.wake();
+    }
+}
+
+/// The way to a client, until it is given back.
+pub(super) struct LentWay<'a> {
+    outbox: &'a Outbox,
+    way: Option<Box<Way>>,
+}
+
+impl LentWay<'_> {
+    /// It is there until this is dropped.
+    pub(super) fn sender(&mut self) -> Option<&mut Sender> {
+        self.way.as_mut().map(|way| &mut way.sender)
+    }
+}
+
+impl Drop for LentWay<'_> {
+    fn drop(&mut self) {
+        self.outbox.state().way = self.way.take();
+        self.outbox.drained.notify_all();
+    }
+}

@@ -1,0 +1,215 @@
+//! A request as the server has it, and the ways to answer.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::clock::Instant;
+
+use super::frame::Kind;
+use super::outbox::{Outbox, Without};
+use crate::error::SendError;
+use crate::peer::Peer;
+
+/// A client as its server tells it from others: never used twice in a server's life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClientId(pub(super) u64);
+
+impl fmt::Display for ClientId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "client {}", self.0)
+    }
+}
+
+/// One request. It can be answered in any order with others, and in any thread.
+///
+/// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once, if it still waits.
+pub struct Request {
+    pub(super) bytes: Vec<u8>,
+    pub(super) ticket: Ticket,
+}
+
+/// The right to answer once.
+pub(super) struct Ticket {
+    pub(super) outbox: Arc<Outbox>,
+    pub(super) id: u64,
+    pub(super) deadline: Option<Instant>,
+    pub(super) patience: Duration,
+    pub(super) answered: bool,
+}
+
+impl Ticket {
+    fn last(&mut self, kind: Kind, payload: &[u8], without: Without) -> Result<(), SendError> {
+        self.answered = true;
+        let outcome = self.outbox.say(kind, self.id, payload, without);
+        if let Err(SendError::TooLarge { len, limit }) = &outcome {
+            let words = format!("the answer has {len} bytes, and the link carries {limit}");
+            self.outbox.say(Kind::Failed, self.id, words.as_bytes(), Without::Keep)?;
+        }
+        outcome
+    }
+
+    fn time_left(&self) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.saturating_since(Instant::now()))
+    }
+
+    /// Whether the caller's time is over.
+    fn is_over(&self) -> bool {
+        self.time_left().is_some_and(|left| left.is_zero())
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_over() || self.outbox.is_cancelled(self.id)
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        if self.is_over() {
+            // Its caller has given it up by itself.
+            self.outbox.forget(self.id);
+        } else {
+            // A client that is gone needs no answer.
+            let _ = self.last(Kind::Failed, b"the server dropped the request without an answer", Without::Keep);
+        }
+    }
+}
+
+impl Request {
+    /// What is asked.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// How long the caller still waits; zero when it does not any more, `None` when it waits for ever.
+    pub fn time_left(&self) -> Option<Duration> {
+        self.ticket.time_left()
+    }
+
+    /// Whether nobody waits for the answer any more: it was cancelled, its time is over, or the client is gone. What the
+    /// clients say is heard while the server receives.
+    pub fn is_cancelled(&self) -> bool {
+        self.ticket.is_cancelled()
+    }
+
+    /// Whose it is.
+    pub fn client(&self) -> ClientId {
+        ClientId(self.ticket.outbox.number())
+    }
+
+    /// The process that asks.
+    pub fn peer(&self) -> &Peer {
+        self.ticket.outbox.peer()
+    }
+
+    /// Answers. Never waits: what the client has no room for now is kept, and sent on while the server receives.
+    ///
+    /// # Errors
+    /// [`SendError::Closed`] or [`SendError::PeerDied`] when the client is gone; [`SendError::Full`] when it has not read its
+    /// answers for so long that it was cut off; [`SendError::TooLarge`], which its caller is told.
+    pub fn reply(mut self, answer: &[u8]) -> Result<(), SendError> {
+        self.ticket.last(Kind::Reply, answer, Without::CutOff)
+    }
+
+    /// Says that the call has failed, and why: at most 512 bytes of it arrive.
+    ///
+    /// # Errors
+    /// As [`reply`](Self::reply).
+    pub fn fail(mut self, why: &str) -> Result<(), SendError> {
+        self.ticket.last(Kind::Failed, cut(why), Without::Keep)
+    }
+
+    /// Answers with several results, one after the other.
+    pub fn stream(self) -> ReplyStream {
+        ReplyStream { ticket: self.ticket }
+    }
+}
+
+impl Deref for Request {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request").field("client", &self.client()).field("len", &self.bytes.len()).finish()
+    }
+}
+
+/// Several results to one request. Dropping it without [`end`](Self::end), in a panic too, tells the caller that the call has
+/// failed, after the results that were sent.
+pub struct ReplyStream {
+    ticket: Ticket,
+}
+
+impl ReplyStream {
+    /// Sends one result. Where the client has no room, waits for it, at most the service's
+    /// [patience](super::Service::patience). That nobody wants more is heard while the server receives: let another thread
+    /// stream, if results are many.
+    ///
+    /// # Errors
+    /// [`SendError::Timeout`] when there was no room for so long: this result was not sent, and the next may be;
+    /// [`SendError::Closed`] when nobody waits for more ([`Request::is_cancelled`]); [`SendError::PeerDied`],
+    /// [`SendError::TooLarge`].
+    pub fn send(&mut self, item: &[u8]) -> Result<(), SendError> {
+        self.check()?;
+        self.ticket.outbox.say_item(self.ticket.id, item, self.ticket.patience)
+    }
+
+    /// Sends one result if there is room for it now, or some is kept for this client.
+    ///
+    /// # Errors
+    /// [`SendError::Full`] when there is none; otherwise as [`send`](Self::send).
+    pub fn try_send(&mut self, item: &[u8]) -> Result<(), SendError> {
+        self.check()?;
+        self.ticket.outbox.say(Kind::Item, self.ticket.id, item, Without::Refuse)
+    }
+
+    fn check(&self) -> Result<(), SendError> {
+        if self.ticket.is_cancelled() { Err(SendError::Closed) } else { Ok(()) }
+    }
+
+    /// Says that there are no more.
+    ///
+    /// # Errors
+    /// As [`Request::reply`].
+    pub fn end(mut self) -> Result<(), SendError> {
+        self.ticket.last(Kind::End, &[], Without::Keep)
+    }
+
+    /// Says that the call has failed, and why.
+    ///
+    /// # Errors
+    /// As [`Request::reply`].
+    pub fn fail(mut self, why: &str) -> Result<(), SendError> {
+        self.ticket.last(Kind::Failed, cut(why), Without::Keep)
+    }
+
+    /// See [`Request::is_cancelled`].
+    pub fn is_cancelled(&self) -> bool {
+        self.ticket.is_cancelled()
+    }
+
+    /// See [`Request::time_left`].
+    pub fn time_left(&self) -> Option<Duration> {
+        self.ticket.time_left()
+    }
+}
+
+impl fmt::Debug for ReplyStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReplyStream").field("client", &self.ticket.outbox.number()).finish_non_exhaustive()
+    }
+}
+
+fn cut(words: &str) -> &[u8] {
+    let bytes = words.as_bytes();
+    bytes.get(..512).unwrap_or(bytes)
+}

@@ -1,0 +1,95 @@
+//! Sleeping for many ends at once: the steps of [`Waits`](crate::waits), with one order and one `ppoll` for all of them.
+
+use std::io;
+
+use wharf_sys::clock::Deadline;
+use wharf_sys::clock::Instant;
+use wharf_sys::doorbell::Bell;
+use wharf_sys::poll::{self, Found, Interest};
+
+use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
+
+/// Sleeps until one of them may be ready, or the deadline. Others may have been announced before, who ring where one of these
+/// sleeps; whether one of them is ready is for `others` to say.
+pub(super) fn sleep(
+    ends: &mut [&mut dyn Waits],
+    announced: &mut Announced,
+    others: &mut dyn FnMut() -> bool,
+    deadline: Option<Deadline>,
+    found: &mut Vec<Found>,
+) -> io::Result<()> {
+    for end in ends.iter_mut() {
+        *announced = announced.and(end.announce());
+    }
+    announced.order();
+    let slept = match others() || ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
+        true => Ok(()),
+        false => look(ends, deadline, announced, found),
+    };
+    for end in ends.iter_mut() {
+        end.awake();
+    }
+    slept
+}
+
+fn look(
+    ends: &mut [&mut dyn Waits],
+    deadline: Option<Deadline>,
+    announced: &Announced,
+    found: &mut Vec<Found>,
+) -> io::Result<()> {
+    let slice = announced.longest().map(Deadline::after);
+    let mut places = Vec::with_capacity(2 * ends.len());
+    let mut owners = Vec::with_capacity(2 * ends.len());
+    for (position, end) in ends.iter().enumerate() {
+        for (place, there) in end.descriptors()?.iter().enumerate() {
+            if let Some(there) = there {
+                places.push(*there);
+                owners.push((position, place));
+            }
+        }
+    }
+    poll::wait_each(&places, Deadline::earlier(deadline, slice), found)?;
+    drop(places);
+    let over = slice.is_some_and(Deadline::passed);
+    let mut stirs = owners.iter().zip(found.iter()).peekable();
+    for (position, end) in ends.iter_mut().enumerate() {
+        let mut stir: Stir = [Found::default(); MOST_PLACES];
+        // Bounded by the places of this end.
+        while let Some(((_, place), found)) = stirs.next_if(|((owner, _), _)| *owner == position) {
+            if let Some(there) = stir.get_mut(*place) {
+                *there = *found;
+            }
+        }
+        if over || stir.iter().any(|found| found.any()) {
+            // Whoever sleeps looks at all of them afterwards.
+            end.stirred(&stir)?;
+        }
+    }
+    Ok(())
+}
+
+/// A bell of our own, at which others ring after they have left something.
+pub(super) struct Own<'a> {
+    pub(super) bell: &'a Bell,
+    /// Something was left.
+    pub(super) rung: bool,
+}
+
+impl Waits for Own<'_> {
+    fn glance(&mut self) -> Glance {
+        if self.rung { Glance::Ready } else { Glance::Unknown }
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        Ok([Some((self.bell.as_fd()?, Interest::READ)), None, None])
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        if found[0].any() {
+            // Takes the rings out.
+            self.bell.wait(Some(Deadline::at(Instant::from_nanos(0))))?;
+        }
+        Ok(found[0].any())
+    }
+}

@@ -1,0 +1,191 @@
+//! The answering end of a service.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::{self, Bell};
+
+use super::Terms;
+use super::frame::Kind;
+use super::host::{Host, Hub, News};
+use super::inlet::{Door, Inlet, TRIES_BESIDE_OTHERS};
+use super::outbox::Without;
+use super::request::Request;
+use crate::address::Address;
+use crate::error::{ConnectError, RecvError};
+use crate::handshake::Payload;
+use crate::listener::Listener;
+use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
+use crate::wait::{self, Act, Limit, Pace};
+
+/// The answering end of a service: receives the requests of any number of clients.
+///
+/// ```
+/// # let private = tempfile::tempdir()?;
+/// # let domain = wharf_sys::directory::Domain::at(private.path())?;
+/// use std::time::Duration;
+/// use wharf_message_passing::NodeOptions;
+///
+/// let node = NodeOptions::new().domain(domain).open()?;
+/// let mut server = node.service("length").server()?;
+/// let answering = std::thread::spawn(move || {
+///     while let Ok(request) = server.recv_timeout(Duration::from_secs(1)) {
+///         let answer = request.len().to_string();
+///         request.reply(answer.as_bytes()).ok();
+///     }
+/// });
+/// let mut client = node.service("length").client()?;
+/// assert_eq!(client.call(b"four", Duration::from_secs(5))?, b"4");
+/// # drop(client);
+/// # answering.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # When full
+/// Requests wait in the link of each client, 16 KiB by name or the [capacity](crate::Options::capacity) by address; what does
+/// not fit there waits at the client, until its deadline. A client that does not read its answers has some of them kept
+/// ([`Service::most_kept`](super::Service::most_kept)), and is cut off when there are more: nobody else waits for it.
+///
+/// # When a client dies
+/// Its requests are [cancelled](Request::is_cancelled), and those that were not received yet are dropped. Nobody else notices.
+///
+/// # When the server dies
+/// Each caller learns what is known of its call: [`Outcome`](super::Outcome). A server that is dropped says which requests it
+/// has taken; the others are sent to another server.
+pub struct Server {
+    pub(super) inlet: Inlet,
+    pub(super) pace: Pace,
+}
+
+impl Server {
+    pub(super) fn open(node: &Node, name: &str, payload: Payload, terms: &Terms) -> Result<Server, NodeError> {
+        let filter = Filter::exact(name)?;
+        let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the server's doorbell"))?;
+        let hub = Arc::new(Hub::new(ringer));
+        let host = Host::new(Arc::clone(&hub), terms.options.clone(), name.to_owned(), terms.most_kept);
+        let spec = EndpointSpec {
+            pattern: Pattern::Service,
+            part: Part::Host,
+            name: filter,
+            payload: Some(payload),
+            options: [terms.most_kept as u64, terms.options.max_message as u64, 0, 0],
+            patience: DEFAULT_PATIENCE,
+        };
+        let registration = node.register(spec, Arc::new(host))?;
+        crash_point!("service.server.open");
+        Ok(Server::new(Door::Named(registration), hub, bell, terms))
+    }
+
+    pub(super) fn listen(address: &str, payload: Payload, terms: &Terms) -> Result<Server, ConnectError> {
+        let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
+        let (bell, ringer) =
+            doorbell::crowd().map_err(|error| ConnectError::system("make the server's doorbell", error))?;
+        Ok(Server::new(Door::Listening(listener), Arc::new(Hub::new(ringer)), bell, terms))
+    }
+
+    fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Server {
+        let inlet = Inlet::new(door, hub, bell, terms);
+        Server { inlet, pace: Pace::new(terms.options.wait, true, None) }
+    }
+
+    /// Receives the next request; waits for it.
+    ///
+    /// # Errors
+    /// [`RecvError::System`] when the system refuses something, [`RecvError::Forked`].
+    pub fn recv(&mut self) -> Result<Request, RecvError> {
+        self.recv_within(Limit::Never)
+    }
+
+    /// Receives the next request; waits for it, at most `limit`.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`] when none came in time; otherwise as [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Request, RecvError> {
+        self.recv_within(Limit::After(limit))
+    }
+
+    /// Receives the next request if there is one now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Request, RecvError> {
+        self.inlet.check_ours()?;
+        self.inlet.owe();
+        self.inlet.owed.take().unwrap_or(Err(RecvError::Empty))
+    }
+
+    fn recv_within(&mut self, limit: Limit) -> Result<Request, RecvError> {
+        let inlet = &mut self.inlet;
+        inlet.check_ours()?;
+        if let Some(owed) = inlet.owed.take() {
+            return owed;
+        }
+        if let Some(request) = inlet.look_quickly(self.pace.quick_tries()) {
+            return Ok(request);
+        }
+        if let Some(request) = inlet.look()? {
+            return Ok(request);
+        }
+        let deadline = limit.start();
+        let found = wait::until(&mut self.pace, deadline, |act| match act {
+            Act::Try => match inlet.look_quickly(TRIES_BESIDE_OTHERS) {
+                Some(request) => Ok(Some(request)),
+                None => inlet.look(),
+            },
+            Act::Look => {
+                inlet.accept()?;
+                inlet.callers.iter_mut().for_each(|caller| caller.inflow.look_at_peer());
+                inlet.look_at_all()
+            }
+            Act::Sleep => {
+                inlet.sleep(deadline)?;
+                inlet.accept()?;
+                inlet.look_at_all()
+            }
+        });
+        found?.ok_or(RecvError::Timeout)
+    }
+
+    /// How many clients it has now.
+    pub fn clients(&mut self) -> usize {
+        // What comes to light here is told by the next call that receives.
+        let _ = self.inlet.accept();
+        self.inlet.hear();
+        self.inlet.callers.len()
+    }
+
+    /// How many clients were cut off because they broke the rules or did not read their answers, and why the latest was.
+    pub fn cut_off(&self) -> (u64, Option<&str>) {
+        (self.inlet.cut_off, self.inlet.last_cut_off.as_deref())
+    }
+
+    /// The address at which it listens; `None` when it is met by name.
+    pub fn address(&self) -> Option<&Address> {
+        match &self.inlet.door {
+            Door::Named(_) => None,
+            Door::Listening(listener) => Some(listener.address()),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.inlet.check_ours().is_err() {
+            return;
+        }
+        for caller in &self.inlet.callers {
+            // What is kept goes first, as far as there is room; a client that hears nothing sees the end of the link.
+            caller.outbox.flush();
+            let _ = caller.outbox.say(Kind::Bye, caller.last, &[], Without::Keep);
+        }
+        crash_point!("service.server.closed");
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").field("clients", &self.inlet.callers.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,221 @@
+//! What a client and a server bring to each other when they meet by name: one half each of a private link in memory.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use wharf_shared_memory::log::{Geometry, LogError, Side};
+use wharf_sys::barrier;
+use wharf_sys::cpu;
+use wharf_sys::doorbell::Ringer;
+use wharf_sys::socket::Credentials;
+
+use crate::address::{Address, Transport};
+use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Payload, Terms};
+use crate::link::Link;
+use crate::node::Pairing;
+use crate::options::{Options, Wait};
+use crate::peer::{Origin, Peer};
+use crate::transport::lifeline::Lifeline;
+use crate::transport::log_link::Rest;
+use crate::transport::{Joined, shm};
+
+/// The version of these records.
+const VERSION: u16 = 1;
+
+/// A bell comes along.
+const FLAG_BELL: u16 = 1;
+
+/// It sleeps before every message.
+const FLAG_SLEEPS: u16 = 2;
+
+/// Bytes of a record.
+const RECORD_BYTES: usize = 48;
+
+/// Stands for "not confined to one processor".
+const NOT_CONFINED: u64 = u64::MAX;
+
+/// The rings of one side. Both sides together, with a page of counts each, are 48 KiB: a server can have very many clients.
+/// Larger messages travel in parts.
+const SMALL_BYTES: u64 = 4096;
+const LARGE_BYTES: u64 = 16_384;
+
+/// What either side says of its half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Half {
+    geometry: Geometry,
+    max_message: u64,
+    confined: Option<u16>,
+    bell: bool,
+    sleepy: bool,
+}
+
+impl Half {
+    pub(super) fn write(self) -> Vec<u8> {
+        let flags = if self.bell { FLAG_BELL } else { 0 } | if self.sleepy { FLAG_SLEEPS } else { 0 };
+        let mut bytes = Vec::with_capacity(RECORD_BYTES);
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&flags.to_le_bytes());
+        bytes.extend_from_slice(&[0; 4]);
+        for word in [
+            self.geometry.small_bytes(),
+            self.geometry.large_bytes(),
+            self.geometry.align(),
+            self.max_message,
+            self.confined.map_or(NOT_CONFINED, u64::from),
+        ] {
+            bytes.extend_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    pub(super) fn read(bytes: &[u8]) -> Result<Half, String> {
+        // What a later version adds behind is not read.
+        let Some((record, _)) = bytes.split_first_chunk::<RECORD_BYTES>() else {
+            return Err(format!("expected {RECORD_BYTES} bytes of terms, found {}", bytes.len()));
+        };
+        let version = u16::from_le_bytes([record[0], record[1]]);
+        if version != VERSION {
+            return Err(format!("expected version {VERSION} of the terms of a service, found {version}"));
+        }
+        let flags = u16::from_le_bytes([record[2], record[3]]);
+        let mut words = [0; 5];
+        for (word, bytes) in words.iter_mut().zip(record[8..].chunks_exact(8)) {
+            *word = bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        }
+        let [small, large, align, max_message, confined] = words;
+        let geometry = Geometry::new(small, large, align)
+            .ok_or_else(|| format!("no log has rings of {small} and {large} bytes with payloads on {align}"))?;
+        let confined = u16::try_from(confined).ok();
+        Ok(Half { geometry, max_message, confined, bell: flags & FLAG_BELL != 0, sleepy: flags & FLAG_SLEEPS != 0 })
+    }
+
+    fn terms(self, options: &Options, membarrier: bool) -> Terms {
+        let flags = if membarrier { FLAG_MEMBARRIER } else { 0 } | if self.sleepy { FLAG_SLEEPY } else { 0 };
+        Terms {
+            transport: Transport::Shm,
+            flags,
+            confined: self.confined,
+            max_message: self.max_message,
+            capacity: self.geometry.large_bytes(),
+            align: options.align as u32,
+            payload: Payload::Bytes,
+        }
+    }
+}
+
+/// Our half, before the other is known.
+pub(super) struct Prepared {
+    side: Side,
+    half: Half,
+}
+
+impl Prepared {
+    /// Makes our half; what is to be passed is the memory, and with a `bell` the right to ring at it, where we sleep for all
+    /// links of ours.
+    pub(super) fn new(options: &Options, bell: Option<&Ringer>) -> Result<(Prepared, Vec<OwnedFd>), String> {
+        let align = options.align as u64;
+        let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, align)
+            .ok_or_else(|| format!("expected payloads on 8 or 64 bytes, found {align}"))?;
+        let side = Side::create(geometry).map_err(|error: LogError| error.to_string())?;
+        let memory = side.fd().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
+        let bell = bell.map(Ringer::for_another).transpose().map_err(|error| error.to_string())?;
+        let half = Half {
+            geometry,
+            max_message: options.max_message as u64,
+            confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
+            bell: bell.is_some(),
+            sleepy: options.wait == Wait::Sleep,
+        };
+        Ok((Prepared { side, half }, std::iter::once(memory).chain(bell).collect()))
+    }
+
+    pub(super) fn half(&self) -> Half {
+        self.half
+    }
+
+    /// Joins both halves.
+    pub(super) fn join(
+        mut self,
+        theirs: Half,
+        fds: Vec<OwnedFd>,
+        lifeline: OwnedFd,
+        pairing: &Pairing,
+        trusted: bool,
+        (options, name): (&Options, &str),
+    ) -> Result<Link, String> {
+        let expected = 1 + usize::from(theirs.bell);
+        let found = fds.len();
+        let mut fds = fds.into_iter();
+        let (Some(memory), bell) = (fds.next(), fds.next()) else {
+            return Err("no memory came".to_owned());
+        };
+        if found != expected {
+            return Err(format!("{found} descriptors came where {expected} were announced"));
+        }
+        if !trusted && theirs.geometry.total_bytes() > self.half.geometry.total_bytes() {
+            return Err(format!(
+                "its log has {} bytes, and at most {} are accepted of a peer that is not trusted",
+                theirs.geometry.total_bytes(),
+                self.half.geometry.total_bytes()
+            ));
+        }
+        // A pipe has one lock for both ends, which somebody who is not trusted could hold for ever: both pass one, or neither.
+        let (ringer, rest) = match bell.filter(|_| trusted && self.half.bell) {
+            Some(bell) => (Some(Ringer::adopt(bell).map_err(|why| why.to_string())?), Rest::Elsewhere),
+            None => (None, Rest::Lifeline),
+        };
+        let limit = self.half.max_message.min(theirs.max_message);
+        let ours = self.half.terms(options, barrier::register());
+        let their_terms = theirs.terms(options, pairing.peer().has_barriers());
+        let lifeline = Arc::new(Lifeline::new(lifeline));
+        let ringing = (ringer, rest);
+        let halves = shm::halves(
+            &mut self.side,
+            ringing,
+            memory,
+            theirs.geometry,
+            lifeline,
+            &ours,
+            &their_terms,
+            limit,
+            !trusted,
+        );
+        let (send, recv) = halves.map_err(|error| error.to_string())?;
+        let joined = Joined { send, recv, theirs: their_terms, limit };
+        let peer = pairing.peer();
+        let pid = peer.pid().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);
+        // A node knows the user of its peer; its group decides nothing from here on.
+        let credentials = Credentials { pid, uid: peer.uid(), gid: u32::MAX };
+        let peer = Peer::new(Origin::Local(credentials), trusted);
+        Ok(Link::new(joined, options, Address::handed(Transport::Shm, name), peer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_survive_the_journey_and_nonsense_is_told() {
+        let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, 8).unwrap();
+        for (bell, sleepy, confined) in [(true, false, None), (false, true, Some(3))] {
+            let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy };
+            assert_eq!(Half::read(&half.write()), Ok(half));
+        }
+        let good = Half { geometry, max_message: 1, confined: None, bell: true, sleepy: false }.write();
+        for len in 0..good.len() {
+            assert!(Half::read(&good[..len]).is_err(), "{len}");
+        }
+        for (at, byte) in [(0, 2), (8, 1), (16, 3), (24, 7)] {
+            let mut bytes = good.clone();
+            bytes[at] = byte;
+            assert!(!Half::read(&bytes).unwrap_err().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn both_sides_together_stay_below_64_kib_a_client() {
+        let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, 8).unwrap();
+        assert!(2 * geometry.total_bytes() < 64 << 10, "{}", 2 * geometry.total_bytes());
+    }
+}

@@ -1,0 +1,70 @@
+//! The same over every transport, and with a client that is not ours.
+
+use std::process::Command;
+use std::time::Duration;
+
+use wharf_message_passing::{CallError, Options, Outcome};
+use wharf_sys::directory::Domain;
+
+use crate::child::{answer, serve};
+use crate::world::{SOON, World};
+
+pub(crate) fn every_transport(world: &World) {
+    let options = Options::new().domain(Domain::at(world.path()).unwrap());
+    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "pipe:here"] {
+        let mut server = options.service(address).server().unwrap();
+        let there = server.address().unwrap().to_string();
+        std::thread::scope(|scope| {
+            let serving = scope.spawn(move || serve(&mut server, SOON));
+            let mut client = options.service(&there).client_timeout(SOON).unwrap();
+            let mut other = options.service(&there).client_timeout(SOON).unwrap();
+            for number in 0..200 {
+                let text = format!("echo {number}");
+                assert_eq!(client.call(text.as_bytes(), SOON).unwrap(), text.as_bytes()[5..], "{address}");
+            }
+            let results: Result<Vec<_>, _> = client.call_stream(b"count 500", SOON).unwrap().collect();
+            assert_eq!(results.unwrap().len(), 500, "{address}");
+            assert_eq!(client.call(b"size 1000000", SOON).unwrap().len(), 1_000_000, "{address}");
+            let mut large = b"echo ".to_vec();
+            large.resize(1_000_000, b'z');
+            assert!(other.call(&large, SOON).unwrap() == large[5..], "{address}");
+            assert!(matches!(client.call(b"fail so", SOON), Err(CallError::Failed(_))), "{address}");
+            let call = client.request(b"hold").limit(Duration::from_millis(20)).start().unwrap();
+            assert!(matches!(client.wait(call), Err(CallError::Timeout { .. })), "{address}");
+            // The server streams in its only thread, and hears all the same that nobody wants more.
+            let some: Vec<_> = client.call_stream(b"for ever", SOON).unwrap().take(3).map(Result::unwrap).collect();
+            assert_eq!(some.len(), 3, "{address}");
+            // Held calls learn of the server's end, which is a good one.
+            let held = client.request(b"hold").limit(SOON).start().unwrap();
+            assert_eq!(client.call(b"echo on", SOON).unwrap(), b"on");
+            other.call(b"stop", SOON).unwrap();
+            drop(serving.join().unwrap());
+            let error = client.wait(held).unwrap_err();
+            assert!(matches!(error.outcome(), Outcome::Unknown | Outcome::Answered), "{address}: {error}");
+        });
+    }
+}
+
+/// A client in Python's standard library, over `tcp:`.
+pub(crate) fn python(world: &World) {
+    if Command::new("python3").arg("--version").output().is_err() {
+        return world.skip("there is no python3 here");
+    }
+    let mut server = Options::new().service("tcp:127.0.0.1:0").server().unwrap();
+    let port = server.address().unwrap().to_string().rsplit(':').next().unwrap().to_owned();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/service_client.py");
+    let ask = |text: &str| Command::new("python3").args([script, "127.0.0.1", &port, text]).output().unwrap();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(move || ["echo hello", "count 3", "fail on purpose"].map(ask));
+        while !asking.is_finished() {
+            let _ = server.recv_timeout(Duration::from_millis(5)).map(answer);
+        }
+        let said = asking.join().unwrap().map(|it| {
+            let errors = String::from_utf8_lossy(&it.stderr).into_owned();
+            (String::from_utf8_lossy(&it.stdout).into_owned(), errors)
+        });
+        assert_eq!(said[0].0, "hello\n", "{}", said[0].1);
+        assert_eq!(said[1].0, "0\n1\n2\n", "{}", said[1].1);
+        assert!(said[2].1.contains("on purpose"), "{:?}", said[2]);
+    });
+}

@@ -1,0 +1,185 @@
+//! The roles in which this program is started again.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use wharf_message_passing::{CallError, Outcome, Request, Server, Wait};
+
+use crate::world::{SOON, node_at};
+
+/// The first argument of such a process.
+pub(crate) const MARK: &str = "--as-another";
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let [role, path, rest @ ..] = arguments else { return ExitCode::FAILURE };
+    let (path, rest): (_, Vec<&str>) = (Path::new(path), rest.iter().map(String::as_str).collect());
+    match (role.as_str(), &rest[..]) {
+        ("serves", [name]) => serves(path, name),
+        ("serves-some", [name, count]) => serves_some(path, name, count.parse().unwrap()),
+        ("asks", [name, count]) => asks(path, name, count.parse().unwrap()),
+        ("holds", [name]) => holds(path, name),
+        ("crowd", [name, count]) => crowd(path, name, count.parse().unwrap()),
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Waits for a line; `false` when whoever started this process is done with it.
+pub(crate) fn told() -> bool {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).is_ok_and(|len| len > 0)
+}
+
+/// Answers what the request says, in words; gives back what is not answered.
+pub(crate) fn answer(request: Request) -> Option<Request> {
+    let text = String::from_utf8_lossy(&request).into_owned();
+    let (verb, rest) = text.split_once(' ').unwrap_or((&text, ""));
+    // A client that is gone by then is one of the things that are tried here.
+    let _ = match verb {
+        "echo" => {
+            // Bytes, and not the text that was made of them.
+            let rest = request.get(5..).unwrap_or_default().to_vec();
+            request.reply(&rest)
+        }
+        "who" => request.reply(std::process::id().to_string().as_bytes()),
+        "left" => {
+            let left = format!("{:?}", request.time_left());
+            request.reply(left.as_bytes())
+        }
+        "count" => {
+            let mut stream = request.stream();
+            for number in 0..rest.parse::<u64>().unwrap() {
+                if stream.send(number.to_string().as_bytes()).is_err() {
+                    return None;
+                }
+            }
+            stream.end()
+        }
+        "for" => {
+            let mut stream = request.stream();
+            let began = std::time::Instant::now();
+            while stream.send(b"again").is_ok() {
+                assert!(began.elapsed() < SOON, "nobody has said that it is enough");
+            }
+            Ok(())
+        }
+        "fail" => request.fail(rest),
+        "size" => request.reply(&vec![b'x'; rest.parse().unwrap()]),
+        "drop" => {
+            drop(request);
+            Ok(())
+        }
+        _ => return Some(request),
+    };
+    None
+}
+
+/// Answers until the server ends, or nothing comes for so long; what is not answered is held until then.
+pub(crate) fn serve(server: &mut Server, idle: Duration) -> Vec<Request> {
+    let mut held = Vec::new();
+    while let Ok(request) = server.recv_timeout(idle) {
+        if &*request == b"stop" {
+            request.reply(b"stopped").unwrap();
+            break;
+        }
+        held.extend(answer(request));
+    }
+    held
+}
+
+/// Says its process id, and answers until it is told to end, or is killed.
+fn serves(path: &Path, name: &str) {
+    let mut server = node_at(path).service(name).wait(Wait::Sleep).server().unwrap();
+    say(std::process::id());
+    // The end of the input ends it; until then it serves.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            told();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut held = Vec::new();
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            if let Ok(request) = server.recv_timeout(Duration::from_millis(5)) {
+                held.extend(answer(request));
+            }
+        }
+    });
+}
+
+/// Answers so many requests when it is told, and then leaves in good order.
+fn serves_some(path: &Path, name: &str, count: usize) {
+    let mut server = node_at(path).service(name).server().unwrap();
+    say(std::process::id());
+    told();
+    for _ in 0..count {
+        let _ = server.recv_timeout(SOON).map(answer);
+    }
+    drop(server);
+    say("left");
+    told();
+}
+
+/// Asks again and again, with deadlines, whatever becomes of it; says what came of how many.
+fn asks(path: &Path, name: &str, count: u64) {
+    let mut client = node_at(path).service(name).client().unwrap();
+    say(std::process::id());
+    let me = std::process::id();
+    let (mut answered, mut unknown, mut never) = (0, 0, 0);
+    let mut number = 0_u64;
+    while count == 0 || number < count {
+        number += 1;
+        let text = format!("echo {me}-{number}");
+        match client.call(text.as_bytes(), SOON) {
+            Ok(answer) => {
+                assert_eq!(answer, format!("{me}-{number}").as_bytes(), "somebody else's answer");
+                answered += 1;
+            }
+            Err(error) if error.outcome() == Outcome::Unknown => unknown += 1,
+            Err(error) if error.outcome() == Outcome::NeverSent => never += 1,
+            Err(other) => panic!("{other}"),
+        }
+        if number.is_multiple_of(16) {
+            let results = client.call_stream(b"count 3", SOON);
+            match results.and_then(Iterator::collect::<Result<Vec<_>, CallError>>) {
+                Ok(items) => assert_eq!(items, [b"0", b"1", b"2"]),
+                Err(error) => assert_ne!(error.outcome(), Outcome::Answered, "{error}"),
+            }
+        }
+    }
+    say(format_args!("{answered} {unknown} {never}"));
+    told();
+}
+
+/// Starts a call that is not answered, and waits to be killed.
+fn holds(path: &Path, name: &str) {
+    let mut client = node_at(path).service(name).client().unwrap();
+    let call = client.request(b"hold").start().unwrap();
+    say("asked");
+    let _ = client.wait(call);
+}
+
+/// So many clients in one process, each of which asks once, and again when it is told.
+fn crowd(path: &Path, name: &str, count: usize) {
+    let node = node_at(path);
+    let mut clients: Vec<_> = (0..count).map(|_| node.service(name).wait(Wait::Sleep).client().unwrap()).collect();
+    let mut round = || {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let answer = client.call(format!("echo {number}").as_bytes(), SOON).unwrap();
+            assert_eq!(answer, number.to_string().as_bytes());
+        }
+    };
+    round();
+    say("ready");
+    told();
+    round();
+    say("again");
+    told();
+}

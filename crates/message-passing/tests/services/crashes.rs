@@ -1,0 +1,107 @@
+//! A client or a server that is killed at each named point: the other side knows what is known, and goes on.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use wharf_message_passing::Outcome;
+
+use crate::child::answer;
+use crate::world::{Process, SOON, World, eventually};
+
+/// Every crash point of services, and who dies there.
+const POINTS: &[(&str, &str)] = &[
+    ("service.call.sent", "asks"),
+    ("service.client.open", "asks"),
+    ("service.client.sleep", "asks"),
+    ("service.guest.met", "asks"),
+    ("service.host.met", "serves"),
+    ("service.reply.before", "serves"),
+    ("service.reply.sent", "serves"),
+    ("service.request.taken", "serves"),
+    ("service.server.closed", "serves-some"),
+    ("service.server.open", "serves"),
+    ("service.server.sleep", "serves"),
+];
+
+pub(crate) fn at_every_point(world: &World) {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pattern/service");
+    let mut in_code = BTreeSet::new();
+    for entry in std::fs::read_dir(here).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let rest = text.split("crash_point!(\"").skip(1);
+        in_code.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
+    }
+    assert_eq!(
+        in_code.iter().map(String::as_str).collect::<Vec<_>>(),
+        POINTS.iter().map(|it| it.0).collect::<Vec<_>>()
+    );
+    for (point, role) in POINTS {
+        match *role {
+            "asks" => client_dies_at(world, point),
+            role => server_dies_at(world, point, role),
+        }
+    }
+}
+
+fn dying(world: &World, point: &str, role: &str, arguments: &[&str]) -> Process {
+    let mut command = world.command(role, arguments);
+    command.env("WHARF_CRASH_AT", point);
+    Process::start(command).unwrap()
+}
+
+fn client_dies_at(world: &World, point: &str) {
+    let node = world.node();
+    let mut server = node.service("crash").server().unwrap();
+    let mut dies = dying(world, point, "asks", &["crash", "100"]);
+    // Answered until it is dead: it dies at its first passage.
+    while dies.is_alive() {
+        let _ = server.recv_timeout(std::time::Duration::from_millis(5)).map(answer);
+    }
+    assert!(dies.was_killed(), "{point}: it lived on");
+    eventually(point, || {
+        let _ = server.recv_timeout(std::time::Duration::from_millis(1)).map(answer);
+        server.clients() == 0
+    });
+    let mut next = world.start("asks", &["crash", "10"]);
+    next.line();
+    for _ in 0..10 {
+        assert!(answer(server.recv_timeout(SOON).unwrap()).is_none(), "{point}");
+    }
+    next.expect("10 0 0");
+    next.end();
+}
+
+fn server_dies_at(world: &World, point: &str, role: &str) {
+    let node = world.node();
+    // It comes to those who are there, so that it dies at its first client even where that is on the way.
+    let mut client = node.service("crash").client().unwrap();
+    let arguments: &[&str] = if role == "serves" { &["crash"] } else { &["crash", "1"] };
+    let mut dies = dying(world, point, role, arguments);
+    if role != "serves" {
+        dies.tell_if_there("go");
+    }
+    let mut outcomes = Vec::new();
+    while dies.is_alive() {
+        match client.call(b"echo on", std::time::Duration::from_millis(100)) {
+            Ok(answer) => {
+                assert_eq!(answer, b"on");
+                outcomes.push(Outcome::Answered);
+            }
+            Err(error) => outcomes.push(error.outcome()),
+        }
+    }
+    assert!(dies.was_killed(), "{point}: it lived on");
+    match point {
+        // Carried out or not: nobody knows.
+        "service.request.taken" | "service.reply.before" => {
+            assert!(outcomes.contains(&Outcome::Unknown), "{outcomes:?}")
+        }
+        // What was sent arrives, although its sender is dead.
+        "service.reply.sent" => assert!(outcomes.contains(&Outcome::Answered), "{outcomes:?}"),
+        _ => {}
+    }
+    eventually(point, || client.servers() == 0);
+    let next = world.start("serves", &["crash"]);
+    assert_eq!(client.call(b"echo again", SOON).unwrap(), b"again", "{point}");
+    next.end();
+}

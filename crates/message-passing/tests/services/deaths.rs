@@ -1,0 +1,154 @@
+//! Servers and clients that are killed, stopped, or leave.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use wharf_message_passing::{CallError, Outcome};
+use wharf_sys::random;
+
+use crate::world::{Process, SOON, World, eventually};
+
+pub(crate) fn a_killed_server(world: &World) {
+    let mut server = world.start("serves", &["mortal"]);
+    server.line();
+    let mut client = world.node().service("mortal").client().unwrap();
+    let call = client.request(b"hold").start().unwrap();
+    assert_eq!(client.call(b"echo on", SOON).unwrap(), b"on", "the one before was taken");
+    server.kill();
+    let began = Instant::now();
+    let error = client.wait(call).unwrap_err();
+    assert!(matches!(error, CallError::ServerGone { .. }), "{error}");
+    assert_eq!(error.outcome(), Outcome::Unknown);
+    assert!(began.elapsed() < SOON);
+    eventually("it is known to be gone", || client.servers() == 0);
+    let error = client.call(b"echo", Duration::from_millis(20)).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::NeverSent, "{error}");
+    // The next one is found.
+    let next = world.start("serves", &["mortal"]);
+    assert_eq!(client.call(b"echo back", SOON).unwrap(), b"back");
+    next.end();
+}
+
+pub(crate) fn retried_elsewhere(world: &World) {
+    let mut servers = [world.start("serves", &["pair"]), world.start("serves", &["pair"])];
+    let pids = servers.each_mut().map(Process::line);
+    let mut client = world.node().service("pair").client().unwrap();
+    eventually("both are there", || client.servers() == 2);
+    // Which of the two has this key.
+    let who = String::from_utf8(client.request(b"who").key(1).limit(SOON).call().unwrap()).unwrap();
+    let first = pids.iter().position(|pid| *pid == who).unwrap();
+    servers[first].signal(Signal::STOP);
+    let sure = client.request(b"who").key(1).idempotent(true).limit(SOON).start().unwrap();
+    let unsure = client.request(b"who").key(1).limit(SOON).start().unwrap();
+    servers[first].kill();
+    assert_eq!(client.wait(sure).unwrap(), pids[1 - first].as_bytes(), "by the other one");
+    let error = client.wait(unsure).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    let [one, other] = servers;
+    if first == 0 { other.end() } else { one.end() }
+}
+
+/// A server that leaves in good order says what it has taken: everything else goes elsewhere, once.
+pub(crate) fn a_server_that_leaves(world: &World) {
+    let mut leaves = world.start("serves-some", &["leaves", "3"]);
+    leaves.line();
+    let mut client = world.node().service("leaves").client().unwrap();
+    let texts: Vec<_> = (0..10).map(|number| format!("echo {number}")).collect();
+    let calls: Vec<_> = texts.iter().map(|text| client.request(text.as_bytes()).limit(SOON).start().unwrap()).collect();
+    leaves.tell("go");
+    leaves.expect("left");
+    // Three were answered. Of the others none was carried out, and without another server none is.
+    for (number, call) in calls.iter().enumerate() {
+        let outcome = client.wait(*call);
+        match outcome {
+            Ok(answer) => assert!(number < 3 && answer == number.to_string().as_bytes()),
+            Err(error) => {
+                assert!(number >= 3, "{error}");
+                assert_eq!(error.outcome(), Outcome::NeverSent, "{error}");
+            }
+        }
+    }
+    leaves.end();
+}
+
+pub(crate) fn a_killed_client(world: &World) {
+    let node = world.node();
+    let mut server = node.service("lasting").server().unwrap();
+    let mut client = world.start("holds", &["lasting"]);
+    client.expect("asked");
+    let request = server.recv_timeout(SOON).unwrap();
+    assert!(!request.is_cancelled());
+    client.kill();
+    eventually("its request is cancelled", || {
+        let _ = server.recv_timeout(Duration::from_millis(1));
+        request.is_cancelled()
+    });
+    assert!(request.reply(b"in vain").is_err());
+    assert_eq!(server.clients(), 0);
+}
+
+/// A stopped server answers when it goes on; until then each caller waits as long as it wants, and no longer.
+pub(crate) fn a_stopped_server(world: &World) {
+    let mut server = world.start("serves", &["stopped"]);
+    server.line();
+    let mut client = world.node().service("stopped").client().unwrap();
+    assert_eq!(client.call(b"echo on", SOON).unwrap(), b"on");
+    server.signal(Signal::STOP);
+    let began = Instant::now();
+    let error = client.call(b"echo", Duration::from_millis(50)).unwrap_err();
+    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    assert!(began.elapsed() < SOON);
+    let waits = client.request(b"echo at last").limit(SOON).start().unwrap();
+    server.signal(Signal::CONT);
+    assert_eq!(client.wait(waits).unwrap(), b"at last", "the late answer to the other call is nobody's");
+    server.end();
+}
+
+/// Clients and servers are killed at any time; those that live get their own answers, or know what is not known.
+pub(crate) fn at_random(world: &World) {
+    const ROUNDS: usize = 60;
+    let draw = || random::bits_128().unwrap()[0] as usize;
+    let mut servers: Vec<_> = (0..2).map(|_| world.start("serves", &["random"])).collect();
+    servers.iter_mut().for_each(|it| drop(it.line()));
+    let mut clients: Vec<_> = (0..2).map(|_| world.start("asks", &["random", "0"])).collect();
+    clients.iter_mut().for_each(|it| drop(it.line()));
+    let mut steady = world.node().service("random").client().unwrap();
+    let (mut answered, mut unknown, mut retried) = (0, 0, 0);
+    for round in 0..ROUNDS {
+        let deadline = Instant::now() + Duration::from_millis(draw() as u64 % 20);
+        while Instant::now() < deadline {
+            let text = format!("echo {round}-{answered}");
+            match steady.call(text.as_bytes(), SOON) {
+                Ok(answer) => {
+                    assert_eq!(answer, text.as_bytes()[5..]);
+                    answered += 1;
+                }
+                Err(error) => {
+                    assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+                    unknown += 1;
+                }
+            }
+            // Whoever may be asked twice always gets its answer: another server is there.
+            let sure = steady.request(b"echo sure").idempotent(true).limit(SOON).call();
+            assert_eq!(sure.unwrap(), b"sure");
+            retried += 1;
+        }
+        let at = draw() % 2;
+        if draw() % 2 == 0 {
+            servers[at].kill();
+            servers[at] = world.start("serves", &["random"]);
+            servers[at].line();
+        } else {
+            clients[at].kill();
+            clients[at] = world.start("asks", &["random", "0"]);
+            clients[at].line();
+        }
+    }
+    assert!(answered > 0 && retried > 0, "{answered} {unknown} {retried}");
+    assert!(clients.iter_mut().all(|it| it.is_alive()), "a client had an answer that was not its own");
+    drop(clients);
+    let pids: BTreeSet<_> = (0..10).map(|_| steady.call(b"who", SOON).unwrap()).collect();
+    assert_eq!(pids.len(), 2, "both servers answer in the end");
+    servers.into_iter().for_each(Process::end);
+}
