@@ -74,6 +74,11 @@ impl NetworkArguments {
         Ok((options.tls(tls), made))
     }
 
+    /// Whether what leads beyond this machine without protection was asked for.
+    pub(crate) fn insecure(&self) -> bool {
+        self.insecure
+    }
+
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
     fn check(&self, transport: Transport, listens: bool) -> Result<(), Failure> {
         let tls = transport == Transport::Tls;

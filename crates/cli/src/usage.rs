@@ -1,5 +1,6 @@
 //! The command line: its grammar, and one clear line when it makes no sense.
 
+pub(crate) mod chat;
 pub(crate) mod looking;
 pub(crate) mod manual;
 pub(crate) mod topics;
@@ -17,6 +18,7 @@ use crate::network::NetworkArguments;
 use crate::output::printable;
 use crate::units::{parse_count, parse_duration, parse_size};
 
+use self::chat::ChatArguments;
 use self::looking::{LsArguments, StatArguments, TopArguments};
 use self::manual::{CompletionsArguments, ManArguments};
 use self::topics::{PubArguments, SubArguments};
@@ -62,6 +64,8 @@ pub(crate) enum Verb {
     Top(TopArguments),
     /// Create, list, look at, verify, watch and remove regions of shared memory.
     Region(RegionArguments),
+    /// Talk with others in a room: terminals, and browsers.
+    Chat(ChatArguments),
     /// Write completions for a shell.
     Completions(CompletionsArguments),
     /// Write manual pages.
