@@ -79,6 +79,20 @@ impl NetworkArguments {
         self.insecure
     }
 
+    /// The first option that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.token_file.is_some(), "--token-file"),
+            (self.cert.is_some(), "--cert"),
+            (!self.ca.is_empty(), "--ca"),
+            (!self.pin.is_empty(), "--pin"),
+            (self.server_name.is_some(), "--server-name"),
+            (!self.origin.is_empty(), "--origin"),
+            (self.insecure, "--insecure"),
+        ];
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
     fn check(&self, transport: Transport, listens: bool) -> Result<(), Failure> {
         let tls = transport == Transport::Tls;

@@ -74,12 +74,12 @@ fn fifty_members_ten_thousand_messages_three_killed() {
     const KILLED: usize = 3;
     let scene = Scene::new();
     let nick = |number: usize| format!("m{number:02}");
-    let mut members: Vec<Running> = Vec::new();
-    for number in 0..MEMBERS {
-        members.push(member(&scene, &nick(number), &[]));
+    let start = |number| scene.start(&["chat", "kitchen", "--nick", &nick(number)]);
+    let mut members: Vec<Running> = (0..MEMBERS).map(start).collect();
+    // Everybody knows everybody: was there before, or has joined.
+    for member in &mut members {
+        (0..MEMBERS).for_each(|other| drop(member.says_line(&nick(other))));
     }
-    let last = format!("* {} joined", nick(MEMBERS - 1));
-    members[..MEMBERS - 1].iter_mut().for_each(|member| drop(member.says_line(&last)));
     let say = |member: &mut Running, from: usize, to: usize| {
         let lines: String = (from..to).map(|number| format!("number {number}\n")).collect();
         member.say(lines.as_bytes());
@@ -250,6 +250,8 @@ fn what_makes_no_sense() {
         (&["x", "--nick", "a b"], &["--nick", "without blanks"]),
         (&["x", "--web", "nowhere"], &["--web", "127.0.0.1:8080"]),
         (&["x", "--web", "0.0.0.0:0"], &["beyond this machine", "--insecure"]),
+        (&["x", "--token-file", "word"], &["--token-file", "neither --host nor --join"]),
+        (&["x", "--insecure"], &["--insecure", "neither --host nor --join"]),
         (&["x", "--host", "inproc:x"], &["inproc:"]),
         (&["x", "--host", "tcp:127.0.0.1:0", "--join", "tcp:127.0.0.1:1"], &["--host", "--join"]),
         (&["x", "--host", "tcp:127.0.0.1:0", "--pin", "00"], &["--pin"]),

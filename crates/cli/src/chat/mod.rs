@@ -65,6 +65,12 @@ enum Woken {
 pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
     text::check_room(&asked.room)?;
     let nick = text::own_nick(asked.nick.as_deref())?;
+    if asked.host.is_none()
+        && asked.join.is_none()
+        && let Some(option) = asked.network.given().filter(|it| *it != "--insecure" || asked.web.is_none())
+    {
+        return Err(Failure::Usage(format!("{option} is for a network, and there is neither --host nor --join")));
+    }
     let mut ending = Ending::watch()?;
     // What cannot be is told before anybody hears of us.
     let mut notes = Vec::new();

@@ -41,7 +41,7 @@ impl Sessions {
     }
 
     /// For the side that connects.
-    #[cfg_attr(not(any(feature = "tls", feature = "ws")), allow(unused_variables, reason = "plain bytes need nothing"))]
+    #[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "plain bytes need nothing"))]
     pub(crate) fn connecting(address: &Address, host: &Host, options: &Options) -> Result<Self, ConnectError> {
         match address.transport() {
             #[cfg(feature = "tls")]
