@@ -262,6 +262,30 @@ fn what_makes_no_sense() {
     says(&chat(&["x", "--host", "tcp:192.0.2.1:1"]).refused(1), &["beyond this machine"]);
 }
 
+/// Whoever may publish in the topics of a room may say what it likes there; what it says is shown as anything else.
+#[test]
+fn other_programs_in_the_topics_of_a_room() {
+    let scene = Scene::new();
+    let mut anna = member(&scene, "anna", &[]);
+    let publish = |topic: &str, message: &str| {
+        scene.run(&["pub", &format!("chat/kitchen/{topic}"), message, "--wait-for-peer"]).well();
+    };
+    publish("said", "no JSON");
+    anna.says_line("* somebody published what is no message of a chat");
+    publish("said", r#"{"id":1,"nick":"e\u001b[31mvil","text":"x\u001b[2Jy\nz","at":18446744073709551615}"#);
+    anna.says_line("<e[31mvil> x\\u{1b}[2Jy\\u{a}z");
+    publish("who", "[]");
+    publish("who", r#"{"members":[{"id":7,"nick":"ghost","since":0},{"id":8,"nick":"\u001b","since":0}],"gone":[]}"#);
+    for line in ["* ghost joined", "* ? joined", "* ghost died", "* ? died"] {
+        anna.says_line(line);
+    }
+    // Who reads along sees what is said.
+    let mut reader = scene.start(&["sub", "chat/kitchen/said", "--history", "9", "--lines"]);
+    anna.say(b"hello\n");
+    reader.says_line(r#""text":"hello""#);
+    drop(lines(anna));
+}
+
 /// A member that is stopped is slow, not dead, and catches up.
 #[test]
 fn a_stopped_member_catches_up() {
