@@ -41,6 +41,11 @@ impl Ending {
         watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))
     }
 
+    /// What is ready from the first signal on.
+    pub(crate) fn endpoint(&mut self) -> &mut dyn Endpoint {
+        &mut self.told
+    }
+
     /// Fails with the signal that came.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         match self.signal.load(Ordering::Relaxed) {

@@ -80,13 +80,14 @@ impl fmt::Display for Failure {
 }
 
 /// What the library tells programmers to call, and what does the same here.
-const WORDS: [(&str, &str); 6] = [
+const WORDS: [(&str, &str); 7] = [
     ("Tls::identity", "--cert and --key"),
     ("Tls::roots", "--ca"),
     ("Tls::pin", "--pin"),
     ("Tls::server_name", "--server-name"),
     ("token(..)", "--token-file"),
     ("insecure()", "--insecure"),
+    ("allow_origin(..)", "--origin"),
 ];
 
 /// A sentence of the library, of this side or the other, with the options of this command for what it tells to call.

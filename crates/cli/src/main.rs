@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod chat;
 mod compare;
 mod ending;
 mod event;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Ls(asked) => look::run_ls(&asked),
         Verb::Stat(asked) => look::run_stat(&asked),
         Verb::Top(asked) => top::run(&asked),
+        Verb::Chat(asked) => chat::run(&asked),
         Verb::Completions(asked) => manual::run_completions(&asked),
         Verb::Man(asked) => manual::run_man(&asked),
         Verb::Region(asked) => region::run(&asked),

@@ -21,11 +21,11 @@ const LARGEST_FILE: u64 = 1 << 20;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Over a network")]
 pub(crate) struct NetworkArguments {
-    /// A file with the word that both sides of tcp: or tls: must know (or give it in WHARF_TOKEN). Without one, any user of
+    /// A file with the word that both sides of tcp:, tls: or ws: must know (or give it in WHARF_TOKEN). Without one, any user of
     /// this machine can connect. There is no option for the word itself: every user can read command lines.
     #[arg(long, value_name = "PATH")]
     token_file: Option<PathBuf>,
-    /// Let tcp: lead beyond this machine, where everybody on the way can read and change what it carries.
+    /// Let tcp: or ws: lead beyond this machine, where everybody on the way can read and change what it carries.
     #[arg(long)]
     insecure: bool,
     /// Over tls:, this side's certificate. A side that listens without one makes one for this run and says the other's --pin.
@@ -41,6 +41,10 @@ pub(crate) struct NetworkArguments {
     /// Over tls:, believe only the other side whose certificate, or public key, has this SHA-256. Repeatable.
     #[arg(long, value_name = "SHA256", value_parser = Fingerprint::read)]
     pin: Vec<Fingerprint>,
+    /// Over ws:, admit web pages of this origin, as http://localhost:8000 (null: pages opened from a file); of others none
+    /// come in. Repeatable.
+    #[arg(long, value_name = "ORIGIN")]
+    origin: Vec<String>,
     /// The name that the server's certificate must be for, when it is not the address's host.
     #[arg(long, value_name = "NAME")]
     server_name: Option<String>,
@@ -62,6 +66,7 @@ impl NetworkArguments {
         {
             options = options.token(token);
         }
+        options = self.origin.iter().fold(options, |options, origin| options.allow_origin(origin));
         if transport != Transport::Tls {
             return Ok((options, None));
         }
@@ -69,12 +74,32 @@ impl NetworkArguments {
         Ok((options.tls(tls), made))
     }
 
+    /// Whether what leads beyond this machine without protection was asked for.
+    pub(crate) fn insecure(&self) -> bool {
+        self.insecure
+    }
+
+    /// The first option that was given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.token_file.is_some(), "--token-file"),
+            (self.cert.is_some(), "--cert"),
+            (!self.ca.is_empty(), "--ca"),
+            (!self.pin.is_empty(), "--pin"),
+            (self.server_name.is_some(), "--server-name"),
+            (!self.origin.is_empty(), "--origin"),
+            (self.insecure, "--insecure"),
+        ];
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
     fn check(&self, transport: Transport, listens: bool) -> Result<(), Failure> {
         let tls = transport == Transport::Tls;
         let misplaced = [
-            (self.token_file.is_some(), "--token-file", transport.crosses_machines(), "tcp: and tls:"),
-            (self.insecure, "--insecure", transport == Transport::Tcp, "tcp:"),
+            (self.token_file.is_some(), "--token-file", transport.crosses_machines(), "tcp:, tls: and ws:"),
+            (self.insecure, "--insecure", matches!(transport, Transport::Tcp | Transport::Ws), "tcp: and ws:"),
+            (!self.origin.is_empty(), "--origin", transport == Transport::Ws, "ws:"),
             (self.cert.is_some(), "--cert", tls, "tls:"),
             (!self.ca.is_empty(), "--ca", tls, "tls:"),
             (!self.pin.is_empty(), "--pin", tls, "tls:"),
@@ -82,6 +107,9 @@ impl NetworkArguments {
         ];
         if let Some((_, option, _, whose)) = misplaced.into_iter().find(|(given, _, fits, _)| *given && !fits) {
             return Err(Failure::Usage(format!("{option} is for {whose} addresses, and this one is {transport}:")));
+        }
+        if !listens && !self.origin.is_empty() {
+            return Err(Failure::Usage("--origin is for the side that listens, and this one connects".to_owned()));
         }
         if listens && self.server_name.is_some() {
             return Err(Failure::Usage("--server-name is for the side that connects, and this one listens".to_owned()));

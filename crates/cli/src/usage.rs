@@ -1,5 +1,6 @@
 //! The command line: its grammar, and one clear line when it makes no sense.
 
+pub(crate) mod chat;
 pub(crate) mod looking;
 pub(crate) mod manual;
 pub(crate) mod topics;
@@ -17,6 +18,7 @@ use crate::network::NetworkArguments;
 use crate::output::printable;
 use crate::units::{parse_count, parse_duration, parse_size};
 
+use self::chat::ChatArguments;
 use self::looking::{LsArguments, StatArguments, TopArguments};
 use self::manual::{CompletionsArguments, ManArguments};
 use self::topics::{PubArguments, SubArguments};
@@ -62,6 +64,8 @@ pub(crate) enum Verb {
     Top(TopArguments),
     /// Create, list, look at, verify, watch and remove regions of shared memory.
     Region(RegionArguments),
+    /// Talk with others in a room: terminals, and browsers.
+    Chat(ChatArguments),
     /// Write completions for a shell.
     Completions(CompletionsArguments),
     /// Write manual pages.
@@ -108,7 +112,7 @@ pub(crate) struct CompareArguments {
     /// The fingerprint that the server printed: over tls: only a server with this certificate is believed.
     #[arg(long, value_name = "SHA256", requires = "remote")]
     pub(crate) fingerprint: Option<String>,
-    /// Let tcp: lead beyond this machine, where everybody on the way can read and change what it carries.
+    /// Let tcp: and ws: lead beyond this machine, where everybody on the way can read and change what it carries.
     #[arg(long)]
     pub(crate) insecure: bool,
 }
@@ -152,7 +156,7 @@ pub(crate) struct MeetingArguments {
     \x20 wharf send tls:192.168.1.7:7000 hello --pin SHA256\n\
     \x20 wharf send tls:192.168.1.7:7000 hello --ca ca.pem --server-name build-7 --cert me.pem --key me.key")]
 pub(crate) struct SendArguments {
-    /// Where to: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT or tls:HOST:PORT (unix: and pipe: take a path, too).
+    /// Where to: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too).
     pub(crate) address: String,
     /// The message.
     #[arg(conflicts_with = "lines")]
@@ -173,11 +177,12 @@ pub(crate) struct SendArguments {
     \x20 wharf recv shm:greetings\n\
     \x20 wharf recv tcp:127.0.0.1:7000 --token-file word\n\
     \x20 wharf recv tcp:0.0.0.0:7000 --insecure --verbose\n\
+    \x20 wharf recv ws:127.0.0.1:7000 --lines --origin null   (a page of examples/ws_client.html)\n\
     \x20 wharf recv tls:0.0.0.0:7000            (makes a certificate, and says the other side's --pin)\n\
     \x20 wharf recv tls:0.0.0.0:7000 --cert build-7.pem --key build-7.key --ca ca.pem   (mutual TLS)\n\n\
     The SHA-256 of a certificate: openssl x509 -in build-7.pem -outform der | sha256sum")]
 pub(crate) struct RecvArguments {
-    /// Where: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT or tls:HOST:PORT (unix: and pipe: take a path, too).
+    /// Where: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too).
     /// At port 0 the system chooses one, and standard error says which.
     pub(crate) address: String,
     /// End after this many messages.

@@ -1,4 +1,4 @@
-//! `wharf send` and `wharf recv` over `tcp:` and `tls:`: who gets in, who does not, and what each side is told.
+//! `wharf send` and `wharf recv` over `tcp:`, `tls:` and `ws:`: who gets in, who does not, and what each side is told.
 
 mod scene;
 
@@ -13,6 +13,7 @@ use scene::{Finished, Running, Scene, says, start};
 /// A port of this machine that the system chooses.
 const TCP: &str = "tcp:127.0.0.1:0";
 const TLS: &str = "tls:127.0.0.1:0";
+const WS: &str = "ws:127.0.0.1:0";
 
 /// A listening command and where others reach it, as it says itself.
 struct Door {
@@ -130,7 +131,7 @@ fn a_token_keeps_out_who_does_not_know_it() {
     let scene = Scene::new();
     let right = file(&scene, "right", b"open sesame\n");
     let wrong = file(&scene, "wrong", b"open barley");
-    for address in [TCP, TLS] {
+    for address in [TCP, TLS, WS] {
         let mut door = receiver(&scene, address, &["--token-file", text(&right), "--verbose", "--lines"]);
         let pin = door.note.split_once("--pin ").map(|(_, pin)| pin.to_owned());
         let trust: Vec<&str> = pin.as_deref().map_or_else(Vec::new, |pin| vec!["--pin", pin]);
@@ -270,6 +271,9 @@ fn options_where_they_mean_nothing() {
         (&["recv", "tcp:localhost:0", "--ca", word], ["--ca", "tcp:"]),
         (&["recv", "tcp:localhost:0", "--cert", word, "--key", word], ["--cert", "tcp:"]),
         (&["send", "pipe:a", "x", "--server-name", "y"], ["--server-name", "pipe:"]),
+        (&["recv", TCP, "--origin", "null"], ["--origin", "tcp:"]),
+        (&["send", "ws:localhost:1", "x", "--origin", "null"], ["--origin", "connects"]),
+        (&["recv", WS, "--origin", "example.com"], ["'example.com'", "no origin"]),
         (&["recv", TLS, "--server-name", "y"], ["--server-name", "listens"]),
     ] {
         says(&scene.run(line).refused(2), &parts);
@@ -279,14 +283,21 @@ fn options_where_they_mean_nothing() {
 #[test]
 fn beyond_this_machine_only_when_it_is_asked_for() {
     let scene = Scene::new();
-    for line in [&["recv", "tcp:0.0.0.0:0"][..], &["send", "tcp:192.0.2.1:80", "hi"]] {
+    for line in [
+        &["recv", "tcp:0.0.0.0:0"][..],
+        &["send", "tcp:192.0.2.1:80", "hi"],
+        &["recv", "ws:0.0.0.0:0/x"],
+        &["send", "ws:192.0.2.1:80", "hi"],
+    ] {
         says(&scene.run(line).refused(1), &["beyond this machine", "--insecure", "tls:"]);
     }
     // Asked for, it listens everywhere, and is reached here.
-    let door = receiver(&scene, "tcp:0.0.0.0:0", &["--insecure"]);
-    let here = door.address.replace("0.0.0.0", "127.0.0.1");
-    scene.run(&["send", &here, "hello", "--wait", "10s"]).well();
-    assert_eq!(went_well(door.listener.finish()).0, b"hello");
+    for everywhere in ["tcp:0.0.0.0:0", "ws:0.0.0.0:0/some/path"] {
+        let door = receiver(&scene, everywhere, &["--insecure"]);
+        let here = door.address.replace("0.0.0.0", "127.0.0.1");
+        scene.run(&["send", &here, "hello", "--wait", "10s"]).well();
+        assert_eq!(went_well(door.listener.finish()).0, b"hello");
+    }
 }
 
 #[test]

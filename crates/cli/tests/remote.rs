@@ -80,7 +80,7 @@ impl Client {
 }
 
 #[test]
-fn both_network_transports_are_measured_verified_and_described() {
+fn all_network_transports_are_measured_verified_and_described() {
     let scene = Scene::new();
     let server = Server::start(&scene, "127.0.0.1:0");
     assert!(server.said("--remote").starts_with("tls:127.0.0.1:"));
@@ -95,7 +95,7 @@ fn both_network_transports_are_measured_verified_and_described() {
     }
     let rows = report["rows"].as_array().expect("rows");
     let transports: Vec<&str> = rows.iter().filter_map(|row| row["transport"].as_str()).collect();
-    assert_eq!(transports, ["tcp:", "tls:"]);
+    assert_eq!(transports, ["tcp:", "tls:", "ws:"]);
     for row in rows {
         assert_eq!((&row["status"], &row["between"]), (&"measured".into(), &"two machines".into()), "{row:#}");
         assert!(row["sleeping"]["p50_ns"].as_f64().is_some_and(|it| it > 0.0));
@@ -127,7 +127,7 @@ fn the_table_of_two_machines_has_no_empty_columns() {
     for part in ["spinning", "SYSTEM CALLS", "floor", "our memory", "–"] {
         assert!(!text.contains(part), "{part} says nothing here:\n{text}");
     }
-    says(&server.compare(&scene, &["--transport", "unix"]).refused(2), &["unknown transport 'unix'", "tcp, tls"]);
+    says(&server.compare(&scene, &["--transport", "unix"]).refused(2), &["unknown transport 'unix'", "tcp, tls, ws"]);
     server.end();
 }
 

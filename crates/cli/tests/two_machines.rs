@@ -30,8 +30,8 @@ fn compare_over(wire: Result<Wire, String>, name: &str) {
     let report: Value = serde_json::from_slice(&output).expect("JSON");
     assert_eq!(report["remote"]["host"], report["machine"]["host"], "two namespaces of one machine");
     let rows = report["rows"].as_array().expect("rows");
-    assert_eq!(rows.len(), 2);
-    for (row, transport) in rows.iter().zip(["tcp:", "tls:"]) {
+    assert_eq!(rows.len(), 3);
+    for (row, transport) in rows.iter().zip(["tcp:", "tls:", "ws:"]) {
         assert_eq!((&row["transport"], &row["between"]), (&transport.into(), &"two machines".into()));
         assert_eq!(row["status"], "measured", "{row:#}");
         let file = &row["file"];

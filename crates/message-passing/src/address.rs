@@ -25,6 +25,8 @@ pub enum Transport {
     Tcp,
     /// Over a TCP connection, encrypted and authenticated with TLS.
     Tls,
+    /// In the messages of a WebSocket, which web browsers can open.
+    Ws,
     /// Between two threads of one process.
     Inproc,
 }
@@ -38,6 +40,7 @@ impl Transport {
         Transport::Mq,
         Transport::Tcp,
         Transport::Tls,
+        Transport::Ws,
         Transport::Inproc,
     ];
 
@@ -50,6 +53,7 @@ impl Transport {
             Transport::Mq => "mq",
             Transport::Tcp => "tcp",
             Transport::Tls => "tls",
+            Transport::Ws => "ws",
             Transport::Inproc => "inproc",
         }
     }
@@ -61,7 +65,7 @@ impl Transport {
 
     /// Whether its addresses name a host and a port.
     pub fn crosses_machines(self) -> bool {
-        matches!(self, Transport::Tcp | Transport::Tls)
+        matches!(self, Transport::Tcp | Transport::Tls | Transport::Ws)
     }
 
     /// Whether its addresses may be paths of the user's choice instead of names.
@@ -77,8 +81,8 @@ impl fmt::Display for Transport {
 }
 
 /// Where two sides meet, and how the bytes move between them: `shm:NAME`, `unix:NAME`, `unix:PATH` (anything
-/// with a slash in it), `pipe:NAME`, `pipe:PATH`, `mq:NAME`, `tcp:HOST:PORT`, `tls:HOST:PORT` (an IPv6 address in brackets; port 0 lets the system choose) or
-/// `inproc:NAME`.
+/// with a slash in it), `pipe:NAME`, `pipe:PATH`, `mq:NAME`, `tcp:HOST:PORT`, `tls:HOST:PORT` (an IPv6 address in brackets; port 0 lets the system choose),
+/// `ws:HOST:PORT` or `ws:HOST:PORT/PATH` (the path of the WebSocket, otherwise `/`) or `inproc:NAME`.
 ///
 /// ```
 /// use wharf_message_passing::{Address, Transport};
@@ -160,15 +164,25 @@ impl Address {
 
     /// The same address with the port that the system chose.
     pub(crate) fn with_port(&self, port: u16) -> Result<Self, AddressError> {
-        let host = self.text.rsplit_once(':').map_or("", |(host, _)| host);
-        Self::parse(&format!("{host}:{port}"))
+        let (place, path) = self.text.split_at(self.text.len() - self.path().len());
+        let host = place.rsplit_once(':').map_or("", |(host, _)| host);
+        Self::parse(&format!("{host}:{port}{path}"))
+    }
+
+    /// What stands behind the port of a `ws:` address, from its slash on; otherwise nothing.
+    pub(crate) fn path(&self) -> &str {
+        let name = if self.transport == Transport::Ws { self.name() } else { "" };
+        name.find('/').and_then(|at| name.get(at..)).unwrap_or("")
     }
 
     /// Where the two sides meet.
     pub(crate) fn place(&self) -> Result<Place, AddressError> {
         let name = self.name();
         if self.transport.crosses_machines() {
-            let host = Host::read(name).map_err(|reason| AddressError::Host { address: self.text.clone(), reason })?;
+            let path = self.path();
+            let place = name.strip_suffix(path).unwrap_or(name);
+            let host = check_request(path).and_then(|()| Host::read(place));
+            let host = host.map_err(|reason| AddressError::Host { address: self.text.clone(), reason })?;
             return Ok(Place::Host(host));
         }
         if self.transport.takes_paths() && name.contains('/') {
@@ -214,6 +228,20 @@ impl Host {
         let port = port.ok_or_else(|| "its port is no number from 0 to 65535".to_owned())?;
         Ok(Host { name: name.to_owned(), port })
     }
+}
+
+/// The longest path of a `ws:` address.
+const MAX_REQUEST_BYTES: usize = 1_024;
+
+/// Checks what a WebSocket is asked for with.
+fn check_request(path: &str) -> Result<(), String> {
+    if path.len() > MAX_REQUEST_BYTES {
+        return Err(format!("its path has {} bytes, it may have {MAX_REQUEST_BYTES}", path.len()));
+    }
+    if let Some(odd) = path.chars().find(|it| !it.is_ascii_graphic() || matches!(it, '#' | '"' | '<' | '>' | '\\')) {
+        return Err(format!("its path contains '{}': write it as %XX", odd.escape_default()));
+    }
+    Ok(())
 }
 
 /// The longest path that the system takes.
@@ -277,6 +305,7 @@ mod tests {
             ("unix:/run/x/echo.sock", Transport::Unix, "/run/x/echo.sock"),
             ("unix:./echo", Transport::Unix, "./echo"),
             ("inproc:a:b", Transport::Inproc, "a:b"),
+            ("ws:localhost:80/a/b?c", Transport::Ws, "localhost:80/a/b?c"),
         ] {
             let address = Address::parse(text).unwrap();
             assert_eq!((address.transport(), address.name()), (transport, name));
@@ -316,6 +345,28 @@ mod tests {
             assert!(!reason.is_empty() && !reason.contains(char::is_control), "{text:?}: {reason}");
         }
         assert!(Host::read(&format!("{}:80", "x".repeat(254))).is_err());
+    }
+
+    #[test]
+    fn paths_of_websockets() {
+        for (text, path, other) in [
+            ("ws:localhost:80", "", "ws:localhost:9"),
+            ("ws:[::1]:0/", "/", "ws:[::1]:9/"),
+            ("ws:127.0.0.1:0/a:1/b?c=/d", "/a:1/b?c=/d", "ws:127.0.0.1:9/a:1/b?c=/d"),
+        ] {
+            let address = Address::parse(text).unwrap();
+            assert_eq!(address.path(), path, "{text}");
+            assert_eq!(address.with_port(9).unwrap().as_str(), other);
+            let Ok(Place::Host(host)) = address.place() else { panic!("{text} names no host") };
+            assert!(!host.name.contains(['/', '[']), "{host:?}");
+        }
+        for text in
+            ["ws:localhost/x", "ws:localhost:80/a b", "ws:localhost:80/\n", "ws:localhost:80/ä", "tcp:localhost:80/x"]
+        {
+            let refusal = refusal(text);
+            assert!(refusal.contains("usable"), "{refusal}");
+        }
+        assert!(refusal(&format!("ws:localhost:80/{}", "x".repeat(1_024))).contains("1025 bytes"));
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub enum ConnectError {
     },
     /// The address leads beyond this machine, without TLS, and nobody asked for that.
     #[error(
-        "{address} leads beyond this machine ({ip}), and tcp: protects nothing on the way: use tls:, or ask for it with insecure()"
+        "{address} leads beyond this machine ({ip}), and nothing protects what goes there: use tls:, or ask for it with insecure()"
     )]
     Unprotected {
         /// The address.
@@ -159,8 +159,8 @@ pub enum ConnectError {
         /// What it said, without telling it.
         found: &'static str,
     },
-    /// The TLS session did not come about.
-    #[error("no TLS session: {0}")]
+    /// The TLS session, or the WebSocket, did not come about.
+    #[error("no session: {0}")]
     Session(String),
     /// The two sides do not carry the same kind of message.
     #[error("another type: this side sends {ours}, the other expects {theirs}")]

@@ -341,6 +341,7 @@ fn transport_code(transport: Transport) -> u8 {
         Transport::Pipe => 5,
         Transport::Tcp => 6,
         Transport::Tls => 7,
+        Transport::Ws => 8,
     }
 }
 

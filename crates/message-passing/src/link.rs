@@ -32,7 +32,7 @@ pub(crate) struct Facts {
 /// Messages arrive whole, in order, and exactly once while both sides live; an empty message is a message. Over `mq:` the
 /// highest priority comes first, and order holds within one.
 ///
-/// | | `shm:` | `unix:` | `pipe:` | `mq:` | `tcp:`, `tls:` | `inproc:` |
+/// | | `shm:` | `unix:` | `pipe:` | `mq:` | `tcp:`, `tls:`, `ws:` | `inproc:` |
 /// |---|---|---|---|---|---|---|
 /// | the bytes move | through memory that only their sender can write | through the kernel | through the kernel, by a pair of FIFOs | through the kernel, by a pair of POSIX queues | over a network, or loopback | through memory of one process |
 /// | system calls per message while the peer keeps up | none | one a side | one for each sent, one for many received | one a side | one for each sent, one for many received | none |

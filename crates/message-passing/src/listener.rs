@@ -264,6 +264,7 @@ impl Listener {
         let Caller { voice, peer, cooperating, .. } = caller;
         // Who does not know the token learns nothing else.
         let known = match peer {
+            Origin::Remote(_) if voice.wire().is_some_and(|wire| wire.has_shown_token()) => Ok(()),
             Origin::Remote(_) => tcp::expect_token(&self.options, &theirs.params),
             Origin::Local(_) => Ok(()),
         };

@@ -87,6 +87,8 @@ pub struct Options {
     pub(crate) keep_alive: Duration,
     pub(crate) token: Option<Secret>,
     pub(crate) insecure: bool,
+    #[cfg(feature = "ws")]
+    pub(crate) origins: Vec<String>,
     #[cfg(feature = "tls")]
     pub(crate) tls: Option<Arc<Tls>>,
 }
@@ -124,6 +126,8 @@ impl Default for Options {
             keep_alive: DEFAULT_KEEP_ALIVE,
             token: None,
             insecure: false,
+            #[cfg(feature = "ws")]
+            origins: Vec::new(),
             #[cfg(feature = "tls")]
             tls: None,
         }
@@ -137,7 +141,7 @@ impl Options {
     }
 
     /// Bytes that may wait in each direction (1 MiB unless said otherwise; each side decides for what it sends).
-    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB. For `tcp:` and `tls:` it is what
+    /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB. For `tcp:`, `tls:` and `ws:` it is what
     /// waits on the sending side and is not on its way yet, at least 4 KiB and at most half of the system's buffer; what is
     /// on its way, or in the receiving system's queue, comes on top, as much as the system's limits let.
     /// `pipe:` takes at most 64 KiB. `mq:` makes as many slots of the largest message as fit, at least one and at most
@@ -208,7 +212,7 @@ impl Options {
         self
     }
 
-    /// How long the other machine may be silent before a connection of `tcp:` or `tls:` counts as broken (30 s unless
+    /// How long the other machine may be silent before a connection of `tcp:`, `tls:` or `ws:` counts as broken (30 s unless
     /// said otherwise; whole seconds, at least 5). After half of it without a sign its system is asked, four times in the
     /// other half; a process that is merely slow or stopped is answered for by its system. While data is on its way
     /// unacknowledged, the kernel's own limit for retransmissions holds instead, usually about 15 minutes.
@@ -218,9 +222,10 @@ impl Options {
         self
     }
 
-    /// A word that both sides of `tcp:` and `tls:` must know, of 1 to 256 bytes: a listening side with a token admits
+    /// A word that both sides of `tcp:`, `tls:` and `ws:` must know, of 1 to 256 bytes: a listening side with a token admits
     /// only who says the same, a connecting side says it. On loopback every user of the machine can connect, and this
-    /// keeps the others out. Over `tcp:` it travels as it is, to whoever listens at the port.
+    /// keeps the others out. Over `tcp:` and `ws:` it travels as it is, to whoever listens at the port. A web page may say it
+    /// in the path that it asks for, too (`?token=…`).
     #[must_use]
     pub fn token(mut self, token: impl AsRef<[u8]>) -> Self {
         self.token = Some(Secret(token.as_ref().to_vec()));
@@ -235,11 +240,22 @@ impl Options {
         self
     }
 
-    /// Lets `tcp:` lead beyond this machine, where everybody on the way can read and change what it carries. Without
+    /// Lets `tcp:` and `ws:` lead beyond this machine, where everybody on the way can read and change what it carries. Without
     /// it, only loopback addresses can be listened at and connected to; `tls:` needs no leave.
     #[must_use]
     pub fn insecure(mut self) -> Self {
         self.insecure = true;
+        self
+    }
+
+    /// Admits web pages of this origin (`https://example.com`, `http://localhost:8000`, or `null` for pages that are
+    /// opened from a file) to a listener of `ws:`. May be called several times. Browsers say with every WebSocket which
+    /// origin its page has, and any page that its user visits can open one to this machine; so pages of no other origin
+    /// come in. Programs say none, and need no leave.
+    #[cfg(feature = "ws")]
+    #[must_use]
+    pub fn allow_origin(mut self, origin: impl Into<String>) -> Self {
+        self.origins.push(origin.into());
         self
     }
 

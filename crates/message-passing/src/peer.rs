@@ -17,7 +17,7 @@ pub(crate) enum Origin {
 
 /// The process at the other end, as the kernel vouches for it at the moment of connecting.
 ///
-/// Of a peer over `tcp:` or `tls:` only its network address is known, even on this machine: it has no user, and it is not
+/// Of a peer over `tcp:`, `tls:` or `ws:` only its network address is known, even on this machine: it has no user, and it is not
 /// trusted unless [`Trust`](crate::Trust) says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {

@@ -30,7 +30,7 @@ use crate::wait::{self, Act, Limit, Pace};
 /// sent and, where the transport can tell, taken.
 ///
 /// Dropping a sender tells the peer that nothing more comes; the peer first receives everything that was sent. It does not
-/// wait: over `tcp:` and `tls:`, where the system's buffer may be full of what is on its way, the word can find no room, and
+/// wait: over `tcp:`, `tls:` and `ws:`, where the system's buffer may be full of what is on its way, the word can find no room, and
 /// the peer then sees a death, after everything that [`send`](Self::send) has sent.
 pub struct Sender {
     pub(crate) half: SendHalf,

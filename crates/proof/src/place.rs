@@ -18,7 +18,7 @@ pub fn free() -> SocketAddr {
 /// An address of this scheme: with a port of its own, or with this name.
 pub fn address(scheme: &str, name: &str) -> String {
     match scheme {
-        "tcp" | "tls" => format!("{scheme}:{}", free()),
+        "tcp" | "tls" | "ws" => format!("{scheme}:{}", free()),
         _ => format!("{scheme}:{name}"),
     }
 }

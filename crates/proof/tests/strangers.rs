@@ -54,6 +54,11 @@ fn at_tls_they_hold_nobody_up() {
 }
 
 #[test]
+fn at_ws_they_hold_nobody_up() {
+    besiege("ws");
+}
+
+#[test]
 fn at_tcp_those_who_stay_cost_little_memory() {
     ways("tcp").into_iter().filter(|way| way.stays).for_each(|way| weigh("tcp", &way));
 }
@@ -61,6 +66,11 @@ fn at_tcp_those_who_stay_cost_little_memory() {
 #[test]
 fn at_tls_those_who_stay_cost_little_memory() {
     ways("tls").into_iter().filter(|way| way.stays).for_each(|way| weigh("tls", &way));
+}
+
+#[test]
+fn at_ws_those_who_stay_cost_little_memory() {
+    ways("ws").into_iter().filter(|way| way.stays).for_each(|way| weigh("ws", &way));
 }
 
 /// What a stranger does.
@@ -76,7 +86,16 @@ struct Way {
 
 fn ways(scheme: &str) -> Vec<Way> {
     let mut hello = b"WHARFLNK".to_vec();
-    hello.extend([1, 0, 1, if scheme == "tls" { 7 } else { 6 }]);
+    hello.extend([
+        1,
+        0,
+        1,
+        match scheme {
+            "tls" => 7,
+            "ws" => 8,
+            _ => 6,
+        },
+    ]);
     let mut client_hello = vec![0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
     client_hello.extend([7; 32]);
     let drip = vec![0; 64];
@@ -96,6 +115,26 @@ fn ways(scheme: &str) -> Vec<Way> {
         ways.push(way("stays in its handshake", &client_hello, &drip, true));
         ways.push(way("drips its handshake", &[], &client_hello, true));
         ways.push(way("speaks plainly", &hello, &[], false));
+    } else if scheme == "ws" {
+        let opening = b"GET / HTTP/1.1\r\nHost: example\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+            Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        // A frame that is masked with nothing.
+        let begun = [&opening[..], &[0x82, 0x80 | 56, 0, 0, 0, 0], &hello].concat();
+        let page = [&opening[..opening.len() - 2], b"Origin: http://example\r\n\r\n"].concat();
+        ways.push(way("stays in its request", &opening[..60], &[], true));
+        ways.push(way("drips its request", &[], opening, true));
+        ways.push(way("opens and says nothing", opening, &[], true));
+        ways.push(way("stays in its hello", &begun, &[], true));
+        ways.push(way("pings", &[opening, &[0x89, 0x81, 0, 0, 0, 0, 7].repeat(100)[..]].concat(), &[], true));
+        ways.push(way(
+            "announces 4 GiB",
+            &[opening, &[0x82, 0xff, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0][..]].concat(),
+            &[],
+            false,
+        ));
+        ways.push(way("is a page", &page, &[], false));
+        ways.push(way("speaks tcp:", &hello, &[], false));
+        ways.push(way("speaks TLS", &client_hello, &[], false));
     } else {
         ways.push(way("stays in its hello", &hello, &[], true));
         ways.push(way("drips its hello", &[], &hello, true));

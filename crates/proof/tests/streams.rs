@@ -54,6 +54,11 @@ fn over_tcp() {
 }
 
 #[test]
+fn over_ws() {
+    exact_beginnings("ws");
+}
+
+#[test]
 fn over_tls() {
     exact_beginnings("tls");
 }

@@ -22,7 +22,7 @@ mod remote;
 mod report;
 mod ring;
 mod script;
-mod secret;
+pub(crate) mod secret;
 mod summary;
 mod sweep;
 mod system_calls;

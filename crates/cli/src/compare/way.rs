@@ -83,6 +83,8 @@ impl Way {
         match self {
             Way::Plain | Way::Link(Transport::Shm | Transport::Inproc) => in_place,
             Way::Link(Transport::Tls) => encrypted,
+            // Into a message and out of it, besides.
+            Way::Link(Transport::Ws) => encrypted,
             Way::Link(_) => by_the_kernel,
         }
     }
@@ -100,6 +102,7 @@ impl Way {
             Way::Link(Transport::Tls) => {
                 Some("TLS 1.3 with a certificate made for this comparison and pinned by the peer")
             }
+            Way::Link(Transport::Ws) => Some("the bytes of tcp: in the messages of a WebSocket, masked one way"),
             Way::Link(_) => None,
         }
     }

@@ -10,6 +10,7 @@ use std::thread::JoinHandle;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
+use unicode_width::UnicodeWidthChar;
 
 use super::scene::await_that;
 
@@ -121,6 +122,9 @@ fn read(mut near: File, screen: Arc<Mutex<Screen>>) -> JoinHandle<()> {
     })
 }
 
+/// Stands for a cell that the wide character in front of it covers.
+const COVERED: char = '\0';
+
 /// As much of a terminal as these tests need: characters that are put somewhere, and screens that are cleared.
 struct Screen {
     cells: Vec<Vec<char>>,
@@ -145,7 +149,8 @@ impl Screen {
     }
 
     fn text(&self) -> String {
-        self.cells.iter().map(|row| row.iter().collect::<String>()).collect::<Vec<_>>().join("\n")
+        let seen = |row: &Vec<char>| row.iter().filter(|it| **it != COVERED).collect::<String>();
+        self.cells.iter().map(seen).collect::<Vec<_>>().join("\n")
     }
 
     fn write(&mut self, bytes: &[u8]) {
@@ -179,10 +184,19 @@ impl Screen {
                 };
                 let character = std::str::from_utf8(rest.get(..len)?).ok()?.chars().next()?;
                 let (row, column) = self.at;
-                if let Some(cell) = self.cells.get_mut(row).and_then(|row| row.get_mut(column)) {
-                    *cell = character;
+                let width = character.width().unwrap_or(0);
+                let cells = self.cells.get_mut(row).filter(|cells| column + width <= cells.len() && width > 0);
+                // One without a width of its own stands on the one before it, and is not kept.
+                if let Some(cells) = cells {
+                    // Of a wide one nothing is left when half of it is gone.
+                    if cells[column] == COVERED {
+                        cells[column - 1] = ' ';
+                    }
+                    cells[column] = character;
+                    cells[column + 1..column + width].fill(COVERED);
+                    cells[column + width..].iter_mut().take_while(|it| **it == COVERED).for_each(|it| *it = ' ');
                 }
-                self.go(row, column + 1, len)
+                self.go(row, column + width, len)
             }
         }
     }

@@ -21,6 +21,8 @@ pub(crate) mod tcp;
 pub(crate) mod tls;
 mod unix;
 mod vigil;
+#[cfg(feature = "ws")]
+pub(crate) mod ws;
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -301,7 +303,7 @@ pub(crate) enum Prepared {
     Mq(mq::Prepared),
     /// See [`shm`].
     Shm(shm::Prepared),
-    /// See [`tcp`]; for `tls:` as well.
+    /// See [`tcp`]; for `tls:` and `ws:` as well.
     Tcp(tcp::Prepared),
 }
 
@@ -313,7 +315,7 @@ impl Prepared {
             Transport::Pipe => pipe::Prepared::new(situation).map(Prepared::Pipe),
             Transport::Mq => mq::Prepared::new(situation).map(Prepared::Mq),
             Transport::Shm => shm::Prepared::new(situation).map(Prepared::Shm),
-            Transport::Tcp | Transport::Tls => Ok(Prepared::Tcp(tcp::Prepared::new(situation))),
+            Transport::Tcp | Transport::Tls | Transport::Ws => Ok(Prepared::Tcp(tcp::Prepared::new(situation))),
             other => Err(ConnectError::Protocol(format!("{other}: does not meet over a connection"))),
         }
     }

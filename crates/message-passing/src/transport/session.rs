@@ -1,4 +1,4 @@
-//! What is said over a new TCP connection: plain bytes, or a TLS session.
+//! What is said over a new TCP connection: plain bytes, a TLS session, or a WebSocket.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,6 +11,8 @@ use crate::transport::lifeline::Lifeline;
 use crate::transport::tcp::TcpWire;
 #[cfg(feature = "tls")]
 use crate::transport::tls::Session;
+#[cfg(feature = "ws")]
+use crate::transport::ws::Request;
 use crate::voice::Voice;
 
 /// How one side begins each of its connections.
@@ -20,15 +22,20 @@ pub(crate) enum Sessions {
     /// `tls:`
     #[cfg(feature = "tls")]
     Tls(Session),
+    /// `ws:`
+    #[cfg(feature = "ws")]
+    Ws(Request),
 }
 
 impl Sessions {
     /// For the side that listens.
-    #[cfg_attr(not(feature = "tls"), allow(unused_variables, reason = "plain bytes need nothing"))]
+    #[cfg_attr(not(any(feature = "tls", feature = "ws")), allow(unused_variables, reason = "plain bytes need nothing"))]
     pub(crate) fn accepting(address: &Address, options: &Options) -> Result<Self, ConnectError> {
         match address.transport() {
             #[cfg(feature = "tls")]
             Transport::Tls => Session::accepting(address, options).map(Sessions::Tls),
+            #[cfg(feature = "ws")]
+            Transport::Ws => Request::accepting(address, options).map(Sessions::Ws),
             _ => Self::plain(address),
         }
     }
@@ -39,6 +46,8 @@ impl Sessions {
         match address.transport() {
             #[cfg(feature = "tls")]
             Transport::Tls => Session::connecting(address, host, options).map(Sessions::Tls),
+            #[cfg(feature = "ws")]
+            Transport::Ws => Ok(Sessions::Ws(Request::connecting(address, host))),
             _ => Self::plain(address),
         }
     }
@@ -47,6 +56,9 @@ impl Sessions {
         match address.transport() {
             Transport::Tls => Err(ConnectError::Options(format!(
                 "this program was built without TLS, which {address} needs: build it with the feature `tls`"
+            ))),
+            Transport::Ws => Err(ConnectError::Options(format!(
+                "this program was built without WebSockets, which {address} needs: build it with the feature `ws`"
             ))),
             _ => Ok(Sessions::Plain),
         }
@@ -60,6 +72,8 @@ impl Sessions {
             Sessions::Plain => Ok(Voice::stream(lifeline, Arc::new(wire))),
             #[cfg(feature = "tls")]
             Sessions::Tls(session) => Ok(Voice::stream(lifeline, session.begin(wire)?)),
+            #[cfg(feature = "ws")]
+            Sessions::Ws(request) => Ok(Voice::stream(lifeline, request.begin(wire))),
         }
     }
 }

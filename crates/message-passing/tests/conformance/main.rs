@@ -23,6 +23,7 @@ mod priorities;
 mod queues;
 mod rendezvous;
 mod selecting;
+mod sockets;
 mod spawned;
 mod typed;
 mod users;
@@ -47,6 +48,7 @@ pub(crate) const TRANSPORTS: &[Scheme] = &[
     Scheme { label: "mq-hostile", name: "mq", named: true, crosses_processes: true, trust: Trust::Hostile },
     Scheme { label: "tcp", name: "tcp", named: false, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "tls", name: "tls", named: false, crosses_processes: true, trust: Trust::Auto },
+    Scheme { label: "ws", name: "ws", named: false, crosses_processes: true, trust: Trust::Auto },
     Scheme { label: "inproc", name: "inproc", named: true, crosses_processes: false, trust: Trust::Auto },
 ];
 
@@ -147,6 +149,11 @@ const CASES: &[Case] = cases! {
     Needs::Only("tcp") => ports { beyond_this_machine }
     Needs::Only("tcp") => bytes {
         byte_by_byte, nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, a_great_length, in_python
+    }
+    Needs::Only("ws") => ports { beyond_this_machine }
+    Needs::Only("ws") => sockets {
+        pages, paths_and_tokens, splinters, nonsense_instead_of_a_request, nonsense_in_the_socket, nonsense_after_the_hello,
+        pings, floods, a_great_length, closed_by_hand
     }
     Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, spoiled_on_the_way, slow, endless }
     Needs::Names => users { kept_out_of_names }

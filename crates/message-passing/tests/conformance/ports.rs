@@ -42,24 +42,27 @@ pub(crate) fn chosen_by_the_system(world: &World) {
 
 /// Without TLS nothing leads beyond this machine unless somebody asks for it.
 pub(crate) fn beyond_this_machine(world: &World) {
-    for address in ["tcp:0.0.0.0:0", "tcp:[::]:0", "tcp:192.0.2.1:0"] {
-        let refused = world.options().listen(address).unwrap_err();
+    let scheme = world.scheme.name;
+    for place in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
+        let address = format!("{scheme}:{place}");
+        let refused = world.options().listen(&address).unwrap_err();
         assert!(matches!(refused, ConnectError::Unprotected { .. }), "{address}: {refused:?}");
         let text = refused.to_string();
         assert!(text.contains("tls:") && text.contains("insecure()"), "{text}");
     }
-    for address in ["tcp:192.0.2.1:9", "tcp:[2001:db8::1]:9", "tcp:[::ffff:192.0.2.1]:9"] {
-        let refused = world.options().connect(address).unwrap_err();
+    for place in ["192.0.2.1:9", "[2001:db8::1]:9", "[::ffff:192.0.2.1]:9"] {
+        let address = format!("{scheme}:{place}");
+        let refused = world.options().connect(&address).unwrap_err();
         assert!(matches!(refused, ConnectError::Unprotected { .. }), "{address}: {refused:?}");
     }
-    let mut listener = world.options().insecure().listen("tcp:0.0.0.0:0").unwrap();
+    let mut listener = world.options().insecure().listen(format!("{scheme}:0.0.0.0:0")).unwrap();
     let port = listener.address().as_str().rsplit(':').next().unwrap().to_owned();
     let connecting = thread::spawn({
         let options = world.options();
-        move || options.connect(format!("tcp:localhost:{port}")).unwrap()
+        move || options.connect(format!("{scheme}:localhost:{port}")).unwrap()
     });
     drop((listener.accept_timeout(SOON).unwrap(), connecting.join().unwrap()));
-    let unknown = world.options().connect("tcp:no-such-host.invalid:1").unwrap_err();
+    let unknown = world.options().connect(format!("{scheme}:no-such-host.invalid:1")).unwrap_err();
     assert!(matches!(unknown, ConnectError::UnknownHost { .. }), "{unknown:?}");
 }
 
@@ -128,7 +131,17 @@ pub(crate) fn wrong_protocols(world: &World) {
         (&introduction, "does not speak TLS"),
         (&[0xff; 64], "does not speak TLS"),
     ];
-    let strangers = if world.scheme.name == "tls" { &inside_tls[..] } else { &plain[..] };
+    let for_a_socket: [(&[u8], &str); 4] = [
+        (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "asks for no WebSocket"),
+        (&client_hello, "like TLS"),
+        (&introduction, "like tcp:"),
+        (&[0xff; 64], "does not begin as a WebSocket"),
+    ];
+    let strangers = match world.scheme.name {
+        "tls" => &inside_tls[..],
+        "ws" => &for_a_socket[..],
+        _ => &plain[..],
+    };
     let mut listener = world.listen();
     for (number, (bytes, reason)) in strangers.iter().enumerate() {
         let mut stranger = TcpStream::connect(network_place()).unwrap();

@@ -60,7 +60,7 @@ impl World {
 
     pub(crate) fn address(&self) -> String {
         match self.scheme.name {
-            "tcp" | "tls" => format!("{}:{}", self.scheme.name, network_place()),
+            "tcp" | "tls" | "ws" => format!("{}:{}", self.scheme.name, network_place()),
             name => format!("{name}:case"),
         }
     }
@@ -68,7 +68,7 @@ impl World {
     /// A bare connection to the listener at this world's address.
     pub(crate) fn dial(&self) -> Dialled {
         let socket = match self.scheme.name {
-            "tcp" | "tls" => socket::connect_tcp(network_place(), None).unwrap(),
+            "tcp" | "tls" | "ws" => socket::connect_tcp(network_place(), None).unwrap(),
             "pipe" => return fifos::Stranger::knock(&self.path().join("case.pipe")).into_dialled(),
             name => {
                 let path = self.path().join(format!("case.{name}"));

@@ -259,6 +259,9 @@ where
             Marker::Down => {
                 polygon(&[(0, half * 6 / 5), (half * 11 / 10, -half * 4 / 5), (-half * 11 / 10, -half * 4 / 5)])
             }
+            Marker::Left => {
+                polygon(&[(-half * 6 / 5, 0), (half * 4 / 5, -half * 11 / 10), (half * 4 / 5, half * 11 / 10)])
+            }
             Marker::Diamond => polygon(&[(0, -half * 6 / 5), (half * 6 / 5, 0), (0, half * 6 / 5), (-half * 6 / 5, 0)]),
             Marker::Times => strokes([[(-half, -half), (half, half)], [(-half, half), (half, -half)]]),
             Marker::Plus => strokes([[(-half * 6 / 5, 0), (half * 6 / 5, 0)], [(0, -half * 6 / 5), (0, half * 6 / 5)]]),

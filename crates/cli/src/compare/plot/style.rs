@@ -13,6 +13,8 @@ pub(crate) enum Marker {
     Up,
     /// A filled triangle, point down.
     Down,
+    /// A filled triangle, point to the left.
+    Left,
     /// A filled square on its corner.
     Diamond,
     /// Two strokes, ×.
@@ -45,6 +47,7 @@ pub(crate) fn of(transport: &str) -> Style {
         "mq" => ((204, 121, 167), Marker::Diamond),
         "tcp" => ((86, 180, 233), Marker::Down),
         "tls" => ((230, 159, 0), Marker::Plus),
+        "ws" => ((153, 92, 0), Marker::Left),
         _ => ((119, 119, 119), Marker::Ring),
     };
     Style { colour: RGBColor(rgb.0, rgb.1, rgb.2), marker }

@@ -13,7 +13,7 @@ pub(crate) struct Offer {
     pub(crate) token: Secret,
     /// Where the control link is listened for, with the port as it was asked for.
     pub(crate) address: Address,
-    /// Whether `tcp:` may lead beyond this machine.
+    /// Whether `tcp:` and `ws:` may lead beyond this machine.
     pub(crate) insecure: bool,
     /// What `tls:` clients see.
     pub(crate) identity: Identity,
@@ -78,16 +78,16 @@ impl Trusted {
     }
 }
 
-/// Plain TCP stays on this machine unless it was asked for on both sides.
+/// What is not encrypted stays on this machine unless it was asked for on both sides.
 fn allowed(transport: Transport, address: &Address, insecure: bool) -> Result<Options, Trouble> {
     let options = Options::new();
-    if transport != Transport::Tcp || is_loopback(address) {
+    if !matches!(transport, Transport::Tcp | Transport::Ws) || is_loopback(address) {
         Ok(options)
     } else if insecure {
         Ok(options.insecure())
     } else {
         Err(Trouble::lacking(
-            "beyond this machine everybody on the way can read and change what tcp: carries: give --insecure to both sides",
+            "beyond this machine everybody on the way can read and change what tcp: and ws: carry: give --insecure to both sides",
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! Messages over any ordered stream of bytes (docs/wire.md): what `tcp:`, `tls:` and `pipe:` have in common.
+//! Messages over any ordered stream of bytes (docs/wire.md): what `tcp:`, `tls:`, `ws:` and `pipe:` have in common.
 //!
 //! A transport brings a [`Wire`] and calls [`halves`]. Both halves of a link share the wire: the receiver's
 //! acknowledgements travel among the frames that the sender of the same side writes, and what the sender waits for comes

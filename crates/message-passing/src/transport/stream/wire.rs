@@ -1,4 +1,4 @@
-//! What carries the bytes of a stream: a TCP connection, a TLS session, a pair of pipes.
+//! What carries the bytes of a stream: a TCP connection, a TLS session, a WebSocket, a pair of pipes.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::os::fd::BorrowedFd;
@@ -66,6 +66,11 @@ pub(crate) trait Wire: Send + Sync {
     /// What carries the link once both sides have introduced themselves, where that is not this wire.
     fn met(&self) -> Option<Arc<dyn Wire>> {
         None
+    }
+
+    /// Whether the connecting side has shown already, before its introduction, that it knows the token.
+    fn has_shown_token(&self) -> bool {
+        false
     }
 
     /// Sends on what the wire itself has kept back; `false` when some of it is left.

@@ -1,4 +1,4 @@
-//! `tcp:` — a stream over a TCP connection (docs/wire.md), and what `tls:` shares with it.
+//! `tcp:` — a stream over a TCP connection (docs/wire.md), and what `tls:` and `ws:` share with it.
 
 mod token;
 mod wire;
@@ -18,7 +18,7 @@ use crate::options::Options;
 /// of it is heard.
 const LEAST_INBOX: usize = 1 << 20;
 
-/// What one side of a `tcp:` or `tls:` link brings.
+/// What one side of a `tcp:`, `tls:` or `ws:` link brings.
 pub(crate) struct Prepared {
     /// The token that the connecting side says.
     token: Option<Token>,
@@ -60,6 +60,12 @@ impl Prepared {
 /// Checks that who says this with its hello knows the token, where these options ask for one.
 pub(crate) fn expect_token(options: &Options, said: &[u8]) -> Result<(), ConnectError> {
     options.token.as_deref().map_or(Ok(()), |token| Token::new(token).expect(said))
+}
+
+/// Checks that who says this knows the token.
+#[cfg(feature = "ws")]
+pub(crate) fn expect(token: &[u8], said: &[u8]) -> Result<(), ConnectError> {
+    Token::new(token).expect(said)
 }
 
 /// Whether an address is this machine's own, however it is written.

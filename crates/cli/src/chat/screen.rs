@@ -1,0 +1,341 @@
+//! A chat on a terminal: what was said above, the line that is being typed below.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::layout::{Constraint, Layout, Position};
+use ratatui::style::{Color, Style, Stylize};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Paragraph;
+use ratatui::{DefaultTerminal, Frame};
+use signal_hook::consts::SIGWINCH;
+use signal_hook::low_level;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use wharf::{Endpoint, Readable};
+
+use super::editor::Editor;
+use super::text;
+use super::words::News;
+use super::{Typed, sentence};
+use crate::failure::Failure;
+use crate::output::may_colour;
+
+/// What was said is kept so far back.
+const MOST_LINES: usize = 5_000;
+
+/// Colours of nicknames: they can be told apart on dark and on light.
+const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::Blue, Color::Yellow, Color::Red];
+
+/// See the top of the file.
+pub(super) struct Screen {
+    terminal: DefaultTerminal,
+    keys: Readable<File>,
+    /// Readable when the terminal has got another size.
+    resized: Readable<UnixStream>,
+    lines: VecDeque<Entry>,
+    editor: Editor,
+    colour: bool,
+    room: String,
+    nick: String,
+    here: Vec<String>,
+    /// Rows between the last one and the bottom of the screen.
+    scrolled: usize,
+    /// Rows on the screen at the last drawing.
+    page: usize,
+}
+
+/// A line of the chat, before it is broken to the width of the screen.
+struct Entry {
+    /// Who said it; nobody: something happened.
+    nick: Option<String>,
+    text: String,
+    old: bool,
+}
+
+fn unusable(error: io::Error) -> Failure {
+    Failure::Failed(format!("cannot use the terminal: {error} ('wharf chat ROOM | cat' writes lines)"))
+}
+
+impl Screen {
+    pub(super) fn open() -> Result<Screen, Failure> {
+        let keys = io::stdin().as_fd().try_clone_to_owned().map_err(unusable)?;
+        let (resized, tell) = UnixStream::pair().map_err(unusable)?;
+        resized.set_nonblocking(true).map_err(unusable)?;
+        low_level::pipe::register(SIGWINCH, tell).map_err(unusable)?;
+        // It is as it was when this ends, by a panic as well.
+        let terminal = ratatui::try_init().map_err(unusable)?;
+        Ok(Screen {
+            terminal,
+            keys: Readable(File::from(keys)),
+            resized: Readable(resized),
+            lines: VecDeque::new(),
+            editor: Editor::default(),
+            colour: may_colour(),
+            room: String::new(),
+            nick: String::new(),
+            here: Vec::new(),
+            scrolled: 0,
+            page: 1,
+        })
+    }
+
+    pub(super) fn endpoints(&mut self) -> [&mut dyn Endpoint; 2] {
+        [&mut self.keys, &mut self.resized]
+    }
+
+    pub(super) fn show(&mut self, news: &[News]) -> Result<(), Failure> {
+        for news in news {
+            self.note_who(news);
+            let entry = match news {
+                News::Said { nick, text, old, .. } => {
+                    Entry { nick: Some(text::shown(nick)), text: text::shown(text), old: *old }
+                }
+                other => Entry { nick: None, text: text::shown(&sentence(other)), old: false },
+            };
+            if self.lines.len() == MOST_LINES {
+                self.lines.pop_front();
+            }
+            if self.scrolled > 0 {
+                // What somebody reads stays where it is.
+                self.scrolled += rows(&entry, self.width()).len();
+            }
+            self.lines.push_back(entry);
+        }
+        self.draw()
+    }
+
+    fn note_who(&mut self, news: &News) {
+        match news {
+            News::You { nick, room, here } => {
+                (self.nick, self.room) = (text::shown(nick), text::shown(room));
+                self.here = here.iter().map(|nick| text::shown(nick)).collect();
+            }
+            News::Joined { nick } => self.here.push(text::shown(nick)),
+            News::Left { nick } | News::Died { nick } => {
+                let gone = text::shown(nick);
+                if let Some(at) = self.here.iter().position(|it| *it == gone) {
+                    self.here.remove(at);
+                }
+            }
+            News::Renamed { nick, to } => {
+                let (old, to) = (text::shown(nick), text::shown(to));
+                if self.nick == old {
+                    self.nick = to;
+                } else if let Some(it) = self.here.iter_mut().find(|it| **it == old) {
+                    *it = to;
+                }
+            }
+            News::Said { .. } | News::Note { .. } => {}
+        }
+    }
+
+    /// What was typed meanwhile.
+    pub(super) fn read(&mut self) -> Result<Vec<Typed>, Failure> {
+        // Only that it came counts.
+        let _size = self.resized.0.read(&mut [0; 64]);
+        let mut typed = Vec::new();
+        // Ends when nothing is there; whoever pastes much has it taken at once.
+        while event::poll(Duration::ZERO).map_err(unusable)? {
+            if let Event::Key(key) = event::read().map_err(unusable)? {
+                typed.extend(self.press(key));
+            }
+        }
+        self.draw()?;
+        Ok(typed)
+    }
+
+    fn press(&mut self, key: KeyEvent) -> Option<Typed> {
+        if key.kind == KeyEventKind::Release {
+            return None;
+        }
+        let control = key.modifiers.contains(KeyModifiers::CONTROL);
+        match key.code {
+            KeyCode::Char('c') if control => return Some(Typed::Leave),
+            KeyCode::Char('d') if control && self.editor.is_empty() => return Some(Typed::Leave),
+            KeyCode::Char('d') if control => self.editor.delete(),
+            KeyCode::Char('a') if control => self.editor.home(),
+            KeyCode::Char('e') if control => self.editor.end(),
+            KeyCode::Char('b') if control => self.editor.left(),
+            KeyCode::Char('f') if control => self.editor.right(),
+            KeyCode::Char('h') if control => self.editor.backspace(),
+            KeyCode::Char('u') if control => self.editor.cut_to_start(),
+            KeyCode::Char('k') if control => self.editor.cut_to_end(),
+            KeyCode::Char('w') if control => self.editor.cut_word(),
+            KeyCode::Char('l') if control => _ = self.terminal.clear(),
+            KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
+            KeyCode::Char(character) => self.editor.insert(character),
+            KeyCode::Enter => {
+                self.scrolled = 0;
+                return Some(Typed::Line(self.editor.take()));
+            }
+            KeyCode::Backspace => self.editor.backspace(),
+            KeyCode::Delete => self.editor.delete(),
+            KeyCode::Left => self.editor.left(),
+            KeyCode::Right => self.editor.right(),
+            KeyCode::Home => self.editor.home(),
+            KeyCode::End if self.scrolled > 0 => self.scrolled = 0,
+            KeyCode::End => self.editor.end(),
+            KeyCode::Up => self.scrolled += 1,
+            KeyCode::Down => self.scrolled = self.scrolled.saturating_sub(1),
+            KeyCode::PageUp => self.scrolled += self.page.saturating_sub(1).max(1),
+            KeyCode::PageDown => self.scrolled = self.scrolled.saturating_sub(self.page.saturating_sub(1).max(1)),
+            _ => {}
+        }
+        None
+    }
+
+    fn width(&self) -> usize {
+        self.terminal.size().map_or(80, |size| usize::from(size.width)).max(1)
+    }
+
+    pub(super) fn draw(&mut self) -> Result<(), Failure> {
+        let Screen { terminal, lines, editor, colour, room, nick, here, scrolled, page, .. } = self;
+        let draw = |frame: &mut Frame<'_>| {
+            let parts = [Constraint::Length(1), Constraint::Min(0), Constraint::Length(1)];
+            let [head, body, foot] = Layout::vertical(parts).areas(frame.area());
+            let width = usize::from(body.width).max(1);
+            *page = usize::from(body.height);
+
+            let who = match here.len() {
+                0 => "nobody else is here".to_owned(),
+                count => format!("with {count}: {}", here.join(", ")),
+            };
+            let back = if *scrolled > 0 { "  (scrolled: End goes back)" } else { "" };
+            let title = Line::from(vec![Span::from(room.clone()).bold(), Span::from(format!("{back}  {who}"))]);
+            frame.render_widget(Paragraph::new(title).reversed(), head);
+
+            // From the last one up, as many as are seen.
+            let mut shown: VecDeque<Line<'static>> = VecDeque::new();
+            let wanted = *page + *scrolled;
+            for entry in lines.iter().rev() {
+                if shown.len() >= wanted {
+                    break;
+                }
+                let own = entry.nick.as_deref() == Some(nick.as_str());
+                for row in rows(entry, width).into_iter().rev() {
+                    shown.push_front(row.line(entry, own, *colour));
+                }
+            }
+            *scrolled = (*scrolled).min(shown.len().saturating_sub(*page));
+            let last = shown.len() - *scrolled;
+            let first = last.saturating_sub(*page);
+            let visible: Vec<Line<'static>> = shown.drain(first..last).collect();
+            // The latest stands right above the line that is typed.
+            let top = body.y + u16::try_from(page.saturating_sub(visible.len())).unwrap_or(0);
+            let area = ratatui::layout::Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
+            frame.render_widget(Paragraph::new(visible), area);
+
+            let prompt = format!("{nick}> ");
+            let used = prompt.width().min(usize::from(foot.width) / 2);
+            let prompt: String = if prompt.width() > used { "> ".to_owned() } else { prompt };
+            let used = prompt.width();
+            let (text, cursor) = editor.view(usize::from(foot.width).saturating_sub(used).max(1));
+            frame.render_widget(Paragraph::new(Line::from(vec![Span::from(prompt).bold(), Span::from(text)])), foot);
+            let column = u16::try_from(used + cursor).unwrap_or(u16::MAX);
+            frame
+                .set_cursor_position(Position::new(foot.x.saturating_add(column).min(foot.right().max(1) - 1), foot.y));
+        };
+        terminal.draw(draw).map(drop).map_err(unusable)
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        // What cannot be restored is told by nobody.
+        let _restored = ratatui::try_restore();
+    }
+}
+
+/// One row of an entry on the screen.
+struct Row {
+    /// It begins with the nickname.
+    first: bool,
+    text: String,
+}
+
+impl Row {
+    fn line(self, entry: &Entry, own: bool, colour: bool) -> Line<'static> {
+        let style = if entry.old { Style::new().dim() } else { Style::new() };
+        let Some(nick) = &entry.nick else {
+            return Line::from(Span::styled(self.text, style.italic().dim()));
+        };
+        if !self.first {
+            return Line::from(Span::styled(self.text, style));
+        }
+        let name = match colour {
+            true => style.fg(COLOURS.get(hash(nick) % COLOURS.len()).copied().unwrap_or(Color::Reset)),
+            false => style,
+        };
+        let name = if own { name.bold().underlined() } else { name.bold() };
+        let text = self.text.strip_prefix(nick.as_str()).unwrap_or(&self.text).to_owned();
+        Line::from(vec![Span::styled(nick.clone(), name), Span::styled(text, style)])
+    }
+}
+
+/// The same for one name wherever it is.
+fn hash(nick: &str) -> usize {
+    nick.bytes().fold(5381_usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte))
+}
+
+/// Breaks an entry at blanks, and in a word that is longer than a row.
+fn rows(entry: &Entry, columns: usize) -> Vec<Row> {
+    let whole = match &entry.nick {
+        Some(nick) => format!("{nick}  {}", entry.text),
+        None => entry.text.clone(),
+    };
+    let indent = if entry.nick.is_some() && columns > 20 { 2 } else { 0 };
+    let mut rows = vec![Row { first: true, text: String::new() }];
+    let mut used = 0;
+    for word in whole.split_inclusive(' ') {
+        let width = word.trim_end_matches(' ').width();
+        if used > indent && used + width > columns {
+            rows.push(Row { first: false, text: " ".repeat(indent) });
+            used = indent;
+        }
+        for character in word.chars() {
+            let width = character.width().unwrap_or(0);
+            if used + width > columns {
+                if character == ' ' {
+                    continue;
+                }
+                rows.push(Row { first: false, text: " ".repeat(indent) });
+                used = indent;
+            }
+            if let Some(row) = rows.last_mut() {
+                row.text.push(character);
+            }
+            used += width;
+        }
+    }
+    rows
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn broken(nick: Option<&str>, text: &str, columns: usize) -> Vec<String> {
+        let entry = Entry { nick: nick.map(str::to_owned), text: text.to_owned(), old: false };
+        rows(&entry, columns).into_iter().map(|row| row.text).collect()
+    }
+
+    #[test]
+    fn lines_are_broken_at_blanks_and_nothing_is_lost() {
+        assert_eq!(broken(None, "one two three", 8), ["one two ", "three"]);
+        assert_eq!(broken(None, "漢字漢字漢", 4), ["漢字", "漢字", "漢"]);
+        assert_eq!(broken(None, "", 4), [""]);
+        assert_eq!(broken(Some("anna"), "a line that is long enough", 24), ["anna  a line that is ", "  long enough"]);
+        for columns in 1..40 {
+            let text = "wide 漢字漢字漢字漢字 and e\u{301}e\u{301} accents, averyveryverylongwordthatfitsnowhere";
+            let rows = broken(Some("bob"), text, columns);
+            let squeeze = |text: &str| text.chars().filter(|it| *it != ' ').collect::<String>();
+            assert_eq!(squeeze(&rows.concat()), squeeze(&format!("bob{text}")), "{columns}");
+            assert!(rows.iter().all(|row| row.trim_end().width() <= columns.max(2)), "{columns}: {rows:?}");
+        }
+    }
+}

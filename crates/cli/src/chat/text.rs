@@ -1,0 +1,153 @@
+//! What members may say, and how it is shown: nothing that somebody else has written ever speaks to a terminal.
+
+use unicode_width::UnicodeWidthChar;
+
+use crate::failure::Failure;
+
+/// The longest message, in bytes.
+pub(super) const MOST_TEXT: usize = 4096;
+
+/// The longest nickname, in characters, and how wide it may be on a screen.
+const MOST_NICK: usize = 24;
+
+/// The most characters without a width of their own (accents, joiners) in a row.
+const MOST_COMBINING: usize = 8;
+
+/// Text from somebody else in one line: control characters, and those that change the order of others, are written as escapes.
+pub(super) fn shown(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut combining = 0;
+    for character in text.chars() {
+        if speaks(character) {
+            shown.extend(character.escape_unicode());
+            combining = 0;
+            continue;
+        }
+        combining = if character.width() == Some(0) { combining + 1 } else { 0 };
+        if combining <= MOST_COMBINING {
+            shown.push(character);
+        }
+    }
+    shown
+}
+
+/// Whether a character does something else than being read.
+fn speaks(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            // Marks, embeddings and isolates of direction; separators of lines; what is invisible and no joiner.
+            '\u{061c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Text as it is said: bounded, without line ends; `None` when nothing is left.
+pub(super) fn said(text: &str) -> Option<String> {
+    let mut end = text.len().min(MOST_TEXT);
+    // At most three steps: a character has at most four bytes.
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let text = text.get(..end).unwrap_or("").trim_end_matches(['\r', '\n']);
+    (!text.trim().is_empty()).then(|| text.replace('\t', " "))
+}
+
+/// A nickname as it may be used, made of what somebody would like to be called.
+pub(super) fn nick(wish: &str) -> Option<String> {
+    let sound = |it: &char| !speaks(*it) && !it.is_whitespace() && !matches!(it, '<' | '>' | '*') && *it != '\u{200d}';
+    let nick: String = wish.trim().chars().filter(sound).take(MOST_NICK).collect();
+    let visible = nick.chars().any(|it| it.width().unwrap_or(0) > 0);
+    visible.then_some(nick)
+}
+
+/// The nickname that was asked for, or the user's name.
+pub(super) fn own_nick(asked: Option<&str>) -> Result<String, Failure> {
+    match asked {
+        Some(wish) => match nick(wish) {
+            Some(usable) if usable == wish => Ok(usable),
+            _ => Err(Failure::Usage(format!(
+                "--nick: '{}' is no nickname: use 1 to {MOST_NICK} characters without blanks, '<', '>' and '*'",
+                shown(wish)
+            ))),
+        },
+        None => Ok(std::env::var("USER").ok().and_then(|user| nick(&user)).unwrap_or_else(|| "guest".to_owned())),
+    }
+}
+
+/// The nickname, or with a number behind it the first one that nobody has; whoever differs by case only is too alike.
+pub(super) fn free_nick<'a>(wish: &str, taken: impl Iterator<Item = &'a str> + Clone) -> String {
+    let is_taken = |nick: &str| taken.clone().any(|other| other.to_lowercase() == nick.to_lowercase());
+    if !is_taken(wish) {
+        return wish.to_owned();
+    }
+    // Ends: there is one number more than members.
+    for number in 2_u32.. {
+        let digits = number.to_string();
+        let kept: String = wish.chars().take(MOST_NICK - digits.len()).collect();
+        let nick = format!("{kept}{digits}");
+        if !is_taken(&nick) {
+            return nick;
+        }
+    }
+    wish.to_owned()
+}
+
+/// Checks the name of a room.
+pub(super) fn check_room(room: &str) -> Result<(), Failure> {
+    let sound = |it: char| it.is_alphanumeric() || matches!(it, '-' | '_' | '.');
+    if (1..=64).contains(&room.chars().count()) && room.chars().all(sound) && room.len() <= 200 {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "'{}' is no name of a room: use 1 to 64 letters, digits, '-', '_' and '.'",
+        shown(room)
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_speaks_to_a_terminal() {
+        for (text, expected) in [
+            ("a\x1b[31mb", "a\\u{1b}[31mb"),
+            ("\u{9b}2J\x07\r\n\t", "\\u{9b}2J\\u{7}\\u{d}\\u{a}\\u{9}"),
+            ("a\u{202e}b\u{2066}\u{200b}\u{feff}", "a\\u{202e}b\\u{2066}\\u{200b}\\u{feff}"),
+            ("e\u{301} 👩\u{200d}🚀 ❤\u{fe0f} 漢字", "e\u{301} 👩\u{200d}🚀 ❤\u{fe0f} 漢字"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        let tower = format!("a{}b", "\u{301}".repeat(500));
+        assert_eq!(shown(&tower).chars().count(), 2 + MOST_COMBINING);
+    }
+
+    #[test]
+    fn what_is_said_is_bounded() {
+        assert_eq!(said("hi\r\n"), Some("hi".to_owned()));
+        assert_eq!(said(" \t "), None);
+        assert_eq!(said("a\tb"), Some("a b".to_owned()));
+        assert_eq!(said(&"ä".repeat(MOST_TEXT)).map(|text| text.len()), Some(MOST_TEXT));
+        assert_eq!(said(&format!("x{}", "ä".repeat(MOST_TEXT))).map(|text| text.len()), Some(MOST_TEXT - 1));
+    }
+
+    #[test]
+    fn nicknames() {
+        assert_eq!(nick(" an na\x1b<b>* "), Some("annab".to_owned()));
+        assert_eq!(nick("\u{301}\u{200d}"), None);
+        assert_eq!(nick(&"x".repeat(100)).map(|it| it.len()), Some(MOST_NICK));
+        assert!(own_nick(Some("an na")).is_err() && own_nick(Some("")).is_err());
+        let taken = ["anna", "Anna2", "bob"];
+        assert_eq!(free_nick("carl", taken.iter().copied()), "carl");
+        assert_eq!(free_nick("ANNA", taken.iter().copied()), "ANNA3");
+        let long = "y".repeat(MOST_NICK);
+        assert_eq!(free_nick(&long, [long.as_str()].into_iter()), format!("{}2", "y".repeat(MOST_NICK - 1)));
+    }
+
+    #[test]
+    fn rooms() {
+        assert!(check_room("kitchen-2.a_b").is_ok() && check_room("küche").is_ok());
+        for odd in ["", "a/b", "a b", "*", "a\n", &"x".repeat(65)] {
+            assert!(check_room(odd).is_err(), "{odd:?}");
+        }
+    }
+}

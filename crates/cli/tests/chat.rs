@@ -1,0 +1,304 @@
+//! `wharf chat` with terminals and scripts: who comes, talks, leaves and dies, and what others see of it.
+
+mod scene;
+mod terminal;
+
+use scene::{Running, Scene, await_that, says};
+use terminal::Terminal;
+
+/// A member that is a script, once it is in.
+fn member(scene: &Scene, nick: &str, more: &[&str]) -> Running {
+    let mut member = scene.start(&[&["chat", "kitchen", "--nick", nick], more].concat());
+    member.says_line("* you are ");
+    member
+}
+
+/// The lines of a finished member.
+fn lines(member: Running) -> Vec<String> {
+    let output = String::from_utf8(member.finish().well()).expect("text");
+    output.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn members_come_talk_leave_and_die() {
+    let scene = Scene::new();
+    let mut anna = member(&scene, "anna", &[]);
+    assert_eq!(anna.says_line("you are"), "* you are anna in kitchen; nobody else is here");
+    anna.say(b"first\n");
+    anna.says_line("<anna> first");
+    let mut bob = member(&scene, "bob", &[]);
+    bob.says_line("* you are bob in kitchen, with anna");
+    bob.says_line("<anna> first");
+    // A name that somebody has, but for case, gets a number.
+    let mut other = member(&scene, "Anna", &[]);
+    other.says_line("* you are Anna2 in kitchen, with ");
+    anna.says_line("* Anna2 joined");
+    // What could speak to a terminal is shown; what is empty is not said.
+    bob.say("\n  \nhi \x1b]0;title\x07\x1b[2J\u{202e}you\tthere\n".as_bytes());
+    for hearer in [&mut anna, &mut bob, &mut other] {
+        hearer.says_line("<bob> hi \\u{1b}]0;title\\u{7}\\u{1b}[2J\\u{202e}you there");
+    }
+    // A line that is too long is not said, and the next one is.
+    other.say(&[&[b'x'; 200_000][..], b"\nshort\n"].concat());
+    other.notes_line("a line has 200000 bytes, at most 4096");
+    bob.says_line("<Anna2> short");
+    bob.signal("KILL");
+    anna.says_line("* bob died");
+    other.says_line("* bob died");
+    let output = String::from_utf8(other.finish().stdout).expect("text");
+    let heard: Vec<&str> = output.lines().collect();
+    assert!(!heard.iter().any(|line| line.contains('\x1b')), "{heard:?}");
+    anna.says_line("* Anna2 left");
+    // The name is free again.
+    let mut again = member(&scene, "bob", &[]);
+    again.says_line("* you are bob in kitchen, with anna");
+    // Another room is another room.
+    let mut elsewhere = scene.start(&["chat", "cellar", "--nick", "carl"]);
+    elsewhere.says_line("* you are carl in cellar; nobody else is here");
+    elsewhere.signal("INT");
+    await_that("its end", || !elsewhere.runs());
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&elsewhere.finish().status), Some(2));
+    again.signal("TERM");
+    anna.says_line("* bob left");
+    drop(again.finish());
+    let heard = lines(anna);
+    assert_eq!(heard.iter().filter(|line| line.contains("died")).count(), 1, "{heard:?}");
+}
+
+/// Of 50 members three are killed in the middle. Every survivor shows what each of the others said, in the order in which it was
+/// said, and nothing is missing of those who live.
+#[test]
+fn fifty_members_ten_thousand_messages_three_killed() {
+    const MEMBERS: usize = 50;
+    const EACH: usize = 200;
+    const KILLED: usize = 3;
+    let scene = Scene::new();
+    let nick = |number: usize| format!("m{number:02}");
+    let start = |number| scene.start(&["chat", "kitchen", "--nick", &nick(number)]);
+    let mut members: Vec<Running> = (0..MEMBERS).map(start).collect();
+    // Everybody knows everybody: was there before, or has joined.
+    for member in &mut members {
+        (0..MEMBERS).for_each(|other| drop(member.says_line(&nick(other))));
+    }
+    let say = |member: &mut Running, from: usize, to: usize| {
+        let lines: String = (from..to).map(|number| format!("number {number}\n")).collect();
+        member.say(lines.as_bytes());
+    };
+    members.iter_mut().for_each(|member| say(member, 0, EACH / 2));
+    for member in &members[MEMBERS - KILLED..] {
+        member.signal("KILL");
+    }
+    members[..MEMBERS - KILLED].iter_mut().for_each(|member| say(member, EACH / 2, EACH));
+    let survivors = MEMBERS - KILLED;
+    for hearer in &mut members[..survivors] {
+        for number in 0..survivors {
+            hearer.says_line(&format!("<{}> number {}", nick(number), EACH - 1));
+        }
+        for number in survivors..MEMBERS {
+            hearer.says_line(&format!("* {} died", nick(number)));
+        }
+    }
+    // Nobody leaves before all have seen everything.
+    members.truncate(survivors);
+    for (number, member) in members.into_iter().enumerate() {
+        let heard = lines(member);
+        for speaker in 0..MEMBERS {
+            let prefix = format!("<{}> number ", nick(speaker));
+            let said: Vec<usize> = heard
+                .iter()
+                .filter_map(|line| line.strip_prefix(&prefix))
+                .map(|it| it.parse().expect("a number"))
+                .collect();
+            assert!(said.iter().copied().eq(0..said.len()), "{} heard of {}: {said:?}", nick(number), nick(speaker));
+            if speaker < survivors {
+                assert_eq!(said.len(), EACH, "{} heard of {}", nick(number), nick(speaker));
+            }
+        }
+        assert!(!heard.iter().any(|line| line.contains("missed")), "{} missed something", nick(number));
+    }
+}
+
+#[test]
+fn on_a_terminal() {
+    let scene = Scene::new();
+    let mut script = member(&scene, "script", &[]);
+    let mut screen = Terminal::run(scene.wharf(&["chat", "kitchen", "--nick", "anna"]), 60, 12);
+    screen.shows("you are anna in kitchen, with script");
+    assert!(screen.is_raw());
+    screen.press("hallo welt\r");
+    script.says_line("<anna> hallo welt");
+    screen.shows("anna  hallo welt");
+    // Keys of a line: left, backspace, to the start, cut to the end.
+    screen.press("ac\x1b[Db\x1b[C\x7fc");
+    screen.shows("anna> abc");
+    screen.press("\x01\x0bwide 漢字\r");
+    script.says_line("<anna> wide 漢字");
+    // What others write never speaks to this terminal.
+    script.say("evil \x1b]0;owned\x07 \x1b[31mred\x1b[0m \u{9b}2J\n".as_bytes());
+    screen.shows("evil \\u{1b}]0;owned\\u{7}");
+    // Scrolling back and to the end.
+    let many: String = (0..40).map(|number| format!("line {number}.\n")).collect();
+    script.say(many.as_bytes());
+    screen.shows("line 39.");
+    screen.press("\x1b[5~\x1b[5~");
+    screen.shows("(scrolled");
+    screen.hides("line 39.");
+    script.say(b"while you read\n");
+    script.says_line("while you read");
+    screen.press("\x1b[F");
+    screen.shows("while you read");
+    screen.hides("(scrolled");
+    // Another size: the longest line is broken anew.
+    screen.resize(24, 8);
+    script.say(b"a line that has to be broken\n");
+    screen.shows("script  a line that has");
+    screen.shows("to be broken");
+    drop(script.finish());
+    screen.shows("script left");
+    // Ctrl-D deletes in a line, and leaves on an empty one.
+    screen.press("x\x1b[D\x04");
+    screen.press("\x04");
+    let (status, written) = screen.finish();
+    assert!(status.success(), "{status}");
+    for evil in ["\x1b]0;owned", "\u{9b}2J", "\x1b[31mred"] {
+        assert!(!written.contains(evil), "{evil:?} reached the terminal");
+    }
+    assert!(written.contains("\x1b[?1049l"), "the screen is not given back");
+}
+
+#[test]
+fn ctrl_c_and_no_colour() {
+    let scene = Scene::new();
+    let mut watcher = member(&scene, "watcher", &[]);
+    let mut command = scene.wharf(&["chat", "kitchen", "--nick", "anna"]);
+    command.env("NO_COLOR", "1");
+    let mut screen = Terminal::run(command, 50, 8);
+    screen.shows("you are anna");
+    watcher.say(b"colour?\n");
+    screen.shows("colour?");
+    screen.press("\x03");
+    let (status, written) = screen.finish();
+    assert!(status.success(), "{status}");
+    for colour in 30..=37 {
+        assert!(!written.contains(&format!("\x1b[{colour}m")) && !written.contains(&format!(";{colour}m")));
+    }
+    watcher.says_line("* anna left");
+}
+
+/// Over each transport that crosses machines: guests are members, with their names, their history and their deaths.
+#[test]
+fn guests_over_a_network() {
+    for scheme in ["tcp", "ws", "tls"] {
+        let scene = Scene::new();
+        let mut near = member(&scene, "near", &[]);
+        let word = scene.path().join("word");
+        std::fs::write(&word, "open sesame\n").expect("a file");
+        let word = word.to_str().expect("text");
+        let address = format!("{scheme}:127.0.0.1:0");
+        let mut host = member(&scene, "host", &["--host", &address, "--token-file", word]);
+        let told = host.says_line("others join with: ");
+        let join: Vec<&str> = told.split("wharf ").nth(1).expect("a command").split_whitespace().collect();
+        near.say(b"before\n");
+        host.says_line("<near> before");
+        let mut far = scene.start(&[&join[..], &["--nick", "near", "--token-file", word]].concat());
+        far.says_line("* you are near2 in kitchen, with ");
+        far.says_line("<near> before");
+        near.says_line("* near2 joined");
+        far.say(b"from afar\n");
+        for hearer in [&mut near, &mut host, &mut far] {
+            hearer.says_line("<near2> from afar");
+        }
+        // Who does not know the word does not come in, and the host says so.
+        let stranger = scene.run(&[&join[..], &["--nick", "stranger"]].concat());
+        says(&stranger.refused(1), &["no token"]);
+        host.says_line("refused");
+        // Many lines at once arrive in order, although a guest is slowed down.
+        let many: String = (0..1500).map(|number| format!("guest line {number}\n")).collect();
+        far.say(many.as_bytes());
+        near.says_line("<near2> guest line 1499");
+        let mut dying = scene.start(&[&join[..], &["--nick", "dying", "--token-file", word]].concat());
+        dying.says_line("* you are dying");
+        dying.signal("KILL");
+        near.says_line("* dying died");
+        drop(far.finish().well());
+        near.says_line("* near2 left");
+        let mut last = scene.start(&[&join[..], &["--nick", "last", "--token-file", word]].concat());
+        last.says_line("* you are last");
+        last.says_line("<near2> guest line 1499");
+        drop(host.finish().well());
+        let ended = last.finish();
+        assert_eq!(ended.status.code(), Some(4), "{ended:?}");
+        says(&ended.stderr, &["the host has closed the room"]);
+        near.says_line("* last left");
+        near.says_line("* host left");
+        let heard = lines(near);
+        let said: Vec<usize> = heard
+            .iter()
+            .filter_map(|line| line.strip_prefix("<near2> guest line "))
+            .map(|it| it.parse().expect("a number"))
+            .collect();
+        assert!(said.iter().copied().eq(0..1500), "{scheme}: {} lines", said.len());
+    }
+}
+
+#[test]
+fn what_makes_no_sense() {
+    let scene = Scene::new();
+    let chat = |more: &[&str]| scene.run(&[&["chat"], more].concat());
+    for (line, parts) in [
+        (&["a/b"][..], &["'a/b'", "no name of a room"][..]),
+        (&["x", "--nick", "a b"], &["--nick", "without blanks"]),
+        (&["x", "--web", "nowhere"], &["--web", "127.0.0.1:8080"]),
+        (&["x", "--web", "0.0.0.0:0"], &["beyond this machine", "--insecure"]),
+        (&["x", "--token-file", "word"], &["--token-file", "neither --host nor --join"]),
+        (&["x", "--insecure"], &["--insecure", "neither --host nor --join"]),
+        (&["x", "--host", "inproc:x"], &["inproc:"]),
+        (&["x", "--host", "tcp:127.0.0.1:0", "--join", "tcp:127.0.0.1:1"], &["--host", "--join"]),
+        (&["x", "--host", "tcp:127.0.0.1:0", "--pin", "00"], &["--pin"]),
+    ] {
+        says(&chat(line).refused(2), parts);
+    }
+    says(&chat(&["x", "--join", "tcp:127.0.0.1:1"]).refused(1), &["127.0.0.1:1"]);
+    says(&chat(&["x", "--host", "tcp:192.0.2.1:1"]).refused(1), &["beyond this machine"]);
+}
+
+/// Whoever may publish in the topics of a room may say what it likes there; what it says is shown as anything else.
+#[test]
+fn other_programs_in_the_topics_of_a_room() {
+    let scene = Scene::new();
+    let mut anna = member(&scene, "anna", &[]);
+    let publish = |topic: &str, message: &str| {
+        scene.run(&["pub", &format!("chat/kitchen/{topic}"), message, "--wait-for-peer"]).well();
+    };
+    publish("said", "no JSON");
+    anna.says_line("* somebody published what is no message of a chat");
+    publish("said", r#"{"id":1,"nick":"e\u001b[31mvil","text":"x\u001b[2Jy\nz","at":18446744073709551615}"#);
+    anna.says_line("<e[31mvil> x\\u{1b}[2Jy\\u{a}z");
+    publish("who", "[]");
+    publish("who", r#"{"members":[{"id":7,"nick":"ghost","since":0},{"id":8,"nick":"\u001b","since":0}],"gone":[]}"#);
+    for line in ["* ghost joined", "* ? joined", "* ghost died", "* ? died"] {
+        anna.says_line(line);
+    }
+    // Who reads along sees what is said.
+    let mut reader = scene.start(&["sub", "chat/kitchen/said", "--history", "9", "--lines"]);
+    anna.say(b"hello\n");
+    reader.says_line(r#""text":"hello""#);
+    drop(lines(anna));
+}
+
+/// A member that is stopped is slow, not dead, and catches up.
+#[test]
+fn a_stopped_member_catches_up() {
+    let scene = Scene::new();
+    let mut anna = member(&scene, "anna", &[]);
+    let mut bob = member(&scene, "bob", &[]);
+    bob.signal("STOP");
+    anna.say(b"are you there?\n");
+    anna.says_line("<anna> are you there?");
+    bob.signal("CONT");
+    bob.says_line("<anna> are you there?");
+    let heard = lines(anna);
+    assert!(!heard.iter().any(|line| line.contains("died") || line.contains("left")), "{heard:?}");
+    bob.says_line("* anna left");
+    drop(lines(bob));
+}
