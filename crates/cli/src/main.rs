@@ -9,6 +9,7 @@ mod failure;
 mod identity;
 mod input;
 mod json;
+mod lesson;
 mod look;
 mod manual;
 mod meeting;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
     };
     let done = match arguments.verb {
         Verb::Compare(asked) => compare::run(&asked),
+        Verb::Lesson(asked) => lesson::run(&asked),
         Verb::Send(asked) => send::run(&asked),
         Verb::Recv(asked) => recv::run(&asked),
         Verb::Pub(asked) => topic::run_pub(&asked),
@@ -54,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Man(asked) => manual::run_man(&asked),
         Verb::Region(asked) => region::run(&asked),
         Verb::ComparePeer(asked) => compare::run_peer(&asked),
+        Verb::LessonPlayer(asked) => lesson::run_player(&asked),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

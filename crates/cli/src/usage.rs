@@ -1,5 +1,6 @@
 //! The command line: its grammar, and one clear line when it makes no sense.
 
+pub(crate) mod lesson;
 pub(crate) mod looking;
 pub(crate) mod manual;
 pub(crate) mod topics;
@@ -17,6 +18,7 @@ use crate::network::NetworkArguments;
 use crate::output::printable;
 use crate::units::{parse_count, parse_duration, parse_rate, parse_size};
 
+use self::lesson::{LessonArguments, LessonPlayerArguments};
 use self::looking::{LsArguments, StatArguments, TopArguments};
 use self::manual::{CompletionsArguments, ManArguments};
 use self::topics::{InputArguments, PubArguments, SubArguments};
@@ -42,6 +44,8 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Measure both models and every transport between two real processes on this machine.
     Compare(CompareArguments),
+    /// Run the classic table of differences between the two models on this machine, and say which of them still hold.
+    Lesson(LessonArguments),
     /// Send a message, a file, or every line of an input, to an address.
     Send(SendArguments),
     /// Receive messages at an address and write them to standard output or a file.
@@ -69,6 +73,9 @@ pub(crate) enum Verb {
     /// One side of a comparison; started by `wharf compare` itself.
     #[command(name = "__other-side", hide = true)]
     ComparePeer(ComparePeerArguments),
+    /// Another process of a lesson; started by `wharf lesson` itself.
+    #[command(name = "__lesson-player", hide = true)]
+    LessonPlayer(LessonPlayerArguments),
 }
 
 /// What `wharf compare` can be asked.
