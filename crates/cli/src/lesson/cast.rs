@@ -1,6 +1,7 @@
 //! Another process that plays a part in a row: it is told lines and answers lines.
 
 use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
@@ -21,8 +22,20 @@ pub(crate) struct Player {
 impl Player {
     /// Starts one.
     pub(crate) fn start(place: &Place) -> Result<Player, Trouble> {
-        let mut command = Command::new("/proc/self/exe");
-        command.arg("__lesson-player").arg("--place").arg(place.path());
+        Player::of(Command::new("/proc/self/exe"), place.path())
+    }
+
+    /// Starts one by a program that does something to it first, and says nothing of what it meets with.
+    pub(crate) fn start_behind(before: &[&str], place: &Path) -> Result<Player, Trouble> {
+        let [program, arguments @ ..] = before else { return Err(Trouble::wrong("no program stands before it")) };
+        let mut command = Command::new(program);
+        // By its own path: the program before it has another one at /proc/self/exe.
+        command.args(arguments).arg(std::env::current_exe()?).stderr(Stdio::null());
+        Player::of(command, place)
+    }
+
+    fn of(mut command: Command, place: &Path) -> Result<Player, Trouble> {
+        command.arg("__lesson-player").arg("--place").arg(place);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -45,6 +58,11 @@ impl Player {
     /// Several.
     pub(crate) fn several(place: &Place, count: usize) -> Result<Vec<Player>, Trouble> {
         (0..count).map(|_| Player::start(place)).collect()
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Tells it what to do.

@@ -4,6 +4,7 @@ mod cast;
 mod finding;
 mod footprint;
 mod ground;
+mod network;
 mod page;
 mod player;
 mod rows;

@@ -1,6 +1,7 @@
 //! The other side of [`Player`](super::cast::Player): carries out orders, one a line, and answers each with a line.
 
 use std::io::{BufRead, Write};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use wharf::{
@@ -27,7 +28,8 @@ const SILENCE: Duration = Duration::from_millis(300);
 /// Runs one player, until there are no more orders.
 pub(crate) fn run(asked: &LessonPlayerArguments) -> Result<(), Failure> {
     let domain = enter(&asked.place).map_err(|trouble| Failure::Failed(trouble.why))?;
-    let mut part = Part { domain, region: None, link: None, topic: None };
+    let place = asked.place.clone();
+    let mut part = Part { domain, place, region: None, link: None, topic: None };
     // The director ends the loop by giving no more orders, or by its death.
     for order in std::io::stdin().lock().lines() {
         let Ok(order) = order else { break };
@@ -43,6 +45,8 @@ pub(crate) fn run(asked: &LessonPlayerArguments) -> Result<(), Failure> {
 /// What a player has in its hands.
 struct Part {
     domain: Domain,
+    /// Where that is.
+    place: PathBuf,
     region: Option<BytesRegion>,
     link: Option<Link>,
     topic: Option<(Subscriber, Node)>,
@@ -90,6 +94,10 @@ impl Part {
                 let (received, missed) = self.drain(number(expected)?)?;
                 return Ok(format!("{received} {missed}"));
             }
+            ["far-away"] => {
+                return super::network::measure(&self.place, self.domain.clone()).map(|ns| format!("{ns:.0}"));
+            }
+            ["call", address] => echo(self.links().insecure().connect_timeout(address, MEETING)?)?,
             ["stay-on", cpu] => stay_on(usize::try_from(number(cpu)?).ok())?,
             ["tracks"] => echo_tracks(&self.links().wait(if spinning_pays() { Wait::Spin } else { Wait::Sleep }))?,
             other => return Err(Trouble::wrong(format!("there is no part {other:?}"))),
@@ -146,6 +154,20 @@ pub(crate) fn count_locked(cell: &Region<Mutex<u64>>, times: u64) -> Result<(), 
         *cell.lock().map_err(wrong)? += 1;
     }
     Ok(())
+}
+
+/// Sends back every message until the link is closed.
+fn echo(mut link: Link) -> Result<(), Trouble> {
+    loop {
+        match link.recv() {
+            Ok(message) => {
+                let message = message.to_vec();
+                link.send(&message)?;
+            }
+            Err(RecvError::Closed) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Sends back every track, first as they lie in memory, then as serde writes them; each until the link is closed.
