@@ -19,6 +19,8 @@ pub(crate) const SLICE: Duration = Duration::from_millis(100);
 pub(crate) struct Ending {
     /// The signal that came, or 0.
     signal: Arc<AtomicUsize>,
+    /// Whether a signal ends the command where it stands.
+    at_once: Arc<AtomicBool>,
     /// Readable from then on: nobody reads it.
     told: Readable<UnixStream>,
 }
@@ -28,15 +30,15 @@ impl Ending {
     pub(crate) fn watch() -> Result<Ending, Failure> {
         let watch = || -> io::Result<Ending> {
             let (told, tell) = UnixStream::pair()?;
-            let (signal, second) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+            let (signal, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
             for number in [SIGINT, SIGTERM, SIGHUP] {
-                // In this order: the first signal finds `second` false, and sets it.
-                flag::register_conditional_default(number, Arc::clone(&second))?;
-                flag::register(number, Arc::clone(&second))?;
+                // In this order: the first signal finds `at_once` false, and sets it for the second.
+                flag::register_conditional_default(number, Arc::clone(&at_once))?;
+                flag::register(number, Arc::clone(&at_once))?;
                 flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
                 low_level::pipe::register(number, tell.try_clone()?)?;
             }
-            Ok(Ending { signal, told: Readable(told) })
+            Ok(Ending { signal, at_once, told: Readable(told) })
         };
         watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))
     }
@@ -54,6 +56,25 @@ impl Ending {
         }
     }
 
+    /// From now on a signal ends the command where it stands: it has nothing to close.
+    pub(crate) fn nothing_to_close(&self) -> Result<(), Failure> {
+        self.at_once.store(true, Ordering::Relaxed);
+        self.check()
+    }
+
+    /// Whether a signal is told here first.
+    pub(crate) fn is_told(&self) -> bool {
+        !self.at_once.load(Ordering::Relaxed)
+    }
+
+    /// Does what has nothing to close; meanwhile a signal ends the command where it stands.
+    pub(crate) fn meanwhile<T>(&self, work: impl FnOnce() -> T) -> Result<T, Failure> {
+        self.nothing_to_close()?;
+        let done = work();
+        self.at_once.store(false, Ordering::Relaxed);
+        Ok(done)
+    }
+
     /// Waits so long; a signal ends it.
     pub(crate) fn pause(&mut self, limit: Duration) -> Result<(), Failure> {
         Selector::new().wait_timeout(&mut [(&mut self.told, ())], limit).map_err(cannot_wait)?;
@@ -67,6 +88,14 @@ impl Ending {
             Selector::new().wait(&mut [(&mut self.told, ())]).map_err(cannot_wait)?;
             self.check()?;
         }
+    }
+
+    /// Waits until this is ready, so long at most; says whether it is. A signal ends it.
+    pub(crate) fn wait_with_for(&mut self, other: &mut dyn Endpoint, limit: Duration) -> Result<bool, Failure> {
+        let both: &mut [(&mut dyn Endpoint, bool)] = &mut [(&mut self.told, false), (other, true)];
+        let ready = Selector::new().wait_timeout(both, limit).map_err(cannot_wait)?;
+        self.check()?;
+        Ok(ready == Some(true))
     }
 
     /// Waits until this is ready; a signal ends it.

@@ -1,7 +1,7 @@
 //! Messages that are read: standard input or a file, whole or line by line.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::fs::{File, Metadata};
+use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
 
 use wharf::Readable;
@@ -85,6 +85,50 @@ impl Input {
         }
     }
 
+    /// All of it as one message, where it has at most so many bytes; else what was read is kept for [`fill`](Self::fill).
+    pub(crate) fn whole_up_to(&mut self, limit: usize, ending: &mut Ending) -> Result<Option<Vec<u8>>, Failure> {
+        // Ends with the input, or with a piece more than the bound.
+        while !self.ended && self.buffer.len() <= limit {
+            self.read_more(ending)?;
+        }
+        Ok((self.buffer.len() <= limit).then(|| std::mem::take(&mut self.buffer)))
+    }
+
+    /// Bytes of the whole input, where that is a file with a length.
+    pub(crate) fn len_bytes(&self) -> Option<u64> {
+        // What was read before this command began is not part of it.
+        let place = (&self.file.0).stream_position().ok()?.checked_sub(self.buffer.len() as u64)?;
+        let facts = self.file.0.metadata().ok().filter(Metadata::is_file)?;
+        facts.len().checked_sub(place)
+    }
+
+    /// Fills these bytes with what comes next; fewer only at the end.
+    pub(crate) fn fill(&mut self, into: &mut [u8], ending: &mut Ending) -> Result<usize, Failure> {
+        let read_before = self.buffer.get(self.taken..).unwrap_or_default();
+        let mut filled = read_before.len().min(into.len());
+        if let (Some(front), Some(bytes)) = (into.get_mut(..filled), read_before.get(..filled)) {
+            front.copy_from_slice(bytes);
+        }
+        self.taken += filled;
+        if self.taken == self.buffer.len() {
+            // A stream needs no more of this memory.
+            self.buffer = Vec::new();
+            self.taken = 0;
+        }
+        // Ends with the bytes, or with the input.
+        while filled < into.len() && !self.ended {
+            match self.file.0.read(into.get_mut(filled..).unwrap_or_default()) {
+                Ok(0) => self.ended = true,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Somebody who shares this file has made it one that does not wait.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => ending.wait_with(&mut self.file)?,
+                Err(error) => return Err(unreadable(&self.name, error)),
+            }
+        }
+        Ok(filled)
+    }
+
     /// Waits until it ends; what comes before that is dropped.
     pub(crate) fn wait_for_end(mut self, ending: &mut Ending) -> Result<(), Failure> {
         // Ends with the input.
@@ -96,7 +140,9 @@ impl Input {
     }
 
     fn read_more(&mut self, ending: &mut Ending) -> Result<(), Failure> {
-        ending.wait_with(&mut self.file)?;
+        if ending.is_told() {
+            ending.wait_with(&mut self.file)?;
+        }
         let old = self.buffer.len();
         self.buffer.resize(old + PIECE, 0);
         let read = self.file.0.read(self.buffer.get_mut(old..).unwrap_or_default());
@@ -104,8 +150,9 @@ impl Input {
         match read {
             Ok(0) => self.ended = true,
             Ok(_) => {}
-            // Somebody else who has this file was faster.
-            Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // Somebody else who has this file was faster, or has made it one that does not wait.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => ending.wait_with(&mut self.file)?,
             Err(error) => return Err(unreadable(&self.name, error)),
         }
         if self.buffer.len() - self.taken > LARGEST {

@@ -10,6 +10,7 @@ mod failure;
 mod identity;
 mod input;
 mod json;
+mod lesson;
 mod look;
 mod manual;
 mod meeting;
@@ -21,8 +22,10 @@ mod recv;
 mod region;
 mod send;
 mod state;
+mod stream;
 mod top;
 mod topic;
+mod unfinished;
 mod units;
 mod usage;
 mod written;
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
     };
     let done = match arguments.verb {
         Verb::Compare(asked) => compare::run(&asked),
+        Verb::Lesson(asked) => lesson::run(&asked),
         Verb::Send(asked) => send::run(&asked),
         Verb::Recv(asked) => recv::run(&asked),
         Verb::Pub(asked) => topic::run_pub(&asked),
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Verb::Man(asked) => manual::run_man(&asked),
         Verb::Region(asked) => region::run(&asked),
         Verb::ComparePeer(asked) => compare::run_peer(&asked),
+        Verb::LessonPlayer(asked) => lesson::run_player(&asked),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

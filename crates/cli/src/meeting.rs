@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use wharf::{Address, ConnectError, Link, Listener, Options, Transport};
+use wharf::{Address, AddressError, ConnectError, Link, Listener, Options, Transport};
 
+use crate::ending::Ending;
 use crate::failure::{Failure, in_own_words};
 use crate::identity::Fingerprint;
 use crate::usage::{MeetingArguments, complain};
@@ -20,8 +21,17 @@ pub(crate) enum Habit {
     Connects,
 }
 
+/// Longer than any machine runs.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Makes the link, as listener or as connector.
-pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, options: &Options) -> Result<Link, Failure> {
+pub(crate) fn meet(
+    address: &str,
+    asked: &MeetingArguments,
+    habit: Habit,
+    options: &Options,
+    ending: &mut Ending,
+) -> Result<Link, Failure> {
     let parsed = check(address)?;
     let listens = asked.listen || (habit == Habit::Listens && !asked.connect);
     let options = asked.allow_uid.iter().fold(options.clone(), |options, uid| options.allow_uid(*uid));
@@ -29,12 +39,14 @@ pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, option
     let link = if listens {
         let mut listener = options.listen(address)?;
         announce(&listener, &parsed, made, asked.verbose);
-        accept(&mut listener, asked)?
+        accept(&mut listener, asked, ending)?
     } else {
-        match asked.wait {
-            None => options.connect(address)?,
-            Some(limit) => options.connect_timeout(address, limit)?,
-        }
+        // Whoever connects leaves nothing behind.
+        ending.meanwhile(|| match patience(asked) {
+            None if asked.wait_for_peer => options.connect_timeout(address, FOR_EVER),
+            None => options.connect(address),
+            Some(limit) => options.connect_timeout(address, limit),
+        })??
     };
     if asked.verbose {
         complain(&format!("linked with {}", link.peer()));
@@ -52,30 +64,40 @@ fn announce(listener: &Listener, asked: &Address, made: Option<Fingerprint>, ver
     }
 }
 
+/// How long the peer is waited for, where that has an end.
+fn patience(asked: &MeetingArguments) -> Option<Duration> {
+    asked.wait.or(if asked.wait_for_peer { asked.timeout } else { None })
+}
+
 /// Waits for the peer. Whoever did not fit is named at once to a user who wants to know, and to any other when nobody
 /// comes that does.
-fn accept(listener: &mut Listener, asked: &MeetingArguments) -> Result<Link, Failure> {
-    let end = asked.wait.map(|limit| Instant::now() + limit);
+fn accept(listener: &mut Listener, asked: &MeetingArguments, ending: &mut Ending) -> Result<Link, Failure> {
+    let limit = patience(asked);
+    let end = limit.map(|limit| Instant::now() + limit);
     let mut told = 0;
-    // Each round waits; the limit, or else the first peer that fits, ends them.
+    // Each round waits; the limit, a signal, or else the first peer that fits, ends them.
     loop {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        let outcome = match (asked.verbose, left) {
-            (false, None) => listener.accept(),
-            (false, Some(left)) => listener.accept_timeout(left),
-            (true, left) => listener.accept_timeout(left.map_or(LOOK, |left| left.min(LOOK))),
-        };
+        match (asked.verbose, left) {
+            (false, None) => ending.wait_with(listener)?,
+            (false, Some(left)) => drop(ending.wait_with_for(listener, left)?),
+            (true, left) => drop(ending.wait_with_for(listener, left.map_or(LOOK, |left| left.min(LOOK)))?),
+        }
+        let outcome = listener.try_accept();
         if asked.verbose {
             told = tell_refused(listener, told);
         }
-        match outcome {
-            Err(ConnectError::Timeout { .. }) if end.is_none_or(|end| Instant::now() < end) => {}
-            Err(ConnectError::Timeout { address, missing, .. }) => {
-                let limit = asked.wait.unwrap_or_default();
-                let failure = Failure::from(ConnectError::Timeout { address, limit, missing });
-                return Err(with_the_refused(failure, listener));
+        match (outcome, left) {
+            (Err(ConnectError::NobodyWaiting), Some(Duration::ZERO)) => {
+                let late = ConnectError::Timeout {
+                    address: listener.address().to_string(),
+                    limit: limit.unwrap_or_default(),
+                    missing: "nobody connected",
+                };
+                return Err(with_the_refused(Failure::from(late), listener));
             }
-            outcome => return Ok(outcome?),
+            (Err(ConnectError::NobodyWaiting), _) => {}
+            (outcome, _) => return Ok(outcome?),
         }
     }
 }
@@ -106,11 +128,35 @@ fn with_the_refused(failure: Failure, listener: &Listener) -> Failure {
 /// Whether this command can use the address at all: `inproc:` joins threads of one process, and a command is a process
 /// of its own.
 pub(crate) fn check(address: &str) -> Result<Address, Failure> {
-    let parsed = Address::parse(address).map_err(|error| Failure::Usage(error.to_string()))?;
+    let parsed = Address::parse(address).map_err(|error| Failure::Usage(format!("{error}{}", near_miss(&error))))?;
     if parsed.transport() == Transport::Inproc {
         return Err(Failure::Usage(format!(
             "'{address}' joins threads of one process, and this command is a process of its own: use shm: or unix:"
         )));
     }
     Ok(parsed)
+}
+
+/// Offers the scheme that was meant, if one is near.
+fn near_miss(error: &AddressError) -> String {
+    let AddressError::UnknownScheme { address, scheme, .. } = error else { return String::new() };
+    let (given, rest) = (scheme.to_ascii_lowercase(), address.get(scheme.len()..).unwrap_or_default());
+    // One letter more, fewer or another, or two that changed places.
+    let mut near = Transport::ALL.iter().filter(|it| strsim::damerau_levenshtein(&given, it.scheme()) <= 1);
+    near.next().map_or_else(String::new, |near| format!("; did you mean '{near}{rest}'?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_that_was_nearly_right_is_offered() {
+        let said = |address: &str| check(address).expect_err("no such scheme").to_string();
+        assert!(said("shn:x").ends_with("; did you mean 'shm:x'?"), "{}", said("shn:x"));
+        assert!(said("TCP:a:1").ends_with("; did you mean 'tcp:a:1'?"), "{}", said("TCP:a:1"));
+        assert!(said("tpc:a:1").ends_with("; did you mean 'tcp:a:1'?"), "{}", said("tpc:a:1"));
+        assert!(said("unx:/tmp/a").ends_with("; did you mean 'unix:/tmp/a'?"), "{}", said("unx:/tmp/a"));
+        assert!(!said("pigeon:x").contains("did you mean"), "{}", said("pigeon:x"));
+    }
 }

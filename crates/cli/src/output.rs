@@ -1,23 +1,38 @@
 //! Standard output as a command needs it: buffered, and calm when nobody reads.
 
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use crate::failure::Failure;
 
-/// Standard output for the rest of the command.
+/// Standard output for the rest of the command, or a file in its place.
 pub(crate) struct Output {
-    out: BufWriter<Stdout>,
+    out: BufWriter<Box<dyn Write + Send>>,
+    /// How the file is called in a sentence.
+    file: Option<String>,
 }
 
 impl Output {
     /// Takes standard output.
     pub(crate) fn take() -> Output {
-        Output { out: BufWriter::new(io::stdout()) }
+        // The library's own looks for line ends in all that passes; it serves where there is no descriptor left.
+        let out: Box<dyn Write + Send> = match io::stdout().as_fd().try_clone_to_owned() {
+            Ok(copy) => Box::new(File::from(copy)),
+            Err(_) => Box::new(io::stdout()),
+        };
+        Output { out: BufWriter::new(out), file: None }
+    }
+
+    /// Takes a file.
+    pub(crate) fn to(file: File, path: &Path) -> Output {
+        Output { out: BufWriter::new(Box::new(file)), file: Some(path.display().to_string()) }
     }
 
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.out.write_all(bytes).map_err(Failure::output)
+        self.out.write_all(bytes).map_err(|error| failed(self.file.as_deref(), error))
     }
 
     /// Writes one line.
@@ -28,7 +43,14 @@ impl Output {
 
     /// Hands everything to the reader now.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.out.flush().map_err(Failure::output)
+        self.out.flush().map_err(|error| failed(self.file.as_deref(), error))
+    }
+}
+
+fn failed(file: Option<&str>, error: io::Error) -> Failure {
+    match file {
+        None => Failure::output(error),
+        Some(path) => Failure::Failed(format!("cannot write '{path}': {error}")),
     }
 }
 

@@ -1,13 +1,47 @@
-//! `wharf recv`: messages to standard output, as raw bytes or as lines.
+//! `wharf recv`: messages to standard output or a file, as raw bytes, as lines, or as JSON.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use serde::Serialize;
 use wharf::{Options, Receiver, RecvError};
 
+use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::json::to_json_line;
 use crate::meeting::{Habit, check, meet};
-use crate::output::Output;
+use crate::output::{Output, printable};
+use crate::stream::{self, Opening, Summary, Taker};
+use crate::unfinished::Unfinished;
 use crate::usage::RecvArguments;
+use crate::written::{self, Content, Form};
+
+/// A message in JSON.
+#[derive(Serialize)]
+struct ShownMessage<'a> {
+    message: u64,
+    bytes: u64,
+    /// Unless it is written to a file.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    content: Option<Content<'a>>,
+}
+
+/// A piece of a stream in JSON.
+#[derive(Serialize)]
+struct ShownPiece<'a> {
+    message: u64,
+    piece: u64,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+/// The end of a stream in JSON.
+#[derive(Serialize)]
+struct ShownEnd {
+    message: u64,
+    pieces: u64,
+    bytes: u64,
+    crc32: String,
+}
 
 /// Runs the command.
 pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
@@ -15,28 +49,34 @@ pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
         // Nobody need come for that.
         return check(&asked.address).map(|_| ());
     }
-    let link = meet(&asked.address, &asked.meeting, Habit::Listens, &Options::new())?;
-    let (_sender, mut receiver) = link.split();
-    let mut output = Output::take();
-    let mut received = 0;
-    // The count, the sender's end or the time limit ends the loop.
-    while asked.count.is_none_or(|count| received < count) {
-        match next(&mut receiver, asked.meeting.timeout, &mut output, asked.lines) {
-            Ok(()) => received += 1,
-            Err(Ended::Closed) if asked.count.is_none() => return output.flush(),
-            Err(Ended::Closed) => {
-                output.flush()?;
-                let wanted = asked.count.unwrap_or_default();
-                return Err(Failure::PeerGone(format!("the sender closed after {received} of {wanted} messages")));
-            }
-            Err(Ended::Failed(failure)) => {
-                // What has arrived is not held back because of what has not.
-                output.flush()?;
-                return Err(failure);
-            }
+    asked.file.as_deref().map_or(Ok(()), Unfinished::check)?;
+    let mut ending = Ending::watch()?;
+    let link = meet(&asked.address, &asked.meeting, Habit::Listens, &Options::new(), &mut ending)?;
+    let (mut sender, receiver) = link.split();
+    let (unfinished, file) = match &asked.file {
+        None => {
+            ending.nothing_to_close()?;
+            (None, None)
         }
-    }
-    output.flush()
+        Some(path) => {
+            let (unfinished, file) = Unfinished::begin(path)?;
+            (Some(unfinished), Some(Output::to(file, path)))
+        }
+    };
+    let ear = Ear { receiver, timeout: asked.meeting.timeout, ending };
+    let mut desk = Desk { ear, sink: Sink::new(asked, file), received: 0, pieces: 0 };
+    let outcome = desk.receive(&mut sender, asked.count);
+    // What has arrived is not held back because of what has not.
+    desk.sink.flush()?;
+    outcome?;
+    unfinished.map_or(Ok(()), Unfinished::finish)
+}
+
+/// Where messages come from.
+struct Ear {
+    receiver: Receiver,
+    timeout: Option<Duration>,
+    ending: Ending,
 }
 
 enum Ended {
@@ -44,31 +84,179 @@ enum Ended {
     Failed(Failure),
 }
 
-/// Writes the next message; output waits in the buffer only while more messages are there to be taken.
-fn next(receiver: &mut Receiver, timeout: Option<Duration>, output: &mut Output, lines: bool) -> Result<(), Ended> {
-    match receiver.try_recv() {
-        Ok(message) => return write(output, &message, lines),
-        Err(RecvError::Empty) => output.flush().map_err(Ended::Failed)?,
-        Err(error) => return Err(ended(error)),
-    }
-    let message = match timeout {
-        Some(limit) => receiver.recv_timeout(limit),
-        None => receiver.recv(),
-    };
-    match message {
-        Ok(message) => write(output, &message, lines),
-        Err(error) => Err(ended(error)),
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Ended {
+        Ended::Failed(failure)
     }
 }
 
-fn ended(error: RecvError) -> Ended {
-    match error {
-        RecvError::Closed => Ended::Closed,
-        error => Ended::Failed(Failure::from(error)),
+impl From<RecvError> for Ended {
+    fn from(error: RecvError) -> Ended {
+        match error {
+            RecvError::Closed => Ended::Closed,
+            error => Ended::Failed(error.into()),
+        }
     }
 }
 
-fn write(output: &mut Output, message: &[u8], lines: bool) -> Result<(), Ended> {
-    let written = output.bytes(message).and_then(|()| if lines { output.bytes(b"\n") } else { Ok(()) });
-    written.map_err(Ended::Failed)
+impl Ear {
+    /// Shows the next message; output waits in the buffer only while more messages are there to be taken.
+    fn next<R>(
+        &mut self,
+        sink: &mut Sink,
+        look: impl FnOnce(&mut Sink, &[u8]) -> Result<R, Failure>,
+    ) -> Result<R, Ended> {
+        let mut end = None;
+        // Ends with a message, the sender, the limit, or a signal.
+        loop {
+            match self.receiver.try_recv() {
+                Ok(message) => return Ok(look(sink, &message)?),
+                Err(RecvError::Empty) => {}
+                Err(error) => return Err(error.into()),
+            }
+            sink.flush()?;
+            match self.timeout {
+                None => self.ending.wait_with(&mut self.receiver)?,
+                Some(limit) => {
+                    let end = *end.get_or_insert_with(|| Instant::now() + limit);
+                    let left = end.saturating_duration_since(Instant::now());
+                    if !self.ending.wait_with_for(&mut self.receiver, left)? && left.is_zero() {
+                        return Err(RecvError::Timeout.into());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Where messages go.
+struct Sink {
+    output: Output,
+    /// Where the content goes instead, if a file was named.
+    file: Option<Output>,
+    form: Form,
+    lines: bool,
+}
+
+impl Sink {
+    fn new(asked: &RecvArguments, file: Option<Output>) -> Sink {
+        let form = match &file {
+            Some(_) if asked.json => Form::Json,
+            Some(_) => Form::Raw,
+            None => Form::chosen(asked.lines, asked.json),
+        };
+        Sink { output: Output::take(), file, form, lines: asked.lines }
+    }
+
+    fn flush(&mut self) -> Result<(), Failure> {
+        self.file.as_mut().map_or(Ok(()), Output::flush)?;
+        self.output.flush()
+    }
+
+    /// Writes a message.
+    fn message(&mut self, number: u64, message: &[u8]) -> Result<(), Failure> {
+        let bytes = message.len() as u64;
+        let Some(file) = &mut self.file else {
+            let object = |content| ShownMessage { message: number, bytes, content: Some(content) };
+            return written::write(&mut self.output, self.form, message, object);
+        };
+        file.bytes(message)?;
+        self.end_line()?;
+        if self.form == Form::Json {
+            self.output.line(&to_json_line(&ShownMessage { message: number, bytes, content: None })?)?;
+        }
+        Ok(())
+    }
+
+    fn end_line(&mut self) -> Result<(), Failure> {
+        match (&mut self.file, self.form) {
+            (Some(file), _) if self.lines => file.bytes(b"\n"),
+            (None, Form::Lines | Form::Shown) => self.output.bytes(b"\n"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a piece of a stream.
+    fn piece(&mut self, number: u64, piece: u64, bytes: &[u8]) -> Result<(), Failure> {
+        match (&mut self.file, self.form) {
+            (Some(file), _) => file.bytes(bytes),
+            (None, Form::Raw | Form::Lines) => self.output.bytes(bytes),
+            (None, Form::Shown) => self.output.bytes(printable(&String::from_utf8_lossy(bytes)).as_bytes()),
+            (None, Form::Json) => {
+                self.output.line(&to_json_line(&ShownPiece { message: number, piece, content: Content::of(bytes) })?)
+            }
+        }
+    }
+}
+
+/// The command at work.
+struct Desk {
+    ear: Ear,
+    sink: Sink,
+    /// Messages so far; a stream is one.
+    received: u64,
+    /// Of the stream that is being received.
+    pieces: u64,
+}
+
+impl Desk {
+    fn receive(&mut self, sender: &mut wharf::Sender, count: Option<u64>) -> Result<(), Failure> {
+        // The count, the sender's end or the time limit ends the loop.
+        while count.is_none_or(|count| self.received < count) {
+            let number = self.received;
+            let next = self.ear.next(&mut self.sink, |sink, message| match Opening::read(message) {
+                Some(opening) => Ok(Some(opening)),
+                None => sink.message(number, message).map(|()| None),
+            });
+            match (next, count) {
+                (Ok(None), _) => {}
+                (Ok(Some(opening)), _) => {
+                    self.pieces = 0;
+                    stream::take(sender, opening, self)?;
+                }
+                (Err(Ended::Closed), None) => return Ok(()),
+                (Err(Ended::Closed), Some(count)) => {
+                    return Err(Failure::PeerGone(format!("the sender closed after {number} of {count} messages")));
+                }
+                (Err(Ended::Failed(failure)), _) => return Err(failure),
+            }
+            self.received += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Taker for Desk {
+    fn piece(&mut self, look: &mut dyn FnMut(&[u8])) -> Result<usize, Failure> {
+        let (number, piece) = (self.received, self.pieces);
+        let taken = self.ear.next(&mut self.sink, |sink, bytes| {
+            look(bytes);
+            if bytes.is_empty() { Ok(()) } else { sink.piece(number, piece, bytes) }.map(|()| bytes.len())
+        });
+        self.pieces += 1;
+        taken.map_err(cut_short)
+    }
+
+    fn word(&mut self) -> Result<Vec<u8>, Failure> {
+        self.ear.next(&mut self.sink, |_, bytes| Ok(bytes.to_vec())).map_err(cut_short)
+    }
+
+    fn settle(&mut self, arrived: Summary) -> Result<(), Failure> {
+        self.sink.end_line()?;
+        if self.sink.form == Form::Json {
+            // The last one was the empty message.
+            let (message, pieces) = (self.received, self.pieces.saturating_sub(1));
+            let crc32 = format!("{:08x}", arrived.crc32);
+            let end = ShownEnd { message, pieces, bytes: arrived.len_bytes, crc32 };
+            self.sink.output.line(&to_json_line(&end)?)?;
+        }
+        self.sink.flush()
+    }
+}
+
+fn cut_short(ended: Ended) -> Failure {
+    match ended {
+        Ended::Closed => Failure::PeerGone("the sender closed in the middle of a stream".to_owned()),
+        Ended::Failed(failure) => failure,
+    }
 }

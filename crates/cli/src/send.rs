@@ -1,82 +1,161 @@
-//! `wharf send`: one message, or every line of standard input.
+//! `wharf send`: a message, the whole of an input, or every line of it.
 
-use std::io::{self, BufRead, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
-use wharf::{Options, Sender};
+use serde::Serialize;
+use wharf::{Options, Receiver, Sender};
 
+use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::input::Input;
+use crate::json::to_json_line;
 use crate::meeting::{Habit, meet};
+use crate::output::Output;
+use crate::pace::Pace;
+use crate::stream::{self, Opening, Summary};
 use crate::usage::SendArguments;
 
-/// A message from standard input is read to its end before it is sent, so it needs a bound: the links' own.
-const LARGEST_INPUT: u64 = wharf::DEFAULT_MAX_MESSAGE_BYTES as u64;
+/// An input of more bytes is sent as a stream, so that neither side has it in memory as a whole.
+const LARGEST_IN_ONE: usize = 8 << 20;
+
+/// What is sent.
+enum Load {
+    /// One message, however often.
+    Message(Vec<u8>),
+    /// Every line is a message.
+    Lines(Input),
+    /// One that is too large for a message.
+    Stream(Input),
+}
+
+/// What came of it.
+#[derive(Serialize, Debug, Default)]
+struct Sent<'a> {
+    address: &'a str,
+    messages: u64,
+    bytes: u64,
+    /// Of a stream, confirmed by the receiver.
+    crc32: Option<String>,
+}
 
 /// Runs the command.
 pub(crate) fn run(asked: &SendArguments) -> Result<(), Failure> {
-    let options = Options::new();
-    // The message comes first: nobody should be called before there is something to say.
-    let message = match (&asked.message, asked.lines) {
-        (Some(message), _) => Some(message.as_bytes().to_vec()),
-        (None, false) => Some(read_all(io::stdin().lock(), LARGEST_INPUT)?),
-        (None, true) => None,
-    };
-    let link = meet(&asked.address, &asked.meeting, Habit::Connects, &options)?;
-    let (mut sender, _receiver) = link.split();
-    match message {
-        Some(message) => Ok(sender.send_rendezvous(&message, asked.meeting.timeout)?),
-        None => send_lines(&mut sender, io::stdin().lock(), asked.meeting.timeout),
+    let mut ending = Ending::watch()?;
+    // The load comes first: nobody should be called before there is something to say.
+    let load = load(asked, &mut ending)?;
+    let link = meet(&asked.address, &asked.meeting, Habit::Connects, &Options::new(), &mut ending)?;
+    ending.nothing_to_close()?;
+    let (sender, receiver) = link.split();
+    let sent = Sent { address: &asked.address, ..Sent::default() };
+    let pace = Pace::new(asked.rate);
+    let mut desk = Desk { sender, receiver, timeout: asked.meeting.timeout, pace, ending, sent };
+    match load {
+        Load::Message(message) => desk.send(&message, asked.count.unwrap_or(1))?,
+        Load::Lines(lines) => desk.send_lines(lines, asked.count.unwrap_or(u64::MAX))?,
+        Load::Stream(input) => desk.give(input)?,
+    }
+    if !asked.json {
+        return Ok(());
+    }
+    let mut output = Output::take();
+    output.line(&to_json_line(&desk.sent)?)?;
+    output.flush()
+}
+
+fn load(asked: &SendArguments, ending: &mut Ending) -> Result<Load, Failure> {
+    if let Some(message) = &asked.message {
+        return Ok(Load::Message(message.as_bytes().to_vec()));
+    }
+    let mut input = Input::open(&asked.input)?;
+    if asked.input.lines {
+        return Ok(Load::Lines(input));
+    }
+    if asked.whole {
+        return Ok(Load::Message(input.whole(ending)?));
+    }
+    match input.whole_up_to(LARGEST_IN_ONE, ending)? {
+        Some(message) => Ok(Load::Message(message)),
+        None if asked.count.is_some_and(|count| count != 1) => Err(Failure::Usage(format!(
+            "--count: an input of more than {LARGEST_IN_ONE} bytes is sent once; --whole makes one message of it"
+        ))),
+        None => Ok(Load::Stream(input)),
     }
 }
 
-fn read_all(input: impl Read, limit: u64) -> Result<Vec<u8>, Failure> {
-    let mut message = Vec::new();
-    // One byte more than the limit shows that there is more.
-    input.take(limit + 1).read_to_end(&mut message).map_err(unreadable)?;
-    if message.len() as u64 > limit {
-        return Err(Failure::Failed(format!(
-            "message too large: standard input has more than {limit} bytes, the limit of one message; split it or use --lines"
-        )));
-    }
-    Ok(message)
+struct Desk<'a> {
+    sender: Sender,
+    receiver: Receiver,
+    timeout: Option<Duration>,
+    pace: Pace,
+    ending: Ending,
+    sent: Sent<'a>,
 }
 
-fn send_lines(sender: &mut Sender, mut input: impl BufRead, timeout: Option<Duration>) -> Result<(), Failure> {
-    let mut line = Vec::new();
-    // The end of standard input ends the loop; a line has the bound of a message.
-    loop {
-        line.clear();
-        let mut bounded = (&mut input).take(LARGEST_INPUT + 1);
-        if bounded.read_until(b'\n', &mut line).map_err(unreadable)? == 0 {
-            return Ok(());
+impl Desk<'_> {
+    /// Sends a message so many times, and returns when the last one is taken.
+    fn send(&mut self, message: &[u8], count: u64) -> Result<(), Failure> {
+        let disguised = Opening::read(message).is_some();
+        for left in (0..count).rev() {
+            self.pace.wait(&mut self.ending)?;
+            if disguised {
+                self.give_message(message)?;
+            } else if left == 0 {
+                self.sender.send_rendezvous(message, self.timeout)?;
+            } else {
+                self.put(message)?;
+            }
+            self.note(message.len() as u64);
         }
-        if line.last() == Some(&b'\n') {
-            line.pop();
-        }
-        match timeout {
-            Some(limit) => sender.send_timeout(&line, limit)?,
-            None => sender.send(&line)?,
-        }
-    }
-}
-
-fn unreadable(error: io::Error) -> Failure {
-    Failure::Failed(format!("cannot read standard input: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endless_input_is_refused_with_the_limit() {
-        let refused = read_all(io::repeat(7), 100).expect_err("an endless input has no end");
-        assert!(refused.to_string().contains("more than 100 bytes"));
+        Ok(())
     }
 
-    #[test]
-    fn an_empty_input_is_an_empty_message() {
-        assert_eq!(read_all(io::empty(), 100).expect("nothing to fail"), b"");
+    fn send_lines(&mut self, mut lines: Input, count: u64) -> Result<(), Failure> {
+        // Ends with the count or the input.
+        for _ in 0..count {
+            let Some(line) = lines.line(&mut self.ending)? else { break };
+            self.pace.wait(&mut self.ending)?;
+            if Opening::read(line).is_some() {
+                self.give_message(line)?;
+            } else {
+                self.put(line)?;
+            }
+            self.note(line.len() as u64);
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, message: &[u8]) -> Result<(), Failure> {
+        match self.timeout {
+            Some(limit) => Ok(self.sender.send_timeout(message, limit)?),
+            None => Ok(self.sender.send(message)?),
+        }
+    }
+
+    fn note(&mut self, bytes: u64) {
+        self.sent.messages += 1;
+        self.sent.bytes += bytes;
+    }
+
+    fn give(&mut self, mut input: Input) -> Result<(), Failure> {
+        let opening = Opening { len_bytes: input.len_bytes() };
+        let Desk { sender, receiver, timeout, ending, .. } = self;
+        let Summary { len_bytes, crc32 } =
+            stream::give(sender, receiver, opening, *timeout, |into| input.fill(into, ending))?;
+        self.sent.crc32 = Some(format!("{crc32:08x}"));
+        self.note(len_bytes);
+        Ok(())
+    }
+
+    /// Sends a message that looks like the opening of a stream, in a stream: so it arrives as what it is.
+    fn give_message(&mut self, mut message: &[u8]) -> Result<(), Failure> {
+        let opening = Opening { len_bytes: Some(message.len() as u64) };
+        stream::give(&mut self.sender, &mut self.receiver, opening, self.timeout, |into| {
+            let (now, later) = message.split_at(message.len().min(into.len()));
+            into.get_mut(..now.len()).unwrap_or_default().copy_from_slice(now);
+            message = later;
+            Ok(now.len())
+        })?;
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! The command line: its grammar, and one clear line when it makes no sense.
 
 pub(crate) mod chat;
+pub(crate) mod lesson;
 pub(crate) mod looking;
 pub(crate) mod manual;
 pub(crate) mod topics;
@@ -16,12 +17,13 @@ use clap::{Args, Parser, Subcommand};
 use crate::failure::Failure;
 use crate::network::NetworkArguments;
 use crate::output::printable;
-use crate::units::{parse_count, parse_duration, parse_size};
+use crate::units::{parse_count, parse_duration, parse_rate, parse_size};
 
 use self::chat::ChatArguments;
+use self::lesson::{LessonArguments, LessonPlayerArguments};
 use self::looking::{LsArguments, StatArguments, TopArguments};
 use self::manual::{CompletionsArguments, ManArguments};
-use self::topics::{PubArguments, SubArguments};
+use self::topics::{InputArguments, PubArguments, SubArguments};
 use self::values::{EventArguments, StateArguments};
 
 const EXIT_CODES: &str = "\
@@ -44,9 +46,11 @@ pub(crate) struct Arguments {
 pub(crate) enum Verb {
     /// Measure both models and every transport between two real processes on this machine.
     Compare(CompareArguments),
-    /// Send one message, or every line of standard input, to an address.
+    /// Run the classic table of differences between the two models on this machine, and say which of them still hold.
+    Lesson(LessonArguments),
+    /// Send a message, a file, or every line of an input, to an address.
     Send(SendArguments),
-    /// Receive messages at an address and write them to standard output.
+    /// Receive messages at an address and write them to standard output or a file.
     Recv(RecvArguments),
     /// Publish messages in a topic: any number of subscribers receive them.
     Pub(PubArguments),
@@ -73,6 +77,9 @@ pub(crate) enum Verb {
     /// One side of a comparison; started by `wharf compare` itself.
     #[command(name = "__other-side", hide = true)]
     ComparePeer(ComparePeerArguments),
+    /// Another process of a lesson; started by `wharf lesson` itself.
+    #[command(name = "__lesson-player", hide = true)]
+    LessonPlayer(LessonPlayerArguments),
 }
 
 /// What `wharf compare` can be asked.
@@ -129,6 +136,9 @@ pub(crate) struct MeetingArguments {
     /// Wait up to this long for the peer to appear: 250ms, 5s, 2m.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) wait: Option<Duration>,
+    /// Wait for the peer to appear: as long as --timeout says, else without an end. Who listens always does.
+    #[arg(long, conflicts_with = "wait")]
+    pub(crate) wait_for_peer: bool,
     /// Give up when the peer lets a single message wait longer than this.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
@@ -145,25 +155,42 @@ pub(crate) struct MeetingArguments {
 
 /// What `wharf send` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Without MESSAGE, standard input is read to its end and sent as one message. \
-    A single message is sent when this command ends with 0: the peer has taken it. \
-    With --lines the last lines may still wait in the link's queue.\n\n\
-    Connects unless --listen is given.\n\n\
+#[command(
+    after_help = "Without MESSAGE, standard input (or --file) is read to its end and sent as one message; if it has more \
+    than 8 MiB, as a stream of pieces with a checksum, which 'wharf recv' writes as they come (--whole for another program: one \
+    message, at most 256 MiB). docs/send-recv.md describes streams.\n\n\
+    When this command ends with 0, the peer has taken the last message, and has written all of a stream. \
+    With --lines the last lines may still wait in the link's queue. Connects unless --listen is given.\n\n\
+    Exit codes: 0 sent; 1 failed; 2 the command line makes no sense; 3 --wait or --timeout ran out; 4 the peer closed or died.\n\n\
     Examples, each with its other side under 'wharf recv --help':\n\
     \x20 wharf send shm:greetings hello\n\
-    \x20 wharf send tcp:127.0.0.1:7000 hello --token-file word\n\
+    \x20 wharf send unix:backup --file disk.img --wait-for-peer\n\
+    \x20 tail -f app.log | wharf send tcp:127.0.0.1:7000 --lines --token-file word\n\
     \x20 wharf send tcp:192.168.1.7:7000 hello --insecure\n\
     \x20 wharf send tls:192.168.1.7:7000 hello --pin SHA256\n\
-    \x20 wharf send tls:192.168.1.7:7000 hello --ca ca.pem --server-name build-7 --cert me.pem --key me.key")]
+    \x20 wharf send tls:192.168.1.7:7000 hello --ca ca.pem --server-name build-7 --cert me.pem --key me.key"
+)]
 pub(crate) struct SendArguments {
     /// Where to: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too).
     pub(crate) address: String,
     /// The message.
-    #[arg(conflicts_with = "lines")]
+    #[arg(conflicts_with_all = ["lines", "file", "whole"])]
     pub(crate) message: Option<std::ffi::OsString>,
-    /// Send every line of standard input as a message of its own, without its line end.
+    /// Where messages come from.
+    #[command(flatten)]
+    pub(crate) input: InputArguments,
+    /// Send the input as one message, however large, and never as a stream.
+    #[arg(long, conflicts_with = "lines")]
+    pub(crate) whole: bool,
+    /// Send the message so many times; with --lines, at most so many lines.
+    #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
+    pub(crate) count: Option<u64>,
+    /// At most so many messages a second, evenly.
+    #[arg(long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
+    pub(crate) rate: Option<f64>,
+    /// Write what was sent as one JSON object.
     #[arg(long)]
-    pub(crate) lines: bool,
+    pub(crate) json: bool,
     /// How the two meet.
     #[command(flatten)]
     pub(crate) meeting: MeetingArguments,
@@ -171,26 +198,39 @@ pub(crate) struct SendArguments {
 
 /// What `wharf recv` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Ends with 0 when the sender closes, or after --count messages.\n\n\
-    Listens unless --connect is given.\n\n\
+#[command(
+    after_help = "Writes the messages' bytes, one after the other; on a terminal, a line for each, with what could speak to \
+    it escaped. Ends when the sender closes, or after --count messages. Listens unless --connect is given.\n\n\
+    Each line of --json is a message: message (its number, from 0), bytes, and text, or hex where the bytes are no UTF-8; of a \
+    stream each piece, and at its end bytes and crc32. docs/send-recv.md describes it.\n\n\
+    Exit codes: 0 received; 1 failed; 2 the command line makes no sense; 3 --wait or --timeout ran out; 4 the sender died, or closed \
+    before --count or in the middle of a stream.\n\n\
     Examples, each with its other side under 'wharf send --help':\n\
     \x20 wharf recv shm:greetings\n\
-    \x20 wharf recv tcp:127.0.0.1:7000 --token-file word\n\
+    \x20 wharf recv unix:backup --file disk.img\n\
+    \x20 wharf recv tcp:127.0.0.1:7000 --lines --token-file word\n\
     \x20 wharf recv tcp:0.0.0.0:7000 --insecure --verbose\n\
     \x20 wharf recv ws:127.0.0.1:7000 --lines --origin null   (a page of examples/ws_client.html)\n\
     \x20 wharf recv tls:0.0.0.0:7000            (makes a certificate, and says the other side's --pin)\n\
     \x20 wharf recv tls:0.0.0.0:7000 --cert build-7.pem --key build-7.key --ca ca.pem   (mutual TLS)\n\n\
-    The SHA-256 of a certificate: openssl x509 -in build-7.pem -outform der | sha256sum")]
+    The SHA-256 of a certificate: openssl x509 -in build-7.pem -outform der | sha256sum"
+)]
 pub(crate) struct RecvArguments {
     /// Where: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too).
     /// At port 0 the system chooses one, and standard error says which.
     pub(crate) address: String,
-    /// End after this many messages.
+    /// End after this many messages; a stream is one.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
     pub(crate) count: Option<u64>,
-    /// Write a line end after every message (without it: the messages' bytes, one after the other).
+    /// Write a line end after every message.
     #[arg(long)]
     pub(crate) lines: bool,
+    /// Write into this file instead of standard output. It appears, or replaces the one before, when all is received.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<std::path::PathBuf>,
+    /// Write a JSON object a line; with --file without the content.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// How the two meet.
     #[command(flatten)]
     pub(crate) meeting: MeetingArguments,

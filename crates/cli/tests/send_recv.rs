@@ -125,10 +125,15 @@ fn a_killed_sender_is_told_with_its_messages_delivered() {
     }
 }
 
-/// Whether the process waits in `read` on its standard input.
+/// Whether the process waits in `read` on its standard input, or on a copy of it.
 fn is_asleep_in_read(pid: u32) -> bool {
-    // The numbers are those of the system call and its first argument: read(0, …).
-    std::fs::read_to_string(format!("/proc/{pid}/syscall")).is_ok_and(|text| text.starts_with("0 0x0 "))
+    let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/syscall")) else { return false };
+    // The numbers are those of the system call and its first argument: read(descriptor, …).
+    let mut words = text.split_whitespace();
+    let (Some("0"), Some(descriptor)) = (words.next(), words.next()) else { return false };
+    let Ok(descriptor) = u32::from_str_radix(descriptor.trim_start_matches("0x"), 16) else { return false };
+    let what = |descriptor: u32| std::fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok();
+    what(descriptor).is_some() && what(descriptor) == what(0)
 }
 
 /// Says something that is no introduction where a command listens, and goes.

@@ -141,3 +141,34 @@ struct Services;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/waiting.md")]
 struct Waiting;
+
+/// And those of the guide, chapter by chapter.
+#[cfg(doctest)]
+mod guide {
+    #[doc = include_str!("../../../docs/guide/1-two-models.md")]
+    struct TwoModels;
+
+    #[doc = include_str!("../../../docs/guide/2-sharing-data.md")]
+    struct SharingData;
+
+    #[doc = include_str!("../../../docs/guide/3-locks-and-crashes.md")]
+    struct LocksAndCrashes;
+
+    #[doc = include_str!("../../../docs/guide/4-links.md")]
+    struct Links;
+
+    #[doc = include_str!("../../../docs/guide/5-topics.md")]
+    struct TopicsEventsStates;
+
+    #[doc = include_str!("../../../docs/guide/6-limits-and-policies.md")]
+    struct LimitsAndPolicies;
+
+    #[doc = include_str!("../../../docs/guide/7-observing.md")]
+    struct Observing;
+
+    #[doc = include_str!("../../../docs/guide/8-recipes.md")]
+    struct Recipes;
+
+    #[doc = include_str!("../../../docs/guide/9-coming-from.md")]
+    struct ComingFrom;
+}

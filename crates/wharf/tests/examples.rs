@@ -172,3 +172,26 @@ fn a_configuration_changes_hands_and_every_user_sees_the_last_one_whole() {
         assert!(said.contains(line), "{line:?} is missing in {said}");
     }
 }
+
+/// A program of the front page in a directory of its own.
+fn hello(name: &str, directory: &std::path::Path) -> Command {
+    let test = std::env::current_exe().expect("own path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("the folder of the profile");
+    let mut command = Command::new(profile.join("examples").join(name));
+    command.env("WHARF_DIR", directory);
+    command
+}
+
+#[test]
+fn the_smallest_programs_of_both_models_do_what_they_say() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let names = directory.path().join("names");
+    for hits in 1..=3 {
+        let output = hello("hello_region", &names).output().expect("it starts");
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("hit {hits}\n"));
+    }
+    let mut listener = hello("hello_listener", &names).spawn().expect("it starts");
+    let output = hello("hello_caller", &names).output().expect("it starts");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hi\n", "{output:?}");
+    assert!(listener.wait().expect("it ends").success());
+}

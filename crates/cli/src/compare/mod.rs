@@ -1,36 +1,36 @@
 //! `wharf compare`: both models and every transport, measured between two real processes.
 
 mod carry;
-mod crossover;
+pub(crate) mod crossover;
 mod grid;
 mod ground;
-mod host;
-mod idle;
-mod isolation;
+pub(crate) mod host;
+pub(crate) mod idle;
+pub(crate) mod isolation;
 mod jobs;
-mod line;
-mod machine;
+pub(crate) mod line;
+pub(crate) mod machine;
 mod mailbox;
 mod measure;
-mod order;
-mod peer;
-mod place;
+pub(crate) mod order;
+pub(crate) mod peer;
+pub(crate) mod place;
 mod plan;
-mod plot;
+pub(crate) mod plot;
 mod progress;
 mod remote;
-mod report;
+pub(crate) mod report;
 mod ring;
 mod script;
 pub(crate) mod secret;
 mod summary;
 mod sweep;
-mod system_calls;
+pub(crate) mod system_calls;
 mod table;
-mod take;
-mod trouble;
+pub(crate) mod take;
+pub(crate) mod trouble;
 mod watchdog;
-mod way;
+pub(crate) mod way;
 
 use std::time::Instant;
 
@@ -87,6 +87,18 @@ fn measure_all(plan: &Plan) -> Result<Report, Failure> {
     let bench = Bench { plan, place: place.as_ref(), prober, progress: &progress };
     let rows = plan.ways.iter().map(|&way| bench.row(way)).collect();
     Ok(Report::of(plan, machine, rows))
+}
+
+/// Measures these ways as briefly as figures allow that are to show a difference: what a lesson stands on.
+pub(crate) fn measure_briefly(ways: Vec<Way>, place: &Place) -> Report {
+    let plan = Plan::brief(ways);
+    let prober = Prober::new().ok();
+    // Before the rows, which confine this thread to a processor.
+    let machine = machine::look(prober.map(Prober::pair));
+    let progress = Progress::silent();
+    let bench = Bench { plan: &plan, place: Ok(place), prober, progress: &progress };
+    let rows = plan.ways.iter().map(|&way| bench.row(way)).collect();
+    Report::of(&plan, machine, rows)
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Failure> {

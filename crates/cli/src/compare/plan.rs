@@ -93,6 +93,30 @@ impl Plan {
     }
 }
 
+/// What a lesson measures of a row beside its sweep.
+const BRIEF_SIZES: [u64; 2] = [64, 64 << 10];
+/// A sweep has so short a window as if it were one of so many rows.
+const BRIEF_ROWS: usize = 14;
+
+impl Plan {
+    /// As little as shows a difference: about a second for each row, its sweep included.
+    pub(crate) fn brief(ways: Vec<Way>) -> Plan {
+        Plan {
+            quick: true,
+            ways,
+            sizes: BRIEF_SIZES.to_vec(),
+            sweep: Some(Sweep::new(true, BRIEF_ROWS)),
+            file: PathBuf::from("/proc/self/exe"),
+            file_is_chosen: false,
+            file_limit: 128 << 20,
+            window: Duration::from_secs_f64(SHORTEST_WINDOW),
+            rounds: 1,
+            idle: Duration::from_secs_f64(SHORTEST_IDLE),
+            row_limit: ROW_LIMIT,
+        }
+    }
+}
+
 /// Windows of a length and number such that a row stays within its share even when every figure is unsteady.
 fn windows(share: f64, sizes: usize) -> (Duration, u32) {
     // Spinning latency and one figure per size are busy-wait figures; sleeping latency is taken once.

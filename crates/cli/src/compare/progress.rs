@@ -21,6 +21,11 @@ impl Progress {
         Progress { bar }
     }
 
+    /// One that nobody sees.
+    pub(crate) fn silent() -> Progress {
+        Progress { bar: ProgressBar::hidden() }
+    }
+
     /// Says what is being done now.
     pub(crate) fn step(&self, transport: &str, what: &str) {
         self.bar.set_message(format!("{transport} {what}"));

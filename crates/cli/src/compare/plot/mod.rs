@@ -13,6 +13,15 @@ use crate::compare::report::Report;
 use crate::failure::Failure;
 use file::Target;
 
+/// The picture of a report as an SVG document, where anything was measured at several sizes.
+pub(crate) fn svg(report: &Report) -> Result<Option<Vec<u8>>, String> {
+    let picture = picture::Picture::of(report);
+    if picture.is_empty() {
+        return Ok(None);
+    }
+    canvas::svg(&picture).map(Some).map_err(|why| why.to_string())
+}
+
 /// A picture that is going to be drawn; that it can be written is known before anything is measured.
 pub(crate) struct Plot {
     target: Target,
