@@ -2,7 +2,7 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use super::text::MOST_TEXT;
+use super::text::{self, MOST_TEXT};
 
 /// See the top of the file. The cursor is in front of the character with this number.
 #[derive(Debug, Default)]
@@ -12,13 +12,9 @@ pub(super) struct Editor {
     bytes: usize,
 }
 
-fn width(character: char) -> usize {
-    character.width().unwrap_or(0)
-}
-
 /// Whether a character is shown on the one in front of it.
 fn joins(character: char) -> bool {
-    width(character) == 0
+    character.width() == Some(0)
 }
 
 impl Editor {
@@ -91,10 +87,10 @@ impl Editor {
         let mut before = 0;
         // Back from the cursor as far as it fits.
         while let Some(character) = start.checked_sub(1).and_then(|at| self.text.get(at)) {
-            if before + width(*character) > room {
+            if before + text::columns(*character) > room {
                 break;
             }
-            before += width(*character);
+            before += text::columns(*character);
             start -= 1;
         }
         // A half that stands on what is not seen is left out.
@@ -104,10 +100,10 @@ impl Editor {
         let mut shown = String::new();
         let mut used = 0;
         for character in self.text.get(start..).unwrap_or(&[]) {
-            if used + width(*character) > columns {
+            if used + text::columns(*character) > columns {
                 break;
             }
-            used += width(*character);
+            used += text::columns(*character);
             shown.push(*character);
         }
         (shown, before)
@@ -166,9 +162,10 @@ mod tests {
         let mut editor = typed(&"漢".repeat(50));
         for columns in 1..30 {
             let (shown, cursor) = editor.view(columns);
-            let width: usize = shown.chars().map(width).sum();
+            let width: usize = shown.chars().map(text::columns).sum();
             assert!(width <= columns && cursor < columns.max(1), "{columns}: {shown} {cursor}");
         }
+        assert_eq!(typed("❤\u{fe0f}!").view(9).1, 3);
         editor.home();
         assert_eq!(editor.view(7), ("漢漢漢".to_owned(), 0));
     }

@@ -15,7 +15,7 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use signal_hook::consts::SIGWINCH;
 use signal_hook::low_level;
-use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+use unicode_width::UnicodeWidthStr;
 use wharf::{Endpoint, Readable};
 
 use super::editor::Editor;
@@ -298,7 +298,7 @@ fn rows(entry: &Entry, columns: usize) -> Vec<Row> {
             used = indent;
         }
         for character in word.chars() {
-            let width = character.width().unwrap_or(0);
+            let width = text::columns(character);
             if used + width > columns {
                 if character == ' ' {
                     continue;

@@ -40,6 +40,11 @@ fn speaks(character: char) -> bool {
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
+/// How many columns a character takes: the sign that makes an emoji of the one before it widens that.
+pub(super) fn columns(character: char) -> usize {
+    if character == '\u{fe0f}' { 1 } else { character.width().unwrap_or(0) }
+}
+
 /// Text as it is said: bounded, without line ends; `None` when nothing is left.
 pub(super) fn said(text: &str) -> Option<String> {
     let mut end = text.len().min(MOST_TEXT);
