@@ -119,6 +119,14 @@ fn fifty_members_ten_thousand_messages_three_killed() {
 }
 
 #[test]
+fn ends_with_its_terminal() {
+    let scene = Scene::new();
+    let status = Terminal::taken_from(scene.wharf(&["chat", "kitchen", "--nick", "anna"]), "kitchen");
+    assert_eq!(status.code(), Some(1));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
 fn on_a_terminal() {
     let scene = Scene::new();
     let mut script = member(&scene, "script", &[]);

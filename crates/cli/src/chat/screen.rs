@@ -23,7 +23,7 @@ use super::text;
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
-use crate::output::may_colour;
+use crate::output::{may_colour, still_there};
 
 /// What was said is kept so far back.
 const MOST_LINES: usize = 5_000;
@@ -139,6 +139,7 @@ impl Screen {
         // Only that it came counts.
         let _size = self.resized.0.read(&mut [0; 64]);
         let mut typed = Vec::new();
+        still_there()?;
         // Ends when nothing is there; whoever pastes much has it taken at once.
         while event::poll(Duration::ZERO).map_err(unusable)? {
             if let Event::Key(key) = event::read().map_err(unusable)? {

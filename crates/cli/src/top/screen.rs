@@ -19,7 +19,7 @@ use super::view::{View, Wish};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::look::directory;
-use crate::output::{may_colour, printable};
+use crate::output::{may_colour, printable, still_there};
 use crate::units;
 use crate::usage::looking::TopArguments;
 
@@ -64,6 +64,7 @@ impl Screen {
         // Ends with a key or a signal; each round waits for a key or for the next look.
         loop {
             ending.check()?;
+            still_there()?;
             let now = Instant::now();
             if now >= next {
                 next = now + self.interval;

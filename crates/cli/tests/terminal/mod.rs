@@ -27,7 +27,7 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts it on a screen of this size.
     pub(crate) fn run(mut command: Command, columns: u16, rows: u16) -> Terminal {
-        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&near).expect("a terminal of ours");
         unlockpt(&near).expect("a terminal to open");
         let path = ptsname(&near, Vec::new()).expect("its name");
@@ -42,6 +42,34 @@ impl Terminal {
         let screen = Arc::new(Mutex::new(Screen::new(columns, rows)));
         let reader = read(keys.try_clone().expect("a copy"), Arc::clone(&screen));
         Terminal { child, keys, far, screen, reader }
+    }
+
+    /// Starts it, waits until this was written, and takes the terminal away without a signal, as happens to a command that is not
+    /// in front. How it ended.
+    pub(crate) fn taken_from(mut command: Command, text: &str) -> ExitStatus {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&near).expect("a terminal of ours");
+        unlockpt(&near).expect("a terminal to open");
+        let path = ptsname(&near, Vec::new()).expect("its name");
+        let far = File::options().read(true).write(true).open(path.to_str().expect("text")).expect("its other side");
+        tcsetwinsize(&near, size(100, 20)).expect("its size");
+        let copy = || far.try_clone().expect("a copy");
+        command.stdin(copy()).stdout(copy()).stderr(copy()).env("TERM", "xterm-256color");
+        let mut child = command.spawn().expect("the command starts");
+        drop((command, far));
+        let (mut near, mut written) = (File::from(near), Vec::new());
+        while !String::from_utf8_lossy(&written).contains(text) {
+            let mut piece = [0; 4096];
+            let read = near.read(&mut piece).expect("a command that still runs");
+            written.extend_from_slice(piece.get(..read).expect("what was read"));
+        }
+        drop(near);
+        let mut status = None;
+        await_that("end without a terminal", || {
+            status = child.try_wait().expect("a child of ours");
+            status.is_some()
+        });
+        status.expect("awaited")
     }
 
     /// Types.
