@@ -40,6 +40,7 @@ pub struct AskedEnd {
 }
 
 /// What a side does.
+#[allow(clippy::large_enum_variant, reason = "one per side, and reached without a pointer")]
 enum Part {
     /// It measures; what it is to ask next.
     Asks(Client, Vec<u8>),
