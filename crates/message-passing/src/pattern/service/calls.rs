@@ -403,4 +403,5 @@ impl Calls {
 }
 
 #[cfg(test)]
+#[path = "calls_tests.rs"]
 mod tests;
