@@ -9,6 +9,7 @@
 pub mod berths;
 pub mod board;
 pub mod certificates;
+pub mod diary;
 pub mod feed;
 pub mod footprint;
 pub mod letter;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use wharf_message_passing::{Options, RecvError, SendError, Settled};
 use wharf_sys::directory::Domain;
 
-use crate::world::{SOON, World};
+use crate::world::{SOON, World, eventually};
 
 pub(crate) fn every_transport(world: &World) {
     let options = Options::new().domain(Domain::at(world.path()).unwrap());
@@ -34,6 +34,7 @@ pub(crate) fn every_transport(world: &World) {
                     })
                 })
                 .collect();
+            eventually("both are there", || pusher.pullers() == 2);
             for number in 0..300 {
                 let len = if number % 60 == 0 { 300_000 } else { number };
                 pusher.push_timeout(&vec![number as u8; len], SOON).unwrap();
