@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use wharf_message_passing::{NodeError, NodeOptions, Part, Pattern, QueueError, RecvError, SendError, Settled, Wait};
+use wharf_message_passing::{
+    NodeError, NodeOptions, Options, Part, Pattern, QueueError, RecvError, SendError, Settled, Wait,
+};
 use wharf_sys::directory::Domain;
 
 use crate::child::work_off;
@@ -165,6 +167,38 @@ pub(crate) fn outcomes(world: &World) {
     assert!(matches!(pusher.wait(second, SOON), Err(SendError::Closed)));
 }
 
+/// A program that has pushed, and calls the pusher no more, has its items done, given to others, and dead.
+pub(crate) fn while_the_program_is_elsewhere(world: &World) {
+    for options in [None, Some("unix:elsewhere")] {
+        let node = world.node();
+        let at_address = Options::new().domain(Domain::at(world.path()).unwrap());
+        let queue = match options {
+            None => node.queue("elsewhere"),
+            Some(address) => at_address.queue(address),
+        };
+        let mut pusher = queue.clone().most_deliveries(2).pusher().unwrap();
+        for number in 0..100_u32 {
+            pusher.push(&number.to_le_bytes()).unwrap();
+        }
+        let mut puller = queue.clone().prefetch(4).puller_timeout(SOON).unwrap();
+        let mut again = 0;
+        for _ in 0..101 {
+            let item = puller.recv_timeout(SOON).unwrap();
+            again += item.deliveries() - 1;
+            if item[0] == 50 { drop(item) } else { item.ack().unwrap() }
+        }
+        assert_eq!(again, 1);
+        eventually("it is dead", || pusher.dead_letters() == 1);
+        // It comes and goes at any time.
+        for number in 0..50_u32 {
+            std::thread::sleep(Duration::from_micros(u64::from(number) * 60));
+            pusher.push(&number.to_le_bytes()).unwrap();
+            puller.recv_timeout(SOON).unwrap().ack().unwrap();
+        }
+        pusher.flush(SOON).unwrap();
+    }
+}
+
 /// Items are carried to other threads, and settled there.
 pub(crate) fn in_threads(world: &World) {
     let node = world.node();
@@ -276,7 +310,7 @@ pub(crate) fn taken_back(world: &World) {
     });
     puller.recv_timeout(SOON).unwrap().ack().unwrap();
     let late = puller.recv_timeout(SOON).unwrap();
-    let back: Vec<_> = pusher.take_unsettled().into_iter().map(|it| (it.bytes, it.deliveries)).collect();
+    let back: Vec<_> = pusher.take_unsettled().unwrap().into_iter().map(|it| (it.bytes, it.deliveries)).collect();
     assert_eq!(back.iter().map(|it| &it.0[..]).collect::<Vec<_>>()[..2], [b"b", b"c"]);
     late.ack().unwrap();
     pusher.flush(SOON).unwrap();

@@ -62,7 +62,10 @@ pub(crate) fn garbage(world: &World) {
         link.send(message).unwrap();
         eventually("it is cut off", || pusher.pullers() == 1);
         let (count, why) = pusher.cut_off();
-        assert!(count == 1 && why.is_some_and(|it| it.contains("expected") || it.contains("never")), "{nth}: {why:?}");
+        assert!(
+            count == 1 && why.as_ref().is_some_and(|it| it.contains("expected") || it.contains("never")),
+            "{nth}: {why:?}"
+        );
         is_served(&mut pusher, &mut puller);
         assert!(link.recv_timeout(SOON).is_err());
     }

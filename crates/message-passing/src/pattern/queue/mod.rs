@@ -2,12 +2,13 @@
 //!
 //! Who has what, and what comes back, is decided in `books.rs`: logic without I/O. `pusher.rs` and `puller.rs` move the bytes
 //! over private links, which are made as those of services are, by name or over an address, and do not know how. What a worker
-//! says of its items goes through `desk.rs`, from whatever thread.
+//! says of its items goes through `desk.rs`, from whatever thread. `mover.rs` moves a pusher's items while its program is elsewhere.
 
 mod books;
 mod desk;
 mod frame;
 mod item;
+mod mover;
 mod puller;
 mod pusher;
 mod typed;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
@@ -14,6 +14,7 @@ use wharf_sys::poll::Found;
 use super::Terms;
 use super::books::{Books, Bounds, DeadLetter, Settled};
 use super::frame::{HEAD_BYTES, Head, Kind};
+use super::mover::Mover;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError, SendError};
 use crate::handshake::Payload;
@@ -66,8 +67,8 @@ pub struct PushId(u64);
 ///
 /// # Who moves the items
 /// The pusher's calls do: each of them also takes acknowledgements in, gives waiting items out, and gives those of a dead puller
-/// to others. No thread does it in between. A program that has pushed everything calls [`flush`](Self::flush), which waits until
-/// all of it is done.
+/// to others. While the program calls nothing for longer than a millisecond, and something is not done, a thread of the pusher
+/// does. So a program that has pushed can turn to other things; one that leaves calls [`flush`](Self::flush) before.
 ///
 /// # When full
 /// It keeps at most [`most_items`](super::Queue::most_items) items of at most [`most_bytes`](super::Queue::most_bytes)
@@ -83,8 +84,10 @@ pub struct PushId(u64);
 /// What waits dies with it. What pullers have received already they can finish; nobody asks for it again. One that leaves in
 /// good order can [take back](Self::take_unsettled) what is not done.
 pub struct Pusher {
-    outlet: Outlet,
+    // Before the rest: it ends first.
+    mover: Mover,
     pace: Pace,
+    address: Option<Address>,
 }
 
 /// Where pullers come from.
@@ -112,7 +115,7 @@ struct Begun {
     progress: usize,
 }
 
-struct Outlet {
+pub(super) struct Outlet {
     door: Door,
     lines: Vec<Line>,
     hub: Arc<Hub<News>>,
@@ -149,17 +152,23 @@ impl Pusher {
         };
         let registration = node.register(spec, Arc::new(host))?;
         crash_point!("queue.pusher.open");
-        Ok(Pusher::new(Door::Named(registration), hub, bell, terms))
+        Pusher::new(Door::Named(registration), hub, bell, terms).map_err(NodeError::system("start the pusher's thread"))
     }
 
     pub(super) fn listen(address: &str, payload: Payload, terms: &Terms) -> Result<Pusher, ConnectError> {
         let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the pusher's doorbell", error))?;
-        Ok(Pusher::new(Door::Listening(listener), Arc::new(Hub::new(ringer)), bell, terms))
+        Pusher::new(Door::Listening(listener), Arc::new(Hub::new(ringer)), bell, terms)
+            .map_err(|error| ConnectError::system("start the pusher's thread", error))
     }
 
-    fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Pusher {
+    fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> io::Result<Pusher> {
+        let address = match &door {
+            Door::Named(_) => None,
+            Door::Listening(listener) => Some(listener.address().clone()),
+        };
+        let its = Arc::clone(&hub);
         let bounds = Bounds {
             items: terms.most_items,
             bytes: terms.most_bytes,
@@ -180,7 +189,8 @@ impl Pusher {
             last_cut_off: None,
             terms: terms.clone(),
         };
-        Pusher { outlet, pace: Pace::new(terms.options.wait, true, None) }
+        let mover = Mover::start(outlet, its)?;
+        Ok(Pusher { mover, pace: Pace::new(terms.options.wait, true, None), address })
     }
 
     /// Pushes an item: gives it to a puller, or keeps it until one is free. Where there is no room it does what the queue's
@@ -190,11 +200,7 @@ impl Pusher {
     /// [`SendError::Full`] (reject) or [`SendError::Timeout`] (block, after the queue's patience) when there was no room;
     /// [`SendError::TooLarge`]; [`SendError::System`], [`SendError::Forked`].
     pub fn push(&mut self, item: &[u8]) -> Result<Pushed<'_>, SendError> {
-        let limit = match self.outlet.terms.options.policy {
-            Policy::Block => Some(self.outlet.terms.patience),
-            Policy::Reject => None,
-        };
-        self.push_within(item, limit)
+        self.push_within(item, None)
     }
 
     /// The same; waits for room at most `limit`, whatever the policy.
@@ -202,7 +208,7 @@ impl Pusher {
     /// # Errors
     /// [`SendError::Timeout`]; otherwise as [`push`](Self::push).
     pub fn push_timeout(&mut self, item: &[u8], limit: Duration) -> Result<Pushed<'_>, SendError> {
-        self.push_within(item, Some(Limit::After(limit)))
+        self.push_within(item, Some(Some(Limit::After(limit))))
     }
 
     /// The same; waits for nothing.
@@ -210,12 +216,12 @@ impl Pusher {
     /// # Errors
     /// [`SendError::Full`]; otherwise as [`push`](Self::push).
     pub fn try_push(&mut self, item: &[u8]) -> Result<Pushed<'_>, SendError> {
-        self.push_within(item, None)
+        self.push_within(item, Some(None))
     }
 
-    fn push_within(&mut self, item: &[u8], limit: Option<Limit>) -> Result<Pushed<'_>, SendError> {
-        let outlet = &mut self.outlet;
-        outlet.check_ours()?;
+    /// `limit` says whether and how long to wait for room; without one the policy does.
+    fn push_within(&mut self, item: &[u8], limit: Option<Option<Limit>>) -> Result<Pushed<'_>, SendError> {
+        let mut outlet = self.mover.enter()?;
         let largest = outlet.terms.options.max_message.saturating_sub(HEAD_BYTES);
         if item.len() > largest {
             return Err(SendError::TooLarge { len: item.len(), limit: largest });
@@ -228,39 +234,12 @@ impl Pusher {
             outlet.advance();
         }
         if !outlet.books.has_room(item.len()) {
-            self.wait_for_room(item.len(), limit)?;
+            outlet.wait_for_room(item.len(), limit, &mut self.pace)?;
         }
-        let outlet = &mut self.outlet;
         let place = outlet.books.add(item);
         outlet.count_push(item.len());
         outlet.give_out();
-        Ok(Pushed { pusher: self, place })
-    }
-
-    #[cold]
-    fn wait_for_room(&mut self, len: usize, limit: Option<Limit>) -> Result<(), SendError> {
-        let outlet = &mut self.outlet;
-        outlet.accept()?;
-        outlet.advance();
-        if outlet.books.has_room(len) {
-            return Ok(());
-        }
-        let Some(limit) = limit else {
-            outlet.count(Counter::LostRejected, 1);
-            return Err(SendError::Full);
-        };
-        let (began, deadline) = (Instant::now(), limit.start());
-        let waited =
-            wait::until(&mut self.pace, deadline, |act| outlet.act(act, deadline, |it| it.books.has_room(len)));
-        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        outlet.count(Counter::BlockedNanos, blocked);
-        match waited? {
-            Some(()) => Ok(()),
-            None => {
-                outlet.count(Counter::LostRejected, 1);
-                Err(SendError::Timeout)
-            }
-        }
+        Ok(Pushed { outlet, pace: &mut self.pace, place })
     }
 
     /// Waits until every item is settled: acknowledged, or a dead letter; at most `limit`.
@@ -268,7 +247,8 @@ impl Pusher {
     /// # Errors
     /// [`SendError::Timeout`] when some are not; [`SendError::System`], [`SendError::Forked`].
     pub fn flush(&mut self, limit: Duration) -> Result<(), SendError> {
-        self.wait_until(Limit::After(limit), |it| it.books.unsettled() == 0)
+        let mut outlet = self.mover.enter()?;
+        outlet.wait_until(&mut self.pace, Limit::After(limit), Outlet::is_done)
     }
 
     /// What became of an item; waits for it, at most `limit`. It is told once.
@@ -277,18 +257,8 @@ impl Pusher {
     /// [`SendError::Timeout`] when nothing has yet; [`SendError::Closed`] when it was told before, or taken back;
     /// [`SendError::System`], [`SendError::Forked`].
     pub fn wait(&mut self, item: PushId, limit: Duration) -> Result<Settled, SendError> {
-        self.wait_within(item, Limit::After(limit))
-    }
-
-    fn wait_within(&mut self, item: PushId, limit: Limit) -> Result<Settled, SendError> {
-        self.outlet.check_ours()?;
-        if self.outlet.books.outcome(item.0).is_none() && !self.outlet.books.is_open(item.0) {
-            return Err(SendError::Closed);
-        }
-        self.wait_until(limit, |it| it.books.outcome(item.0).is_some())?;
-        let outcome = self.outlet.books.outcome(item.0).ok_or(SendError::Timeout)?;
-        self.outlet.books.forget_outcome(item.0);
-        Ok(outcome)
+        let mut outlet = self.mover.enter()?;
+        outlet.wait_for(item, &mut self.pace, Limit::After(limit))
     }
 
     /// What has become of an item by now; `None` when it is not settled. It is told once.
@@ -296,24 +266,11 @@ impl Pusher {
     /// # Errors
     /// As [`wait`](Self::wait).
     pub fn outcome(&mut self, item: PushId) -> Result<Option<Settled>, SendError> {
-        match self.wait_within(item, Limit::After(Duration::ZERO)) {
+        match self.wait(item, Duration::ZERO) {
             Ok(settled) => Ok(Some(settled)),
             Err(SendError::Timeout) => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    fn wait_until(&mut self, limit: Limit, mut ready: impl FnMut(&mut Outlet) -> bool) -> Result<(), SendError> {
-        let outlet = &mut self.outlet;
-        outlet.check_ours()?;
-        outlet.accept()?;
-        outlet.advance();
-        if ready(outlet) {
-            return Ok(());
-        }
-        let deadline = limit.start();
-        let waited = wait::until(&mut self.pace, deadline, |act| outlet.act(act, deadline, &mut ready))?;
-        waited.ok_or(SendError::Timeout)
     }
 
     /// The oldest item that was delivered as often as the queue allows and never acknowledged; `None` when there is none.
@@ -321,68 +278,113 @@ impl Pusher {
     /// # Errors
     /// [`SendError::Forked`], [`SendError::System`].
     pub fn dead_letter(&mut self) -> Result<Option<DeadLetter>, SendError> {
-        self.outlet.check_ours()?;
-        self.outlet.accept()?;
-        self.outlet.advance();
-        Ok(self.outlet.books.take_dead())
+        let mut outlet = self.mover.enter()?;
+        outlet.tend()?;
+        Ok(outlet.books.take_dead())
     }
 
     /// Takes back every item that is neither acknowledged nor a dead letter, in the order in which they were pushed. Some of
     /// them may be worked on at this moment: what is said of these later is ignored.
-    pub fn take_unsettled(&mut self) -> Vec<DeadLetter> {
-        if self.outlet.check_ours().is_err() {
-            return Vec::new();
-        }
-        self.outlet.advance();
-        self.outlet.books.take_unsettled()
+    ///
+    /// # Errors
+    /// [`SendError::Forked`].
+    pub fn take_unsettled(&mut self) -> Result<Vec<DeadLetter>, SendError> {
+        let mut outlet = self.mover.enter()?;
+        outlet.advance();
+        Ok(outlet.books.take_unsettled())
     }
 
     /// Dead letters that were not taken.
     pub fn dead_letters(&self) -> usize {
-        self.outlet.books.dead()
+        self.mover.enter().map_or(0, |outlet| outlet.books.dead())
     }
 
     /// Items that wait for a puller.
     pub fn waiting(&self) -> usize {
-        self.outlet.books.waiting()
+        self.mover.enter().map_or(0, |outlet| outlet.books.waiting())
     }
 
     /// Items that are neither acknowledged nor dead letters: those that wait, and those that pullers have.
     pub fn unsettled(&self) -> usize {
-        self.outlet.books.unsettled()
+        self.mover.enter().map_or(0, |outlet| outlet.books.unsettled())
     }
 
     /// How many pullers it has now.
     pub fn pullers(&mut self) -> usize {
-        if self.outlet.check_ours().is_err() {
-            return 0;
-        }
+        let Ok(mut outlet) = self.mover.enter() else { return 0 };
         // What comes to light here is told by the next call that pushes.
-        let _ = self.outlet.accept();
-        self.outlet.advance();
-        self.outlet.lines.iter().filter(|line| !line.closing).count()
+        let _ = outlet.tend();
+        outlet.lines.iter().filter(|line| !line.closing).count()
     }
 
     /// How many pullers were cut off because they broke the rules, and why the latest was.
-    pub fn cut_off(&self) -> (u64, Option<&str>) {
-        (self.outlet.cut_off, self.outlet.last_cut_off.as_deref())
+    pub fn cut_off(&self) -> (u64, Option<String>) {
+        self.mover.enter().map_or((0, None), |outlet| (outlet.cut_off, outlet.last_cut_off.clone()))
     }
 
     /// The address at which it listens; `None` when it is met by name.
     pub fn address(&self) -> Option<&Address> {
-        match &self.outlet.door {
-            Door::Named(_) => None,
-            Door::Listening(listener) => Some(listener.address()),
-        }
+        self.address.as_ref()
     }
 }
 
 impl Outlet {
-    fn check_ours(&self) -> Result<(), SendError> {
-        match self.bell.as_fd() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(SendError::Forked),
+    #[cold]
+    fn wait_for_room(&mut self, len: usize, limit: Option<Option<Limit>>, pace: &mut Pace) -> Result<(), SendError> {
+        self.tend()?;
+        if self.books.has_room(len) {
+            return Ok(());
         }
+        let by_policy = || (self.terms.options.policy == Policy::Block).then_some(self.terms.patience);
+        let Some(limit) = limit.unwrap_or_else(by_policy) else {
+            self.count(Counter::LostRejected, 1);
+            return Err(SendError::Full);
+        };
+        let (began, deadline) = (Instant::now(), limit.start());
+        let waited = wait::until(pace, deadline, |act| self.act(act, deadline, |it| it.books.has_room(len)));
+        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.count(Counter::BlockedNanos, blocked);
+        waited?.ok_or_else(|| {
+            self.count(Counter::LostRejected, 1);
+            SendError::Timeout
+        })
+    }
+
+    fn wait_for(&mut self, item: PushId, pace: &mut Pace, limit: Limit) -> Result<Settled, SendError> {
+        if self.books.outcome(item.0).is_none() && !self.books.is_open(item.0) {
+            return Err(SendError::Closed);
+        }
+        self.wait_until(pace, limit, |it| it.books.outcome(item.0).is_some())?;
+        let outcome = self.books.outcome(item.0).ok_or(SendError::Timeout)?;
+        self.books.forget_outcome(item.0);
+        Ok(outcome)
+    }
+
+    fn wait_until(&mut self, pace: &mut Pace, limit: Limit, ready: impl Fn(&Self) -> bool) -> Result<(), SendError> {
+        self.tend()?;
+        if ready(self) {
+            return Ok(());
+        }
+        let deadline = limit.start();
+        wait::until(pace, deadline, |act| self.act(act, deadline, &ready))?.ok_or(SendError::Timeout)
+    }
+
+    /// Whoever has connected comes in, and everything is done that can be without waiting.
+    pub(super) fn tend(&mut self) -> Result<(), SendError> {
+        self.accept()?;
+        self.advance();
+        Ok(())
+    }
+
+    /// Whether nothing can happen before the program's next call that is this pusher's to do.
+    pub(super) fn may_rest(&self) -> bool {
+        // By name the node meets pullers meanwhile; at an address nobody else does.
+        self.is_done() && matches!(self.door, Door::Named(_))
+    }
+
+    /// Whether everything is settled.
+    pub(super) fn is_done(&self) -> bool {
+        self.books.unsettled() == 0
     }
 
     fn count(&self, counter: Counter, more: u64) {
@@ -407,7 +409,7 @@ impl Outlet {
         &mut self,
         act: Act,
         deadline: Option<Deadline>,
-        mut ready: impl FnMut(&mut Self) -> bool,
+        ready: impl Fn(&Self) -> bool,
     ) -> Result<Option<()>, SendError> {
         match act {
             Act::Try => {}
@@ -630,7 +632,7 @@ impl Outlet {
         }
     }
 
-    fn sleep(&mut self, deadline: Option<Deadline>) -> io::Result<()> {
+    pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> io::Result<()> {
         let (waiting, next) = (self.books.waiting() > 0, self.books.next_len());
         let deadline = Deadline::earlier(deadline, self.books.next_expiry().map(Deadline::at));
         let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
@@ -661,15 +663,15 @@ impl Outlet {
 
 impl fmt::Debug for Pusher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut shown = f.debug_struct("Pusher");
-        shown.field("pullers", &self.outlet.lines.len()).field("unsettled", &self.outlet.books.unsettled());
-        shown.finish_non_exhaustive()
+        f.debug_struct("Pusher").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
 /// An item that was pushed. Dropping it changes nothing; it can be asked what becomes of the item.
 pub struct Pushed<'a> {
-    pusher: &'a mut Pusher,
+    /// Nothing moves while it is there, so that the item is still at its place.
+    outlet: MutexGuard<'a, Outlet>,
+    pace: &'a mut Pace,
     place: usize,
 }
 
@@ -677,24 +679,25 @@ impl Pushed<'_> {
     /// Waits until the item is settled, for ever.
     ///
     /// # Errors
-    /// [`SendError::System`], [`SendError::Forked`].
-    pub fn acked(self) -> Result<Settled, SendError> {
-        let id = PushId(self.pusher.outlet.books.watch(self.place));
-        self.pusher.wait_within(id, Limit::Never)
+    /// [`SendError::System`].
+    pub fn acked(mut self) -> Result<Settled, SendError> {
+        let id = PushId(self.outlet.books.watch(self.place));
+        self.outlet.wait_for(id, self.pace, Limit::Never)
     }
 
-    /// Waits until the item is settled, at most `limit`; later [`Pusher::wait`] can still learn it by the id.
+    /// Waits until the item is settled, at most `limit`.
     ///
     /// # Errors
-    /// [`SendError::Timeout`] when it is not settled by then: it stays in the queue. Otherwise as [`acked`](Self::acked).
-    pub fn acked_timeout(self, limit: Duration) -> Result<Settled, SendError> {
-        let id = PushId(self.pusher.outlet.books.watch(self.place));
-        self.pusher.wait_within(id, Limit::After(limit))
+    /// [`SendError::Timeout`] when it is not settled by then: it stays in the queue, and nobody learns what becomes of it; who
+    /// wants to takes its [`id`](Self::id). Otherwise as [`acked`](Self::acked).
+    pub fn acked_timeout(mut self, limit: Duration) -> Result<Settled, SendError> {
+        let id = PushId(self.outlet.books.watch(self.place));
+        self.outlet.wait_for(id, self.pace, Limit::After(limit))
     }
 
     /// By which to learn later what became of it. The outcomes of the latest 65,536 items of which an id was taken are kept.
-    pub fn id(self) -> PushId {
-        PushId(self.pusher.outlet.books.watch(self.place))
+    pub fn id(mut self) -> PushId {
+        PushId(self.outlet.books.watch(self.place))
     }
 }
 
