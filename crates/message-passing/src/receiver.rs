@@ -241,6 +241,11 @@ impl Receiver {
         self.half.view(frame)
     }
 
+    /// Whether a try costs no system call.
+    pub(crate) fn tries_are_free(&self) -> bool {
+        self.half.tries_are_free()
+    }
+
     /// Looks whether the peer still lives, so that the next try reports it.
     pub(crate) fn look_at_peer(&mut self) {
         self.half.look_at_peer();

@@ -11,6 +11,7 @@ mod failing;
 mod flows;
 mod full;
 mod hostile;
+mod selecting;
 #[path = "../topics/world.rs"]
 #[allow(dead_code, reason = "shared with the suite of topics, which uses all of it")]
 mod world;
@@ -47,6 +48,7 @@ const CASES: &[Case] = cases! {
     deaths { a_killed_puller, a_stopped_puller, a_puller_that_leaves, a_killed_pusher, at_random }
     crashes { at_every_point }
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller }
+    selecting { beside_others }
     addresses { every_transport, a_pusher_that_is_gone }
 };
 

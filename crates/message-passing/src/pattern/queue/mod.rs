@@ -12,6 +12,7 @@ mod mover;
 mod puller;
 mod pusher;
 mod typed;
+mod waits;
 
 use std::fmt;
 use std::marker::PhantomData;

@@ -14,6 +14,7 @@ use super::Terms;
 use super::desk::Desk;
 use super::frame::{Head, Kind};
 use super::item::Item;
+use super::waits::Set;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError};
 use crate::handshake::Payload;
@@ -29,7 +30,7 @@ use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::Waits;
 
 /// Whoever has something to say to a pusher that has no room for it looks again after this long.
-const LOOK: Duration = Duration::from_millis(2);
+pub(super) const LOOK: Duration = Duration::from_millis(2);
 
 /// The working end of a queue: takes items of any number of pushers, by turns.
 ///
@@ -44,8 +45,8 @@ const LOOK: Duration = Duration::from_millis(2);
 /// Everything that it had goes to other pullers. One that is dropped gives back what it has not received; what was received
 /// stays with whoever holds the [`Item`].
 pub struct Puller {
-    inlet: Inlet,
-    pace: Pace,
+    pub(super) inlet: Inlet,
+    pub(super) pace: Pace,
 }
 
 /// Where pushers come from.
@@ -55,8 +56,10 @@ enum Meeting {
 }
 
 /// One pusher, as long as anything can come from it.
-struct Source {
-    receiver: Receiver,
+pub(super) struct Source {
+    /// Never used twice.
+    pub(super) key: u64,
+    pub(super) receiver: Receiver,
     desk: Arc<Desk>,
     pairing: Option<PairingId>,
     /// The latest delivery that was taken.
@@ -65,17 +68,22 @@ struct Source {
     left: bool,
 }
 
-struct Inlet {
+pub(super) struct Inlet {
     meeting: Meeting,
-    sources: Vec<Source>,
-    hub: Arc<Hub<News>>,
-    bell: Bell,
+    pub(super) sources: Vec<Source>,
+    pub(super) hub: Arc<Hub<News>>,
+    pub(super) bell: Bell,
+    /// An item that was found when nobody had asked for it yet.
+    pub(super) owed: Option<Item>,
+    /// For whoever waits for this puller beside other things.
+    pub(super) set: Option<Set>,
+    next_key: u64,
     rota: Rota,
     turn: Vec<usize>,
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
     spare: Vec<Vec<u8>>,
     /// Something is kept for some pusher.
-    unsent: bool,
+    pub(super) unsent: bool,
     /// How the one pusher of an address ended, until it is told.
     ended: Option<RecvError>,
     /// Pushers that were left because they broke the rules, or that have cut this puller off, and why: the latest.
@@ -126,6 +134,9 @@ impl Puller {
             sources: Vec::new(),
             hub,
             bell,
+            owed: None,
+            set: None,
+            next_key: 0,
             rota: Rota::default(),
             turn: Vec::new(),
             found: Vec::new(),
@@ -201,7 +212,7 @@ impl Puller {
 }
 
 impl Inlet {
-    fn check_ours(&self) -> Result<(), RecvError> {
+    pub(super) fn check_ours(&self) -> Result<(), RecvError> {
         match self.bell.as_fd() {
             Ok(_) => Ok(()),
             Err(_) => Err(RecvError::Forked),
@@ -213,11 +224,12 @@ impl Inlet {
         let desk = Arc::new(Desk::new(sender, Arc::clone(&self.hub)));
         // One that is gone already is found out by the next look.
         let _ = desk.say(Head::new(Kind::Credit, u64::from(self.terms.prefetch)), Vec::new());
-        self.sources.push(Source { receiver, desk, pairing, last: 0, left: false });
+        self.next_key += 1;
+        self.sources.push(Source { key: self.next_key, receiver, desk, pairing, last: 0, left: false });
     }
 
     /// Takes in who has come.
-    fn hear(&mut self) {
+    pub(super) fn hear(&mut self) {
         if !self.hub.has_news() {
             return;
         }
@@ -241,7 +253,7 @@ impl Inlet {
         self.flush();
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.unsent = false;
         for source in &self.sources {
             self.unsent |= source.desk.flush();
@@ -250,6 +262,7 @@ impl Inlet {
 
     /// A pusher is gone.
     fn lose(&mut self, at: usize, why: Option<String>, how: RecvError) {
+        self.set = None;
         if at < self.sources.len() {
             let source = self.sources.swap_remove(at);
             source.desk.end();
@@ -269,6 +282,9 @@ impl Inlet {
 
     /// One turn: looks at some of the pushers.
     fn look(&mut self) -> Result<Option<Item>, RecvError> {
+        if self.owed.is_some() {
+            return Ok(self.owed.take());
+        }
         if self.hub.has_news() {
             self.hear();
         } else if self.unsent {
@@ -282,7 +298,7 @@ impl Inlet {
     }
 
     /// Looks at every pusher.
-    fn look_at_all(&mut self) -> Result<Option<Item>, RecvError> {
+    pub(super) fn look_at_all(&mut self) -> Result<Option<Item>, RecvError> {
         let first = self.look()?;
         if first.is_some() {
             return Ok(first);

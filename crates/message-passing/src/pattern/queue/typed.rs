@@ -9,6 +9,7 @@ use super::puller::Puller;
 use super::pusher::{Pushed, Pusher};
 use crate::error::{RecvError, SendError};
 use crate::pattern::state::Carry;
+use crate::waits::waits_as_its;
 
 /// The giving end of a queue of values; see [`Pusher`].
 pub struct TypedPusher<P> {
@@ -102,6 +103,8 @@ impl<P: Carry> TypedPuller<P> {
         &mut self.puller
     }
 }
+
+waits_as_its!(puller, impl<P: Carry> TypedPuller<P>);
 
 impl<P> fmt::Debug for TypedPuller<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,6 +30,11 @@ pub(in crate::pattern) fn sleep(
     slept
 }
 
+/// Looks at all of them without waiting, and tells each what was found.
+pub(in crate::pattern) fn sort_out(ends: &mut [&mut dyn Waits], found: &mut Vec<Found>) -> io::Result<()> {
+    look(ends, Some(Deadline::at(Instant::from_nanos(0))), &Announced::default(), found)
+}
+
 fn look(
     ends: &mut [&mut dyn Waits],
     deadline: Option<Deadline>,
