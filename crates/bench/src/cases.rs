@@ -27,6 +27,7 @@ use crate::wharf_links::{Copied, Loaned, Seen};
 use crate::wharf_locks::{ReentrantTurn, RwLockTurn, WharfMutex};
 use crate::wharf_queues::Queues as WorkQueues;
 use crate::wharf_regions::Attach;
+use crate::wharf_services::Asked;
 use crate::wharf_topics::{NodeEvents, Topics};
 use std::io;
 use std::path::Path;
@@ -177,6 +178,7 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Topics::<8>::new("topic to eight", Wait::Spin)),
         Arc::new(WorkQueues::<1>::new("queue", Wait::Spin)),
         Arc::new(WorkQueues::<2>::new("queue, two workers", Wait::Spin)),
+        Arc::new(Asked::new("service: spin", Wait::Spin)),
         Arc::new(Handed(NodeEvents)),
         Arc::new(Handed(MutexChain)),
         Arc::new(Handed(PthreadLocks("pthread robust handed over", Kind::Robust))),
@@ -549,6 +551,13 @@ pub fn cases() -> Vec<Case> {
             measure: Measure::Sending { size: 64 },
             contenders: &["topic to eight", "topic: spin", "shm: spin"],
             targets: near_and_far("topic to eight", "topic: spin", Bound::AtMost(1.5)),
+        },
+        Case {
+            id: "service-round-trip",
+            title: "64 B asked and answered by a service, both spinning, half of the round trip",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["service: spin", "shm: spin"],
+            targets: near_and_far("service: spin", "shm: spin", Bound::AtMost(1.15)),
         },
         topic_asleep("topic-asleep-two-cores", "sleeping subscriber, two cores", WakeClass::TwoCores),
         topic_asleep("topic-asleep-core-awake", "sleeping subscriber, its core kept awake", WakeClass::CoreAwake),

@@ -29,5 +29,6 @@ pub mod wharf_links;
 pub mod wharf_locks;
 pub mod wharf_queues;
 pub mod wharf_regions;
+pub mod wharf_services;
 pub mod wharf_topics;
 pub mod workload;

@@ -138,8 +138,12 @@ fn named_crate(input: &DeriveInput) -> Result<Option<Path>> {
 
 /// All errors as one, so that the compiler shows each at its place.
 pub(crate) fn all(errors: impl IntoIterator<Item = (Span, String)>) -> Result<()> {
-    let errors = errors.into_iter().map(|(span, text)| Error::new(span, text));
-    match errors.reduce(|mut all, error| {
+    together(errors.into_iter().map(|(span, text)| Error::new(span, text)))
+}
+
+/// The same, of errors.
+pub(crate) fn together(errors: impl IntoIterator<Item = Error>) -> Result<()> {
+    match errors.into_iter().reduce(|mut all, error| {
         all.combine(error);
         all
     }) {

@@ -1,4 +1,4 @@
-//! Derive macros for types that may live in shared memory.
+//! Derive macros for types that may live in shared memory, and the attribute that makes a service of a trait.
 //!
 //! Each macro exists twice and differs only in the crate that the generated code names: programs depend on the
 //! façade `wharf` or on `wharf-shared-memory`, seldom on both, and a macro cannot see which. Each of the two
@@ -8,6 +8,7 @@
 
 mod input;
 mod plain;
+mod service;
 mod shared;
 mod unfit;
 
@@ -44,6 +45,34 @@ pub fn shared(input: TokenStream) -> TokenStream {
 #[proc_macro_derive(SharedThroughWharf, attributes(wharf))]
 pub fn shared_through_wharf(input: TokenStream) -> TokenStream {
     expand(parse_macro_input!(input), shared::derive, Home::Wharf)
+}
+
+/// Makes a service of a trait: a client with the same methods, and a server that answers with whatever implements it.
+///
+/// The arguments and answers are any owned serde types, `Result` included. For a trait `Name` there are `NameClient`, whose
+/// methods return `Result<answer, CallError>`, and `NameServer<S>` for an `S: Name`. `#[service(crate = path)]` names the crate
+/// when it is renamed.
+#[proc_macro_attribute]
+pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand_service(arguments, item, service::message_passing())
+}
+
+/// `service` for programs that depend on the façade `wharf`, which re-exports this macro as `service`.
+#[proc_macro_attribute]
+pub fn service_through_wharf(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    expand_service(arguments, item, service::facade())
+}
+
+fn expand_service(arguments: TokenStream, item: TokenStream, home: syn::Path) -> TokenStream {
+    let what = "a service is a trait: expected `trait` with the methods that others may call";
+    let expanded = service::named_crate(arguments, home).and_then(|home| {
+        let item: syn::Item = syn::parse(item)?;
+        match item {
+            syn::Item::Trait(item) => service::expand(&item, &home),
+            other => Err(syn::Error::new(syn::spanned::Spanned::span(&other), what)),
+        }
+    });
+    expanded.unwrap_or_else(|error| error.into_compile_error()).into()
 }
 
 type Derive = fn(&DeriveInput, Home) -> syn::Result<proc_macro2::TokenStream>;

@@ -1,4 +1,4 @@
-//! Links, and ends of topics, events and states, in tasks of a tokio runtime (feature `tokio`).
+//! Links, and ends of topics, events, states and services, in tasks of a tokio runtime (feature `tokio`).
 //!
 //! Each end is an ordinary one together with what lets it sleep in the runtime; it sleeps by the same steps as a
 //! [`Selector`](crate::Selector) does.
@@ -7,6 +7,7 @@ mod listener;
 mod pattern;
 mod receiver;
 mod sender;
+mod service;
 mod sleeper;
 
 use std::io;

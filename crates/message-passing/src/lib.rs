@@ -75,6 +75,62 @@ pub use self::typed::{TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedS
 #[doc(hidden)]
 pub use self::waits::Seam;
 pub use self::waits::{Endpoint, Readable, Writable};
+/// Makes a service of a trait: a client with the same methods, and a server that answers with whatever implements it.
+///
+/// ```
+/// # let private = tempfile::tempdir()?;
+/// # let domain = wharf_sys::directory::Domain::at(private.path())?;
+/// use std::time::Duration;
+/// use wharf_message_passing::{NodeOptions, service};
+///
+/// #[service]
+/// trait Calculator {
+///     fn sum(&self, numbers: Vec<i64>) -> i64;
+///     /// What goes wrong here is an answer too.
+///     fn divide(&mut self, left: i64, right: i64) -> Result<i64, String>;
+/// }
+///
+/// struct Abacus { divisions: u32 }
+///
+/// impl Calculator for Abacus {
+///     fn sum(&self, numbers: Vec<i64>) -> i64 {
+///         numbers.iter().sum()
+///     }
+///     fn divide(&mut self, left: i64, right: i64) -> Result<i64, String> {
+///         self.divisions += 1;
+///         left.checked_div(right).ok_or_else(|| format!("{left} / {right} is no number"))
+///     }
+/// }
+///
+/// const LIMIT: Duration = Duration::from_secs(5);
+/// let node = NodeOptions::new().domain(domain).open()?;
+/// let mut server = CalculatorServer::open(&node.service("calculator"), Abacus { divisions: 0 })?;
+/// let answering = std::thread::spawn(move || while server.serve_one(Duration::from_secs(1)).is_ok() {});
+/// let mut calculator = CalculatorClient::open(&node.service("calculator"), LIMIT)?;
+/// assert_eq!(calculator.sum(vec![1, 2, 39])?, 42);
+/// assert_eq!(calculator.divide(7, 2)?, Ok(3));
+/// assert_eq!(calculator.divide(7, 0)?, Err("7 / 0 is no number".to_owned()));
+/// # answering.join().unwrap();
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// Arguments and answers are any owned serde types. A request is the name of the method and its arguments in postcard over a
+/// service of bytes, so whoever does not know a method says so in words ([`CallError::Failed`]), and so does a server whose
+/// method has other arguments. Several requests are answered one after another; `CalculatorServer::answer` answers them in
+/// threads of the program's own.
+pub use wharf_derive::service;
+
+/// What the code names that [`macro@service`] writes.
+#[doc(hidden)]
+pub mod __service {
+    pub use crate::pattern::service::traits::*;
+}
+
+/// The macro that writes paths through the façade `wharf`.
+#[doc(hidden)]
+pub mod facade {
+    pub use wharf_derive::service_through_wharf as service;
+}
 
 use std::process::{Child, Command};
 use std::time::Duration;

@@ -65,7 +65,7 @@ impl Receiver {
     /// The common case in a few instructions, made part of the caller: a message that lies in a log. Tries once and
     /// `again` times more.
     #[inline(always)]
-    fn found_quickly(&mut self, again: u32) -> bool {
+    pub(crate) fn found_quickly(&mut self, again: u32) -> bool {
         let RecvHalf::Log(log) = &mut self.half else { return false };
         match log.poll_quickly() {
             Quick::Message => {
@@ -98,6 +98,12 @@ impl Receiver {
         }
         self.rhythm.long();
         false
+    }
+
+    /// The message that [`found_quickly`](Self::found_quickly) found.
+    #[inline(always)]
+    pub(crate) fn found_in_place(&self) -> Message<'_> {
+        self.half.found_in_place()
     }
 
     /// Receives the next message; waits for it.
@@ -244,6 +250,11 @@ impl Receiver {
     /// Whether a try costs no system call.
     pub(crate) fn tries_are_free(&self) -> bool {
         self.half.tries_are_free()
+    }
+
+    /// Whether it is rung for at a bell that is somebody else's.
+    pub(crate) fn rests_elsewhere(&self) -> bool {
+        matches!(&self.half, RecvHalf::Log(log) if log.rests_elsewhere())
     }
 
     /// Looks whether the peer still lives, so that the next try reports it.

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod asking;
 pub mod berths;
 pub mod board;
 pub mod certificates;

@@ -75,9 +75,12 @@
 mod error;
 
 #[doc(hidden)]
+pub use wharf_message_passing::__service;
+#[doc(hidden)]
 pub use wharf_message_passing::PeerMemory;
 #[cfg(feature = "tls")]
 pub use wharf_message_passing::Tls;
+pub use wharf_message_passing::facade::service;
 pub use wharf_message_passing::{
     Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
     DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError,
@@ -137,6 +140,11 @@ struct Topics;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/queues.md")]
 struct Queues;
+
+/// And those about services.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/services.md")]
+struct Services;
 
 /// And those about waiting.
 #[cfg(doctest)]

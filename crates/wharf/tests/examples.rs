@@ -90,6 +90,39 @@ fn thumbnails_are_all_made_although_workers_die_but_for_the_one_that_nobody_surv
 }
 
 #[test]
+fn a_bank_reads_like_a_trait_and_refuses_in_types() {
+    let said = run("bank");
+    for line in [
+        "ada has 100",
+        "to bob: Ok(())",
+        "again: Err(TooLittle { there: 70, wanted: 300 })",
+        "from eve: Err(NoAccount(\"eve\"))",
+        "in all: [(\"ada\", 70), (\"bob\", 30)]",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
+fn a_store_is_used_by_a_program_in_python() {
+    if std::process::Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: a_store_is_used_by_a_program_in_python: there is no python3 here");
+        return;
+    }
+    let said = run("key_value");
+    for line in [
+        "planet/2 is Venus",
+        "the planets:\n  planet/1 = Mercury\n  planet/2 = Venus\n  planet/3 = Earth",
+        "deleted: Mercury",
+        "then there is no planet/1",
+        "a large value has 100000 characters",
+        "the store has {\"planet/2\": \"Venus\", \"planet/3\": \"Earth\", \"star\": \"Sun\"}",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
 fn one_thread_waits_for_sensors_words_visitors_and_the_clock_at_once() {
     let said = run("one_thread");
     for line in [

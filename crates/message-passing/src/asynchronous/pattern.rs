@@ -14,12 +14,13 @@ use super::sleeper::{MOST_TRIES, Sleeper};
 use crate::error::RecvError;
 use crate::node::{Change, NodeError, NodeWatch};
 use crate::pattern::{
-    Carry, EventListener, HeldSample, Sample, SerdeSubscriber, StateWatcher, Subscriber, TypedSample, TypedSubscriber,
+    Carry, Client, EventListener, HeldSample, Sample, SerdeSubscriber, Server, StateWatcher, Subscriber, TypedSample,
+    TypedSubscriber,
 };
 use crate::waits::Waits;
 
-/// An end that waits in tasks of a tokio runtime: a [`Subscriber`] (also of types), an [`EventListener`], a [`StateWatcher`]
-/// or a [`NodeWatch`], made by its `into_async`.
+/// An end that waits in tasks of a tokio runtime: a [`Subscriber`] (also of types), an [`EventListener`], a [`StateWatcher`],
+/// a [`NodeWatch`], or a [`Server`] or [`Client`] of a service, made by its `into_async`.
 ///
 /// ```
 /// # let private = tempfile::tempdir()?;
@@ -52,8 +53,8 @@ use crate::waits::Waits;
 /// As for [`AsyncLink`](super::AsyncLink).
 #[derive(Debug)]
 pub struct InTasks<E> {
-    end: E,
-    sleeper: Sleeper,
+    pub(super) end: E,
+    pub(super) sleeper: Sleeper,
     /// The stream has ended.
     ended: bool,
 }
@@ -65,7 +66,7 @@ impl<E> InTasks<E> {
 }
 
 /// Tries until something comes, and sleeps between two tries.
-fn poll_until<E: Waits, T, X>(
+pub(super) fn poll_until<E: Waits, T, X>(
     this: &mut InTasks<E>,
     context: &mut Context<'_>,
     failed: impl Fn(io::Error) -> X,
@@ -84,6 +85,7 @@ fn poll_until<E: Waits, T, X>(
     Poll::Pending
 }
 
+/// See [`InTasks`].
 macro_rules! into_async {
     (impl<$($parameter:ident: $bound:path),*> $end:ty) => {
         impl<$($parameter: $bound),*> $end {
@@ -110,6 +112,8 @@ macro_rules! into_async {
     };
 }
 
+into_async!(impl<> Server);
+into_async!(impl<> Client);
 into_async!(impl<> Subscriber);
 into_async!(impl<T: Plain> TypedSubscriber<T>);
 into_async!(impl<T: DeserializeOwned> SerdeSubscriber<T>);

@@ -13,7 +13,7 @@ mod publisher;
 mod queue;
 mod sample;
 mod serde;
-mod service;
+pub(crate) mod service;
 mod source;
 mod state;
 mod subscriber;
@@ -32,6 +32,8 @@ pub use self::queue::{
 };
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
+#[cfg(feature = "tokio")]
+pub(crate) use self::service::Taken;
 pub use self::service::{
     Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
     ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,

@@ -18,6 +18,7 @@ use crate::handshake::{Terms, agree};
 use crate::options::Options;
 use crate::transport::Joined;
 use crate::transport::lifeline::Lifeline;
+use crate::transport::log_link::Rest;
 use crate::transport::nudge::Nudge;
 use crate::transport::shm;
 
@@ -138,13 +139,15 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
     let (near_line, far_line) = socket::pair(Kind::SeqPacket).map_err(failed("make the link's lifeline"))?;
     let (near_ringer, far_bell) = doorbell::pair().map_err(failed("make the link's doorbell"))?;
     let (far_ringer, near_bell) = doorbell::pair().map_err(failed("make the link's doorbell"))?;
+    let rest = |bell| doorbell::Bell::adopt(bell).map(Rest::Bell).map_err(failed("take over the link's doorbell"));
+    let (near_bell, far_bell) = (rest(near_bell)?, rest(far_bell)?);
     let copy = |side: &Side| side.fd().try_clone_to_owned().map_err(failed("pass the link's memory"));
     let (here_for_there, there_for_here) = (copy(&here)?, copy(&there)?);
     let (here_sizes, there_sizes) = (here.geometry(), there.geometry());
 
     let near = shm::halves(
         &mut here,
-        Some((near_ringer, near_bell)),
+        (Some(near_ringer), near_bell),
         there_for_here,
         there_sizes,
         Arc::new(Lifeline::new(near_line)),
@@ -155,7 +158,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
     )?;
     let far = shm::halves(
         &mut there,
-        Some((far_ringer, far_bell)),
+        (Some(far_ringer), far_bell),
         here_for_there,
         here_sizes,
         Arc::new(Lifeline::new(far_line)),

@@ -33,6 +33,18 @@ enum End {
     Nonsense(String),
 }
 
+/// Where a receiver sleeps.
+#[derive(Debug)]
+pub(crate) enum Rest {
+    /// At a pipe of this link alone, whose end says that the peer is gone.
+    Bell(Bell),
+    /// At the lifeline: the peer is not trusted with a pipe.
+    Lifeline,
+    /// At a bell for many links, which is somebody else's. Nobody waits here in a call; who waits there hears elsewhere that
+    /// the peer is gone.
+    Elsewhere,
+}
+
 /// What became of a quick push.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pushed {
@@ -364,8 +376,7 @@ impl Drop for LogSender {
 #[derive(Debug)]
 pub(crate) struct LogReceiver {
     log: LogReader,
-    /// The pipe at which this half sleeps; without one it sleeps at the lifeline.
-    bell: Option<Bell>,
+    rest: Rest,
     signals: Arc<Signals>,
     /// Forks before this link was made; a child has one more and may not touch it.
     epoch: u32,
@@ -380,10 +391,10 @@ pub(crate) struct LogReceiver {
 }
 
 impl LogReceiver {
-    pub(crate) fn new(log: LogReader, bell: Option<Bell>, signals: Arc<Signals>) -> Self {
+    pub(crate) fn new(log: LogReader, rest: Rest, signals: Arc<Signals>) -> Self {
         Self {
             log,
-            bell,
+            rest,
             signals,
             epoch: fork::epoch(),
             gone: false,
@@ -417,6 +428,11 @@ impl LogReceiver {
             self.ring();
         }
         found
+    }
+
+    /// Whether somebody else's bell is rung for this half.
+    pub(crate) fn rests_elsewhere(&self) -> bool {
+        matches!(self.rest, Rest::Elsewhere)
     }
 
     /// See [`LogReader::touch_next_line`].
@@ -488,11 +504,12 @@ impl RecvTransport for LogReceiver {
             return found;
         }
         crash_point!("shm.recv.sleep");
-        let slice = (!certain).then(|| Deadline::after(SLICE));
+        // Who is rung for elsewhere and waits here all the same looks again after each slice.
+        let slice = (!certain || matches!(self.rest, Rest::Elsewhere)).then(|| Deadline::after(SLICE));
         let until = Deadline::earlier(deadline, slice);
-        let woken = match &self.bell {
-            Some(bell) => bell.wait(until),
-            None => self.signals.wait(Half::Receiver, until),
+        let woken = match &self.rest {
+            Rest::Bell(bell) => bell.wait(until),
+            Rest::Lifeline | Rest::Elsewhere => self.signals.wait(Half::Receiver, until),
         };
         self.log.awake();
         match woken {
@@ -524,11 +541,11 @@ impl RecvTransport for LogReceiver {
 
     fn look_at_peer(&mut self) {
         let now = Some(Deadline::at(Instant::from_nanos(0)));
-        self.gone |= match &self.bell {
-            Some(bell) => {
+        self.gone |= match &self.rest {
+            Rest::Bell(bell) => {
                 bell.as_fd().and_then(|fd| poll::wait(&[(fd, Interest::NONE)], now)).is_ok_and(|ready| ready.hangup(0))
             }
-            None => self.signals.peer_gone(),
+            Rest::Lifeline | Rest::Elsewhere => self.signals.peer_gone(),
         };
     }
 

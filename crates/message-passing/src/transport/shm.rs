@@ -11,7 +11,7 @@ use crate::error::ConnectError;
 use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Role, Terms};
 use crate::options::Options;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::log_link::{LogReceiver, LogSender};
+use crate::transport::log_link::{LogReceiver, LogSender, Rest};
 use crate::transport::signals::Signals;
 use crate::transport::{Met, RecvHalf, SendHalf, Situation};
 
@@ -93,18 +93,23 @@ impl Prepared {
         let memory = fds.next().ok_or_else(|| ConnectError::Protocol("no memory came".to_owned()))?;
         crash_point!("shm.join.before");
         // Pipes only when both sides want them. The accepting side decides, and answers without one otherwise.
-        let pipes = match (self.ringer.take(), fds.next()) {
-            (Some(ringer), Some(bell)) => Some((ringer, bell)),
+        let (ringer, rest) = match (self.ringer.take(), fds.next()) {
+            (Some(ringer), Some(bell)) => {
+                let bell =
+                    Bell::adopt(bell).map_err(|error| ConnectError::system("take over the peer's doorbell", error))?;
+                (Some(ringer), Rest::Bell(bell))
+            }
             (None, Some(_)) if met.role == Role::Connecting => {
                 return Err(ConnectError::Protocol("it answered with a doorbell that was not offered".to_owned()));
             }
             _ => {
                 self.bell_for_peer = None;
-                None
+                (None, Rest::Lifeline)
             }
         };
         self.write_params();
-        halves(&mut self.side, pipes, memory, theirs, lifeline, &met.ours, &met.theirs, met.limit, !met.cooperating)
+        let (ours, hostile) = (&met.ours, !met.cooperating);
+        halves(&mut self.side, (ringer, rest), memory, theirs, lifeline, ours, &met.theirs, met.limit, hostile)
     }
 }
 
@@ -123,11 +128,12 @@ pub(crate) fn side(options: &Options) -> Result<Side, ConnectError> {
     })
 }
 
-/// Joins our side with the peer's memory and builds the halves of a link.
+/// Joins our side with the peer's memory and builds the halves of a link: with the pipe at which the peer sleeps, if there is
+/// one, and the place where we do.
 #[allow(clippy::too_many_arguments, reason = "the two callers have these from different places")]
 pub(crate) fn halves(
     side: &mut Side,
-    pipes: Option<(Ringer, OwnedFd)>,
+    (ringer, rest): (Option<Ringer>, Rest),
     peer_memory: OwnedFd,
     peer_geometry: Geometry,
     lifeline: Arc<Lifeline>,
@@ -136,14 +142,6 @@ pub(crate) fn halves(
     max_message: u64,
     hostile: bool,
 ) -> Result<(SendHalf, RecvHalf), ConnectError> {
-    let (ringer, bell) = match pipes {
-        Some((ringer, bell)) => {
-            let bell =
-                Bell::adopt(bell).map_err(|error| ConnectError::system("take over the peer's doorbell", error))?;
-            (Some(ringer), Some(bell))
-        }
-        None => (None, None),
-    };
     // Whoever sleeps interrupts the other with membarrier(2), so both must be registered; one that sleeps all the time
     // is better served by a fence at the other, which costs nanoseconds where the barrier costs microseconds.
     let registered = ours.flags & theirs.flags & FLAG_MEMBARRIER != 0;
@@ -159,7 +157,7 @@ pub(crate) fn halves(
     lifeline.refuse_descriptors();
     let signals = Arc::new(Signals::new(lifeline));
     let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile);
-    let recv = LogReceiver::new(reader, bell, signals);
+    let recv = LogReceiver::new(reader, rest, signals);
     Ok((SendHalf::Log(send), RecvHalf::Log(recv)))
 }
 

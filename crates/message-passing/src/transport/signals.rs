@@ -166,6 +166,11 @@ impl Signals {
         Ok([free.then_some((lifeline, Interest::READ)), self.nudge(half).fd().map(|fd| (fd, Interest::READ)), None])
     }
 
+    /// Where nothing but the end of the peer is noticed.
+    pub(crate) fn end(&self) -> io::Result<Places<'_>> {
+        Ok([Some((self.lifeline.get()?, Interest::NONE)), None, None])
+    }
+
     /// Takes note of what was found at these places. Says whether the peer is gone.
     pub(crate) fn stirred(&self, half: Half, found: &Stir) -> io::Result<bool> {
         let [lifeline, nudge, _] = found;

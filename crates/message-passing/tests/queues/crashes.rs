@@ -17,6 +17,7 @@ const POINTS: &[(&str, &str)] = &[
     ("queue.assign.sent", "pushes"),
     ("queue.begun.sent", "works"),
     ("queue.give_back.sent", "works"),
+    ("queue.host.met", "pushes"),
     ("queue.item.taken", "works"),
     ("queue.puller.closed", "works-some"),
     ("queue.puller.open", "works"),

@@ -31,6 +31,9 @@ pub(crate) fn every_transport(world: &World) {
             assert!(matches!(client.call(b"fail so", SOON), Err(CallError::Failed(_))), "{address}");
             let call = client.request(b"hold").limit(Duration::from_millis(20)).start().unwrap();
             assert!(matches!(client.wait(call), Err(CallError::Timeout { .. })), "{address}");
+            // The server streams in its only thread, and hears all the same that nobody wants more.
+            let some: Vec<_> = client.call_stream(b"for ever", SOON).unwrap().take(3).map(Result::unwrap).collect();
+            assert_eq!(some.len(), 3, "{address}");
             // Held calls learn of the server's end, which is a good one.
             let held = client.request(b"hold").limit(SOON).start().unwrap();
             assert_eq!(client.call(b"echo on", SOON).unwrap(), b"on");

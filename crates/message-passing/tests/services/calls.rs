@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{CallError, Client, Outcome, Server};
+use wharf_message_passing::{CallError, Client, Outcome, Request, SendError, Server};
 use wharf_shared_memory::Plain;
 
 use crate::child::serve;
@@ -212,15 +212,61 @@ pub(crate) fn cancelled(world: &World) {
     client.cancel(calls[0]);
     let error = client.wait(calls[0]).unwrap_err();
     assert!(matches!(error, CallError::Cancelled) && error.outcome() == Outcome::Unknown, "{error}");
-    // What clients say is heard while the server receives.
-    assert!(server.recv_timeout(MOMENT).is_err());
-    assert!(requests[0].is_cancelled() && !requests[1].is_cancelled());
+    // It is heard although the server receives nothing.
+    until_cancelled(&requests[0]);
+    assert!(!requests[1].is_cancelled());
     let [first, second] = requests;
     assert!(first.stream().send(b"in vain").is_err());
     second.reply(b"b").unwrap();
     assert_eq!(client.wait(calls[1]).unwrap(), b"b");
     client.cancel(calls[1]);
     assert_eq!(client.open_calls(), 0);
+}
+
+pub(crate) fn until_cancelled(request: &Request) {
+    let began = Instant::now();
+    while !request.is_cancelled() {
+        assert!(began.elapsed() < SOON, "nobody has told the server within {SOON:?}");
+        std::thread::sleep(Duration::from_micros(200));
+    }
+}
+
+/// Streams for ever; what the caller says is heard between two results.
+pub(crate) fn streams_until_told(server: &mut Server) {
+    let mut stream = server.recv_timeout(SOON).unwrap().stream();
+    let began = Instant::now();
+    let end = (0_u64..).find_map(|number| {
+        assert!(began.elapsed() < SOON, "result {number}, and nobody has told the server within {SOON:?}");
+        stream.send(&number.to_le_bytes()).err()
+    });
+    assert!(matches!(end, Some(SendError::Closed)), "{end:?}");
+    assert!(stream.is_cancelled());
+}
+
+/// A server of one thread that streams and receives nothing meanwhile.
+pub(crate) fn a_stream_is_cancelled(world: &World) {
+    let (mut server, mut client) = ends(world);
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(move || {
+            streams_until_told(&mut server);
+            drop(serve(&mut server, SOON));
+        });
+        let some: Vec<_> = client.call_stream(b"all", SOON).unwrap().take(3).map(Result::unwrap).collect();
+        assert_eq!(some, [0_u64, 1, 2].map(u64::to_le_bytes));
+        assert_eq!(client.call(b"echo on", SOON).unwrap(), b"on");
+        client.call(b"stop", SOON).unwrap();
+        serving.join().unwrap();
+    });
+}
+
+/// The word that a request is given up may come before the request is received.
+pub(crate) fn cancelled_before_it_is_received(world: &World) {
+    let (mut server, mut client) = ends(world);
+    let calls = [b"a", b"b", b"c"].map(|it| client.request(it).limit(SOON).start().unwrap());
+    client.cancel(calls[1]);
+    let requests = [(); 3].map(|()| server.recv_timeout(SOON).unwrap());
+    until_cancelled(&requests[1]);
+    assert!(!requests[0].is_cancelled() && !requests[2].is_cancelled());
 }
 
 pub(crate) fn dropped_requests_have_failed(world: &World) {

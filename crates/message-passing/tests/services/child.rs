@@ -62,6 +62,14 @@ pub(crate) fn answer(request: Request) -> Option<Request> {
             }
             stream.end()
         }
+        "for" => {
+            let mut stream = request.stream();
+            let began = std::time::Instant::now();
+            while stream.send(b"again").is_ok() {
+                assert!(began.elapsed() < SOON, "nobody has said that it is enough");
+            }
+            Ok(())
+        }
         "fail" => request.fail(rest),
         "size" => request.reply(&vec![b'x'; rest.parse().unwrap()]),
         "drop" => {

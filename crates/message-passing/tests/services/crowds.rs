@@ -1,6 +1,6 @@
 //! Very many clients of one server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wharf_message_passing::Wait;
 
@@ -40,6 +40,46 @@ pub(crate) fn five_hundred_clients(world: &World) {
         let _ = server.try_recv();
         server.clients() == 0
     });
+}
+
+/// What five hundred idle clients cost the one that is not: printed, for a machine that is busy judges nothing.
+pub(crate) fn one_beside_the_idle(world: &World) {
+    if rustix::process::getrlimit(rustix::process::Resource::Nofile).current.is_some_and(|most| most < 16_384) {
+        return world.skip("this process may not open enough descriptors");
+    }
+    let node = world.node();
+    for (wait, calls) in [(Wait::Spin, 20_000), (Wait::Sleep, 2_000)] {
+        let name = format!("{wait:?}");
+        let mut server = node.service(&name).wait(wait).server().unwrap();
+        let mut client = node.service(&name).wait(wait).client().unwrap();
+        let mut idle = Vec::new();
+        let [alone, beside] = std::thread::scope(|scope| {
+            let serving = scope.spawn(move || crate::child::serve(&mut server, SOON));
+            let mut median = || {
+                let mut took: Vec<_> = (0..calls)
+                    .map(|_| {
+                        let began = Instant::now();
+                        assert_eq!(client.call(b"echo x", SOON).unwrap(), b"x");
+                        began.elapsed()
+                    })
+                    .collect();
+                took.sort_unstable();
+                took[took.len() / 2]
+            };
+            let alone = median();
+            for _ in 0..CLIENTS {
+                let mut other = node.service(&name).wait(Wait::Sleep).client().unwrap();
+                assert_eq!(other.call(b"echo idle", SOON).unwrap(), b"idle");
+                idle.push(other);
+            }
+            let beside = median();
+            client.call(b"stop", SOON).unwrap();
+            drop(serving.join().unwrap());
+            [alone, beside]
+        });
+        let ratio = beside.as_secs_f64() / alone.as_secs_f64();
+        println!("{name}: {alone:?} alone, {beside:?} beside {CLIENTS} idle clients: {ratio:.2} times");
+    }
 }
 
 /// Descriptors of this process, and bytes of shared memory that it maps; each side's once, as the memory of both is counted.

@@ -12,6 +12,7 @@ mod crowds;
 mod deaths;
 mod full;
 mod hostile;
+mod waiting;
 #[path = "../topics/world.rs"]
 #[allow(dead_code, reason = "shared with the suite of topics, which uses all of it")]
 mod world;
@@ -41,7 +42,8 @@ macro_rules! cases {
 const CASES: &[Case] = cases! {
     calls {
         answers, any_order, results_one_by_one, values, encoded, another_type, large_messages, deadlines, nobody_there,
-        waits_for_a_server, cancelled, dropped_requests_have_failed, too_many_at_once, across_threads
+        waits_for_a_server, cancelled, a_stream_is_cancelled,
+        cancelled_before_it_is_received, dropped_requests_have_failed, too_many_at_once, across_threads
     }
     choices { one_after_the_other, the_least_busy, sticky }
     full { requests_wait_for_room, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
@@ -51,7 +53,8 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads }
     addresses { every_transport, python }
-    crowds { five_hundred_clients }
+    waiting { two_servers_in_one_thread, pending_replies, in_tasks }
+    crowds { five_hundred_clients, one_beside_the_idle }
 };
 
 fn main() -> ExitCode {

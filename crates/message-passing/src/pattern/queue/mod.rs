@@ -7,6 +7,7 @@
 mod books;
 mod desk;
 mod frame;
+mod host;
 mod item;
 mod mover;
 mod puller;

@@ -12,9 +12,10 @@ use std::time::Duration;
 
 use wharf_sys::fork;
 
+use super::host::News;
 use super::pusher::Outlet;
 use crate::error::SendError;
-use crate::pattern::service::host::{Hub, News};
+use crate::pattern::service::host::Hub;
 
 /// The program is elsewhere when it has called nothing for so long.
 const AWAY: Duration = Duration::from_millis(1);

@@ -27,7 +27,7 @@ use crate::pattern::service::rest::{self, Own};
 use crate::pattern::service::rota::Rota;
 use crate::receiver::Receiver;
 use crate::wait::{self, Act, Limit, Pace};
-use crate::waits::Waits;
+use crate::waits::{Announced, Glance, Waits};
 
 /// Whoever has something to say to a pusher that has no room for it looks again after this long.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
@@ -65,7 +65,7 @@ pub(super) struct Source {
     /// The latest delivery that was taken.
     last: u64,
     /// It is gone, and what it has sent can still be received.
-    left: bool,
+    pub(super) left: bool,
 }
 
 pub(super) struct Inlet {
@@ -235,7 +235,7 @@ impl Inlet {
         }
         for news in self.hub.take() {
             match news {
-                News::Joined { pairing, link, .. } => self.add(*link, Some(pairing)),
+                News::Joined { pairing, link, .. } => self.add(*link, Some(pairing.id())),
                 News::Left(pairing) => {
                     if let Some(source) = self.sources.iter_mut().find(|it| it.pairing == Some(pairing)) {
                         // Its link says what it has sent before, and how it ended.
@@ -374,11 +374,25 @@ impl Inlet {
         let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
         // Items are settled in other threads meanwhile, so the ways back are not held while it sleeps.
         let look = self.unsent.then(|| Deadline::after(LOOK));
-        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(self.sources.len() + 1);
+        let mut announced = Announced::default();
+        let mut quiet = Vec::new();
+        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(2);
         ends.push(&mut own);
-        ends.extend(self.sources.iter_mut().map(|source| &mut source.receiver as &mut dyn Waits));
+        for source in &mut self.sources {
+            // A pusher that is trusted rings at our bell, and that it is gone is told by the node; of one that leaves the end of
+            // the link is still to come.
+            if source.receiver.rests_elsewhere() && !source.left {
+                announced = announced.and(source.receiver.announce());
+                quiet.push(&mut source.receiver);
+            } else {
+                ends.push(&mut source.receiver);
+            }
+        }
         crash_point!("queue.puller.sleep");
-        let slept = rest::sleep(&mut ends, Deadline::earlier(deadline, look), &mut self.found);
+        let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
+        let deadline = Deadline::earlier(deadline, look);
+        let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
         if let Meeting::Named(registration) = &self.meeting {
             registration.counters().add(Counter::Sleeps, 1);
         }

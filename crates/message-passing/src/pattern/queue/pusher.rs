@@ -14,6 +14,7 @@ use wharf_sys::poll::Found;
 use super::Terms;
 use super::books::{Books, Bounds, DeadLetter, Settled};
 use super::frame::{HEAD_BYTES, Head, Kind};
+use super::host::{Host, News};
 use super::mover::Mover;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError, SendError};
@@ -23,13 +24,13 @@ use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Pairing, Part, Pattern, Registration};
 use crate::options::Policy;
 use crate::pattern::service::guest::CUT_OFF;
-use crate::pattern::service::host::{Host, Hub, News};
+use crate::pattern::service::host::Hub;
 use crate::pattern::service::rest::{self, Own};
 use crate::receiver::Receiver;
 use crate::sender::Sender;
 use crate::transport::Ask;
 use crate::wait::{self, Act, Limit, Pace};
-use crate::waits::Waits;
+use crate::waits::{Announced, Glance, Waits};
 
 /// The most messages of one puller that are taken in one turn.
 const MOST_AT_ONCE: usize = 256;
@@ -636,8 +637,9 @@ impl Outlet {
         let (waiting, next) = (self.books.waiting() > 0, self.books.next_len());
         let deadline = Deadline::earlier(deadline, self.books.next_expiry().map(Deadline::at));
         let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
-        let mut rooms = Vec::new();
-        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(2 * self.lines.len() + 2);
+        let mut announced = Announced::default();
+        let (mut rooms, mut quiet) = (Vec::new(), Vec::new());
+        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(self.lines.len() + 2);
         ends.push(&mut own);
         if let Door::Listening(listener) = &mut self.door {
             ends.push(listener);
@@ -649,11 +651,19 @@ impl Outlet {
                 let len = line.begun.as_ref().map_or(HEAD_BYTES + next, |begun| begun.message.len());
                 rooms.push(line.sender.room(len));
             }
-            ends.push(&mut line.receiver);
+            // A puller that is trusted rings at our bell, and that it is gone is told by the node.
+            if line.receiver.rests_elsewhere() && !line.closing {
+                announced = announced.and(line.receiver.announce());
+                quiet.push(&mut line.receiver);
+            } else {
+                ends.push(&mut line.receiver);
+            }
         }
         ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
         crash_point!("queue.pusher.sleep");
-        let slept = rest::sleep(&mut ends, deadline, &mut self.found);
+        let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
+        let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
         if let Door::Named(registration) = &self.door {
             registration.counters().add(Counter::Sleeps, 1);
         }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 use wharf_sys::poll::{Epoll, Interest};
 
-use super::puller::{Inlet, Puller};
+use super::puller::{Inlet, Puller, Source};
 use crate::pattern::service::rest::{self, Own};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
@@ -39,7 +39,9 @@ impl Inlet {
     /// Puts into the set what there is to wait for by now.
     fn list(&mut self) -> io::Result<()> {
         let mut listed: Listed = vec![(0, self.bell.as_fd()?.as_raw_fd(), Interest::READ)];
-        for source in &self.sources {
+        // Those that ring at the puller's own bell have no descriptor that matters.
+        let elsewhere = |source: &&Source| !source.receiver.rests_elsewhere() || source.left;
+        for source in self.sources.iter().filter(elsewhere) {
             for (fd, interest) in source.receiver.descriptors()?.iter().flatten() {
                 // One place may be the same file as another, which a set takes once.
                 match listed.iter_mut().find(|(_, listed, _)| *listed == fd.as_raw_fd()) {
@@ -55,7 +57,7 @@ impl Inlet {
         let epoll = Epoll::new()?;
         epoll.add(self.bell.as_fd()?, 0, Interest::READ)?;
         let mut left = listed.iter().skip(1);
-        for source in &self.sources {
+        for source in self.sources.iter().filter(elsewhere) {
             for (fd, _) in source.receiver.descriptors()?.iter().flatten() {
                 if let Some((key, _, interest)) = left.clone().next().filter(|(_, listed, _)| *listed == fd.as_raw_fd())
                 {

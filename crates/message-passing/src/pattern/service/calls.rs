@@ -69,6 +69,8 @@ struct Open {
     /// Kept as long as it may have to be sent.
     request: Vec<u8>,
     stage: Stage,
+    /// It was sent before, to a server that is gone now, and why: whatever comes of it, it is not one that was never sent.
+    lost: Option<String>,
     items: VecDeque<Vec<u8>>,
     item_bytes: usize,
     /// The last word: a reply, the end of the items, or why there is none.
@@ -77,7 +79,7 @@ struct Open {
 
 /// What [`Calls::take`] finds.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(crate) enum Taken {
     /// Nothing yet.
     Nothing,
     /// One of several results; the call goes on.
@@ -118,6 +120,7 @@ impl Calls {
             deadline,
             request: Vec::new(),
             stage: Stage::Due,
+            lost: None,
             items: VecDeque::new(),
             item_bytes: 0,
             end: None,
@@ -145,8 +148,8 @@ impl Calls {
     pub(super) fn leave_end(&mut self, id: u64) {
         let wish = Wish { limit: None, key: None, idempotent: false };
         let (stage, end) = (Stage::Over, Some(Ok(None)));
-        let items = VecDeque::new();
-        self.open.insert(id, Open { wish, deadline: None, request: Vec::new(), stage, items, item_bytes: 0, end });
+        let (request, items) = (Vec::new(), VecDeque::new());
+        self.open.insert(id, Open { wish, deadline: None, request, stage, lost: None, items, item_bytes: 0, end });
     }
 
     /// The number for the next sending.
@@ -196,17 +199,35 @@ impl Calls {
         self.busy.iter().find(|(it, _)| *it == server).map_or(0, |(_, count)| *count)
     }
 
-    /// A call cannot be sent at all.
+    /// A call cannot be sent at all, or not again.
     pub(super) fn refuse(&mut self, id: u64, why: CallError) {
+        let lost = self.open.get_mut(&id).and_then(|open| open.lost.take());
+        let why = match lost {
+            Some(why) => CallError::ServerGone { why },
+            None => why,
+        };
         self.finish(id, Err(why));
     }
 
-    /// A message of a server. What belongs to no open call of this very server is nobody's: late, or invented.
-    pub(super) fn arrived(&mut self, from: u64, head: Head, payload: &[u8]) -> Option<GivenUp> {
+    /// A message of a server. What belongs to no open call of this very server is nobody's: late, or invented. What comes
+    /// behind a call's deadline is late, whatever it is; the clock is asked only where there is one.
+    pub(super) fn arrived(
+        &mut self,
+        from: u64,
+        head: Head,
+        payload: &[u8],
+        clock: impl FnOnce() -> Instant,
+    ) -> Option<GivenUp> {
         let id = *self.numbers.get(&head.id)?;
         let open = self.open.get_mut(&id)?;
         if !matches!(open.stage, Stage::Sent { server, number } if server == from && number == head.id) {
             return None;
+        }
+        if open.deadline.is_some_and(|deadline| clock() >= deadline) {
+            let limit = open.wish.limit.unwrap_or(Duration::MAX);
+            self.finish(id, Err(CallError::Timeout { limit }));
+            // One that has brought its last word needs not be given up.
+            return (head.kind == Kind::Item).then_some(GivenUp { server: from, number: head.id });
         }
         let words = || String::from_utf8_lossy(payload.get(..512).unwrap_or(payload)).into_owned();
         let end = match head.kind {
@@ -246,6 +267,9 @@ impl Calls {
             let Some(open) = self.open.get_mut(&id) else { continue };
             // One that has brought items already would bring them twice.
             if open.wish.idempotent && open.items.is_empty() && open.item_bytes == 0 {
+                if !never {
+                    open.lost = Some(why.to_owned());
+                }
                 self.again(id);
             } else if never {
                 self.finish(id, Err(CallError::NotTaken));
@@ -274,8 +298,8 @@ impl Calls {
             return None;
         }
         match open.stage {
-            Stage::Due if any_server => self.finish(id, Err(CallError::Full { limit })),
-            Stage::Due => self.finish(id, Err(CallError::NoServer { service: service.to_owned(), limit })),
+            Stage::Due if any_server => self.refuse(id, CallError::Full { limit }),
+            Stage::Due => self.refuse(id, CallError::NoServer { service: service.to_owned(), limit }),
             Stage::Sent { server, number } => {
                 self.finish(id, Err(CallError::Timeout { limit }));
                 return Some(GivenUp { server, number });
@@ -304,7 +328,8 @@ impl Calls {
                 Some(GivenUp { server, number })
             }
             _ => {
-                self.finish(id, Err(CallError::CancelledBefore));
+                let sent_before = open.lost.is_some();
+                self.finish(id, Err(if sent_before { CallError::Cancelled } else { CallError::CancelledBefore }));
                 None
             }
         }
@@ -395,7 +420,7 @@ mod tests {
     }
 
     fn says(calls: &mut Calls, from: u64, kind: Kind, number: u64, payload: &[u8]) -> Option<GivenUp> {
-        calls.arrived(from, Head::new(kind, number), payload)
+        calls.arrived(from, Head::new(kind, number), payload, || NOW)
     }
 
     fn outcome(calls: &mut Calls, id: u64) -> Outcome {
@@ -472,6 +497,23 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_behind_the_deadline_is_late_whatever_it_is() {
+        let then = NOW.saturating_add(Duration::from_nanos(100));
+        for kind in [Kind::Reply, Kind::Failed, Kind::End, Kind::Item] {
+            let mut calls = Calls::new(100);
+            let (id, number) = sent(&mut calls, WISH, 1);
+            let given_up = calls.arrived(1, Head::new(kind, number), b"late", || then);
+            assert_eq!(given_up, (kind == Kind::Item).then_some(GivenUp { server: 1, number }), "{kind:?}");
+            assert!(matches!(calls.take(id), Taken::Last(Err(CallError::Timeout { .. }))), "{kind:?}");
+        }
+        let mut calls = Calls::new(100);
+        let (id, number) = sent(&mut calls, Wish { limit: None, ..WISH }, 1);
+        let given_up = calls.arrived(1, Head::new(Kind::Reply, number), b"", || panic!("nobody asks for the time"));
+        assert_eq!(given_up, None);
+        assert!(matches!(calls.take(id), Taken::Last(Ok(Some(_)))));
+    }
+
+    #[test]
     fn a_death_leaves_the_outcome_unknown_and_sends_what_may_be_sent_again() {
         let mut calls = Calls::new(100);
         let (plain, _) = sent(&mut calls, WISH, 1);
@@ -490,6 +532,28 @@ mod tests {
         calls.sent(sure, 2, again);
         says(&mut calls, 2, Kind::Reply, again, b"done");
         assert!(matches!(calls.take(sure), Taken::Last(Ok(Some(_)))));
+    }
+
+    #[test]
+    fn what_was_sent_once_is_never_one_that_was_not() {
+        let then = NOW.saturating_add(Duration::from_nanos(100));
+        for how in 0..3 {
+            let mut calls = Calls::new(100);
+            let (id, _) = sent(&mut calls, SURE, 1);
+            calls.gone(1, "it died", None, false);
+            match how {
+                0 => assert_eq!(calls.expire_all(then, false, "it"), []),
+                1 => calls.refuse(id, CallError::NoServer { service: String::new(), limit: Duration::ZERO }),
+                _ => assert_eq!(calls.cancel(id), None),
+            }
+            assert_eq!(outcome(&mut calls, id), Outcome::Unknown, "{how}");
+        }
+        // Of one that was provably not taken this is known.
+        let mut calls = Calls::new(100);
+        let (id, number) = sent(&mut calls, SURE, 1);
+        calls.gone(1, "it left", Some(number - 1), false);
+        calls.expire_all(then, false, "it");
+        assert_eq!(outcome(&mut calls, id), Outcome::NeverSent);
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(in crate::pattern) const CUT_OFF: u16 = 1;
 /// What happened since the client looked last.
 pub(in crate::pattern) enum News {
     Joined {
-        pairing: PairingId,
+        pairing: Pairing,
         identity: u64,
         link: Box<Link>,
     },
@@ -62,7 +62,8 @@ impl Guest {
 impl Endpoint for Guest {
     fn offer_for(&self, pairing: &Pairing, _host: &HostInfo) -> Result<Option<Parcel>, Refusal> {
         let trusted = is_trusted(self.options.trust, pairing);
-        let (ours, mut fds) = Prepared::new(&self.options, trusted).map_err(Refusal::Words)?;
+        let (ours, mut fds) =
+            Prepared::new(&self.options, trusted.then(|| self.hub.ringer())).map_err(Refusal::Words)?;
         let pair = socket::pair(socket::Kind::SeqPacket);
         let (lifeline, theirs) =
             pair.map_err(|error| Refusal::words(format!("cannot make the lifeline of a link: {error}")))?;
@@ -80,7 +81,7 @@ impl Endpoint for Guest {
         let link = ours.join(theirs, answer.fds, lifeline, pairing, trusted, (&self.options, &self.name));
         let link = Box::new(link.map_err(Refusal::Words)?);
         crash_point!("service.guest.met");
-        let joined = News::Joined { pairing: pairing.id(), identity: identity(pairing), link };
+        let joined = News::Joined { pairing: pairing.clone(), identity: identity(pairing), link };
         match self.hub.leave(joined, MOST_WAITING) {
             true => Ok(()),
             false => Err(Refusal::words("the client does not look at who comes")),

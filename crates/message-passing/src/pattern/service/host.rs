@@ -1,24 +1,30 @@
-//! The server's half of meeting by name: makes a link with each client that comes, and leaves it where the server finds it.
+//! The server's half of meeting by name: makes a link with each client that comes, leaves it where the server finds it, and
+//! hears at once which requests are given up.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 use wharf_sys::socket;
 
+use super::outbox::Outbox;
 use super::terms::{Half, Prepared};
-use crate::link::Link;
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
 use crate::pattern::host::is_trusted;
+use crate::receiver::Receiver;
 
 /// The most clients that wait for a server that does not look; more are refused.
 const MOST_WAITING: usize = 1024;
 
+/// A request is given up: its number follows, in eight bytes.
+pub(super) const CANCEL: u16 = 2;
+
 /// What happened since the server looked last.
-pub(in crate::pattern) enum News {
-    Joined(Pairing, Box<Link>),
+pub(super) enum News {
+    Joined(Pairing, Box<Receiver>, Arc<Outbox>),
     Left(PairingId),
 }
 
@@ -34,7 +40,13 @@ impl<T> Hub<T> {
         Hub { ringer, any: AtomicBool::new(false), news: Mutex::default() }
     }
 
+    /// Rings where the sleeper sleeps; for those who are to ring there themselves.
+    pub(in crate::pattern) fn ringer(&self) -> &Ringer {
+        &self.ringer
+    }
+
     /// Whether somebody has left word.
+    #[inline(always)]
     pub(in crate::pattern) fn has_news(&self) -> bool {
         // Relaxed: the lock orders what is found there; a look that comes too early is repeated after the ring.
         self.any.load(Ordering::Relaxed)
@@ -73,13 +85,26 @@ impl<T> Hub<T> {
 }
 
 /// See the top of the file.
-pub(in crate::pattern) struct Host {
-    pub(in crate::pattern) hub: Arc<Hub<News>>,
-    pub(in crate::pattern) options: Options,
-    pub(in crate::pattern) name: String,
+pub(super) struct Host {
+    pub(super) hub: Arc<Hub<News>>,
+    pub(super) options: Options,
+    pub(super) name: String,
+    /// Bytes of answers that are kept for each client.
+    pub(super) most_kept: usize,
+    outboxes: Mutex<HashMap<PairingId, Arc<Outbox>>>,
+    met: AtomicU64,
 }
 
 impl Host {
+    pub(super) fn new(hub: Arc<Hub<News>>, options: Options, name: String, most_kept: usize) -> Host {
+        Host { hub, options, name, most_kept, outboxes: Mutex::default(), met: AtomicU64::new(0) }
+    }
+
+    fn outboxes(&self) -> MutexGuard<'_, HashMap<PairingId, Arc<Outbox>>> {
+        // Nothing in here panics.
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn meet(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
         let theirs = Half::read(&offer.bytes).map_err(Refusal::Words)?;
         let trusted = is_trusted(self.options.trust, pairing);
@@ -89,14 +114,24 @@ impl Host {
         if !matches!(socket::kind_of(&lifeline), Ok(Some(socket::Kind::SeqPacket))) {
             return Err(Refusal::words("expected a socket of records for the lifeline, found something else"));
         }
-        let (ours, passed) = Prepared::new(&self.options, trusted).map_err(Refusal::Words)?;
+        let (ours, passed) =
+            Prepared::new(&self.options, trusted.then(|| self.hub.ringer())).map_err(Refusal::Words)?;
         let answer = ours.half().write();
         let link = ours.join(theirs, fds, lifeline, pairing, trusted, (&self.options, &self.name));
         let link = link.map_err(Refusal::Words)?;
         crash_point!("service.host.met");
-        match self.hub.leave(News::Joined(pairing.clone(), Box::new(link)), MOST_WAITING) {
+        let (sender, receiver) = link.split();
+        // Relaxed: only that numbers differ matters.
+        let number = 1 + self.met.fetch_add(1, Ordering::Relaxed);
+        let hub = Arc::clone(&self.hub);
+        let outbox = Arc::new(Outbox::new(sender, number, hub, Some(pairing.clone()), self.most_kept));
+        self.outboxes().insert(pairing.id(), Arc::clone(&outbox));
+        match self.hub.leave(News::Joined(pairing.clone(), Box::new(receiver), outbox), MOST_WAITING) {
             true => Ok(Parcel { bytes: answer, fds: passed }),
-            false => Err(Refusal::words("the server does not look at who comes")),
+            false => {
+                self.outboxes().remove(&pairing.id());
+                Err(Refusal::words("the server does not look at who comes"))
+            }
         }
     }
 }
@@ -106,7 +141,24 @@ impl Endpoint for Host {
         self.meet(pairing, offer)
     }
 
+    fn told(&self, pairing: &Pairing, kind: u16, parcel: Parcel) {
+        // What a later version may say beside it is not for us.
+        if kind == CANCEL
+            && let Ok(number) = parcel.bytes.as_slice().try_into().map(u64::from_le_bytes)
+        {
+            let outbox = self.outboxes().get(&pairing.id()).cloned();
+            if let Some(outbox) = outbox {
+                outbox.cancel(number);
+            }
+        }
+    }
+
     fn gone(&self, pairing: PairingId, _how: Gone) {
+        let outbox = self.outboxes().remove(&pairing);
+        if let Some(outbox) = outbox {
+            // Whoever works for it learns at once that nobody waits.
+            outbox.cut_off("it is gone".to_owned());
+        }
         // Not more of these than there were clients.
         self.hub.leave(News::Left(pairing), usize::MAX);
     }

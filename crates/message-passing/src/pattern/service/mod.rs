@@ -5,6 +5,7 @@
 //! that came about: `host.rs` and `guest.rs` make private links through a node, a listener and a connection make them over an
 //! address.
 
+mod call;
 mod calls;
 mod choice;
 mod client;
@@ -12,13 +13,19 @@ mod error;
 mod frame;
 pub(super) mod guest;
 pub(super) mod host;
+mod inflow;
+mod inlet;
 mod outbox;
+mod outlet;
+mod quick;
 mod request;
 pub(super) mod rest;
 pub(super) mod rota;
 mod server;
-mod terms;
+pub(super) mod terms;
+pub(crate) mod traits;
 mod typed;
+mod waits;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -28,8 +35,11 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
+pub use self::call::{Call, CallId, Results};
+#[cfg(feature = "tokio")]
+pub(crate) use self::calls::Taken;
 pub use self::choice::Choice;
-pub use self::client::{Call, CallId, Client, Results};
+pub use self::client::Client;
 pub use self::error::{CallError, Outcome};
 pub use self::request::{ClientId, ReplyStream, Request};
 pub use self::server::Server;

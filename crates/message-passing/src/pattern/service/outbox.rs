@@ -3,7 +3,7 @@
 //! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
@@ -12,11 +12,15 @@ use wharf_sys::fork;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::{Hub, News};
+use super::inflow::Intake;
 use crate::error::SendError;
 use crate::node::Pairing;
 use crate::peer::Peer;
 use crate::sender::Sender;
 use crate::transport::Ask;
+
+/// The most requests that are given up before they are received; of more the oldest are not known.
+const MOST_EARLY: usize = super::calls::MOST_CALLS;
 
 /// Whoever waits for room of a client looks again after this long: the sender may have been busy in another thread.
 const LOOK: Duration = Duration::from_millis(5);
@@ -45,26 +49,33 @@ struct Way {
     frame: Vec<u8>,
 }
 
-#[derive(Default)]
 struct State {
+    /// `None` while somebody sleeps there until there is room.
+    way: Option<Box<Way>>,
     kept: VecDeque<Kept>,
     bytes: usize,
     /// Requests that are being worked on, and whether their caller has given them up.
     open: Vec<(u64, bool)>,
+    /// The latest request that was begun.
+    last: u64,
+    /// Later requests that their caller has given up already: such a word may overtake its request.
+    early: Vec<u64>,
     /// Nothing can be said any more, and why.
     over: Option<String>,
 }
 
 /// See the top of the file.
 pub(super) struct Outbox {
-    way: Mutex<Way>,
     state: Mutex<State>,
     /// Some of what was kept is sent.
     drained: Condvar,
     hub: Arc<Hub<News>>,
+    /// Where what the client says can be looked for, over an address.
+    intake: OnceLock<Weak<Intake>>,
     pairing: Option<Pairing>,
     peer: Peer,
     number: u64,
+    max_message: usize,
     most_kept: usize,
     epoch: u32,
 }
@@ -79,16 +90,30 @@ impl Outbox {
     ) -> Outbox {
         let peer = sender.peer().clone();
         Outbox {
-            way: Mutex::new(Way { sender, frame: Vec::new() }),
-            state: Mutex::default(),
+            max_message: sender.max_message(),
+            state: Mutex::new(State {
+                way: Some(Box::new(Way { sender, frame: Vec::new() })),
+                kept: VecDeque::new(),
+                bytes: 0,
+                open: Vec::new(),
+                last: 0,
+                early: Vec::new(),
+                over: None,
+            }),
             drained: Condvar::new(),
             hub,
+            intake: OnceLock::new(),
             pairing,
             peer,
             number,
             most_kept,
             epoch: fork::epoch(),
         }
+    }
+
+    /// Has whoever receives requests look around.
+    pub(super) fn wake(&self) {
+        self.hub.wake();
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -104,14 +129,6 @@ impl Outbox {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_way(&self) -> Option<MutexGuard<'_, Way>> {
-        match self.way.try_lock() {
-            Ok(way) => Some(way),
-            Err(TryLockError::Poisoned(way)) => Some(way.into_inner()),
-            Err(TryLockError::WouldBlock) => None,
-        }
-    }
-
     fn check_ours(&self) -> Result<(), SendError> {
         if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
     }
@@ -123,16 +140,43 @@ impl Outbox {
             return Err(());
         }
         let fits = state.open.len() < most;
+        state.last = id;
+        let mut cancelled = false;
+        if !state.early.is_empty() {
+            cancelled = state.early.contains(&id);
+            state.early.retain(|early| *early > id);
+        }
         if fits {
-            state.open.push((id, false));
+            state.open.push((id, cancelled));
         }
         Ok(fits)
     }
 
     /// The caller has given this request up.
     pub(super) fn cancel(&self, id: u64) {
-        if let Some((_, cancelled)) = self.state().open.iter_mut().find(|(it, _)| *it == id) {
+        let mut state = self.state();
+        if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
             *cancelled = true;
+            // Whoever streams to it waits no longer.
+            self.drained.notify_all();
+        } else if id > state.last {
+            if state.early.len() == MOST_EARLY {
+                state.early.remove(0);
+            }
+            state.early.push(id);
+        }
+    }
+
+    /// Requests can be received here by the way, for what their caller says of those that are being worked on.
+    pub(super) fn look_into(&self, intake: &Arc<Intake>) {
+        // Once: whoever makes the one makes the other.
+        let _ = self.intake.set(Arc::downgrade(intake));
+    }
+
+    /// This request is not worked on any more, and nobody waits for a word of it.
+    pub(super) fn forget(&self, id: u64) {
+        if self.check_ours().is_ok() {
+            self.state().open.retain(|(it, _)| *it != id);
         }
     }
 
@@ -140,6 +184,9 @@ impl Outbox {
     pub(super) fn is_cancelled(&self, id: u64) -> bool {
         if self.check_ours().is_err() {
             return true;
+        }
+        if let Some(intake) = self.intake.get().and_then(Weak::upgrade) {
+            intake.look_ahead(self);
         }
         let state = self.state();
         state.over.is_some() || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
@@ -163,10 +210,11 @@ impl Outbox {
         }
         crash_point!("service.reply.before");
         let head = Head::new(kind, id).write();
-        if state.kept.is_empty()
-            && let Some(mut way) = self.try_way()
+        let State { way, kept, bytes, over, .. } = &mut *state;
+        if kept.is_empty()
+            && let Some(way) = way
         {
-            let Way { sender, frame } = &mut *way;
+            let Way { sender, frame } = &mut **way;
             sender.check(HEAD_BYTES + payload.len())?;
             frame.clear();
             frame.extend_from_slice(&head);
@@ -182,23 +230,22 @@ impl Outbox {
                 }
                 // One message always fits, however large: nothing else is kept.
                 Err(SendError::Full) => {
-                    state.bytes += frame.len();
-                    state.kept.push_back(Kept { message: frame.clone(), progress });
+                    *bytes += frame.len();
+                    kept.push_back(Kept { message: frame.clone(), progress });
                 }
                 Err(error) => {
-                    state.over = Some(error.to_string());
+                    *over = Some(error.to_string());
                     self.hub.wake();
                     return Err(error);
                 }
             }
-            drop(way);
             // Whoever receives requests sends it on.
             self.hub.wake();
             return Ok(());
         }
         let len = HEAD_BYTES + payload.len();
-        if len > self.max_message() {
-            return Err(SendError::TooLarge { len, limit: self.max_message() });
+        if len > self.max_message {
+            return Err(SendError::TooLarge { len, limit: self.max_message });
         }
         if !state.kept.is_empty() && state.bytes + len > self.most_kept {
             match without {
@@ -221,10 +268,6 @@ impl Outbox {
         Ok(())
     }
 
-    fn max_message(&self) -> usize {
-        self.try_way().map_or(usize::MAX, |way| way.sender.max_message())
-    }
-
     /// Says one of several results; waits for room, at most `patience`.
     pub(super) fn say_item(&self, id: u64, item: &[u8], patience: Duration) -> Result<(), SendError> {
         let deadline = Deadline::after(patience);
@@ -240,15 +283,14 @@ impl Outbox {
             }
             self.flush();
             let slice = Deadline::earlier(Some(deadline), Some(Deadline::after(LOOK)));
-            let waited = self.try_way().map(|mut way| way.sender.half.wait_room(HEAD_BYTES, slice));
-            match waited {
+            let mut way = self.lend_way();
+            match way.as_mut().and_then(LentWay::sender).map(|it| it.half.wait_room(HEAD_BYTES, slice)) {
                 Some(Ok(()) | Err(SendError::Timeout)) => {}
                 Some(Err(error)) => {
-                    let mut state = self.state();
-                    self.end(&mut state, error.to_string());
+                    self.end(&mut self.state(), error.to_string());
                     return Err(error);
                 }
-                // Somebody else sends, and says when it is done.
+                // Somebody else sleeps there, and says when there was room.
                 None => {
                     let state = self.state();
                     drop(self.drained.wait_timeout(state, LOOK));
@@ -262,16 +304,16 @@ impl Outbox {
         if self.check_ours().is_err() {
             return false;
         }
-        let Some(mut way) = self.try_way() else { return self.has_kept() };
-        let sender = &mut way.sender;
         let mut state = self.state();
+        let State { way, kept, bytes, .. } = &mut *state;
+        let Some(way) = way else { return !kept.is_empty() };
+        let half = &mut way.sender.half;
         // Each round sends one that was kept, or ends.
-        while let Some(Kept { message, progress }) = state.kept.front_mut() {
-            match sender.half.push(message, progress, Ask::Nothing) {
+        while let Some(Kept { message, progress }) = kept.front_mut() {
+            match half.push(message, progress, Ask::Nothing) {
                 Ok(()) => {
-                    let len = message.len();
-                    state.bytes -= len;
-                    state.kept.pop_front();
+                    *bytes -= message.len();
+                    kept.pop_front();
                 }
                 Err(SendError::Full) => return true,
                 Err(error) => {
@@ -281,16 +323,13 @@ impl Outbox {
             }
         }
         self.drained.notify_all();
-        sender.half.has_rest() && matches!(sender.half.send_rest(), Err(SendError::Full))
+        half.has_rest() && matches!(half.send_rest(), Err(SendError::Full))
     }
 
-    fn has_kept(&self) -> bool {
-        !self.state().kept.is_empty()
-    }
-
-    /// The way to the client, for whoever sleeps until there is room there.
-    pub(super) fn lock_way(&self) -> Option<impl std::ops::DerefMut<Target = Sender> + '_> {
-        self.try_way().map(WayGuard)
+    /// The way to the client, for whoever sleeps until there is room there; others keep what they have to say meanwhile.
+    pub(super) fn lend_way(&self) -> Option<LentWay<'_>> {
+        let way = self.state().way.take()?;
+        Some(LentWay { outbox: self, way: Some(way) })
     }
 
     /// Whether nothing can be said any more.
@@ -319,18 +358,22 @@ impl Outbox {
     }
 }
 
-struct WayGuard<'a>(MutexGuard<'a, Way>);
+/// The way to a client, until it is given back.
+pub(super) struct LentWay<'a> {
+    outbox: &'a Outbox,
+    way: Option<Box<Way>>,
+}
 
-impl std::ops::Deref for WayGuard<'_> {
-    type Target = Sender;
-
-    fn deref(&self) -> &Sender {
-        &self.0.sender
+impl LentWay<'_> {
+    /// It is there until this is dropped.
+    pub(super) fn sender(&mut self) -> Option<&mut Sender> {
+        self.way.as_mut().map(|way| &mut way.sender)
     }
 }
 
-impl std::ops::DerefMut for WayGuard<'_> {
-    fn deref_mut(&mut self) -> &mut Sender {
-        &mut self.0.sender
+impl Drop for LentWay<'_> {
+    fn drop(&mut self) {
+        self.outbox.state().way = self.way.take();
+        self.outbox.drained.notify_all();
     }
 }

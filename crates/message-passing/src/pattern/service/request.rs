@@ -24,7 +24,7 @@ impl fmt::Display for ClientId {
 
 /// One request. It can be answered in any order with others, and in any thread.
 ///
-/// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once.
+/// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once, if it still waits.
 pub struct Request {
     pub(super) bytes: Vec<u8>,
     pub(super) ticket: Ticket,
@@ -54,14 +54,25 @@ impl Ticket {
         self.deadline.map(|deadline| deadline.saturating_since(Instant::now()))
     }
 
+    /// Whether the caller's time is over.
+    fn is_over(&self) -> bool {
+        self.time_left().is_some_and(|left| left.is_zero())
+    }
+
     fn is_cancelled(&self) -> bool {
-        self.time_left().is_some_and(|left| left.is_zero()) || self.outbox.is_cancelled(self.id)
+        self.is_over() || self.outbox.is_cancelled(self.id)
     }
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if !self.answered {
+        if self.answered {
+            return;
+        }
+        if self.is_over() {
+            // Its caller has given it up by itself.
+            self.outbox.forget(self.id);
+        } else {
             // A client that is gone needs no answer.
             let _ = self.last(Kind::Failed, b"the server dropped the request without an answer", Without::Keep);
         }

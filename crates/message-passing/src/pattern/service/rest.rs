@@ -9,20 +9,22 @@ use wharf_sys::poll::{self, Found, Interest};
 
 use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
 
-/// Sleeps until one of them may be ready, or the deadline.
+/// Sleeps until one of them may be ready, or the deadline. Others may have been announced before, who ring where one of these
+/// sleeps; whether one of them is ready is for `others` to say.
 pub(in crate::pattern) fn sleep(
     ends: &mut [&mut dyn Waits],
+    announced: &mut Announced,
+    others: &mut dyn FnMut() -> bool,
     deadline: Option<Deadline>,
     found: &mut Vec<Found>,
 ) -> io::Result<()> {
-    let mut announced = Announced::default();
     for end in ends.iter_mut() {
-        announced = announced.and(end.announce());
+        *announced = announced.and(end.announce());
     }
     announced.order();
-    let slept = match ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
+    let slept = match others() || ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
         true => Ok(()),
-        false => look(ends, deadline, &announced, found),
+        false => look(ends, deadline, announced, found),
     };
     for end in ends.iter_mut() {
         end.awake();

@@ -1,13 +1,20 @@
 //! In which order a server looks at its clients: those who asked lately first, and all others in rotation.
 
 /// So many clients are looked at first.
-const RECENT: usize = 8;
+const RECENT: usize = 4;
 
-/// So many of the others are looked at in each turn, so that one who has been idle waits for some turns and not for ever.
-const OTHERS: usize = 8;
+/// So many of the others are looked at in each turn: few, so that those who are idle cost those who are not next to nothing;
+/// one who has been idle waits for some turns and not for ever.
+const OTHERS: usize = 2;
 
 /// In so many turns that brought something, one begins with the others: busy clients keep nobody out.
 const FAIR: u32 = 8;
+
+/// So many are all looked at in each turn.
+const FEW: usize = 4;
+
+/// So many requests in a row of the one who asked last are found without a turn.
+const STREAK: u32 = 8;
 
 /// Positions of clients, in the order of the next look. Logic only: positions may be stale, and whoever looks checks them.
 #[derive(Debug, Default)]
@@ -17,13 +24,15 @@ pub(in crate::pattern) struct Rota {
     /// Whose turn it is among all.
     next: usize,
     turns: u32,
+    streak: u32,
 }
 
 impl Rota {
     /// Whom to look at in this turn, of so many.
     pub(in crate::pattern) fn turn(&mut self, count: usize, into: &mut Vec<usize>) {
         into.clear();
-        if count <= RECENT + OTHERS {
+        self.streak = 0;
+        if count <= FEW {
             // All of them, from another one each time.
             self.next = self.next.checked_rem(count).unwrap_or(0);
             into.extend((self.next..count).chain(0..self.next));
@@ -40,6 +49,22 @@ impl Rota {
             into.extend(recent.chain(others));
         }
         self.next = (first + OTHERS) % count;
+    }
+
+    /// Who may be looked at without a turn, of so many.
+    #[inline]
+    pub(in crate::pattern) fn latest(&self, count: usize) -> Option<usize> {
+        match count {
+            1 => Some(0),
+            _ if self.streak < STREAK => self.recent.last().copied().filter(|at| *at < count),
+            _ => None,
+        }
+    }
+
+    /// That one had something.
+    #[inline]
+    pub(in crate::pattern) fn found_latest(&mut self) {
+        self.streak += 1;
     }
 
     /// One of them had something.
@@ -91,14 +116,14 @@ mod tests {
         rota.turn(500, &mut turn);
         assert_eq!(turn[..3], [13, 400, 7]);
         let mut seen = std::collections::BTreeSet::new();
-        for turns in 0..64 {
+        for turns in 0..251 {
             rota.turn(500, &mut turn);
             assert!(turn.len() <= RECENT + OTHERS, "a turn does not grow with the number of clients");
-            if turns < 63 {
+            if turns < 250 {
                 seen.extend(turn.iter().copied());
             }
         }
-        assert_eq!(seen.len(), 500, "everybody within 63 turns");
+        assert_eq!(seen.len(), 500, "everybody within 250 turns");
     }
 
     #[test]
@@ -111,6 +136,17 @@ mod tests {
             behind += u32::from(turn[0] != 499);
         }
         assert_eq!(behind, 2);
+    }
+
+    #[test]
+    fn who_asked_last_is_found_without_a_turn_but_not_for_ever() {
+        let (mut rota, mut turn) = (Rota::default(), Vec::new());
+        assert_eq!(rota.latest(500), None);
+        rota.found(7);
+        let found = (0..100).take_while(|_| rota.latest(500).inspect(|_| rota.found_latest()).is_some()).count();
+        assert_eq!(found, STREAK as usize);
+        rota.turn(500, &mut turn);
+        assert_eq!(rota.latest(500), Some(7));
     }
 
     #[test]

@@ -1,41 +1,24 @@
 //! The answering end of a service.
 
 use std::fmt;
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_shared_memory::board::Counter;
-use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell};
-use wharf_sys::poll::Found;
 
 use super::Terms;
-use super::frame::{Head, Kind};
+use super::frame::Kind;
 use super::host::{Host, Hub, News};
-use super::outbox::{Outbox, Without};
-use super::request::{Request, Ticket};
-use super::rest::{self, Own};
-use super::rota::Rota;
+use super::inlet::{Door, Inlet, TRIES_BESIDE_OTHERS};
+use super::outbox::Without;
+use super::request::Request;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError};
 use crate::handshake::Payload;
-use crate::link::Link;
 use crate::listener::Listener;
-use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Pairing, Part, Pattern, Registration};
-use crate::receiver::Receiver;
+use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::wait::{self, Act, Limit, Pace};
-use crate::waits::Waits;
-
-/// The most requests of one client that are worked on at once; more are refused.
-pub(super) const MOST_OPEN: usize = super::calls::MOST_CALLS;
-
-/// A listener is asked after so many turns that found requests, and before every sleep.
-const TURNS_PER_ACCEPT: u32 = 256;
-
-/// The most messages of one client that are looked at in its turn: cancellations and the like, until a request comes.
-const MOST_AT_ONCE: usize = 64;
 
 /// The answering end of a service: receives the requests of any number of clients.
 ///
@@ -72,41 +55,8 @@ const MOST_AT_ONCE: usize = 64;
 /// Each caller learns what is known of its call: [`Outcome`](super::Outcome). A server that is dropped says which requests it
 /// has taken; the others are sent to another server.
 pub struct Server {
-    inlet: Inlet,
-    pace: Pace,
-}
-
-/// Where clients come from.
-#[allow(clippy::large_enum_variant, reason = "one per server")]
-enum Door {
-    Named(Registration),
-    Listening(Listener),
-}
-
-struct Caller {
-    receiver: Receiver,
-    outbox: Arc<Outbox>,
-    pairing: Option<Pairing>,
-    /// The latest request that was taken.
-    last: u64,
-}
-
-struct Inlet {
-    door: Door,
-    callers: Vec<Caller>,
-    hub: Arc<Hub<News>>,
-    bell: Bell,
-    rota: Rota,
-    turn: Vec<usize>,
-    found: Vec<Found>,
-    turns: u32,
-    next_number: u64,
-    /// Some answers were kept when it looked last.
-    kept: bool,
-    /// Clients that were cut off, and why: the latest.
-    cut_off: u64,
-    last_cut_off: Option<String>,
-    terms: Terms,
+    pub(super) inlet: Inlet,
+    pub(super) pace: Pace,
 }
 
 impl Server {
@@ -114,7 +64,7 @@ impl Server {
         let filter = Filter::exact(name)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the server's doorbell"))?;
         let hub = Arc::new(Hub::new(ringer));
-        let host = Host { hub: Arc::clone(&hub), options: terms.options.clone(), name: name.to_owned() };
+        let host = Host::new(Arc::clone(&hub), terms.options.clone(), name.to_owned(), terms.most_kept);
         let spec = EndpointSpec {
             pattern: Pattern::Service,
             part: Part::Host,
@@ -136,21 +86,7 @@ impl Server {
     }
 
     fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Server {
-        let inlet = Inlet {
-            door,
-            callers: Vec::new(),
-            hub,
-            bell,
-            rota: Rota::default(),
-            turn: Vec::new(),
-            found: Vec::new(),
-            turns: 0,
-            next_number: 0,
-            kept: false,
-            cut_off: 0,
-            last_cut_off: None,
-            terms: terms.clone(),
-        };
+        let inlet = Inlet::new(door, hub, bell, terms);
         Server { inlet, pace: Pace::new(terms.options.wait, true, None) }
     }
 
@@ -176,22 +112,31 @@ impl Server {
     /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Request, RecvError> {
         self.inlet.check_ours()?;
-        self.inlet.accept()?;
-        self.inlet.look_at_all()?.ok_or(RecvError::Empty)
+        self.inlet.owe();
+        self.inlet.owed.take().unwrap_or(Err(RecvError::Empty))
     }
 
     fn recv_within(&mut self, limit: Limit) -> Result<Request, RecvError> {
         let inlet = &mut self.inlet;
         inlet.check_ours()?;
+        if let Some(owed) = inlet.owed.take() {
+            return owed;
+        }
+        if let Some(request) = inlet.look_quickly(self.pace.quick_tries()) {
+            return Ok(request);
+        }
         if let Some(request) = inlet.look()? {
             return Ok(request);
         }
         let deadline = limit.start();
         let found = wait::until(&mut self.pace, deadline, |act| match act {
-            Act::Try => inlet.look(),
+            Act::Try => match inlet.look_quickly(TRIES_BESIDE_OTHERS) {
+                Some(request) => Ok(Some(request)),
+                None => inlet.look(),
+            },
             Act::Look => {
                 inlet.accept()?;
-                inlet.callers.iter_mut().for_each(|caller| caller.receiver.look_at_peer());
+                inlet.callers.iter_mut().for_each(|caller| caller.inflow.look_at_peer());
                 inlet.look_at_all()
             }
             Act::Sleep => {
@@ -222,227 +167,6 @@ impl Server {
             Door::Named(_) => None,
             Door::Listening(listener) => Some(listener.address()),
         }
-    }
-}
-
-impl Inlet {
-    fn check_ours(&self) -> Result<(), RecvError> {
-        match self.bell.as_fd() {
-            Ok(_) => Ok(()),
-            Err(_) => Err(RecvError::Forked),
-        }
-    }
-
-    /// Takes in who has come, and leaves who has gone.
-    fn hear(&mut self) {
-        if !self.hub.has_news() {
-            return;
-        }
-        for news in self.hub.take() {
-            match news {
-                News::Joined(pairing, link) => self.add(*link, Some(pairing)),
-                News::Left(pairing) => {
-                    let left = |it: &Caller| it.pairing.as_ref().is_some_and(|its| its.id() == pairing);
-                    if let Some(caller) = self.callers.iter().find(|it| left(it)) {
-                        caller.outbox.cut_off("it is gone".to_owned());
-                    }
-                }
-            }
-        }
-        self.flush();
-        self.leave();
-    }
-
-    fn add(&mut self, link: Link, pairing: Option<Pairing>) {
-        let (sender, receiver) = link.split();
-        self.next_number += 1;
-        let outbox =
-            Outbox::new(sender, self.next_number, Arc::clone(&self.hub), pairing.clone(), self.terms.most_kept);
-        self.callers.push(Caller { receiver, outbox: Arc::new(outbox), pairing, last: 0 });
-    }
-
-    /// Sends on what was kept for clients.
-    fn flush(&mut self) {
-        self.kept = false;
-        for caller in &self.callers {
-            self.kept |= caller.outbox.flush();
-        }
-    }
-
-    /// Forgets those to whom nothing can be said any more.
-    fn leave(&mut self) {
-        // Backwards, so that whoever takes the place of one that goes was looked at.
-        for at in (0..self.callers.len()).rev() {
-            if self.callers.get(at).is_some_and(|it| it.outbox.is_over()) {
-                self.remove(at);
-            }
-        }
-    }
-
-    fn remove(&mut self, at: usize) {
-        let caller = self.callers.swap_remove(at);
-        self.rota.removed(at, self.callers.len());
-        if let (Door::Named(registration), Some(pairing)) = (&self.door, &caller.pairing) {
-            registration.cut_off(pairing.id());
-        }
-    }
-
-    /// A client has broken the rules.
-    fn cut(&mut self, at: usize, why: String) {
-        if let Some(caller) = self.callers.get(at) {
-            self.cut_off += 1;
-            caller.outbox.cut_off(why.clone());
-            self.last_cut_off = Some(why);
-            self.remove(at);
-        }
-    }
-
-    /// Takes in everybody who has connected.
-    fn accept(&mut self) -> Result<(), RecvError> {
-        // Bounded by those who wait at this moment, of whom a listener keeps so many.
-        for _ in 0..1024 {
-            let Door::Listening(listener) = &mut self.door else { return Ok(()) };
-            match listener.try_accept() {
-                Ok(link) => self.add(link, None),
-                Err(ConnectError::NobodyWaiting) => break,
-                Err(error) => return Err(RecvError::System(io::Error::other(error.to_string()))),
-            }
-        }
-        Ok(())
-    }
-
-    /// One turn: looks at some of the clients, the recent ones first.
-    fn look(&mut self) -> Result<Option<Request>, RecvError> {
-        if self.hub.has_news() {
-            self.hear();
-        } else if self.kept {
-            self.flush();
-        }
-        let mut turn = std::mem::take(&mut self.turn);
-        self.rota.turn(self.callers.len(), &mut turn);
-        let found = turn.iter().find_map(|at| self.look_at(*at));
-        self.turn = turn;
-        if found.is_some() {
-            self.turns = self.turns.wrapping_add(1);
-            if self.turns.is_multiple_of(TURNS_PER_ACCEPT) {
-                self.accept()?;
-            }
-        }
-        Ok(found)
-    }
-
-    /// Looks at every client.
-    fn look_at_all(&mut self) -> Result<Option<Request>, RecvError> {
-        self.hear();
-        if self.kept {
-            self.flush();
-        }
-        let first = self.look()?;
-        if first.is_some() {
-            return Ok(first);
-        }
-        // Backwards: one that is cut off is replaced by one that was looked at.
-        Ok((0..self.callers.len()).rev().find_map(|at| self.look_at(at)))
-    }
-
-    /// The next request of one client.
-    fn look_at(&mut self, at: usize) -> Option<Request> {
-        for _ in 0..MOST_AT_ONCE {
-            let caller = self.callers.get_mut(at)?;
-            let frame = match caller.receiver.poll_frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return None,
-                Err(RecvError::Closed | RecvError::PeerDied) => {
-                    caller.outbox.cut_off("it is gone".to_owned());
-                    self.remove(at);
-                    return None;
-                }
-                Err(error) => {
-                    self.cut(at, error.to_string());
-                    return None;
-                }
-            };
-            let message = caller.receiver.view(frame);
-            match Head::read(&message) {
-                Ok((Head { kind: Kind::Request, id, left }, bytes)) => {
-                    if id <= caller.last {
-                        let why = format!("expected a request with a number above {}, found {id}", caller.last);
-                        self.cut(at, why);
-                        return None;
-                    }
-                    let bytes = bytes.to_vec();
-                    caller.last = id;
-                    crash_point!("service.request.taken");
-                    if let Some(request) = self.take(at, id, left, bytes) {
-                        self.rota.found(at);
-                        return Some(request);
-                    }
-                }
-                Ok((Head { kind: Kind::Cancel, id, .. }, _)) => caller.outbox.cancel(id),
-                Ok((Head { kind, .. }, _)) => {
-                    self.cut(at, format!("expected a request or a cancellation, found {kind:?}"));
-                    return None;
-                }
-                Err(why) => {
-                    self.cut(at, why);
-                    return None;
-                }
-            }
-        }
-        None
-    }
-
-    fn take(&mut self, at: usize, id: u64, left: Option<Duration>, bytes: Vec<u8>) -> Option<Request> {
-        if let Door::Named(registration) = &self.door {
-            let counters = registration.counters();
-            counters.add(Counter::ReceivedMessages, 1);
-            counters.add(Counter::ReceivedBytes, bytes.len() as u64);
-        }
-        let caller = self.callers.get(at)?;
-        match caller.outbox.begin(id, MOST_OPEN) {
-            Ok(true) => {}
-            Ok(false) => {
-                let why = format!("{MOST_OPEN} requests of this client are being worked on, which is the most");
-                // One that cannot hear it is found out by the next look.
-                let _ = caller.outbox.say(Kind::Refused, id, why.as_bytes(), Without::CutOff);
-                return None;
-            }
-            Err(()) => return None,
-        }
-        let deadline = left.map(|left| Instant::now().saturating_add(left));
-        let outbox = Arc::clone(&caller.outbox);
-        let ticket = Ticket { outbox, id, deadline, patience: self.terms.patience, answered: false };
-        if left.is_some_and(|left| left.is_zero()) {
-            // Its caller waits no more; dropping it says so.
-            return None;
-        }
-        Some(Request { bytes, ticket })
-    }
-
-    fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
-        let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
-        let mut ways = Vec::new();
-        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(self.callers.len() + 2);
-        ends.push(&mut own);
-        if let Door::Listening(listener) = &mut self.door {
-            ends.push(listener);
-        }
-        for caller in &mut self.callers {
-            if self.kept
-                && let Some(way) = caller.outbox.lock_way()
-            {
-                ways.push(way);
-            }
-            ends.push(&mut caller.receiver);
-        }
-        let mut rooms: Vec<_> = ways.iter_mut().map(|way| way.room(1)).collect();
-        ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
-        crash_point!("service.server.sleep");
-        let slept = rest::sleep(&mut ends, deadline, &mut self.found);
-        if let Door::Named(registration) = &self.door {
-            registration.counters().add(Counter::Sleeps, 1);
-        }
-        slept.map_err(RecvError::System)
     }
 }
 

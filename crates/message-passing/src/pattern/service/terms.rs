@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wharf_shared_memory::log::{Geometry, LogError, Side};
 use wharf_sys::barrier;
 use wharf_sys::cpu;
-use wharf_sys::doorbell::{self, Ringer};
+use wharf_sys::doorbell::Ringer;
 use wharf_sys::socket::Credentials;
 
 use crate::address::{Address, Transport};
@@ -16,6 +16,7 @@ use crate::node::Pairing;
 use crate::options::{Options, Wait};
 use crate::peer::{Origin, Peer};
 use crate::transport::lifeline::Lifeline;
+use crate::transport::log_link::Rest;
 use crate::transport::{Joined, shm};
 
 /// The version of these records.
@@ -40,7 +41,7 @@ const LARGE_BYTES: u64 = 16_384;
 
 /// What either side says of its half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Half {
+pub(in crate::pattern) struct Half {
     geometry: Geometry,
     max_message: u64,
     confined: Option<u16>,
@@ -49,7 +50,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    pub(super) fn write(self) -> Vec<u8> {
+    pub(in crate::pattern) fn write(self) -> Vec<u8> {
         let flags = if self.bell { FLAG_BELL } else { 0 } | if self.sleepy { FLAG_SLEEPS } else { 0 };
         let mut bytes = Vec::with_capacity(RECORD_BYTES);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -67,7 +68,7 @@ impl Half {
         bytes
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Half, String> {
+    pub(in crate::pattern) fn read(bytes: &[u8]) -> Result<Half, String> {
         // What a later version adds behind is not read.
         let Some((record, _)) = bytes.split_first_chunk::<RECORD_BYTES>() else {
             return Err(format!("expected {RECORD_BYTES} bytes of terms, found {}", bytes.len()));
@@ -103,40 +104,40 @@ impl Half {
 }
 
 /// Our half, before the other is known.
-pub(super) struct Prepared {
+pub(in crate::pattern) struct Prepared {
     side: Side,
-    ringer: Option<Ringer>,
     half: Half,
 }
 
 impl Prepared {
-    /// Makes our half; what is to be passed is the memory, and the bell at which the other side sleeps.
-    pub(super) fn new(options: &Options, with_bell: bool) -> Result<(Prepared, Vec<OwnedFd>), String> {
+    /// Makes our half; what is to be passed is the memory, and with a `bell` the right to ring at it, where we sleep for all
+    /// links of ours.
+    pub(in crate::pattern) fn new(
+        options: &Options,
+        bell: Option<&Ringer>,
+    ) -> Result<(Prepared, Vec<OwnedFd>), String> {
         let align = options.align as u64;
         let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, align)
             .ok_or_else(|| format!("expected payloads on 8 or 64 bytes, found {align}"))?;
         let side = Side::create(geometry).map_err(|error: LogError| error.to_string())?;
         let memory = side.fd().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
-        let (ringer, bell) = match with_bell {
-            true => doorbell::pair().map(|(ringer, bell)| (Some(ringer), Some(bell))).map_err(|it| it.to_string())?,
-            false => (None, None),
-        };
+        let bell = bell.map(Ringer::for_another).transpose().map_err(|error| error.to_string())?;
         let half = Half {
             geometry,
             max_message: options.max_message as u64,
             confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
-            bell: with_bell,
+            bell: bell.is_some(),
             sleepy: options.wait == Wait::Sleep,
         };
-        Ok((Prepared { side, ringer, half }, std::iter::once(memory).chain(bell).collect()))
+        Ok((Prepared { side, half }, std::iter::once(memory).chain(bell).collect()))
     }
 
-    pub(super) fn half(&self) -> Half {
+    pub(in crate::pattern) fn half(&self) -> Half {
         self.half
     }
 
     /// Joins both halves.
-    pub(super) fn join(
+    pub(in crate::pattern) fn join(
         mut self,
         theirs: Half,
         fds: Vec<OwnedFd>,
@@ -161,16 +162,27 @@ impl Prepared {
                 self.half.geometry.total_bytes()
             ));
         }
-        let pipes = match (self.ringer.take(), bell.filter(|_| trusted)) {
-            (Some(ringer), Some(bell)) => Some((ringer, bell)),
-            _ => None,
+        // A pipe has one lock for both ends, which somebody who is not trusted could hold for ever: both pass one, or neither.
+        let (ringer, rest) = match bell.filter(|_| trusted && self.half.bell) {
+            Some(bell) => (Some(Ringer::adopt(bell).map_err(|why| why.to_string())?), Rest::Elsewhere),
+            None => (None, Rest::Lifeline),
         };
         let limit = self.half.max_message.min(theirs.max_message);
         let ours = self.half.terms(options, barrier::register());
         let their_terms = theirs.terms(options, pairing.peer().has_barriers());
         let lifeline = Arc::new(Lifeline::new(lifeline));
-        let halves =
-            shm::halves(&mut self.side, pipes, memory, theirs.geometry, lifeline, &ours, &their_terms, limit, !trusted);
+        let ringing = (ringer, rest);
+        let halves = shm::halves(
+            &mut self.side,
+            ringing,
+            memory,
+            theirs.geometry,
+            lifeline,
+            &ours,
+            &their_terms,
+            limit,
+            !trusted,
+        );
         let (send, recv) = halves.map_err(|error| error.to_string())?;
         let joined = Joined { send, recv, theirs: their_terms, limit };
         let peer = pairing.peer();

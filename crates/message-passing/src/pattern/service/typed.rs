@@ -8,7 +8,8 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::{Plain, plain};
 
-use super::client::{CallId, Client, Results};
+use super::call::{CallId, Results};
+use super::client::Client;
 use super::error::CallError;
 use super::request::{ReplyStream, Request};
 use super::server::Server;
@@ -111,7 +112,7 @@ fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
 
 /// The asking end of a typed service; see [`Client`].
 pub struct TypedClient<P> {
-    client: Client,
+    pub(super) client: Client,
     carries: PhantomData<fn(P) -> P>,
 }
 
@@ -192,7 +193,7 @@ impl<P> fmt::Debug for TypedResults<'_, P> {
 
 /// The answering end of a typed service; see [`Server`].
 pub struct TypedServer<P> {
-    server: Server,
+    pub(super) server: Server,
     carries: PhantomData<fn(P) -> P>,
 }
 
@@ -222,6 +223,19 @@ impl<P: Carries> TypedServer<P> {
         // Every round answers a request, or ends it.
         loop {
             if let Some(request) = TypedRequest::of(self.server.recv_timeout(limit)?) {
+                return Ok(request);
+            }
+        }
+    }
+
+    /// See [`Server::try_recv`]. A request that is not of this type has failed, and the next is looked for.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn try_recv(&mut self) -> Result<TypedRequest<P>, RecvError> {
+        // Every round answers a request, or ends it.
+        loop {
+            if let Some(request) = TypedRequest::of(self.server.try_recv()?) {
                 return Ok(request);
             }
         }

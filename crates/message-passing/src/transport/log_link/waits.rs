@@ -8,7 +8,7 @@ use wharf_sys::doorbell::Wake;
 use wharf_sys::fork;
 use wharf_sys::poll::Interest;
 
-use super::{LogReceiver, LogSender};
+use super::{LogReceiver, LogSender, Rest};
 use crate::transport::signals::Half;
 use crate::waits::{Announced, Glance, Places, SLICE, Stir, Waits};
 
@@ -73,7 +73,7 @@ impl Waits for LogReceiver {
         if self.log.take_must_ring() {
             self.ring();
         }
-        if self.bell.is_none() {
+        if matches!(self.rest, Rest::Lifeline) {
             match self.signals.announce(Half::Receiver) {
                 // Set before the log is looked at once more, so that what was sent before the end is found first.
                 Ok(ended) => self.gone |= ended,
@@ -85,17 +85,22 @@ impl Waits for LogReceiver {
     }
 
     fn descriptors(&self) -> io::Result<Places<'_>> {
-        match &self.bell {
-            Some(bell) => Ok([Some((bell.as_fd()?, Interest::READ)), None, None]),
-            None => self.signals.places(Half::Receiver),
+        match &self.rest {
+            Rest::Bell(bell) => Ok([Some((bell.as_fd()?, Interest::READ)), None, None]),
+            Rest::Lifeline => self.signals.places(Half::Receiver),
+            // Nothing is read there: only its end is of interest.
+            Rest::Elsewhere => self.signals.end(),
         }
     }
 
     fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
-        self.gone |= match &self.bell {
-            Some(bell) if found[0].any() => bell.wait(Some(Deadline::at(Instant::from_nanos(0))))? == Wake::PeerGone,
-            Some(_) => false,
-            None => self.signals.stirred(Half::Receiver, found)?,
+        self.gone |= match &self.rest {
+            Rest::Bell(bell) if found[0].any() => {
+                bell.wait(Some(Deadline::at(Instant::from_nanos(0))))? == Wake::PeerGone
+            }
+            Rest::Bell(_) => false,
+            Rest::Lifeline => self.signals.stirred(Half::Receiver, found)?,
+            Rest::Elsewhere => found[0].any() && self.signals.peer_gone(),
         };
         Ok(self.glance() == Glance::Ready)
     }
@@ -103,7 +108,9 @@ impl Waits for LogReceiver {
     fn awake(&mut self) {
         if self.epoch == fork::epoch() {
             self.log.awake();
-            self.signals.awake(Half::Receiver);
+            if matches!(self.rest, Rest::Lifeline) {
+                self.signals.awake(Half::Receiver);
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `feed …` (see `feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
+//! Parts: `asking …` (see `asking.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
 //! `topic …` (`topic.rs`), `work …` (`work.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
@@ -9,6 +9,7 @@
 
 #![forbid(unsafe_code)]
 
+mod asking;
 mod attack;
 mod berths;
 mod broadcast;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
 
 fn play(words: &Words) -> Result<(), Failure> {
     match words.at(0, "a part to play")? {
+        "asking" => asking::play(words),
         "region" => region::play(words),
         "locks" => locks::play(words),
         "berths" => berths::play(words),

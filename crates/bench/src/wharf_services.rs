@@ -1,0 +1,136 @@
+//! Wharf's services as contenders: one client and one server, each message a call and its answer.
+
+use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
+use std::io;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use wharf::{Client, Node, NodeOptions, Server, Wait};
+use wharf_sys::directory::Domain;
+
+/// What both sides call the service.
+const NAME: &str = "bench/asked";
+
+/// How long the two sides look for each other, and how long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A nap between two looks for the other side; nothing is timed meanwhile.
+const NAP: Duration = Duration::from_millis(1);
+
+/// A service by name between two processes. Its round trips are calls: what is sent is asked with the next receive.
+pub struct Asked {
+    name: &'static str,
+    wait: Wait,
+}
+
+impl Asked {
+    /// A service whose ends wait in the given way.
+    pub fn new(name: &'static str, wait: Wait) -> Self {
+        Asked { name, wait }
+    }
+}
+
+fn node(at: &Path) -> io::Result<Node> {
+    NodeOptions::new().domain(Domain::at(at).map_err(foreign)?).open().map_err(foreign)
+}
+
+/// One side.
+pub enum AskedEnd {
+    /// The side that measures, and what it is to ask next.
+    Asks { client: Client, next: Vec<u8>, _node: Node },
+    /// The side that answers, with the requests that it has not answered.
+    Answers { server: Server, open: Vec<wharf::Request>, _node: Node },
+}
+
+impl End for AskedEnd {
+    #[inline(always)]
+    fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        match self {
+            AskedEnd::Asks { next, .. } => {
+                next.clear();
+                next.extend_from_slice(message);
+                Ok(())
+            }
+            AskedEnd::Answers { open, .. } => {
+                let request = open.pop().ok_or_else(|| failed("nobody has asked"))?;
+                request.reply(message).map_err(foreign)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        match self {
+            AskedEnd::Asks { client, next, .. } => {
+                let answer = client.call(next, PATIENCE).map_err(foreign)?;
+                copy_out(&answer, into)
+            }
+            AskedEnd::Answers { server, open, .. } => {
+                let request = server.recv().map_err(foreign)?;
+                let len = copy_out(&request, into)?;
+                open.push(request);
+                Ok(len)
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
+        let AskedEnd::Answers { server, .. } = self else {
+            return Err(failed("the side that asks does not send back"));
+        };
+        let request = server.recv().map_err(foreign)?;
+        let len = copy_out(&request, into)?;
+        request.reply(into.get(..len).unwrap_or_default()).map_err(foreign)?;
+        Ok((len, stamp_of(into)?))
+    }
+}
+
+#[inline(always)]
+fn copy_out(message: &[u8], into: &mut [u8]) -> io::Result<usize> {
+    let len = message.len();
+    match into.get_mut(..len) {
+        Some(into) => into.copy_from_slice(message),
+        None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
+    }
+    Ok(len)
+}
+
+impl Contender for Asked {
+    type Door = Option<AskedEnd>;
+    type End = AskedEnd;
+
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn home(&self) -> Home {
+        Home::Processes
+    }
+
+    fn listen(&self, at: &Path) -> io::Result<Self::Door> {
+        let node = node(at)?;
+        let client = node.service(NAME).wait(self.wait).client().map_err(foreign)?;
+        Ok(Some(AskedEnd::Asks { client, next: Vec::new(), _node: node }))
+    }
+
+    fn accept(&self, door: &mut Self::Door) -> io::Result<Self::End> {
+        let mut end = door.take().ok_or_else(|| failed("a service of two has room for one peer"))?;
+        if let AskedEnd::Asks { client, .. } = &mut end {
+            let start = Instant::now();
+            // The clock ends the loop.
+            while client.servers() == 0 {
+                if start.elapsed() > PATIENCE {
+                    return Err(failed(format!("no server has come within {PATIENCE:?}")));
+                }
+                std::thread::sleep(NAP);
+            }
+        }
+        Ok(end)
+    }
+
+    fn connect(&self, at: &Path) -> io::Result<Self::End> {
+        let node = node(at)?;
+        let server = node.service(NAME).wait(self.wait).server().map_err(foreign)?;
+        Ok(AskedEnd::Answers { server, open: Vec::new(), _node: node })
+    }
+}

@@ -1,0 +1,407 @@
+//! What comes to a server: whom it hears, in which order, and where it sleeps meanwhile.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_shared_memory::board::Counter;
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::Bell;
+use wharf_sys::poll::Found;
+
+use super::Terms;
+use super::frame::{Head, Kind};
+use super::host::{Hub, News};
+use super::inflow::{Inflow, Said, Silent};
+use super::outbox::{Outbox, Without};
+use super::request::{Request, Ticket};
+use super::rest::{self, Own};
+use super::rota::Rota;
+use crate::error::{ConnectError, RecvError};
+use crate::link::Link;
+use crate::listener::Listener;
+use crate::node::{Pairing, Registration};
+use crate::waits::{Announced, Glance, Waits};
+
+/// The most requests of one client that are worked on at once; more are refused.
+const MOST_OPEN: usize = super::calls::MOST_CALLS;
+
+/// A listener is asked after so many turns that found requests, and before every sleep.
+const TURNS_PER_ACCEPT: u32 = 256;
+
+/// The most messages of one client that are looked at in its turn: cancellations and the like, until a request comes.
+const MOST_AT_ONCE: usize = 64;
+
+/// Tries for a request of the client that asked last before the others have a turn: some hundred nanoseconds.
+pub(super) const TRIES_BESIDE_OTHERS: u32 = 32;
+
+/// A deadline that is so far off needs no exact clock.
+const FAR: Duration = Duration::from_secs(1);
+
+/// Where clients come from.
+#[allow(clippy::large_enum_variant, reason = "one per server")]
+pub(super) enum Door {
+    Named(Registration),
+    Listening(Listener),
+}
+
+/// A client, as long as anything can come from it.
+pub(super) struct Caller {
+    pub(super) inflow: Inflow,
+    pub(super) outbox: Arc<Outbox>,
+    pairing: Option<Pairing>,
+    /// The latest request that was taken.
+    pub(super) last: u64,
+    /// It rings when it says something next.
+    announced: bool,
+}
+
+/// See the top of the file.
+pub(super) struct Inlet {
+    pub(super) door: Door,
+    pub(super) callers: Vec<Caller>,
+    hub: Arc<Hub<News>>,
+    pub(super) bell: Bell,
+    rota: Rota,
+    turn: Vec<usize>,
+    found: Vec<Found>,
+    turns: u32,
+    /// The next call that receives says this.
+    pub(super) owed: Option<Result<Request, RecvError>>,
+    next_number: u64,
+    /// Some answers were kept when it looked last.
+    kept: bool,
+    /// Clients that were cut off, and why: the latest.
+    pub(super) cut_off: u64,
+    pub(super) last_cut_off: Option<String>,
+    terms: Terms,
+}
+
+impl Inlet {
+    pub(super) fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Inlet {
+        Inlet {
+            door,
+            callers: Vec::new(),
+            hub,
+            bell,
+            rota: Rota::default(),
+            turn: Vec::new(),
+            found: Vec::new(),
+            turns: 0,
+            owed: None,
+            next_number: 0,
+            kept: false,
+            cut_off: 0,
+            last_cut_off: None,
+            terms: terms.clone(),
+        }
+    }
+
+    pub(super) fn check_ours(&self) -> Result<(), RecvError> {
+        match self.bell.as_fd() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(RecvError::Forked),
+        }
+    }
+
+    /// Takes in who has come, and leaves who has gone.
+    pub(super) fn hear(&mut self) {
+        if !self.hub.has_news() {
+            return;
+        }
+        for news in self.hub.take() {
+            match news {
+                News::Joined(pairing, receiver, outbox) => self.add(Inflow::Own(*receiver), outbox, Some(pairing)),
+                News::Left(pairing) => {
+                    let left = |it: &Caller| it.pairing.as_ref().is_some_and(|its| its.id() == pairing);
+                    if let Some(caller) = self.callers.iter().find(|it| left(it)) {
+                        caller.outbox.cut_off("it is gone".to_owned());
+                    }
+                }
+            }
+        }
+        self.flush();
+        self.leave();
+    }
+
+    fn add(&mut self, inflow: Inflow, outbox: Arc<Outbox>, pairing: Option<Pairing>) {
+        self.callers.push(Caller { inflow, outbox, pairing, last: 0, announced: false });
+    }
+
+    fn connected(&mut self, link: Link) {
+        let (sender, receiver) = link.split();
+        self.next_number += 1;
+        let hub = Arc::clone(&self.hub);
+        let outbox = Arc::new(Outbox::new(sender, self.next_number, hub, None, self.terms.most_kept));
+        self.add(Inflow::shared(receiver, &outbox), outbox, None);
+    }
+
+    /// Sends on what was kept for clients.
+    fn flush(&mut self) {
+        self.kept = false;
+        for caller in &self.callers {
+            self.kept |= caller.outbox.flush();
+        }
+    }
+
+    /// Forgets those to whom nothing can be said any more.
+    fn leave(&mut self) {
+        // Backwards, so that whoever takes the place of one that goes was looked at.
+        for at in (0..self.callers.len()).rev() {
+            if self.callers.get(at).is_some_and(|it| it.outbox.is_over()) {
+                self.remove(at);
+            }
+        }
+    }
+
+    fn remove(&mut self, at: usize) {
+        let caller = self.callers.swap_remove(at);
+        self.rota.removed(at, self.callers.len());
+        if let (Door::Named(registration), Some(pairing)) = (&self.door, &caller.pairing) {
+            registration.cut_off(pairing.id());
+        }
+    }
+
+    /// A client has broken the rules.
+    fn cut(&mut self, at: usize, why: String) {
+        if let Some(caller) = self.callers.get(at) {
+            self.cut_off += 1;
+            caller.outbox.cut_off(why.clone());
+            self.last_cut_off = Some(why);
+            self.remove(at);
+        }
+    }
+
+    /// Takes in everybody who has connected.
+    pub(super) fn accept(&mut self) -> Result<(), RecvError> {
+        // Bounded by those who wait at this moment, of whom a listener keeps so many.
+        for _ in 0..1024 {
+            let Door::Listening(listener) = &mut self.door else { return Ok(()) };
+            match listener.try_accept() {
+                Ok(link) => self.connected(link),
+                Err(ConnectError::NobodyWaiting) => break,
+                Err(error) => return Err(RecvError::System(io::Error::other(error.to_string()))),
+            }
+        }
+        Ok(())
+    }
+
+    /// One turn: looks at some of the clients, the recent ones first.
+    pub(super) fn look(&mut self) -> Result<Option<Request>, RecvError> {
+        if self.hub.has_news() {
+            self.hear();
+        } else if self.kept {
+            self.flush();
+        }
+        if self.callers.len() == 1 {
+            return Ok(self.look_at(0));
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        self.rota.turn(self.callers.len(), &mut turn);
+        let found = turn.iter().find_map(|at| self.look_at(*at));
+        self.turn = turn;
+        if found.is_some() {
+            self.turns = self.turns.wrapping_add(1);
+            if self.turns.is_multiple_of(TURNS_PER_ACCEPT) {
+                self.accept()?;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Looks at every client.
+    pub(super) fn look_at_all(&mut self) -> Result<Option<Request>, RecvError> {
+        self.hear();
+        if self.kept {
+            self.flush();
+        }
+        let first = self.look()?;
+        if first.is_some() {
+            return Ok(first);
+        }
+        // Backwards: one that is cut off is replaced by one that was looked at.
+        Ok((0..self.callers.len()).rev().find_map(|at| self.look_at(at)))
+    }
+
+    /// The next request of one client.
+    #[inline]
+    fn look_at(&mut self, at: usize) -> Option<Request> {
+        let caller = self.callers.get_mut(at)?;
+        if caller.announced
+            && let Some(receiver) = caller.inflow.at_our_bell()
+        {
+            if receiver.glance() != Glance::Ready {
+                return None;
+            }
+            // It has rung, and rings no more for this announcement.
+            receiver.awake();
+            caller.announced = false;
+        }
+        for _ in 0..MOST_AT_ONCE {
+            let caller = self.callers.get_mut(at)?;
+            match caller.inflow.next() {
+                Ok(None) => return None,
+                said => {
+                    if let Some(request) = self.heard(at, said) {
+                        self.rota.found(at);
+                        return Some(request);
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// The next request of the client that asked last, where it takes nothing unusual; tries so many times.
+    #[inline(always)]
+    pub(super) fn look_quickly(&mut self, tries: u32) -> Option<Request> {
+        let count = self.callers.len();
+        let at = self.rota.latest(count)?;
+        let tries = if count == 1 { tries } else { tries.min(TRIES_BESIDE_OTHERS) };
+        let caller = self.callers.get_mut(at)?;
+        if self.kept || caller.announced || self.hub.has_news() {
+            return None;
+        }
+        match caller.inflow.next_quickly(tries) {
+            Ok(None) => None,
+            said => {
+                self.rota.found_latest();
+                self.heard(at, said)
+            }
+        }
+    }
+
+    /// A client has said something, or has ended; the request, if it is one.
+    #[inline]
+    fn heard(&mut self, at: usize, said: Result<Option<Said>, Silent>) -> Option<Request> {
+        let caller = self.callers.get_mut(at)?;
+        let Said { head: Head { kind, id, left }, bytes } = match said {
+            Ok(said) => said?,
+            Err(Silent::Gone) => {
+                caller.outbox.cut_off("it is gone".to_owned());
+                self.remove(at);
+                return None;
+            }
+            Err(Silent::Broke(why)) => {
+                self.cut(at, why);
+                return None;
+            }
+        };
+        if kind == Kind::Cancel {
+            caller.outbox.cancel(id);
+            return None;
+        }
+        if id <= caller.last {
+            let why = format!("expected a request with a number above {}, found {id}", caller.last);
+            self.cut(at, why);
+            return None;
+        }
+        caller.last = id;
+        crash_point!("service.request.taken");
+        self.take(at, id, left, bytes)
+    }
+
+    fn take(&mut self, at: usize, id: u64, left: Option<Duration>, bytes: Vec<u8>) -> Option<Request> {
+        if let Door::Named(registration) = &self.door {
+            let counters = registration.counters();
+            counters.add(Counter::ReceivedMessages, 1);
+            counters.add(Counter::ReceivedBytes, bytes.len() as u64);
+        }
+        if left.is_some_and(|left| left.is_zero()) {
+            // Its caller has given it up by itself, and hears nothing of it.
+            return None;
+        }
+        let caller = self.callers.get(at)?;
+        match caller.outbox.begin(id, MOST_OPEN) {
+            Ok(true) => {}
+            Ok(false) => {
+                let why = format!("{MOST_OPEN} requests of this client are being worked on, which is the most");
+                // One that cannot hear it is found out by the next look.
+                let _ = caller.outbox.say(Kind::Refused, id, why.as_bytes(), Without::CutOff);
+                return None;
+            }
+            Err(()) => return None,
+        }
+        let deadline = left.map(|left| now(left).saturating_add(left));
+        let outbox = Arc::clone(&caller.outbox);
+        let ticket = Ticket { outbox, id, deadline, patience: self.terms.patience, answered: false };
+        Some(Request { bytes, ticket })
+    }
+
+    /// Has the clients who ring at our bell ring when they say something next. Their links stay announced until they do, so
+    /// that those who say nothing cost a glance for each sleep and no more.
+    pub(super) fn announce(&mut self) -> Announced {
+        let mut announced = Announced::default();
+        for caller in self.callers.iter_mut().filter(|caller| !caller.announced) {
+            if let Some(receiver) = caller.inflow.at_our_bell() {
+                announced = announced.and(receiver.announce());
+                caller.announced = true;
+            }
+        }
+        announced
+    }
+
+    /// Whether the next call that receives has something to say; it is taken, and kept for that call.
+    pub(super) fn owe(&mut self) -> bool {
+        if self.owed.is_none() {
+            self.owed = self.accept().and_then(|()| self.look_at_all()).transpose();
+        }
+        self.owed.is_some()
+    }
+
+    /// Whether everybody who is waited for rings there.
+    pub(super) fn sleeps_at_its_bell(&mut self) -> bool {
+        let is_named = matches!(self.door, Door::Named(_));
+        is_named && !self.kept && self.callers.iter_mut().all(|caller| caller.inflow.at_our_bell().is_some())
+    }
+
+    /// Sleeps until somebody may have said something, or the deadline.
+    pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
+        let mut announced = self.announce();
+        if let Door::Named(registration) = &self.door {
+            registration.counters().add(Counter::Sleeps, 1);
+        }
+        // Those who do not ring at our bell are waited for where they are: none by name that is trusted.
+        let mut intakes = Vec::new();
+        let mut ways = Vec::new();
+        let mut ends: Vec<&mut dyn Waits> = Vec::new();
+        let mut quiet = Vec::new();
+        let mut ahead = false;
+        for caller in &mut self.callers {
+            if self.kept
+                && let Some(way) = caller.outbox.lend_way()
+            {
+                ways.push(way);
+            }
+            match &mut caller.inflow {
+                Inflow::Own(receiver) => match receiver.rests_elsewhere() {
+                    true => quiet.push(receiver),
+                    false => ends.push(receiver),
+                },
+                Inflow::Shared(intake) => {
+                    let inner = intake.lock();
+                    ahead |= inner.has_something();
+                    intakes.push(inner);
+                }
+            }
+        }
+        let mut own = Own { bell: &self.bell, rung: ahead || self.hub.has_news() };
+        ends.push(&mut own);
+        if let Door::Listening(listener) = &mut self.door {
+            ends.push(listener);
+        }
+        ends.extend(intakes.iter_mut().map(|inner| &mut inner.receiver as &mut dyn Waits));
+        let mut rooms: Vec<_> = ways.iter_mut().filter_map(|way| way.sender()).map(|sender| sender.room(1)).collect();
+        ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
+        crash_point!("service.server.sleep");
+        let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
+        rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found).map_err(RecvError::System)
+    }
+}
+
+/// The time, for a deadline that is so far off: from afar the clock's last tick does, which costs a fraction. The server
+/// then takes the caller's time to be over up to 10 ms early.
+fn now(left: Duration) -> Instant {
+    if left >= FAR { Instant::last_tick() } else { Instant::now() }
+}

@@ -1,0 +1,478 @@
+//! What goes out to the servers of one client, and what comes back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::Bell;
+use wharf_sys::fork;
+use wharf_sys::poll::Found;
+
+use super::Terms;
+use super::calls::{Calls, GivenUp};
+use super::choice::{self, Candidate};
+use super::error::CallError;
+use super::frame::{HEAD_BYTES, Head, Kind};
+use super::guest::News;
+use super::host::{CANCEL, Hub};
+use super::rest::{self, Own};
+use crate::error::{RecvError, SendError};
+use crate::link::Link;
+use crate::node::{Pairing, PairingId, Registration};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::transport::Ask;
+use crate::wait::Act;
+use crate::waits::{Announced, Glance, Waits};
+
+/// The most messages of one server that are taken in one turn.
+const MOST_AT_ONCE: usize = 64;
+
+/// The most cancellations that wait for room at one server; of more the oldest are not told.
+const MOST_CANCELS: usize = 1024;
+
+/// Where servers come from.
+pub(super) enum Meeting {
+    Named { hub: Arc<Hub<News>>, bell: Bell, _registration: Registration },
+    Connected,
+}
+
+/// One server, as long as anything can come from it.
+pub(super) struct ServerLink {
+    pub(super) number: u64,
+    identity: u64,
+    pairing: Option<Pairing>,
+    pub(super) sender: Sender,
+    pub(super) receiver: Receiver,
+    /// It takes no more requests.
+    pub(super) closing: bool,
+    /// A request that is sent in part.
+    pub(super) begun: Option<Begun>,
+    pub(super) cancels: Vec<u64>,
+}
+
+/// A request that is sent in part: nothing else can be sent before.
+pub(super) struct Begun {
+    id: u64,
+    number: u64,
+    message: Vec<u8>,
+    progress: usize,
+}
+
+/// See the top of the file.
+pub(super) struct Outlet {
+    epoch: u32,
+    pub(super) service: String,
+    pub(super) meeting: Meeting,
+    pub(super) links: Vec<ServerLink>,
+    pub(super) calls: Calls,
+    terms: Terms,
+    turn: usize,
+    next_link: u64,
+    pub(super) frame: Vec<u8>,
+    found: Vec<Found>,
+    candidates: Vec<Candidate>,
+    positions: Vec<usize>,
+}
+
+/// What became of one try to send.
+pub(super) enum Tried {
+    Sent,
+    /// No room, or nobody there.
+    NotNow,
+    Never(CallError),
+}
+
+/// What became of a call that was asked in the quick way.
+pub(super) enum Asked {
+    /// It is over.
+    Answered(Vec<u8>),
+    /// It was sent, and is one of the open calls now.
+    Open(u64),
+    /// Nothing was done: it is a call like all others.
+    NotYet,
+}
+
+impl Outlet {
+    pub(super) fn new(service: &str, meeting: Meeting, terms: &Terms) -> Outlet {
+        Outlet {
+            epoch: fork::epoch(),
+            service: service.to_owned(),
+            meeting,
+            links: Vec::new(),
+            calls: Calls::new(terms.most_kept),
+            terms: terms.clone(),
+            turn: 0,
+            next_link: 0,
+            frame: Vec::new(),
+            found: Vec::new(),
+            candidates: Vec::new(),
+            positions: Vec::new(),
+        }
+    }
+
+    pub(super) fn check_ours(&self) -> Result<(), CallError> {
+        if self.epoch == fork::epoch() { Ok(()) } else { Err(CallError::Forked) }
+    }
+
+    /// One step of waiting for `ready`.
+    pub(super) fn act(
+        &mut self,
+        act: Act,
+        deadline: Option<Deadline>,
+        mut ready: impl FnMut(&mut Self) -> bool,
+    ) -> std::io::Result<Option<()>> {
+        match act {
+            Act::Try => self.advance(),
+            Act::Look => {
+                self.links.iter_mut().for_each(|link| link.receiver.look_at_peer());
+                self.advance();
+            }
+            Act::Sleep => {
+                self.sleep(deadline)?;
+                self.advance();
+            }
+        }
+        Ok(ready(self).then_some(()))
+    }
+
+    pub(super) fn add(&mut self, link: Link, identity: u64, pairing: Option<Pairing>) {
+        let (sender, receiver) = link.split();
+        self.next_link += 1;
+        self.links.push(ServerLink {
+            number: self.next_link,
+            identity,
+            pairing,
+            sender,
+            receiver,
+            closing: false,
+            begun: None,
+            cancels: Vec::new(),
+        });
+    }
+
+    /// Takes in who has come.
+    pub(super) fn hear(&mut self) {
+        let Meeting::Named { hub, .. } = &self.meeting else { return };
+        if !hub.has_news() {
+            return;
+        }
+        for news in hub.take() {
+            match news {
+                News::Joined { pairing, identity, link } => self.add(*link, identity, Some(pairing)),
+                News::Left(pairing) => {
+                    if let Some(link) = self.links.iter_mut().find(|link| link.is_of(pairing)) {
+                        // Its link says what it has sent before, and how it ended.
+                        link.closing = true;
+                        link.receiver.look_at_peer();
+                    }
+                }
+                News::CutOff(pairing, why) => {
+                    if let Some(at) = self.links.iter().position(|link| link.is_of(pairing)) {
+                        self.lose(at, &format!("the server has cut this client off: {why}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    pub(super) fn advance(&mut self) {
+        self.hear();
+        // Backwards: one that is lost is replaced by one that was looked at.
+        for at in (0..self.links.len()).rev() {
+            self.receive(at);
+        }
+        self.send_due();
+    }
+
+    fn receive(&mut self, at: usize) {
+        for _ in 0..MOST_AT_ONCE {
+            let Some(link) = self.links.get_mut(at) else { return };
+            let frame = match link.receiver.poll_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(RecvError::Closed) => return self.lose(at, "the server closed without an answer"),
+                Err(RecvError::PeerDied) => return self.lose(at, "the server died"),
+                Err(error) => return self.lose(at, &error.to_string()),
+            };
+            let message = link.receiver.view(frame);
+            let number = link.number;
+            match Head::read(&message) {
+                // In the common case nothing is copied twice.
+                Ok((head, payload)) if head.kind != Kind::Bye => {
+                    if let Some(given_up) = self.calls.arrived(number, head, payload, Instant::now) {
+                        self.tell(given_up);
+                    }
+                }
+                Ok((head, _)) => self.take_in(number, Ok((head, &[]))),
+                Err(why) => self.take_in(number, Err(why)),
+            }
+        }
+    }
+
+    /// What a server has said.
+    pub(super) fn take_in(&mut self, server: u64, said: Result<(Head, &[u8]), String>) {
+        let Some(at) = self.links.iter().position(|link| link.number == server) else { return };
+        match said {
+            Ok((Head { kind: Kind::Bye, id, .. }, _)) => {
+                if let Some(link) = self.links.get_mut(at) {
+                    link.closing = true;
+                }
+                self.drop_begun(at);
+                self.calls.gone(server, "the server closed", Some(id), true);
+            }
+            Ok((head, payload)) => {
+                if let Some(given_up) = self.calls.arrived(server, head, payload, Instant::now) {
+                    self.tell(given_up);
+                }
+            }
+            Err(why) => self.lose(at, &format!("the server breaks the protocol: {why}")),
+        }
+    }
+
+    /// A server is gone.
+    fn lose(&mut self, at: usize, why: &str) {
+        if at < self.links.len() {
+            let link = self.links.swap_remove(at);
+            self.calls.gone(link.number, why, None, false);
+        }
+    }
+
+    /// Forgets what was sent in part: its call is due still.
+    fn drop_begun(&mut self, at: usize) {
+        if let Some(link) = self.links.get_mut(at)
+            && let Some(begun) = link.begun.take()
+            && begun.progress > 0
+        {
+            link.sender.half.abort();
+        }
+    }
+
+    /// Has a server told that a call was given up.
+    fn tell(&mut self, given_up: GivenUp) {
+        if let Some(link) = self.links.iter_mut().find(|link| link.number == given_up.server) {
+            // Over the node, the server hears it at once, whatever it does. Where that is full, and over an address, the word
+            // travels behind the request.
+            if let Some(pairing) = &link.pairing
+                && pairing.tell(CANCEL, &given_up.number.to_le_bytes(), Vec::new()).is_ok()
+            {
+                return;
+            }
+            if link.cancels.len() == MOST_CANCELS {
+                link.cancels.remove(0);
+            }
+            link.cancels.push(given_up.number);
+        }
+    }
+
+    /// A call is over before its server said so.
+    pub(super) fn give_up(&mut self, id: u64, given_up: Option<GivenUp>) {
+        if let Some(at) = self.links.iter().position(|link| link.begun.as_ref().is_some_and(|it| it.id == id)) {
+            self.drop_begun(at);
+        }
+        if let Some(given_up) = given_up {
+            self.tell(given_up);
+        }
+    }
+
+    pub(super) fn expire(&mut self, id: u64) {
+        let any = self.any_server();
+        self.calls.expire(id, Instant::now(), any, &self.service);
+        if !self.calls.is_due(id) {
+            // Its server knows by itself that the time is over.
+            self.give_up(id, None);
+        }
+        self.send_due();
+    }
+
+    pub(super) fn expire_all(&mut self) {
+        let any = self.any_server();
+        self.calls.expire_all(Instant::now(), any, &self.service);
+        for at in 0..self.links.len() {
+            let over =
+                self.links.get(at).and_then(|link| link.begun.as_ref()).is_some_and(|it| !self.calls.is_due(it.id));
+            if over {
+                self.drop_begun(at);
+            }
+        }
+    }
+
+    fn any_server(&self) -> bool {
+        self.links.iter().any(|link| !link.closing)
+    }
+
+    /// Sends what is due, as far as there is room.
+    pub(super) fn send_due(&mut self) {
+        for link in &mut self.links {
+            if link.sender.half.has_rest() {
+                // What is left of it is sent by a later turn.
+                let _ = link.sender.half.send_rest();
+            }
+            while link.begun.is_none()
+                && let Some(number) = link.cancels.first()
+            {
+                let head = Head::new(Kind::Cancel, *number).write();
+                if link.sender.half.push(&head, &mut 0, Ask::Nothing).is_err() {
+                    break;
+                }
+                link.cancels.remove(0);
+            }
+        }
+        if !self.calls.any_due() {
+            return;
+        }
+        let due: Vec<u64> = self.calls.due().collect();
+        for id in due {
+            match self.try_send(id, None) {
+                Tried::Sent => {}
+                // Others wait behind it, so that none is overtaken for ever.
+                Tried::NotNow => break,
+                Tried::Never(why) => self.calls.refuse(id, why),
+            }
+        }
+    }
+
+    /// Tries to send a call; its request is given, or kept among the calls.
+    pub(super) fn try_send(&mut self, id: u64, request: Option<&[u8]>) -> Tried {
+        // Each server that is found closed is one less to choose from.
+        for _ in 0..=self.links.len() {
+            let begun = self.links.iter().position(|link| link.begun.as_ref().is_some_and(|it| it.id == id));
+            let Some((wish, deadline, kept)) = self.calls.request(id) else { return Tried::Sent };
+            let Some(at) = begun.or_else(|| {
+                choose(
+                    &self.links,
+                    &self.calls,
+                    (wish.key, self.terms.choice, self.turn),
+                    (&mut self.candidates, &mut self.positions),
+                )
+            }) else {
+                if matches!(self.meeting, Meeting::Connected) && !self.links.iter().any(|link| !link.closing) {
+                    return Tried::Never(CallError::NoServer { service: self.service.clone(), limit: Duration::ZERO });
+                }
+                return Tried::NotNow;
+            };
+            let Some(link) = self.links.get_mut(at) else { return Tried::NotNow };
+            if begun.is_none() {
+                if link.begun.is_some() || !link.cancels.is_empty() {
+                    return Tried::NotNow;
+                }
+                let payload = request.unwrap_or(kept);
+                if let Err(error) = link.sender.check(HEAD_BYTES + payload.len()) {
+                    return Tried::Never(CallError::NotSent(error));
+                }
+                let left = deadline.map(|deadline| deadline.saturating_since(Instant::now()));
+                self.frame.clear();
+                let number = self.calls.next_number();
+                let Some((_, _, kept)) = self.calls.request(id) else { return Tried::Sent };
+                self.frame.extend_from_slice(&Head { kind: Kind::Request, id: number, left }.write());
+                self.frame.extend_from_slice(request.unwrap_or(kept));
+                let mut progress = 0;
+                match link.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
+                    Ok(()) => {
+                        if wish.idempotent
+                            && let Some(request) = request
+                        {
+                            self.calls.remember(id, request.to_vec());
+                        }
+                        let server = link.number;
+                        return self.was_sent(id, server, number);
+                    }
+                    Err(SendError::Full) if progress > 0 => {
+                        link.begun = Some(Begun { id, number, message: self.frame.clone(), progress });
+                        return Tried::NotNow;
+                    }
+                    Err(SendError::Full) => return Tried::NotNow,
+                    Err(SendError::Closed | SendError::PeerDied { .. }) => {
+                        link.closing = true;
+                        link.receiver.look_at_peer();
+                        continue;
+                    }
+                    Err(error) => return Tried::Never(CallError::NotSent(error)),
+                }
+            }
+            let Some(begun) = &mut link.begun else { return Tried::NotNow };
+            match link.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing) {
+                Ok(()) => {
+                    let (server, number) = (link.number, begun.number);
+                    link.begun = None;
+                    return self.was_sent(id, server, number);
+                }
+                Err(SendError::Full) => return Tried::NotNow,
+                Err(_) => {
+                    // What came there is not whole, so that it was never sent.
+                    link.begun = None;
+                    link.closing = true;
+                    link.receiver.look_at_peer();
+                }
+            }
+        }
+        Tried::NotNow
+    }
+
+    fn was_sent(&mut self, id: u64, server: u64, number: u64) -> Tried {
+        self.calls.sent(id, server, number);
+        self.turn = self.turn.wrapping_add(1);
+        crash_point!("service.call.sent");
+        Tried::Sent
+    }
+
+    pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> std::io::Result<()> {
+        let due = self.calls.any_due();
+        let mut own = match &self.meeting {
+            Meeting::Named { hub, bell, .. } => Some(Own { bell, rung: hub.has_news() }),
+            Meeting::Connected => None,
+        };
+        let mut announced = Announced::default();
+        let mut rooms = Vec::new();
+        let mut quiet = Vec::new();
+        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(2);
+        ends.extend(own.iter_mut().map(|own| own as &mut dyn Waits));
+        for link in &mut self.links {
+            // One that has closed has room for ever.
+            if !link.closing && (due || !link.cancels.is_empty() || link.sender.half.has_rest()) {
+                rooms.push(link.sender.room(HEAD_BYTES));
+            }
+            // A server that is trusted rings at our bell, and that it is gone is told by the node; of one that leaves the end of
+            // the link is still to come.
+            if link.receiver.rests_elsewhere() && !link.closing {
+                announced = announced.and(link.receiver.announce());
+                quiet.push(&mut link.receiver);
+            } else {
+                ends.push(&mut link.receiver);
+            }
+        }
+        ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
+        crash_point!("service.client.sleep");
+        let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
+        let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
+        slept
+    }
+}
+
+impl ServerLink {
+    fn is_of(&self, pairing: PairingId) -> bool {
+        self.pairing.as_ref().is_some_and(|it| it.id() == pairing)
+    }
+}
+
+/// Which server is asked: one that takes requests.
+fn choose(
+    links: &[ServerLink],
+    calls: &Calls,
+    (key, how, turn): (Option<u64>, choice::Choice, usize),
+    (candidates, positions): (&mut Vec<Candidate>, &mut Vec<usize>),
+) -> Option<usize> {
+    if let [link] = links {
+        return (!link.closing).then_some(0);
+    }
+    candidates.clear();
+    positions.clear();
+    for (at, link) in links.iter().enumerate().filter(|(_, link)| !link.closing) {
+        candidates.push(Candidate { identity: link.identity, busy: calls.busy(link.number) });
+        positions.push(at);
+    }
+    positions.get(choice::choose(candidates, how, key, turn)?).copied()
+}

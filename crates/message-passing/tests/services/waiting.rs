@@ -1,0 +1,148 @@
+//! Servers and clients beside other ends, and in tasks of a runtime.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use wharf_message_passing::{CallError, Endpoint, Options, Selector};
+use wharf_sys::directory::Domain;
+
+use crate::child::{answer, serve};
+use crate::world::{SOON, World};
+
+#[derive(Clone, Copy, PartialEq, Debug)]
+enum Ready {
+    First,
+    Second,
+    Clock,
+}
+
+/// One thread serves two services, by name and at an address, and a timer.
+pub(crate) fn two_servers_in_one_thread(world: &World) {
+    let options = Options::new().domain(Domain::at(world.path()).unwrap());
+    for address in ["unix:second", "shm:second", "tcp:127.0.0.1:0"] {
+        let node = world.node();
+        let mut first = node.service("first").server().unwrap();
+        let mut second = options.service(address).server().unwrap();
+        let there = second.address().unwrap().to_string();
+        thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                let mut one = node.service("first").client().unwrap();
+                let mut two = options.service(&there).client_timeout(SOON).unwrap();
+                for round in 0..50 {
+                    for client in [&mut one, &mut two] {
+                        let text = format!("echo {round}");
+                        assert_eq!(client.call(text.as_bytes(), SOON).unwrap(), round.to_string().as_bytes());
+                    }
+                    if round % 10 == 0 {
+                        // Long enough that both are slept for.
+                        thread::sleep(Duration::from_millis(5));
+                    }
+                }
+                assert_eq!(one.call(b"size 100000", SOON).unwrap().len(), 100_000);
+            });
+            let mut selector = Selector::new();
+            selector.every(Duration::from_millis(20), Ready::Clock);
+            let (mut served, mut ticks) = ([0, 0], 0);
+            while !asking.is_finished() {
+                match selector.wait(&mut [(&mut first, Ready::First), (&mut second, Ready::Second)]).unwrap() {
+                    Ready::Clock => ticks += 1,
+                    ready => {
+                        let server = if ready == Ready::First { &mut first } else { &mut second };
+                        assert!(answer(server.try_recv().expect("it was ready")).is_none());
+                        served[usize::from(ready == Ready::Second)] += 1;
+                    }
+                }
+            }
+            asking.join().unwrap();
+            assert_eq!(served, [51, 50], "{address}");
+            assert!(ticks > 0);
+        });
+    }
+}
+
+/// A client waits for its calls beside others; a deadline is something to take.
+pub(crate) fn pending_replies(world: &World) {
+    let options = Options::new().domain(Domain::at(world.path()).unwrap());
+    let node = world.node();
+    for address in [None, Some("unix:asked"), Some("shm:asked")] {
+        let service = match address {
+            None => node.service("asked"),
+            Some(address) => options.service(address),
+        };
+        let mut server = service.server().unwrap();
+        thread::scope(|scope| {
+            let serving = scope.spawn(move || serve(&mut server, SOON));
+            let (mut one, mut two) = (service.client_timeout(SOON).unwrap(), service.client_timeout(SOON).unwrap());
+            let mut selector = Selector::new();
+            for round in 0..20 {
+                let text = format!("echo {round}");
+                let answered = one.request(text.as_bytes()).limit(SOON).start().unwrap();
+                let held = two.request(b"hold").limit(Duration::from_millis(20)).start().unwrap();
+                let began = Instant::now();
+                let mut seen = Vec::new();
+                while seen.len() < 2 {
+                    let mut list: Vec<(&mut dyn Endpoint, Ready)> = Vec::new();
+                    if !seen.contains(&Ready::First) {
+                        list.push((&mut one, Ready::First));
+                    }
+                    if !seen.contains(&Ready::Second) {
+                        list.push((&mut two, Ready::Second));
+                    }
+                    let ready = selector.wait_timeout(&mut list, SOON).unwrap().expect("one of them is ready");
+                    match ready {
+                        Ready::First => assert_eq!(one.wait(answered).unwrap(), round.to_string().as_bytes()),
+                        _ => {
+                            assert!(matches!(two.wait(held), Err(CallError::Timeout { .. })));
+                            assert!(began.elapsed() >= Duration::from_millis(20) && began.elapsed() < SOON);
+                        }
+                    }
+                    seen.push(ready);
+                }
+            }
+            one.call(b"stop", SOON).unwrap();
+            drop(serving.join().unwrap());
+        });
+    }
+}
+
+/// The same in tasks: nothing is lost, and a call whose future is dropped is given up.
+pub(crate) fn in_tasks(world: &World) {
+    let options = Options::new().domain(Domain::at(world.path()).unwrap());
+    let node = world.node();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    for address in [None, Some("unix:asked")] {
+        let service = match address {
+            None => node.service("asked"),
+            Some(address) => options.service(address),
+        };
+        runtime.block_on(async {
+            let mut server = service.server().unwrap().into_async();
+            let serving = tokio::spawn(async move {
+                let mut held = Vec::new();
+                loop {
+                    let request = server.recv().await.unwrap();
+                    if &*request == b"stop" {
+                        request.reply(b"").unwrap();
+                        return held;
+                    }
+                    held.extend(answer(request));
+                }
+            });
+            let mut client = service.client_timeout(SOON).unwrap().into_async();
+            for round in 0..200 {
+                let text = format!("echo {round}");
+                assert_eq!(client.call(text.as_bytes(), SOON).await.unwrap(), round.to_string().as_bytes());
+            }
+            let late = client.call(b"hold", Duration::from_millis(10)).await;
+            assert!(matches!(late, Err(CallError::Timeout { .. })), "{late:?}");
+            let dropped = tokio::time::timeout(Duration::from_millis(10), client.call(b"hold", SOON)).await;
+            assert!(dropped.is_err() && client.end().open_calls() == 0);
+            let call = client.end().request(b"size 300000").limit(SOON).start().unwrap();
+            assert_eq!(client.wait(call).await.unwrap().len(), 300_000);
+            client.call(b"stop", SOON).await.unwrap();
+            let held = serving.await.unwrap();
+            assert_eq!(held.len(), 2);
+            assert!(held.iter().all(|request| request.is_cancelled()));
+        });
+    }
+}

@@ -1,0 +1,151 @@
+//! What servers carried out and what clients were told, in files to which each appends: whatever a process has written there
+//! outlives it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::Ask;
+
+/// What a client was told of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// The right answer, or all the right results.
+    Answered = 1,
+    /// That it has failed, in its server's words.
+    Failed = 2,
+    /// Nothing is known.
+    Unknown = 3,
+    /// It was never sent.
+    NeverSent = 4,
+}
+
+impl Told {
+    const ALL: [Told; 4] = [Told::Answered, Told::Failed, Told::Unknown, Told::NeverSent];
+}
+
+/// What all the accounts say together.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Totals {
+    /// Calls whose clients were told something, by [`Told`].
+    pub told: [u64; 4],
+    /// Calls that were carried out.
+    pub carried_out: u64,
+    /// Idempotent calls that were carried out more than once.
+    pub again: u64,
+}
+
+/// A directory of accounts.
+#[derive(Clone, Debug)]
+pub struct Account {
+    at: PathBuf,
+}
+
+impl Account {
+    /// The accounts in this directory.
+    pub fn at(at: &Path) -> Account {
+        Account { at: at.to_owned() }
+    }
+
+    /// The one to which servers append what they carry out.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn done(&self) -> Result<File, String> {
+        self.append("done")
+    }
+
+    /// Whether nobody is to ask any more.
+    pub fn is_over(&self) -> bool {
+        self.at.join("over").exists()
+    }
+
+    /// Has everybody end who asks.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn end(&self) -> Result<(), String> {
+        self.append("over").map(drop)
+    }
+
+    /// Whether nobody is to serve any more.
+    pub fn is_closed(&self) -> bool {
+        self.at.join("closed").exists()
+    }
+
+    /// Has everybody end who serves: when nobody asks any more.
+    ///
+    /// # Errors
+    /// When that cannot be written.
+    pub fn close(&self) -> Result<(), String> {
+        self.append("closed").map(drop)
+    }
+
+    /// The one to which a client appends what it is told.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn told(&self) -> Result<File, String> {
+        self.append("told")
+    }
+
+    fn append(&self, name: &str) -> Result<File, String> {
+        let file = OpenOptions::new().create(true).append(true).open(self.at.join(name));
+        file.map_err(|error| format!("the account '{name}': {error}"))
+    }
+
+    /// Compares what was told with what was done, and says how much there was of each.
+    ///
+    /// # Errors
+    /// What does not agree.
+    pub fn settle(&self) -> Result<Totals, String> {
+        let mut totals = Totals::default();
+        let mut done: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+        for [life, number, _] in self.entries("done")? {
+            *done.entry((life, number)).or_default() += 1;
+        }
+        for ((life, number), times) in &done {
+            let ask = Ask { life: *life, number: *number };
+            totals.carried_out += 1;
+            totals.again += u64::from(*times > 1);
+            if *times > 1 && !ask.is_idempotent() {
+                return Err(format!("{ask:?} was carried out {times} times"));
+            }
+        }
+        for [life, number, told] in self.entries("told")? {
+            let ask = Ask { life, number };
+            let told = Told::ALL.into_iter().find(|it| *it as u64 == told);
+            let told = told.ok_or_else(|| format!("{ask:?}: no client writes that"))?;
+            let times = done.get(&(life, number)).copied().unwrap_or(0);
+            let is_honest = match told {
+                Told::Answered | Told::Failed => times >= 1,
+                Told::Unknown => true,
+                Told::NeverSent => times == 0,
+            };
+            if !is_honest {
+                return Err(format!("{ask:?} was carried out {times} times, and its client was told {told:?}"));
+            }
+            totals.told[told as usize - 1] += 1;
+        }
+        Ok(totals)
+    }
+
+    fn entries(&self, name: &str) -> Result<Vec<[u64; 3]>, String> {
+        let bytes = fs::read(self.at.join(name)).map_err(|error| format!("the account '{name}': {error}"))?;
+        let (entries, rest) = bytes.as_chunks::<24>();
+        if !rest.is_empty() {
+            return Err(format!("the account '{name}' is torn"));
+        }
+        let word = |entry: &[u8; 24], at: usize| {
+            entry[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
+        };
+        Ok(entries.iter().map(|entry| [word(entry, 0), word(entry, 8), word(entry, 16)]).collect())
+    }
+}
+
+/// Appends an entry: one call of the system, which a death leaves done or undone.
+pub(super) fn enter(account: &mut File, ask: Ask, what: u64) -> Result<(), String> {
+    let entry: Vec<u8> = [ask.life, ask.number, what].iter().flat_map(|word| word.to_le_bytes()).collect();
+    account.write_all(&entry).map_err(|error| format!("an account: {error}"))
+}
