@@ -4,7 +4,7 @@ use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use wharf::{Client, Node, NodeOptions, Server, Wait};
+use wharf::{Client, Node, NodeOptions, Request, Server, Wait};
 use wharf_sys::directory::Domain;
 
 /// What both sides call the service.
@@ -34,23 +34,29 @@ fn node(at: &Path) -> io::Result<Node> {
 }
 
 /// One side.
-pub enum AskedEnd {
-    /// The side that measures, and what it is to ask next.
-    Asks { client: Client, next: Vec<u8>, _node: Node },
-    /// The side that answers, with the requests that it has not answered.
-    Answers { server: Server, open: Vec<wharf::Request>, _node: Node },
+pub struct AskedEnd {
+    part: Part,
+    _node: Node,
+}
+
+/// What a side does.
+enum Part {
+    /// It measures; what it is to ask next.
+    Asks(Client, Vec<u8>),
+    /// It answers; the requests that it has not answered.
+    Answers(Server, Vec<Request>),
 }
 
 impl End for AskedEnd {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        match self {
-            AskedEnd::Asks { next, .. } => {
+        match &mut self.part {
+            Part::Asks(_, next) => {
                 next.clear();
                 next.extend_from_slice(message);
                 Ok(())
             }
-            AskedEnd::Answers { open, .. } => {
+            Part::Answers(_, open) => {
                 let request = open.pop().ok_or_else(|| failed("nobody has asked"))?;
                 request.reply(message).map_err(foreign)
             }
@@ -59,12 +65,12 @@ impl End for AskedEnd {
 
     #[inline(always)]
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            AskedEnd::Asks { client, next, .. } => {
+        match &mut self.part {
+            Part::Asks(client, next) => {
                 let answer = client.call(next, PATIENCE).map_err(foreign)?;
                 copy_out(&answer, into)
             }
-            AskedEnd::Answers { server, open, .. } => {
+            Part::Answers(server, open) => {
                 let request = server.recv().map_err(foreign)?;
                 let len = copy_out(&request, into)?;
                 open.push(request);
@@ -75,7 +81,7 @@ impl End for AskedEnd {
 
     #[inline(always)]
     fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {
-        let AskedEnd::Answers { server, .. } = self else {
+        let Part::Answers(server, _) = &mut self.part else {
             return Err(failed("the side that asks does not send back"));
         };
         let request = server.recv().map_err(foreign)?;
@@ -110,12 +116,12 @@ impl Contender for Asked {
     fn listen(&self, at: &Path) -> io::Result<Self::Door> {
         let node = node(at)?;
         let client = node.service(NAME).wait(self.wait).client().map_err(foreign)?;
-        Ok(Some(AskedEnd::Asks { client, next: Vec::new(), _node: node }))
+        Ok(Some(AskedEnd { part: Part::Asks(client, Vec::new()), _node: node }))
     }
 
     fn accept(&self, door: &mut Self::Door) -> io::Result<Self::End> {
         let mut end = door.take().ok_or_else(|| failed("a service of two has room for one peer"))?;
-        if let AskedEnd::Asks { client, .. } = &mut end {
+        if let Part::Asks(client, _) = &mut end.part {
             let start = Instant::now();
             // The clock ends the loop.
             while client.servers() == 0 {
@@ -131,6 +137,6 @@ impl Contender for Asked {
     fn connect(&self, at: &Path) -> io::Result<Self::End> {
         let node = node(at)?;
         let server = node.service(NAME).wait(self.wait).server().map_err(foreign)?;
-        Ok(AskedEnd::Answers { server, open: Vec::new(), _node: node })
+        Ok(AskedEnd { part: Part::Answers(server, Vec::new()), _node: node })
     }
 }

@@ -105,6 +105,11 @@ impl Host {
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The server has done with this client.
+    pub(super) fn forget(&self, pairing: PairingId) {
+        self.outboxes().remove(&pairing);
+    }
+
     fn meet(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
         let theirs = Half::read(&offer.bytes).map_err(Refusal::Words)?;
         let trusted = is_trusted(self.options.trust, pairing);

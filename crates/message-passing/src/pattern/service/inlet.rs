@@ -12,9 +12,9 @@ use wharf_sys::poll::Found;
 
 use super::Terms;
 use super::frame::{Head, Kind};
-use super::host::{Hub, News};
+use super::host::{Host, Hub, News};
 use super::inflow::{Inflow, Said, Silent};
-use super::outbox::{Outbox, Without};
+use super::outbox::{LentWay, Outbox, Without};
 use super::request::{Request, Ticket};
 use super::rest::{self, Own};
 use super::rota::Rota;
@@ -42,7 +42,7 @@ const FAR: Duration = Duration::from_secs(1);
 /// Where clients come from.
 #[allow(clippy::large_enum_variant, reason = "one per server")]
 pub(super) enum Door {
-    Named(Registration),
+    Named(Registration, Arc<Host>),
     Listening(Listener),
 }
 
@@ -158,7 +158,8 @@ impl Inlet {
     fn remove(&mut self, at: usize) {
         let caller = self.callers.swap_remove(at);
         self.rota.removed(at, self.callers.len());
-        if let (Door::Named(registration), Some(pairing)) = (&self.door, &caller.pairing) {
+        if let (Door::Named(registration, host), Some(pairing)) = (&self.door, &caller.pairing) {
+            host.forget(pairing.id());
             registration.cut_off(pairing.id());
         }
     }
@@ -303,7 +304,7 @@ impl Inlet {
     }
 
     fn take(&mut self, at: usize, id: u64, left: Option<Duration>, bytes: Vec<u8>) -> Option<Request> {
-        if let Door::Named(registration) = &self.door {
+        if let Door::Named(registration, _) = &self.door {
             let counters = registration.counters();
             counters.add(Counter::ReceivedMessages, 1);
             counters.add(Counter::ReceivedBytes, bytes.len() as u64);
@@ -352,14 +353,14 @@ impl Inlet {
 
     /// Whether everybody who is waited for rings there.
     pub(super) fn sleeps_at_its_bell(&mut self) -> bool {
-        let is_named = matches!(self.door, Door::Named(_));
+        let is_named = matches!(self.door, Door::Named(..));
         is_named && !self.kept && self.callers.iter_mut().all(|caller| caller.inflow.at_our_bell().is_some())
     }
 
     /// Sleeps until somebody may have said something, or the deadline.
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
         let mut announced = self.announce();
-        if let Door::Named(registration) = &self.door {
+        if let Door::Named(registration, _) = &self.door {
             registration.counters().add(Counter::Sleeps, 1);
         }
         // Those who do not ring at our bell are waited for where they are: none by name that is trusted.
@@ -392,7 +393,7 @@ impl Inlet {
             ends.push(listener);
         }
         ends.extend(intakes.iter_mut().map(|inner| &mut inner.receiver as &mut dyn Waits));
-        let mut rooms: Vec<_> = ways.iter_mut().filter_map(|way| way.sender()).map(|sender| sender.room(1)).collect();
+        let mut rooms: Vec<_> = ways.iter_mut().filter_map(LentWay::room).collect();
         ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
         crash_point!("service.server.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);

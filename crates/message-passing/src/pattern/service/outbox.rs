@@ -16,6 +16,7 @@ use super::inflow::Intake;
 use crate::error::SendError;
 use crate::node::Pairing;
 use crate::peer::Peer;
+use crate::room::Room;
 use crate::sender::Sender;
 use crate::transport::Ask;
 
@@ -284,7 +285,8 @@ impl Outbox {
             self.flush();
             let slice = Deadline::earlier(Some(deadline), Some(Deadline::after(LOOK)));
             let mut way = self.lend_way();
-            match way.as_mut().and_then(LentWay::sender).map(|it| it.half.wait_room(HEAD_BYTES, slice)) {
+            let wanted = way.as_ref().map_or(0, |way| way.wanted);
+            match way.as_mut().and_then(LentWay::sender).map(|it| it.half.wait_room(wanted, slice)) {
                 Some(Ok(()) | Err(SendError::Timeout)) => {}
                 Some(Err(error)) => {
                     self.end(&mut self.state(), error.to_string());
@@ -328,8 +330,10 @@ impl Outbox {
 
     /// The way to the client, for whoever sleeps until there is room there; others keep what they have to say meanwhile.
     pub(super) fn lend_way(&self) -> Option<LentWay<'_>> {
-        let way = self.state().way.take()?;
-        Some(LentWay { outbox: self, way: Some(way) })
+        let mut state = self.state();
+        let wanted = state.kept.front().map_or(HEAD_BYTES, |kept| kept.message.len());
+        let way = state.way.take()?;
+        Some(LentWay { outbox: self, way: Some(way), wanted })
     }
 
     /// Whether nothing can be said any more.
@@ -362,12 +366,20 @@ impl Outbox {
 pub(super) struct LentWay<'a> {
     outbox: &'a Outbox,
     way: Option<Box<Way>>,
+    /// The length of the message that is waited for room for.
+    wanted: usize,
 }
 
 impl LentWay<'_> {
     /// It is there until this is dropped.
-    pub(super) fn sender(&mut self) -> Option<&mut Sender> {
+    fn sender(&mut self) -> Option<&mut Sender> {
         self.way.as_mut().map(|way| &mut way.sender)
+    }
+
+    /// Room for what waits to be sent next.
+    pub(super) fn room(&mut self) -> Option<Room<'_>> {
+        let wanted = self.wanted;
+        self.sender().map(|sender| sender.room(wanted))
     }
 }
 

@@ -419,7 +419,8 @@ impl Outlet {
     }
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> std::io::Result<()> {
-        let due = self.calls.any_due();
+        let due = self.calls.due().next().and_then(|id| self.calls.request(id));
+        let due = due.map(|(_, _, request)| HEAD_BYTES + request.len());
         let mut own = match &self.meeting {
             Meeting::Named { hub, bell, .. } => Some(Own { bell, rung: hub.has_news() }),
             Meeting::Connected => None,
@@ -431,8 +432,11 @@ impl Outlet {
         ends.extend(own.iter_mut().map(|own| own as &mut dyn Waits));
         for link in &mut self.links {
             // One that has closed has room for ever.
-            if !link.closing && (due || !link.cancels.is_empty() || link.sender.half.has_rest()) {
-                rooms.push(link.sender.room(HEAD_BYTES));
+            let few = !link.cancels.is_empty() || link.sender.half.has_rest();
+            let begun = link.begun.as_ref().map(|begun| begun.message.len());
+            let wanted = begun.or(few.then_some(HEAD_BYTES)).or(due);
+            if let Some(wanted) = wanted.filter(|_| !link.closing) {
+                rooms.push(link.sender.room(wanted));
             }
             // A server that is trusted rings at our bell, and that it is gone is told by the node; of one that leaves the end of
             // the link is still to come.

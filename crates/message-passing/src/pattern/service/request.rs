@@ -90,8 +90,8 @@ impl Request {
         self.ticket.time_left()
     }
 
-    /// Whether nobody waits for the answer any more: it was cancelled, its time is over, or the client is gone. What the
-    /// clients say is heard while the server receives.
+    /// Whether nobody waits for the answer any more: it was cancelled, its time is over, or the client is gone. Known at once by
+    /// name, and within a tick of the clock over an address, whether or not the server receives meanwhile.
     pub fn is_cancelled(&self) -> bool {
         self.ticket.is_cancelled()
     }
@@ -151,8 +151,8 @@ pub struct ReplyStream {
 
 impl ReplyStream {
     /// Sends one result. Where the client has no room, waits for it, at most the service's
-    /// [patience](super::Service::patience). That nobody wants more is heard while the server receives: let another thread
-    /// stream, if results are many.
+    /// [patience](super::Service::patience). That nobody wants more is known as [`is_cancelled`](Self::is_cancelled) knows it: then
+    /// nothing more is sent.
     ///
     /// # Errors
     /// [`SendError::Timeout`] when there was no room for so long: this result was not sent, and the next may be;

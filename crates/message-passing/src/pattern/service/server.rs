@@ -73,9 +73,10 @@ impl Server {
             options: [terms.most_kept as u64, terms.options.max_message as u64, 0, 0],
             patience: DEFAULT_PATIENCE,
         };
-        let registration = node.register(spec, Arc::new(host))?;
+        let host = Arc::new(host);
+        let registration = node.register(spec, host.clone())?;
         crash_point!("service.server.open");
-        Ok(Server::new(Door::Named(registration), hub, bell, terms))
+        Ok(Server::new(Door::Named(registration, host), hub, bell, terms))
     }
 
     pub(super) fn listen(address: &str, payload: Payload, terms: &Terms) -> Result<Server, ConnectError> {
@@ -164,7 +165,7 @@ impl Server {
     /// The address at which it listens; `None` when it is met by name.
     pub fn address(&self) -> Option<&Address> {
         match &self.inlet.door {
-            Door::Named(_) => None,
+            Door::Named(..) => None,
             Door::Listening(listener) => Some(listener.address()),
         }
     }

@@ -1,6 +1,6 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `asking …` (see `asking.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
+//! Parts: `asking …` (see `asking.rs`), `asked-badly …` (`asked_badly.rs`), `asked-honestly …` (`asked_honestly.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
 //! `topic …` (`topic.rs`), `work …` (`work.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
@@ -9,6 +9,8 @@
 
 #![forbid(unsafe_code)]
 
+mod asked_badly;
+mod asked_honestly;
 mod asking;
 mod attack;
 mod berths;
@@ -52,6 +54,8 @@ fn main() -> ExitCode {
 
 fn play(words: &Words) -> Result<(), Failure> {
     match words.at(0, "a part to play")? {
+        "asked-badly" => asked_badly::play(words),
+        "asked-honestly" => asked_honestly::play(words),
         "asking" => asking::play(words),
         "region" => region::play(words),
         "locks" => locks::play(words),
