@@ -25,6 +25,7 @@ use crate::wharf_handover::{Events, MutexChain, Notices, Permits};
 use crate::wharf_latest::{LatestRead, LatestReadOnly, LatestWrite};
 use crate::wharf_links::{Copied, Loaned, Seen};
 use crate::wharf_locks::{ReentrantTurn, RwLockTurn, WharfMutex};
+use crate::wharf_queues::Queues as WorkQueues;
 use crate::wharf_regions::Attach;
 use crate::wharf_services::Asked;
 use crate::wharf_topics::{NodeEvents, Topics};
@@ -175,6 +176,8 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Topics::<1>::new("topic: adaptive", Wait::Adaptive)),
         Arc::new(Topics::<1>::new("topic: sleep", Wait::Sleep)),
         Arc::new(Topics::<8>::new("topic to eight", Wait::Spin)),
+        Arc::new(WorkQueues::<1>::new("queue", Wait::Spin)),
+        Arc::new(WorkQueues::<2>::new("queue, two workers", Wait::Spin)),
         Arc::new(Asked::new("service: spin", Wait::Spin)),
         Arc::new(Handed(NodeEvents)),
         Arc::new(Handed(MutexChain)),
@@ -522,6 +525,18 @@ pub fn cases() -> Vec<Case> {
             measure: Measure::Stream { size: 64 },
             contenders: &["topic: spin", "shm: spin", "bare frames", "bare frames, standing back", "crossbeam"],
             targets: vec![],
+        },
+        Case {
+            id: "queue-stream-64",
+            title: "64 B items to two workers, each acknowledged, against a topic",
+            measure: Measure::Stream { size: 64 },
+            contenders: &["queue, two workers", "queue", "topic: spin"],
+            targets: vec![Target {
+                ours: "queue, two workers",
+                against: Against::Contender("topic: spin"),
+                state: None,
+                bound: Bound::Times(0.3),
+            }],
         },
         Case {
             id: "topic-stream-1m",

@@ -27,6 +27,7 @@ pub mod wharf_handover;
 pub mod wharf_latest;
 pub mod wharf_links;
 pub mod wharf_locks;
+pub mod wharf_queues;
 pub mod wharf_regions;
 pub mod wharf_services;
 pub mod wharf_topics;

@@ -18,12 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A nap between two looks for the other side; nothing is timed meanwhile.
 const NAP: Duration = Duration::from_millis(1);
 
-fn node(at: &Path) -> io::Result<Node> {
+pub(crate) fn node(at: &Path) -> io::Result<Node> {
     NodeOptions::new().domain(Domain::at(at).map_err(foreign)?).open().map_err(foreign)
 }
 
 /// Waits until `count` says that so many have come.
-fn meet(wanted: usize, mut count: impl FnMut() -> usize) -> io::Result<()> {
+pub(crate) fn meet(wanted: usize, mut count: impl FnMut() -> usize) -> io::Result<()> {
     let start = Instant::now();
     // The clock ends the loop.
     while count() < wanted {

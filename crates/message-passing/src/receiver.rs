@@ -247,6 +247,11 @@ impl Receiver {
         self.half.view(frame)
     }
 
+    /// Whether a try costs no system call.
+    pub(crate) fn tries_are_free(&self) -> bool {
+        self.half.tries_are_free()
+    }
+
     /// Whether it is rung for at a bell that is somebody else's.
     pub(crate) fn rests_elsewhere(&self) -> bool {
         matches!(&self.half, RecvHalf::Log(log) if log.rests_elsewhere())

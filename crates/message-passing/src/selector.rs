@@ -84,6 +84,7 @@ const LOOK_AROUND: Duration = Duration::from_millis(50);
 /// * A subscriber: there is a message, or something to tell beside messages ([`Lagged`](crate::RecvError::Lagged)). That a
 ///   publisher comes or leaves is nothing to tell. A listener to an event, a watcher of a state or of a domain: there is a
 ///   notice, a change, or an error.
+/// * A puller: there is an item, or an error.
 /// * Room to send ([`Sender::room`](crate::Sender::room), [`Publisher::room`](crate::Publisher::room)), descriptors: a try is
 ///   worth it.
 ///

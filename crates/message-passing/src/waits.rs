@@ -122,7 +122,7 @@ pub(crate) trait Waits {
 pub struct Seam<'a>(pub(crate) &'a mut dyn Waits);
 
 /// Something that a [`Selector`](crate::Selector) can wait for: receivers, links (for what they receive), listeners, room
-/// to send ([`Sender::room`](crate::Sender::room), [`Publisher::room`](crate::Publisher::room)), subscribers, listeners to
+/// to send ([`Sender::room`](crate::Sender::room), [`Publisher::room`](crate::Publisher::room)), subscribers, pullers, listeners to
 /// events, watchers of states and of domains, and foreign descriptors ([`Readable`], [`Writable`]).
 ///
 /// It cannot be implemented outside of this crate.

@@ -10,6 +10,7 @@ pub mod asking;
 pub mod berths;
 pub mod board;
 pub mod certificates;
+pub mod diary;
 pub mod feed;
 pub mod footprint;
 pub mod letter;

@@ -78,6 +78,18 @@ fn a_calculator_is_asked_by_name_streams_its_results_and_is_replaced_when_it_die
 }
 
 #[test]
+fn thumbnails_are_all_made_although_workers_die_but_for_the_one_that_nobody_survives() {
+    let said = run("thumbnails");
+    for line in [
+        "59 thumbnails of 60, all right: true; no more came twice than workers were killed: true",
+        "4 workers were killed, and some died of something else: true",
+        "given up after 5 deliveries: a picture of ",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
 fn a_bank_reads_like_a_trait_and_refuses_in_types() {
     let said = run("bank");
     for line in [

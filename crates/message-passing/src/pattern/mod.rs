@@ -5,12 +5,17 @@
 //! publisher writes, and neither the node's thread nor the system has a part in it while nobody sleeps.
 
 mod event;
+mod queue;
 pub(crate) mod service;
 mod state;
 mod topic;
 mod trust;
 
 pub use self::event::{EventListener, NodeEvent, Notifier};
+pub use self::queue::{
+    DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,
+    PushId, Pushed, Pusher, Queue, QueueError, Settled, TypedItem, TypedPuller, TypedPusher,
+};
 #[cfg(feature = "tokio")]
 pub(crate) use self::service::Taken;
 pub use self::service::{

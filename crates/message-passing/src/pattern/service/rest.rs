@@ -11,7 +11,7 @@ use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
 
 /// Sleeps until one of them may be ready, or the deadline. Others may have been announced before, who ring where one of these
 /// sleeps; whether one of them is ready is for `others` to say.
-pub(super) fn sleep(
+pub(in crate::pattern) fn sleep(
     ends: &mut [&mut dyn Waits],
     announced: &mut Announced,
     others: &mut dyn FnMut() -> bool,
@@ -30,6 +30,11 @@ pub(super) fn sleep(
         end.awake();
     }
     slept
+}
+
+/// Looks at all of them without waiting, and tells each what was found.
+pub(in crate::pattern) fn sort_out(ends: &mut [&mut dyn Waits], found: &mut Vec<Found>) -> io::Result<()> {
+    look(ends, Some(Deadline::at(Instant::from_nanos(0))), &Announced::default(), found)
 }
 
 fn look(
@@ -70,10 +75,10 @@ fn look(
 }
 
 /// A bell of our own, at which others ring after they have left something.
-pub(super) struct Own<'a> {
-    pub(super) bell: &'a Bell,
+pub(in crate::pattern) struct Own<'a> {
+    pub(in crate::pattern) bell: &'a Bell,
     /// Something was left.
-    pub(super) rung: bool,
+    pub(in crate::pattern) rung: bool,
 }
 
 impl Waits for Own<'_> {

@@ -18,7 +18,7 @@ const STREAK: u32 = 8;
 
 /// Positions of clients, in the order of the next look. Logic only: positions may be stale, and whoever looks checks them.
 #[derive(Debug, Default)]
-pub(super) struct Rota {
+pub(in crate::pattern) struct Rota {
     /// The latest last.
     recent: Vec<usize>,
     /// Whose turn it is among all.
@@ -29,7 +29,7 @@ pub(super) struct Rota {
 
 impl Rota {
     /// Whom to look at in this turn, of so many.
-    pub(super) fn turn(&mut self, count: usize, into: &mut Vec<usize>) {
+    pub(in crate::pattern) fn turn(&mut self, count: usize, into: &mut Vec<usize>) {
         into.clear();
         self.streak = 0;
         if count <= FEW {
@@ -53,7 +53,7 @@ impl Rota {
 
     /// Who may be looked at without a turn, of so many.
     #[inline]
-    pub(super) fn latest(&self, count: usize) -> Option<usize> {
+    pub(in crate::pattern) fn latest(&self, count: usize) -> Option<usize> {
         match count {
             1 => Some(0),
             _ if self.streak < STREAK => self.recent.last().copied().filter(|at| *at < count),
@@ -63,12 +63,12 @@ impl Rota {
 
     /// That one had something.
     #[inline]
-    pub(super) fn found_latest(&mut self) {
+    pub(in crate::pattern) fn found_latest(&mut self) {
         self.streak += 1;
     }
 
     /// One of them had something.
-    pub(super) fn found(&mut self, at: usize) {
+    pub(in crate::pattern) fn found(&mut self, at: usize) {
         if self.recent.last() == Some(&at) {
             return;
         }
@@ -80,7 +80,7 @@ impl Rota {
     }
 
     /// The last one takes the place of one that is gone.
-    pub(super) fn removed(&mut self, at: usize, last: usize) {
+    pub(in crate::pattern) fn removed(&mut self, at: usize, last: usize) {
         self.recent.retain(|it| *it != at);
         if let Some(moved) = self.recent.iter_mut().find(|it| **it == last) {
             *moved = at;

@@ -41,7 +41,7 @@ const LARGE_BYTES: u64 = 16_384;
 
 /// What either side says of its half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Half {
+pub(in crate::pattern) struct Half {
     geometry: Geometry,
     max_message: u64,
     confined: Option<u16>,
@@ -50,7 +50,7 @@ pub(super) struct Half {
 }
 
 impl Half {
-    pub(super) fn write(self) -> Vec<u8> {
+    pub(in crate::pattern) fn write(self) -> Vec<u8> {
         let flags = if self.bell { FLAG_BELL } else { 0 } | if self.sleepy { FLAG_SLEEPS } else { 0 };
         let mut bytes = Vec::with_capacity(RECORD_BYTES);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -68,7 +68,7 @@ impl Half {
         bytes
     }
 
-    pub(super) fn read(bytes: &[u8]) -> Result<Half, String> {
+    pub(in crate::pattern) fn read(bytes: &[u8]) -> Result<Half, String> {
         // What a later version adds behind is not read.
         let Some((record, _)) = bytes.split_first_chunk::<RECORD_BYTES>() else {
             return Err(format!("expected {RECORD_BYTES} bytes of terms, found {}", bytes.len()));
@@ -104,7 +104,7 @@ impl Half {
 }
 
 /// Our half, before the other is known.
-pub(super) struct Prepared {
+pub(in crate::pattern) struct Prepared {
     side: Side,
     half: Half,
 }
@@ -112,7 +112,10 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Makes our half; what is to be passed is the memory, and with a `bell` the right to ring at it, where we sleep for all
     /// links of ours.
-    pub(super) fn new(options: &Options, bell: Option<&Ringer>) -> Result<(Prepared, Vec<OwnedFd>), String> {
+    pub(in crate::pattern) fn new(
+        options: &Options,
+        bell: Option<&Ringer>,
+    ) -> Result<(Prepared, Vec<OwnedFd>), String> {
         let align = options.align as u64;
         let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, align)
             .ok_or_else(|| format!("expected payloads on 8 or 64 bytes, found {align}"))?;
@@ -129,12 +132,12 @@ impl Prepared {
         Ok((Prepared { side, half }, std::iter::once(memory).chain(bell).collect()))
     }
 
-    pub(super) fn half(&self) -> Half {
+    pub(in crate::pattern) fn half(&self) -> Half {
         self.half
     }
 
     /// Joins both halves.
-    pub(super) fn join(
+    pub(in crate::pattern) fn join(
         mut self,
         theirs: Half,
         fds: Vec<OwnedFd>,

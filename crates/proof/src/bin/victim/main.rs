@@ -2,7 +2,7 @@
 //!
 //! Parts: `asking …` (see `asking.rs`), `asked-badly …` (`asked_badly.rs`), `asked-honestly …` (`asked_honestly.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
-//! `topic …` (`topic.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
+//! `topic …` (`topic.rs`), `work …` (`work.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
@@ -28,6 +28,7 @@ mod scribble;
 mod serve;
 mod span;
 mod topic;
+mod work;
 mod yard;
 
 use std::io::BufRead;
@@ -66,6 +67,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "attack" => attack::play(words),
         "topic" => topic::play(words),
         "span" => span::play(words),
+        "work" => work::play(words),
         "yard" => yard::play(words),
         "fault" => fault::play(words),
         "feed" => feed::play(words),
