@@ -227,6 +227,10 @@ impl Desk {
 }
 
 impl Taker for Desk {
+    fn is_read_as_it_comes(&self) -> bool {
+        self.sink.form == Form::Shown
+    }
+
     fn piece(&mut self, look: &mut dyn FnMut(&[u8])) -> Result<usize, Failure> {
         let (number, piece) = (self.received, self.pieces);
         let taken = self.ear.next(&mut self.sink, |sink, bytes| {

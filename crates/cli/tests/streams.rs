@@ -20,8 +20,8 @@ const TRANSPORTS: [&str; 6] = ["shm", "unix", "pipe", "mq", "tcp", "tls"];
 const USUAL_MIB: u64 = 64;
 const MIB_VARIABLE: &str = "WHARF_TEST_STREAM_MIB";
 
-/// What neither side may need at most, everything included.
-const MOST_RESIDENT_KIB: u64 = 64 << 10;
+/// What neither side may need at most, everything included: far less than what is carried.
+const MOST_RESIDENT_KIB: u64 = 40 << 10;
 
 /// Two programs with this as their first message would be a stream's; the framing is described in docs/send-recv.md.
 fn opening(len_bytes: u64) -> Vec<u8> {
@@ -428,6 +428,26 @@ fn a_person_sees_how_far_it_is_and_a_script_does_not() {
     assert!(!written.contains("\x1b[3") && !written.contains("\x1b[9"), "colour: {written:?}");
     receiver.finish().well();
     assert!(same(&large, &target));
+}
+
+#[test]
+fn what_speaks_to_a_terminal_is_escaped_on_one() {
+    let scene = Scene::new();
+    let mut receiver = Terminal::run(scene.wharf(&["recv", "unix:x"]), 80, 24);
+    let mut link = link(&scene, "unix:x");
+    link.send(b"one\x1b[2Jtwo\x07").expect("a peer");
+    // A stream is no way round.
+    link.send(&opening(8)).expect("a peer");
+    link.recv().expect("an answer");
+    for message in [&b"\x1b]0;evil"[..], b"", &summary(b"\x1b]0;evil")] {
+        link.send(message).expect("a peer");
+    }
+    link.recv().expect("an answer");
+    drop(link);
+    receiver.shows("one\\u{1b}[2Jtwo\\u{7}");
+    receiver.shows("\\u{1b}]0;evil");
+    let (status, written) = receiver.finish();
+    assert!(status.success() && !written.contains('\x1b') && !written.contains('\x07'), "{written:?}");
 }
 
 #[test]

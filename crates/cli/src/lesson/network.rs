@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use wharf::{Domain, Options};
+use wharf::{Domain, Options, Wait};
 use wharf_measure::ping_pong;
 
 use super::cast::Player;
@@ -41,7 +41,7 @@ pub(super) fn measure(place: &Path, domain: Domain) -> Result<f64, Trouble> {
         run(&[before, &["ip", "link", "set", CABLE, "up"]].concat())?;
     }
     // Nobody else is in this network.
-    let mut listener = Options::new().domain(domain).insecure().listen(format!("tcp:{NEAR}:0"))?;
+    let mut listener = Options::new().domain(domain).insecure().wait(Wait::Sleep).listen(format!("tcp:{NEAR}:0"))?;
     far.tell(&format!("call {}", listener.address()))?;
     let mut link = listener.accept_timeout(MEETING)?;
     let summary = ping_pong(WINDOW, || -> Result<(), Trouble> {

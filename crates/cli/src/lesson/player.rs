@@ -97,7 +97,7 @@ impl Part {
             ["far-away"] => {
                 return super::network::measure(&self.place, self.domain.clone()).map(|ns| format!("{ns:.0}"));
             }
-            ["call", address] => echo(self.links().insecure().connect_timeout(address, MEETING)?)?,
+            ["call", address] => echo(self.links().insecure().wait(Wait::Sleep).connect_timeout(address, MEETING)?)?,
             ["stay-on", cpu] => stay_on(usize::try_from(number(cpu)?).ok())?,
             ["tracks"] => echo_tracks(&self.links().wait(if spinning_pays() { Wait::Spin } else { Wait::Sleep }))?,
             other => return Err(Trouble::wrong(format!("there is no part {other:?}"))),

@@ -17,6 +17,11 @@ impl Bar {
         Bar(bar)
     }
 
+    /// One that nobody sees.
+    pub(super) fn hidden() -> Bar {
+        Bar(ProgressBar::hidden())
+    }
+
     /// So many bytes more have passed.
     pub(super) fn add(&self, len: usize) {
         self.0.inc(len as u64);

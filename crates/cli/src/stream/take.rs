@@ -9,6 +9,9 @@ use crate::failure::Failure;
 
 /// Whoever receives messages and knows where pieces go.
 pub(crate) trait Taker {
+    /// Whether the pieces themselves go to a terminal, which is no place for a bar between them.
+    fn is_read_as_it_comes(&self) -> bool;
+
     /// Waits for the next piece, shows it to `look`, and hands it on; returns its length, which is 0 at the end.
     fn piece(&mut self, look: &mut dyn FnMut(&[u8])) -> Result<usize, Failure>;
 
@@ -22,7 +25,8 @@ pub(crate) trait Taker {
 /// Takes a stream whose opening has come. The sender is told only when everything is settled: it ends well only then.
 pub(crate) fn take(sender: &mut Sender, opening: Opening, taker: &mut impl Taker) -> Result<(), Failure> {
     sender.send(&opening.message())?;
-    let (mut tally, bar) = (Tally::default(), Bar::begin(opening.len_bytes));
+    let bar = if taker.is_read_as_it_comes() { Bar::hidden() } else { Bar::begin(opening.len_bytes) };
+    let mut tally = Tally::default();
     // Ends with the empty message; a sender that is gone is an error.
     loop {
         let len = taker.piece(&mut |piece| tally.add(piece))?;

@@ -8,7 +8,7 @@ use wharf_sys::socket;
 use crate::link::Link;
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
-use crate::pattern::host::is_trusted;
+use crate::pattern::trust::is_trusted;
 use crate::pattern::service::host::Hub;
 use crate::pattern::service::terms::{Half, Prepared};
 
