@@ -54,8 +54,8 @@ pub use self::pattern::{
     DEFAULT_PATIENCE, DEFAULT_STREAM_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
     Notifier, OnFull, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, ReplyStream,
     Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server, Service, ServiceError, State, StateOwner,
-    StateWatcher, Subscriber, Topic, Typed, TypedClient, TypedPublisher, TypedPublisherLoan, TypedReplyStream,
-    TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber,
+    StateWatcher, Subscriber, SubscriberCompany, Topic, Typed, TypedClient, TypedPublisher, TypedPublisherLoan,
+    TypedReplyStream, TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

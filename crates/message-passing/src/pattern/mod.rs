@@ -33,7 +33,7 @@ pub use self::service::{
     TypedResults, TypedServer,
 };
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
-pub use self::subscriber::Subscriber;
+pub use self::subscriber::{Subscriber, SubscriberCompany};
 pub use self::topic::{Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, OnFull, Topic, Typed};
 pub use self::typed::{HeldTypedSample, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
 

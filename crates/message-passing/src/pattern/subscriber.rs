@@ -23,6 +23,8 @@ use crate::handshake::Payload;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration};
 use crate::wait::{self, Act, Limit, Pace};
 
+pub use self::waits::SubscriberCompany;
+
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
 
@@ -92,6 +94,8 @@ struct Inlet {
     owed: Option<Result<usize, RecvError>>,
     bell: Bell,
     guest: Arc<Guest>,
+    /// What [`Guest::comings`] was when the publishers were asked for.
+    seen: u64,
     registration: Registration,
 }
 
@@ -116,6 +120,7 @@ impl Subscriber {
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, guest.clone())?;
+        guest.count_at(Some(registration.counters().clone()));
         crash_point!("topic.subscriber.open");
         let inlet = Inlet {
             epoch: fork::epoch(),
@@ -124,6 +129,7 @@ impl Subscriber {
             owed: None,
             bell,
             guest,
+            seen: 0,
             registration,
         };
         let pace = Pace::new(terms.wait, true, None);
@@ -286,6 +292,7 @@ impl Subscriber {
     /// The publishers that it receives from now.
     pub fn publishers(&mut self) -> impl Iterator<Item = &PublisherInfo> {
         if self.inlet.epoch == fork::epoch() {
+            self.inlet.seen = self.inlet.guest.comings();
             self.inlet.hear();
             if self.inlet.owed.is_some() {
                 self.inlet.guest.note_news();
@@ -361,7 +368,7 @@ impl Inlet {
                 News::Joined(source) => self.sources.push(*source),
                 News::Moved(id, onward) => self.at(id, |source| source.note_moved(onward)),
                 News::Over(id) => self.at(id, Source::note_over),
-                News::CutOff(id, why) => self.at(id, |source| source.note_cut_off(why)),
+                News::CutOff(id, why, sent) => self.at(id, |source| source.note_cut_off(why, sent)),
             }
         }
     }
@@ -422,6 +429,8 @@ impl Inlet {
     /// This publisher is no more, or not for us.
     fn remove(&mut self, at: usize) {
         let source = self.sources.remove(at);
+        self.registration.counters().add(Counter::LostDied, source.lost());
+        self.guest.discount(&source);
         self.turns.removed(at);
         self.turns.clamp(self.sources.len());
         // It gives our seat away.
@@ -455,6 +464,8 @@ impl Drop for Inlet {
         if self.epoch != fork::epoch() {
             return;
         }
+        // Somebody else may have the place on the board before the node's thread is done with this end.
+        self.guest.count_at(None);
         for source in &mut self.sources {
             source.close();
         }

@@ -54,7 +54,7 @@ impl OnFull {
         }
     }
 
-    pub(super) fn waits(self) -> bool {
+    pub(crate) fn waits(self) -> bool {
         matches!(self, OnFull::Block { .. })
     }
 
