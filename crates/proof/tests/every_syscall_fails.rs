@@ -1,4 +1,5 @@
-//! Every system call of creating, attaching, listening, connecting and accepting made to fail in turn.
+//! Every system call of creating, attaching, listening, connecting and accepting, of opening a node and the ends of topics,
+//! events and states, made to fail in turn.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -141,6 +142,29 @@ fn inheriting_fails_cleanly() {
     each_call_fails("inherit", "unix", |_| None, |_| {});
     each_call_fails("inherit", "shm", |_| None, |_| {});
     each_call_fails("inherit", "pipe", |_| None, |_| {});
+}
+
+#[test]
+fn opening_a_node_fails_cleanly() {
+    each_call_fails("node", "fault", |_| None, |_| {});
+}
+
+#[test]
+fn opening_the_ends_of_a_topic_fails_cleanly() {
+    each_call_fails("publish", "fault", |_| None, |_| {});
+    each_call_fails("subscribe", "fault", |_| None, |_| {});
+}
+
+#[test]
+fn opening_the_ends_of_a_state_fails_cleanly() {
+    each_call_fails("own", "fault", |_| None, |_| {});
+    each_call_fails("watch", "fault", |_| None, |_| {});
+}
+
+#[test]
+fn opening_the_ends_of_an_event_fails_cleanly() {
+    each_call_fails("notify", "fault", |_| None, |_| {});
+    each_call_fails("hear", "fault", |_| None, |_| {});
 }
 
 fn connecting_fails_cleanly(address: &str) {
