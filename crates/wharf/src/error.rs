@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 
 use wharf_message_passing::{
-    AddressError, CallError, ConnectError, NodeError, RecvError, SendError, ServiceError, TakeError, TopicNameError,
+    AddressError, CallError, ConnectError, NodeError, QueueError, RecvError, SendError, ServiceError, TakeError,
+    TopicNameError,
 };
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
@@ -31,6 +32,9 @@ pub enum Error {
     /// An end of a service was not opened.
     #[error(transparent)]
     Service(#[from] ServiceError),
+    /// An end of a queue was not opened.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
     /// A call has no result.
     #[error(transparent)]
     Call(#[from] CallError),

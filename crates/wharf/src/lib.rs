@@ -99,6 +99,10 @@ pub use wharf_message_passing::{
     ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
     TypedResults, TypedServer,
 };
+pub use wharf_message_passing::{
+    DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,
+    PushId, Pushed, Pusher, Queue, QueueError, Settled, TypedItem, TypedPuller, TypedPusher,
+};
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
@@ -128,6 +132,11 @@ struct CrashSafe;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/topics.md")]
 struct Topics;
+
+/// And those about queues.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/queues.md")]
+struct Queues;
 
 /// And those about waiting.
 #[cfg(doctest)]

@@ -45,10 +45,13 @@ pub enum Pattern {
     State,
     /// Request and reply.
     Service,
+    /// Work shared among workers.
+    Queue,
 }
 
 impl Pattern {
-    pub(super) const ALL: [Pattern; 4] = [Pattern::Topic, Pattern::Event, Pattern::State, Pattern::Service];
+    pub(super) const ALL: [Pattern; 5] =
+        [Pattern::Topic, Pattern::Event, Pattern::State, Pattern::Service, Pattern::Queue];
 
     pub(super) fn code(self) -> u8 {
         match self {
@@ -56,6 +59,7 @@ impl Pattern {
             Pattern::Event => 2,
             Pattern::State => 3,
             Pattern::Service => 4,
+            Pattern::Queue => 5,
         }
     }
 
@@ -70,6 +74,7 @@ impl Pattern {
             Pattern::Event => ".event",
             Pattern::State => ".state",
             Pattern::Service => ".service",
+            Pattern::Queue => ".queue",
         }
     }
 }

@@ -10,6 +10,7 @@ mod guest;
 mod host;
 mod patience;
 mod publisher;
+mod queue;
 mod sample;
 mod serde;
 mod service;
@@ -25,6 +26,10 @@ mod typed;
 
 pub use self::event::{EventListener, NodeEvent, Notifier};
 pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
+pub use self::queue::{
+    DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,
+    PushId, Pushed, Pusher, Queue, QueueError, Settled, TypedItem, TypedPuller, TypedPusher,
+};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
 pub use self::service::{

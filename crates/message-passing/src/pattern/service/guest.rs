@@ -19,10 +19,10 @@ use crate::pattern::host::is_trusted;
 const MOST_WAITING: usize = 1024;
 
 /// Why this client was cut off, in words.
-pub(super) const CUT_OFF: u16 = 1;
+pub(in crate::pattern) const CUT_OFF: u16 = 1;
 
 /// What happened since the client looked last.
-pub(super) enum News {
+pub(in crate::pattern) enum News {
     Joined {
         pairing: PairingId,
         identity: u64,
@@ -41,15 +41,15 @@ struct Offered {
 }
 
 /// See the top of the file.
-pub(super) struct Guest {
-    pub(super) hub: Arc<Hub<News>>,
-    pub(super) options: Options,
-    pub(super) name: String,
+pub(in crate::pattern) struct Guest {
+    pub(in crate::pattern) hub: Arc<Hub<News>>,
+    pub(in crate::pattern) options: Options,
+    pub(in crate::pattern) name: String,
     offered: Mutex<HashMap<PairingId, Offered>>,
 }
 
 impl Guest {
-    pub(super) fn new(hub: Arc<Hub<News>>, options: Options, name: String) -> Guest {
+    pub(in crate::pattern) fn new(hub: Arc<Hub<News>>, options: Options, name: String) -> Guest {
         Guest { hub, options, name, offered: Mutex::default() }
     }
 

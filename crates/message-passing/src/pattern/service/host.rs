@@ -17,38 +17,38 @@ use crate::pattern::host::is_trusted;
 const MOST_WAITING: usize = 1024;
 
 /// What happened since the server looked last.
-pub(super) enum News {
+pub(in crate::pattern) enum News {
     Joined(Pairing, Box<Link>),
     Left(PairingId),
 }
 
 /// Where others leave word for a server or a client, and wake it.
-pub(super) struct Hub<T> {
+pub(in crate::pattern) struct Hub<T> {
     ringer: Ringer,
     any: AtomicBool,
     news: Mutex<Vec<T>>,
 }
 
 impl<T> Hub<T> {
-    pub(super) fn new(ringer: Ringer) -> Hub<T> {
+    pub(in crate::pattern) fn new(ringer: Ringer) -> Hub<T> {
         Hub { ringer, any: AtomicBool::new(false), news: Mutex::default() }
     }
 
     /// Whether somebody has left word.
-    pub(super) fn has_news(&self) -> bool {
+    pub(in crate::pattern) fn has_news(&self) -> bool {
         // Relaxed: the lock orders what is found there; a look that comes too early is repeated after the ring.
         self.any.load(Ordering::Relaxed)
     }
 
     /// Takes all of it.
-    pub(super) fn take(&self) -> Vec<T> {
+    pub(in crate::pattern) fn take(&self) -> Vec<T> {
         let mut news = self.lock();
         self.any.store(false, Ordering::Relaxed);
         std::mem::take(&mut *news)
     }
 
     /// Leaves word. `false` when `most` wait already.
-    pub(super) fn leave(&self, what: T, most: usize) -> bool {
+    pub(in crate::pattern) fn leave(&self, what: T, most: usize) -> bool {
         let mut news = self.lock();
         let fits = news.len() < most;
         if fits {
@@ -60,7 +60,7 @@ impl<T> Hub<T> {
     }
 
     /// Has the sleeper look around.
-    pub(super) fn wake(&self) {
+    pub(in crate::pattern) fn wake(&self) {
         self.any.store(true, Ordering::Relaxed);
         // Our own pipe, of which we hold both ends; full is as good as rung.
         let _ = self.ringer.ring();
@@ -73,10 +73,10 @@ impl<T> Hub<T> {
 }
 
 /// See the top of the file.
-pub(super) struct Host {
-    pub(super) hub: Arc<Hub<News>>,
-    pub(super) options: Options,
-    pub(super) name: String,
+pub(in crate::pattern) struct Host {
+    pub(in crate::pattern) hub: Arc<Hub<News>>,
+    pub(in crate::pattern) options: Options,
+    pub(in crate::pattern) name: String,
 }
 
 impl Host {

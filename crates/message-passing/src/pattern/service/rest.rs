@@ -10,7 +10,11 @@ use wharf_sys::poll::{self, Found, Interest};
 use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
 
 /// Sleeps until one of them may be ready, or the deadline.
-pub(super) fn sleep(ends: &mut [&mut dyn Waits], deadline: Option<Deadline>, found: &mut Vec<Found>) -> io::Result<()> {
+pub(in crate::pattern) fn sleep(
+    ends: &mut [&mut dyn Waits],
+    deadline: Option<Deadline>,
+    found: &mut Vec<Found>,
+) -> io::Result<()> {
     let mut announced = Announced::default();
     for end in ends.iter_mut() {
         announced = announced.and(end.announce());
@@ -64,10 +68,10 @@ fn look(
 }
 
 /// A bell of our own, at which others ring after they have left something.
-pub(super) struct Own<'a> {
-    pub(super) bell: &'a Bell,
+pub(in crate::pattern) struct Own<'a> {
+    pub(in crate::pattern) bell: &'a Bell,
     /// Something was left.
-    pub(super) rung: bool,
+    pub(in crate::pattern) rung: bool,
 }
 
 impl Waits for Own<'_> {

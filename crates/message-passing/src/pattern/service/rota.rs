@@ -11,7 +11,7 @@ const FAIR: u32 = 8;
 
 /// Positions of clients, in the order of the next look. Logic only: positions may be stale, and whoever looks checks them.
 #[derive(Debug, Default)]
-pub(super) struct Rota {
+pub(in crate::pattern) struct Rota {
     /// The latest last.
     recent: Vec<usize>,
     /// Whose turn it is among all.
@@ -21,7 +21,7 @@ pub(super) struct Rota {
 
 impl Rota {
     /// Whom to look at in this turn, of so many.
-    pub(super) fn turn(&mut self, count: usize, into: &mut Vec<usize>) {
+    pub(in crate::pattern) fn turn(&mut self, count: usize, into: &mut Vec<usize>) {
         into.clear();
         if count <= RECENT + OTHERS {
             // All of them, from another one each time.
@@ -43,7 +43,7 @@ impl Rota {
     }
 
     /// One of them had something.
-    pub(super) fn found(&mut self, at: usize) {
+    pub(in crate::pattern) fn found(&mut self, at: usize) {
         if self.recent.last() == Some(&at) {
             return;
         }
@@ -55,7 +55,7 @@ impl Rota {
     }
 
     /// The last one takes the place of one that is gone.
-    pub(super) fn removed(&mut self, at: usize, last: usize) {
+    pub(in crate::pattern) fn removed(&mut self, at: usize, last: usize) {
         self.recent.retain(|it| *it != at);
         if let Some(moved) = self.recent.iter_mut().find(|it| **it == last) {
             *moved = at;

@@ -1,0 +1,523 @@
+//! The books of one pusher: what waits, who works on what, what is done, what nobody could do.
+//!
+//! Logic without I/O and clock: whoever moves the bytes says what happened and when. An item has an *id* for the program that
+//! pushed it, a *place* in the books as long as it is kept, and, each time that it is delivered, a *number* on the wire.
+//! Numbers only grow, so that what a puller says of a delivery that was taken from it is known to be late.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use wharf_sys::clock::Instant;
+
+/// Memory of an item that is over is kept for the next one up to this size.
+const SPARE_BYTES: usize = 1024;
+
+/// The most items that one puller is given before it settles the first, whatever it asks for.
+pub(super) const MOST_CREDIT: usize = 1024;
+
+/// The most outcomes that are kept for a program that asked for them and does not take them; of more the oldest go.
+const MOST_OUTCOMES: usize = 65_536;
+
+/// The bounds of the books.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) items: usize,
+    pub(super) bytes: usize,
+    /// After so many deliveries an item is dead.
+    pub(super) deliveries: u32,
+    /// How long a puller may be silent about the oldest item that it has.
+    pub(super) acknowledge: Option<Duration>,
+}
+
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Settled {
+    /// A worker has acknowledged it.
+    Acknowledged {
+        /// How often it was delivered until then.
+        deliveries: u32,
+    },
+    /// It was delivered as often as the queue allows, and nobody acknowledged it: it is among the dead letters.
+    Dead {
+        /// How often it was delivered.
+        deliveries: u32,
+    },
+}
+
+/// An item that came back to the program that pushed it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// How often it was delivered.
+    pub deliveries: u32,
+    pub(super) id: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Free,
+    Waiting,
+    With(u64),
+    Dead,
+}
+
+/// One place in the books.
+#[derive(Debug)]
+struct Kept {
+    id: u64,
+    bytes: Vec<u8>,
+    deliveries: u32,
+    /// Who had it last and did not do it.
+    avoid: u64,
+    watched: bool,
+    stage: Stage,
+}
+
+/// One item that a puller has.
+#[derive(Clone, Copy, Debug)]
+struct Delivery {
+    number: u64,
+    place: usize,
+    /// It is known to be worked on, and not only on its way.
+    begun: bool,
+}
+
+#[derive(Debug)]
+struct Worker {
+    key: u64,
+    credit: usize,
+    /// In the order of their numbers.
+    has: VecDeque<Delivery>,
+    /// Since when the oldest of them is the oldest, and whether anything was heard since.
+    since: Instant,
+    heard: bool,
+    /// It was silent for too long, and is given nothing until it is heard again.
+    silent: bool,
+    /// There is no room on the way to it.
+    full: bool,
+    /// Numbers above are nothing that it ever had.
+    highest: u64,
+}
+
+/// What a puller said cannot be so.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct NeverHad {
+    pub(super) number: u64,
+}
+
+/// See the top of the file.
+#[derive(Debug)]
+pub(super) struct Books {
+    bounds: Bounds,
+    kept: Vec<Kept>,
+    free: Vec<usize>,
+    count: usize,
+    bytes: usize,
+    /// Never delivered yet.
+    waiting: VecDeque<usize>,
+    /// Delivered before, and first in line.
+    again: VecDeque<usize>,
+    dead: VecDeque<usize>,
+    workers: Vec<Worker>,
+    turn: usize,
+    next_id: u64,
+    next_number: u64,
+    outcomes: HashMap<u64, Settled>,
+    outcomes_in_order: VecDeque<u64>,
+}
+
+impl Books {
+    pub(super) fn new(bounds: Bounds) -> Books {
+        Books {
+            bounds,
+            kept: Vec::new(),
+            free: Vec::new(),
+            count: 0,
+            bytes: 0,
+            waiting: VecDeque::new(),
+            again: VecDeque::new(),
+            dead: VecDeque::new(),
+            workers: Vec::new(),
+            turn: 0,
+            next_id: 0,
+            next_number: 0,
+            outcomes: HashMap::new(),
+            outcomes_in_order: VecDeque::new(),
+        }
+    }
+
+    /// Whether there is room for an item of so many bytes. One is always taken, however large.
+    pub(super) fn has_room(&self, len: usize) -> bool {
+        self.count == 0 || (self.count < self.bounds.items && self.bytes.saturating_add(len) <= self.bounds.bytes)
+    }
+
+    /// Enters an item, which waits; its place.
+    pub(super) fn add(&mut self, bytes: &[u8]) -> usize {
+        self.next_id += 1;
+        self.count += 1;
+        self.bytes += bytes.len();
+        let place = self.free.pop().unwrap_or_else(|| {
+            let nothing =
+                Kept { id: 0, bytes: Vec::new(), deliveries: 0, avoid: 0, watched: false, stage: Stage::Free };
+            self.kept.push(nothing);
+            self.kept.len() - 1
+        });
+        if let Some(kept) = self.kept.get_mut(place) {
+            kept.bytes.extend_from_slice(bytes);
+            (kept.id, kept.deliveries, kept.avoid, kept.watched) = (self.next_id, 0, 0, false);
+            kept.stage = Stage::Waiting;
+        }
+        self.waiting.push_back(place);
+        place
+    }
+
+    /// Items that are kept: those that wait, those that somebody has, and the dead letters.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Items that nobody has now.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len() + self.again.len()
+    }
+
+    /// Items that were neither acknowledged nor given up.
+    pub(super) fn unsettled(&self) -> usize {
+        self.count - self.dead.len()
+    }
+
+    pub(super) fn join(&mut self, key: u64) {
+        self.workers.push(Worker {
+            key,
+            credit: 0,
+            has: VecDeque::new(),
+            since: Instant::from_nanos(0),
+            heard: false,
+            silent: false,
+            full: false,
+            highest: 0,
+        });
+    }
+
+    fn worker(&mut self, key: u64) -> Option<&mut Worker> {
+        self.workers.iter_mut().find(|worker| worker.key == key)
+    }
+
+    /// A puller takes so many items at a time.
+    pub(super) fn credit(&mut self, key: u64, credit: u64) {
+        if let Some(worker) = self.worker(key) {
+            worker.credit = usize::try_from(credit).unwrap_or(MOST_CREDIT).min(MOST_CREDIT);
+            (worker.heard, worker.silent) = (true, false);
+        }
+    }
+
+    /// There is no room on the way to this puller, until [`rooms_may_be`](Self::rooms_may_be).
+    pub(super) fn no_room(&mut self, key: u64) {
+        if let Some(worker) = self.worker(key) {
+            worker.full = true;
+        }
+    }
+
+    /// Whether there was no room on the way to this puller when it was tried last.
+    pub(super) fn is_full(&self, key: u64) -> bool {
+        self.workers.iter().any(|worker| worker.key == key && worker.full)
+    }
+
+    /// Rooms may have appeared.
+    pub(super) fn rooms_may_be(&mut self) {
+        self.workers.iter_mut().for_each(|worker| worker.full = false);
+    }
+
+    /// Whether some puller would be given an item now.
+    pub(super) fn anybody_free(&self) -> bool {
+        self.workers.iter().any(Worker::is_free)
+    }
+
+    /// The next item and who is to have it, if somebody can: of those with credit the one that has the least, by turns.
+    /// Whoever had the item before and did not do it has it again only if nobody else is free.
+    pub(super) fn next(&self) -> Option<(usize, u64)> {
+        let place = *self.again.front().or(self.waiting.front())?;
+        let avoid = self.kept.get(place)?.avoid;
+        let count = self.workers.len();
+        let in_turn = (0..count).filter_map(|at| self.workers.get((self.turn + at) % count));
+        let free = in_turn.filter(|worker| worker.is_free());
+        let best = free.min_by_key(|worker| (worker.key == avoid, worker.has.len()))?;
+        Some((place, best.key))
+    }
+
+    /// Bytes of the item that is next in line.
+    pub(super) fn next_len(&self) -> usize {
+        let place = self.again.front().or(self.waiting.front());
+        place.and_then(|place| self.kept.get(*place)).map_or(0, |kept| kept.bytes.len())
+    }
+
+    /// The number, the count of deliveries and the bytes with which [`next`](Self::next) is to be delivered.
+    pub(super) fn draft(&self, place: usize) -> Option<(u64, u32, &[u8])> {
+        let kept = self.kept.get(place)?;
+        Some((self.next_number + 1, kept.deliveries.saturating_add(1), &kept.bytes))
+    }
+
+    /// The [`next`](Self::next) item is on its way; its number.
+    pub(super) fn assign(&mut self, place: usize, key: u64, now: Instant) -> u64 {
+        let line = if self.again.is_empty() { &mut self.waiting } else { &mut self.again };
+        line.pop_front();
+        self.next_number += 1;
+        let number = self.next_number;
+        if let Some(kept) = self.kept.get_mut(place) {
+            kept.deliveries = kept.deliveries.saturating_add(1);
+            kept.stage = Stage::With(key);
+        }
+        self.turn = self.turn.wrapping_add(1);
+        if let Some(worker) = self.worker(key) {
+            if worker.has.is_empty() {
+                (worker.since, worker.heard) = (now, false);
+            }
+            worker.has.push_back(Delivery { number, place, begun: false });
+            worker.highest = number;
+        }
+        number
+    }
+
+    /// Whether this puller still has this delivery.
+    pub(super) fn has(&self, key: u64, number: u64) -> bool {
+        let worker = self.workers.iter().find(|worker| worker.key == key);
+        worker.is_some_and(|worker| worker.find(number).is_some())
+    }
+
+    /// A delivery was done. `false`: it had been taken from this puller before, so that it is another one's.
+    pub(super) fn acknowledge(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
+        let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
+        self.settle(delivery.place, true);
+        Ok(true)
+    }
+
+    /// A delivery was given back. `false` as in [`acknowledge`](Self::acknowledge).
+    pub(super) fn give_back(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
+        let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
+        self.redeliver(delivery.place, key, true);
+        Ok(true)
+    }
+
+    /// A delivery is being worked on.
+    pub(super) fn begun(&mut self, key: u64, number: u64) -> Result<(), NeverHad> {
+        let Some(worker) = self.worker(key) else { return Ok(()) };
+        if number > worker.highest {
+            return Err(NeverHad { number });
+        }
+        (worker.heard, worker.silent) = (true, false);
+        if let Some(at) = worker.find(number)
+            && let Some(delivery) = worker.has.get_mut(at)
+        {
+            delivery.begun = true;
+        }
+        Ok(())
+    }
+
+    /// A puller leaves: what is above this number it has never taken. It is given nothing more.
+    pub(super) fn bye(&mut self, key: u64, last: u64) {
+        let Some(worker) = self.worker(key) else { return };
+        worker.credit = 0;
+        let taken = worker.has.partition_point(|delivery| delivery.number <= last);
+        let untouched = worker.has.split_off(taken);
+        for delivery in untouched {
+            self.redeliver(delivery.place, 0, false);
+        }
+    }
+
+    /// A puller is given nothing more, but what it has stays with it.
+    pub(super) fn closing(&mut self, key: u64) {
+        if let Some(worker) = self.worker(key) {
+            worker.credit = 0;
+        }
+    }
+
+    /// A puller is gone: what it had goes to others. Items that were delivered for the first time may have been what it died
+    /// of, and count; of others it says when it begins.
+    pub(super) fn gone(&mut self, key: u64) {
+        let Some(at) = self.workers.iter().position(|worker| worker.key == key) else { return };
+        let worker = self.workers.remove(at);
+        self.take_away(key, worker.has);
+    }
+
+    /// Takes back what pullers have been silent about for too long.
+    pub(super) fn expire(&mut self, now: Instant) {
+        let Some(limit) = self.bounds.acknowledge else { return };
+        for at in 0..self.workers.len() {
+            let Some(worker) = self.workers.get_mut(at) else { return };
+            if worker.has.is_empty() || now < worker.since.saturating_add(limit) {
+                continue;
+            }
+            let key = worker.key;
+            // Whoever goes on with others keeps them.
+            let late = if worker.heard {
+                worker.has.pop_front().into_iter().collect()
+            } else {
+                worker.silent = true;
+                std::mem::take(&mut worker.has)
+            };
+            (worker.since, worker.heard) = (now, false);
+            self.take_away(key, late);
+        }
+    }
+
+    /// When [`expire`](Self::expire) is to be called next.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        let limit = self.bounds.acknowledge?;
+        let busy = self.workers.iter().filter(|worker| !worker.has.is_empty());
+        busy.map(|worker| worker.since.saturating_add(limit)).min()
+    }
+
+    /// Whether pullers may be silent for ever.
+    pub(super) fn has_deadline(&self) -> bool {
+        self.bounds.acknowledge.is_some()
+    }
+
+    /// The oldest dead letter.
+    pub(super) fn take_dead(&mut self) -> Option<DeadLetter> {
+        let place = self.dead.pop_front()?;
+        self.take_out(place)
+    }
+
+    /// How many dead letters wait to be taken.
+    pub(super) fn dead(&self) -> usize {
+        self.dead.len()
+    }
+
+    /// Everything that was neither acknowledged nor given up, in the order in which it was pushed. It is forgotten, and so is
+    /// who has it.
+    pub(super) fn take_unsettled(&mut self) -> Vec<DeadLetter> {
+        self.waiting.clear();
+        self.again.clear();
+        self.workers.iter_mut().for_each(|worker| worker.has.clear());
+        let of_it = |kept: &Kept| matches!(kept.stage, Stage::Waiting | Stage::With(_));
+        let places: Vec<usize> = (0..self.kept.len()).filter(|at| self.kept.get(*at).is_some_and(of_it)).collect();
+        let mut taken: Vec<DeadLetter> = places.into_iter().filter_map(|place| self.take_out(place)).collect();
+        taken.sort_unstable_by_key(|letter| letter.id);
+        taken
+    }
+
+    /// The id of the item at this place, whose outcome is to be kept.
+    pub(super) fn watch(&mut self, place: usize) -> u64 {
+        self.kept.get_mut(place).map_or(0, |kept| {
+            kept.watched = true;
+            kept.id
+        })
+    }
+
+    /// What became of an item that is watched.
+    pub(super) fn outcome(&self, id: u64) -> Option<Settled> {
+        self.outcomes.get(&id).copied()
+    }
+
+    /// Whether an item of this id is still unsettled.
+    pub(super) fn is_open(&self, id: u64) -> bool {
+        let open = |kept: &Kept| kept.id == id && matches!(kept.stage, Stage::Waiting | Stage::With(_));
+        self.kept.iter().any(open)
+    }
+
+    /// The outcome was taken.
+    pub(super) fn forget_outcome(&mut self, id: u64) {
+        self.outcomes.remove(&id);
+        if self.outcomes.is_empty() {
+            self.outcomes_in_order.clear();
+        }
+    }
+
+    fn take(&mut self, key: u64, number: u64, now: Instant) -> Result<Option<Delivery>, NeverHad> {
+        let Some(worker) = self.worker(key) else { return Ok(None) };
+        if number > worker.highest {
+            return Err(NeverHad { number });
+        }
+        (worker.heard, worker.silent) = (true, false);
+        let Some(at) = worker.find(number) else { return Ok(None) };
+        if at == 0 {
+            (worker.since, worker.heard) = (now, false);
+        }
+        Ok(worker.has.remove(at))
+    }
+
+    fn take_away(&mut self, key: u64, deliveries: VecDeque<Delivery>) {
+        for delivery in deliveries {
+            let first = self.kept.get(delivery.place).is_some_and(|kept| kept.deliveries == 1);
+            self.redeliver(delivery.place, key, first || delivery.begun);
+        }
+    }
+
+    /// An item comes back; whether this delivery counts.
+    fn redeliver(&mut self, place: usize, avoid: u64, counts: bool) {
+        let Some(kept) = self.kept.get_mut(place) else { return };
+        if !counts {
+            kept.deliveries = kept.deliveries.saturating_sub(1);
+        }
+        kept.avoid = avoid;
+        if kept.deliveries >= self.bounds.deliveries {
+            self.settle(place, false);
+        } else {
+            kept.stage = Stage::Waiting;
+            self.again.push_back(place);
+        }
+    }
+
+    /// An item is done, or nobody could do it.
+    fn settle(&mut self, place: usize, done: bool) {
+        let Some(kept) = self.kept.get_mut(place) else { return };
+        let (id, deliveries) = (kept.id, kept.deliveries);
+        if kept.watched {
+            let settled = if done { Settled::Acknowledged { deliveries } } else { Settled::Dead { deliveries } };
+            self.outcomes.insert(id, settled);
+            self.outcomes_in_order.push_back(id);
+            while self.outcomes_in_order.len() > MOST_OUTCOMES
+                && let Some(oldest) = self.outcomes_in_order.pop_front()
+            {
+                self.outcomes.remove(&oldest);
+            }
+        }
+        if done {
+            self.release(place);
+        } else {
+            kept.stage = Stage::Dead;
+            self.dead.push_back(place);
+        }
+    }
+
+    /// A place is free again.
+    fn release(&mut self, place: usize) {
+        let Some(kept) = self.kept.get_mut(place) else { return };
+        self.count -= 1;
+        self.bytes -= kept.bytes.len();
+        if kept.bytes.capacity() > SPARE_BYTES {
+            kept.bytes = Vec::new();
+        }
+        kept.bytes.clear();
+        kept.stage = Stage::Free;
+        self.free.push(place);
+    }
+
+    fn take_out(&mut self, place: usize) -> Option<DeadLetter> {
+        let kept = self.kept.get_mut(place)?;
+        let letter = DeadLetter { bytes: kept.bytes.clone(), deliveries: kept.deliveries, id: kept.id };
+        self.release(place);
+        Some(letter)
+    }
+}
+
+impl Worker {
+    fn is_free(&self) -> bool {
+        !self.silent && !self.full && self.has.len() < self.credit
+    }
+
+    /// Where a delivery is among those that it has.
+    fn find(&self, number: u64) -> Option<usize> {
+        // Nearly always they are settled in order.
+        if self.has.front().is_some_and(|first| first.number == number) {
+            return Some(0);
+        }
+        self.has.binary_search_by_key(&number, |delivery| delivery.number).ok()
+    }
+}
+
+#[cfg(test)]
+#[path = "books_tests.rs"]
+mod tests;

@@ -1,0 +1,141 @@
+//! What a puller has to say to one pusher: sent at once if there is room, and otherwise kept for the puller's next call.
+//!
+//! Items hold it, in whatever thread they are worked on. It never waits; what is kept is bounded by the items that were
+//! received, which say at most twice something each.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wharf_sys::crash_point;
+use wharf_sys::fork;
+
+use super::frame::{HEAD_BYTES, Head, Kind};
+use crate::error::SendError;
+use crate::pattern::service::guest::News;
+use crate::pattern::service::host::Hub;
+use crate::peer::Peer;
+use crate::sender::Sender;
+use crate::transport::Ask;
+
+/// Memory of so many items is kept for the next ones, if none of them is larger than this.
+const MOST_SPARE: usize = 64;
+const SPARE_BYTES: usize = 4096;
+
+/// The way to the pusher.
+struct Way {
+    sender: Sender,
+    unsent: VecDeque<[u8; HEAD_BYTES]>,
+    spare: Vec<Vec<u8>>,
+    over: bool,
+}
+
+/// See the top of the file.
+pub(super) struct Desk {
+    way: Mutex<Way>,
+    hub: Arc<Hub<News>>,
+    peer: Peer,
+    epoch: u32,
+}
+
+impl Desk {
+    pub(super) fn new(sender: Sender, hub: Arc<Hub<News>>) -> Desk {
+        let peer = sender.peer().clone();
+        let way = Way { sender, unsent: VecDeque::new(), spare: Vec::new(), over: false };
+        Desk { way: Mutex::new(way), hub, peer, epoch: fork::epoch() }
+    }
+
+    pub(super) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.epoch == fork::epoch()
+    }
+
+    fn way(&self) -> MutexGuard<'_, Way> {
+        // Nothing in here panics while it is held.
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says something, without waiting. With it comes the memory of the item that it is about.
+    pub(super) fn say(&self, head: Head, spare: Vec<u8>) -> Result<(), SendError> {
+        if !self.is_ours() {
+            return Err(SendError::Forked);
+        }
+        let mut way = self.way();
+        if spare.capacity() > 0 && spare.capacity() <= SPARE_BYTES && way.spare.len() < MOST_SPARE {
+            way.spare.push(spare);
+        }
+        if way.over {
+            return Err(SendError::Closed);
+        }
+        crash_point!("queue.say.before");
+        let message = head.write();
+        if !way.unsent.is_empty() {
+            way.unsent.push_back(message);
+            return Ok(());
+        }
+        match way.sender.half.push(&message, &mut 0, Ask::Nothing) {
+            Ok(()) => {
+                if way.sender.half.has_rest() {
+                    self.hub.wake();
+                }
+                match head.kind {
+                    Kind::Acknowledge => {
+                        crash_point!("queue.acknowledge.sent");
+                    }
+                    Kind::GiveBack => {
+                        crash_point!("queue.give_back.sent");
+                    }
+                    Kind::Begun => {
+                        crash_point!("queue.begun.sent");
+                    }
+                    _ => {}
+                }
+                Ok(())
+            }
+            Err(SendError::Full) => {
+                way.unsent.push_back(message);
+                self.hub.wake();
+                Ok(())
+            }
+            Err(error) => {
+                way.over = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends on what was kept, as far as there is room; whether some is left.
+    pub(super) fn flush(&self) -> bool {
+        if !self.is_ours() {
+            return false;
+        }
+        let mut way = self.way();
+        let Way { sender, unsent, over, .. } = &mut *way;
+        // Each round sends one, or ends.
+        while let Some(message) = unsent.front() {
+            match sender.half.push(message, &mut 0, Ask::Nothing) {
+                Ok(()) => drop(unsent.pop_front()),
+                Err(SendError::Full) => return true,
+                Err(_) => {
+                    *over = true;
+                    unsent.clear();
+                }
+            }
+        }
+        sender.half.has_rest() && matches!(sender.half.send_rest(), Err(SendError::Full))
+    }
+
+    /// The pusher is gone.
+    pub(super) fn end(&self) {
+        let mut way = self.way();
+        way.over = true;
+        way.unsent.clear();
+    }
+
+    /// Memory for the next items.
+    pub(super) fn take_spare(&self, into: &mut Vec<Vec<u8>>) {
+        into.append(&mut self.way().spare);
+    }
+}

@@ -1,0 +1,118 @@
+//! The small header in front of every message between a pusher and a puller (drawn in docs/wire.md).
+//!
+//! Pure translation: what comes in was written by somebody else, and is refused in words when it is nothing that this version
+//! knows.
+
+/// The version of these headers.
+const VERSION: u8 = 1;
+
+/// Bytes of a header.
+pub(super) const HEAD_BYTES: usize = 16;
+
+/// What a message between a pusher and a puller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Pusher: work on this. The payload is the item.
+    Item,
+    /// Puller: this delivery is done.
+    Acknowledge,
+    /// Puller: this delivery is given back.
+    GiveBack,
+    /// Puller: this delivery, which is not the item's first, is being worked on.
+    Begun,
+    /// Puller: it takes so many items before it settles the first. Before it says so, it is given none.
+    Credit,
+    /// Puller: it leaves. Of what was delivered to it, it has taken everything up to this number, and will take no more.
+    Bye,
+}
+
+impl Kind {
+    const ALL: [Kind; 6] = [Kind::Item, Kind::Acknowledge, Kind::GiveBack, Kind::Begun, Kind::Credit, Kind::Bye];
+
+    fn code(self) -> u8 {
+        match self {
+            Kind::Item => 1,
+            Kind::Acknowledge => 2,
+            Kind::GiveBack => 3,
+            Kind::Begun => 4,
+            Kind::Credit => 5,
+            Kind::Bye => 6,
+        }
+    }
+
+    fn from_code(code: u8) -> Option<Kind> {
+        Kind::ALL.into_iter().find(|kind| kind.code() == code)
+    }
+}
+
+/// A header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Head {
+    pub(super) kind: Kind,
+    /// Of an item: how often it was delivered, this time included. Otherwise 0.
+    pub(super) deliveries: u32,
+    /// The pusher's number for the delivery: to each puller each is larger than the one before. Of a credit: how many.
+    pub(super) number: u64,
+}
+
+impl Head {
+    /// A header of a puller.
+    pub(super) fn new(kind: Kind, number: u64) -> Head {
+        Head { kind, deliveries: 0, number }
+    }
+
+    /// Its bytes.
+    pub(super) fn write(self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        bytes[0] = VERSION;
+        bytes[1] = self.kind.code();
+        bytes[4..8].copy_from_slice(&self.deliveries.to_le_bytes());
+        bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
+        bytes
+    }
+
+    /// Reads a message: its header and its payload.
+    pub(super) fn read(message: &[u8]) -> Result<(Head, &[u8]), String> {
+        let Some((head, payload)) = message.split_first_chunk::<HEAD_BYTES>() else {
+            return Err(format!("expected a header of {HEAD_BYTES} bytes, found a message of {}", message.len()));
+        };
+        let [version, code, _, _, d0, d1, d2, d3, number @ ..] = *head;
+        if version != VERSION {
+            return Err(format!("expected version {VERSION} of the queue protocol, found {version}"));
+        }
+        let Some(kind) = Kind::from_code(code) else {
+            return Err(format!("expected a kind of message from 1 to {}, found {code}", Kind::ALL.len()));
+        };
+        let deliveries = u32::from_le_bytes([d0, d1, d2, d3]);
+        Ok((Head { kind, deliveries, number: u64::from_le_bytes(number) }, payload))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_survive_the_journey() {
+        for kind in Kind::ALL {
+            let head = Head { kind, deliveries: 0x0102_0304, number: u64::MAX - 3 };
+            let mut message = head.write().to_vec();
+            message.extend_from_slice(b"payload");
+            assert_eq!(Head::read(&message), Ok((head, &b"payload"[..])));
+        }
+    }
+
+    #[test]
+    fn nonsense_is_told_in_one_line() {
+        let good = Head::new(Kind::Credit, 7).write();
+        for len in 0..HEAD_BYTES {
+            assert!(Head::read(&good[..len]).is_err(), "{len}");
+        }
+        for (at, byte) in [(0, 0), (0, 2), (1, 0), (1, 7), (1, 255)] {
+            let mut bytes = good;
+            bytes[at] = byte;
+            let words = Head::read(&bytes).unwrap_err();
+            assert!(words.contains("expected") && !words.contains('\n'), "{words}");
+        }
+    }
+}

@@ -1,0 +1,391 @@
+//! The working end of a queue.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_shared_memory::board::Counter;
+use wharf_sys::clock::Deadline;
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::{self, Bell};
+use wharf_sys::poll::Found;
+
+use super::Terms;
+use super::desk::Desk;
+use super::frame::{Head, Kind};
+use super::item::Item;
+use crate::address::Address;
+use crate::error::{ConnectError, RecvError};
+use crate::handshake::Payload;
+use crate::link::Link;
+use crate::meet;
+use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration};
+use crate::pattern::service::guest::{Guest, News};
+use crate::pattern::service::host::Hub;
+use crate::pattern::service::rest::{self, Own};
+use crate::pattern::service::rota::Rota;
+use crate::receiver::Receiver;
+use crate::wait::{self, Act, Limit, Pace};
+use crate::waits::Waits;
+
+/// Whoever has something to say to a pusher that has no room for it looks again after this long.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// The working end of a queue: takes items of any number of pushers, by turns.
+///
+/// # When full
+/// It is given no more than its [prefetch](super::Queue::prefetch) before it settles the first of them.
+///
+/// # When a pusher dies
+/// What it had sent is received still; acknowledging it says that the pusher is gone. By name the others go on, and over an
+/// address the next call says [`RecvError::PeerDied`], or [`RecvError::Closed`] when it has left in good order.
+///
+/// # When the puller dies
+/// Everything that it had goes to other pullers. One that is dropped gives back what it has not received; what was received
+/// stays with whoever holds the [`Item`].
+pub struct Puller {
+    inlet: Inlet,
+    pace: Pace,
+}
+
+/// Where pushers come from.
+enum Meeting {
+    Named(Registration),
+    Connected,
+}
+
+/// One pusher, as long as anything can come from it.
+struct Source {
+    receiver: Receiver,
+    desk: Arc<Desk>,
+    pairing: Option<PairingId>,
+    /// The latest delivery that was taken.
+    last: u64,
+    /// It is gone, and what it has sent can still be received.
+    left: bool,
+}
+
+struct Inlet {
+    meeting: Meeting,
+    sources: Vec<Source>,
+    hub: Arc<Hub<News>>,
+    bell: Bell,
+    rota: Rota,
+    turn: Vec<usize>,
+    found: Vec<Found>,
+    spare: Vec<Vec<u8>>,
+    /// Something is kept for some pusher.
+    unsent: bool,
+    /// How the one pusher of an address ended, until it is told.
+    ended: Option<RecvError>,
+    /// Pushers that were left because they broke the rules, or that have cut this puller off, and why: the latest.
+    lost: u64,
+    last_lost: Option<String>,
+    terms: Terms,
+}
+
+impl Puller {
+    pub(super) fn open(node: &Node, name: &str, payload: Payload, terms: &Terms) -> Result<Puller, NodeError> {
+        let filter = Filter::exact(name)?;
+        let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the puller's doorbell"))?;
+        let hub = Arc::new(Hub::new(ringer));
+        let guest = Guest::new(Arc::clone(&hub), terms.options.clone(), name.to_owned());
+        let spec = EndpointSpec {
+            pattern: Pattern::Queue,
+            part: Part::Guest,
+            name: filter,
+            payload: Some(payload),
+            options: [u64::from(terms.prefetch), terms.options.max_message as u64, 0, 0],
+            patience: DEFAULT_PATIENCE,
+        };
+        let registration = node.register(spec, Arc::new(guest))?;
+        crash_point!("queue.puller.open");
+        Ok(Puller::new(Meeting::Named(registration), hub, bell, terms))
+    }
+
+    pub(super) fn connect(
+        address: &str,
+        payload: Payload,
+        terms: &Terms,
+        limit: Option<Duration>,
+    ) -> Result<Puller, ConnectError> {
+        let address = Address::parse(address)?;
+        let options = &terms.options;
+        let link =
+            meet::connect(&address, options, payload, limit.unwrap_or(options.handshake_timeout), limit.is_some())?;
+        let (bell, ringer) =
+            doorbell::crowd().map_err(|error| ConnectError::system("make the puller's doorbell", error))?;
+        let mut puller = Puller::new(Meeting::Connected, Arc::new(Hub::new(ringer)), bell, terms);
+        puller.inlet.add(link, None);
+        Ok(puller)
+    }
+
+    fn new(meeting: Meeting, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Puller {
+        let inlet = Inlet {
+            meeting,
+            sources: Vec::new(),
+            hub,
+            bell,
+            rota: Rota::default(),
+            turn: Vec::new(),
+            found: Vec::new(),
+            spare: Vec::new(),
+            unsent: false,
+            ended: None,
+            lost: 0,
+            last_lost: None,
+            terms: terms.clone(),
+        };
+        Puller { inlet, pace: Pace::new(terms.options.wait, true, None) }
+    }
+
+    /// Receives the next item; waits for it.
+    ///
+    /// # Errors
+    /// Over an address: [`RecvError::Closed`] or [`RecvError::PeerDied`] when its pusher is gone and everything was received.
+    /// [`RecvError::System`] when the system refuses something, [`RecvError::Forked`].
+    pub fn recv(&mut self) -> Result<Item, RecvError> {
+        self.recv_within(Limit::Never)
+    }
+
+    /// Receives the next item; waits for it, at most `limit`.
+    ///
+    /// # Errors
+    /// [`RecvError::Timeout`] when none came in time; otherwise as [`recv`](Self::recv).
+    pub fn recv_timeout(&mut self, limit: Duration) -> Result<Item, RecvError> {
+        self.recv_within(Limit::After(limit))
+    }
+
+    /// Receives the next item if there is one now.
+    ///
+    /// # Errors
+    /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
+    pub fn try_recv(&mut self) -> Result<Item, RecvError> {
+        self.inlet.check_ours()?;
+        self.inlet.look_at_all()?.ok_or(RecvError::Empty)
+    }
+
+    fn recv_within(&mut self, limit: Limit) -> Result<Item, RecvError> {
+        let inlet = &mut self.inlet;
+        inlet.check_ours()?;
+        if let Some(item) = inlet.look()? {
+            return Ok(item);
+        }
+        let deadline = limit.start();
+        let found = wait::until(&mut self.pace, deadline, |act| match act {
+            Act::Try => inlet.look(),
+            Act::Look => {
+                inlet.sources.iter_mut().for_each(|source| source.receiver.look_at_peer());
+                inlet.look_at_all()
+            }
+            Act::Sleep => {
+                inlet.sleep(deadline)?;
+                inlet.look_at_all()
+            }
+        });
+        found?.ok_or(RecvError::Timeout)
+    }
+
+    /// How many pushers it has now.
+    pub fn pushers(&mut self) -> usize {
+        if self.inlet.check_ours().is_ok() {
+            self.inlet.hear();
+        }
+        self.inlet.sources.iter().filter(|source| !source.left).count()
+    }
+
+    /// How many pushers it has lost because they broke the rules or have cut it off, and why the latest was.
+    pub fn lost(&self) -> (u64, Option<&str>) {
+        (self.inlet.lost, self.inlet.last_lost.as_deref())
+    }
+}
+
+impl Inlet {
+    fn check_ours(&self) -> Result<(), RecvError> {
+        match self.bell.as_fd() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(RecvError::Forked),
+        }
+    }
+
+    fn add(&mut self, link: Link, pairing: Option<PairingId>) {
+        let (sender, receiver) = link.split();
+        let desk = Arc::new(Desk::new(sender, Arc::clone(&self.hub)));
+        // One that is gone already is found out by the next look.
+        let _ = desk.say(Head::new(Kind::Credit, u64::from(self.terms.prefetch)), Vec::new());
+        self.sources.push(Source { receiver, desk, pairing, last: 0, left: false });
+    }
+
+    /// Takes in who has come.
+    fn hear(&mut self) {
+        if !self.hub.has_news() {
+            return;
+        }
+        for news in self.hub.take() {
+            match news {
+                News::Joined { pairing, link, .. } => self.add(*link, Some(pairing)),
+                News::Left(pairing) => {
+                    if let Some(source) = self.sources.iter_mut().find(|it| it.pairing == Some(pairing)) {
+                        // Its link says what it has sent before, and how it ended.
+                        source.left = true;
+                        source.receiver.look_at_peer();
+                    }
+                }
+                News::CutOff(pairing, why) => {
+                    if let Some(at) = self.sources.iter().position(|it| it.pairing == Some(pairing)) {
+                        self.lose(at, Some(format!("a pusher has cut this puller off: {why}")), RecvError::Closed);
+                    }
+                }
+            }
+        }
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.unsent = false;
+        for source in &self.sources {
+            self.unsent |= source.desk.flush();
+        }
+    }
+
+    /// A pusher is gone.
+    fn lose(&mut self, at: usize, why: Option<String>, how: RecvError) {
+        if at < self.sources.len() {
+            let source = self.sources.swap_remove(at);
+            source.desk.end();
+            self.rota.removed(at, self.sources.len());
+            if let (Meeting::Named(registration), Some(pairing)) = (&self.meeting, source.pairing) {
+                registration.cut_off(pairing);
+            }
+        }
+        if why.is_some() {
+            self.lost += 1;
+            self.last_lost = why;
+        }
+        if matches!(self.meeting, Meeting::Connected) {
+            self.ended = Some(how);
+        }
+    }
+
+    /// One turn: looks at some of the pushers.
+    fn look(&mut self) -> Result<Option<Item>, RecvError> {
+        if self.hub.has_news() {
+            self.hear();
+        } else if self.unsent {
+            self.flush();
+        }
+        let mut turn = std::mem::take(&mut self.turn);
+        self.rota.turn(self.sources.len(), &mut turn);
+        let found = turn.iter().find_map(|at| self.look_at(*at));
+        self.turn = turn;
+        self.or_end(found)
+    }
+
+    /// Looks at every pusher.
+    fn look_at_all(&mut self) -> Result<Option<Item>, RecvError> {
+        let first = self.look()?;
+        if first.is_some() {
+            return Ok(first);
+        }
+        // Backwards: one that is lost is replaced by one that was looked at.
+        let found = (0..self.sources.len()).rev().find_map(|at| self.look_at(at));
+        self.or_end(found)
+    }
+
+    fn or_end(&mut self, found: Option<Item>) -> Result<Option<Item>, RecvError> {
+        match (&found, &self.ended) {
+            (None, Some(RecvError::PeerDied)) => Err(RecvError::PeerDied),
+            (None, Some(_)) => Err(RecvError::Closed),
+            _ => Ok(found),
+        }
+    }
+
+    /// The next item of one pusher.
+    fn look_at(&mut self, at: usize) -> Option<Item> {
+        let source = self.sources.get_mut(at)?;
+        let frame = match source.receiver.poll_frame() {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return None,
+            Err(error @ (RecvError::Closed | RecvError::PeerDied)) => {
+                self.lose(at, None, error);
+                return None;
+            }
+            Err(error) => {
+                self.lose(at, Some(error.to_string()), RecvError::Closed);
+                return None;
+            }
+        };
+        let message = source.receiver.view(frame);
+        let why = match Head::read(&message) {
+            Ok((Head { kind: Kind::Item, number, deliveries }, payload)) if number > source.last => {
+                let mut bytes = self.spare.pop().unwrap_or_default();
+                bytes.clear();
+                bytes.extend_from_slice(payload);
+                source.last = number;
+                let desk = Arc::clone(&source.desk);
+                return Some(self.take(at, bytes, number, deliveries, desk));
+            }
+            Ok((Head { kind: Kind::Item, number, .. }, _)) => {
+                format!("expected an item with a number above {}, found {number}", source.last)
+            }
+            Ok((Head { kind, .. }, _)) => format!("expected an item, found {kind:?}"),
+            Err(why) => why,
+        };
+        self.lose(at, Some(format!("a pusher breaks the protocol: {why}")), RecvError::Closed);
+        None
+    }
+
+    fn take(&mut self, at: usize, bytes: Vec<u8>, number: u64, deliveries: u32, desk: Arc<Desk>) -> Item {
+        crash_point!("queue.item.taken");
+        if let Meeting::Named(registration) = &self.meeting {
+            let counters = registration.counters();
+            counters.add(Counter::ReceivedMessages, 1);
+            counters.add(Counter::ReceivedBytes, bytes.len() as u64);
+            counters.raise(Counter::Largest, bytes.len() as u64);
+        }
+        if deliveries > 1 {
+            // Of an item that may have been somebody's death it is to be known that it is worked on.
+            let _ = desk.say(Head::new(Kind::Begun, number), Vec::new());
+        }
+        if self.spare.is_empty() {
+            desk.take_spare(&mut self.spare);
+        }
+        self.rota.found(at);
+        Item::new(bytes, number, deliveries, desk)
+    }
+
+    fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
+        let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
+        // Items are settled in other threads meanwhile, so the ways back are not held while it sleeps.
+        let look = self.unsent.then(|| Deadline::after(LOOK));
+        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(self.sources.len() + 1);
+        ends.push(&mut own);
+        ends.extend(self.sources.iter_mut().map(|source| &mut source.receiver as &mut dyn Waits));
+        crash_point!("queue.puller.sleep");
+        let slept = rest::sleep(&mut ends, Deadline::earlier(deadline, look), &mut self.found);
+        if let Meeting::Named(registration) = &self.meeting {
+            registration.counters().add(Counter::Sleeps, 1);
+        }
+        slept.map_err(RecvError::System)
+    }
+}
+
+impl Drop for Puller {
+    fn drop(&mut self) {
+        if self.inlet.check_ours().is_err() {
+            return;
+        }
+        for source in &self.inlet.sources {
+            source.desk.flush();
+            // One that hears nothing sees the end of the link when the last of its items is settled.
+            let _ = source.desk.say(Head::new(Kind::Bye, source.last), Vec::new());
+        }
+        crash_point!("queue.puller.closed");
+    }
+}
+
+impl fmt::Debug for Puller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Puller").field("pushers", &self.inlet.sources.len()).finish_non_exhaustive()
+    }
+}

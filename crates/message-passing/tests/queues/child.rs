@@ -1,0 +1,108 @@
+//! The roles in which this program is started again.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use wharf_message_passing::{Item, Puller, Wait};
+
+use crate::world::{SOON, node_at};
+
+/// The first argument of such a process.
+pub(crate) const MARK: &str = "--as-another";
+
+pub(crate) fn run(arguments: &[String]) -> ExitCode {
+    let [role, path, rest @ ..] = arguments else { return ExitCode::FAILURE };
+    let (path, rest): (_, Vec<&str>) = (Path::new(path), rest.iter().map(String::as_str).collect());
+    match (role.as_str(), &rest[..]) {
+        ("works", [name, prefetch]) => works(path, name, prefetch.parse().unwrap()),
+        ("works-some", [name, count]) => works_some(path, name, count.parse().unwrap()),
+        ("pushes", [name, count]) => pushes(path, name, count.parse().unwrap()),
+        _ => return ExitCode::FAILURE,
+    }
+    ExitCode::SUCCESS
+}
+
+pub(crate) fn say(line: impl std::fmt::Display) {
+    println!("{line}");
+    std::io::stdout().flush().unwrap();
+}
+
+/// Waits for a line; `false` when whoever started this process is done with it.
+pub(crate) fn told() -> bool {
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line).is_ok_and(|len| len > 0)
+}
+
+/// Does what the item says, in words; gives back what is to be held.
+pub(crate) fn work(item: Item) -> Option<Item> {
+    let text = String::from_utf8_lossy(&item).into_owned();
+    match text.split(' ').next().unwrap_or_default() {
+        "hold" => return Some(item),
+        "drop" => drop(item),
+        "back" => item.give_back().unwrap(),
+        "poison" => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL).unwrap(),
+        // Its pusher may be gone by now.
+        _ => drop(item.ack()),
+    }
+    None
+}
+
+/// Works until nothing comes for so long; what it was given is in the answer.
+pub(crate) fn work_off(puller: &mut Puller, idle: Duration) -> Vec<Vec<u8>> {
+    let mut done = Vec::new();
+    while let Ok(item) = puller.recv_timeout(idle) {
+        done.push(item.to_vec());
+        item.ack().unwrap();
+    }
+    done
+}
+
+/// Says its process id, and works until it is told to end, or is killed.
+fn works(path: &Path, name: &str, prefetch: u32) {
+    let mut puller = node_at(path).queue(name).prefetch(prefetch).wait(Wait::Sleep).puller().unwrap();
+    say(std::process::id());
+    // The end of the input ends it; until then it works.
+    let over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            told();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        let mut held = Vec::new();
+        while !over.load(std::sync::atomic::Ordering::Relaxed) {
+            if let Ok(item) = puller.recv_timeout(Duration::from_millis(5)) {
+                held.extend(work(item));
+            }
+        }
+    });
+}
+
+/// Takes so many items, works on them when it is told, and leaves in good order.
+fn works_some(path: &Path, name: &str, count: usize) {
+    let mut puller = node_at(path).queue(name).puller().unwrap();
+    say(std::process::id());
+    let items: Vec<_> = (0..count).map_while(|_| puller.recv_timeout(SOON).ok()).collect();
+    say("taken");
+    told();
+    drop(puller);
+    for item in items {
+        say(String::from_utf8_lossy(&item));
+        work(item);
+    }
+    say("left");
+    told();
+}
+
+/// Pushes so many numbered items, says how many of them are done, and leaves when it is told.
+fn pushes(path: &Path, name: &str, count: u64) {
+    let mut pusher = node_at(path).queue(name).wait(Wait::Sleep).pusher().unwrap();
+    say(std::process::id());
+    for number in 0..count {
+        pusher.push(format!("do {}-{number}", std::process::id()).as_bytes()).unwrap();
+    }
+    let outcome = pusher.flush(SOON);
+    say(format_args!("{} left, {outcome:?}", pusher.unsettled()));
+    told();
+}

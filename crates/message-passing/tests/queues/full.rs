@@ -1,0 +1,83 @@
+//! Queues and ways that have no room.
+
+use std::time::{Duration, Instant};
+
+use wharf_message_passing::{Policy, SendError};
+
+use crate::world::{SOON, World, eventually};
+
+pub(crate) fn rejects(world: &World) {
+    let node = world.node();
+    let mut pusher = node.queue("full").most_items(2).policy(Policy::Reject).pusher().unwrap();
+    pusher.push(b"1").unwrap();
+    pusher.push(b"2").unwrap();
+    assert!(matches!(pusher.push(b"3"), Err(SendError::Full)));
+    let mut bytes = node.queue("bytes").most_bytes(10).policy(Policy::Reject).pusher().unwrap();
+    bytes.push(&[0; 50]).unwrap();
+    assert!(matches!(bytes.push(b""), Err(SendError::Full)));
+    // Whoever works makes room.
+    let mut puller = node.queue("full").puller().unwrap();
+    eventually("it has both", || {
+        let _ = (puller.pushers(), pusher.pullers());
+        pusher.waiting() == 0
+    });
+    puller.recv_timeout(SOON).unwrap().ack().unwrap();
+    pusher.push(b"3").unwrap();
+    assert!(matches!(pusher.push(b"4"), Err(SendError::Full)));
+}
+
+pub(crate) fn waits_as_long_as_it_may(world: &World) {
+    let node = world.node();
+    let mut pusher = node.queue("patience").most_items(1).patience(Duration::from_millis(20)).pusher().unwrap();
+    pusher.push(b"1").unwrap();
+    let began = Instant::now();
+    assert!(matches!(pusher.push(b"2"), Err(SendError::Timeout)));
+    assert!(began.elapsed() >= Duration::from_millis(20));
+    assert!(matches!(pusher.push_timeout(b"2", Duration::from_millis(1)), Err(SendError::Timeout)));
+    assert!(matches!(pusher.try_push(b"2"), Err(SendError::Full)));
+    assert_eq!(pusher.unsettled(), 1);
+}
+
+pub(crate) fn goes_on(world: &World) {
+    let node = world.node();
+    let mut pusher = node.queue("goes on").most_items(4).pusher().unwrap();
+    let mut puller = node.queue("goes on").prefetch(2).puller().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..300_u32 {
+                if number % 100 == 0 {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                let item = puller.recv_timeout(SOON).unwrap();
+                assert_eq!(item.bytes(), number.to_le_bytes());
+                item.ack().unwrap();
+            }
+        });
+        for number in 0..300_u32 {
+            pusher.push(&number.to_le_bytes()).unwrap();
+            assert!(pusher.unsettled() <= 4);
+        }
+        pusher.flush(SOON).unwrap();
+    });
+}
+
+/// What a puller has to say to a pusher that does nothing is kept for it.
+pub(crate) fn a_pusher_that_does_not_listen(world: &World) {
+    const COUNT: usize = 1000;
+    let node = world.node();
+    let mut pusher = node.queue("deaf").most_deliveries(9).pusher().unwrap();
+    let mut puller = node.queue("deaf").prefetch(1024).puller().unwrap();
+    (0..COUNT).for_each(|_| drop(pusher.push(b"")));
+    let mut items = Vec::new();
+    eventually("it has everything", || {
+        let _ = (puller.pushers(), pusher.pullers());
+        items.extend(std::iter::from_fn(|| puller.try_recv().ok()));
+        items.len() == COUNT
+    });
+    // More than there is room for on the way.
+    items.into_iter().for_each(|item| item.ack().unwrap());
+    std::thread::scope(|scope| {
+        scope.spawn(|| assert!(puller.recv_timeout(Duration::from_millis(500)).is_err()));
+        pusher.flush(SOON).unwrap();
+    });
+}
