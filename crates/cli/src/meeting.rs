@@ -28,7 +28,7 @@ pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, option
     let (options, made) = asked.network.apply(options, &parsed, listens)?;
     let link = if listens {
         let mut listener = options.listen(address)?;
-        announce(&listener, &parsed, made, asked.verbose);
+        announce_address(listener.address(), &parsed, made, asked.verbose);
         accept(&mut listener, asked)?
     } else {
         match asked.wait {
@@ -43,8 +43,7 @@ pub(crate) fn meet(address: &str, asked: &MeetingArguments, habit: Habit, option
 }
 
 /// Says what the other side has to know and cannot: a port that the system chose, a certificate that was just made.
-fn announce(listener: &Listener, asked: &Address, made: Option<Fingerprint>, verbose: bool) {
-    let address = listener.address();
+pub(crate) fn announce_address(address: &Address, asked: &Address, made: Option<Fingerprint>, verbose: bool) {
     match made {
         Some(fingerprint) => complain(&format!("listening at {address}, known by --pin {fingerprint}")),
         None if verbose || address.as_str() != asked.as_str() => complain(&format!("listening at {address}")),
@@ -113,4 +112,25 @@ pub(crate) fn check(address: &str) -> Result<Address, Failure> {
         )));
     }
     Ok(parsed)
+}
+
+/// Whether this is an address, and no name.
+pub(crate) fn is_address(target: &str) -> bool {
+    let scheme = target.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| Transport::ALL.iter().any(|it| it.scheme() == scheme))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_are_told_apart() {
+        for address in ["tcp:127.0.0.1:7000", "unix:/tmp/a", "shm:a", "tls:h:1"] {
+            assert!(is_address(address), "{address}");
+        }
+        for name in ["thumbnails", "a/b", "a:b", "tcp"] {
+            assert!(!is_address(name), "{name}");
+        }
+    }
 }

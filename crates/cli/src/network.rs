@@ -69,6 +69,24 @@ impl NetworkArguments {
         Ok((options.tls(tls), made))
     }
 
+    /// Refuses all of it for a name, which leads nowhere beyond this machine.
+    pub(crate) fn refuse_for_name(&self, name: &str) -> Result<(), Failure> {
+        let given = [
+            (self.token_file.is_some(), "--token-file"),
+            (self.insecure, "--insecure"),
+            (self.cert.is_some(), "--cert"),
+            (!self.ca.is_empty(), "--ca"),
+            (!self.pin.is_empty(), "--pin"),
+            (self.server_name.is_some(), "--server-name"),
+        ];
+        match given.into_iter().find(|(given, _)| *given) {
+            Some((_, option)) => {
+                Err(Failure::Usage(format!("{option} is for tcp: and tls: addresses, and '{name}' is a name")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
     fn check(&self, transport: Transport, listens: bool) -> Result<(), Failure> {
         let tls = transport == Transport::Tls;

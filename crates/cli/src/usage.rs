@@ -2,6 +2,8 @@
 
 pub(crate) mod looking;
 pub(crate) mod manual;
+pub(crate) mod queues;
+pub(crate) mod services;
 pub(crate) mod topics;
 pub(crate) mod values;
 
@@ -19,6 +21,8 @@ use crate::units::{parse_count, parse_duration, parse_size};
 
 use self::looking::{LsArguments, StatArguments, TopArguments};
 use self::manual::{CompletionsArguments, ManArguments};
+use self::queues::{PullArguments, PushArguments};
+use self::services::{CallArguments, ServeArguments};
 use self::topics::{PubArguments, SubArguments};
 use self::values::{EventArguments, StateArguments};
 
@@ -50,11 +54,19 @@ pub(crate) enum Verb {
     Pub(PubArguments),
     /// Subscribe to topics and write what arrives to standard output.
     Sub(SubArguments),
+    /// Ask a service, and write its answer to standard output.
+    Call(CallArguments),
+    /// Answer a service: run a command for each request, or pipe requests as lines through one.
+    Serve(ServeArguments),
+    /// Push work into a queue: each item goes to one worker, and to another if that one fails.
+    Push(PushArguments),
+    /// Pull work from a queue: write each item, or run a command for it.
+    Pull(PullArguments),
     /// Own, read and watch named values, of which the latest counts.
     State(StateArguments),
     /// Give notice of an event, and wait for one.
     Event(EventArguments),
-    /// List who is there: every end of topics, events and states, with its process.
+    /// List who is there: every end of topics, services, queues, events and states, with its process.
     Ls(LsArguments),
     /// Say what every end has done: messages, bytes, losses, blocked time.
     Stat(StatArguments),
