@@ -43,6 +43,8 @@ pub(crate) fn sent_and_received(world: &World) {
     for _ in 0..4 {
         subscriber.recv_timeout(SOON).unwrap();
     }
+    // Its node notes it a moment after both can speak to each other.
+    eventually("they have met", || (sent(&looks, "plain").peers, heard(&looks, "plain").peers) == (1, 1));
     let (host, guest) = (sent(&looks, "plain"), heard(&looks, "plain"));
     assert_eq!((host.sent_messages, host.sent_bytes, host.largest_bytes, host.peers), (20, 20 * LEN, LEN, 1));
     assert_eq!((host.depth, host.lost_lagged, host.lost_rejected, host.lost_died), (11, 0, 0, 0));

@@ -257,10 +257,33 @@ fn node() -> Result<(), Failure> {
     )
 }
 
+/// Waits until every other thread of this process sleeps, twice in a row.
+fn wait_for_sleepers() -> Result<(), Failure> {
+    let me = std::process::id().to_string();
+    let mut asleep = 0;
+    // Bound: a thread that has nothing to do sleeps after some microseconds of its own.
+    for _ in 0..5_000 {
+        let mut all = true;
+        for task in std::fs::read_dir("/proc/self/task")?.flatten() {
+            let others = task.file_name().to_string_lossy() != me;
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            all &= !others || status.lines().any(|line| line.starts_with("State:\tS"));
+        }
+        asleep = if all { asleep + 1 } else { 0 };
+        if asleep == 3 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err("some thread does not rest".into())
+}
+
 /// Opens an end of a node, and once more afterwards.
 fn end<T>(open: impl Fn(&Node) -> Result<T, Failure>) -> Result<(), Failure> {
     let node = Node::open()?;
     drop(open(&node)?);
+    // What a thread does at its start is not ours, and must not fail here.
+    wait_for_sleepers()?;
     trial(
         || open(&node),
         |faulted| {

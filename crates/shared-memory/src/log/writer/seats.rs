@@ -92,11 +92,9 @@ pub(super) struct Seat<P> {
 impl<P: Deref<Target = Page>> Seat<P> {
     /// The next message that this reader wants, of so many.
     fn next(&self, sent: u64) -> u64 {
-        // A writer whose log has never been full has not looked yet whether this reader has begun. Acquire, both: they pair
-        // with the reader's release of these words; what the reader did before it took is visible.
-        let begun = self.entered || self.page.entered.load(Ordering::Acquire) > self.joined;
-        let told = if begun { self.page.taken.load(Ordering::Acquire) } else { 0 };
-        told.max(self.from).min(sent)
+        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible. Sequences count
+        // through all generations, so the word holds whether or not we have seen the reader enter; before it begins it is 0.
+        self.page.taken.load(Ordering::Acquire).max(self.from).min(sent)
     }
 
     pub(super) fn new(page: P, id: SeatId, start: Start, terms: SeatTerms) -> Seat<P> {
