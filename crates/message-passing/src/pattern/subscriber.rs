@@ -94,8 +94,8 @@ struct Inlet {
     owed: Option<Result<usize, RecvError>>,
     bell: Bell,
     guest: Arc<Guest>,
-    /// What [`Guest::comings`] was when the publishers were asked for.
-    seen: u64,
+    /// What [`Guest::comings`] was when the publishers were asked for, and how many there were.
+    seen: (u64, usize),
     registration: Registration,
 }
 
@@ -129,7 +129,7 @@ impl Subscriber {
             owed: None,
             bell,
             guest,
-            seen: 0,
+            seen: (0, 0),
             registration,
         };
         let pace = Pace::new(terms.wait, true, None);
@@ -292,8 +292,10 @@ impl Subscriber {
     /// The publishers that it receives from now.
     pub fn publishers(&mut self) -> impl Iterator<Item = &PublisherInfo> {
         if self.inlet.epoch == fork::epoch() {
-            self.inlet.seen = self.inlet.guest.comings();
+            // In this order: who comes after the count was read is news.
+            let comings = self.inlet.guest.comings();
             self.inlet.hear();
+            self.inlet.seen = (comings, self.inlet.sources.len());
             if self.inlet.owed.is_some() {
                 self.inlet.guest.note_news();
             }

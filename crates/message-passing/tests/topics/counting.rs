@@ -26,6 +26,11 @@ fn heard(node: &Node, name: &str) -> Statistics {
     shown(node, name, Part::Guest)
 }
 
+/// Waits until both ends of this name have met: each node notes it by itself.
+fn met(node: &Node, name: &str) {
+    eventually("they have met", || (sent(node, name).peers, heard(node, name).peers) == (1, 1));
+}
+
 fn send(publisher: &mut Publisher, numbers: std::ops::Range<u64>) {
     for number in numbers {
         publisher.send_timeout(&message(1, number, LEN as usize), SOON).unwrap();
@@ -43,8 +48,7 @@ pub(crate) fn sent_and_received(world: &World) {
     for _ in 0..4 {
         subscriber.recv_timeout(SOON).unwrap();
     }
-    // Its node notes it a moment after both can speak to each other.
-    eventually("they have met", || (sent(&looks, "plain").peers, heard(&looks, "plain").peers) == (1, 1));
+    met(&looks, "plain");
     let (host, guest) = (sent(&looks, "plain"), heard(&looks, "plain"));
     assert_eq!((host.sent_messages, host.sent_bytes, host.largest_bytes, host.peers), (20, 20 * LEN, LEN, 1));
     assert_eq!((host.depth, host.lost_lagged, host.lost_rejected, host.lost_died), (11, 0, 0, 0));
@@ -76,6 +80,7 @@ pub(crate) fn rejected_and_blocked(world: &World) {
     let (here, there, looks) = (world.node(), world.node(), world.node());
     let mut subscriber = there.topic("full").subscriber().unwrap();
     let mut publisher = here.topic("full").capacity(1 << 15).on_full(OnFull::Reject).publisher().unwrap();
+    met(&looks, "full");
     let (mut fit, mut rejected) = (0, 0);
     while rejected < 3 {
         match publisher.send(&message(1, fit, LEN as usize)) {
@@ -94,6 +99,7 @@ pub(crate) fn rejected_and_blocked(world: &World) {
     let _subscriber = there.topic("blocks").subscriber().unwrap();
     let patience = OnFull::Block { patience: None };
     let mut publisher = here.topic("blocks").capacity(1 << 15).on_full(patience).publisher().unwrap();
+    met(&looks, "blocks");
     while publisher.try_send(&[0; 100]).is_ok() {}
     assert_eq!(sent(&looks, "blocks").blocked, Duration::ZERO);
     let limit = Duration::from_millis(30);
@@ -107,6 +113,7 @@ pub(crate) fn lagged(world: &World) {
     let (here, there, looks) = (world.node(), world.node(), world.node());
     let mut subscriber = there.topic("lags").subscriber().unwrap();
     let mut publisher = here.topic("lags").capacity(1 << 15).on_full(OnFull::DropOldest).publisher().unwrap();
+    met(&looks, "lags");
     send(&mut publisher, 0..3000);
     assert_eq!((heard(&looks, "lags").depth, heard(&looks, "lags").lost_lagged), (3000, 0), "it has not looked yet");
     let mut ledger = Ledger::default();
@@ -141,6 +148,7 @@ pub(crate) fn died(world: &World) {
     assert!(!writer.line().is_empty());
     writer.tell("send");
     writer.expect("sent");
+    met(&looks, "killed");
     assert_eq!(heard(&looks, "killed").depth, 4);
     writer.kill();
     for _ in 0..4 {

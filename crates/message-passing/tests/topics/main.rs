@@ -62,7 +62,7 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     events { counted, many_notifiers, more_than_fit, between_processes, wakes_a_sleeper }
     selecting {
-        any_mix, comings_and_goings, loses_no_wake_up, everyone_has_a_turn, idles, room, gaps, batches
+        any_mix, comings_and_goings, company, loses_no_wake_up, everyone_has_a_turn, idles, room, gaps, batches
     }
     tasks {
         every_end, publishers, futures_that_are_dropped, streams, loses_no_wake_up, idle_tasks, deaths, outside_of_a_runtime

@@ -121,7 +121,8 @@ impl Waits for SubscriberCompany<'_> {
         // In this order: whoever left is taken off the list by the look.
         let something = self.subscriber.glance() == Glance::Ready;
         let inlet = &self.subscriber.inlet;
-        if something || inlet.guest.comings() != inlet.seen { Glance::Ready } else { Glance::Nothing }
+        let now = (inlet.guest.comings(), inlet.sources.len());
+        if something || now != inlet.seen { Glance::Ready } else { Glance::Nothing }
     }
 
     fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
