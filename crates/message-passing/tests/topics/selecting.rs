@@ -182,6 +182,7 @@ pub(crate) fn company(world: &World) {
     }
 }
 
+/// Both processes sleep before each message, and nothing else ever comes: one ring that is missed, and it hangs.
 pub(crate) fn loses_no_wake_up(world: &World) {
     const ROUNDS: u64 = 100_000;
     let node = world.node();
