@@ -100,7 +100,22 @@ impl Ending {
 
     /// Waits until this is ready; a signal ends it.
     pub(crate) fn wait_with(&mut self, other: &mut dyn Endpoint) -> Result<(), Failure> {
-        Selector::new().wait(&mut [(&mut self.told, ()), (other, ())]).map_err(cannot_wait)?;
+        self.wait_for_any(&mut [other], None)
+    }
+
+    /// Waits until one of these is ready, at most so long; a signal ends it.
+    pub(crate) fn wait_for_any(
+        &mut self,
+        others: &mut [&mut dyn Endpoint],
+        limit: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let mut list: Vec<(&mut dyn Endpoint, ())> = vec![(&mut self.told, ())];
+        list.extend(others.iter_mut().map(|other| -> (&mut dyn Endpoint, ()) { (other, ()) }));
+        let mut selector = Selector::new();
+        match limit {
+            None => selector.wait(&mut list).map_err(cannot_wait)?,
+            Some(limit) => selector.wait_timeout(&mut list, limit).map_err(cannot_wait)?.unwrap_or(()),
+        }
         self.check()
     }
 }

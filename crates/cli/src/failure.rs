@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use signal_hook::low_level::emulate_default_handler;
-use wharf::{ConnectError, NodeError, RecvError, SendError};
+use wharf::{CallError, ConnectError, NodeError, QueueError, RecvError, SendError, ServiceError};
 
 use crate::usage::complain;
 
@@ -115,6 +115,40 @@ impl From<NodeError> for Failure {
         let why = error.to_string();
         match error {
             NodeError::Name(_) | NodeError::Options(_) => Failure::Usage(why),
+            _ => Failure::Failed(why),
+        }
+    }
+}
+
+impl From<ServiceError> for Failure {
+    fn from(error: ServiceError) -> Failure {
+        match error {
+            ServiceError::Node(error) => error.into(),
+            ServiceError::Connect(error) => error.into(),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<QueueError> for Failure {
+    fn from(error: QueueError) -> Failure {
+        match error {
+            QueueError::Node(error) => error.into(),
+            QueueError::Connect(error) => error.into(),
+            error => Failure::Failed(error.to_string()),
+        }
+    }
+}
+
+impl From<CallError> for Failure {
+    fn from(error: CallError) -> Failure {
+        let why = error.to_string();
+        match error {
+            CallError::NoServer { .. } | CallError::Full { .. } | CallError::Timeout { .. } => {
+                Failure::Timeout(format!("timeout: {why}"))
+            }
+            CallError::ServerGone { .. } | CallError::NotTaken => Failure::PeerGone(why),
+            CallError::NotSent(SendError::Closed | SendError::PeerDied { .. }) => Failure::PeerGone(why),
             _ => Failure::Failed(why),
         }
     }

@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod chat;
+mod children;
 mod compare;
 mod ending;
 mod event;
@@ -18,9 +20,11 @@ mod network;
 mod output;
 mod pace;
 mod peers;
+mod queue;
 mod recv;
 mod region;
 mod send;
+mod service;
 mod state;
 mod stream;
 mod top;
@@ -48,6 +52,10 @@ fn main() -> ExitCode {
         Verb::Recv(asked) => recv::run(&asked),
         Verb::Pub(asked) => topic::run_pub(&asked),
         Verb::Sub(asked) => topic::run_sub(&asked),
+        Verb::Call(asked) => service::run_call(&asked),
+        Verb::Serve(asked) => service::run_serve(&asked),
+        Verb::Push(asked) => queue::run_push(&asked),
+        Verb::Pull(asked) => queue::run_pull(&asked),
         Verb::State(asked) => state::run(&asked),
         Verb::Event(asked) => event::run(&asked),
         Verb::Ls(asked) => look::run_ls(&asked),

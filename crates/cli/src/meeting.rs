@@ -38,7 +38,7 @@ pub(crate) fn meet(
     let (options, made) = asked.network.apply(options, &parsed, listens)?;
     let link = if listens {
         let mut listener = options.listen(address)?;
-        announce(&listener, &parsed, made, asked.verbose);
+        announce_address(listener.address(), &parsed, made, asked.verbose);
         accept(&mut listener, asked, ending)?
     } else {
         // Whoever connects leaves nothing behind.
@@ -55,8 +55,7 @@ pub(crate) fn meet(
 }
 
 /// Says what the other side has to know and cannot: a port that the system chose, a certificate that was just made.
-fn announce(listener: &Listener, asked: &Address, made: Option<Fingerprint>, verbose: bool) {
-    let address = listener.address();
+pub(crate) fn announce_address(address: &Address, asked: &Address, made: Option<Fingerprint>, verbose: bool) {
     match made {
         Some(fingerprint) => complain(&format!("listening at {address}, known by --pin {fingerprint}")),
         None if verbose || address.as_str() != asked.as_str() => complain(&format!("listening at {address}")),
@@ -146,6 +145,12 @@ fn near_miss(error: &AddressError) -> String {
     near.next().map_or_else(String::new, |near| format!("; did you mean '{near}{rest}'?"))
 }
 
+/// Whether this is an address, and no name.
+pub(crate) fn is_address(target: &str) -> bool {
+    let scheme = target.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| Transport::ALL.iter().any(|it| it.scheme() == scheme))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,5 +163,15 @@ mod tests {
         assert!(said("tpc:a:1").ends_with("; did you mean 'tcp:a:1'?"), "{}", said("tpc:a:1"));
         assert!(said("unx:/tmp/a").ends_with("; did you mean 'unix:/tmp/a'?"), "{}", said("unx:/tmp/a"));
         assert!(!said("pigeon:x").contains("did you mean"), "{}", said("pigeon:x"));
+    }
+
+    #[test]
+    fn names_and_addresses_are_told_apart() {
+        for address in ["tcp:127.0.0.1:7000", "unix:/tmp/a", "shm:a", "tls:h:1"] {
+            assert!(is_address(address), "{address}");
+        }
+        for name in ["thumbnails", "a/b", "a:b", "tcp"] {
+            assert!(!is_address(name), "{name}");
+        }
     }
 }

@@ -74,6 +74,16 @@ impl NetworkArguments {
         Ok((options.tls(tls), made))
     }
 
+    /// Refuses all of it for a name, which leads nowhere beyond this machine.
+    pub(crate) fn refuse_for_name(&self, name: &str) -> Result<(), Failure> {
+        match self.given() {
+            Some(option) => {
+                Err(Failure::Usage(format!("{option} is for addresses of a network, and '{name}' is a name")))
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Whether what leads beyond this machine without protection was asked for.
     pub(crate) fn insecure(&self) -> bool {
         self.insecure

@@ -4,6 +4,8 @@ pub(crate) mod chat;
 pub(crate) mod lesson;
 pub(crate) mod looking;
 pub(crate) mod manual;
+pub(crate) mod queues;
+pub(crate) mod services;
 pub(crate) mod topics;
 pub(crate) mod values;
 
@@ -23,6 +25,8 @@ use self::chat::ChatArguments;
 use self::lesson::{LessonArguments, LessonPlayerArguments};
 use self::looking::{LsArguments, StatArguments, TopArguments};
 use self::manual::{CompletionsArguments, ManArguments};
+use self::queues::{PullArguments, PushArguments};
+use self::services::{CallArguments, ServeArguments};
 use self::topics::{InputArguments, PubArguments, SubArguments};
 use self::values::{EventArguments, StateArguments};
 
@@ -56,11 +60,19 @@ pub(crate) enum Verb {
     Pub(PubArguments),
     /// Subscribe to topics and write what arrives to standard output.
     Sub(SubArguments),
+    /// Ask a service, and write its answer to standard output.
+    Call(CallArguments),
+    /// Answer a service: run a command for each request, or pipe requests as lines through one.
+    Serve(ServeArguments),
+    /// Push work into a queue: each item goes to one worker, and to another if that one fails.
+    Push(PushArguments),
+    /// Pull work from a queue: write each item, or run a command for it.
+    Pull(PullArguments),
     /// Own, read and watch named values, of which the latest counts.
     State(StateArguments),
     /// Give notice of an event, and wait for one.
     Event(EventArguments),
-    /// List who is there: every end of topics, events and states, with its process.
+    /// List who is there: every end of topics, services, queues, events and states, with its process.
     Ls(LsArguments),
     /// Say what every end has done: messages, bytes, losses, blocked time.
     Stat(StatArguments),

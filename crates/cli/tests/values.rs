@@ -106,6 +106,31 @@ fn notices_are_counted() {
 }
 
 #[test]
+fn whoever_waits_sleeps_and_hears_at_once() {
+    let scene = Scene::new();
+    let mut waits = [
+        start(&scene, "subscriber", &["sub", "idle", "other/*", "--lines", "--count", "1"]),
+        start(&scene, "watcher", &["state", "watch", "idle", "--count", "1"]),
+        start(&scene, "listener", &["event", "wait", "idle"]),
+    ];
+    for waiting in &mut waits {
+        waiting.idles();
+    }
+    scene.run(&["pub", "other/one", "heard"]).well();
+    scene.run(&["event", "notify", "idle"]).well();
+    let owner = start(&scene, "owner", &["state", "set", "idle", "seen"]);
+    let said = waits.map(|it| it.finish().well());
+    assert_eq!(said, [b"heard\n".to_vec(), b"seen\n".to_vec(), b"1\n".to_vec()]);
+    owner.finish().well();
+    // And so does one that waits for nothing but Ctrl-C.
+    let mut waiting = start(&scene, "listener", &["event", "wait", "idle", "--follow"]);
+    waiting.idles();
+    waiting.signal("INT");
+    assert_eq!(waiting.finish().status.signal(), Some(SIGINT));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_in_a_line() {
     let scene = Scene::new();
     says(&scene.run(&["state", "get", "a/*"]).refused(2), &["expected no star here"]);

@@ -55,9 +55,9 @@ pub use self::pattern::{
     DEFAULT_STREAM_PATIENCE, DeadLetter, Encoded, EventListener, HeldSample, HeldTypedSample, Item, NodeEvent,
     Notifier, OnFull, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Puller, PushId,
     Pushed, Pusher, Queue, QueueError, ReplyStream, Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server,
-    Service, ServiceError, Settled, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedClient, TypedItem,
-    TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream, TypedRequest, TypedResults,
-    TypedSample, TypedServer, TypedSubscriber,
+    Service, ServiceError, Settled, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed,
+    TypedClient, TypedItem, TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream,
+    TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

@@ -161,7 +161,7 @@ fn a_reader_dies(armed: &str) {
     // First with the dead one's pins in the way, then without.
     for left in [false, true] {
         let mut departed = 0;
-        tower.writer.take_departed(|_, _| departed += 1);
+        tower.writer.take_departed(|_, _, _| departed += 1);
         assert_eq!(departed, 0, "{armed}: a dead reader is no liar");
         if left {
             assert!(tower.writer.leave(seat), "{armed}");

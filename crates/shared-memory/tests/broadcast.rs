@@ -288,7 +288,7 @@ fn a_page_that_is_scribbled_on_meanwhile_hurts_nobody() {
             assert_eq!(good.poll().unwrap(), Heard::Message, "the good one misses nothing");
             assert_eq!(good.message(), message(sequence));
             writer.take_rings(|_| {});
-            writer.take_departed(|_, _| {});
+            writer.take_departed(|_, _, _| {});
         }
         over.store(true, Ordering::Relaxed);
         println!("took {seats} seats");

@@ -94,8 +94,8 @@ pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSe
 pub use wharf_message_passing::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
     Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
-    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, Topic, Typed, TypedPublisher, TypedPublisherLoan,
-    TypedSample, TypedSubscriber,
+    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed, TypedPublisher,
+    TypedPublisherLoan, TypedSample, TypedSubscriber,
 };
 pub use wharf_message_passing::{
     Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,

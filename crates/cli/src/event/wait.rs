@@ -1,11 +1,11 @@
 //! `wharf event wait`: waits for notices, and counts them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use wharf::{Node, RecvError};
 
-use crate::ending::{Ending, SLICE};
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::json::to_json_line;
 use crate::output::Output;
@@ -21,7 +21,7 @@ struct ShownNotices<'a> {
 
 /// Runs the command.
 pub(super) fn run(asked: &EventWaitArguments) -> Result<(), Failure> {
-    let ending = Ending::watch()?;
+    let mut ending = Ending::watch()?;
     let node = Node::open()?;
     let mut listener = node.event(&asked.name).listener()?;
     let mut output = Output::take();
@@ -33,11 +33,10 @@ pub(super) fn run(asked: &EventWaitArguments) -> Result<(), Failure> {
     };
     let mut heard = 0;
     let mut last = Instant::now();
-    let slice = asked.timeout.map_or(SLICE, |limit| limit.min(SLICE));
     // Ends with the count, the time limit, a signal, or when nobody reads.
     while asked.follow || heard < asked.count {
         ending.check()?;
-        let notices = match listener.wait_timeout(slice) {
+        let notices = match listener.take() {
             Ok(notices) => notices,
             Err(error @ (RecvError::CutOff { .. } | RecvError::Protocol(_))) => {
                 // The others are still heard.
@@ -52,13 +51,17 @@ pub(super) fn run(asked: &EventWaitArguments) -> Result<(), Failure> {
             if asked.follow {
                 tell(notices)?;
             }
-        } else if let Some(limit) = asked.timeout.filter(|limit| last.elapsed() >= *limit) {
+            continue;
+        }
+        let left = asked.timeout.map(|limit| limit.saturating_sub(last.elapsed()));
+        if let (Some(limit), Some(Duration::ZERO)) = (asked.timeout, left) {
             let limit = units::nanos(limit.as_nanos() as f64);
             return Err(Failure::Timeout(format!(
                 "timeout: no notice of '{}' within {limit}, after {heard}",
                 asked.name
             )));
         }
+        ending.wait_for_any(&mut [&mut listener], left)?;
     }
     if asked.follow { Ok(()) } else { tell(heard) }
 }

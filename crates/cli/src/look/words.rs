@@ -13,6 +13,8 @@ pub(crate) fn role(pattern: Pattern, part: Part) -> &'static str {
         (Pattern::Event, Part::Guest) => "listener",
         (Pattern::State, Part::Host) => "owner",
         (Pattern::State, Part::Guest) => "watcher",
+        (Pattern::Service, Part::Host) => "server",
+        (Pattern::Service, Part::Guest) => "client",
         (Pattern::Queue, Part::Host) => "pusher",
         (Pattern::Queue, Part::Guest) => "puller",
         (_, Part::Host) => "host",

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use wharf::{Node, StateWatcher};
 
 use super::{seen, write};
-use crate::ending::{Ending, SLICE};
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::units;
@@ -14,12 +14,12 @@ use crate::written::Form;
 
 /// Writes the latest value.
 pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
-    let ending = Ending::watch()?;
+    let mut ending = Ending::watch()?;
     let node = Node::open()?;
     let mut watcher = node.state(&asked.name).watcher()?;
     let value = match (seen(&mut watcher)?, asked.timeout) {
         (Some(value), _) => value,
-        (None, Some(limit)) => changed(&mut watcher, Some(limit), &asked.name, &ending)?,
+        (None, Some(limit)) => changed(&mut watcher, Some(limit), &asked.name, &mut ending)?,
         (None, None) => {
             let name = &asked.name;
             return Err(Failure::Failed(format!(
@@ -32,7 +32,7 @@ pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
 
 /// Writes every value that it sees.
 pub(super) fn watch(asked: &StateWatchArguments) -> Result<(), Failure> {
-    let ending = Ending::watch()?;
+    let mut ending = Ending::watch()?;
     let node = Node::open()?;
     let mut watcher = node.state(&asked.name).watcher()?;
     let mut output = Output::take();
@@ -40,32 +40,33 @@ pub(super) fn watch(asked: &StateWatchArguments) -> Result<(), Failure> {
     let mut written = 0;
     // Ends with the count, the time limit, a signal, or when nobody reads.
     while asked.count.is_none_or(|count| written < count) {
-        let (version, value) = changed(&mut watcher, asked.timeout, &asked.name, &ending)?;
+        let (version, value) = changed(&mut watcher, asked.timeout, &asked.name, &mut ending)?;
         write(&mut output, form, &asked.name, version, &value)?;
         written += 1;
     }
     Ok(())
 }
 
-/// Waits until the value changes, at most so long, in turns that are short enough for Ctrl-C.
+/// Waits until the value changes, at most so long.
 fn changed(
     watcher: &mut StateWatcher,
     limit: Option<Duration>,
     name: &str,
-    ending: &Ending,
+    ending: &mut Ending,
 ) -> Result<(u64, Vec<u8>), Failure> {
     let began = Instant::now();
     // Ends with a value, the limit, or a signal.
     loop {
         ending.check()?;
-        let left = limit.map_or(SLICE, |limit| limit.saturating_sub(began.elapsed()).min(SLICE));
-        let value = watcher.changed_timeout(left)?.cloned();
+        let value = watcher.changed_timeout(Duration::ZERO)?.cloned();
         if let Some(value) = value {
             return Ok((watcher.version(), value));
         }
-        if let Some(limit) = limit.filter(|limit| began.elapsed() >= *limit) {
+        let left = limit.map(|limit| limit.saturating_sub(began.elapsed()));
+        if let (Some(limit), Some(Duration::ZERO)) = (limit, left) {
             let limit = units::nanos(limit.as_nanos() as f64);
             return Err(Failure::Timeout(format!("timeout: nobody set '{name}' within {limit}")));
         }
+        ending.wait_for_any(&mut [watcher], left)?;
     }
 }

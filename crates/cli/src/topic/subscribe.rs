@@ -1,14 +1,12 @@
 //! `wharf sub`: what is published, to standard output.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wharf::{Node, PublisherId, PublisherInfo, RecvError, Sample, Subscriber};
+use wharf::{Endpoint, Node, PublisherId, PublisherInfo, RecvError, Sample, Subscriber, SubscriberCompany};
 
-use crate::ending::{Ending, SLICE};
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::json::to_json_line;
 use crate::output::Output;
@@ -41,32 +39,24 @@ struct ShownGap<'a> {
 
 /// Runs the command.
 pub(crate) fn run(asked: &SubArguments) -> Result<(), Failure> {
-    let ending = Ending::watch()?;
+    let mut ending = Ending::watch()?;
     let node = Node::open()?;
-    let open = |name: &String| node.topic(name).history(asked.history).subscriber();
-    let subscribers = asked.names.iter().map(open).collect::<Result<Vec<Subscriber>, _>>()?;
+    let open = |name: &String| node.topic(name).history(asked.history).subscriber().map(Ear::new);
+    let ears = asked.names.iter().map(open).collect::<Result<Vec<Ear>, _>>()?;
     if asked.count == Some(0) {
         return Ok(());
     }
-    let sink = Sink {
+    let mut sink = Sink {
         output: Output::take(),
         form: Form::chosen(asked.lines, asked.json),
         written: 0,
         count: asked.count,
         last: Instant::now(),
-        over: false,
     };
-    let sink = Mutex::new(sink);
-    // A thread for each name: one that waits for one of them hears of it at once, and the output takes turns.
-    let ends: Vec<Result<(), Failure>> = thread::scope(|scope| {
-        let listen = |subscriber| scope.spawn(|| listen(subscriber, asked, &sink, &ending));
-        let threads: Vec<_> = subscribers.into_iter().map(listen).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err(panicked()))).collect()
-    });
-    let mut sink = sink.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let ended = listen(ears, asked, &mut sink, &mut ending);
     // What has arrived is not held back because of what has not.
     sink.output.flush()?;
-    ends.into_iter().collect::<Result<(), Failure>>()?;
+    ended?;
     match asked.count {
         Some(count) if sink.written < count => {
             Err(Failure::PeerGone(format!("the publishers were gone after {} of {count} messages", sink.written)))
@@ -75,8 +65,43 @@ pub(crate) fn run(asked: &SubArguments) -> Result<(), Failure> {
     }
 }
 
-fn panicked() -> Failure {
-    Failure::Failed("a thread of this command has ended by an error in it".to_owned())
+/// Receives under all names until nothing more is wanted.
+fn listen(mut ears: Vec<Ear>, asked: &SubArguments, sink: &mut Sink, ending: &mut Ending) -> Result<(), Failure> {
+    // Ends with the count, the publishers, the time limit, a signal, or an error.
+    loop {
+        ending.check()?;
+        let mut more = false;
+        for ear in &mut ears {
+            more |= ear.take_what_is_there(sink)?;
+            if sink.is_over() {
+                return Ok(());
+            }
+        }
+        sink.output.flush()?;
+        // In this order: what somebody sent before he left is taken first, and until then he counts as there.
+        ears.retain_mut(|ear| {
+            let there = ear.meet();
+            ear.tell_refusals();
+            there || !asked.until_gone || !ear.met
+        });
+        if ears.is_empty() {
+            return Ok(());
+        }
+        if more {
+            continue;
+        }
+        let left = asked.timeout.map(|limit| limit.saturating_sub(sink.last.elapsed()));
+        if let (Some(limit), Some(Duration::ZERO)) = (asked.timeout, left) {
+            let limit = units::nanos(limit.as_nanos() as f64);
+            return Err(Failure::Timeout(format!(
+                "timeout: no message came within {limit}, after {} messages",
+                sink.written
+            )));
+        }
+        let mut company: Vec<SubscriberCompany<'_>> = ears.iter_mut().map(|ear| ear.subscriber.company()).collect();
+        let mut list: Vec<&mut dyn Endpoint> = company.iter_mut().map(|it| -> &mut dyn Endpoint { it }).collect();
+        ending.wait_for_any(&mut list, left)?;
+    }
 }
 
 /// Where all messages go.
@@ -87,16 +112,10 @@ struct Sink {
     count: Option<u64>,
     /// When the last message came.
     last: Instant,
-    /// Nothing more is wanted.
-    over: bool,
 }
 
 impl Sink {
     fn write(&mut self, sample: &Sample<'_>) -> Result<(), Failure> {
-        if self.over {
-            // Another name's message was the last that is wanted.
-            return Ok(());
-        }
         let from = sample.publisher();
         written::write(&mut self.output, self.form, sample.bytes(), |content| ShownMessage {
             topic: from.topic(),
@@ -106,16 +125,12 @@ impl Sink {
         })?;
         self.last = Instant::now();
         self.written += 1;
-        self.over |= self.count.is_some_and(|count| self.written >= count);
         Ok(())
     }
 
-    fn check_limit(&self, limit: Duration) -> Result<(), Failure> {
-        if self.last.elapsed() < limit {
-            return Ok(());
-        }
-        let limit = units::nanos(limit.as_nanos() as f64);
-        Err(Failure::Timeout(format!("timeout: no message came within {limit}, after {} messages", self.written)))
+    /// Nothing more is wanted.
+    fn is_over(&self) -> bool {
+        self.count.is_some_and(|count| self.written >= count)
     }
 
     fn write_gap(&mut self, missed: u64, from: Option<&PublisherInfo>, name: &str) -> Result<(), Failure> {
@@ -130,19 +145,6 @@ impl Sink {
     }
 }
 
-/// Receives under one name until nothing more is wanted.
-fn listen(subscriber: Subscriber, asked: &SubArguments, sink: &Mutex<Sink>, ending: &Ending) -> Result<(), Failure> {
-    let ended = Ear { subscriber, known: HashMap::new(), told: 0, met: false }.listen(asked, sink, ending);
-    if ended.is_err() {
-        lock(sink).over = true;
-    }
-    ended
-}
-
-fn lock(sink: &Mutex<Sink>) -> MutexGuard<'_, Sink> {
-    sink.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// One subscription.
 struct Ear {
     subscriber: Subscriber,
@@ -155,58 +157,36 @@ struct Ear {
 }
 
 impl Ear {
-    fn listen(&mut self, asked: &SubArguments, sink: &Mutex<Sink>, ending: &Ending) -> Result<(), Failure> {
-        let slice = asked.timeout.map_or(SLICE, |limit| limit.min(SLICE));
-        // Ends with the count, the publishers, the time limit, a signal, or an error.
-        loop {
-            ending.check()?;
-            self.take_what_is_there(sink)?;
-            if lock(sink).over {
-                return Ok(());
-            }
-            let there = self.meet();
-            if asked.until_gone && self.met && !there {
-                return Ok(());
-            }
-            self.tell_refusals();
-            match self.subscriber.recv_timeout(slice) {
-                Ok(sample) => {
-                    self.met = true;
-                    lock(sink).write(&sample)?;
-                }
-                Err(RecvError::Timeout) => {
-                    if let Some(limit) = asked.timeout {
-                        lock(sink).check_limit(limit)?;
-                    }
-                }
-                Err(error) => self.hear(error, sink)?,
-            }
-        }
+    fn new(subscriber: Subscriber) -> Ear {
+        Ear { subscriber, known: HashMap::new(), told: 0, met: false }
     }
 
-    /// Takes everything that waits, then hands it to whoever reads the output.
-    fn take_what_is_there(&mut self, sink: &Mutex<Sink>) -> Result<(), Failure> {
+    /// Takes what waits, as far as it is wanted; whether there may be more.
+    fn take_what_is_there(&mut self, sink: &mut Sink) -> Result<bool, Failure> {
         // Bounded, so that a stream without end leaves time for the rest.
         for _ in 0..MOST_AT_ONCE {
             match self.subscriber.try_recv() {
                 Ok(sample) => {
                     self.met = true;
-                    lock(sink).write(&sample)?;
+                    sink.write(&sample)?;
+                    if sink.is_over() {
+                        return Ok(false);
+                    }
                 }
-                Err(RecvError::Empty) => break,
+                Err(RecvError::Empty) => return Ok(false),
                 Err(error) => self.hear(error, sink)?,
             }
         }
-        lock(sink).output.flush()
+        Ok(true)
     }
 
     /// Tells the user what went wrong, where receiving can go on.
-    fn hear(&mut self, error: RecvError, sink: &Mutex<Sink>) -> Result<(), Failure> {
+    fn hear(&mut self, error: RecvError, sink: &mut Sink) -> Result<(), Failure> {
         self.met = true;
         match error {
             RecvError::Lagged { missed, publisher } => {
                 self.meet();
-                lock(sink).write_gap(missed, self.known.get(&publisher), self.subscriber.name())
+                sink.write_gap(missed, self.known.get(&publisher), self.subscriber.name())
             }
             RecvError::CutOff { .. } | RecvError::Protocol(_) => {
                 complain(&error.to_string());

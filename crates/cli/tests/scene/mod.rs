@@ -158,6 +158,34 @@ impl Running {
         found.unwrap_or_else(|| panic!("it ended without saying {part:?}"))
     }
 
+    /// How often its threads have gone to sleep so far: what an idle command does no more of.
+    pub(crate) fn sleeps(&self) -> u64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads").flatten();
+        let status = tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
+        let count = |status: String| {
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
+            line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
+        };
+        status.map(count).sum()
+    }
+
+    /// Waits until it has slept for a whole second without waking.
+    #[track_caller]
+    pub(crate) fn idles(&mut self) {
+        let mut counts = Vec::new();
+        // What it does at its start is over by the second look or the tenth, if it ever is.
+        for _ in 0..10 {
+            let before = self.sleeps();
+            std::thread::sleep(Duration::from_secs(1));
+            assert!(self.runs(), "it has ended");
+            counts.push(self.sleeps() - before);
+            if counts.ends_with(&[0]) {
+                return;
+            }
+        }
+        panic!("it never rests: sleeps in each second: {counts:?}");
+    }
+
     /// Sends it a signal by name.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();

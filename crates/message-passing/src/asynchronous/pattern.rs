@@ -1,26 +1,29 @@
-//! Subscribers, listeners to events, watchers of states and of domains in tasks of a tokio runtime.
+//! Publishers, subscribers, listeners to events, watchers of states and of domains in tasks of a tokio runtime.
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use futures_core::Stream;
 use tokio::task::coop;
-use wharf_shared_memory::Plain;
+use wharf_shared_memory::{Plain, plain};
+use wharf_sys::clock::Instant;
 
 use super::sleeper::{MOST_TRIES, Sleeper};
-use crate::error::RecvError;
+use crate::error::{RecvError, SendError};
 use crate::node::{Change, NodeError, NodeWatch};
 use crate::pattern::{
-    Carry, Client, EventListener, HeldSample, Sample, SerdeSubscriber, Server, StateWatcher, Subscriber, TypedSample,
-    TypedSubscriber,
+    Carry, Client, EventListener, HeldSample, Publisher, Sample, SerdePublisher, SerdeSubscriber, Server, StateWatcher,
+    Subscriber, TypedPublisher, TypedSample, TypedSubscriber,
 };
 use crate::waits::Waits;
 
-/// An end that waits in tasks of a tokio runtime: a [`Subscriber`] (also of types), an [`EventListener`], a [`StateWatcher`],
-/// a [`NodeWatch`], or a [`Server`] or [`Client`] of a service, made by its `into_async`.
+/// An end that waits in tasks of a tokio runtime: a [`Publisher`], a [`Subscriber`] (both also of types), an
+/// [`EventListener`], a [`StateWatcher`], a [`NodeWatch`], or a [`Server`] or [`Client`] of a service, made by its
+/// `into_async`.
 ///
 /// ```
 /// # let private = tempfile::tempdir()?;
@@ -88,6 +91,10 @@ pub(super) fn poll_until<E: Waits, T, X>(
 /// See [`InTasks`].
 macro_rules! into_async {
     (impl<$($parameter:ident: $bound:path),*> $end:ty) => {
+        into_async!(impl<$($parameter: $bound),*> $end, |end| end);
+    };
+    // What is waited for is the end, or something of it.
+    (impl<$($parameter:ident: $bound:path),*> $end:ty, |$it:ident| $waits:expr) => {
         impl<$($parameter: $bound),*> $end {
             /// The same end for tasks of a tokio runtime.
             pub fn into_async(self) -> InTasks<Self> {
@@ -99,13 +106,15 @@ macro_rules! into_async {
             /// The end itself, for the calls that do not wait.
             pub fn end(&mut self) -> &mut $end {
                 // Whatever it is used for, the next future announces its sleep anew.
-                self.sleeper.give_up(&mut self.end);
+                let $it = &mut self.end;
+                self.sleeper.give_up(&mut *$waits);
                 &mut self.end
             }
 
             /// The same end for calls that wait.
             pub fn into_blocking(mut self) -> $end {
-                self.sleeper.give_up(&mut self.end);
+                let $it = &mut self.end;
+                self.sleeper.give_up(&mut *$waits);
                 self.end
             }
         }
@@ -120,6 +129,92 @@ into_async!(impl<T: DeserializeOwned> SerdeSubscriber<T>);
 into_async!(impl<> EventListener);
 into_async!(impl<P: Carry> StateWatcher<P>);
 into_async!(impl<> NodeWatch);
+into_async!(impl<> Publisher, |end| &mut end.room(0));
+into_async!(impl<T: Plain> TypedPublisher<T>, |end| &mut end.publisher().room(0));
+into_async!(impl<T: Serialize> SerdePublisher<T>, |end| &mut end.publisher().room(0));
+
+impl InTasks<Publisher> {
+    /// Sends a message; waits for room where [`Publisher::send`] does.
+    ///
+    /// # When the future is dropped
+    /// The message is sent whole or not at all. It is sent if the future was done.
+    ///
+    /// # Errors
+    /// As [`Publisher::send`]; [`SendError::System`] outside of a runtime.
+    pub async fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
+        send(&mut self.end, &mut self.sleeper, message).await
+    }
+}
+
+impl<T: Plain> InTasks<TypedPublisher<T>> {
+    /// Sends a value; as [`InTasks::<Publisher>::send`].
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn send(&mut self, value: &T) -> Result<(), SendError> {
+        send(self.end.publisher(), &mut self.sleeper, plain::bytes_of(value)).await
+    }
+}
+
+impl<T: Serialize> InTasks<SerdePublisher<T>> {
+    /// Sends a value; as [`InTasks::<Publisher>::send`].
+    ///
+    /// # Errors
+    /// The same, and [`SendError::Encode`].
+    pub async fn send(&mut self, value: &T) -> Result<(), SendError> {
+        let (publisher, encoded) = self.end.encode(value)?;
+        send(publisher, &mut self.sleeper, encoded).await
+    }
+}
+
+async fn send(publisher: &mut Publisher, sleeper: &mut Sleeper, message: &[u8]) -> Result<(), SendError> {
+    if !publisher.on_full().waits() {
+        return publisher.try_send(message);
+    }
+    let mut blocked = Blocked { publisher, since: None };
+    poll_fn(|context| blocked.poll_send(sleeper, message, context)).await
+}
+
+/// A message that is to be sent, and since when there has been no room for it.
+struct Blocked<'a> {
+    publisher: &'a mut Publisher,
+    since: Option<Instant>,
+}
+
+impl Blocked<'_> {
+    fn poll_send(
+        &mut self,
+        sleeper: &mut Sleeper,
+        message: &[u8],
+        context: &mut Context<'_>,
+    ) -> Poll<Result<(), SendError>> {
+        // Subscribers that keep taking leave the other tasks their turn.
+        let turn = ready!(coop::poll_proceed(context));
+        for _ in 0..MOST_TRIES {
+            match self.publisher.try_send(message) {
+                Err(SendError::Full) => {}
+                outcome => {
+                    turn.made_progress();
+                    sleeper.give_up(&mut self.publisher.room(message.len()));
+                    return Poll::Ready(outcome);
+                }
+            }
+            self.since.get_or_insert_with(Instant::now);
+            ready!(sleeper.poll(&mut self.publisher.room(message.len()), context)).map_err(SendError::System)?;
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Also when the future is dropped.
+impl Drop for Blocked<'_> {
+    fn drop(&mut self) {
+        if let Some(since) = self.since {
+            self.publisher.count_blocked(since);
+        }
+    }
+}
 
 impl InTasks<Subscriber> {
     /// Receives the next message; waits for it.

@@ -391,6 +391,8 @@ impl Registered {
             refusals.pop_front();
         }
         refusals.push_back((who, why));
+        drop(refusals);
+        self.endpoint.refused();
     }
 
     /// Tells the endpoint that a pairing is over.

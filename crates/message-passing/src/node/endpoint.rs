@@ -80,6 +80,9 @@ pub(crate) trait Endpoint: Send + Sync {
     /// The other side says something; `kind` belongs to the pattern.
     fn told(&self, _pairing: &Pairing, _kind: u16, _parcel: Parcel) {}
 
+    /// There is one more among the [refusals](super::Registration::refusals). From any thread.
+    fn refused(&self) {}
+
     /// A pairing that stood (after `offered` or `answered`), or an offer that was made, is over. Called once for each.
     fn gone(&self, pairing: PairingId, how: Gone);
 }

@@ -7,6 +7,7 @@ use wharf_shared_memory::board::{BoardFacts, Counter, LookError, SlotFacts};
 use wharf_sys::clock::Instant;
 use wharf_sys::directory::Domain;
 
+use super::depth;
 use super::error::NodeError;
 use super::identity::{NodeId, Part, Pattern};
 use super::registry::{Registry, snapshot};
@@ -46,6 +47,9 @@ pub struct EndpointInfo {
     pub statistics: Statistics,
     /// Tells the uses of one slot apart.
     pub(super) slot: (u32, u32),
+    /// See [`Counter::Joined`] and [`Counter::Sources`].
+    pub(super) joined: u64,
+    pub(super) sources: u64,
 }
 
 /// What an endpoint has done since it was opened, counted by itself.
@@ -66,13 +70,17 @@ pub struct Statistics {
     pub lost_lagged: u64,
     /// Messages handed back because there was no room.
     pub lost_rejected: u64,
-    /// Messages lost because the other side died or was cut off.
+    /// Messages lost because a side died or was cut off. A publisher counts what a subscriber that died, or that it cut off,
+    /// had not taken, as far as that had said; a subscriber counts what it had not taken when it was cut off. What a dead
+    /// publisher had sent is not lost: it is received.
     pub lost_died: u64,
     /// Time spent waiting for room.
     pub blocked: Duration,
-    /// Messages that wait now.
+    /// Messages that wait now: for a subscriber those that it has neither received nor lost, for a publisher those of the
+    /// slowest subscriber. It is worked out by whoever looks, from what both sides count; where that cannot be (a publisher
+    /// that is gone has left something to be received, or one is not shown here), it is what the end noted last.
     pub depth: u64,
-    /// The most that ever waited.
+    /// The most that ever waited, as far as the end has noted it: a publisher when it found its log full.
     pub deepest: u64,
     /// The largest message in bytes.
     pub largest_bytes: u64,
@@ -126,6 +134,8 @@ impl EndpointInfo {
             age,
             statistics: Statistics::of(&slot.counters),
             slot: (slot.slot.index, slot.slot.stamp),
+            joined: slot.counters.get(Counter::Joined as usize).copied().unwrap_or(0),
+            sources: slot.counters.get(Counter::Sources as usize).copied().unwrap_or(0),
         })
     }
 }
@@ -160,6 +170,7 @@ fn endpoints(registry: &Registry) -> Result<Vec<EndpointInfo>, NodeError> {
         let there = endpoints_of(registry, id).map_err(NodeError::system(format!("read the board of node {id}")))?;
         found.extend(there.into_iter().flat_map(|(_, endpoints)| endpoints));
     }
+    depth::work_out(&mut found);
     found.sort_by(|a, b| {
         (a.pattern, &a.name, a.part, a.node, a.slot).cmp(&(b.pattern, &b.name, b.part, b.node, b.slot))
     });

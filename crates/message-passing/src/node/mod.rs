@@ -6,6 +6,7 @@
 //! docs/wire.md. What endpoints carry, and how, is the pattern's; the seam is in `endpoint.rs`.
 
 mod core;
+mod depth;
 mod endpoint;
 mod error;
 mod hear;

@@ -26,6 +26,6 @@ pub use self::service::{
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::topic::{
     Bytes, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, HeldSample, HeldTypedSample, OnFull, Publisher, PublisherId,
-    PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher, SerdeSubscriber, Subscriber, Topic, Typed,
-    TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
+    PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher, SerdeSubscriber, Subscriber,
+    SubscriberCompany, Topic, Typed, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
 };

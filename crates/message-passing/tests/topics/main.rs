@@ -4,9 +4,11 @@
 //! run, and the same program is started again as the others that meet here.
 
 mod child;
+mod counting;
 mod crashes;
 mod events;
 mod flow;
+mod forks;
 mod full;
 mod held;
 mod hostile;
@@ -60,11 +62,13 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     events { counted, many_notifiers, more_than_fit, between_processes, wakes_a_sleeper }
     selecting {
-        any_mix, comings_and_goings, loses_no_wake_up, everyone_has_a_turn, idles, room, gaps, batches
+        any_mix, comings_and_goings, company, loses_no_wake_up, everyone_has_a_turn, idles, room, gaps, batches
     }
     tasks {
-        every_end, futures_that_are_dropped, streams, loses_no_wake_up, idle_tasks, deaths, outside_of_a_runtime
+        every_end, publishers, futures_that_are_dropped, streams, loses_no_wake_up, idle_tasks, deaths, outside_of_a_runtime
     }
+    counting { sent_and_received, rejected_and_blocked, lagged, died, cut_off }
+    forks { a_publisher, a_subscriber, a_state, a_state_whose_owner_leaves, an_event }
     states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, watched_between_processes }
 };
 

@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{Change, Endpoint, OnFull, Options, Readable, RecvError, Selector, SendError, Wait};
+use wharf_message_passing::{
+    Change, Endpoint, OnFull, Options, Readable, RecvError, Selector, SendError, Subscriber, Wait,
+};
 use wharf_sys::directory::Domain;
 
 use crate::ledger::message;
@@ -142,6 +144,41 @@ pub(crate) fn comings_and_goings(world: &World) {
         // That it is gone is nothing to receive.
         assert_eq!(selector.wait_timeout(&mut [(&mut subscriber, ())], SHORT).unwrap(), None);
         eventually("it is forgotten", || subscriber.publishers().count() == 0);
+    }
+}
+
+/// Who waits for a subscriber's company is told of everybody that comes and leaves, however it falls between two looks.
+pub(crate) fn company(world: &World) {
+    let (here, there) = (world.node(), world.node());
+    let mut subscriber = here.topic("room/*").subscriber().unwrap();
+    let mut selector = Selector::new();
+    let mut await_count = |wanted: usize, subscriber: &mut Subscriber| {
+        // Each round waits for a change, which comes, or the time is up.
+        while subscriber.publishers().count() != wanted {
+            let woken = selector.wait_timeout(&mut [(&mut subscriber.company(), ())], SOON).unwrap();
+            assert!(woken.is_some(), "never {wanted} publishers");
+            while subscriber.try_recv().is_ok() {}
+        }
+    };
+    for round in 0..300_u64 {
+        let opened = std::thread::spawn({
+            let there = there.clone();
+            move || {
+                let mut publisher = there.topic("room/a").publisher().unwrap();
+                if round % 2 == 0 {
+                    publisher.send(b"hello").unwrap();
+                }
+                publisher
+            }
+        });
+        await_count(1, &mut subscriber);
+        let publisher = opened.join().unwrap();
+        let leaving = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_micros(round * 7919 % 300));
+            drop(publisher);
+        });
+        await_count(0, &mut subscriber);
+        leaving.join().unwrap();
     }
 }
 

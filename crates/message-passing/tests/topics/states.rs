@@ -72,8 +72,21 @@ pub(crate) fn a_killed_owner(world: &World) {
         owner.kill();
         assert_eq!(watcher.get().unwrap(), Some(&(first + 1)));
     }
-    // The lock of the last one is free, and this removes it.
-    world.node().state_of::<u64>("heir").owner(&1).unwrap();
+    // The last one has left the file of its lock, which whoever owns next takes over and removes.
+    let left = locks(world);
+    assert_eq!(left.len(), 1, "{left:?}");
+    let (here, there) = (world.node(), world.node());
+    let heir = here.state_of::<u64>("heir").owner(&1).unwrap();
+    assert_eq!(locks(world), left);
+    assert!(matches!(there.state_of::<u64>("heir").owner(&2), Err(NodeError::Owned { .. })));
+    drop(heir);
+    assert_eq!(locks(world), Vec::<String>::new());
+}
+
+/// The files that owners lock.
+fn locks(world: &World) -> Vec<String> {
+    let files = std::fs::read_dir(world.path()).unwrap().flatten();
+    files.map(|file| file.file_name().to_string_lossy().into_owned()).filter(|name| name.contains("lock")).collect()
 }
 
 pub(crate) fn larger_and_larger(world: &World) {

@@ -2,13 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
 use futures_core::Stream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use wharf_message_passing::{Change, OnFull, RecvError, Wait};
+use wharf_message_passing::{Change, OnFull, Part, RecvError, SendError, Wait};
 
 use crate::ledger::{Ledger, message};
 use crate::selecting::busy;
@@ -26,6 +27,67 @@ async fn soon<F: Future>(future: F) -> F::Output {
 
 async fn item<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     poll_fn(|context| Pin::new(&mut *stream).poll_next(context)).await
+}
+
+/// A publisher that waits for room lets the other tasks go on, takes a dropped future for unsent, and sends everything once.
+pub(crate) fn publishers(world: &World) {
+    const MESSAGES: u64 = 3_000;
+    let (here, there) = (world.node(), world.node());
+    let patience = OnFull::Block { patience: None };
+    one_thread().block_on(async {
+        let mut subscriber = there.topic("room").subscriber().unwrap().into_async();
+        let mut publisher = here.topic("room").capacity(1 << 15).on_full(patience).publisher().unwrap().into_async();
+        // Nobody takes anything: it waits, in vain.
+        let mut number = 0;
+        while timeout(SHORT, publisher.send(&message(1, number, 500))).await.is_ok_and(|sent| sent.is_ok()) {
+            number += 1;
+        }
+        assert!(number > 10 && number < MESSAGES, "{number} fit");
+        assert!(matches!(publisher.end().try_send(&[0; 500]), Err(SendError::Full)));
+        let all = here.endpoints().unwrap();
+        let blocked = all.iter().find(|it| it.part == Part::Host).unwrap().statistics.blocked;
+        assert!(blocked >= SHORT, "{blocked:?}");
+        // Both in one thread, in turn.
+        let sending = async {
+            for number in number..MESSAGES {
+                publisher.send(&message(1, number, 500)).await.unwrap();
+            }
+        };
+        let receiving = async {
+            let mut ledger = Ledger::default();
+            while ledger.received() < MESSAGES {
+                ledger.enter(subscriber.recv().await).unwrap();
+            }
+            assert_eq!(ledger.missed, 0);
+        };
+        let (mut sending, mut receiving) = (Box::pin(sending), Box::pin(receiving));
+        let (mut sent, mut received) = (false, false);
+        soon(poll_fn(|context| {
+            sent = sent || sending.as_mut().poll(context).is_ready();
+            received = received || receiving.as_mut().poll(context).is_ready();
+            if sent && received { Poll::Ready(()) } else { Poll::Pending }
+        }))
+        .await;
+        drop((sending, receiving));
+
+        // Values; and policies that never wait.
+        let mut values = there.topic_of::<u64>("values").subscriber().unwrap().into_async();
+        here.topic_of::<u64>("values").publisher().unwrap().into_async().send(&7).await.unwrap();
+        assert_eq!(*soon(values.recv()).await.unwrap(), 7);
+        let mut texts = there.topic_of_serde::<String>("texts").subscriber().unwrap().into_async();
+        here.topic_of_serde("texts").publisher().unwrap().into_async().send(&"a".to_owned()).await.unwrap();
+        assert_eq!(soon(texts.recv()).await.unwrap(), "a");
+        let _full = there.topic("rejects").subscriber().unwrap();
+        let mut rejects =
+            here.topic("rejects").capacity(1 << 15).on_full(OnFull::Reject).publisher().unwrap().into_async();
+        let mut fit = 0;
+        while rejects.send(&[0; 500]).await.is_ok() {
+            fit += 1;
+            assert!(fit < 1_000, "it has room without end");
+        }
+        assert!(matches!(rejects.send(&[0; 500]).await, Err(SendError::Full)));
+        assert_eq!(rejects.into_blocking().sent(), fit);
+    });
 }
 
 /// Some microseconds, as a number says.

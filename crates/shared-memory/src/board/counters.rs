@@ -42,6 +42,11 @@ pub enum Counter {
     Sleeps = 12,
     /// Bytes of memory that this endpoint holds for its messages.
     Memory = 13,
+    /// What to add to the messages that were received and lost by lagging, so that the sum is how far this end has come in
+    /// the streams of all its [`Sources`](Self::Sources), each counted from its first message. Wraps.
+    Joined = 14,
+    /// The streams that [`Joined`](Self::Joined) speaks of.
+    Sources = 15,
 }
 
 /// The counters of one endpoint. Clones count in the same place.
@@ -86,6 +91,11 @@ impl Counters {
         let word = self.word(counter);
         // Relaxed: a number that others look at; nothing is concluded from it about anything else.
         word.store(word.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+    }
+
+    /// Takes `less` off.
+    pub fn reduce(&self, counter: Counter, less: u64) {
+        self.add(counter, less.wrapping_neg());
     }
 
     /// Sets what is no sum.

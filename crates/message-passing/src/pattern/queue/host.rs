@@ -8,9 +8,9 @@ use wharf_sys::socket;
 use crate::link::Link;
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
-use crate::pattern::trust::is_trusted;
 use crate::pattern::service::host::Hub;
 use crate::pattern::service::terms::{Half, Prepared};
+use crate::pattern::trust::is_trusted;
 
 /// The most pullers that wait for a pusher that does not look; more are refused.
 const MOST_WAITING: usize = 1024;

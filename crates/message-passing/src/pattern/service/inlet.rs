@@ -71,7 +71,7 @@ pub(super) struct Inlet {
     pub(super) owed: Option<Result<Request, RecvError>>,
     next_number: u64,
     /// Some answers were kept when it looked last.
-    kept: bool,
+    pub(super) kept: bool,
     /// Clients that were cut off, and why: the latest.
     pub(super) cut_off: u64,
     pub(super) last_cut_off: Option<String>,
@@ -138,7 +138,7 @@ impl Inlet {
     }
 
     /// Sends on what was kept for clients.
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         self.kept = false;
         for caller in &self.callers {
             self.kept |= caller.outbox.flush();

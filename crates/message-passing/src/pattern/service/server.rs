@@ -162,6 +162,15 @@ impl Server {
         (self.inlet.cut_off, self.inlet.last_cut_off.as_deref())
     }
 
+    /// Whether answers are kept for clients that have no room for them. What has room by now is sent on.
+    pub fn has_kept(&mut self) -> bool {
+        if self.inlet.check_ours().is_err() {
+            return false;
+        }
+        self.inlet.flush();
+        self.inlet.kept
+    }
+
     /// The address at which it listens; `None` when it is met by name.
     pub fn address(&self) -> Option<&Address> {
         match &self.inlet.door {

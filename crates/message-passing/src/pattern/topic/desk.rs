@@ -3,6 +3,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
+use wharf_shared_memory::board::{Counter, Counters};
 use wharf_shared_memory::log::{
     BroadcastWriter, Departure, Geometry, LogError, Room, SeatId, SeatTerms, Start, WriteError,
 };
@@ -71,6 +72,8 @@ pub(super) struct Desk {
     guests: Vec<Guest>,
     on_full: OnFull,
     patience: Patience<SeatId>,
+    /// Where it counts what was lost with a subscriber, as long as the publisher is open.
+    board: Option<Counters>,
 }
 
 /// What a subscriber gets when it has a seat.
@@ -86,7 +89,12 @@ impl Desk {
             OnFull::Block { patience } => patience,
             OnFull::Reject | OnFull::DropOldest => None,
         };
-        Desk { writer, whole, guests: Vec::new(), on_full, patience: Patience::new(limit) }
+        Desk { writer, whole, guests: Vec::new(), on_full, patience: Patience::new(limit), board: None }
+    }
+
+    /// Counts there from now on. Nobody else counts what is lost with a subscriber, and whoever works at the desk is alone.
+    pub(super) fn count_at(&mut self, counters: Counters) {
+        self.board = Some(counters);
     }
 
     /// Writes a message if that takes nothing but stores.
@@ -239,18 +247,36 @@ impl Desk {
     }
 
     /// Takes the seat of a subscriber that has left or died.
-    pub(super) fn dismiss(&mut self, pairing: PairingId) {
+    pub(super) fn dismiss(&mut self, pairing: PairingId, died: bool) {
         if let Some(at) = self.guests.iter().position(|guest| guest.ringing.pairing.id() == pairing) {
             let guest = self.guests.swap_remove(at);
+            if died {
+                self.count_unread(guest.seat);
+            }
             self.writer.leave(guest.seat);
+        }
+    }
+
+    /// What a subscriber that still has its seat has not taken is lost.
+    fn count_unread(&self, seat: SeatId) {
+        let behind = self.writer.behind().find(|(it, _)| *it == seat);
+        self.count_lost(behind.map_or(0, |(_, behind)| behind.messages));
+    }
+
+    fn count_lost(&self, messages: u64) {
+        if let Some(board) = &self.board {
+            board.add(Counter::LostDied, messages);
         }
     }
 
     /// Collects whom to wake, and cuts off who has lost its seat.
     pub(super) fn look_around(&mut self, sleepers: &mut Vec<(SeatId, Ringing)>) {
         let mut departed = Vec::new();
-        self.writer.take_departed(|seat, why| departed.push((seat, why)));
-        for (seat, why) in departed {
+        self.writer.take_departed(|seat, why, next| departed.push((seat, why, next)));
+        for (seat, why, next) in departed {
+            if why != Departure::Closed {
+                self.count_lost(self.writer.sent().saturating_sub(next));
+            }
             match why {
                 // It will say so itself.
                 Departure::Closed => self.forget(seat),
@@ -274,11 +300,13 @@ impl Desk {
 
     /// Takes a seat away and says why.
     fn leave(&mut self, seat: SeatId, why: &str) {
+        self.count_unread(seat);
         self.writer.leave(seat);
         if let Some(at) = self.guests.iter().position(|guest| guest.seat == seat) {
             let guest = self.guests.swap_remove(at);
             // One that cannot be told learns it from the end of the stream.
-            let _ = guest.ringing.pairing.tell(CUT_OFF, why.as_bytes(), Vec::new());
+            let told = [&self.writer.sent().to_le_bytes(), why.as_bytes()].concat();
+            let _ = guest.ringing.pairing.tell(CUT_OFF, &told, Vec::new());
         }
     }
 
@@ -303,6 +331,8 @@ impl Desk {
 
     /// Closes the log: what was sent stays readable, and nothing follows.
     pub(super) fn close(&mut self) {
+        // Somebody else may have the place on the board before the node's thread is done with this desk.
+        self.board = None;
         self.writer.close();
     }
 }

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use wharf_shared_memory::board::{Counter, Counters};
 use wharf_shared_memory::log::{Barriers, BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
@@ -35,8 +36,8 @@ pub(super) enum News {
     Moved(PairingId, Onward),
     /// It has left or died: what it sent before counts, and nothing follows.
     Over(PairingId),
-    /// It has taken this subscriber's seat, and why.
-    CutOff(PairingId, String),
+    /// It has taken this subscriber's seat: why, and what it had sent by then.
+    CutOff(PairingId, String, Option<u64>),
 }
 
 /// Where a stream goes on.
@@ -55,6 +56,24 @@ struct Offered {
     announced: bool,
 }
 
+/// What waits for the subscriber, and where its publishers are counted.
+#[derive(Default)]
+struct Board {
+    news: Vec<News>,
+    /// Those that have come, and how far the subscriber is with each, are counted here under the lock: by the node's thread
+    /// when they come, by the subscriber when it is done with them. So they count also while it does not look.
+    counters: Option<Counters>,
+}
+
+impl Board {
+    fn count(&self, source: &Source) {
+        if let Some(counters) = &self.counters {
+            counters.add(Counter::Joined, source.place());
+            counters.add(Counter::Sources, 1);
+        }
+    }
+}
+
 /// See the top of the file.
 pub(super) struct Guest {
     /// Rings the subscriber's own bell.
@@ -66,9 +85,11 @@ pub(super) struct Guest {
     /// It sleeps before every message.
     sleepy: bool,
     pages: Mutex<HashMap<PairingId, Offered>>,
-    news: Mutex<Vec<News>>,
+    news: Mutex<Board>,
     /// There are some.
     any: AtomicBool,
+    /// How often a publisher came, left, or did not fit.
+    comings: AtomicU64,
 }
 
 impl Guest {
@@ -83,7 +104,14 @@ impl Guest {
             pages: Mutex::default(),
             news: Mutex::default(),
             any: AtomicBool::new(false),
+            comings: AtomicU64::new(0),
         }
+    }
+
+    /// How often a publisher came, left, or did not fit: a number to compare with another.
+    pub(super) fn comings(&self) -> u64 {
+        // Relaxed: whoever sleeps on it is rung after it was raised.
+        self.comings.load(Ordering::Relaxed)
     }
 
     /// Whether there are news.
@@ -102,10 +130,29 @@ impl Guest {
     pub(super) fn take_news(&self) -> Vec<News> {
         let mut news = self.news();
         self.any.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *news)
+        std::mem::take(&mut news.news)
     }
 
-    fn news(&self) -> MutexGuard<'_, Vec<News>> {
+    /// Counts publishers there from now on, or no more.
+    pub(super) fn count_at(&self, counters: Option<Counters>) {
+        let mut board = self.news();
+        board.counters = counters;
+        for news in &board.news {
+            if let News::Joined(source) = news {
+                board.count(source);
+            }
+        }
+    }
+
+    /// The subscriber is done with this one.
+    pub(super) fn discount(&self, source: &Source) {
+        if let Some(counters) = &self.news().counters {
+            counters.reduce(Counter::Joined, source.place());
+            counters.reduce(Counter::Sources, 1);
+        }
+    }
+
+    fn news(&self) -> MutexGuard<'_, Board> {
         // Nothing in here panics.
         self.news.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -116,16 +163,24 @@ impl Guest {
 
     /// `false` when too many wait already.
     fn tell(&self, what: News) -> bool {
-        let mut news = self.news();
+        let mut board = self.news();
         // The end of a publisher that is known is always told: there are not more of these than publishers.
-        let fits = news.len() < MOST_NEWS || matches!(what, News::Over(_) | News::CutOff(..));
+        let fits = board.news.len() < MOST_NEWS || matches!(what, News::Over(_) | News::CutOff(..));
         if fits {
-            news.push(what);
+            if let News::Joined(source) = &what {
+                board.count(source);
+            }
+            board.news.push(what);
             self.any.store(true, Ordering::Relaxed);
         }
-        drop(news);
-        self.wake();
+        drop(board);
+        self.note_coming();
         fits
+    }
+
+    fn note_coming(&self) {
+        self.comings.fetch_add(1, Ordering::Relaxed);
+        self.wake();
     }
 
     fn wake(&self) {
@@ -206,15 +261,22 @@ impl Endpoint for Guest {
             }
             MOVED => match Move::read(&parcel.bytes).and_then(|it| Ok((it, two(parcel.fds, false)?.0))) {
                 Ok((Move { geometry, start }, memory)) => News::Moved(id, Onward { memory, geometry, start }),
-                Err(why) => News::CutOff(id, why),
+                Err(why) => News::CutOff(id, why, None),
             },
-            CUT_OFF => News::CutOff(id, one_line(&parcel.bytes)),
+            CUT_OFF => match parcel.bytes.split_first_chunk() {
+                Some((sent, words)) => News::CutOff(id, one_line(words), Some(u64::from_le_bytes(*sent))),
+                None => News::CutOff(id, "it was cut off without a word".to_owned(), None),
+            },
             // What a later version may say beside it is not for us.
             _ => return,
         };
         if !self.tell(told) {
-            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned()));
+            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned(), None));
         }
+    }
+
+    fn refused(&self) {
+        self.note_coming();
     }
 
     fn gone(&self, pairing: PairingId, how: Gone) {

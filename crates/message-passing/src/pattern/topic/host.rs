@@ -76,9 +76,9 @@ impl Endpoint for Host {
         }
     }
 
-    fn gone(&self, pairing: PairingId, _how: Gone) {
+    fn gone(&self, pairing: PairingId, how: Gone) {
         // When the system refuses the barrier, the seat stays until the log is full, and then lags.
-        let _ = self.desk.visit(|desk| desk.dismiss(pairing));
+        let _ = self.desk.visit(|desk| desk.dismiss(pairing, how == Gone::Died));
         // It may have been the one for whose room the publisher sleeps.
         self.wake();
     }

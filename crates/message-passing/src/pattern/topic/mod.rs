@@ -35,7 +35,7 @@ use crate::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Trust, W
 pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
 pub use self::sample::{HeldSample, PublisherId, PublisherInfo, Sample};
 pub use self::serde::{SerdePublisher, SerdeSubscriber};
-pub use self::subscriber::Subscriber;
+pub use self::subscriber::{Subscriber, SubscriberCompany};
 pub use self::typed::{HeldTypedSample, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber};
 
 /// How long a publisher waits for a subscriber unless [`Topic::on_full`] says otherwise.
@@ -76,7 +76,7 @@ impl OnFull {
         }
     }
 
-    pub(super) fn waits(self) -> bool {
+    pub(crate) fn waits(self) -> bool {
         matches!(self, OnFull::Block { .. })
     }
 

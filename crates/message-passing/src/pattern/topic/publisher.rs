@@ -132,7 +132,7 @@ impl Publisher {
         let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history, grows };
         let writer = BroadcastWriter::create(first, broadcast).map_err(no_memory)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the publisher's doorbell"))?;
-        let (desk, visitor) = biased(Desk::new(writer, geometry, terms.on_full));
+        let (mut desk, visitor) = biased(Desk::new(writer, geometry, terms.on_full));
         let host = Arc::new(Host {
             desk: visitor,
             bell: ringer,
@@ -151,6 +151,7 @@ impl Publisher {
         let registration = node.register(spec, host)?;
         registration.counters().set(Counter::Memory, first.total_bytes());
         crash_point!("topic.publisher.open");
+        desk.with(|desk| desk.count_at(registration.counters().clone()));
         let outlet = Outlet {
             desk,
             epoch: fork::epoch(),
@@ -255,9 +256,14 @@ impl Publisher {
             Act::Look => Ok(None),
             Act::Sleep => outlet.sleep(len as u64, deadline).map(|()| None),
         });
-        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.outlet.registration.counters().add(Counter::BlockedNanos, blocked);
+        self.count_blocked(began);
         outcome?.ok_or(SendError::Timeout)
+    }
+
+    /// Notes on the board that it has waited for room.
+    pub(crate) fn count_blocked(&self, since: Instant) {
+        let blocked = u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.outlet.registration.counters().add(Counter::BlockedNanos, blocked);
     }
 
     /// Gives `len` bytes to fill and send, if there is room for them now.

@@ -55,6 +55,13 @@ impl<T: Serialize> SerdePublisher<T> {
         self.publisher.send_timeout(&self.encoded, limit)
     }
 
+    /// The value as it is sent, and who sends it.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn encode(&mut self, value: &T) -> Result<(&mut Publisher, &[u8]), SendError> {
+        encode(value, self.publisher.max_message(), &mut self.encoded)?;
+        Ok((&mut self.publisher, &self.encoded))
+    }
+
     /// The publisher of bytes: counts, limits, subscribers.
     pub fn publisher(&mut self) -> &mut Publisher {
         &mut self.publisher

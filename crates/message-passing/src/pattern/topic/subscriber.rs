@@ -25,6 +25,8 @@ use crate::receiver::PAUSED_TRIES;
 use crate::rhythm::Rhythm;
 use crate::wait::{self, Act, Limit, Pace};
 
+pub use self::waits::SubscriberCompany;
+
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
 
@@ -96,6 +98,8 @@ struct Inlet {
     owed: Option<Result<usize, RecvError>>,
     bell: Bell,
     guest: Arc<Guest>,
+    /// What [`Guest::comings`] was when the publishers were asked for, and how many there were.
+    seen: (u64, usize),
     registration: Registration,
 }
 
@@ -119,6 +123,7 @@ impl Subscriber {
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, guest.clone())?;
+        guest.count_at(Some(registration.counters().clone()));
         crash_point!("topic.subscriber.open");
         let inlet = Inlet {
             epoch: fork::epoch(),
@@ -128,6 +133,7 @@ impl Subscriber {
             owed: None,
             bell,
             guest,
+            seen: (0, 0),
             registration,
         };
         let pace = Pace::new(terms.wait, true, None);
@@ -290,7 +296,10 @@ impl Subscriber {
     /// The publishers that it receives from now.
     pub fn publishers(&mut self) -> impl Iterator<Item = &PublisherInfo> {
         if self.inlet.epoch == fork::epoch() {
+            // In this order: who comes after the count was read is news.
+            let comings = self.inlet.guest.comings();
             self.inlet.hear();
+            self.inlet.seen = (comings, self.inlet.sources.len());
             if self.inlet.owed.is_some() {
                 self.inlet.guest.note_news();
             }
@@ -393,7 +402,7 @@ impl Inlet {
                 News::Joined(source) => self.sources.push(*source),
                 News::Moved(id, onward) => self.at(id, |source| source.note_moved(onward)),
                 News::Over(id) => self.at(id, Source::note_over),
-                News::CutOff(id, why) => self.at(id, |source| source.note_cut_off(why)),
+                News::CutOff(id, why, sent) => self.at(id, |source| source.note_cut_off(why, sent)),
             }
         }
     }
@@ -454,6 +463,8 @@ impl Inlet {
     /// This publisher is no more, or not for us.
     fn remove(&mut self, at: usize) {
         let source = self.sources.remove(at);
+        self.registration.counters().add(Counter::LostDied, source.lost());
+        self.guest.discount(&source);
         self.turns.removed(at);
         self.turns.clamp(self.sources.len());
         // It gives our seat away.
@@ -487,6 +498,8 @@ impl Drop for Inlet {
         if self.epoch != fork::epoch() {
             return;
         }
+        // Somebody else may have the place on the board before the node's thread is done with this end.
+        self.guest.count_at(None);
         for source in &mut self.sources {
             source.close();
         }

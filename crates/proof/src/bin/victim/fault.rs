@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use wharf_message_passing::{Attachment, ConnectError, Link, Listener, Options, Transport};
+use wharf_message_passing::{Attachment, ConnectError, Link, Listener, Node, Options, Transport};
 use wharf_proof::board::Board;
 use wharf_proof::footprint::Footprint;
 use wharf_proof::said::say;
@@ -29,7 +29,8 @@ const INTRODUCTION: Duration = Duration::from_millis(300);
 /// How long a part waits for a visitor.
 const VISIT: Duration = Duration::from_secs(5);
 
-/// `fault create|attach|connect|accept|listen|knock|carry|unload|spawn|inherit PLACE`.
+/// `fault create|attach|connect|accept|listen|knock|carry|unload|spawn|inherit|node|publish|subscribe|own|watch|notify|hear
+/// PLACE`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let place = words.at(2, "a name or an address")?;
     match words.at(1, "which operation")? {
@@ -43,6 +44,13 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
         "unload" => unload(words, place),
         "spawn" => spawn(transport(place)?),
         "inherit" => inherit(transport(place)?),
+        "node" => node(),
+        "publish" => end(|node| Ok(node.topic(place).publisher()?)),
+        "subscribe" => end(|node| Ok(node.topic(place).subscriber()?)),
+        "own" => end(|node| Ok(node.state(place).owner(&Vec::new())?)),
+        "watch" => end(|node| Ok(node.state(place).watcher()?)),
+        "notify" => end(|node| Ok(node.event(place).notifier()?)),
+        "hear" => end(|node| Ok(node.event(place).listener()?)),
         other => Err(format!("no part is called 'fault {other}'").into()),
     }
 }
@@ -233,6 +241,58 @@ fn meet_oneself(transport: Transport) -> Result<(), Failure> {
     drop(listener.accept_timeout(VISIT)?);
     there.join().map_err(|_| "connecting panicked")??;
     Ok(())
+}
+
+/// Opens a node and closes it again.
+fn node() -> Result<(), Failure> {
+    // The first node of a process also sets up what all later ones use.
+    drop(Node::open()?);
+    trial(
+        || Ok(Node::open()?),
+        |faulted| {
+            drop(faulted);
+            drop(Node::open()?);
+            Ok(())
+        },
+    )
+}
+
+/// Waits until every other thread of this process sleeps, twice in a row.
+fn wait_for_sleepers() -> Result<(), Failure> {
+    let me = std::process::id().to_string();
+    let mut asleep = 0;
+    // Bound: a thread that has nothing to do sleeps after some microseconds of its own.
+    for _ in 0..5_000 {
+        let mut all = true;
+        for task in std::fs::read_dir("/proc/self/task")?.flatten() {
+            let others = task.file_name().to_string_lossy() != me;
+            let status = std::fs::read_to_string(task.path().join("status")).unwrap_or_default();
+            all &= !others || status.lines().any(|line| line.starts_with("State:\tS"));
+        }
+        asleep = if all { asleep + 1 } else { 0 };
+        if asleep == 3 {
+            return Ok(());
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Err("some thread does not rest".into())
+}
+
+/// Opens an end of a node, and once more afterwards.
+fn end<T>(open: impl Fn(&Node) -> Result<T, Failure>) -> Result<(), Failure> {
+    let node = Node::open()?;
+    drop(open(&node)?);
+    // What a thread does at its start is not ours, and must not fail here.
+    wait_for_sleepers()?;
+    trial(
+        || open(&node),
+        |faulted| {
+            // A state can be owned once only.
+            drop(faulted);
+            drop(open(&node)?);
+            Ok(())
+        },
+    )
 }
 
 /// Sends one letter, so that a link that was made is seen to work.

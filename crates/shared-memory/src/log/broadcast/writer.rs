@@ -76,9 +76,9 @@ impl BroadcastWriter {
         self.writer.seats()
     }
 
-    /// Tells which seats were taken away from their readers, and why; telling clears it. Looked at when the log is full,
-    /// when readers are to be rung for, and here.
-    pub fn take_departed(&mut self, departed: impl FnMut(SeatId, Departure)) {
+    /// Tells which seats were taken away from their readers, why, and which message these wanted next, as far as they had
+    /// said; telling clears it. Looked at when the log is full, when readers are to be rung for, and here.
+    pub fn take_departed(&mut self, departed: impl FnMut(SeatId, Departure, u64)) {
         self.writer.take_departed(departed);
     }
 

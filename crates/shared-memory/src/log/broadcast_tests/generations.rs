@@ -98,7 +98,7 @@ fn a_reader_that_never_moves_on_is_cut_off_after_four_generations_and_one_that_d
         let Stage { listeners, generations, sent, writer, .. } = &mut stage;
         while listeners[0].hear(generations, sent).is_some() {}
         let mut departed = Vec::new();
-        writer.take_departed(|seat, why| departed.push((seat, why)));
+        writer.take_departed(|seat, why, _| departed.push((seat, why)));
         if generation == 5 {
             assert_eq!(departed, [(stays, Departure::CutOff { oldest: 0, newest: 5 })]);
         } else {

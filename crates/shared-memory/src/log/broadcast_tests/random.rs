@@ -102,7 +102,7 @@ fn play(seed: u64, tally: &mut Tally) {
         }
         stage.listeners.iter().for_each(Listener::check_holdings);
         let mut cut = Vec::new();
-        stage.writer.take_departed(|seat, why| {
+        stage.writer.take_departed(|seat, why, _| {
             assert!(matches!(why, Departure::CutOff { .. }), "seed {seed} step {step}: {why:?}");
             cut.push(seat);
         });

@@ -87,7 +87,7 @@ fn a_reader_that_closes_or_lies_loses_its_seat_and_nobody_else_notices() {
             while listeners[0].hear(generations, sent).is_some() {}
         }
         let mut departed = Vec::new();
-        stage.writer.take_departed(|seat, why| departed.push((seat, why)));
+        stage.writer.take_departed(|seat, why, _| departed.push((seat, why)));
         departed.sort_by_key(|(seat, _)| *seat);
         assert!(
             matches!(departed[..], [(a, Departure::Lied(_)), (b, Departure::Closed)] if a == liar && b == closer),
@@ -110,7 +110,7 @@ fn whoever_writes_learns_with_the_next_message_that_a_seat_was_lost() {
     }
     assert!(stage.writer.must_ring());
     let mut departed = 0;
-    stage.writer.take_departed(|_, _| departed += 1);
+    stage.writer.take_departed(|_, _, _| departed += 1);
     stage.writer.take_rings(|_| unreachable!("nobody sleeps"));
     assert_eq!((departed, stage.writer.must_ring()), (1, false));
 }

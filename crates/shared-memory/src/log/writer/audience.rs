@@ -25,8 +25,8 @@ pub(super) struct Audience {
     pub(super) terms: BroadcastTerms,
     pub(super) generation: u64,
     pub(super) next_seat: u64,
-    /// Seats taken away that the layer above has not been told of.
-    pub(super) departed: Vec<(SeatId, Departure)>,
+    /// Seats taken away that the layer above has not been told of, and which message their readers wanted next.
+    pub(super) departed: Vec<(SeatId, Departure, u64)>,
     pub(super) checkpoints: Checkpoints,
     /// The first place behind the last message, as of the last slow look.
     pub(super) latest: Checkpoint,

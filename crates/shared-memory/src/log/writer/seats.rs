@@ -90,6 +90,13 @@ pub(super) struct Seat<P> {
 }
 
 impl<P: Deref<Target = Page>> Seat<P> {
+    /// The next message that this reader wants, of so many.
+    fn next(&self, sent: u64) -> u64 {
+        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible. Sequences count
+        // through all generations, so the word holds whether or not we have seen the reader enter; before it begins it is 0.
+        self.page.taken.load(Ordering::Acquire).max(self.from).min(sent)
+    }
+
     pub(super) fn new(page: P, id: SeatId, start: Start, terms: SeatTerms) -> Seat<P> {
         Seat {
             page,
@@ -211,12 +218,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         }
     }
 
-    /// Tells which seats were taken away, and why; telling clears it.
-    pub(crate) fn take_departed(&mut self, mut departed: impl FnMut(SeatId, Departure)) {
+    /// Tells which seats were taken away, why, and which message their readers wanted next; telling clears it.
+    pub(crate) fn take_departed(&mut self, mut departed: impl FnMut(SeatId, Departure, u64)) {
         self.seat_out();
         if let Some(audience) = &mut self.audience {
-            for (id, why) in audience.departed.drain(..) {
-                departed(id, why);
+            for (id, why, next) in audience.departed.drain(..) {
+                departed(id, why, next);
             }
         }
     }
@@ -232,9 +239,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// The next message that a reader wants, between where it began and what was sent.
     pub(super) fn taken_by(&self, seat: &Seat<P>) -> u64 {
-        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible. Sequences count
-        // through all generations, so the word holds whether or not we have seen the reader enter; before it begins it is 0.
-        seat.page.taken.load(Ordering::Acquire).max(seat.from).min(self.sent())
+        seat.next(self.sent())
     }
 
     /// Looks at what the readers have released and pinned, and sets the limits of both rings by it.
@@ -270,12 +275,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// Takes the seats away from readers that have closed or lied.
     pub(super) fn seat_out(&mut self) {
+        let (sent, before) = (self.sent(), self.seats.len());
         let Some(audience) = &mut self.audience else { return };
-        let before = self.seats.len();
         self.seats.retain(|seat| {
             let why = seat.departure.or(seat.closed.then_some(Departure::Closed));
             if let Some(why) = why {
-                audience.departed.push((seat.id, why));
+                audience.departed.push((seat.id, why, seat.next(sent)));
             }
             why.is_none()
         });

@@ -1,6 +1,7 @@
 //! How a subscriber is waited for together with other ends: it announces its sleep to all of its publishers, and each of
 //! them, like whoever comes or goes, rings its one bell.
 
+use std::fmt;
 use std::io;
 
 use wharf_shared_memory::board::Counter;
@@ -98,6 +99,63 @@ impl Waits for Subscriber {
                 source.reader.awake();
             }
         }
+    }
+}
+
+/// A subscriber, waited for with all that happens to it; see [`Subscriber::company`].
+pub struct SubscriberCompany<'a> {
+    subscriber: &'a mut Subscriber,
+}
+
+impl Subscriber {
+    /// The same, as something to wait for beside others that is also ready when a publisher has come, has left, or did not
+    /// fit since [`publishers`](Self::publishers) was called last. One that has left counts as there until all that it had
+    /// sent is received.
+    pub fn company(&mut self) -> SubscriberCompany<'_> {
+        SubscriberCompany { subscriber: self }
+    }
+}
+
+impl Waits for SubscriberCompany<'_> {
+    fn glance(&mut self) -> Glance {
+        // In this order: whoever left is taken off the list by the look.
+        let something = self.subscriber.glance() == Glance::Ready;
+        let inlet = &self.subscriber.inlet;
+        let now = (inlet.guest.comings(), inlet.sources.len());
+        if something || now != inlet.seen { Glance::Ready } else { Glance::Nothing }
+    }
+
+    fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
+        self.subscriber.empty_bell(found)?;
+        Ok(self.glance() == Glance::Ready)
+    }
+
+    fn may_spin(&self) -> bool {
+        self.subscriber.may_spin()
+    }
+
+    fn announce(&mut self) -> Announced {
+        self.subscriber.announce()
+    }
+
+    fn descriptors(&self) -> io::Result<Places<'_>> {
+        self.subscriber.descriptors()
+    }
+
+    fn awake(&mut self) {
+        self.subscriber.awake();
+    }
+}
+
+impl Endpoint for SubscriberCompany<'_> {
+    fn seam(&mut self) -> Seam<'_> {
+        Seam(self)
+    }
+}
+
+impl fmt::Debug for SubscriberCompany<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubscriberCompany").field("name", &self.subscriber.name()).finish()
     }
 }
 

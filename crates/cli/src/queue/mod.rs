@@ -1,0 +1,8 @@
+//! Queues from the shell: `wharf push` and `wharf pull`.
+
+mod place;
+mod pull;
+mod push;
+
+pub(crate) use self::pull::run as run_pull;
+pub(crate) use self::push::run as run_push;

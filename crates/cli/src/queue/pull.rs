@@ -1,0 +1,254 @@
+//! `wharf pull`: takes work, and writes it or runs a command for it.
+
+use std::io::{self, Write};
+use std::process::{Command, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use wharf::{Item, Puller, RecvError};
+
+use super::place::Place;
+use crate::backlog::Backlog;
+use crate::children::Children;
+use crate::ending::{Ending, SLICE};
+use crate::failure::Failure;
+use crate::json::to_json_line;
+use crate::output::Output;
+use crate::units;
+use crate::usage::complain;
+use crate::usage::queues::PullArguments;
+use crate::written::{self, Content, Form};
+
+/// Items that a puller which only writes them has at once.
+const PREFETCH: usize = 16;
+
+/// How long it waits for a pusher that listens, where it is told to wait and not how long: until Ctrl-C.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[derive(Serialize)]
+struct ShownItem<'a> {
+    queue: &'a str,
+    deliveries: u32,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownWork<'a> {
+    queue: &'a str,
+    deliveries: u32,
+    bytes: usize,
+    acknowledged: bool,
+    status: &'a str,
+    seconds: f64,
+}
+
+/// Runs the command.
+pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
+    let mut ending = Ending::watch()?;
+    if asked.count == Some(0) {
+        return Ok(());
+    }
+    let jobs = usize::try_from(asked.jobs).unwrap_or(usize::MAX).clamp(1, 1024);
+    let place = Place::of(&asked.queue, &asked.network, false)?;
+    let mut prefetch = if asked.command.is_empty() { PREFETCH } else { jobs };
+    // Who wants so many takes no more from others.
+    prefetch = asked.count.map_or(prefetch, |count| usize::try_from(count).unwrap_or(prefetch).min(prefetch));
+    let queue = place.queue.prefetch(prefetch as u32);
+    let mut puller = match (&place.address, asked.wait_for_peer) {
+        (Some(_), true) => queue.puller_timeout(asked.timeout.unwrap_or(FOR_EVER))?,
+        _ => queue.puller()?,
+    };
+    if asked.wait_for_peer {
+        let whom = format!("pushes into '{}'", asked.queue);
+        crate::peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
+    }
+    if asked.command.is_empty() { write(asked, puller, &ending) } else { work(asked, puller, jobs, &ending) }
+}
+
+/// Receives items one after the other.
+struct Ear<'a> {
+    puller: Puller,
+    asked: &'a PullArguments,
+    /// There has been a pusher.
+    met: bool,
+    taken: u64,
+    last: Instant,
+}
+
+impl<'a> Ear<'a> {
+    fn new(puller: Puller, asked: &'a PullArguments) -> Ear<'a> {
+        Ear { puller, asked, met: false, taken: 0, last: Instant::now() }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.asked.count.is_none_or(|count| self.taken < count)
+    }
+
+    /// The next item; `Ok(None)` after a while without one. `busy`: something else happens.
+    fn next(&mut self, busy: bool) -> Result<Option<Item>, Ended> {
+        let left = self.asked.timeout.map_or(SLICE, |limit| limit.saturating_sub(self.last.elapsed()).min(SLICE));
+        match self.puller.recv_timeout(left) {
+            Ok(item) => {
+                (self.taken, self.last, self.met) = (self.taken + 1, Instant::now(), true);
+                return Ok(Some(item));
+            }
+            Err(RecvError::Timeout) => {}
+            Err(RecvError::Closed | RecvError::PeerDied) => return Err(Ended::Gone),
+            Err(error) => return Err(Ended::Failed(error.into())),
+        }
+        let there = self.puller.pushers() > 0;
+        self.met |= there;
+        if self.asked.until_gone && self.met && !there {
+            return Err(Ended::Gone);
+        }
+        if busy {
+            self.last = Instant::now();
+        }
+        if let Some(limit) = self.asked.timeout.filter(|limit| self.last.elapsed() >= *limit) {
+            let limit = units::nanos(limit.as_nanos() as f64);
+            let taken = self.taken;
+            return Err(Ended::Failed(Failure::Timeout(format!(
+                "timeout: no item came within {limit}, after {taken}"
+            ))));
+        }
+        Ok(None)
+    }
+
+    /// The pushers are gone.
+    fn gone(&self) -> Result<(), Failure> {
+        match self.asked.count {
+            Some(count) if self.taken < count => {
+                Err(Failure::PeerGone(format!("the pushers were gone after {} of {count} items", self.taken)))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Why no more items come.
+enum Ended {
+    Gone,
+    Failed(Failure),
+}
+
+/// Writes items; one counts as done when it is written.
+fn write(asked: &PullArguments, puller: Puller, ending: &Ending) -> Result<(), Failure> {
+    let form = Form::chosen(asked.lines, asked.json);
+    let mut output = Output::take();
+    let mut ear = Ear::new(puller, asked);
+    // Ends with the count, the pushers, the time limit, a signal, or when nobody reads.
+    while ear.wants_more() {
+        ending.check()?;
+        let item = match ear.next(false) {
+            Ok(Some(item)) => item,
+            Ok(None) => continue,
+            Err(Ended::Gone) => return ear.gone(),
+            Err(Ended::Failed(failure)) => return Err(failure),
+        };
+        let deliveries = item.deliveries();
+        written::write(&mut output, form, &item, |content| ShownItem { queue: &asked.queue, deliveries, content })?;
+        output.flush()?;
+        // A pusher that is gone asks no more for it.
+        let _ = item.ack();
+    }
+    Ok(())
+}
+
+/// Runs a command for each item.
+fn work(asked: &PullArguments, puller: Puller, jobs: usize, ending: &Ending) -> Result<(), Failure> {
+    let backlog = Backlog::new(jobs);
+    let children = Children::default();
+    let output = Mutex::new(Output::take());
+    let mut ear = Ear::new(puller, asked);
+    let outcome = thread::scope(|scope| {
+        for _ in 0..jobs {
+            scope.spawn(|| {
+                // Ends when no more items come.
+                while let Some(item) = backlog.next() {
+                    if let Err(failure) = run_for(item, asked, &children, &output) {
+                        backlog.give_up(failure);
+                    }
+                    backlog.done();
+                }
+            });
+        }
+        let outcome = hand_out(&mut ear, &backlog, ending);
+        // Those that run now give their items back.
+        if outcome.is_err() {
+            children.kill_all();
+        }
+        backlog.close(outcome.is_err());
+        outcome
+    });
+    outcome.and_then(|()| backlog.check())?;
+    ear.gone()
+}
+
+fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &Ending) -> Result<(), Failure> {
+    let mut over = false;
+    // Ends with the count, the pushers, the time limit, a signal, or an error.
+    loop {
+        ending.check()?;
+        backlog.check()?;
+        if over || !ear.wants_more() {
+            if backlog.wait_for_rest(SLICE) {
+                return backlog.check();
+            }
+            continue;
+        }
+        if !backlog.wait_for_room(SLICE) {
+            continue;
+        }
+        match ear.next(!backlog.wait_for_rest(Duration::ZERO)) {
+            Ok(Some(item)) => backlog.push(item),
+            Ok(None) => {}
+            Err(Ended::Gone) => over = true,
+            Err(Ended::Failed(failure)) => return Err(failure),
+        }
+    }
+}
+
+/// Runs the command for an item; one that fails gives it back.
+fn run_for(item: Item, asked: &PullArguments, children: &Children<()>, output: &Mutex<Output>) -> Result<(), Failure> {
+    let Some((program, arguments)) = asked.command.split_first() else { return Ok(()) };
+    let began = Instant::now();
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::piped());
+    if asked.json {
+        // Standard output is for the objects.
+        command.stdout(io::stderr());
+    }
+    let mut child = command
+        .spawn()
+        .map_err(|error| Failure::Failed(format!("cannot run '{}': {error}", program.to_string_lossy())))?;
+    let input = child.stdin.take();
+    let number = children.enter(child, ());
+    if let Some(mut input) = input {
+        // A command that does not read its input does without. One that reads it late is waited for here.
+        let _ = input.write_all(&item);
+    }
+    let (status, _) = children.leave(number);
+    let status = status.map_err(|error| Failure::Failed(format!("cannot wait for the command: {error}")))?;
+    let (deliveries, bytes) = (item.deliveries(), item.len());
+    // A pusher that is gone asks no more for it.
+    let _ = if status.success() { item.ack() } else { item.give_back() };
+    if asked.json {
+        let shown = ShownWork {
+            queue: &asked.queue,
+            deliveries,
+            bytes,
+            acknowledged: status.success(),
+            status: &status.to_string(),
+            seconds: began.elapsed().as_secs_f64(),
+        };
+        let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
+        output.line(&to_json_line(&shown)?)?;
+        output.flush()?;
+    } else if !status.success() {
+        complain(&format!("gave an item of {bytes} bytes back: the command ended with {status}"));
+    }
+    Ok(())
+}

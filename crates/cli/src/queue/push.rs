@@ -1,0 +1,243 @@
+//! `wharf push`: work for whoever pulls.
+
+use std::os::unix::ffi::OsStrExt;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use wharf::{Pusher, SendError};
+
+use super::place::Place;
+use crate::ending::{Ending, SLICE};
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::json::to_json_line;
+use crate::meeting::announce_address;
+use crate::output::Output;
+use crate::peers;
+use crate::units;
+use crate::usage::queues::PushArguments;
+use crate::written::Content;
+
+/// How long what was pushed is looked after between two looks for the next line.
+const TURN: Duration = Duration::from_millis(10);
+
+/// Lines that are read ahead.
+const AHEAD: usize = 64;
+
+/// What came of it.
+#[derive(Serialize)]
+struct ShownEnd<'a> {
+    queue: &'a str,
+    items: u64,
+    bytes: u64,
+    acknowledged: u64,
+    dead: u64,
+}
+
+#[derive(Serialize)]
+struct ShownDead<'a> {
+    queue: &'a str,
+    dead_after_deliveries: u32,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+/// Runs the command.
+pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
+    let mut ending = Ending::watch()?;
+    // The item comes first: nobody should be called before there is something to do.
+    let item = match &asked.item {
+        Some(item) => Some(item.as_bytes().to_vec()),
+        None if asked.input.lines => None,
+        None => Some(Input::open(&asked.input)?.whole(&mut ending)?),
+    };
+    let lines = match &item {
+        Some(_) => None,
+        None => Some(read_ahead(Input::open(&asked.input)?)?),
+    };
+    let place = Place::of(&asked.queue, &asked.network, true)?;
+    let mut queue = place.queue.most_deliveries(asked.deliveries.clamp(1, u64::from(u32::MAX)) as u32);
+    if let Some(limit) = asked.acknowledge_within {
+        queue = queue.acknowledge_within(limit);
+    }
+    let mut pusher = queue.pusher()?;
+    if let (Some(asked), Some(address)) = (&place.address, pusher.address()) {
+        announce_address(address, asked, place.made, false);
+    }
+    if asked.wait_for_peer {
+        let whom = format!("pulls from '{}'", asked.queue);
+        peers::wait_for(|| pusher.pullers(), asked.timeout, &whom, &mut ending)?;
+    }
+    let mut desk = Desk {
+        pusher,
+        asked,
+        output: Output::take(),
+        items: 0,
+        bytes: 0,
+        dead: 0,
+        unsettled: 0,
+        moved: Instant::now(),
+    };
+    let count = asked.count.unwrap_or(if item.is_some() { 1 } else { u64::MAX });
+    // Ends with the count or the input.
+    while desk.items < count {
+        let next = match (&item, &lines) {
+            (Some(item), _) => Some(item.clone()),
+            (None, Some(lines)) => desk.next_line(lines, &ending)?,
+            (None, None) => None,
+        };
+        let Some(next) = next else { break };
+        desk.push(&next, &ending)?;
+    }
+    desk.finish(&ending)
+}
+
+/// Lines as they come, or why none come any more; the end of the channel is the end of the input.
+type Lines = Receiver<Result<Vec<u8>, Failure>>;
+
+/// Reads lines in a thread of its own: meanwhile what was pushed must be looked after.
+fn read_ahead(mut input: Input) -> Result<Lines, Failure> {
+    let mut ending = Ending::watch()?;
+    let (give, taken) = sync_channel(AHEAD);
+    thread::spawn(move || {
+        // Ends with the input, or when nobody wants more.
+        loop {
+            let line = match input.line(&mut ending) {
+                Ok(Some(line)) => Ok(line.to_vec()),
+                Ok(None) => return,
+                Err(failure) => Err(failure),
+            };
+            let over = line.is_err();
+            if give.send(line).is_err() || over {
+                return;
+            }
+        }
+    });
+    Ok(taken)
+}
+
+struct Desk<'a> {
+    pusher: Pusher,
+    asked: &'a PushArguments,
+    output: Output,
+    items: u64,
+    bytes: u64,
+    dead: u64,
+    /// What was not settled at the last look, and since when that has not changed.
+    unsettled: usize,
+    moved: Instant,
+}
+
+impl Desk<'_> {
+    fn next_line(&mut self, lines: &Lines, ending: &Ending) -> Result<Option<Vec<u8>>, Failure> {
+        // Ends with a line, the input, or a signal.
+        loop {
+            ending.check()?;
+            let line = match self.look_after(Duration::ZERO)? {
+                true => lines.recv_timeout(SLICE),
+                false => {
+                    let line = lines.recv_timeout(Duration::ZERO);
+                    if matches!(line, Err(RecvTimeoutError::Timeout)) {
+                        self.look_after(TURN)?;
+                    }
+                    line
+                }
+            };
+            match line {
+                Ok(line) => return line.map(Some),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
+    }
+
+    /// Pushes an item, in tries that are short enough for Ctrl-C.
+    fn push(&mut self, item: &[u8], ending: &Ending) -> Result<(), Failure> {
+        self.note_progress();
+        // Ends with room, the time limit, or a signal.
+        loop {
+            ending.check()?;
+            match self.pusher.push_timeout(item, SLICE).map(drop) {
+                Ok(()) => break,
+                Err(SendError::Timeout) => self.check_limit()?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.items += 1;
+        self.bytes += item.len() as u64;
+        Ok(())
+    }
+
+    /// Waits until everything is settled, and says what came of it.
+    fn finish(&mut self, ending: &Ending) -> Result<(), Failure> {
+        self.moved = Instant::now();
+        let mut outcome = Ok(());
+        // Ends when all is settled, with the time limit, or a signal.
+        while outcome.is_ok() && !self.look_after(SLICE)? {
+            outcome = ending.check().and_then(|()| self.check_limit());
+        }
+        if self.asked.json {
+            let settled = self.items - self.pusher.unsettled() as u64;
+            let end = ShownEnd {
+                queue: &self.asked.queue,
+                items: self.items,
+                bytes: self.bytes,
+                acknowledged: settled.saturating_sub(self.dead),
+                dead: self.dead,
+            };
+            self.output.line(&to_json_line(&end)?)?;
+            self.output.flush()?;
+        }
+        outcome?;
+        match self.dead {
+            0 => Ok(()),
+            dead => Err(Failure::Failed(format!(
+                "{dead} of {} items were given back {} times, and are dropped: whoever pulls them fails",
+                self.items, self.asked.deliveries
+            ))),
+        }
+    }
+
+    /// Takes in what pullers say, for so long; whether everything is settled.
+    fn look_after(&mut self, limit: Duration) -> Result<bool, Failure> {
+        let settled = match self.pusher.flush(limit) {
+            Ok(()) => true,
+            Err(SendError::Timeout) => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.note_progress();
+        // Not more than there are items.
+        while let Some(dead) = self.pusher.dead_letter()? {
+            self.dead += 1;
+            if self.asked.json {
+                let shown = ShownDead {
+                    queue: &self.asked.queue,
+                    dead_after_deliveries: dead.deliveries,
+                    content: Content::of(&dead.bytes),
+                };
+                self.output.line(&to_json_line(&shown)?)?;
+            }
+        }
+        Ok(settled)
+    }
+
+    fn note_progress(&mut self) {
+        let unsettled = self.pusher.unsettled();
+        if unsettled != self.unsettled {
+            (self.unsettled, self.moved) = (unsettled, Instant::now());
+        }
+    }
+
+    fn check_limit(&mut self) -> Result<(), Failure> {
+        self.note_progress();
+        let Some(limit) = self.asked.timeout.filter(|limit| self.moved.elapsed() >= *limit) else { return Ok(()) };
+        let limit = units::nanos(limit.as_nanos() as f64);
+        Err(Failure::Timeout(format!(
+            "timeout: none of {} items was acknowledged within {limit}, and {} were before",
+            self.unsettled,
+            self.items.saturating_sub(self.unsettled as u64 + self.dead)
+        )))
+    }
+}

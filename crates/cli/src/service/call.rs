@@ -1,0 +1,157 @@
+//! `wharf call`: asks a service, and writes what it answers.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use serde::Serialize;
+use wharf::{CallError, Client, Outcome};
+
+use super::place::Place;
+use crate::ending::{Ending, SLICE};
+use crate::failure::Failure;
+use crate::input::Input;
+use crate::json::to_json_line;
+use crate::meeting::is_address;
+use crate::output::Output;
+use crate::peers;
+use crate::usage::services::CallArguments;
+use crate::written::{self, Content, Form};
+
+/// How long a client waits for somebody to listen at an address, where it is told to wait and not how long: until Ctrl-C.
+const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[derive(Serialize)]
+struct ShownResult<'a> {
+    service: &'a str,
+    call: u64,
+    result: u64,
+    #[serde(flatten)]
+    content: Content<'a>,
+}
+
+#[derive(Serialize)]
+struct ShownError<'a> {
+    service: &'a str,
+    call: u64,
+    outcome: &'a str,
+    error: &'a str,
+}
+
+/// Runs the command.
+pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
+    let mut ending = Ending::watch()?;
+    // The request comes first: nobody should be called before there is something to ask.
+    let request = match &asked.request {
+        Some(request) => Some(request.as_bytes().to_vec()),
+        None if asked.input.lines => None,
+        None => Some(Input::open(&asked.input)?.whole(&mut ending)?),
+    };
+    let mut lines = if request.is_none() { Some(Input::open(&asked.input)?) } else { None };
+    let place = Place::of(&asked.service, &asked.network, false)?;
+    let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
+    let mut client = place.client(wait)?;
+    if client.servers() == 0 && !is_address(&asked.service) {
+        let name = &asked.service;
+        if !asked.wait_for_peer {
+            return Err(Failure::Failed(format!(
+                "nobody serves '{name}': 'wharf serve {name} -- COMMAND' does, --wait-for-peer waits"
+            )));
+        }
+        peers::wait_for(|| client.servers(), asked.timeout, &format!("serves '{name}'"), &mut ending)?;
+    }
+    let mut desk = Desk {
+        client,
+        asked,
+        key: asked.sticky.as_ref().map(|key| {
+            let mut hasher = DefaultHasher::new();
+            key.hash(&mut hasher);
+            hasher.finish()
+        }),
+        output: Output::take(),
+        form: Form::chosen(asked.input.lines, asked.json),
+        calls: 0,
+    };
+    let count = asked.count.unwrap_or(if request.is_some() { 1 } else { u64::MAX });
+    // Ends with the count or the input.
+    for _ in 0..count {
+        let next = match (&request, &mut lines) {
+            (Some(request), _) => request.as_slice(),
+            (None, Some(lines)) => match lines.line(&mut ending)? {
+                Some(line) => line,
+                None => break,
+            },
+            (None, None) => break,
+        };
+        desk.ask(next, &ending)?;
+    }
+    Ok(())
+}
+
+struct Desk<'a> {
+    client: Client,
+    asked: &'a CallArguments,
+    key: Option<u64>,
+    output: Output,
+    form: Form,
+    /// Calls that were begun.
+    calls: u64,
+}
+
+impl Desk<'_> {
+    fn ask(&mut self, request: &[u8], ending: &Ending) -> Result<(), Failure> {
+        ending.check()?;
+        let mut call = self.client.request(request).idempotent(self.asked.idempotent);
+        if let Some(limit) = self.asked.timeout {
+            call = call.limit(limit);
+        }
+        if let Some(key) = self.key {
+            call = call.key(key);
+        }
+        let started = call.start();
+        self.calls += 1;
+        let id = started.map_err(|error| self.refuse(error))?;
+        let mut results = 0;
+        // Ends with the last result, an error, or a signal.
+        loop {
+            if let Err(signal) = ending.check() {
+                self.client.cancel(id);
+                return Err(signal);
+            }
+            if self.client.any_ready(SLICE)?.is_none() {
+                continue;
+            }
+            match self.client.next(id) {
+                Ok(Some(result)) => self.write(results, &result)?,
+                Ok(None) => return Ok(()),
+                Err(error) => return Err(self.refuse(error)),
+            }
+            results += 1;
+        }
+    }
+
+    fn write(&mut self, number: u64, result: &[u8]) -> Result<(), Failure> {
+        let (service, call) = (self.asked.service.as_str(), self.calls - 1);
+        let object = |content| ShownResult { service, call, result: number, content };
+        written::write(&mut self.output, self.form, result, object)?;
+        self.output.flush()
+    }
+
+    /// What became of a call that has failed: for scripts that read JSON, what is known of it as well.
+    fn refuse(&mut self, error: CallError) -> Failure {
+        if self.form == Form::Json {
+            let outcome = match error.outcome() {
+                Outcome::NeverSent => "never-sent",
+                Outcome::Answered => "answered",
+                _ => "unknown",
+            };
+            let (service, call) = (self.asked.service.as_str(), self.calls - 1);
+            let shown = ShownError { service, call, outcome, error: &error.to_string() };
+            let written = to_json_line(&shown).and_then(|line| self.output.line(&line));
+            if let Err(failure) = written.and_then(|()| self.output.flush()) {
+                return failure;
+            }
+        }
+        error.into()
+    }
+}

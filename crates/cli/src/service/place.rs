@@ -1,0 +1,47 @@
+//! Where the ends of a service meet: at a name, or at an address.
+
+use wharf::{Address, Client, Node, Options, Server, Service};
+
+use crate::failure::Failure;
+use crate::identity::Fingerprint;
+use crate::meeting::{self, announce_address};
+use crate::network::NetworkArguments;
+
+/// A service before an end of it is opened.
+pub(super) struct Place {
+    service: Service,
+    /// `None` for a name.
+    address: Option<Address>,
+    /// A certificate that was made for this run.
+    made: Option<Fingerprint>,
+}
+
+impl Place {
+    /// Checks what was asked.
+    pub(super) fn of(target: &str, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
+        if !meeting::is_address(target) {
+            network.refuse_for_name(target)?;
+            return Ok(Place { service: Node::open()?.service(target), address: None, made: None });
+        }
+        let address = meeting::check(target)?;
+        let (options, made) = network.apply(Options::new(), &address, listens)?;
+        Ok(Place { service: options.service(target), address: Some(address), made })
+    }
+
+    /// Opens a server, and says where it listens when the other side cannot know.
+    pub(super) fn server(self) -> Result<Server, Failure> {
+        let server = self.service.server()?;
+        if let (Some(asked), Some(address)) = (&self.address, server.address()) {
+            announce_address(address, asked, self.made, false);
+        }
+        Ok(server)
+    }
+
+    /// Opens a client; at an address waits for somebody who listens, if that is wanted.
+    pub(super) fn client(&self, wait: Option<std::time::Duration>) -> Result<Client, Failure> {
+        match wait {
+            Some(limit) => Ok(self.service.client_timeout(limit)?),
+            None => Ok(self.service.client()?),
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! `wharf call` and `wharf serve`: real processes that ask, answer, run late, and are killed.
+
+mod scene;
+
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use scene::{Running, Scene, await_that, says};
+use serde_json::{Value, json};
+
+const SIGINT: i32 = 2;
+
+/// Starts `wharf serve`, and returns when it can be asked by this name.
+fn serve(scene: &Scene, line: &[&str]) -> Running {
+    let servers = || {
+        let list: Value = serde_json::from_slice(&scene.run(&["ls", "--json"]).well()).expect("JSON");
+        list.as_array().expect("a list").iter().filter(|it| it["role"] == "server").count()
+    };
+    let before = servers();
+    let mut running = scene.start(&[&["serve"], line].concat());
+    await_that("it serves", || servers() > before || !running.runs());
+    running
+}
+
+/// How many files are there, at whatever depth.
+fn files(path: &Path) -> usize {
+    let entries = std::fs::read_dir(path).expect("a directory").flatten();
+    entries.map(|it| if it.file_type().is_ok_and(|kind| kind.is_dir()) { files(&it.path()) } else { 1 }).sum()
+}
+
+/// It ends by the signal, with nothing left.
+#[track_caller]
+fn interrupted(scene: &Scene, running: Running) {
+    running.signal("INT");
+    let done = running.finish();
+    assert_eq!((done.status.signal(), done.stderr.as_str()), (Some(SIGINT), ""), "{done:?}");
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+#[test]
+fn a_command_answers_each_request() {
+    let scene = Scene::new();
+    let server = serve(&scene, &["upper", "--", "tr", "a-z", "A-Z"]);
+    assert_eq!(scene.run(&["call", "upper", "hello"]).well(), b"HELLO");
+    assert_eq!(scene.run_with(&["call", "upper"], b"one\ntwo\n").well(), b"ONE\nTWO\n");
+    assert_eq!(scene.run_with(&["call", "upper", "--lines"], b"one\ntwo").well(), b"ONE\nTWO\n");
+    assert_eq!(scene.run(&["call", "upper", "x", "--count", "3"]).well(), b"XXX");
+    let told = lines_of(&scene.run(&["call", "upper", "x", "--count", "2", "--json"]).well());
+    let expected = |call: u64| json!({"service": "upper", "call": call, "result": 0, "text": "X"});
+    assert_eq!(told, [expected(0), expected(1)]);
+    // Empty requests and answers are some.
+    assert_eq!(scene.run(&["call", "upper", ""]).well(), b"");
+    interrupted(&scene, server);
+}
+
+#[test]
+fn any_bytes_come_back_however_many() {
+    let scene = Scene::new();
+    let server = serve(&scene, &["echo", "--count", "1", "--", "cat"]);
+    // Larger than any link, with every byte in it.
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|it| (it.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let file = scene.path().join("bytes");
+    std::fs::write(&file, &bytes).expect("a file");
+    let answer = scene.run(&["call", "echo", "--file", file.to_str().expect("text")]).well();
+    assert!(answer == bytes, "{} bytes of {}", answer.len(), bytes.len());
+    // It has ended behind its one answer, and not before that was out.
+    server.finish().well();
+    assert_eq!(scene.left_behind(), ["bytes"]);
+}
+
+#[test]
+fn what_a_failing_command_says_last_is_the_reason() {
+    let scene = Scene::new();
+    let mut server =
+        serve(&scene, &["fails", "--json", "--", "sh", "-c", "cat >&2; echo >&2; echo no such thing >&2; exit 3"]);
+    says(&scene.run(&["call", "fails", "x"]).refused(1), &["the call failed: no such thing"]);
+    let done = scene.run(&["call", "fails", "x", "--json"]);
+    assert_eq!(done.status.code(), Some(1));
+    let told = &lines_of(&done.stdout)[0];
+    assert_eq!((&told["outcome"], &told["call"]), (&"answered".into(), &0.into()));
+    let line = server.says_line("no such thing");
+    let told: Value = serde_json::from_str(&line).expect("JSON");
+    assert_eq!((&told["request_bytes"], &told["reply_bytes"]), (&1.into(), &Value::Null));
+    interrupted(&scene, server);
+}
+
+#[test]
+fn lines_go_through_one_command() {
+    let scene = Scene::new();
+    // Each answer carries the number of its line, so one process has answered all.
+    let count = "n=0; while read -r line; do n=$((n+1)); echo \"$n $line\"; done";
+    let server = serve(&scene, &["count", "--lines", "--", "sh", "-c", count]);
+    assert_eq!(scene.run_with(&["call", "count", "--lines"], b"a\nb\n").well(), b"1 a\n2 b\n");
+    assert_eq!(scene.run_with(&["call", "count"], b"c\n").well(), b"3 c");
+    says(&scene.run_with(&["call", "count"], b"c\nd\n").refused(1), &["expected a request of one line"]);
+    interrupted(&scene, server);
+    // One that ends is no server any more.
+    let server = serve(&scene, &["once", "--lines", "--", "sh", "-c", "read -r line; echo $line"]);
+    assert_eq!(scene.run(&["call", "once", "a"]).well(), b"a");
+    says(&server.finish().refused(1), &["'sh' has ended"]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn commands_run_side_by_side_and_no_more_than_asked_for() {
+    let scene = Scene::new();
+    // Each waits until as many as may run are running: none would end alone, and none more is there.
+    let place = scene.path().join("running");
+    std::fs::create_dir(&place).expect("a directory");
+    let script = format!(
+        "touch {0}/$$; while [ $(ls {0} | wc -l) -lt 2 ]; do sleep 0.01; done; ls {0} | wc -l; sleep 0.2; rm {0}/$$",
+        place.display()
+    );
+    let server = serve(&scene, &["two", "--jobs", "2", "--count", "2", "--", "sh", "-c", &script]);
+    let calls = [scene.start(&["call", "two", ""]), scene.start(&["call", "two", ""])];
+    for call in calls {
+        assert_eq!(call.finish().well(), b"2\n");
+    }
+    server.finish().well();
+    assert_eq!(std::fs::read_dir(&place).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_caller_waits_no_longer_than_it_said_and_its_command_is_ended() {
+    let scene = Scene::new();
+    let mark = scene.path().join("pid");
+    let script = format!("echo $$ > {}; exec sleep 1000", mark.display());
+    let server = serve(&scene, &["slow", "--", "sh", "-c", &script]);
+    let began = Instant::now();
+    let line = scene.run(&["call", "slow", "x", "--timeout", "300ms"]).refused(3);
+    says(&line, &["timeout: ", "outcome unknown"]);
+    assert!(began.elapsed() < Duration::from_secs(60));
+    let pid = std::fs::read_to_string(&mark).expect("it ran");
+    await_that("the command is ended", || !Path::new("/proc").join(pid.trim()).exists());
+    // One that is interrupted is ended as well.
+    let caller = scene.start(&["call", "slow", "x"]);
+    let ran = || std::fs::read_to_string(&mark).ok().filter(|now| *now != pid && now.ends_with('\n'));
+    await_that("it runs again", || ran().is_some());
+    let again = ran().expect("a process");
+    caller.signal("INT");
+    assert_eq!(caller.finish().status.signal(), Some(SIGINT));
+    await_that("the command is ended", || !Path::new("/proc").join(again.trim()).exists());
+    std::fs::remove_file(&mark).expect("the mark");
+    interrupted(&scene, server);
+}
+
+#[test]
+fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
+    let scene = Scene::new();
+    let mark = scene.path().join("asked");
+    let script = format!("echo $$ > {}; exec sleep 1000", mark.display());
+    let dies = |idempotent: &[&str]| {
+        let server = serve(&scene, &["heir", "--", "sh", "-c", &script]);
+        let caller = scene.start(&[&["call", "heir", "x", "--timeout", "100s"], idempotent].concat());
+        await_that("it is asked", || std::fs::read_to_string(&mark).is_ok_and(|pid| pid.ends_with('\n')));
+        (server, caller)
+    };
+    let (server, caller) = dies(&[]);
+    server.signal("KILL");
+    server.finish();
+    says(&caller.finish().refused(4), &["outcome unknown"]);
+    end_sleeper(&mark);
+
+    let (server, caller) = dies(&["--idempotent"]);
+    let heir = serve(&scene, &["heir", "--", "echo", "heir"]);
+    server.signal("KILL");
+    server.finish();
+    assert_eq!(caller.finish().well(), b"heir\n");
+    end_sleeper(&mark);
+    heir.signal("INT");
+    assert_eq!(heir.finish().status.signal(), Some(SIGINT));
+    // What the killed ones left is removed by whoever comes by; empty folders may stay.
+    scene.run(&["ls"]);
+    assert_eq!(files(scene.path()), 0);
+}
+
+/// Ends the command that a killed server has left, which is itself the process that it noted.
+fn end_sleeper(mark: &Path) {
+    let pid = std::fs::read_to_string(mark).expect("it ran");
+    let ended = Command::new("kill").args(["-KILL", pid.trim()]).status();
+    assert!(ended.expect("kill exists").success());
+    std::fs::remove_file(mark).expect("the mark");
+}
+
+#[test]
+fn a_client_that_is_killed_costs_nobody_anything() {
+    let scene = Scene::new();
+    let server = serve(&scene, &["echo", "--", "sh", "-c", "sleep 0.05; cat"]);
+    for round in 0..10 {
+        let killed = scene.start(&["call", "echo", "lost"]);
+        std::thread::sleep(Duration::from_millis(round * 5));
+        killed.signal("KILL");
+        killed.finish();
+        assert_eq!(scene.run(&["call", "echo", "kept"]).well(), b"kept");
+    }
+    interrupted(&scene, server);
+}
+
+#[test]
+fn addresses_work_like_names() {
+    let scene = Scene::new();
+    for address in ["unix:echo", "shm:echo"] {
+        let server = scene.start_listener(&["serve", address, "--", "cat"]);
+        assert_eq!(scene.run(&["call", address, "over", "--wait-for-peer", "--timeout", "100s"]).well(), b"over");
+        interrupted(&scene, server);
+    }
+    // At port 0 the system chooses, and standard error says which.
+    let mut server = scene.start(&["serve", "tcp:127.0.0.1:0", "--", "cat"]);
+    let line = server.notes_line("listening at tcp:127.0.0.1:");
+    let address = line.rsplit(' ').next().expect("an address").to_owned();
+    assert_eq!(scene.run_with(&["call", &address, "--lines"], b"a\nb\n").well(), b"a\nb\n");
+    server.signal("INT");
+    assert_eq!(server.finish().status.signal(), Some(SIGINT));
+    let gone = scene.run(&["call", &address, "x"]);
+    assert_eq!(gone.status.code(), Some(1), "{gone:?}");
+}
+
+#[test]
+fn it_waits_for_whoever_serves() {
+    let scene = Scene::new();
+    says(
+        &scene.run(&["call", "late", "x"]).refused(1),
+        &["nobody serves 'late'", "wharf serve late", "--wait-for-peer"],
+    );
+    let line = scene.run(&["call", "late", "x", "--wait-for-peer", "--timeout", "50ms"]).refused(3);
+    says(&line, &["timeout: nobody serves 'late' within 50.0 ms"]);
+    let caller = scene.start(&["call", "late", "x", "--wait-for-peer"]);
+    let server = scene.start(&["serve", "late", "--count", "1", "--", "cat"]);
+    assert_eq!(caller.finish().well(), b"x");
+    server.finish().well();
+    let line = scene.run(&["serve", "late", "--timeout", "50ms", "--", "cat"]).refused(3);
+    says(&line, &["timeout: no request of 'late' came within 50.0 ms, after 0"]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_a_line() {
+    let scene = Scene::new();
+    says(&scene.run(&["serve", "a"]).refused(2), &["<COMMAND>", "missing"]);
+    says(&scene.run(&["serve", "a/*", "--", "cat"]).refused(2), &["expected no star here"]);
+    says(&scene.run(&["call", "a", "x", "--lines"]).refused(2), &["--lines"]);
+    says(&scene.run(&["call", "a", "x", "--insecure"]).refused(2), &["--insecure", "'a' is a name"]);
+    says(&scene.run(&["call", "tcp:nowhere", "x"]).refused(2), &["tcp:nowhere"]);
+    says(
+        &scene.run(&["serve", "a", "--lines", "--", "/no/such/command"]).refused(1),
+        &["cannot run '/no/such/command'"],
+    );
+    let server = serve(&scene, &["a", "--", "/no/such/command"]);
+    says(&scene.run(&["call", "a", "x"]).refused(1), &["the call failed: cannot run '/no/such/command'"]);
+    says(&server.finish().refused(1), &["cannot run '/no/such/command'"]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes() {
+    let scene = Scene::new();
+    for verb in ["call", "serve"] {
+        let help = String::from_utf8(scene.run(&[verb, "--help"]).well()).expect("text");
+        says(&help, &["Examples", "Exit codes", &format!("wharf {verb} ")]);
+    }
+    let script = String::from_utf8(scene.run(&["completions", "bash"]).well()).expect("text");
+    says(&script, &["idempotent", "jobs"]);
+}

@@ -1,0 +1,230 @@
+//! `wharf push` and `wharf pull`: real processes that push, work, fail, and are killed.
+
+mod scene;
+
+use std::collections::BTreeSet;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+
+use scene::{Running, Scene, await_that, says};
+use serde_json::{Value, json};
+
+const SIGINT: i32 = 2;
+
+/// Starts the command, and returns when it has opened its end.
+fn opened(scene: &Scene, role: &str, line: &[&str]) -> Running {
+    let ends = || {
+        let list: Value = serde_json::from_slice(&scene.run(&["ls", "--json"]).well()).expect("JSON");
+        list.as_array().expect("a list").iter().filter(|it| it["role"] == role).count()
+    };
+    let before = ends();
+    let mut running = scene.start(line);
+    await_that(role, || ends() > before || !running.runs());
+    running
+}
+
+fn lines_of(bytes: &[u8]) -> Vec<Value> {
+    let text = std::str::from_utf8(bytes).expect("text");
+    text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// A shell's way to a file in the scene.
+fn file(scene: &Scene, name: &str) -> (std::path::PathBuf, String) {
+    let path = scene.path().join(name);
+    let text = path.display().to_string();
+    (path, text)
+}
+
+/// Ends the command that has noted its process there.
+fn end_noted(mark: &Path) {
+    let pid = std::fs::read_to_string(mark).expect("it ran");
+    let ended = Command::new("kill").args(["-KILL", pid.trim()]).status();
+    assert!(ended.expect("kill exists").success());
+    std::fs::remove_file(mark).expect("the mark");
+}
+
+fn noted(mark: &Path) -> bool {
+    std::fs::read_to_string(mark).is_ok_and(|pid| pid.ends_with('\n'))
+}
+
+#[test]
+fn items_are_written_in_the_form_that_was_asked_for() {
+    let scene = Scene::new();
+    let raw = opened(&scene, "puller", &["pull", "jobs", "--count", "2"]);
+    scene.run_with(&["push", "jobs", "--lines"], b"one\ntwo \xff\n").well();
+    assert_eq!(raw.finish().well(), b"onetwo \xff");
+    let lines = opened(&scene, "puller", &["pull", "jobs", "--count", "2", "--lines"]);
+    scene.run(&["push", "jobs", "again", "--count", "2"]).well();
+    assert_eq!(lines.finish().well(), b"again\nagain\n");
+    let shown = opened(&scene, "puller", &["pull", "jobs", "--until-gone", "--json"]);
+    let told = scene.run_with(&["push", "jobs", "--json"], b"whole\n").well();
+    let expected = json!({"queue": "jobs", "items": 1, "bytes": 6, "acknowledged": 1, "dead": 0});
+    assert_eq!(lines_of(&told), [expected]);
+    let expected = json!({"queue": "jobs", "deliveries": 1, "text": "whole\n"});
+    assert_eq!(lines_of(&shown.finish().well()), [expected]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn each_item_is_one_workers() {
+    let scene = Scene::new();
+    let (done, path) = file(&scene, "done");
+    let script = format!("read -r item; echo \"$item\" >> {path}");
+    let worker =
+        || opened(&scene, "puller", &["pull", "jobs", "--until-gone", "--jobs", "2", "--", "sh", "-c", &script]);
+    let workers = [worker(), worker()];
+    let items: Vec<u8> = (0..40).flat_map(|number| format!("item {number}\n").into_bytes()).collect();
+    scene.run_with(&["push", "jobs", "--lines"], &items).well();
+    for worker in workers {
+        assert!(worker.finish().well().is_empty());
+    }
+    let text = std::fs::read_to_string(&done).expect("work");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let expected: BTreeSet<String> = (0..40).map(|number| format!("item {number}")).collect();
+    assert_eq!(lines, expected.iter().map(String::as_str).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_fails_is_given_back_and_done_by_whoever_is_next() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "failed-once");
+    let script = format!("cat > /dev/null; [ -e {path} ] || {{ touch {path}; exit 7; }}");
+    let worker = opened(&scene, "puller", &["pull", "jobs", "--json", "--count", "2", "--", "sh", "-c", &script]);
+    scene.run(&["push", "jobs", "x"]).well();
+    let told = lines_of(&worker.finish().well());
+    let said: Vec<_> = told.iter().map(|it| (it["deliveries"].as_u64(), it["acknowledged"].as_bool())).collect();
+    assert_eq!(said, [(Some(1), Some(false)), (Some(2), Some(true))]);
+    says(told[0]["status"].as_str().expect("words"), &["7"]);
+    std::fs::remove_file(mark).expect("the mark");
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_fails_too_often_is_given_up_and_told() {
+    let scene = Scene::new();
+    let worker = opened(&scene, "puller", &["pull", "jobs", "--", "false"]);
+    let done = scene.run_with(&["push", "jobs", "--lines", "--deliveries", "3", "--json"], b"one\ntwo\n");
+    assert_eq!(done.status.code(), Some(1), "{done:?}");
+    says(&done.stderr, &["2 of 2 items were given back 3 times"]);
+    let told = lines_of(&done.stdout);
+    let dead: BTreeSet<String> = told.iter().filter_map(|it| it["text"].as_str().map(str::to_owned)).collect();
+    assert_eq!(dead, BTreeSet::from(["one".to_owned(), "two".to_owned()]));
+    assert_eq!((&told[0]["dead_after_deliveries"], &told[2]["dead"]), (&3.into(), &2.into()));
+    worker.signal("INT");
+    let done = worker.finish();
+    assert_eq!(done.status.signal(), Some(SIGINT));
+    assert_eq!(done.stderr.lines().filter(|line| line.contains("gave an item of 3 bytes back")).count(), 6);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_killed_workers_items_go_to_another() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "pid");
+    let script = format!("echo $$ > {path}; exec sleep 1000");
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "work", "--json"]);
+    for signal in ["KILL", "INT"] {
+        // One that is interrupted ends its command by itself, and gives the item back.
+        let worker = scene.start(&["pull", "jobs", "--", "sh", "-c", &script]);
+        await_that("it works", || noted(&mark));
+        worker.signal(signal);
+        if signal == "KILL" {
+            // Nobody else does.
+            end_noted(&mark);
+        } else {
+            let pid = std::fs::read_to_string(&mark).expect("it ran");
+            await_that("its command is ended", || !Path::new("/proc").join(pid.trim()).exists());
+            std::fs::remove_file(&mark).expect("the mark");
+        }
+        worker.finish();
+    }
+    let heir = scene.run(&["pull", "jobs", "--count", "1", "--json"]).well();
+    assert_eq!(lines_of(&heir)[0], json!({"queue": "jobs", "deliveries": 3, "text": "work"}));
+    let told = lines_of(&pusher.finish().well());
+    assert_eq!(told[0]["acknowledged"], 1);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn whoever_is_stopped_loses_its_item_after_a_while_if_asked_for() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "pid");
+    let script = format!("echo $$ > {path}; exec sleep 1000");
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "work", "--acknowledge-within", "200ms"]);
+    let slow = scene.start(&["pull", "jobs", "--", "sh", "-c", &script]);
+    await_that("it works", || noted(&mark));
+    slow.signal("STOP");
+    assert_eq!(scene.run(&["pull", "jobs", "--count", "1"]).well(), b"work");
+    pusher.finish().well();
+    slow.signal("KILL");
+    end_noted(&mark);
+    slow.finish();
+}
+
+#[test]
+fn addresses_work_like_names() {
+    let scene = Scene::new();
+    let pusher = scene.start_listener(&["push", "unix:jobs", "over"]);
+    assert_eq!(scene.run(&["pull", "unix:jobs", "--count", "1"]).well(), b"over");
+    pusher.finish().well();
+    let mut pusher = scene.start(&["push", "tcp:127.0.0.1:0", "--lines"]);
+    let line = pusher.notes_line("listening at tcp:127.0.0.1:");
+    let address = line.rsplit(' ').next().expect("an address").to_owned();
+    let puller = scene.start(&["pull", &address, "--lines", "--wait-for-peer"]);
+    // Its input stays open meanwhile, and what was pushed is looked after.
+    pusher.say(b"a\nb\n");
+    let mut puller = puller;
+    puller.says_line("b");
+    assert!(pusher.finish().status.success());
+    // Over an address the end of its one pusher is its end.
+    assert_eq!(puller.finish().well(), b"a\nb\n");
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn nobody_waits_longer_than_it_said() {
+    let scene = Scene::new();
+    let line = scene.run(&["push", "jobs", "x", "--timeout", "50ms"]).refused(3);
+    says(&line, &["timeout: none of 1 items was acknowledged within 50.0 ms, and 0 were before"]);
+    let line = scene.run(&["push", "jobs", "x", "--timeout", "50ms", "--wait-for-peer"]).refused(3);
+    says(&line, &["timeout: nobody pulls from 'jobs' within 50.0 ms"]);
+    let line = scene.run(&["pull", "jobs", "--timeout", "50ms"]).refused(3);
+    says(&line, &["timeout: no item came within 50.0 ms, after 0"]);
+    let puller = opened(&scene, "puller", &["pull", "jobs", "--until-gone", "--count", "2"]);
+    scene.run(&["push", "jobs", "only"]).well();
+    let done = puller.finish();
+    assert_eq!((done.status.code(), done.stdout.as_slice()), (Some(4), &b"only"[..]));
+    says(&done.stderr, &["the pushers were gone after 1 of 2 items"]);
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "x"]);
+    pusher.signal("INT");
+    let done = pusher.finish();
+    assert_eq!((done.status.signal(), done.stderr.as_str()), (Some(SIGINT), ""));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_a_line() {
+    let scene = Scene::new();
+    says(&scene.run(&["push", "a/*", "x"]).refused(2), &["expected no star here"]);
+    says(&scene.run(&["push", "a", "x", "--lines"]).refused(2), &["--lines"]);
+    says(&scene.run(&["pull", "a", "--lines", "--json"]).refused(2), &["--json"]);
+    says(&scene.run(&["pull", "a", "--insecure"]).refused(2), &["--insecure", "'a' is a name"]);
+    let pusher = opened(&scene, "pusher", &["push", "a", "x"]);
+    says(&scene.run(&["pull", "a", "--", "/no/such/command"]).refused(1), &["cannot run '/no/such/command'"]);
+    assert_eq!(scene.run(&["pull", "a", "--count", "1"]).well(), b"x");
+    pusher.finish().well();
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn help_shows_examples_and_exit_codes() {
+    let scene = Scene::new();
+    for verb in ["push", "pull"] {
+        let help = String::from_utf8(scene.run(&[verb, "--help"]).well()).expect("text");
+        says(&help, &["Examples", "Exit codes", &format!("wharf {verb} ")]);
+    }
+    let script = String::from_utf8(scene.run(&["completions", "bash"]).well()).expect("text");
+    says(&script, &["acknowledge-within", "deliveries"]);
+}

@@ -1,0 +1,152 @@
+//! How many messages wait, worked out by whoever looks: what the publishers have sent, less how far each subscriber has come.
+//!
+//! Neither side could say so itself without a word for each message: a publisher does not know how far a subscriber is, and
+//! a subscriber that does not look does not know what is sent.
+
+use std::collections::HashMap;
+
+use super::identity::{Part, Pattern};
+use super::info::EndpointInfo;
+use super::name::Filter;
+
+/// Sets the depth of every end for which it can be told.
+pub(super) fn work_out(all: &mut [EndpointInfo]) {
+    let mut hosts: HashMap<(Pattern, &str), Vec<usize>> = HashMap::new();
+    for (at, host) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Host) {
+        hosts.entry((host.pattern, &host.name)).or_default().push(at);
+    }
+    let mut told: Vec<(usize, u64)> = Vec::new();
+    // The slowest of each publisher's subscribers; `None` once one of them cannot be told.
+    let mut slowest: HashMap<usize, Option<u64>> = HashMap::new();
+    for (at, guest) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Guest) {
+        let heard = heard_by(guest, all, &hosts);
+        let depth = (heard.len() as u64 == guest.sources).then(|| waiting(guest, heard.iter().map(|at| &all[*at])));
+        if let Some(depth) = depth {
+            told.push((at, depth));
+        }
+        for host in &heard {
+            // What waits for one that hears several is not told apart.
+            let depth = depth.filter(|depth| heard.len() == 1 || *depth == 0);
+            let most = slowest.entry(*host).or_insert(Some(0));
+            *most = most.zip(depth).map(|(most, depth)| most.max(depth));
+        }
+    }
+    told.extend(slowest.into_iter().filter_map(|(at, depth)| Some((at, depth?))));
+    let alone = all.iter().enumerate().filter(|(_, it)| it.part == Part::Host && it.statistics.peers == 0);
+    told.extend(alone.map(|(at, _)| (at, 0)));
+    for (at, depth) in told {
+        let done = &mut all[at].statistics;
+        done.depth = depth;
+        done.deepest = done.deepest.max(depth);
+    }
+}
+
+/// The publishers that this subscriber hears.
+fn heard_by(guest: &EndpointInfo, all: &[EndpointInfo], hosts: &HashMap<(Pattern, &str), Vec<usize>>) -> Vec<usize> {
+    let carries = |it: &EndpointInfo| (it.type_hash, it.type_size);
+    let fit =
+        |ats: &Vec<usize>| ats.iter().copied().filter(|at| carries(&all[*at]) == carries(guest)).collect::<Vec<_>>();
+    match Filter::new(&guest.name) {
+        Ok(filter) if filter.is_wild() => hosts
+            .iter()
+            .filter(|((pattern, name), _)| *pattern == guest.pattern && filter.matches(name))
+            .flat_map(|(_, ats)| fit(ats))
+            .collect(),
+        _ => hosts.get(&(guest.pattern, guest.name.as_str())).map(fit).unwrap_or_default(),
+    }
+}
+
+fn waiting<'a>(guest: &EndpointInfo, heard: impl Iterator<Item = &'a EndpointInfo>) -> u64 {
+    let sent = heard.fold(0_u64, |sum, host| sum.wrapping_add(host.statistics.sent_messages));
+    let done = &guest.statistics;
+    let come = done.received_messages.wrapping_add(done.lost_lagged).wrapping_add(guest.joined);
+    let waits = sent.wrapping_sub(come);
+    // The totals are read one after the other, so a subscriber may have come further than its publishers had.
+    if waits > u64::MAX / 2 { 0 } else { waits }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::identity::NodeId;
+    use super::super::info::Statistics;
+    use super::*;
+
+    fn end(part: Part, name: &str, statistics: Statistics) -> EndpointInfo {
+        EndpointInfo {
+            node: NodeId([0; 16]),
+            uid: 0,
+            pid: 1,
+            program: String::new(),
+            pattern: Pattern::Topic,
+            part,
+            name: name.to_owned(),
+            type_name: String::new(),
+            type_hash: 0,
+            type_size: 0,
+            options: [0; 4],
+            age: Duration::ZERO,
+            statistics,
+            slot: (0, 1),
+            joined: 0,
+            sources: 1,
+        }
+    }
+
+    fn host(name: &str, sent_messages: u64) -> EndpointInfo {
+        end(Part::Host, name, Statistics { sent_messages, peers: 1, depth: 77, ..Statistics::default() })
+    }
+
+    fn guest(name: &str, joined: u64, received_messages: u64, lost_lagged: u64) -> EndpointInfo {
+        let done = Statistics { received_messages, lost_lagged, ..Statistics::default() };
+        EndpointInfo { joined, ..end(Part::Guest, name, done) }
+    }
+
+    fn depths(all: &[EndpointInfo]) -> Vec<u64> {
+        all.iter().map(|it| it.statistics.depth).collect()
+    }
+
+    #[test]
+    fn what_is_sent_and_neither_received_nor_missed_waits() {
+        // One that came at 40, has received 30 and missed 10; one that has all.
+        let mut all = [host("a", 100), guest("a", 40, 30, 10), guest("a", 0, 100, 0), host("b", 5)];
+        all[3].statistics.peers = 0;
+        work_out(&mut all);
+        assert_eq!(depths(&all), [20, 20, 0, 0]);
+        assert_eq!(all[0].statistics.deepest, 20);
+    }
+
+    #[test]
+    fn stars_hear_several() {
+        let mut all = [host("a/x", 10), host("a/y", 20), host("b", 1), guest("a/*", 5, 15, 0)];
+        all[3].sources = 2;
+        work_out(&mut all);
+        // Which of the two it is that waits, nobody can tell.
+        assert_eq!(depths(&all), [77, 77, 77, 10]);
+        all[3].statistics.received_messages = 25;
+        work_out(&mut all);
+        assert_eq!(depths(&all), [0, 0, 77, 0]);
+    }
+
+    #[test]
+    fn what_cannot_be_told_is_left_as_it_was() {
+        // It still reads from one that is gone.
+        let mut all = [host("a", 10), guest("a", 0, 5, 0)];
+        all[1].sources = 2;
+        work_out(&mut all);
+        assert_eq!(depths(&all), [77, 0]);
+        // It carries another type, so it has no source here.
+        all[1] = EndpointInfo { type_size: 8, sources: 0, ..guest("a", 0, 5, 0) };
+        all[1].statistics.received_messages = 0;
+        work_out(&mut all);
+        assert_eq!(depths(&all), [77, 0]);
+    }
+
+    #[test]
+    fn a_subscriber_that_was_read_later_is_not_ahead() {
+        let mut all = [host("a", 10), guest("a", 0, 12, 0), host("c", 3), guest("c", 3_u64.wrapping_neg(), 4, 0)];
+        work_out(&mut all);
+        assert_eq!(depths(&all), [0, 0, 2, 2]);
+    }
+}
