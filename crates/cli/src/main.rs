@@ -12,6 +12,7 @@ mod failure;
 mod identity;
 mod input;
 mod json;
+mod keys;
 mod lesson;
 mod look;
 mod manual;

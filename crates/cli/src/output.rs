@@ -79,15 +79,6 @@ pub(crate) fn may_colour() -> bool {
     io::stdout().is_terminal() && !refused("NO_COLOR") && !dumb
 }
 
-/// Fails when the terminal that is read was taken away. A command that is in front is told so by a signal; any other finds its
-/// terminal readable from then on, with nothing to read.
-pub(crate) fn still_there() -> Result<(), Failure> {
-    match io::stdin().is_terminal() {
-        true => Ok(()),
-        false => Err(Failure::Failed("the terminal is gone".to_owned())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,29 +1,24 @@
 //! A chat on a terminal: what was said above, the line that is being typed below.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::io;
 
-use ratatui::crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Position};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
-use signal_hook::consts::SIGWINCH;
-use signal_hook::low_level;
 use unicode_width::UnicodeWidthStr;
-use wharf::{Endpoint, Readable};
+use wharf::Endpoint;
 
 use super::editor::Editor;
 use super::text;
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
-use crate::output::{may_colour, still_there};
+use crate::keys::Keys;
+use crate::output::may_colour;
 
 /// What was said is kept so far back.
 const MOST_LINES: usize = 5_000;
@@ -34,9 +29,7 @@ const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::B
 /// See the top of the file.
 pub(super) struct Screen {
     terminal: DefaultTerminal,
-    keys: Readable<File>,
-    /// Readable when the terminal has got another size.
-    resized: Readable<UnixStream>,
+    keys: Keys,
     lines: VecDeque<Entry>,
     editor: Editor,
     colour: bool,
@@ -63,16 +56,12 @@ fn unusable(error: io::Error) -> Failure {
 
 impl Screen {
     pub(super) fn open() -> Result<Screen, Failure> {
-        let keys = io::stdin().as_fd().try_clone_to_owned().map_err(unusable)?;
-        let (resized, tell) = UnixStream::pair().map_err(unusable)?;
-        resized.set_nonblocking(true).map_err(unusable)?;
-        low_level::pipe::register(SIGWINCH, tell).map_err(unusable)?;
+        let keys = Keys::open().map_err(unusable)?;
         // It is as it was when this ends, by a panic as well.
         let terminal = ratatui::try_init().map_err(unusable)?;
         Ok(Screen {
             terminal,
-            keys: Readable(File::from(keys)),
-            resized: Readable(resized),
+            keys,
             lines: VecDeque::new(),
             editor: Editor::default(),
             colour: may_colour(),
@@ -85,7 +74,7 @@ impl Screen {
     }
 
     pub(super) fn endpoints(&mut self) -> [&mut dyn Endpoint; 2] {
-        [&mut self.keys, &mut self.resized]
+        self.keys.endpoints()
     }
 
     pub(super) fn show(&mut self, news: &[News]) -> Result<(), Failure> {
@@ -136,13 +125,9 @@ impl Screen {
 
     /// What was typed meanwhile.
     pub(super) fn read(&mut self) -> Result<Vec<Typed>, Failure> {
-        // Only that it came counts.
-        let _size = self.resized.0.read(&mut [0; 64]);
         let mut typed = Vec::new();
-        still_there()?;
-        // Ends when nothing is there; whoever pastes much has it taken at once.
-        while event::poll(Duration::ZERO).map_err(unusable)? {
-            if let Event::Key(key) = event::read().map_err(unusable)? {
+        for event in self.keys.take()? {
+            if let Event::Key(key) = event {
                 typed.extend(self.press(key));
             }
         }

@@ -30,8 +30,8 @@ pub(crate) fn run(asked: &TopArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     let mut looks = Looks { names: Names::new(asked.name.as_deref())?, rows: Rows::default() };
     let interval = asked.interval.max(SHORTEST);
-    if io::stdout().is_terminal() && !asked.json {
-        return screen::run(&mut looks, asked, interval, &ending);
+    if io::stdout().is_terminal() && io::stdin().is_terminal() && !asked.json {
+        return screen::run(&mut looks, asked, interval, &mut ending);
     }
     looks.look()?;
     ending.pause(interval)?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::Event;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
@@ -18,25 +18,29 @@ use super::table::aligned;
 use super::view::{View, Wish};
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::keys::Keys;
 use crate::look::directory;
-use crate::output::{may_colour, printable, still_there};
+use crate::output::{may_colour, printable};
 use crate::units;
 use crate::usage::looking::TopArguments;
-
-/// The longest wait for a key: whoever waits for one does not hear of signals.
-const LONGEST: Duration = Duration::from_millis(250);
 
 const KEYS: &str =
     "q end  / filter  space pause  sort: n name p process m msg b bytes w waiting x missed k blocked o memory";
 
 /// Draws until the user, or a signal, wants it to end; then the terminal is as it was.
-pub(super) fn run(looks: &mut Looks, asked: &TopArguments, interval: Duration, ending: &Ending) -> Result<(), Failure> {
+pub(super) fn run(
+    looks: &mut Looks,
+    asked: &TopArguments,
+    interval: Duration,
+    ending: &mut Ending,
+) -> Result<(), Failure> {
     let screen = Screen { place: directory().display().to_string(), interval, colour: may_colour() };
     let mut view = View::new(asked.sort);
     // A first look that fails is told on a terminal that was not touched.
     view.take(looks.look()?);
+    let mut keys = Keys::open().map_err(unusable)?;
     let terminal = ratatui::try_init().map_err(unusable);
-    let outcome = terminal.and_then(|mut terminal| screen.watch(&mut terminal, &mut view, looks, ending));
+    let outcome = terminal.and_then(|mut terminal| screen.watch(&mut terminal, &mut keys, &mut view, looks, ending));
     let restored = ratatui::try_restore().map_err(unusable);
     outcome.and(restored)
 }
@@ -55,16 +59,16 @@ impl Screen {
     fn watch(
         &self,
         terminal: &mut DefaultTerminal,
+        keys: &mut Keys,
         view: &mut View,
         looks: &mut Looks,
-        ending: &Ending,
+        ending: &mut Ending,
     ) -> Result<(), Failure> {
         let mut next = Instant::now() + self.interval;
         let mut changed = true;
-        // Ends with a key or a signal; each round waits for a key or for the next look.
+        // Ends with a key or a signal; each round waits for either, or for the next look.
         loop {
             ending.check()?;
-            still_there()?;
             let now = Instant::now();
             if now >= next {
                 next = now + self.interval;
@@ -76,13 +80,16 @@ impl Screen {
             if changed {
                 terminal.draw(|frame| self.draw(frame, view)).map_err(unusable)?;
             }
-            let wait = next.saturating_duration_since(Instant::now()).min(LONGEST);
-            changed = event::poll(wait).map_err(unusable)?;
-            if changed
-                && let Event::Key(key) = event::read().map_err(unusable)?
-                && view.press(key) == Wish::End
-            {
-                return Ok(());
+            let wait = next.saturating_duration_since(Instant::now());
+            ending.wait_for_any(&mut keys.endpoints(), Some(wait))?;
+            let events = keys.take()?;
+            changed = !events.is_empty();
+            for event in events {
+                if let Event::Key(key) = event
+                    && view.press(key) == Wish::End
+                {
+                    return Ok(());
+                }
             }
         }
     }

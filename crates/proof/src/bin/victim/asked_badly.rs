@@ -128,7 +128,7 @@ fn churns(node: &Node, deadline: Deadline) -> Result<String, Failure> {
     say("ready", "")?;
     while !deadline.passed() {
         let mut client = join(node)?;
-        if joined % 2 == 0 {
+        if joined.is_multiple_of(2) {
             let _ = client.request(b"in vain").limit(Duration::from_millis(5)).start();
         }
         joined += 1;

@@ -20,10 +20,10 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let wait = if Random::new(seed).below(2) == 0 { Wait::Adaptive } else { Wait::Sleep };
     let options = Options::new().wait(wait);
     match words.at(1, "to serve or to ask")? {
-        "serve" if by_address => serve(&account, || Ok(options.service(ADDRESS).server()?), seed),
+        "serve" if by_address => serve(&account, || options.service(ADDRESS).server(), seed),
         "serve" => {
             let node = Node::open()?;
-            serve(&account, || Ok(node.service(NAME).wait(wait).server()?), seed)
+            serve(&account, || node.service(NAME).wait(wait).server(), seed)
         }
         "ask" => {
             watch();
