@@ -12,6 +12,7 @@ use wharf_sys::fork::{self, ForkClosedFd};
 use wharf_sys::poll::{Epoll, Interest};
 use wharf_sys::socket::{self, Credentials};
 
+use super::again::{Again, Agenda};
 use super::endpoint::{Endpoint, EndpointSpec, Gone, Refusal};
 use super::error::NodeError;
 use super::identity::{EndpointId, NodeId, PairingId, Part, Pattern};
@@ -86,6 +87,18 @@ pub(super) struct Paired {
     pub(super) stage: Stage,
     /// Somebody waits for it to stand.
     pub(super) outstanding: Option<Outstanding>,
+    pub(super) again: Again,
+}
+
+/// A host of ours that was announced, until that is acknowledged.
+pub(super) struct Announced {
+    /// The lifeline on which it was.
+    pub(super) line: u64,
+    pub(super) host: EndpointId,
+    pub(super) guest: Entry,
+    /// Somebody waits for it.
+    pub(super) _outstanding: Option<Outstanding>,
+    pub(super) again: Again,
 }
 
 /// A new host that was announced here, and is told when all guests that want it were answered.
@@ -114,10 +127,10 @@ pub(super) struct State {
     /// Which host each guest has, or is about to have: one pairing for each two endpoints.
     pub(super) hosts: HashMap<(EndpointId, NodeId, EndpointId), PairingId>,
     /// Announcements that were not acknowledged yet.
-    pub(super) announced: HashMap<u64, (u64, Outstanding)>,
+    pub(super) announced: HashMap<u64, Announced>,
     pub(super) owed: Vec<Owed>,
-    /// Meetings with nodes whose queue was full: they are tried again.
-    pub(super) later: VecDeque<(EndpointId, Entry)>,
+    /// Meetings that are tried again.
+    pub(super) later: Agenda,
     next_line: u64,
     next_number: u64,
 }
@@ -255,7 +268,8 @@ impl State {
     /// Takes an endpoint out, with all its pairings, which are returned.
     pub(super) fn remove_endpoint(&mut self, endpoint: &Arc<Registered>) -> Vec<Paired> {
         self.endpoints.remove(&endpoint.id);
-        self.later.retain(|(id, _)| *id != endpoint.id);
+        self.later.forget(endpoint.id);
+        self.announced.retain(|_, it| it.host != endpoint.id);
         self.wild.retain(|it| !Arc::ptr_eq(it, endpoint));
         if let Some(names) = self.guests.get_mut(&endpoint.spec.pattern)
             && let Some(there) = names.get_mut(endpoint.spec.name.as_str())
@@ -350,15 +364,20 @@ impl State {
 
     /// Adds a host's pairing, which stands from the start.
     pub(super) fn add_host_pairing(&mut self, endpoint: &Arc<Registered>, pairing: &Pairing) {
-        let paired =
-            Paired { endpoint: Arc::clone(endpoint), pairing: pairing.clone(), stage: Stage::Live, outstanding: None };
+        let paired = Paired {
+            endpoint: Arc::clone(endpoint),
+            pairing: pairing.clone(),
+            stage: Stage::Live,
+            outstanding: None,
+            again: Again::default(),
+        };
         self.add_pairing(pairing.id(), paired);
         self.count_peers(endpoint, 1, Stage::Live);
     }
 
-    /// Removes a lifeline with everything on it; what its endpoints are to be told is returned. Offers that another thread
-    /// is preparing are left to that thread.
-    pub(super) fn remove_line(&mut self, number: u64) -> Vec<(Arc<Registered>, PairingId)> {
+    /// Removes a lifeline with everything on it, which is returned. Offers that another thread is preparing are left to that
+    /// thread.
+    pub(super) fn remove_line(&mut self, number: u64) -> Ended {
         self.lines.remove(&number);
         if let Some(peer) = self.peers.remove(&number)
             && self.known.get(&peer.id) == Some(&number)
@@ -369,18 +388,24 @@ impl State {
                 None => self.known.remove(&peer.id),
             };
         }
-        self.announced.retain(|_, (line, _)| *line != number);
+        let announced = self.announced.extract_if(|_, it| it.line == number).map(|(_, it)| it).collect();
         self.owed.retain(|owed| owed.line.number != number);
-        self.end_pairings(number)
+        Ended { pairings: self.end_pairings(number), announced }
     }
 
     /// Removes all pairings on a lifeline, but for offers that another thread is preparing.
-    pub(super) fn end_pairings(&mut self, number: u64) -> Vec<(Arc<Registered>, PairingId)> {
+    pub(super) fn end_pairings(&mut self, number: u64) -> Vec<Paired> {
         let ended: Vec<PairingId> =
             self.on_line(number).filter(|(_, paired)| paired.stage != Stage::Preparing).map(|(id, _)| *id).collect();
-        let ended = ended.into_iter().filter_map(|id| Some((self.remove_pairing(id)?.endpoint, id)));
-        ended.collect()
+        ended.into_iter().filter_map(|id| self.remove_pairing(id)).collect()
     }
+}
+
+/// What ended with a lifeline.
+pub(super) struct Ended {
+    pub(super) pairings: Vec<Paired>,
+    /// Hosts of ours that were announced there, and not acknowledged.
+    pub(super) announced: Vec<Announced>,
 }
 
 impl Registered {

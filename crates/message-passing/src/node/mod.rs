@@ -5,6 +5,7 @@
 //! (`registry.rs`); opening one lists whoever is there and meets him (`open.rs`), over records that are told in
 //! docs/wire.md. What endpoints carry, and how, is the pattern's; the seam is in `endpoint.rs`.
 
+mod again;
 mod core;
 mod endpoint;
 mod error;

@@ -11,7 +11,7 @@ use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
 use super::desk::Ringing;
-use super::host::{barriers, is_trusted, two};
+use super::host::{barriers, is_trusted, no_bell, refusal, two};
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
@@ -59,6 +59,8 @@ pub(super) struct Guest {
     pub(super) bell: Ringer,
     pub(super) trust: Trust,
     pub(super) history: u64,
+    /// The history that is wanted of a publisher that this subscriber had to leave: it has seen what was before.
+    pub(super) history_again: u64,
     pub(super) max_message: u64,
     pub(super) hold_bytes: u64,
     pages: Mutex<HashMap<PairingId, Offered>>,
@@ -73,6 +75,7 @@ impl Guest {
             bell,
             trust,
             history,
+            history_again: 0,
             max_message,
             hold_bytes,
             pages: Mutex::default(),
@@ -128,13 +131,13 @@ impl Guest {
         let _ = self.bell.ring();
     }
 
-    fn open(&self, pairing: &Pairing, offered: Offered, answer: Parcel) -> Result<Source, String> {
-        let said = Answer::read(&answer.bytes)?;
+    fn open(&self, pairing: &Pairing, offered: Offered, answer: Parcel) -> Result<Source, Refusal> {
+        let said = Answer::read(&answer.bytes).map_err(Refusal::Words)?;
         let trusted = is_trusted(self.trust, pairing);
-        let (memory, bell) = two(answer.fds, said.bell)?;
-        check_size(trusted, said.geometry)?;
+        let (memory, bell) = two(answer.fds, said.bell).map_err(Refusal::Words)?;
+        check_size(trusted, said.geometry).map_err(Refusal::Words)?;
         let bell = bell.filter(|_| trusted).map(Ringer::adopt).transpose();
-        let bell = bell.map_err(|why| format!("its bell cannot be used: {why}"))?.map(Arc::new);
+        let bell = bell.map_err(no_bell)?.map(Arc::new);
         // A publisher that passes no bell does not trust us, and looks at no pin of ours: what lies in its log may be overwritten
         // while it is read, or held, so it is copied as well.
         let terms = ReaderTerms {
@@ -144,8 +147,7 @@ impl Guest {
             may_drop: said.may_drop,
             hold_bytes: self.hold_bytes,
         };
-        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms)
-            .map_err(|error| error.to_string())?;
+        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms).map_err(refusal)?;
         crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
         // A publisher waits for those who are there only so long. Who answers later begins where it is then.
@@ -167,14 +169,15 @@ pub(super) fn check_size(trusted: bool, geometry: Geometry) -> Result<(), String
 
 impl Endpoint for Guest {
     fn offer_for(&self, pairing: &Pairing, host: &HostInfo) -> Result<Option<Parcel>, Refusal> {
-        let page = ReaderPage::create().map_err(|error| Refusal::words(error.to_string()))?;
-        let failed = |error: std::io::Error| Refusal::words(format!("cannot pass the subscriber's page on: {error}"));
+        let page = ReaderPage::create().map_err(refusal)?;
+        let failed = |error: std::io::Error| Refusal::not_now(format!("cannot pass the subscriber's page on: {error}"));
         let memory = page.fd().try_clone_to_owned().map_err(failed)?;
         let bell = match is_trusted(self.trust, pairing) {
             true => Some(self.bell.for_another().map_err(failed)?),
             false => None,
         };
-        let offer = Offer { history: self.history, bell: bell.is_some() };
+        let history = if host.again { self.history_again } else { self.history };
+        let offer = Offer { history, bell: bell.is_some() };
         self.pages()
             .insert(pairing.id(), Offered { page, topic: host.name.clone(), announced: host.payload.is_some() });
         Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))
@@ -183,10 +186,10 @@ impl Endpoint for Guest {
     fn answered(&self, pairing: &Pairing, answer: Parcel) -> Result<(), Refusal> {
         let offered = self.pages().remove(&pairing.id());
         let offered = offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
-        let source = self.open(pairing, offered, answer).map_err(Refusal::Words)?;
+        let source = self.open(pairing, offered, answer)?;
         match self.tell(News::Joined(Box::new(source))) {
             true => Ok(()),
-            false => Err(Refusal::words("the subscriber does not receive")),
+            false => Err(Refusal::not_now("the subscriber does not receive")),
         }
     }
 
@@ -211,11 +214,14 @@ impl Endpoint for Guest {
     }
 
     fn gone(&self, pairing: PairingId, how: Gone) {
-        let offered = self.pages().remove(&pairing).is_some();
-        // What was refused, or never answered, was no source.
-        if !offered && !matches!(how, Gone::Refused(_)) {
-            self.tell(News::Over(pairing));
+        // What was never answered was no source.
+        if self.pages().remove(&pairing).is_some() {
+            return;
         }
+        self.tell(match how {
+            Gone::Left | Gone::Died => News::Over(pairing),
+            Gone::Refused(why) => News::CutOff(pairing, why.to_string()),
+        });
     }
 }
 

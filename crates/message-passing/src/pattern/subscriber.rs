@@ -105,7 +105,12 @@ impl Subscriber {
     ) -> Result<Subscriber, NodeError> {
         let filter = Filter::new(name)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the subscriber's doorbell"))?;
-        let guest = Guest::new(ringer, terms.trust, terms.history, terms.max_message as u64, terms.hold_bytes as u64);
+        let mut guest =
+            Guest::new(ringer, terms.trust, terms.history, terms.max_message as u64, terms.hold_bytes as u64);
+        if pattern == Pattern::State {
+            // The latest value counts, whether or not it was seen.
+            guest.history_again = terms.history;
+        }
         let guest = Arc::new(guest);
         let spec = EndpointSpec {
             pattern,
