@@ -267,6 +267,11 @@ impl Registry {
         }
     }
 
+    /// The user to whom a node's board belongs; `None` when there is none. Needs no descriptor.
+    pub(super) fn owner(&self, id: NodeId) -> io::Result<Option<u32>> {
+        self.domain.owner_of(&[NODES], &format!("{id}{BOARD}"))
+    }
+
     /// The nodes that have a board.
     pub(super) fn nodes(&self) -> io::Result<Vec<NodeId>> {
         let Some(nodes) = self.domain.folder(&[NODES])? else { return Ok(Vec::new()) };

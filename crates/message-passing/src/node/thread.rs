@@ -10,6 +10,7 @@ use std::time::Duration;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::poll::{Event, Interest, most_descriptors};
+use wharf_sys::shortage::is_shortage;
 use wharf_sys::socket::{self, Credentials};
 
 use super::core::{Announced, Core, DOOR, Ended as EndedLine, Stage, WAKE};
@@ -260,8 +261,14 @@ impl Turn {
             return Err(Nonsense(format!("it speaks version {version} of the node protocol, this node {VERSION}")));
         }
         // Whoever calls himself by the name of a node is sent what is meant for it, so he must at least be its user.
-        let board = self.core.registry.open_board(id).ok().flatten();
-        let owner = board.and_then(|board| wharf_sys::directory::facts(&board).ok()).map(|facts| facts.uid);
+        let owner = match self.core.registry.owner(id) {
+            // What this process lacks is no lie of somebody else: he may come again.
+            Err(error) if is_shortage(&error) => {
+                refuse(Refusal::not_now(error.to_string()));
+                return Err(Nonsense("it could not be looked up".to_owned()));
+            }
+            owner => owner.ok().flatten(),
+        };
         if owner != Some(by.uid) {
             refuse(Refusal::words(format!("there is no board of node {id} that belongs to uid {}", by.uid)));
             return Err(Nonsense(format!("it calls itself {id}, and is not")));

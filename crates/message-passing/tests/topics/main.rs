@@ -56,7 +56,7 @@ const CASES: &[Case] = cases! {
     }
     held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one, wide_values }
     hostile { by_option, held_of_one_that_does_not_trust, other_users, in_place_only_among_friends }
-    shortage { when_the_log_moves }
+    shortage { when_the_log_moves, while_a_publisher_opens }
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, stopped_while_a_publisher_opens,
         joins_and_leaves_at_random }
     crashes { at_every_point }

@@ -26,3 +26,40 @@ pub(crate) fn when_the_log_moves(world: &World) {
     child.expect("end");
     child.end();
 }
+
+/// However many descriptors are missing while a publisher opens, the two meet once there are some, and the subscriber is
+/// told what it missed.
+pub(crate) fn while_a_publisher_opens(world: &World) {
+    const MESSAGES: u64 = 5;
+    for free in 0..5 {
+        let name = format!("opens/{free}");
+        let mut child = world.start("starves", &[&name, "0", &free.to_string()]);
+        child.expect("ready");
+        child.tell("starve");
+        child.expect("starved");
+        let mut publisher = world.node().topic(&name).publisher().unwrap();
+        for number in 0..MESSAGES {
+            publisher.send(&message(1, number, 100)).unwrap();
+        }
+        child.tell("feed");
+        child.expect("fed");
+        eventually("they have met", || publisher.subscribers() == 1);
+        publisher.send(&[]).unwrap();
+        let mut told = 0;
+        loop {
+            let line = child.line();
+            match line.split_once(' ') {
+                Some(("message", number)) => {
+                    assert_eq!(number.parse(), Ok(told), "with {free} free");
+                    told += 1;
+                }
+                Some(("lagged", missed)) => told += missed.parse::<u64>().unwrap(),
+                _ => {
+                    assert_eq!((line.as_str(), told), ("end", MESSAGES), "with {free} free");
+                    break;
+                }
+            }
+        }
+        child.end();
+    }
+}
