@@ -175,6 +175,8 @@ fn starves(path: &Path, name: &str, first: &str, free: &str) {
     say("end");
 }
 
+    crate::world::eventually("there is a publisher", || subscriber.publishers().count() == 1);
+    say("met");
 /// Another user: a node in a directory that is not its own.
 fn guest(path: &Path, name: &str) {
     let node = Domain::at(path)

@@ -18,6 +18,7 @@ pub(crate) fn when_the_log_moves(world: &World) {
     eventually("it has left", || publisher.subscribers() == 0);
     child.tell("feed");
     child.expect("fed");
+    child.expect("met");
     child.expect("cut off");
     eventually("it has come back", || publisher.subscribers() == 1);
     publisher.send(&message(1, 5, 100)).unwrap();
@@ -43,7 +44,8 @@ pub(crate) fn while_a_publisher_opens(world: &World) {
         }
         child.tell("feed");
         child.expect("fed");
-        eventually("they have met", || publisher.subscribers() == 1);
+        // It says so itself: the publisher may have given it a seat before, in which it could not stay.
+        child.expect("met");
         publisher.send(&[]).unwrap();
         let mut told = 0;
         loop {
