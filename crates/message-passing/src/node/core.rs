@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wharf_shared_memory::board::{Board, Counter, Counters};
 use wharf_sys::barrier;
 use wharf_sys::fork::{self, ForkClosedFd};
-use wharf_sys::poll::{Epoll, Interest};
+use wharf_sys::poll::{Epoll, Interest, most_descriptors};
 use wharf_sys::socket::{self, Credentials};
 
 use super::again::{Again, Agenda};
@@ -31,6 +31,15 @@ const FIRST_LINE: u64 = 2;
 pub(super) const MOST_PAIRINGS_OF_STRANGERS: usize = 1024;
 
 /// The most refusals that an endpoint remembers.
+/// The part of this process's descriptors for whose number guests here pair with hosts of one user who is not trusted, a
+/// sixteenth, within bounds; with all such users together it is twice that. Each pairing costs two descriptors, and a few
+/// more while its host moves on.
+const SHARE_OF_STRANGERS: usize = 16;
+const MOST_HOSTS_OF_STRANGERS: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// The most announcements of one user who is not trusted that wait for guests here to be answered.
+pub(super) const MOST_OWED_TO_A_STRANGER: usize = 64;
+
 const MOST_REFUSALS: usize = 64;
 
 /// See the top of the file.
@@ -57,6 +66,9 @@ pub(super) struct Admitted {
     pub(super) users: Vec<u32>,
     pub(super) groups: Vec<u32>,
 }
+    /// Not even this process's own user is trusted.
+    #[cfg(test)]
+    pub(super) trusts_nobody: bool,
 
 /// An endpoint of this node.
 pub(super) struct Registered {
@@ -136,6 +148,9 @@ pub(super) struct State {
 }
 
 impl Core {
+    /// Pairings of guests here with users who are not trusted, by user, and the most of them with one.
+    with_strangers: HashMap<u32, usize>,
+    pub(super) most_with_stranger: usize,
     pub(super) fn new(
         id: NodeId,
         registry: Registry,
@@ -153,6 +168,8 @@ impl Core {
             registry,
             admitted,
             set: Arc::new(set),
+        let share = most_descriptors().unwrap_or(1024) / SHARE_OF_STRANGERS;
+        let most_with_stranger = share.clamp(*MOST_HOSTS_OF_STRANGERS.start(), *MOST_HOSTS_OF_STRANGERS.end());
             door: ForkClosedFd::new(door),
             wake: (ForkClosedFd::new(mouth), ForkClosedFd::new(ear)),
             stop: AtomicBool::new(false),
@@ -160,7 +177,7 @@ impl Core {
             barriers: barrier::register(),
             refused: AtomicU64::new(0),
             board: Mutex::new(board),
-            state: Mutex::new(State { next_line: FIRST_LINE, next_number: 1, ..State::default() }),
+            state: Mutex::new(State { next_line: FIRST_LINE, next_number: 1, most_with_stranger, ..State::default() }),
         })
     }
 
@@ -208,6 +225,8 @@ impl Core {
             false if self.admitted.groups.contains(&peer.gid) => Ok(false),
             false => Err(Refusal::User),
         }
+            #[cfg(test)]
+            true if self.admitted.trusts_nobody => Ok(false),
     }
 
     pub(super) fn peer(&self, id: NodeId, by: &Credentials, cooperating: bool) -> Arc<PeerNode> {
@@ -305,9 +324,20 @@ impl State {
         self.of_endpoint.insert((paired.endpoint.id, id));
         self.pairings.insert(id, paired);
     }
+    /// Whether a guest here may pair with one more host of this peer.
+    pub(super) fn has_room_for(&self, peer: &PeerNode) -> bool {
+        let with = self.with_strangers.get(&peer.uid).copied().unwrap_or(0);
+        let with_all: usize = self.with_strangers.values().sum();
+        peer.cooperating || (with < self.most_with_stranger && with_all < 2 * self.most_with_stranger)
+    }
+
 
     pub(super) fn add_line(&mut self, socket: OwnedFd, set: &Arc<Epoll>) -> io::Result<Arc<Line>> {
         let number = self.next_line;
+        let peer = paired.pairing.peer();
+        if id.part == Part::Guest && !peer.cooperating {
+            *self.with_strangers.entry(peer.uid).or_default() += 1;
+        }
         let line = Arc::new(Line::new(number, socket, set)?);
         self.next_line += 1;
         self.lines.insert(number, Arc::clone(&line));
@@ -331,6 +361,13 @@ impl State {
         self.settle(id);
         Some(paired)
     }
+            let uid = pairing.peer().uid;
+            if let Some(count) = self.with_strangers.get_mut(&uid).filter(|_| !pairing.peer().cooperating) {
+                *count -= 1;
+                if *count == 0 {
+                    self.with_strangers.remove(&uid);
+                }
+            }
 
     /// A guest's pairing stands.
     pub(super) fn stand(&mut self, id: PairingId) {

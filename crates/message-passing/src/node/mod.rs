@@ -108,6 +108,13 @@ impl NodeOptions {
     }
 
     /// Opens a node.
+    /// Treats everybody as another user, who was admitted.
+    #[cfg(test)]
+    pub(crate) fn trust_nobody(mut self) -> NodeOptions {
+        self.admitted.trusts_nobody = true;
+        self
+    }
+
     ///
     /// # Errors
     /// [`NodeError::Directory`], [`NodeError::NoRoom`], [`NodeError::System`].

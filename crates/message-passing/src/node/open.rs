@@ -312,6 +312,12 @@ impl Core {
         if state.hosts.contains_key(&key) || !state.endpoints.contains_key(&registered.id) {
             return;
         }
+        if !state.has_room_for(peer) {
+            drop(state);
+            let why = "this process has as many pairings with that user as its descriptors allow (`ulimit -n`)";
+            registered.note_refusal(peer.to_string(), Refusal::words(why));
+            return;
+        }
         let id = PairingId { line: line.number, number: state.new_number(), part: Part::Guest };
         let pairing = Pairing::new(id, Arc::clone(peer), host, Arc::clone(line));
         state.hosts.insert(key, id);

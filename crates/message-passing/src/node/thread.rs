@@ -31,8 +31,8 @@ const INTRODUCTION: Duration = Duration::from_secs(2);
 /// The most connections that have not introduced themselves; the oldest has to go when one more comes.
 const MOST_STRANGERS: usize = 128;
 
-/// The part of this process's descriptors that the lifelines of others may take: a half.
-const SHARE: usize = 2;
+/// The part of this process's descriptors that the lifelines of others who are not trusted may take: a quarter.
+const SHARE: usize = 4;
 
 /// How long the door stays shut when this process may not open more descriptors.
 const SHUT: Duration = Duration::from_millis(50);

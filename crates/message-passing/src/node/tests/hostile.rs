@@ -34,6 +34,28 @@ fn last_words(line: &OwnedFd) -> Vec<Record> {
     }
 }
 
+/// The next record of a connection.
+fn next_word(line: &OwnedFd) -> Record {
+    let waits = [(line.as_fd(), wharf_sys::poll::Interest::READ)];
+    let deadline = Deadline::after(Duration::from_secs(10));
+    assert!(!wharf_sys::poll::wait(&waits, Some(deadline)).unwrap().is_empty(), "it says nothing");
+    let mut buffer = [0; 8192];
+    let arrival = socket::recv_arrival(line, &mut buffer).unwrap();
+    Record::read(&buffer[..arrival.received.len], arrival.fds.len()).unwrap()
+}
+
+/// A host that nobody has.
+fn announce(number: u64, host: u32) -> Vec<u8> {
+    let host = EndpointId { index: host, stamp: 1 };
+    let meeting = Meeting { pattern: Pattern::Topic, host, name: "good".to_owned(), payload: Some(Payload::Bytes) };
+    Record::Announce { number, meeting }.write(0)
+}
+
+/// A node to which everybody is another user.
+fn wary(world: &World) -> Node {
+    NodeOptions::new().domain(world.domain()).trust_nobody().open().unwrap()
+}
+
 fn good_ones_meet(world: &World, node: &Node) {
     let other = world.node();
     let (host, guest) = (fake(), fake());
@@ -206,4 +228,30 @@ fn lies_in_the_directory_mislead_nobody() {
     let left = fs::read_dir(&good).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
     let left: Vec<String> = left.filter(|it| it.starts_with(nobody) || it.starts_with(liar)).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_stranger_has_as_many_hosts_here_as_leave_descriptors_for_others() {
+    let world = World::new();
+    let (node, quiet) = (wary(&world), world.node());
+    node.handle.core.state().most_with_stranger = 5;
+    let guest = fake();
+    let end = open(&node, Part::Guest, "good", &guest);
+    let lines = [connect(&node), connect(&node)];
+    for line in &lines {
+        socket::send(line, &hello(quiet.id())).unwrap();
+        assert!(matches!(next_word(line), Record::Hello { .. }));
+    }
+    let mut offers = 0;
+    for (number, line) in (1..=20).zip(lines.iter().cycle()) {
+        socket::send(line, &announce(number, number as u32)).unwrap();
+        match next_word(line) {
+            Record::Offer { .. } => offers += 1,
+            // At once: nobody here wants it.
+            Record::Announced { number: acknowledged } => assert_eq!(acknowledged, number),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((offers, end.refusals().len()), (5, 15), "however many connections it has");
+    assert_eq!(guest.ends.lock().unwrap().len(), 5);
 }
