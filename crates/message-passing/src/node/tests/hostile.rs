@@ -255,3 +255,22 @@ fn a_stranger_has_as_many_hosts_here_as_leave_descriptors_for_others() {
     assert_eq!((offers, end.refusals().len()), (5, 15), "however many connections it has");
     assert_eq!(guest.ends.lock().unwrap().len(), 5);
 }
+
+#[test]
+fn a_node_that_is_refused_when_pairings_stand_loses_them_like_any_that_dies() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let guest = fake();
+    let _end = open(&node, Part::Guest, "good", &guest);
+    let line = connect(&node);
+    let hello = Record::Hello { version: VERSION, id: quiet.id(), barriers: true };
+    socket::send(&line, &hello.write(0)).unwrap();
+    socket::send(&line, &announce(1, 7)).unwrap();
+    assert!(matches!(next_word(&line), Record::Hello { .. }));
+    let Record::Offer { number, .. } = next_word(&line) else { panic!("no offer") };
+    socket::send(&line, &Record::Answer { number, bytes: b"welcome".to_vec() }.write(0)).unwrap();
+    guest.diary.expect("answered welcome");
+    socket::send(&line, &Record::Refusal { number: 0, why: Refusal::User }.write(0)).unwrap();
+    guest.diary.expect("gone Died");
+    assert!(guest.pairings.lock().unwrap().is_empty());
+}
