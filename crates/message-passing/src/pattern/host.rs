@@ -8,6 +8,7 @@ use wharf_shared_memory::biased::Visitor;
 use wharf_shared_memory::log::{Barriers, LogError, SeatTerms};
 use wharf_sys::barrier;
 use wharf_sys::crash_point;
+use wharf_sys::directory;
 use wharf_sys::doorbell::{RingError, Ringer};
 use wharf_sys::shortage::is_shortage;
 
@@ -45,13 +46,17 @@ impl Host {
             true => Some(self.bell.for_another().map_err(in_words("pass the publisher's bell on"))?),
             false => None,
         };
+        let facts = directory::facts(&page).map_err(in_words("look at the subscriber's page"))?;
+        let page_is = (facts.device, facts.inode);
         let terms = SeatTerms { trusted, barriers: barriers(pairing) };
         let ringing = Ringing { pairing: pairing.clone(), bell };
         let seated = self
             .desk
-            .visit(|desk| desk.admit(page, terms, said.history, ringing))
-            .map_err(in_words("interrupt the publisher"))?
-            .map_err(refusal)?;
+            .visit(|desk| {
+                desk.has_a_seat_for(pairing, page_is).map_err(Refusal::Words)?;
+                desk.admit(page, page_is, terms, said.history, ringing).map_err(refusal)
+            })
+            .map_err(in_words("interrupt the publisher"))??;
         crash_point!("topic.host.seated");
         let answer = Answer {
             geometry: seated.geometry,

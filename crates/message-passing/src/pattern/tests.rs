@@ -224,3 +224,25 @@ fn publishers_that_lie_are_told_of_once_and_left() {
     }
     assert!(told > 0, "nobody was found to lie");
 }
+
+#[test]
+fn a_page_has_one_seat_and_a_stranger_not_all_of_them() {
+    let world = World::new();
+    let domain = Domain::at(world.place.path()).unwrap();
+    let wary = NodeOptions::new().domain(domain).trust_nobody().open().unwrap();
+    let mut publisher = wary.topic("truth").publisher().unwrap();
+    let others = world.node();
+    let page = sealed(&[0; 4096]);
+    let lie = move || Parcel { bytes: offer(false), fds: vec![page.try_clone().unwrap()] };
+    let lie = Arc::new(lie);
+    let bring = || {
+        let lie = Arc::clone(&lie);
+        lies(&others, Part::Guest, Box::new(move || lie()), Vec::new())
+    };
+    let (one, two) = (bring(), bring());
+    assert_eq!(publisher.subscribers(), 1);
+    assert!(one.refusals().is_empty() && two.refusals()[0].1.to_string().contains("page"), "{:?}", two.refusals());
+    let subscribers: Vec<Subscriber> = (0..128).map(|_| others.topic("truth").subscriber().unwrap()).collect();
+    assert_eq!(publisher.subscribers(), 128);
+    assert!(subscribers[126].refusals().is_empty() && subscribers[127].refusals()[0].contains("128"));
+}
