@@ -25,6 +25,13 @@ const HOSTILE_BYTES: u64 = 64 << 20;
 /// The most that waits for a subscriber that does not receive: publishers that came, went, or moved on.
 const MOST_NEWS: usize = 4096;
 
+/// The most moves of one publisher among them: it keeps no more old generations. Each holds a descriptor.
+const MOST_MOVES: usize = 8;
+
+/// The most publishers of users who are not trusted among them, and the most moves of such: each holds a descriptor or two.
+const MOST_STRANGERS: usize = 32;
+const MOST_MOVES_OF_STRANGERS: usize = 32;
+
 /// What happened since the subscriber looked last.
 pub(super) enum News {
     /// A publisher has come.
@@ -53,6 +60,79 @@ struct Offered {
     announced: bool,
 }
 
+/// What waits for the subscriber, and of whom it is.
+#[derive(Default)]
+struct Mail {
+    news: Vec<News>,
+    /// There are some that the subscriber was not woken for.
+    fresh: bool,
+    /// The publishers that it has, or will have when it looks: of others there are no news. One that is over is none.
+    standing: HashMap<PairingId, Standing>,
+    /// How many of the news are publishers of users who are not trusted, and moves of such.
+    strangers: usize,
+    moves_of_strangers: usize,
+}
+
+struct Standing {
+    stranger: bool,
+    /// Moves that wait.
+    moves: usize,
+}
+
+impl Mail {
+    /// A publisher has come; `false` when too many wait already.
+    fn join(&mut self, source: Box<Source>, stranger: bool) -> bool {
+        if self.news.len() >= MOST_NEWS || (stranger && self.strangers >= MOST_STRANGERS) {
+            return false;
+        }
+        self.strangers += usize::from(stranger);
+        self.standing.insert(source.id(), Standing { stranger, moves: 0 });
+        self.add(News::Joined(source));
+        true
+    }
+
+    /// Its stream goes on elsewhere; `false` when it has moved too often.
+    fn moved(&mut self, id: PairingId, onward: Onward) -> bool {
+        let full = self.news.len() >= MOST_NEWS;
+        let Some(standing) = self.standing.get_mut(&id) else { return true };
+        if full
+            || standing.moves >= MOST_MOVES
+            || (standing.stranger && self.moves_of_strangers >= MOST_MOVES_OF_STRANGERS)
+        {
+            return false;
+        }
+        standing.moves += 1;
+        self.moves_of_strangers += usize::from(standing.stranger);
+        self.add(News::Moved(id, onward));
+        true
+    }
+
+    /// It is over, in one way or another. Always told, and once: there are not more of these than publishers.
+    fn end(&mut self, id: PairingId, how: News) {
+        let Some(standing) = self.standing.remove(&id) else { return };
+        if matches!(how, News::CutOff(..)) {
+            // The subscriber follows it nowhere any more.
+            self.news.retain(|it| !matches!(it, News::Moved(of, _) if *of == id));
+            self.moves_of_strangers -= if standing.stranger { standing.moves } else { 0 };
+        }
+        self.add(how);
+    }
+
+    fn add(&mut self, what: News) {
+        self.news.push(what);
+        self.fresh = true;
+    }
+
+    /// The subscriber looks.
+    fn take(&mut self) -> Vec<News> {
+        (self.strangers, self.moves_of_strangers) = (0, 0);
+        for standing in self.standing.values_mut() {
+            standing.moves = 0;
+        }
+        std::mem::take(&mut self.news)
+    }
+}
+
 /// See the top of the file.
 pub(super) struct Guest {
     /// Rings the subscriber's own bell.
@@ -64,7 +144,7 @@ pub(super) struct Guest {
     pub(super) max_message: u64,
     pub(super) hold_bytes: u64,
     pages: Mutex<HashMap<PairingId, Offered>>,
-    news: Mutex<Vec<News>>,
+    mail: Mutex<Mail>,
     /// There are some.
     any: AtomicBool,
 }
@@ -79,7 +159,7 @@ impl Guest {
             max_message,
             hold_bytes,
             pages: Mutex::default(),
-            news: Mutex::default(),
+            mail: Mutex::default(),
             any: AtomicBool::new(false),
         }
     }
@@ -98,32 +178,38 @@ impl Guest {
 
     /// Takes the news, oldest first.
     pub(super) fn take_news(&self) -> Vec<News> {
-        let mut news = self.news();
+        let mut mail = self.mail();
         self.any.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *news)
+        mail.take()
     }
 
-    fn news(&self) -> MutexGuard<'_, Vec<News>> {
+    /// The subscriber has parted with a publisher by itself.
+    pub(super) fn forget(&self, id: PairingId) {
+        self.mail().standing.remove(&id);
+    }
+
+    fn mail(&self) -> MutexGuard<'_, Mail> {
         // Nothing in here panics.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pages(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `false` when too many wait already.
-    fn tell(&self, what: News) -> bool {
-        let mut news = self.news();
-        // The end of a publisher that is known is always told: there are not more of these than publishers.
-        let fits = news.len() < MOST_NEWS || matches!(what, News::Over(_) | News::CutOff(..));
-        if fits {
-            news.push(what);
+    /// Changes what waits for the subscriber, and wakes it.
+    fn tell<T>(&self, change: impl FnOnce(&mut Mail) -> T) -> T {
+        let mut mail = self.mail();
+        let outcome = change(&mut mail);
+        let fresh = std::mem::take(&mut mail.fresh);
+        if fresh {
             self.any.store(true, Ordering::Relaxed);
         }
-        drop(news);
-        self.wake();
-        fits
+        drop(mail);
+        if fresh {
+            self.wake();
+        }
+        outcome
     }
 
     fn wake(&self) {
@@ -187,7 +273,8 @@ impl Endpoint for Guest {
         let offered = self.pages().remove(&pairing.id());
         let offered = offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
         let source = self.open(pairing, offered, answer)?;
-        match self.tell(News::Joined(Box::new(source))) {
+        let stranger = !pairing.peer().is_cooperating();
+        match self.tell(|mail| mail.join(Box::new(source), stranger)) {
             true => Ok(()),
             false => Err(Refusal::not_now("the subscriber does not receive")),
         }
@@ -195,21 +282,20 @@ impl Endpoint for Guest {
 
     fn told(&self, pairing: &Pairing, kind: u16, parcel: Parcel) {
         let id = pairing.id();
-        let told = match kind {
-            RING => {
-                self.wake();
-                return;
-            }
+        match kind {
+            RING => self.wake(),
             MOVED => match Move::read(&parcel.bytes).and_then(|it| Ok((it, two(parcel.fds, false)?.0))) {
-                Ok((Move { geometry, start }, memory)) => News::Moved(id, Onward { memory, geometry, start }),
-                Err(why) => News::CutOff(id, why),
+                Ok((Move { geometry, start }, memory)) => self.tell(|mail| {
+                    if !mail.moved(id, Onward { memory, geometry, start }) {
+                        let why = "it moved on more often than the subscriber received".to_owned();
+                        mail.end(id, News::CutOff(id, why));
+                    }
+                }),
+                Err(why) => self.tell(|mail| mail.end(id, News::CutOff(id, why))),
             },
-            CUT_OFF => News::CutOff(id, one_line(&parcel.bytes)),
+            CUT_OFF => self.tell(|mail| mail.end(id, News::CutOff(id, one_line(&parcel.bytes)))),
             // What a later version may say beside it is not for us.
-            _ => return,
-        };
-        if !self.tell(told) {
-            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned()));
+            _ => {}
         }
     }
 
@@ -218,10 +304,11 @@ impl Endpoint for Guest {
         if self.pages().remove(&pairing).is_some() {
             return;
         }
-        self.tell(match how {
+        let how = match how {
             Gone::Left | Gone::Died => News::Over(pairing),
             Gone::Refused(why) => News::CutOff(pairing, why.to_string()),
-        });
+        };
+        self.tell(|mail| mail.end(pairing, how));
     }
 }
 

@@ -431,6 +431,7 @@ impl Inlet {
         self.turns.clamp(self.sources.len());
         // It gives our seat away.
         self.registration.cut_off(source.id());
+        self.guest.forget(source.id());
     }
 
     /// Sleeps until something comes, or the deadline.
