@@ -40,6 +40,7 @@ const MOST_HOSTS_OF_STRANGERS: std::ops::RangeInclusive<usize> = 16..=1024;
 /// The most announcements of one user who is not trusted that wait for guests here to be answered.
 pub(super) const MOST_OWED_TO_A_STRANGER: usize = 64;
 
+/// The most refusals that an endpoint remembers.
 const MOST_REFUSALS: usize = 64;
 
 /// See the top of the file.
@@ -118,6 +119,8 @@ pub(super) struct Owed {
     pub(super) line: Arc<Line>,
     pub(super) number: u64,
     pub(super) left: HashSet<PairingId>,
+    /// Its user, if that is not trusted.
+    pub(super) stranger: Option<u32>,
 }
 
 /// What changes while a node lives.

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use wharf_sys::crash_point;
 
 use super::again::Again;
-use super::core::{Core, MOST_PAIRINGS_OF_STRANGERS, Owed, Paired, Registered, Stage};
+use super::core::{Core, MOST_OWED_TO_A_STRANGER, MOST_PAIRINGS_OF_STRANGERS, Owed, Paired, Registered, Stage};
 use super::endpoint::{Gone, Parcel, Refusal};
 use super::identity::{EndpointId, NodeId, PairingId, Part};
 use super::line::Line;
@@ -241,10 +241,13 @@ impl Core {
             .filter_map(|guest| state.hosts.get(&(guest.id, peer.id, meeting.host)).copied())
             .filter(|id| state.pairings.get(id).is_some_and(|paired| paired.stage != Stage::Live))
             .collect();
-        if left.is_empty() {
+        let stranger = (!peer.cooperating).then_some(peer.uid);
+        let owed = || state.owed.iter().filter(|it| it.stranger == stranger).count();
+        // Who asks more often than that need not wait for the answers.
+        if left.is_empty() || (stranger.is_some() && owed() >= MOST_OWED_TO_A_STRANGER) {
             line.send_or_cut(&Record::Announced { number });
         } else {
-            state.owed.push(Owed { line: Arc::clone(line), number, left });
+            state.owed.push(Owed { line: Arc::clone(line), number, left, stranger });
         }
     }
 

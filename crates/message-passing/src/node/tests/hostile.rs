@@ -274,3 +274,25 @@ fn a_node_that_is_refused_when_pairings_stand_loses_them_like_any_that_dies() {
     guest.diary.expect("gone Died");
     assert!(guest.pairings.lock().unwrap().is_empty());
 }
+
+#[test]
+fn a_stranger_that_announces_for_ever_is_owed_little() {
+    let world = World::new();
+    let (node, quiet) = (wary(&world), world.node());
+    let _end = open(&node, Part::Guest, "good", &fake());
+    let line = connect(&node);
+    socket::send(&line, &hello(quiet.id())).unwrap();
+    assert!(matches!(next_word(&line), Record::Hello { .. }));
+    let most = super::super::core::MOST_OWED_TO_A_STRANGER as u64;
+    for number in 1..=most + 100 {
+        // One and the same, which is never answered.
+        socket::send(&line, &announce(number, 7)).unwrap();
+        match number {
+            1 => assert!(matches!(next_word(&line), Record::Offer { .. })),
+            // What is not owed is said at once.
+            _ if number > most => assert_eq!(next_word(&line), Record::Announced { number }),
+            _ => {}
+        }
+    }
+    assert_eq!(node.handle.core.state().owed.len() as u64, most);
+}
