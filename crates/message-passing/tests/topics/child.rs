@@ -25,6 +25,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         ("selects", [hears, answers]) => selects(path, hears, answers),
         ("owns", [name, value]) => owns(path, name, value),
         ("guest", [name]) => guest(path, name),
+        ("wanders", [name]) => wanders(path, name),
         ("starves", [name, first, free]) => starves(path, name, first, free),
         _ => return ExitCode::FAILURE,
     }
@@ -139,6 +140,17 @@ fn owns(path: &Path, name: &str, value: &str) {
     }
 }
 
+/// Names the directory by a relative path, goes elsewhere, subscribes, and says how many publishers there are.
+fn wanders(path: &Path, name: &str) {
+    std::env::set_current_dir(path.parent().unwrap()).unwrap();
+    let domain = Domain::at(Path::new(path.file_name().unwrap())).unwrap();
+    std::env::set_current_dir("/").unwrap();
+    let node = NodeOptions::new().domain(domain).open().unwrap();
+    let mut subscriber = node.topic(name).subscriber().unwrap();
+    say(subscriber.publishers().count());
+    told();
+}
+
 /// Subscribes and says "ready", receives so many messages, and lacks descriptors (but for so many) from when it is told until
 /// it is told again. Then it says what it receives, until there is an empty message.
 fn starves(path: &Path, name: &str, first: &str, free: &str) {
@@ -163,6 +175,8 @@ fn starves(path: &Path, name: &str, first: &str, free: &str) {
     told();
     setrlimit(Resource::Nofile, before).unwrap();
     say("fed");
+    crate::world::eventually("there is a publisher", || subscriber.publishers().count() == 1);
+    say("met");
     loop {
         match subscriber.recv_timeout(crate::world::SOON) {
             Ok(end) if end.is_empty() => break,
@@ -175,8 +189,6 @@ fn starves(path: &Path, name: &str, first: &str, free: &str) {
     say("end");
 }
 
-    crate::world::eventually("there is a publisher", || subscriber.publishers().count() == 1);
-    say("met");
 /// Another user: a node in a directory that is not its own.
 fn guest(path: &Path, name: &str) {
     let node = Domain::at(path)

@@ -48,7 +48,8 @@ const CASES: &[Case] = cases! {
     }
     meeting {
         history, nothing_is_lost_at_join, publishers_come_and_go, stars, another_type, nobody_there, odd_options,
-        who_publishes, fair_turns, wakes_for_a_new_publisher
+        who_publishes, fair_turns, wakes_for_a_new_publisher,
+        from_a_relative_path
     }
     full {
         rejected, the_oldest_is_dropped, blocked_until_there_is_room, one_that_is_slow_delays_once, times_out,
