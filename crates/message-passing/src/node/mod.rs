@@ -125,7 +125,7 @@ impl NodeOptions {
         };
         let registry = Registry::new(domain);
         let id = NodeId(random::bits_128().map_err(NodeError::system("draw a number for this node"))?);
-        registry.sweep();
+        registry.sweep(id);
         let board = registry.publish_board(id)?;
         let opened = (|| {
             let door = registry.listen(id).map_err(NodeError::system("listen for other nodes"))?;

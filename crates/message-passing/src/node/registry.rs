@@ -312,9 +312,12 @@ impl Registry {
     }
 
     /// Removes what dead nodes left behind; looks at a bounded number of them, so that opening a node stays cheap where
-    /// there are many.
-    pub(super) fn sweep(&self) {
-        let nodes = self.nodes().unwrap_or_default();
+    /// there are many. It begins with the one that would follow this new node, which is anywhere: so every dead one is come
+    /// across at some time.
+    pub(super) fn sweep(&self, new: NodeId) {
+        let mut nodes = self.nodes().unwrap_or_default();
+        let first = nodes.partition_point(|id| *id < new);
+        nodes.rotate_left(first);
         for id in nodes.into_iter().take(MOST_SWEPT).filter(|id| self.is_dead(*id)) {
             self.bury(id);
         }

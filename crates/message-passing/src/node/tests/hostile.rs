@@ -296,3 +296,23 @@ fn a_stranger_that_announces_for_ever_is_owed_little() {
     }
     assert_eq!(node.handle.core.state().owed.len() as u64, most);
 }
+
+#[test]
+fn every_dead_node_is_come_across_however_many_others_there_are() {
+    let world = World::new();
+    let node = world.node();
+    let nodes = world.place.path().join(NODES);
+    // More than one sweep looks at.
+    for number in 0..600 {
+        fs::write(nodes.join(format!("{number:032x}.board")), "left").unwrap();
+    }
+    let last = nodes.join(format!("{}.board", "f".repeat(32)));
+    fs::write(&last, "left").unwrap();
+    let registry = &node.handle.core.registry;
+    registry.sweep(NodeId([0; 16]));
+    assert!(last.exists());
+    registry.sweep(NodeId([0xff; 16]));
+    assert!(!last.exists());
+    // From the last one it goes on with the first; and nobody takes a living one for dead.
+    assert!(registry.nodes().unwrap().len() < 600 && registry.nodes().unwrap().contains(&node.id()));
+}
