@@ -17,6 +17,7 @@ use super::endpoint::{Endpoint, EndpointSpec, Gone, Refusal};
 use super::error::NodeError;
 use super::identity::{EndpointId, NodeId, PairingId, Part, Pattern};
 use super::line::Line;
+use super::numbers::Numbers;
 use super::pairing::{Pairing, PeerNode};
 use super::record::{Record, VERSION};
 use super::registry::{Entry, Registry};
@@ -30,7 +31,6 @@ const FIRST_LINE: u64 = 2;
 /// The most pairings that one lifeline carries for a peer that is not trusted.
 pub(super) const MOST_PAIRINGS_OF_STRANGERS: usize = 1024;
 
-/// The most refusals that an endpoint remembers.
 /// The part of this process's descriptors for whose number guests here pair with hosts of one user who is not trusted, a
 /// sixteenth, within bounds; with all such users together it is twice that. Each pairing costs two descriptors, and a few
 /// more while its host moves on.
@@ -66,10 +66,10 @@ pub(super) struct Core {
 pub(super) struct Admitted {
     pub(super) users: Vec<u32>,
     pub(super) groups: Vec<u32>,
-}
     /// Not even this process's own user is trusted.
     #[cfg(test)]
     pub(super) trusts_nobody: bool,
+}
 
 /// An endpoint of this node.
 pub(super) struct Registered {
@@ -144,16 +144,18 @@ pub(super) struct State {
     /// Announcements that were not acknowledged yet.
     pub(super) announced: HashMap<u64, Announced>,
     pub(super) owed: Vec<Owed>,
+    /// The numbers of offers that came on each lifeline.
+    pub(super) numbers: HashMap<u64, Numbers>,
     /// Meetings that are tried again.
     pub(super) later: Agenda,
+    /// Pairings of guests here with users who are not trusted, by user, and the most of them with one.
+    with_strangers: HashMap<u32, usize>,
+    pub(super) most_with_stranger: usize,
     next_line: u64,
     next_number: u64,
 }
 
 impl Core {
-    /// Pairings of guests here with users who are not trusted, by user, and the most of them with one.
-    with_strangers: HashMap<u32, usize>,
-    pub(super) most_with_stranger: usize,
     pub(super) fn new(
         id: NodeId,
         registry: Registry,
@@ -166,13 +168,13 @@ impl Core {
         let (mouth, ear) = socket::pair(socket::Kind::SeqPacket)?;
         set.add(&door, DOOR, Interest::READ)?;
         set.add(&ear, WAKE, Interest::READ)?;
+        let share = most_descriptors().unwrap_or(1024) / SHARE_OF_STRANGERS;
+        let most_with_stranger = share.clamp(*MOST_HOSTS_OF_STRANGERS.start(), *MOST_HOSTS_OF_STRANGERS.end());
         Ok(Core {
             id,
             registry,
             admitted,
             set: Arc::new(set),
-        let share = most_descriptors().unwrap_or(1024) / SHARE_OF_STRANGERS;
-        let most_with_stranger = share.clamp(*MOST_HOSTS_OF_STRANGERS.start(), *MOST_HOSTS_OF_STRANGERS.end());
             door: ForkClosedFd::new(door),
             wake: (ForkClosedFd::new(mouth), ForkClosedFd::new(ear)),
             stop: AtomicBool::new(false),
@@ -223,13 +225,13 @@ impl Core {
         let unknown = peer.uid == socket::overflow_uid();
         match peer.uid == ours {
             _ if unknown => Err(Refusal::User),
+            #[cfg(test)]
+            true if self.admitted.trusts_nobody => Ok(false),
             true => Ok(true),
             false if self.admitted.users.contains(&peer.uid) => Ok(false),
             false if self.admitted.groups.contains(&peer.gid) => Ok(false),
             false => Err(Refusal::User),
         }
-            #[cfg(test)]
-            true if self.admitted.trusts_nobody => Ok(false),
     }
 
     pub(super) fn peer(&self, id: NodeId, by: &Credentials, cooperating: bool) -> Arc<PeerNode> {
@@ -322,11 +324,6 @@ impl State {
         self.pairings.range(first..=last)
     }
 
-    /// Adds a pairing.
-    pub(super) fn add_pairing(&mut self, id: PairingId, paired: Paired) {
-        self.of_endpoint.insert((paired.endpoint.id, id));
-        self.pairings.insert(id, paired);
-    }
     /// Whether a guest here may pair with one more host of this peer.
     pub(super) fn has_room_for(&self, peer: &PeerNode) -> bool {
         let with = self.with_strangers.get(&peer.uid).copied().unwrap_or(0);
@@ -334,13 +331,18 @@ impl State {
         peer.cooperating || (with < self.most_with_stranger && with_all < 2 * self.most_with_stranger)
     }
 
-
-    pub(super) fn add_line(&mut self, socket: OwnedFd, set: &Arc<Epoll>) -> io::Result<Arc<Line>> {
-        let number = self.next_line;
+    /// Adds a pairing.
+    pub(super) fn add_pairing(&mut self, id: PairingId, paired: Paired) {
+        self.of_endpoint.insert((paired.endpoint.id, id));
         let peer = paired.pairing.peer();
         if id.part == Part::Guest && !peer.cooperating {
             *self.with_strangers.entry(peer.uid).or_default() += 1;
         }
+        self.pairings.insert(id, paired);
+    }
+
+    pub(super) fn add_line(&mut self, socket: OwnedFd, set: &Arc<Epoll>) -> io::Result<Arc<Line>> {
+        let number = self.next_line;
         let line = Arc::new(Line::new(number, socket, set)?);
         self.next_line += 1;
         self.lines.insert(number, Arc::clone(&line));
@@ -359,11 +361,6 @@ impl State {
         if id.part == Part::Guest {
             let pairing = &paired.pairing;
             self.hosts.remove(&(paired.endpoint.id, pairing.peer().id, pairing.their_endpoint()));
-        }
-        self.count_peers(&paired.endpoint, -1, paired.stage);
-        self.settle(id);
-        Some(paired)
-    }
             let uid = pairing.peer().uid;
             if let Some(count) = self.with_strangers.get_mut(&uid).filter(|_| !pairing.peer().cooperating) {
                 *count -= 1;
@@ -371,6 +368,11 @@ impl State {
                     self.with_strangers.remove(&uid);
                 }
             }
+        }
+        self.count_peers(&paired.endpoint, -1, paired.stage);
+        self.settle(id);
+        Some(paired)
+    }
 
     /// A guest's pairing stands.
     pub(super) fn stand(&mut self, id: PairingId) {
@@ -419,6 +421,7 @@ impl State {
     /// thread.
     pub(super) fn remove_line(&mut self, number: u64) -> Ended {
         self.lines.remove(&number);
+        self.numbers.remove(&number);
         if let Some(peer) = self.peers.remove(&number)
             && self.known.get(&peer.id) == Some(&number)
         {

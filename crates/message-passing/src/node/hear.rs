@@ -11,6 +11,7 @@ use super::core::{Core, MOST_OWED_TO_A_STRANGER, MOST_PAIRINGS_OF_STRANGERS, Owe
 use super::endpoint::{Gone, Parcel, Refusal};
 use super::identity::{EndpointId, NodeId, PairingId, Part};
 use super::line::Line;
+use super::numbers::Heard;
 use super::pairing::{Pairing, PeerNode};
 use super::record::{Meeting, Record, VERSION};
 use crate::handshake::Payload;
@@ -100,12 +101,14 @@ impl Core {
     ) -> Result<(), Nonsense> {
         let id = PairingId { line: line.number, number, part: Part::Host };
         let host = {
-            let state = self.state();
-            if number == 0 || state.pairings.contains_key(&id) {
+            let mut state = self.state();
+            let heard = state.numbers.entry(line.number).or_default().hear(number);
+            if number == 0 || heard == Heard::Again {
                 return Err(Nonsense(format!("it offers number {number} twice")));
             }
             let full = !peer.cooperating && state.on_line(line.number).count() >= MOST_PAIRINGS_OF_STRANGERS;
             match state.endpoints.get(&meeting.host).map(|host| (Arc::clone(host), host.welcomes(meeting))) {
+                _ if heard == Heard::TooOld => Err(Refusal::not_now("the offer was overtaken by too many others")),
                 _ if full => {
                     Err(Refusal::words(format!("it has {MOST_PAIRINGS_OF_STRANGERS} pairings with this user")))
                 }

@@ -14,6 +14,7 @@ mod identity;
 mod info;
 mod line;
 mod name;
+mod numbers;
 mod open;
 mod pairing;
 mod quota;
@@ -107,7 +108,6 @@ impl NodeOptions {
         self
     }
 
-    /// Opens a node.
     /// Treats everybody as another user, who was admitted.
     #[cfg(test)]
     pub(crate) fn trust_nobody(mut self) -> NodeOptions {
@@ -115,6 +115,7 @@ impl NodeOptions {
         self
     }
 
+    /// Opens a node.
     ///
     /// # Errors
     /// [`NodeError::Directory`], [`NodeError::NoRoom`], [`NodeError::System`].

@@ -298,6 +298,23 @@ fn a_stranger_that_announces_for_ever_is_owed_little() {
 }
 
 #[test]
+fn a_number_of_an_offer_that_is_over_is_not_used_again() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let line = connect(&node);
+    socket::send(&line, &hello(quiet.id())).unwrap();
+    assert!(matches!(next_word(&line), Record::Hello { .. }));
+    let host = EndpointId { index: 0, stamp: 1 };
+    let meeting = Meeting { pattern: Pattern::Topic, host, name: "nobody".to_owned(), payload: None };
+    let offer = Record::Offer { number: 9, guest: host, meeting, bytes: Vec::new() }.write(0);
+    socket::send(&line, &offer).unwrap();
+    assert_eq!(next_word(&line), Record::Refusal { number: 9, why: Refusal::Closed });
+    socket::send(&line, &offer).unwrap();
+    assert_eq!(last_words(&line), []);
+    assert_eq!(node.refusals(), 1);
+}
+
+#[test]
 fn every_dead_node_is_come_across_however_many_others_there_are() {
     let world = World::new();
     let node = world.node();
