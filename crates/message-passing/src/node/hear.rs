@@ -233,7 +233,7 @@ impl Core {
         let again = Again { announced: meeting.payload.clone(), ..Again::default() };
         for guest in &guests {
             match guest.fits(meeting.payload.as_ref()) {
-                Ok(()) => self.offer(guest, line, peer, meeting.host, &meeting.name, None, again.clone()),
+                Ok(()) => self.offer(guest, line, peer, (meeting.host, &meeting.name), None, again.clone()),
                 Err(why) => guest.note_refusal(peer.to_string(), why),
             }
         }

@@ -291,19 +291,18 @@ impl Core {
                         }
                     },
                 };
-                self.offer(registered, &line, &peer, entry.endpoint, &name, waiting, again);
+                self.offer(registered, &line, &peer, (entry.endpoint, &name), waiting, again);
             }
         }
     }
 
-    /// Sends a guest's offer to a host, unless there is one already.
+    /// Sends a guest's offer to a host of this name, unless there is one already.
     pub(super) fn offer(
         &self,
         registered: &Arc<Registered>,
         line: &Arc<Line>,
         peer: &Arc<PeerNode>,
-        host: EndpointId,
-        name: &str,
+        (host, name): (EndpointId, &str),
         waiting: Option<&Arc<Waiting>>,
         again: Again,
     ) {

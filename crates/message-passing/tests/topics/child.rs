@@ -168,7 +168,7 @@ fn starves(path: &Path, name: &str, first: &str, free: &str) {
     used.retain(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok());
     let free: usize = free.parse().unwrap();
     let most = (0..).filter(|fd| !used.contains(fd)).nth(free).unwrap();
-    let mut starved = before.clone();
+    let mut starved = before;
     starved.current = Some(most);
     setrlimit(Resource::Nofile, starved).unwrap();
     say("starved");
