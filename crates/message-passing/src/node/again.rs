@@ -19,9 +19,10 @@ const MOST_LATER_WITH_STRANGERS: usize = 128;
 /// How long until the first try, and until one with a node whose queue was full.
 const AGAIN: Duration = Duration::from_millis(50);
 
-/// Each pause is twice the one before, up to 3.2 s, so that the tries go on for three quarters of a minute.
-const MOST_DOUBLINGS: u32 = 6;
-const MOST_TRIES: u32 = 20;
+/// Each pause is twice the one before, up to 200 ms: a shortage that has passed keeps nobody apart for longer. The tries go on
+/// for three quarters of a minute.
+const MOST_DOUBLINGS: u32 = 2;
+const MOST_TRIES: u32 = 240;
 
 /// What is known of a meeting that may have to be tried again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
