@@ -21,6 +21,7 @@ pub mod queue;
 pub mod random;
 #[cfg(feature = "tokio")]
 pub mod reactor;
+pub mod shortage;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

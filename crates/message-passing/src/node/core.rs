@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use wharf_shared_memory::board::{Board, Counter, Counters};
 use wharf_sys::barrier;
 use wharf_sys::fork::{self, ForkClosedFd};
-use wharf_sys::poll::{Epoll, Interest};
+use wharf_sys::poll::{Epoll, Interest, most_descriptors};
 use wharf_sys::socket::{self, Credentials};
 
+use super::again::{Again, Agenda};
 use super::endpoint::{Endpoint, EndpointSpec, Gone, Refusal};
 use super::error::NodeError;
 use super::identity::{EndpointId, NodeId, PairingId, Part, Pattern};
 use super::line::Line;
+use super::numbers::Numbers;
 use super::pairing::{Pairing, PeerNode};
 use super::record::{Record, VERSION};
 use super::registry::{Entry, Registry};
@@ -28,6 +30,15 @@ const FIRST_LINE: u64 = 2;
 
 /// The most pairings that one lifeline carries for a peer that is not trusted.
 pub(super) const MOST_PAIRINGS_OF_STRANGERS: usize = 1024;
+
+/// The part of this process's descriptors for whose number guests here pair with hosts of one user who is not trusted, a
+/// sixteenth, within bounds; with all such users together it is twice that. Each pairing costs two descriptors, and a few
+/// more while its host moves on.
+const SHARE_OF_STRANGERS: usize = 16;
+const MOST_HOSTS_OF_STRANGERS: std::ops::RangeInclusive<usize> = 16..=1024;
+
+/// The most announcements of one user who is not trusted that wait for guests here to be answered.
+pub(super) const MOST_OWED_TO_A_STRANGER: usize = 64;
 
 /// The most refusals that an endpoint remembers.
 const MOST_REFUSALS: usize = 64;
@@ -55,6 +66,9 @@ pub(super) struct Core {
 pub(super) struct Admitted {
     pub(super) users: Vec<u32>,
     pub(super) groups: Vec<u32>,
+    /// Not even this process's own user is trusted.
+    #[cfg(test)]
+    pub(super) trusts_nobody: bool,
 }
 
 /// An endpoint of this node.
@@ -86,6 +100,18 @@ pub(super) struct Paired {
     pub(super) stage: Stage,
     /// Somebody waits for it to stand.
     pub(super) outstanding: Option<Outstanding>,
+    pub(super) again: Again,
+}
+
+/// A host of ours that was announced, until that is acknowledged.
+pub(super) struct Announced {
+    /// The lifeline on which it was.
+    pub(super) line: u64,
+    pub(super) host: EndpointId,
+    pub(super) guest: Entry,
+    /// Somebody waits for it.
+    pub(super) _outstanding: Option<Outstanding>,
+    pub(super) again: Again,
 }
 
 /// A new host that was announced here, and is told when all guests that want it were answered.
@@ -93,6 +119,8 @@ pub(super) struct Owed {
     pub(super) line: Arc<Line>,
     pub(super) number: u64,
     pub(super) left: HashSet<PairingId>,
+    /// Its user, if that is not trusted.
+    pub(super) stranger: Option<u32>,
 }
 
 /// What changes while a node lives.
@@ -114,10 +142,15 @@ pub(super) struct State {
     /// Which host each guest has, or is about to have: one pairing for each two endpoints.
     pub(super) hosts: HashMap<(EndpointId, NodeId, EndpointId), PairingId>,
     /// Announcements that were not acknowledged yet.
-    pub(super) announced: HashMap<u64, (u64, Outstanding)>,
+    pub(super) announced: HashMap<u64, Announced>,
     pub(super) owed: Vec<Owed>,
-    /// Meetings with nodes whose queue was full: they are tried again.
-    pub(super) later: VecDeque<(EndpointId, Entry)>,
+    /// The numbers of offers that came on each lifeline.
+    pub(super) numbers: HashMap<u64, Numbers>,
+    /// Meetings that are tried again.
+    pub(super) later: Agenda,
+    /// Pairings of guests here with users who are not trusted, by user, and the most of them with one.
+    with_strangers: HashMap<u32, usize>,
+    pub(super) most_with_stranger: usize,
     next_line: u64,
     next_number: u64,
 }
@@ -135,6 +168,8 @@ impl Core {
         let (mouth, ear) = socket::pair(socket::Kind::SeqPacket)?;
         set.add(&door, DOOR, Interest::READ)?;
         set.add(&ear, WAKE, Interest::READ)?;
+        let share = most_descriptors().unwrap_or(1024) / SHARE_OF_STRANGERS;
+        let most_with_stranger = share.clamp(*MOST_HOSTS_OF_STRANGERS.start(), *MOST_HOSTS_OF_STRANGERS.end());
         Ok(Core {
             id,
             registry,
@@ -147,7 +182,7 @@ impl Core {
             barriers: barrier::register(),
             refused: AtomicU64::new(0),
             board: Mutex::new(board),
-            state: Mutex::new(State { next_line: FIRST_LINE, next_number: 1, ..State::default() }),
+            state: Mutex::new(State { next_line: FIRST_LINE, next_number: 1, most_with_stranger, ..State::default() }),
         })
     }
 
@@ -190,6 +225,8 @@ impl Core {
         let unknown = peer.uid == socket::overflow_uid();
         match peer.uid == ours {
             _ if unknown => Err(Refusal::User),
+            #[cfg(test)]
+            true if self.admitted.trusts_nobody => Ok(false),
             true => Ok(true),
             false if self.admitted.users.contains(&peer.uid) => Ok(false),
             false if self.admitted.groups.contains(&peer.gid) => Ok(false),
@@ -255,7 +292,8 @@ impl State {
     /// Takes an endpoint out, with all its pairings, which are returned.
     pub(super) fn remove_endpoint(&mut self, endpoint: &Arc<Registered>) -> Vec<Paired> {
         self.endpoints.remove(&endpoint.id);
-        self.later.retain(|(id, _)| *id != endpoint.id);
+        self.later.forget(endpoint.id);
+        self.announced.retain(|_, it| it.host != endpoint.id);
         self.wild.retain(|it| !Arc::ptr_eq(it, endpoint));
         if let Some(names) = self.guests.get_mut(&endpoint.spec.pattern)
             && let Some(there) = names.get_mut(endpoint.spec.name.as_str())
@@ -286,9 +324,20 @@ impl State {
         self.pairings.range(first..=last)
     }
 
+    /// Whether a guest here may pair with one more host of this peer.
+    pub(super) fn has_room_for(&self, peer: &PeerNode) -> bool {
+        let with = self.with_strangers.get(&peer.uid).copied().unwrap_or(0);
+        let with_all: usize = self.with_strangers.values().sum();
+        peer.cooperating || (with < self.most_with_stranger && with_all < 2 * self.most_with_stranger)
+    }
+
     /// Adds a pairing.
     pub(super) fn add_pairing(&mut self, id: PairingId, paired: Paired) {
         self.of_endpoint.insert((paired.endpoint.id, id));
+        let peer = paired.pairing.peer();
+        if id.part == Part::Guest && !peer.cooperating {
+            *self.with_strangers.entry(peer.uid).or_default() += 1;
+        }
         self.pairings.insert(id, paired);
     }
 
@@ -312,6 +361,13 @@ impl State {
         if id.part == Part::Guest {
             let pairing = &paired.pairing;
             self.hosts.remove(&(paired.endpoint.id, pairing.peer().id, pairing.their_endpoint()));
+            let uid = pairing.peer().uid;
+            if let Some(count) = self.with_strangers.get_mut(&uid).filter(|_| !pairing.peer().cooperating) {
+                *count -= 1;
+                if *count == 0 {
+                    self.with_strangers.remove(&uid);
+                }
+            }
         }
         self.count_peers(&paired.endpoint, -1, paired.stage);
         self.settle(id);
@@ -350,16 +406,22 @@ impl State {
 
     /// Adds a host's pairing, which stands from the start.
     pub(super) fn add_host_pairing(&mut self, endpoint: &Arc<Registered>, pairing: &Pairing) {
-        let paired =
-            Paired { endpoint: Arc::clone(endpoint), pairing: pairing.clone(), stage: Stage::Live, outstanding: None };
+        let paired = Paired {
+            endpoint: Arc::clone(endpoint),
+            pairing: pairing.clone(),
+            stage: Stage::Live,
+            outstanding: None,
+            again: Again::default(),
+        };
         self.add_pairing(pairing.id(), paired);
         self.count_peers(endpoint, 1, Stage::Live);
     }
 
-    /// Removes a lifeline with everything on it; what its endpoints are to be told is returned. Offers that another thread
-    /// is preparing are left to that thread.
-    pub(super) fn remove_line(&mut self, number: u64) -> Vec<(Arc<Registered>, PairingId)> {
+    /// Removes a lifeline with everything on it, which is returned. Offers that another thread is preparing are left to that
+    /// thread.
+    pub(super) fn remove_line(&mut self, number: u64) -> Ended {
         self.lines.remove(&number);
+        self.numbers.remove(&number);
         if let Some(peer) = self.peers.remove(&number)
             && self.known.get(&peer.id) == Some(&number)
         {
@@ -369,18 +431,24 @@ impl State {
                 None => self.known.remove(&peer.id),
             };
         }
-        self.announced.retain(|_, (line, _)| *line != number);
+        let announced = self.announced.extract_if(|_, it| it.line == number).map(|(_, it)| it).collect();
         self.owed.retain(|owed| owed.line.number != number);
-        self.end_pairings(number)
+        Ended { pairings: self.end_pairings(number), announced }
     }
 
     /// Removes all pairings on a lifeline, but for offers that another thread is preparing.
-    pub(super) fn end_pairings(&mut self, number: u64) -> Vec<(Arc<Registered>, PairingId)> {
+    pub(super) fn end_pairings(&mut self, number: u64) -> Vec<Paired> {
         let ended: Vec<PairingId> =
             self.on_line(number).filter(|(_, paired)| paired.stage != Stage::Preparing).map(|(id, _)| *id).collect();
-        let ended = ended.into_iter().filter_map(|id| Some((self.remove_pairing(id)?.endpoint, id)));
-        ended.collect()
+        ended.into_iter().filter_map(|id| self.remove_pairing(id)).collect()
     }
+}
+
+/// What ended with a lifeline.
+pub(super) struct Ended {
+    pub(super) pairings: Vec<Paired>,
+    /// Hosts of ours that were announced there, and not acknowledged.
+    pub(super) announced: Vec<Announced>,
 }
 
 impl Registered {

@@ -49,6 +49,8 @@ pub(crate) struct HostInfo {
     /// What it carries; `None` where the guest found it in the directory, and what it carries is known to fit. There is one
     /// where it found the guest, which was there before it.
     pub(crate) payload: Option<Payload>,
+    /// The guest had met it before, and was told that it had to leave.
+    pub(crate) again: bool,
 }
 
 /// An end of a pattern, called by its node. Whatever the other side sends is to be checked as its trust demands
@@ -94,7 +96,7 @@ pub(crate) enum Gone {
     Left,
     /// The other process has ended, or cut the connection.
     Died,
-    /// The host does not want this guest.
+    /// The host does not want this guest; or, where the pairing stood, this process could not go on with it.
     Refused(Refusal),
 }
 
@@ -111,11 +113,18 @@ pub(crate) enum Refusal {
     User,
     /// Something else, in words.
     Words(String),
+    /// Something that may pass, such as a shortage of descriptors, in words: the guest comes again, a bounded number of
+    /// times.
+    NotNow(String),
 }
 
 impl Refusal {
     pub(crate) fn words(words: impl Into<String>) -> Refusal {
         Refusal::Words(words.into())
+    }
+
+    pub(crate) fn not_now(words: impl Into<String>) -> Refusal {
+        Refusal::NotNow(words.into())
     }
 }
 
@@ -126,7 +135,7 @@ impl fmt::Display for Refusal {
             Refusal::Version(theirs) => write!(f, "it speaks version {theirs} of the node protocol"),
             Refusal::Type(theirs) => write!(f, "it carries {theirs}"),
             Refusal::User => f.write_str("it does not admit this user"),
-            Refusal::Words(words) => f.write_str(words),
+            Refusal::Words(words) | Refusal::NotNow(words) => f.write_str(words),
         }
     }
 }

@@ -6,10 +6,12 @@ use std::sync::atomic::Ordering;
 
 use wharf_sys::crash_point;
 
-use super::core::{Core, MOST_PAIRINGS_OF_STRANGERS, Owed, Registered, Stage};
-use super::endpoint::{Gone, HostInfo, Parcel, Refusal};
+use super::again::Again;
+use super::core::{Core, MOST_OWED_TO_A_STRANGER, MOST_PAIRINGS_OF_STRANGERS, Owed, Paired, Registered, Stage};
+use super::endpoint::{Gone, Parcel, Refusal};
 use super::identity::{EndpointId, NodeId, PairingId, Part};
 use super::line::Line;
+use super::numbers::Heard;
 use super::pairing::{Pairing, PeerNode};
 use super::record::{Meeting, Record, VERSION};
 use crate::handshake::Payload;
@@ -52,7 +54,7 @@ impl Core {
             }
             Record::Announced { number } => {
                 let mut state = self.state();
-                if state.announced.get(&number).is_some_and(|(on, _)| *on == line.number) {
+                if state.announced.get(&number).is_some_and(|it| it.line == line.number) {
                     state.announced.remove(&number);
                 }
                 Ok(())
@@ -99,12 +101,14 @@ impl Core {
     ) -> Result<(), Nonsense> {
         let id = PairingId { line: line.number, number, part: Part::Host };
         let host = {
-            let state = self.state();
-            if number == 0 || state.pairings.contains_key(&id) {
+            let mut state = self.state();
+            let heard = state.numbers.entry(line.number).or_default().hear(number);
+            if number == 0 || heard == Heard::Again {
                 return Err(Nonsense(format!("it offers number {number} twice")));
             }
             let full = !peer.cooperating && state.on_line(line.number).count() >= MOST_PAIRINGS_OF_STRANGERS;
             match state.endpoints.get(&meeting.host).map(|host| (Arc::clone(host), host.welcomes(meeting))) {
+                _ if heard == Heard::TooOld => Err(Refusal::not_now("the offer was overtaken by too many others")),
                 _ if full => {
                     Err(Refusal::words(format!("it has {MOST_PAIRINGS_OF_STRANGERS} pairings with this user")))
                 }
@@ -175,11 +179,15 @@ impl Core {
         match begun {
             Ok(()) => state.stand(id),
             Err(why) => {
-                if let Some(paired) = state.remove_pairing(id) {
+                let paired = state.remove_pairing(id);
+                if let Some(paired) = &paired {
                     paired.pairing.leave();
                 }
                 drop(state);
-                endpoint.note_refusal(pairing.peer().to_string(), why);
+                match paired.filter(|_| matches!(why, Refusal::NotNow(_))) {
+                    Some(paired) => self.come_again(&paired, paired.again.clone(), why),
+                    None => endpoint.note_refusal(pairing.peer().to_string(), why),
+                }
             }
         }
         Ok(())
@@ -193,29 +201,39 @@ impl Core {
         }
         let Some(paired) = state.remove_pairing(id) else { return Ok(()) };
         drop(state);
-        // That it is closed happens in good order, and is no misfit.
-        if why != Refusal::Closed {
-            paired.endpoint.note_refusal(paired.pairing.peer().to_string(), why.clone());
+        paired.endpoint.tell_gone(id, Gone::Refused(why.clone()));
+        match why {
+            // That happens in good order, and is no misfit.
+            Refusal::Closed => {}
+            Refusal::NotNow(_) => self.come_again(&paired, paired.again.clone(), why),
+            _ => paired.endpoint.note_refusal(paired.pairing.peer().to_string(), why),
         }
-        paired.endpoint.tell_gone(id, Gone::Refused(why));
         Ok(())
     }
 
-    /// All offers on this line are refused at once.
+    /// All offers on this line are refused at once; what stands there ends with the line, which is cut.
     fn hear_refusal_of_node(&self, line: &Line, why: &Refusal) {
         let ended = self.state().end_pairings(line.number);
-        for (endpoint, id) in ended {
-            endpoint.note_refusal(format!("lifeline {}", line.number), why.clone());
-            endpoint.tell_gone(id, Gone::Refused(why.clone()));
+        for paired in ended {
+            let id = paired.pairing.id();
+            if paired.stage == Stage::Live {
+                paired.endpoint.tell_gone(id, Gone::Died);
+                continue;
+            }
+            paired.endpoint.tell_gone(id, Gone::Refused(why.clone()));
+            match why {
+                Refusal::NotNow(_) => self.come_again(&paired, paired.again.clone(), why.clone()),
+                _ => paired.endpoint.note_refusal(paired.pairing.peer().to_string(), why.clone()),
+            }
         }
     }
 
     fn hear_announce(&self, line: &Arc<Line>, peer: &Arc<PeerNode>, number: u64, meeting: &Meeting) {
         let guests = self.state().guests_of(meeting.pattern, &meeting.name);
-        let host = HostInfo { name: meeting.name.clone(), payload: meeting.payload.clone() };
+        let again = Again { announced: meeting.payload.clone(), ..Again::default() };
         for guest in &guests {
             match guest.fits(meeting.payload.as_ref()) {
-                Ok(()) => self.offer(guest, line, peer, meeting.host, &host, None),
+                Ok(()) => self.offer(guest, line, peer, (meeting.host, &meeting.name), None, again.clone()),
                 Err(why) => guest.note_refusal(peer.to_string(), why),
             }
         }
@@ -226,10 +244,13 @@ impl Core {
             .filter_map(|guest| state.hosts.get(&(guest.id, peer.id, meeting.host)).copied())
             .filter(|id| state.pairings.get(id).is_some_and(|paired| paired.stage != Stage::Live))
             .collect();
-        if left.is_empty() {
+        let stranger = (!peer.cooperating).then_some(peer.uid);
+        let owed = || state.owed.iter().filter(|it| it.stranger == stranger).count();
+        // Who asks more often than that need not wait for the answers.
+        if left.is_empty() || (stranger.is_some() && owed() >= MOST_OWED_TO_A_STRANGER) {
             line.send_or_cut(&Record::Announced { number });
         } else {
-            state.owed.push(Owed { line: Arc::clone(line), number, left });
+            state.owed.push(Owed { line: Arc::clone(line), number, left, stranger });
         }
     }
 
@@ -243,27 +264,33 @@ impl Core {
             }
         };
         if short {
-            self.end(id, Gone::Refused(out_of_descriptors()));
+            // What it said is lost, and nothing that follows makes sense without it.
+            let ended = self.end(id, Gone::Refused(out_of_descriptors()));
             pairing.leave();
+            if let Some(paired) = ended.filter(|_| id.part == Part::Guest) {
+                let again = Again { met: true, ..Again::default() };
+                self.come_again(&paired, again, out_of_descriptors());
+            }
             return;
         }
         endpoint.endpoint.told(&pairing, kind, parcel);
     }
 
     /// A pairing is over.
-    fn end(&self, id: PairingId, how: Gone) {
+    fn end(&self, id: PairingId, how: Gone) -> Option<Paired> {
         let mut state = self.state();
         if state.pairings.get(&id).is_none_or(|it| it.stage == Stage::Preparing) {
-            return;
+            return None;
         }
-        let Some(paired) = state.remove_pairing(id) else { return };
+        let paired = state.remove_pairing(id)?;
         drop(state);
         paired.endpoint.tell_gone(id, how);
+        Some(paired)
     }
 }
 
 fn out_of_descriptors() -> Refusal {
-    Refusal::words("this process may not open more descriptors: raise the limit (`ulimit -n`)")
+    Refusal::not_now("this process may not open more descriptors: raise the limit (`ulimit -n`)")
 }
 
 impl Registered {

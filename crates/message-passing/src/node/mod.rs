@@ -5,6 +5,7 @@
 //! (`registry.rs`); opening one lists whoever is there and meets him (`open.rs`), over records that are told in
 //! docs/wire.md. What endpoints carry, and how, is the pattern's; the seam is in `endpoint.rs`.
 
+mod again;
 mod core;
 mod depth;
 mod endpoint;
@@ -14,6 +15,7 @@ mod identity;
 mod info;
 mod line;
 mod name;
+mod numbers;
 mod open;
 mod pairing;
 mod quota;
@@ -107,6 +109,13 @@ impl NodeOptions {
         self
     }
 
+    /// Treats everybody as another user, who was admitted.
+    #[cfg(test)]
+    pub(crate) fn trust_nobody(mut self) -> NodeOptions {
+        self.admitted.trusts_nobody = true;
+        self
+    }
+
     /// Opens a node.
     ///
     /// # Errors
@@ -118,7 +127,7 @@ impl NodeOptions {
         };
         let registry = Registry::new(domain);
         let id = NodeId(random::bits_128().map_err(NodeError::system("draw a number for this node"))?);
-        registry.sweep();
+        registry.sweep(id);
         let board = registry.publish_board(id)?;
         let opened = (|| {
             let door = registry.listen(id).map_err(NodeError::system("listen for other nodes"))?;

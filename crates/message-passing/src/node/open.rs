@@ -3,14 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wharf_shared_memory::board::{Counters, SlotText};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::directory::{Name, NameLock, name_hash};
 
-use super::core::{CallError, Core, Paired, Registered, Stage, State};
+use super::again::Again;
+use super::core::{Announced, CallError, Core, Paired, Registered, Stage};
 use super::endpoint::{Endpoint, EndpointSpec, Gone, HostInfo, Refusal};
 use super::error::NodeError;
 use super::identity::{EndpointId, PairingId, Part, Pattern};
@@ -22,9 +23,6 @@ use super::registry::{Entry, key_of, keys_fit, payload_code, payload_of};
 use super::waiting::Waiting;
 use super::{Handle, Node};
 use crate::handshake::Payload;
-
-/// The most meetings that are tried again because the other node's queue was full.
-const MOST_LATER: usize = 1024;
 
 /// An endpoint that is open. Dropping it closes it: its entry and its slot are free, and everybody that it was paired with
 /// is told. In a forked child dropping it does nothing.
@@ -62,7 +60,7 @@ impl Node {
         }
         let waiting = Arc::new(Waiting::default());
         for entry in found.iter().filter(|it| keys_fit(it.key, key)) {
-            core.meet(registered, entry, Some(&waiting));
+            core.meet(registered, entry, Some(&waiting), Again::default());
         }
         waiting.wait(deadline);
         crash_point!("endpoint.open");
@@ -210,7 +208,8 @@ impl Core {
             self.registry.bury_entry(*pattern, entry);
             return None;
         }
-        let slot = self.registry.slot(entry)?;
+        // What cannot be read now is found out when the two meet.
+        let slot = self.registry.slot(entry).ok()??;
         let theirs = payload_of(slot.kind[2], &slot)??;
         let ours = payload.as_ref()?;
         let who = {
@@ -229,25 +228,34 @@ impl Core {
     }
 
     /// Meets one endpoint of another node (or of this one): an offer, or an announcement.
-    pub(super) fn meet(&self, registered: &Arc<Registered>, entry: &Entry, waiting: Option<&Arc<Waiting>>) {
+    pub(super) fn meet(
+        &self,
+        registered: &Arc<Registered>,
+        entry: &Entry,
+        waiting: Option<&Arc<Waiting>>,
+        again: Again,
+    ) {
         let mut state = self.state();
         let (line, peer) = match self.call(&mut state, entry.node) {
             Ok((line, peer)) if line.has_room() => (line, peer),
             // It has not listened for long: it is told when it does.
-            Ok(_) => return self.meet_later(state, registered, entry),
+            Ok(_) => {
+                drop(state);
+                return self.meet_later(registered, entry, again);
+            }
             Err(CallError::Refused(why)) => {
                 registered.note_refusal(format!("node {}", entry.node), why);
                 return;
             }
             Err(CallError::System(error)) => {
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    return self.meet_later(state, registered, entry);
-                }
                 drop(state);
-                if matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) {
-                    self.registry.bury_entry(registered.spec.pattern, entry);
-                } else {
-                    registered.note_refusal(format!("node {}", entry.node), Refusal::words(error.to_string()));
+                let nobody = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.meet_later(registered, entry, again);
+                } else if !(nobody && self.registry.bury_entry(registered.spec.pattern, entry)) {
+                    // It lives: this process lacks something, or it is about to go.
+                    let why = Refusal::not_now(format!("cannot call it: {error}"));
+                    self.try_again(registered, entry, again, false, &format!("node {}", entry.node), why);
                 }
                 return;
             }
@@ -256,9 +264,14 @@ impl Core {
             Part::Host => {
                 let number = state.new_number();
                 let meeting = registered.meeting(registered.id, registered.spec.name.as_str());
-                if let Some(waiting) = waiting {
-                    state.announced.insert(number, (line.number, waiting.expect()));
-                }
+                let announced = Announced {
+                    line: line.number,
+                    host: registered.id,
+                    guest: entry.clone(),
+                    _outstanding: waiting.map(Waiting::expect),
+                    again,
+                };
+                state.announced.insert(number, announced);
                 if line.send(&Record::Announce { number, meeting }, Vec::new()).is_err() {
                     state.announced.remove(&number);
                 }
@@ -269,41 +282,39 @@ impl Core {
                     false => registered.spec.name.to_string(),
                     // Which of the names it is stands on the board.
                     true => match self.registry.slot(entry) {
-                        Some(slot) => slot.name,
-                        None => return,
+                        Ok(Some(slot)) => slot.name,
+                        Ok(None) => return,
+                        Err(error) => {
+                            let why = Refusal::not_now(format!("cannot look at its board: {error}"));
+                            let stranger = !peer.cooperating;
+                            return self.try_again(registered, entry, again, stranger, &peer.to_string(), why);
+                        }
                     },
                 };
-                let host = HostInfo { name, payload: None };
-                self.offer(registered, &line, &peer, entry.endpoint, &host, waiting);
+                self.offer(registered, &line, &peer, (entry.endpoint, &name), waiting, again);
             }
         }
     }
 
-    /// Leaves it to the thread to try again.
-    fn meet_later(&self, mut state: MutexGuard<'_, State>, registered: &Arc<Registered>, entry: &Entry) {
-        if state.later.len() < MOST_LATER {
-            state.later.push_back((registered.id, entry.clone()));
-            drop(state);
-            self.wake();
-        } else {
-            drop(state);
-            registered.note_refusal(format!("node {}", entry.node), Refusal::words("too many wait to be called again"));
-        }
-    }
-
-    /// Sends a guest's offer to a host, unless there is one already.
+    /// Sends a guest's offer to a host of this name, unless there is one already.
     pub(super) fn offer(
         &self,
         registered: &Arc<Registered>,
         line: &Arc<Line>,
         peer: &Arc<PeerNode>,
-        host: EndpointId,
-        info: &HostInfo,
+        (host, name): (EndpointId, &str),
         waiting: Option<&Arc<Waiting>>,
+        again: Again,
     ) {
         let key = (registered.id, peer.id, host);
         let mut state = self.state();
         if state.hosts.contains_key(&key) || !state.endpoints.contains_key(&registered.id) {
+            return;
+        }
+        if !state.has_room_for(peer) {
+            drop(state);
+            let why = "this process has as many pairings with that user as its descriptors allow (`ulimit -n`)";
+            registered.note_refusal(peer.to_string(), Refusal::words(why));
             return;
         }
         let id = PairingId { line: line.number, number: state.new_number(), part: Part::Guest };
@@ -314,10 +325,12 @@ impl Core {
             pairing: pairing.clone(),
             stage: Stage::Preparing,
             outstanding: waiting.map(Waiting::expect),
+            again: again.clone(),
         };
         state.add_pairing(id, paired);
         drop(state);
-        let offer = registered.endpoint.offer_for(&pairing, info);
+        let info = HostInfo { name: name.to_owned(), payload: again.announced, again: again.met };
+        let offer = registered.endpoint.offer_for(&pairing, &info);
         let mut state = self.state();
         // Whoever has closed the endpoint meanwhile has taken the pairing out.
         let Some(paired) = state.pairings.get_mut(&id) else { return };
@@ -331,14 +344,22 @@ impl Core {
                     crash_point!("endpoint.offered");
                     return;
                 }
-                state.remove_pairing(id);
+                let paired = state.remove_pairing(id);
                 drop(state);
                 registered.tell_gone(id, Gone::Died);
+                if let Some(paired) = paired {
+                    let (again, stranger) = (paired.again.clone(), !peer.cooperating);
+                    self.ask_again(registered, &paired.host(), again, stranger, &peer.to_string());
+                }
             }
             Ok(None) => drop(state.remove_pairing(id)),
             Err(why) => {
-                state.remove_pairing(id);
-                registered.note_refusal(peer.to_string(), why);
+                let paired = state.remove_pairing(id);
+                drop(state);
+                match paired.filter(|_| matches!(why, Refusal::NotNow(_))) {
+                    Some(paired) => self.come_again(&paired, paired.again.clone(), why),
+                    None => registered.note_refusal(peer.to_string(), why),
+                }
             }
         }
     }

@@ -84,11 +84,12 @@ impl Record {
                     Refusal::Type(_) => (3, 0),
                     Refusal::User => (4, 0),
                     Refusal::Words(_) => (5, 0),
+                    Refusal::NotNow(_) => (6, 0),
                 };
                 head(4, code, word, *number);
                 match why {
                     Refusal::Type(payload) => out.payload(Some(payload)),
-                    Refusal::Words(words) => out.text(words),
+                    Refusal::Words(words) | Refusal::NotNow(words) => out.text(words),
                     Refusal::Closed | Refusal::Version(_) | Refusal::User => {}
                 }
             }
@@ -201,6 +202,7 @@ impl Reader<'_> {
                     3 => Refusal::Type(self.payload()??),
                     4 => Refusal::User,
                     5 => Refusal::Words(self.text(MAX_TEXT)?),
+                    6 => Refusal::NotNow(self.text(MAX_TEXT)?),
                     _ => return None,
                 };
                 Record::Refusal { number, why }
@@ -289,6 +291,7 @@ mod tests {
             Record::Refusal { number: 3, why: Refusal::Type(typed.clone()) },
             Record::Refusal { number: 0, why: Refusal::User },
             Record::Refusal { number: 3, why: Refusal::words("no") },
+            Record::Refusal { number: 3, why: Refusal::not_now("no") },
             Record::Announce { number: 4, meeting: meeting(Some(typed)) },
             Record::Announced { number: 4 },
             Record::Told { number: 5, to: Part::Guest, kind: 77, bytes: vec![3; 9] },

@@ -13,6 +13,7 @@ use wharf_shared_memory::board::{self, Board, LookError, SlotFacts, Snapshot};
 use wharf_sys::crash_point;
 use wharf_sys::directory::{Domain, Folder, PublishError};
 use wharf_sys::memory::Access;
+use wharf_sys::shortage::is_shortage;
 
 use super::error::NodeError;
 use super::identity::{EndpointId, NodeId, Part, Pattern};
@@ -218,32 +219,42 @@ impl Registry {
                     Some(_) => {}
                     None if folder == WILD_FOLDER => {}
                     None => {
-                        let entries = self.entries_if_any(pattern, &folder)?;
-                        found.extend(
-                            entries.into_iter().filter(|it| self.slot(it).is_some_and(|slot| name.matches(&slot.name))),
-                        );
+                        for entry in self.entries_if_any(pattern, &folder)? {
+                            if self.slot(&entry)?.is_some_and(|slot| name.matches(&slot.name)) {
+                                found.push(entry);
+                            }
+                        }
                     }
                 }
             }
         } else {
             found.extend(self.entries(pattern, &name.folder())?);
             if part == Part::Host {
-                let wild = self.entries(pattern, WILD_FOLDER)?;
-                found.extend(wild.into_iter().filter(|it| {
-                    let filter = self.slot(it).and_then(|slot| Filter::new(&slot.name).ok());
-                    filter.is_some_and(|filter| filter.matches(name.as_str()))
-                }));
+                for entry in self.entries(pattern, WILD_FOLDER)? {
+                    let filter = self.slot(&entry)?.and_then(|slot| Filter::new(&slot.name).ok());
+                    if filter.is_some_and(|filter| filter.matches(name.as_str())) {
+                        found.push(entry);
+                    }
+                }
             }
         }
         found.retain(|entry| entry.part == part.other());
         Ok(found)
     }
 
-    /// What an entry's endpoint says of itself on its board; `None` when it is gone, or says nothing that makes sense.
-    pub(super) fn slot(&self, entry: &Entry) -> Option<SlotFacts> {
-        let board = self.open_board(entry.node).ok()??;
-        let slot = board::look_at_slot(&board, entry.endpoint.index).ok()??;
-        (slot.slot == entry.endpoint).then_some(slot)
+    /// What an entry's endpoint says of itself on its board; `None` when it is gone, or says nothing that makes sense. Fails
+    /// only where that may pass.
+    pub(super) fn slot(&self, entry: &Entry) -> io::Result<Option<SlotFacts>> {
+        let found = match self.open_board(entry.node) {
+            Err(error) if is_shortage(&error) => return Err(error),
+            found => found.ok().flatten(),
+        };
+        let Some(board) = found else { return Ok(None) };
+        let slot = match board::look_at_slot(&board, entry.endpoint.index) {
+            Err(LookError::System(error)) if is_shortage(&error) => return Err(error),
+            slot => slot.ok().flatten(),
+        };
+        Ok(slot.filter(|slot| slot.slot == entry.endpoint))
     }
 
     /// A node's board; `None` when there is none.
@@ -254,6 +265,11 @@ impl Registry {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The user to whom a node's board belongs; `None` when there is none. Needs no descriptor.
+    pub(super) fn owner(&self, id: NodeId) -> io::Result<Option<u32>> {
+        self.domain.owner_of(&[NODES], &format!("{id}{BOARD}"))
     }
 
     /// The nodes that have a board.
@@ -296,21 +312,26 @@ impl Registry {
     }
 
     /// Removes what dead nodes left behind; looks at a bounded number of them, so that opening a node stays cheap where
-    /// there are many.
-    pub(super) fn sweep(&self) {
-        let nodes = self.nodes().unwrap_or_default();
+    /// there are many. It begins with the one that would follow this new node, which is anywhere: so every dead one is come
+    /// across at some time.
+    pub(super) fn sweep(&self, new: NodeId) {
+        let mut nodes = self.nodes().unwrap_or_default();
+        let first = nodes.partition_point(|id| *id < new);
+        nodes.rotate_left(first);
         for id in nodes.into_iter().take(MOST_SWEPT).filter(|id| self.is_dead(*id)) {
             self.bury(id);
         }
     }
 
     /// Removes the entry of a dead endpoint, and everything else that its node left if that is dead. An entry of a living
-    /// node stays, whether it is true or not.
-    pub(super) fn bury_entry(&self, pattern: Pattern, entry: &Entry) {
-        if self.is_dead(entry.node) {
+    /// node stays, whether it is true or not. Whether the node is dead.
+    pub(super) fn bury_entry(&self, pattern: Pattern, entry: &Entry) -> bool {
+        let dead = self.is_dead(entry.node);
+        if dead {
             self.bury(entry.node);
             self.remove(pattern, entry);
         }
+        dead
     }
 }
 

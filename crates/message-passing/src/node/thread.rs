@@ -10,9 +10,10 @@ use std::time::Duration;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::poll::{Event, Interest, most_descriptors};
+use wharf_sys::shortage::is_shortage;
 use wharf_sys::socket::{self, Credentials};
 
-use super::core::{Core, DOOR, WAKE};
+use super::core::{Announced, Core, DOOR, Ended as EndedLine, Stage, WAKE};
 use super::endpoint::{Gone, Refusal};
 use super::hear::Nonsense;
 use super::line::Line;
@@ -30,14 +31,11 @@ const INTRODUCTION: Duration = Duration::from_secs(2);
 /// The most connections that have not introduced themselves; the oldest has to go when one more comes.
 const MOST_STRANGERS: usize = 128;
 
-/// The part of this process's descriptors that the lifelines of others may take: a half.
-const SHARE: usize = 2;
+/// The part of this process's descriptors that the lifelines of others who are not trusted may take: a quarter.
+const SHARE: usize = 4;
 
 /// How long the door stays shut when this process may not open more descriptors.
 const SHUT: Duration = Duration::from_millis(50);
-
-/// How long until a node whose queue was full is called again.
-const AGAIN: Duration = Duration::from_millis(50);
 
 /// What only the thread knows.
 pub(super) struct Turn {
@@ -49,8 +47,6 @@ pub(super) struct Turn {
     deaf: BTreeMap<(Instant, u64), ()>,
     /// When the door is opened again.
     shut: Option<Deadline>,
-    /// When nodes whose queue was full are called again.
-    again: Option<Deadline>,
     most_lines: usize,
     buffer: Vec<u8>,
 }
@@ -64,7 +60,6 @@ impl Turn {
             quotas: HashMap::new(),
             deaf: BTreeMap::new(),
             shut: None,
-            again: None,
             most_lines,
             buffer: vec![0; MAX_RECORD],
         }
@@ -95,16 +90,14 @@ impl Turn {
     fn next_deadline(&self) -> Option<Deadline> {
         let strangers = self.strangers.first_key_value().map(|(_, (_, _, deadline))| *deadline);
         let deaf = self.deaf.first_key_value().map(|((at, _), ())| Deadline::at(*at));
-        [strangers, deaf, self.shut, self.again].into_iter().fold(None, Deadline::earlier)
+        let again = self.core.state().later.first().map(Deadline::at);
+        [strangers, deaf, self.shut, again].into_iter().fold(None, Deadline::earlier)
     }
 
     fn drain_wake(&mut self) {
         if let Ok(ear) = self.core.wake.1.get() {
             // One ring is as good as many; what is still there wakes once more.
             let _ = socket::recv(ear, &mut [0; 8]);
-        }
-        if !self.core.state().later.is_empty() {
-            self.again.get_or_insert(Deadline::after(AGAIN));
         }
     }
 
@@ -130,20 +123,7 @@ impl Turn {
             self.shut = None;
             self.watch_door(Interest::READ);
         }
-        if self.again.is_some_and(Deadline::passed) {
-            self.again = None;
-            let later = std::mem::take(&mut self.core.state().later);
-            for (endpoint, entry) in later {
-                let registered = self.core.state().endpoints.get(&endpoint).cloned();
-                if let Some(registered) = registered {
-                    // If the queue is still full this is put back.
-                    self.core.meet(&registered, &entry, None);
-                }
-            }
-            if !self.core.state().later.is_empty() {
-                self.again = Some(Deadline::after(AGAIN));
-            }
-        }
+        self.core.try_what_is_due(now);
     }
 
     fn watch_door(&self, interest: Interest) {
@@ -281,8 +261,14 @@ impl Turn {
             return Err(Nonsense(format!("it speaks version {version} of the node protocol, this node {VERSION}")));
         }
         // Whoever calls himself by the name of a node is sent what is meant for it, so he must at least be its user.
-        let board = self.core.registry.open_board(id).ok().flatten();
-        let owner = board.and_then(|board| wharf_sys::directory::facts(&board).ok()).map(|facts| facts.uid);
+        let owner = match self.core.registry.owner(id) {
+            // What this process lacks is no lie of somebody else: he may come again.
+            Err(error) if is_shortage(&error) => {
+                refuse(Refusal::not_now(error.to_string()));
+                return Err(Nonsense("it could not be looked up".to_owned()));
+            }
+            owner => owner.ok().flatten(),
+        };
         if owner != Some(by.uid) {
             refuse(Refusal::words(format!("there is no board of node {id} that belongs to uid {}", by.uid)));
             return Err(Nonsense(format!("it calls itself {id}, and is not")));
@@ -314,8 +300,23 @@ impl Turn {
                 let _ = self.core.set.remove(socket);
             }
         }
-        for (endpoint, id) in ended {
-            endpoint.tell_gone(id, Gone::Died);
+        let EndedLine { pairings, announced } = ended;
+        for paired in &pairings {
+            paired.endpoint.tell_gone(paired.pairing.id(), Gone::Died);
+        }
+        if self.core.stop.load(Ordering::Acquire) {
+            return;
+        }
+        for paired in pairings.iter().filter(|paired| paired.stage == Stage::Offered) {
+            let peer = paired.pairing.peer();
+            let again = paired.again.clone();
+            self.core.ask_again(&paired.endpoint, &paired.host(), again, !peer.cooperating, &peer.to_string());
+        }
+        for Announced { host, guest, again, .. } in announced {
+            let registered = self.core.state().endpoints.get(&host).cloned();
+            if let Some(registered) = registered {
+                self.core.ask_again(&registered, &guest, again, false, &format!("node {}", guest.node));
+            }
         }
     }
 

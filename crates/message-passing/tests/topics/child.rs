@@ -25,6 +25,8 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         ("selects", [hears, answers]) => selects(path, hears, answers),
         ("owns", [name, value]) => owns(path, name, value),
         ("guest", [name]) => guest(path, name),
+        ("wanders", [name]) => wanders(path, name),
+        ("starves", [name, first, free]) => starves(path, name, first, free),
         _ => return ExitCode::FAILURE,
     }
     ExitCode::SUCCESS
@@ -136,6 +138,55 @@ fn owns(path: &Path, name: &str, value: &str) {
         value += 1;
         owner.set(&value).unwrap();
     }
+}
+
+/// Names the directory by a relative path, goes elsewhere, subscribes, and says how many publishers there are.
+fn wanders(path: &Path, name: &str) {
+    std::env::set_current_dir(path.parent().unwrap()).unwrap();
+    let domain = Domain::at(Path::new(path.file_name().unwrap())).unwrap();
+    std::env::set_current_dir("/").unwrap();
+    let node = NodeOptions::new().domain(domain).open().unwrap();
+    let mut subscriber = node.topic(name).subscriber().unwrap();
+    say(subscriber.publishers().count());
+    told();
+}
+
+/// Subscribes and says "ready", receives so many messages, and lacks descriptors (but for so many) from when it is told until
+/// it is told again. Then it says what it receives, until there is an empty message.
+fn starves(path: &Path, name: &str, first: &str, free: &str) {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut subscriber = node_at(path).topic(name).subscriber().unwrap();
+    say("ready");
+    for _ in 0..first.parse().unwrap() {
+        subscriber.recv().unwrap();
+    }
+    told();
+    let before = getrlimit(Resource::Nofile);
+    let listed = std::fs::read_dir("/proc/self/fd").unwrap();
+    let mut used: Vec<u64> = listed.filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok()).collect();
+    // One of them was what was read, and is free again.
+    used.retain(|fd| std::fs::read_link(format!("/proc/self/fd/{fd}")).is_ok());
+    let free: usize = free.parse().unwrap();
+    let most = (0..).filter(|fd| !used.contains(fd)).nth(free).unwrap();
+    let mut starved = before;
+    starved.current = Some(most);
+    setrlimit(Resource::Nofile, starved).unwrap();
+    say("starved");
+    told();
+    setrlimit(Resource::Nofile, before).unwrap();
+    say("fed");
+    crate::world::eventually("there is a publisher", || subscriber.publishers().count() == 1);
+    say("met");
+    loop {
+        match subscriber.recv_timeout(crate::world::SOON) {
+            Ok(end) if end.is_empty() => break,
+            Ok(message) => say(format_args!("message {}", message.sequence())),
+            Err(RecvError::Lagged { missed, .. }) => say(format_args!("lagged {missed}")),
+            Err(RecvError::CutOff { .. }) => say("cut off"),
+            Err(other) => panic!("{other}"),
+        }
+    }
+    say("end");
 }
 
 /// Another user: a node in a directory that is not its own.

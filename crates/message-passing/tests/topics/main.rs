@@ -16,6 +16,7 @@ mod ledger;
 mod meeting;
 mod processes;
 mod selecting;
+mod shortage;
 mod states;
 mod tasks;
 mod world;
@@ -49,7 +50,8 @@ const CASES: &[Case] = cases! {
     }
     meeting {
         history, history_of_all_that_was_asked_for, nothing_is_lost_at_join, publishers_come_and_go, stars, another_type, nobody_there, odd_options,
-        who_publishes, fair_turns, wakes_for_a_new_publisher
+        who_publishes, fair_turns, wakes_for_a_new_publisher,
+        from_a_relative_path
     }
     full {
         rejected, the_oldest_is_dropped, blocked_until_there_is_room, one_that_is_slow_delays_once, times_out,
@@ -57,6 +59,7 @@ const CASES: &[Case] = cases! {
     }
     held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one, wide_values }
     hostile { by_option, held_of_one_that_does_not_trust, other_users, in_place_only_among_friends }
+    shortage { when_the_log_moves, while_a_publisher_opens }
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, stopped_while_a_publisher_opens,
         joins_and_leaves_at_random }
     crashes { at_every_point }

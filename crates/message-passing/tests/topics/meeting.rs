@@ -208,3 +208,15 @@ pub(crate) fn wakes_for_a_new_publisher(world: &World) {
         assert_eq!(sleeper.join().unwrap().unwrap(), b"good morning");
     });
 }
+
+/// A directory that was named by a relative path stays the same when the process goes elsewhere, for those whom it meets
+/// and for those who meet it.
+pub(crate) fn from_a_relative_path(world: &World) {
+    let node = world.node();
+    let _publisher = node.topic("here").publisher().unwrap();
+    let mut child = world.start("wanders", &["here"]);
+    child.expect("1");
+    let mut late = node.topic("here").publisher().unwrap();
+    assert_eq!(late.subscribers(), 1);
+    child.end();
+}

@@ -87,7 +87,9 @@ impl Domain {
         check(path, rule, stat.st_uid, stat.st_gid, mode)?;
         Ok(Domain {
             shared: Arc::new(Shared {
-                path: path.to_path_buf(),
+                // Names of sockets lead through the path, also when the working directory is another one by then.
+                path: std::path::absolute(path)
+                    .map_err(|error| DirectoryError::System { path: path.to_path_buf(), source: error })?,
                 directory,
                 file_mode: if mode & 0o020 == 0 { 0o600 } else { 0o660 },
                 group: (mode & 0o020 != 0).then_some(stat.st_gid),
@@ -115,7 +117,7 @@ impl Domain {
         })
     }
 
-    /// Where it is.
+    /// Where it is: an absolute path, also where it was given as a relative one.
     pub fn path(&self) -> &Path {
         &self.shared.path
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 
 use super::FileKind;
+use crate::shortage::in_words;
 
 /// Why the directory of names cannot be used.
 #[derive(Debug)]
@@ -218,8 +219,8 @@ pub(super) fn refused(what: &str, path: &Path, error: Errno) -> io::Error {
         // Callers tell this one apart by its kind and say it in their own words.
         Errno::NOENT => return plain,
         _ => {
-            return io::Error::new(plain.kind(), format!("cannot {what} {}: {plain}", path.display()));
+            return in_words(error, format!("cannot {what} {}: {plain}", path.display()));
         }
     };
-    io::Error::new(plain.kind(), format!("cannot {what} {}: {advice}", path.display()))
+    in_words(error, format!("cannot {what} {}: {advice}", path.display()))
 }

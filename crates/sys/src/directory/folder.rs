@@ -50,6 +50,31 @@ impl Domain {
         }
     }
 
+    /// The owner of the plain file of this name in the folder that these parts lead to; `None` when it is not there. Opens
+    /// nothing, so that a process answers it which may not open more.
+    pub fn owner_of(&self, parts: &[&str], name: &str) -> io::Result<Option<u32>> {
+        let look = |path: &Path| match rustix::fs::statat(self.fd(), path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some((FileKind::of(stat.st_mode), stat.st_uid))),
+            Err(Errno::NOENT) => Ok(None),
+            Err(error) => Err(refused("look at", &self.path().join(path), error)),
+        };
+        // No part may be a link. Bounded by the parts.
+        for len in 1..=parts.len() {
+            let path = relative(parts.get(..len).unwrap_or(parts));
+            match look(&path)? {
+                Some((FileKind::Directory, _)) => {}
+                Some((found, _)) => return Err(no_file(&self.path().join(path), found)),
+                None => return Ok(None),
+            }
+        }
+        let path = relative(parts).join(name);
+        match look(&path)? {
+            Some((FileKind::File, uid)) => Ok(Some(uid)),
+            Some((found, _)) => Err(no_file(&self.path().join(path), found)),
+            None => Ok(None),
+        }
+    }
+
     /// Removes the folder that these parts lead to, and those around it, as far as they are empty.
     pub fn remove_empty_folders(&self, parts: &[&str]) {
         // Bounded by the parts.

@@ -34,6 +34,28 @@ fn last_words(line: &OwnedFd) -> Vec<Record> {
     }
 }
 
+/// The next record of a connection.
+fn next_word(line: &OwnedFd) -> Record {
+    let waits = [(line.as_fd(), wharf_sys::poll::Interest::READ)];
+    let deadline = Deadline::after(Duration::from_secs(10));
+    assert!(!wharf_sys::poll::wait(&waits, Some(deadline)).unwrap().is_empty(), "it says nothing");
+    let mut buffer = [0; 8192];
+    let arrival = socket::recv_arrival(line, &mut buffer).unwrap();
+    Record::read(&buffer[..arrival.received.len], arrival.fds.len()).unwrap()
+}
+
+/// A host that nobody has.
+fn announce(number: u64, host: u32) -> Vec<u8> {
+    let host = EndpointId { index: host, stamp: 1 };
+    let meeting = Meeting { pattern: Pattern::Topic, host, name: "good".to_owned(), payload: Some(Payload::Bytes) };
+    Record::Announce { number, meeting }.write(0)
+}
+
+/// A node to which everybody is another user.
+fn wary(world: &World) -> Node {
+    NodeOptions::new().domain(world.domain()).trust_nobody().open().unwrap()
+}
+
 fn good_ones_meet(world: &World, node: &Node) {
     let other = world.node();
     let (host, guest) = (fake(), fake());
@@ -206,4 +228,108 @@ fn lies_in_the_directory_mislead_nobody() {
     let left = fs::read_dir(&good).unwrap().map(|it| it.unwrap().file_name().into_string().unwrap());
     let left: Vec<String> = left.filter(|it| it.starts_with(nobody) || it.starts_with(liar)).collect();
     assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_stranger_has_as_many_hosts_here_as_leave_descriptors_for_others() {
+    let world = World::new();
+    let (node, quiet) = (wary(&world), world.node());
+    node.handle.core.state().most_with_stranger = 5;
+    let guest = fake();
+    let end = open(&node, Part::Guest, "good", &guest);
+    let lines = [connect(&node), connect(&node)];
+    for line in &lines {
+        socket::send(line, &hello(quiet.id())).unwrap();
+        assert!(matches!(next_word(line), Record::Hello { .. }));
+    }
+    let mut offers = 0;
+    for (number, line) in (1..=20).zip(lines.iter().cycle()) {
+        socket::send(line, &announce(number, number as u32)).unwrap();
+        match next_word(line) {
+            Record::Offer { .. } => offers += 1,
+            // At once: nobody here wants it.
+            Record::Announced { number: acknowledged } => assert_eq!(acknowledged, number),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((offers, end.refusals().len()), (5, 15), "however many connections it has");
+    assert_eq!(guest.ends.lock().unwrap().len(), 5);
+}
+
+#[test]
+fn a_node_that_is_refused_when_pairings_stand_loses_them_like_any_that_dies() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let guest = fake();
+    let _end = open(&node, Part::Guest, "good", &guest);
+    let line = connect(&node);
+    let hello = Record::Hello { version: VERSION, id: quiet.id(), barriers: true };
+    socket::send(&line, &hello.write(0)).unwrap();
+    socket::send(&line, &announce(1, 7)).unwrap();
+    assert!(matches!(next_word(&line), Record::Hello { .. }));
+    let Record::Offer { number, .. } = next_word(&line) else { panic!("no offer") };
+    socket::send(&line, &Record::Answer { number, bytes: b"welcome".to_vec() }.write(0)).unwrap();
+    guest.diary.expect("answered welcome");
+    socket::send(&line, &Record::Refusal { number: 0, why: Refusal::User }.write(0)).unwrap();
+    guest.diary.expect("gone Died");
+    assert!(guest.pairings.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_stranger_that_announces_for_ever_is_owed_little() {
+    let world = World::new();
+    let (node, quiet) = (wary(&world), world.node());
+    let _end = open(&node, Part::Guest, "good", &fake());
+    let line = connect(&node);
+    socket::send(&line, &hello(quiet.id())).unwrap();
+    assert!(matches!(next_word(&line), Record::Hello { .. }));
+    let most = super::super::core::MOST_OWED_TO_A_STRANGER as u64;
+    for number in 1..=most + 100 {
+        // One and the same, which is never answered.
+        socket::send(&line, &announce(number, 7)).unwrap();
+        match number {
+            1 => assert!(matches!(next_word(&line), Record::Offer { .. })),
+            // What is not owed is said at once.
+            _ if number > most => assert_eq!(next_word(&line), Record::Announced { number }),
+            _ => {}
+        }
+    }
+    assert_eq!(node.handle.core.state().owed.len() as u64, most);
+}
+
+#[test]
+fn a_number_of_an_offer_that_is_over_is_not_used_again() {
+    let world = World::new();
+    let (node, quiet) = (world.node(), world.node());
+    let line = connect(&node);
+    socket::send(&line, &hello(quiet.id())).unwrap();
+    assert!(matches!(next_word(&line), Record::Hello { .. }));
+    let host = EndpointId { index: 0, stamp: 1 };
+    let meeting = Meeting { pattern: Pattern::Topic, host, name: "nobody".to_owned(), payload: None };
+    let offer = Record::Offer { number: 9, guest: host, meeting, bytes: Vec::new() }.write(0);
+    socket::send(&line, &offer).unwrap();
+    assert_eq!(next_word(&line), Record::Refusal { number: 9, why: Refusal::Closed });
+    socket::send(&line, &offer).unwrap();
+    assert_eq!(last_words(&line), []);
+    assert_eq!(node.refusals(), 1);
+}
+
+#[test]
+fn every_dead_node_is_come_across_however_many_others_there_are() {
+    let world = World::new();
+    let node = world.node();
+    let nodes = world.place.path().join(NODES);
+    // More than one sweep looks at.
+    for number in 0..600 {
+        fs::write(nodes.join(format!("{number:032x}.board")), "left").unwrap();
+    }
+    let last = nodes.join(format!("{}.board", "f".repeat(32)));
+    fs::write(&last, "left").unwrap();
+    let registry = &node.handle.core.registry;
+    registry.sweep(NodeId([0; 16]));
+    assert!(last.exists());
+    registry.sweep(NodeId([0xff; 16]));
+    assert!(!last.exists());
+    // From the last one it goes on with the first; and nobody takes a living one for dead.
+    assert!(registry.nodes().unwrap().len() < 600 && registry.nodes().unwrap().contains(&node.id()));
 }

@@ -21,6 +21,11 @@ use crate::transport::log_link::Pushed;
 /// log is at odds with itself.
 const MOST_TRIES: u32 = 32;
 
+/// The most seats of one user who is not trusted, and of all of them: a message costs the publisher a look at each, and the
+/// seats of a log are for everybody.
+const MOST_SEATS_OF_A_STRANGER: usize = 128;
+const MOST_SEATS_OF_STRANGERS: usize = 1024;
+
 /// How the other end of a pairing is woken.
 #[derive(Clone)]
 pub(super) struct Ringing {
@@ -49,6 +54,8 @@ struct Guest {
     ringing: Ringing,
     /// It may read what is being filled in.
     hostile: bool,
+    /// The device and the number of its page.
+    page: (u64, u64),
 }
 
 /// Why a message was not written.
@@ -229,10 +236,31 @@ impl Desk {
         Ok(())
     }
 
+    /// Whether one more subscriber, who brings this page, may have a seat.
+    pub(super) fn has_a_seat_for(&self, pairing: &Pairing, page: (u64, u64)) -> Result<(), String> {
+        if self.guests.iter().any(|guest| guest.page == page) {
+            return Err("it brings a page that has a seat already; each subscriber needs its own".to_owned());
+        }
+        let peer = pairing.peer();
+        if peer.is_cooperating() {
+            return Ok(());
+        }
+        let strangers = || self.guests.iter().map(|it| it.ringing.pairing.peer()).filter(|it| !it.is_cooperating());
+        let (all, of_this) = (strangers().count(), strangers().filter(|it| it.uid() == peer.uid()).count());
+        if of_this >= MOST_SEATS_OF_A_STRANGER || all >= MOST_SEATS_OF_STRANGERS {
+            return Err(format!(
+                "{of_this} subscribers of this user are there and {all} of users who are not trusted, of at most \
+                 {MOST_SEATS_OF_A_STRANGER} and {MOST_SEATS_OF_STRANGERS}: let one leave"
+            ));
+        }
+        Ok(())
+    }
+
     /// Gives a subscriber its seat; everything written from now on reaches it, or is counted as missed.
     pub(super) fn admit(
         &mut self,
         page: OwnedFd,
+        page_is: (u64, u64),
         terms: SeatTerms,
         history: u64,
         ringing: Ringing,
@@ -241,7 +269,7 @@ impl Desk {
         let memory = memory.map_err(|source| LogError::System { doing: "pass the log on", source })?;
         let hostile = !terms.trusted;
         let (seat, start) = self.writer.join(page, terms, history)?;
-        self.guests.push(Guest { seat, ringing, hostile });
+        self.guests.push(Guest { seat, ringing, hostile, page: page_is });
         self.patience.reserve(self.guests.len());
         Ok(Seated { memory, geometry: self.writer.geometry(), start })
     }

@@ -13,7 +13,7 @@ use wharf_sys::doorbell::Ringer;
 
 use super::Terms;
 use super::desk::Ringing;
-use super::host::{barriers, two};
+use super::host::{barriers, no_bell, refusal, two};
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
@@ -27,6 +27,13 @@ const HOSTILE_BYTES: u64 = 64 << 20;
 
 /// The most that waits for a subscriber that does not receive: publishers that came, went, or moved on.
 const MOST_NEWS: usize = 4096;
+
+/// The most moves of one publisher among them: it keeps no more old generations. Each holds a descriptor.
+const MOST_MOVES: usize = 8;
+
+/// The most publishers of users who are not trusted among them, and the most moves of such: each holds a descriptor or two.
+const MOST_STRANGERS: usize = 32;
+const MOST_MOVES_OF_STRANGERS: usize = 32;
 
 /// What happened since the subscriber looked last.
 pub(super) enum News {
@@ -56,21 +63,87 @@ struct Offered {
     announced: bool,
 }
 
-/// What waits for the subscriber, and where its publishers are counted.
+/// What waits for the subscriber, of whom it is, and where its publishers are counted.
 #[derive(Default)]
-struct Board {
+struct Mail {
     news: Vec<News>,
+    /// There are some that the subscriber was not woken for.
+    fresh: bool,
+    /// The publishers that it has, or will have when it looks: of others there are no news. One that is over is none.
+    standing: HashMap<PairingId, Standing>,
+    /// How many of the news are publishers of users who are not trusted, and moves of such.
+    strangers: usize,
+    moves_of_strangers: usize,
     /// Those that have come, and how far the subscriber is with each, are counted here under the lock: by the node's thread
     /// when they come, by the subscriber when it is done with them. So they count also while it does not look.
     counters: Option<Counters>,
 }
 
-impl Board {
+struct Standing {
+    stranger: bool,
+    /// Moves that wait.
+    moves: usize,
+}
+
+impl Mail {
     fn count(&self, source: &Source) {
         if let Some(counters) = &self.counters {
             counters.add(Counter::Joined, source.place());
             counters.add(Counter::Sources, 1);
         }
+    }
+
+    /// A publisher has come; `false` when too many wait already.
+    fn join(&mut self, source: Box<Source>, stranger: bool) -> bool {
+        if self.news.len() >= MOST_NEWS || (stranger && self.strangers >= MOST_STRANGERS) {
+            return false;
+        }
+        self.strangers += usize::from(stranger);
+        self.standing.insert(source.id(), Standing { stranger, moves: 0 });
+        self.count(&source);
+        self.add(News::Joined(source));
+        true
+    }
+
+    /// Its stream goes on elsewhere; `false` when it has moved too often.
+    fn moved(&mut self, id: PairingId, onward: Onward) -> bool {
+        let full = self.news.len() >= MOST_NEWS;
+        let Some(standing) = self.standing.get_mut(&id) else { return true };
+        if full
+            || standing.moves >= MOST_MOVES
+            || (standing.stranger && self.moves_of_strangers >= MOST_MOVES_OF_STRANGERS)
+        {
+            return false;
+        }
+        standing.moves += 1;
+        self.moves_of_strangers += usize::from(standing.stranger);
+        self.add(News::Moved(id, onward));
+        true
+    }
+
+    /// It is over, in one way or another. Always told, and once: there are not more of these than publishers.
+    fn end(&mut self, id: PairingId, how: News) {
+        let Some(standing) = self.standing.remove(&id) else { return };
+        if matches!(how, News::CutOff(..)) {
+            // The subscriber follows it nowhere any more.
+            self.news.retain(|it| !matches!(it, News::Moved(of, _) if *of == id));
+            self.moves_of_strangers -= if standing.stranger { standing.moves } else { 0 };
+        }
+        self.add(how);
+    }
+
+    fn add(&mut self, what: News) {
+        self.news.push(what);
+        self.fresh = true;
+    }
+
+    /// The subscriber looks.
+    fn take(&mut self) -> Vec<News> {
+        (self.strangers, self.moves_of_strangers) = (0, 0);
+        for standing in self.standing.values_mut() {
+            standing.moves = 0;
+        }
+        std::mem::take(&mut self.news)
     }
 }
 
@@ -80,12 +153,14 @@ pub(super) struct Guest {
     pub(super) bell: Ringer,
     pub(super) trust: Trust,
     pub(super) history: u64,
+    /// The history that is wanted of a publisher that this subscriber had to leave: it has seen what was before.
+    pub(super) history_again: u64,
     pub(super) max_message: u64,
     pub(super) hold_bytes: u64,
     /// It sleeps before every message.
     sleepy: bool,
     pages: Mutex<HashMap<PairingId, Offered>>,
-    news: Mutex<Board>,
+    mail: Mutex<Mail>,
     /// There are some.
     any: AtomicBool,
     /// How often a publisher came, left, or did not fit.
@@ -98,11 +173,12 @@ impl Guest {
             bell,
             trust: terms.trust,
             history: terms.history,
+            history_again: 0,
             max_message: terms.max_message as u64,
             hold_bytes: terms.hold_bytes as u64,
             sleepy: terms.wait == Wait::Sleep,
             pages: Mutex::default(),
-            news: Mutex::default(),
+            mail: Mutex::default(),
             any: AtomicBool::new(false),
             comings: AtomicU64::new(0),
         }
@@ -128,54 +204,57 @@ impl Guest {
 
     /// Takes the news, oldest first.
     pub(super) fn take_news(&self) -> Vec<News> {
-        let mut news = self.news();
+        let mut mail = self.mail();
         self.any.store(false, Ordering::Relaxed);
-        std::mem::take(&mut news.news)
+        mail.take()
+    }
+
+    /// The subscriber has parted with a publisher by itself.
+    pub(super) fn forget(&self, id: PairingId) {
+        self.mail().standing.remove(&id);
     }
 
     /// Counts publishers there from now on, or no more.
     pub(super) fn count_at(&self, counters: Option<Counters>) {
-        let mut board = self.news();
-        board.counters = counters;
-        for news in &board.news {
+        let mut mail = self.mail();
+        mail.counters = counters;
+        for news in &mail.news {
             if let News::Joined(source) = news {
-                board.count(source);
+                mail.count(source);
             }
         }
     }
 
     /// The subscriber is done with this one.
     pub(super) fn discount(&self, source: &Source) {
-        if let Some(counters) = &self.news().counters {
+        if let Some(counters) = &self.mail().counters {
             counters.reduce(Counter::Joined, source.place());
             counters.reduce(Counter::Sources, 1);
         }
     }
 
-    fn news(&self) -> MutexGuard<'_, Board> {
+    fn mail(&self) -> MutexGuard<'_, Mail> {
         // Nothing in here panics.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn pages(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// `false` when too many wait already.
-    fn tell(&self, what: News) -> bool {
-        let mut board = self.news();
-        // The end of a publisher that is known is always told: there are not more of these than publishers.
-        let fits = board.news.len() < MOST_NEWS || matches!(what, News::Over(_) | News::CutOff(..));
-        if fits {
-            if let News::Joined(source) = &what {
-                board.count(source);
-            }
-            board.news.push(what);
+    /// Changes what waits for the subscriber, and wakes it.
+    fn tell<T>(&self, change: impl FnOnce(&mut Mail) -> T) -> T {
+        let mut mail = self.mail();
+        let outcome = change(&mut mail);
+        let fresh = std::mem::take(&mut mail.fresh);
+        if fresh {
             self.any.store(true, Ordering::Relaxed);
         }
-        drop(board);
-        self.note_coming();
-        fits
+        drop(mail);
+        if fresh {
+            self.note_coming();
+        }
+        outcome
     }
 
     fn note_coming(&self) {
@@ -188,13 +267,13 @@ impl Guest {
         let _ = self.bell.ring();
     }
 
-    fn open(&self, pairing: &Pairing, offered: Offered, answer: Parcel) -> Result<Source, String> {
-        let said = Answer::read(&answer.bytes)?;
+    fn open(&self, pairing: &Pairing, offered: Offered, answer: Parcel) -> Result<Source, Refusal> {
+        let said = Answer::read(&answer.bytes).map_err(Refusal::Words)?;
         let trusted = is_trusted(self.trust, pairing);
-        let (memory, bell) = two(answer.fds, said.bell)?;
-        check_size(trusted, said.geometry)?;
+        let (memory, bell) = two(answer.fds, said.bell).map_err(Refusal::Words)?;
+        check_size(trusted, said.geometry).map_err(Refusal::Words)?;
         let bell = bell.filter(|_| trusted).map(Ringer::adopt).transpose();
-        let bell = bell.map_err(|why| format!("its bell cannot be used: {why}"))?.map(Arc::new);
+        let bell = bell.map_err(no_bell)?.map(Arc::new);
         let barriers = barriers(pairing);
         // A publisher that passes no bell does not trust us, and looks at no pin of ours: what lies in its log may be overwritten
         // while it is read, or held, so it is copied as well.
@@ -206,8 +285,7 @@ impl Guest {
             may_drop: said.may_drop,
             hold_bytes: self.hold_bytes,
         };
-        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms)
-            .map_err(|error| error.to_string())?;
+        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms).map_err(refusal)?;
         crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
         // A publisher waits for those who are there only so long. Who answers later begins where it is then.
@@ -229,14 +307,15 @@ pub(super) fn check_size(trusted: bool, geometry: Geometry) -> Result<(), String
 
 impl Endpoint for Guest {
     fn offer_for(&self, pairing: &Pairing, host: &HostInfo) -> Result<Option<Parcel>, Refusal> {
-        let page = ReaderPage::create().map_err(|error| Refusal::words(error.to_string()))?;
-        let failed = |error: std::io::Error| Refusal::words(format!("cannot pass the subscriber's page on: {error}"));
+        let page = ReaderPage::create().map_err(refusal)?;
+        let failed = |error: std::io::Error| Refusal::not_now(format!("cannot pass the subscriber's page on: {error}"));
         let memory = page.fd().try_clone_to_owned().map_err(failed)?;
         let bell = match is_trusted(self.trust, pairing) {
             true => Some(self.bell.for_another().map_err(failed)?),
             false => None,
         };
-        let offer = Offer { history: self.history, bell: bell.is_some(), sleepy: self.sleepy };
+        let history = if host.again { self.history_again } else { self.history };
+        let offer = Offer { history, bell: bell.is_some(), sleepy: self.sleepy };
         self.pages()
             .insert(pairing.id(), Offered { page, topic: host.name.clone(), announced: host.payload.is_some() });
         Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))
@@ -245,33 +324,36 @@ impl Endpoint for Guest {
     fn answered(&self, pairing: &Pairing, answer: Parcel) -> Result<(), Refusal> {
         let offered = self.pages().remove(&pairing.id());
         let offered = offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
-        let source = self.open(pairing, offered, answer).map_err(Refusal::Words)?;
-        match self.tell(News::Joined(Box::new(source))) {
+        let source = self.open(pairing, offered, answer)?;
+        let stranger = !pairing.peer().is_cooperating();
+        match self.tell(|mail| mail.join(Box::new(source), stranger)) {
             true => Ok(()),
-            false => Err(Refusal::words("the subscriber does not receive")),
+            false => Err(Refusal::not_now("the subscriber does not receive")),
         }
     }
 
     fn told(&self, pairing: &Pairing, kind: u16, parcel: Parcel) {
         let id = pairing.id();
-        let told = match kind {
-            RING => {
-                self.wake();
-                return;
-            }
+        match kind {
+            RING => self.wake(),
             MOVED => match Move::read(&parcel.bytes).and_then(|it| Ok((it, two(parcel.fds, false)?.0))) {
-                Ok((Move { geometry, start }, memory)) => News::Moved(id, Onward { memory, geometry, start }),
-                Err(why) => News::CutOff(id, why, None),
+                Ok((Move { geometry, start }, memory)) => self.tell(|mail| {
+                    if !mail.moved(id, Onward { memory, geometry, start }) {
+                        let why = "it moved on more often than the subscriber received".to_owned();
+                        mail.end(id, News::CutOff(id, why, None));
+                    }
+                }),
+                Err(why) => self.tell(|mail| mail.end(id, News::CutOff(id, why, None))),
             },
-            CUT_OFF => match parcel.bytes.split_first_chunk() {
-                Some((sent, words)) => News::CutOff(id, one_line(words), Some(u64::from_le_bytes(*sent))),
-                None => News::CutOff(id, "it was cut off without a word".to_owned(), None),
-            },
+            CUT_OFF => {
+                let (why, sent) = match parcel.bytes.split_first_chunk() {
+                    Some((sent, words)) => (one_line(words), Some(u64::from_le_bytes(*sent))),
+                    None => ("it was cut off without a word".to_owned(), None),
+                };
+                self.tell(|mail| mail.end(id, News::CutOff(id, why, sent)));
+            }
             // What a later version may say beside it is not for us.
-            _ => return,
-        };
-        if !self.tell(told) {
-            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned(), None));
+            _ => {}
         }
     }
 
@@ -280,11 +362,15 @@ impl Endpoint for Guest {
     }
 
     fn gone(&self, pairing: PairingId, how: Gone) {
-        let offered = self.pages().remove(&pairing).is_some();
-        // What was refused, or never answered, was no source.
-        if !offered && !matches!(how, Gone::Refused(_)) {
-            self.tell(News::Over(pairing));
+        // What was never answered was no source.
+        if self.pages().remove(&pairing).is_some() {
+            return;
         }
+        let how = match how {
+            Gone::Left | Gone::Died => News::Over(pairing),
+            Gone::Refused(why) => News::CutOff(pairing, why.to_string(), None),
+        };
+        self.tell(|mail| mail.end(pairing, how));
     }
 }
 

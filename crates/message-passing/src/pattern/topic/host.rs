@@ -5,10 +5,12 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use wharf_shared_memory::biased::Visitor;
-use wharf_shared_memory::log::{Barriers, SeatTerms};
+use wharf_shared_memory::log::{Barriers, LogError, SeatTerms};
 use wharf_sys::barrier;
 use wharf_sys::crash_point;
-use wharf_sys::doorbell::Ringer;
+use wharf_sys::directory;
+use wharf_sys::doorbell::{RingError, Ringer};
+use wharf_sys::shortage::is_shortage;
 
 use super::desk::{Desk, Ringing};
 use super::terms::{Answer, Offer, RING};
@@ -39,19 +41,23 @@ impl Host {
         // A pipe has one lock for both ends, which somebody who is not trusted could hold for ever.
         let bell = match bell.filter(|_| trusted).map(Ringer::adopt).transpose() {
             Ok(bell) => bell.map(Arc::new),
-            Err(why) => return Err(Refusal::words(format!("its bell cannot be used: {why}"))),
+            Err(why) => return Err(no_bell(why)),
         };
         let ours = match trusted {
             true => Some(self.bell.for_another().map_err(in_words("pass the publisher's bell on"))?),
             false => None,
         };
+        let facts = directory::facts(&page).map_err(in_words("look at the subscriber's page"))?;
+        let page_is = (facts.device, facts.inode);
         let terms = SeatTerms { trusted, barriers: barriers_for_guest(barriers(pairing), said.sleepy) };
         let ringing = Ringing { pairing: pairing.clone(), bell };
         let seated = self
             .desk
-            .visit(|desk| desk.admit(page, terms, said.history, ringing))
-            .map_err(in_words("interrupt the publisher"))?
-            .map_err(|error| Refusal::words(error.to_string()))?;
+            .visit(|desk| {
+                desk.has_a_seat_for(pairing, page_is).map_err(Refusal::Words)?;
+                desk.admit(page, page_is, terms, said.history, ringing).map_err(refusal)
+            })
+            .map_err(in_words("interrupt the publisher"))??;
         crash_point!("topic.host.seated");
         let answer = Answer {
             geometry: seated.geometry,
@@ -108,5 +114,22 @@ pub(super) fn two(fds: Vec<OwnedFd>, with_bell: bool) -> Result<(OwnedFd, Option
 }
 
 fn in_words(doing: &'static str) -> impl FnOnce(io::Error) -> Refusal {
-    move |error| Refusal::words(format!("cannot {doing}: {error}"))
+    move |error| Refusal::not_now(format!("cannot {doing}: {error}"))
+}
+
+/// What a log that cannot be read, or be given one more reader, is told as: what this process lacks may pass.
+pub(super) fn refusal(error: LogError) -> Refusal {
+    match error {
+        LogError::NoRoom { .. } | LogError::System { .. } => Refusal::not_now(error.to_string()),
+        lie => Refusal::words(lie.to_string()),
+    }
+}
+
+/// A bell that came cannot be used: it is none, or this process lacks something, which may pass.
+pub(super) fn no_bell(why: RingError) -> Refusal {
+    let words = format!("its bell cannot be used: {why}");
+    match why {
+        RingError::System(error) if is_shortage(&error) => Refusal::not_now(words),
+        _ => Refusal::words(words),
+    }
 }

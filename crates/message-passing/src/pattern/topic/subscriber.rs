@@ -113,7 +113,12 @@ impl Subscriber {
     ) -> Result<Subscriber, NodeError> {
         let filter = Filter::new(name)?;
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the subscriber's doorbell"))?;
-        let guest = Arc::new(Guest::new(ringer, terms));
+        let mut guest = Guest::new(ringer, terms);
+        if pattern == Pattern::State {
+            // The latest value counts, whether or not it was seen.
+            guest.history_again = terms.history;
+        }
+        let guest = Arc::new(guest);
         let spec = EndpointSpec {
             pattern,
             part: Part::Guest,
@@ -469,6 +474,7 @@ impl Inlet {
         self.turns.clamp(self.sources.len());
         // It gives our seat away.
         self.registration.cut_off(source.id());
+        self.guest.forget(source.id());
     }
 
     /// Sleeps until something comes, or the deadline.

@@ -9,6 +9,8 @@ use wharf_shared_memory::log::{Geometry, Start};
 use wharf_sys::directory::Domain;
 use wharf_sys::memory::{self, Seals};
 
+use super::Terms;
+use super::guest::{Guest, News};
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
 use super::*;
 use crate::error::RecvError;
@@ -223,4 +225,102 @@ fn publishers_that_lie_are_told_of_once_and_left() {
         }
     }
     assert!(told > 0, "nobody was found to lie");
+}
+
+/// A log in which nothing was written, and what a publisher says of it.
+fn empty_log() -> Parcel {
+    let geometry = Geometry::for_capacity(1 << 15, 8).unwrap();
+    let start = Start::from_bytes(&[0; Start::BYTES]).unwrap();
+    let bytes = Answer { geometry, start, max_message: 100, may_drop: true, bell: false }.write();
+    Parcel { bytes, fds: vec![sealed(&vec![0; geometry.total_bytes() as usize])] }
+}
+
+/// A subscriber that does not look.
+fn sleepy(node: &Node) -> (Arc<Guest>, Registration) {
+    let (_, ringer) = wharf_sys::doorbell::crowd().unwrap();
+    let terms = Terms { max_message: 100, hold_bytes: 1 << 20, ..Terms::default() };
+    let guest = Arc::new(Guest::new(ringer, &terms));
+    let spec = EndpointSpec {
+        pattern: Pattern::Topic,
+        part: Part::Guest,
+        name: Filter::exact("truth").unwrap(),
+        payload: Some(Payload::Bytes),
+        options: [0; 4],
+        patience: Duration::from_secs(10),
+    };
+    let registration = node.register(spec, guest.clone()).unwrap();
+    (guest, registration)
+}
+
+fn words_of(news: &[News]) -> Vec<&'static str> {
+    let word = |it: &News| match it {
+        News::Joined(_) => "joined",
+        News::Moved(..) => "moved",
+        News::Over(_) => "over",
+        News::CutOff(..) => "cut off",
+    };
+    news.iter().map(word).collect()
+}
+
+#[test]
+fn publishers_that_say_too_much_fill_nothing_of_a_subscriber_that_does_not_look() {
+    let geometry = Geometry::for_capacity(1 << 15, 8).unwrap();
+    let start = Start::from_bytes(&[0; Start::BYTES]).unwrap();
+    let moved = (MOVED, Move { geometry, start }.write());
+    let cut_off = (CUT_OFF, b"no more".to_vec());
+    for (said, expected) in [
+        (
+            vec![moved.clone(); 8],
+            vec!["joined", "moved", "moved", "moved", "moved", "moved", "moved", "moved", "moved"],
+        ),
+        // It is left, and what it brought with it.
+        (vec![moved; 12], vec!["joined", "cut off"]),
+        (vec![cut_off; 12], vec!["joined", "cut off"]),
+    ] {
+        let world = World::new();
+        let (node, liars) = (world.node(), world.node());
+        let (guest, _registration) = sleepy(&node);
+        let _liar = lies(&liars, Part::Host, Box::new(empty_log), said);
+        // What is told on the same lifeline later has come when this has.
+        let _quiet = lies(&liars, Part::Host, Box::new(Parcel::default), Vec::new());
+        assert_eq!(words_of(&guest.take_news()), expected);
+    }
+}
+
+#[test]
+fn strangers_that_come_and_go_fill_nothing_of_a_subscriber_that_does_not_look() {
+    let world = World::new();
+    let domain = Domain::at(world.place.path()).unwrap();
+    let (node, liars) = (NodeOptions::new().domain(domain).trust_nobody().open().unwrap(), world.node());
+    let (guest, registration) = sleepy(&node);
+    for _ in 0..50 {
+        drop(lies(&liars, Part::Host, Box::new(empty_log), Vec::new()));
+    }
+    assert!(!registration.refusals().is_empty());
+    let _quiet = lies(&liars, Part::Host, Box::new(Parcel::default), Vec::new());
+    let news = guest.take_news();
+    let joined = words_of(&news).iter().filter(|it| **it == "joined").count();
+    assert_eq!((joined, news.len()), (32, 64));
+}
+
+#[test]
+fn a_page_has_one_seat_and_a_stranger_not_all_of_them() {
+    let world = World::new();
+    let domain = Domain::at(world.place.path()).unwrap();
+    let wary = NodeOptions::new().domain(domain).trust_nobody().open().unwrap();
+    let mut publisher = wary.topic("truth").publisher().unwrap();
+    let others = world.node();
+    let page = sealed(&[0; 4096]);
+    let lie = move || Parcel { bytes: offer(false), fds: vec![page.try_clone().unwrap()] };
+    let lie = Arc::new(lie);
+    let bring = || {
+        let lie = Arc::clone(&lie);
+        lies(&others, Part::Guest, Box::new(move || lie()), Vec::new())
+    };
+    let (one, two) = (bring(), bring());
+    assert_eq!(publisher.subscribers(), 1);
+    assert!(one.refusals().is_empty() && two.refusals()[0].1.to_string().contains("page"), "{:?}", two.refusals());
+    let subscribers: Vec<Subscriber> = (0..128).map(|_| others.topic("truth").subscriber().unwrap()).collect();
+    assert_eq!(publisher.subscribers(), 128);
+    assert!(subscribers[126].refusals().is_empty() && subscribers[127].refusals()[0].contains("128"));
 }
