@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use wharf_shared_memory::log::{Barriers, BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
+use wharf_shared_memory::log::{Barriers, BroadcastReader, Geometry, Heard, ReaderPage, ReaderTerms, Start};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
@@ -16,7 +16,7 @@ use super::host::{barriers, two};
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
-use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
+use crate::node::{Endpoint, EndpointId, Gone, HostInfo, NodeId, Pairing, PairingId, Parcel, Refusal};
 use crate::options::{Trust, Wait};
 use crate::pattern::trust::is_trusted;
 
@@ -35,8 +35,8 @@ pub(super) enum News {
     Moved(PairingId, Onward),
     /// It has left or died: what it sent before counts, and nothing follows.
     Over(PairingId),
-    /// It has taken this subscriber's seat, and why.
-    CutOff(PairingId, String),
+    /// It has taken this subscriber's seat: why, and what it had sent by then, where it said so.
+    CutOff(PairingId, String, Option<u64>),
 }
 
 /// Where a stream goes on.
@@ -53,6 +53,8 @@ struct Offered {
     topic: String,
     /// The publisher came when we were there already, and so owes us all that it sends.
     announced: bool,
+    /// It has given us up before, when this message was to come next.
+    next: Option<u64>,
 }
 
 /// See the top of the file.
@@ -66,6 +68,8 @@ pub(super) struct Guest {
     /// It sleeps before every message.
     sleepy: bool,
     pages: Mutex<HashMap<PairingId, Offered>>,
+    /// The publisher that is met again just now, and the message that is to come next from it.
+    again: Mutex<Option<(NodeId, EndpointId, u64)>>,
     news: Mutex<Vec<News>>,
     /// There are some.
     any: AtomicBool,
@@ -81,6 +85,7 @@ impl Guest {
             hold_bytes: terms.hold_bytes as u64,
             sleepy: terms.wait == Wait::Sleep,
             pages: Mutex::default(),
+            again: Mutex::default(),
             news: Mutex::default(),
             any: AtomicBool::new(false),
         }
@@ -112,6 +117,21 @@ impl Guest {
 
     fn pages(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Expects to meet this publisher, which has given us up, once more; or nobody any more.
+    pub(super) fn expect_again(&self, whom: Option<(&Pairing, u64)>) {
+        let whom = whom.map(|(pairing, next)| (pairing.peer().id(), pairing.their_endpoint(), next));
+        *self.again.lock().unwrap_or_else(PoisonError::into_inner) = whom;
+    }
+
+    /// The message that is to come next from this publisher, if it is met again.
+    fn next_of(&self, pairing: &Pairing) -> Option<u64> {
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = |(node, endpoint, _): &(NodeId, EndpointId, u64)| {
+            *node == pairing.peer().id() && *endpoint == pairing.their_endpoint()
+        };
+        (*again).filter(this).map(|(_, _, next)| next)
     }
 
     /// `false` when too many wait already.
@@ -151,12 +171,22 @@ impl Guest {
             may_drop: said.may_drop,
             hold_bytes: self.hold_bytes,
         };
-        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms)
+        let mut reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms)
             .map_err(|error| error.to_string())?;
+        if let Some(next) = offered.next {
+            // Of the history what had come before is over. Bounded by the history that was asked for.
+            let known = next.saturating_sub(reader.next_sequence()).min(self.history);
+            for _ in 0..known {
+                if !matches!(reader.poll(), Ok(Heard::Message)) {
+                    break;
+                }
+            }
+        }
         crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
         // A publisher waits for those who are there only so long. Who answers later begins where it is then.
-        let unseen = if offered.announced { said.start.sequence() } else { 0 };
+        let seen = if offered.announced { Some(0) } else { offered.next };
+        let unseen = seen.map_or(0, |seen| said.start.sequence().saturating_sub(seen));
         Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted, unseen))
     }
 }
@@ -182,8 +212,9 @@ impl Endpoint for Guest {
             false => None,
         };
         let offer = Offer { history: self.history, bell: bell.is_some(), sleepy: self.sleepy };
-        self.pages()
-            .insert(pairing.id(), Offered { page, topic: host.name.clone(), announced: host.payload.is_some() });
+        let (topic, announced) = (host.name.clone(), host.payload.is_some());
+        let next = self.next_of(pairing);
+        self.pages().insert(pairing.id(), Offered { page, topic, announced, next });
         Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))
     }
 
@@ -206,14 +237,17 @@ impl Endpoint for Guest {
             }
             MOVED => match Move::read(&parcel.bytes).and_then(|it| Ok((it, two(parcel.fds, false)?.0))) {
                 Ok((Move { geometry, start }, memory)) => News::Moved(id, Onward { memory, geometry, start }),
-                Err(why) => News::CutOff(id, why),
+                Err(why) => News::CutOff(id, why, None),
             },
-            CUT_OFF => News::CutOff(id, one_line(&parcel.bytes)),
+            CUT_OFF => match parcel.bytes.split_first_chunk() {
+                Some((sent, words)) => News::CutOff(id, one_line(words), Some(u64::from_le_bytes(*sent))),
+                None => News::CutOff(id, "it was cut off without a word".to_owned(), None),
+            },
             // What a later version may say beside it is not for us.
             _ => return,
         };
         if !self.tell(told) {
-            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned()));
+            self.tell(News::CutOff(id, "it moved on more often than the subscriber received".to_owned(), None));
         }
     }
 

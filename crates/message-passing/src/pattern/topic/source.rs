@@ -9,7 +9,7 @@ use super::desk::Ringing;
 use super::guest::{Onward, check_size};
 use super::sample::PublisherInfo;
 use crate::error::RecvError;
-use crate::node::PairingId;
+use crate::node::{Pairing, PairingId};
 
 /// Generations that one look follows: more than there can be beside each other, so that a publisher that moves on for ever
 /// gets no more of our time.
@@ -46,6 +46,8 @@ pub(super) struct Source {
     over: bool,
     /// It has taken our seat: what lies in its log counts no more.
     cut_off: Option<String>,
+    /// What it had sent by then.
+    cut_at: Option<u64>,
 }
 
 impl Source {
@@ -57,7 +59,22 @@ impl Source {
         unseen: u64,
     ) -> Source {
         let (over, unusual) = (false, unseen > 0);
-        Source { reader, publisher, ringing, trusted, onward: VecDeque::new(), unseen, unusual, over, cut_off: None }
+        let onward = VecDeque::new();
+        Source { reader, publisher, ringing, trusted, onward, unseen, unusual, over, cut_off: None, cut_at: None }
+    }
+
+    /// How far in its stream the subscriber has come: what it was given, and what it was told that it has missed.
+    pub(super) fn place(&self) -> u64 {
+        self.reader.next_sequence().saturating_sub(self.unseen)
+    }
+
+    /// Messages that were sent to the subscriber and that it will never see, because it was cut off before.
+    pub(super) fn lost(&self) -> u64 {
+        self.cut_at.map_or(0, |sent| sent.saturating_sub(self.place()))
+    }
+
+    pub(super) fn pairing(&self) -> &Pairing {
+        &self.ringing.pairing
     }
 
     pub(super) fn id(&self) -> PairingId {
@@ -69,8 +86,10 @@ impl Source {
         (self.over, self.unusual) = (true, true);
     }
 
-    pub(super) fn note_cut_off(&mut self, why: String) {
+    /// `sent`: how many messages it had sent by then, where it said so.
+    pub(super) fn note_cut_off(&mut self, why: String, sent: Option<u64>) {
         self.cut_off.get_or_insert(why);
+        self.cut_at = self.cut_at.or(sent);
         self.note_over();
     }
 
@@ -79,7 +98,7 @@ impl Source {
         if self.onward.len() < MOST_ONWARD {
             self.onward.push_back(onward);
         } else {
-            self.note_cut_off("it moved on more often than a subscriber can follow".to_owned());
+            self.note_cut_off("it moved on more often than a subscriber can follow".to_owned(), None);
         }
     }
 
@@ -104,7 +123,11 @@ impl Source {
                 Ok(Heard::Lagged(missed)) => Err(RecvError::Lagged { missed, publisher: self.publisher.id() }),
                 Ok(Heard::Moved) => match self.onward.pop_front() {
                     Some(onward) => match self.follow(onward) {
-                        Ok(()) => continue,
+                        Ok(()) => {
+                            // A publisher that waits until we are here sleeps in a later generation, whose page we do not see.
+                            self.ring();
+                            continue;
+                        }
                         Err(why) => Err(self.nonsense(why)),
                     },
                     None if self.over => Ok(Found::End),
