@@ -26,6 +26,23 @@ fn a_reader_that_joins_late_gets_everything_from_then_on_and_one_that_leaves_hol
 }
 
 #[test]
+fn whoever_took_everything_is_not_behind_although_the_writer_needed_no_room_since() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 0));
+    stage.write(b"before").unwrap();
+    stage.join(false, 0);
+    let behind = |stage: &Stage| stage.writer.behind().map(|(_, behind)| behind.messages).collect::<Vec<_>>();
+    assert_eq!(behind(&stage), [0]);
+    for message in [b"1", b"2", b"3"] {
+        stage.write(message).unwrap();
+    }
+    assert_eq!(behind(&stage), [3]);
+    let Stage { listeners, generations, sent, .. } = &mut stage;
+    while listeners[0].hear(generations, sent).is_some() {}
+    listeners[0].reader.announce(&Fences);
+    assert_eq!(behind(&stage), [0]);
+}
+
+#[test]
 fn each_sleeper_is_named_once_for_each_ticket() {
     let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(false, 0));
     let seats = [0, 1, 2].map(|_| stage.join(false, 0).seat);

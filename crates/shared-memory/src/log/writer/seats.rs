@@ -232,10 +232,9 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// The next message that a reader wants, between where it began and what was sent.
     pub(super) fn taken_by(&self, seat: &Seat<P>) -> u64 {
-        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible. A sequence counts over
-        // all generations, so one that still reads an old one says how far it is as well; a page that says nothing yet says 0.
-        let told = seat.page.taken.load(Ordering::Acquire);
-        told.max(seat.from).min(self.sent())
+        // Acquire pairs with the reader's release of `taken`: what the reader did before it took is visible. Sequences count
+        // through all generations, so the word holds whether or not we have seen the reader enter; before it begins it is 0.
+        seat.page.taken.load(Ordering::Acquire).max(seat.from).min(self.sent())
     }
 
     /// Looks at what the readers have released and pinned, and sets the limits of both rings by it.
