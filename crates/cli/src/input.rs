@@ -27,6 +27,8 @@ pub(crate) struct Input {
     /// Up to here there is no line end.
     searched: usize,
     ended: bool,
+    /// It is read line by line.
+    by_line: bool,
 }
 
 impl Input {
@@ -51,7 +53,7 @@ impl Input {
     }
 
     fn new(file: File, name: String) -> Input {
-        Input { file: Readable(file), name, buffer: Vec::new(), taken: 0, searched: 0, ended: false }
+        Input { file: Readable(file), name, buffer: Vec::new(), taken: 0, searched: 0, ended: false, by_line: false }
     }
 
     /// All of it, as one message.
@@ -65,6 +67,7 @@ impl Input {
 
     /// The next line, without its end; `None` after the last.
     pub(crate) fn line(&mut self, ending: &mut Ending) -> Result<Option<&[u8]>, Failure> {
+        self.by_line = true;
         // Ends with a line, the input, or one byte more than the bound.
         loop {
             let rest = self.buffer.get(self.searched..).unwrap_or_default();
@@ -156,8 +159,10 @@ impl Input {
             Err(error) => return Err(unreadable(&self.name, error)),
         }
         if self.buffer.len() - self.taken > LARGEST {
+            let (what, advice) =
+                if self.by_line { ("a line of ", "shorten it") } else { ("", "split it or use --lines") };
             return Err(Failure::Failed(format!(
-                "message too large: {} has more than {LARGEST} bytes, the limit of one message; split it or use --lines",
+                "message too large: {what}{} has more than {LARGEST} bytes, the limit of one message; {advice}",
                 self.name
             )));
         }

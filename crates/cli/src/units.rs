@@ -73,6 +73,7 @@ pub(crate) fn size(bytes: u64) -> String {
 /// `62 ns`, `1.40 µs`, `26.3 µs`, `1.20 ms`, with three digits.
 pub(crate) fn nanos(ns: f64) -> String {
     match ns {
+        0.0 => "0 s".to_owned(),
         ns if ns < 999.5 => format!("{} ns", three_digits(ns)),
         ns if ns < 999_500.0 => format!("{} µs", three_digits(ns / 1e3)),
         ns if ns < 999_500_000.0 => format!("{} ms", three_digits(ns / 1e6)),

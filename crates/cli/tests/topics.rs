@@ -174,6 +174,44 @@ fn what_is_missed_is_told_exactly() {
     says(&done.stderr, &["wharf: missed ", " messages of 'flood' from process "]);
 }
 
+/// Lines of which each needs twice the memory of the one before.
+fn growing(count: usize) -> Vec<u8> {
+    (0..count).flat_map(|number| format!("{}\n", "g".repeat(40_000 << number)).into_bytes()).collect()
+}
+
+#[test]
+fn with_a_timeout_nobody_loses_anything_by_growth() {
+    let scene = Scene::new();
+    let subscriber = subscribe(&scene, 1, &["flood", "--until-gone", "--lines"]);
+    let mut publisher = publish_to_a_stopped(&scene, &subscriber, &["--timeout", "60s"]);
+    std::thread::scope(|scope| {
+        let saying = scope.spawn(|| publisher.say(&growing(8)));
+        await_that("it waits", || publisher_of(&scene)["statistics"]["blocked_seconds"].as_f64() > Some(0.0));
+        subscriber.signal("CONT");
+        saying.join().expect("all was said");
+    });
+    publisher.finish().well();
+    assert!(subscriber.finish().well() == growing(8));
+}
+
+#[test]
+fn what_is_missed_by_growth_is_told_exactly() {
+    let scene = Scene::new();
+    let subscriber = subscribe(&scene, 1, &["flood", "--json", "--until-gone"]);
+    let mut publisher = publish_to_a_stopped(&scene, &subscriber, &["--policy", "drop-oldest"]);
+    publisher.say(&growing(8));
+    publisher.finish().well();
+    subscriber.signal("CONT");
+    let done = subscriber.finish();
+    assert!(done.status.success(), "{:?}", done.stderr);
+    let told = lines_of(&done.stdout);
+    let missed: u64 = told.iter().filter_map(|it| it["missed"].as_u64()).sum();
+    let received = told.iter().filter(|it| it["sequence"].is_u64()).count() as u64;
+    assert!(missed > 0);
+    assert_eq!(missed + received, 8);
+    says(&done.stderr, &["has cut this subscriber off", "wharf: missed ", " messages of 'flood' from process "]);
+}
+
 #[test]
 fn a_full_log_rejects() {
     let scene = Scene::new();

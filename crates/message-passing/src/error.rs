@@ -346,7 +346,8 @@ pub enum RecvError {
         /// Whose.
         publisher: PublisherId,
     },
-    /// A publisher has given a subscriber up. The others still send.
+    /// A publisher has given a subscriber up. What was lost by that the next call says ([`Lagged`](Self::Lagged)), and if the
+    /// publisher lives the subscriber has met it again by then.
     #[error("{publisher} has cut this subscriber off: {why}")]
     CutOff {
         /// Who.

@@ -151,14 +151,14 @@ struct Ear {
     /// Who has published, for gaps of those who have left since.
     known: HashMap<PublisherId, PublisherInfo>,
     /// Refusals that the user knows of.
-    told: usize,
+    told: Vec<String>,
     /// Somebody has published: who comes, sends and leaves at once is never seen here, but heard.
     met: bool,
 }
 
 impl Ear {
     fn new(subscriber: Subscriber) -> Ear {
-        Ear { subscriber, known: HashMap::new(), told: 0, met: false }
+        Ear { subscriber, known: HashMap::new(), told: Vec::new(), met: false }
     }
 
     /// Takes what waits, as far as it is wanted; whether there may be more.
@@ -211,11 +211,30 @@ impl Ear {
     }
 
     fn tell_refusals(&mut self) {
-        // The library remembers a bounded number; whoever knows them all has heard enough.
         let refusals = self.subscriber.refusals();
-        for refusal in refusals.iter().skip(self.told) {
-            complain(refusal);
+        refusals.iter().skip(known(&self.told, &refusals)).for_each(|refusal| complain(refusal));
+        self.told = refusals;
+    }
+}
+
+/// How many of the refusals `now` were there `before`: the library forgets the oldest of them.
+fn known(before: &[String], now: &[String]) -> usize {
+    (0..before.len())
+        .find_map(|gone| before.get(gone..).filter(|left| now.starts_with(left)))
+        .map_or(0, <[String]>::len)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::known;
+
+    #[test]
+    fn refusals_are_known_also_when_older_ones_are_forgotten() {
+        let words = |text: &str| text.chars().map(String::from).collect::<Vec<_>>();
+        for (before, now, count) in
+            [("", "ab", 0), ("ab", "ab", 2), ("ab", "abc", 2), ("abc", "bcd", 2), ("abc", "xyz", 0)]
+        {
+            assert_eq!(known(&words(before), &words(now)), count, "{before} {now}");
         }
-        self.told = refusals.len();
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use wharf_shared_memory::board::{Counters, SlotText};
 use wharf_sys::clock::Deadline;
@@ -124,6 +125,21 @@ impl Registration {
         {
             paired.pairing.leave();
         }
+    }
+
+    /// Guest: ends this pairing, and offers itself to the same host once more, unless the two have met again already. Returns
+    /// when that has answered, or the patience is over; whatever it answers comes as it does when the endpoint opens.
+    pub(crate) fn meet_again(&self, pairing: &Pairing, name: &str, patience: Duration) {
+        self.cut_off(pairing.id());
+        let core = &self.handle.core;
+        if !core.is_ours() {
+            return;
+        }
+        let (line, peer) = pairing.way();
+        let waiting = Arc::new(Waiting::default());
+        let again = Again { met: true, ..Again::default() };
+        core.offer(&self.registered, line, peer, (pairing.their_endpoint(), name), Some(&waiting), again);
+        waiting.wait(Deadline::after(patience));
     }
 
     /// Who did not fit, and why, the latest last. At most 64 are remembered.

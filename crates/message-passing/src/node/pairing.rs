@@ -106,6 +106,11 @@ impl Pairing {
         self.shared.theirs
     }
 
+    /// The way to its node.
+    pub(super) fn way(&self) -> (&Arc<Line>, &Arc<PeerNode>) {
+        (&self.shared.line, &self.shared.peer)
+    }
+
     /// Tells the other endpoint something: it arrives there as [`told`](super::Endpoint::told), in order, with copies of the
     /// descriptors. Never waits; from any thread.
     ///

@@ -194,7 +194,8 @@ impl<P: Carry> State<P> {
     pub fn owner(&self, first: &P::Value) -> Result<StateOwner<P>, NodeError> {
         let lock = self.node.own(Pattern::State, &Filter::exact(&self.name)?)?;
         let publisher = Publisher::open(&self.node, Pattern::State, &self.name, P::payload(), &self.terms)?;
-        let mut owner = StateOwner { publisher, encoded: Vec::new(), version: 0, _lock: lock, carries: PhantomData };
+        let (encoded, next) = (Vec::new(), Vec::new());
+        let mut owner = StateOwner { publisher, encoded, next, version: 0, _lock: lock, carries: PhantomData };
         owner.set(first).map_err(|error| NodeError::Options(format!("the first value cannot be set: {error}")))?;
         Ok(owner)
     }
@@ -220,8 +221,10 @@ impl<P: Carry> State<P> {
 /// Watchers keep the last value that was set. Another process may become the owner; its first value is the next change.
 pub struct StateOwner<P: Carry = Bytes> {
     publisher: Publisher,
-    /// Kept from value to value.
+    /// The present value.
     encoded: Vec<u8>,
+    /// Where the next one is encoded: the memory of the one before.
+    next: Vec<u8>,
     version: u64,
     /// There is no other owner while this is held.
     _lock: NameLock,
@@ -235,8 +238,10 @@ impl<P: Carry> StateOwner<P> {
     /// [`SendError::TooLarge`], [`SendError::Encode`], [`SendError::Forked`], [`SendError::System`]: the value is the one
     /// before.
     pub fn set(&mut self, value: &P::Value) -> Result<u64, SendError> {
-        P::encode(value, self.publisher.max_message(), &mut self.encoded)?;
-        self.publisher.send(&self.encoded)?;
+        P::encode(value, self.publisher.max_message(), &mut self.next)?;
+        self.publisher.send(&self.next)?;
+        // What cannot be set never comes here.
+        std::mem::swap(&mut self.encoded, &mut self.next);
         self.version += 1;
         Ok(self.version)
     }
@@ -294,8 +299,8 @@ impl<P: Carry> StateWatcher<P> {
     /// The latest value; `None` before the first owner has set one. Does not wait.
     ///
     /// # Errors
-    /// [`RecvError::Protocol`] when the owner broke the rules, or set what is no such value; [`RecvError::CutOff`] when it
-    /// has given this watcher up; [`RecvError::Forked`], [`RecvError::System`]. The value before is still there in the next
+    /// [`RecvError::Protocol`] when the owner broke the rules, or set what is no such value;
+    /// [`RecvError::Forked`], [`RecvError::System`]. The value before is still there in the next
     /// answer.
     pub fn get(&mut self) -> Result<Option<&P::Value>, RecvError> {
         self.catch_up()?;
@@ -374,7 +379,8 @@ impl<P: Carry> StateWatcher<P> {
                 self.latest = Some(P::decode(&sample)?);
                 Ok(true)
             }
-            Err(RecvError::Lagged { .. }) => Ok(false),
+            // The subscriber has met the owner again by now, and what comes next is the latest.
+            Err(RecvError::Lagged { .. } | RecvError::CutOff { .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }

@@ -254,6 +254,123 @@ pub(crate) fn begins_small(world: &World) {
     drop(reserved);
 }
 
+/// Message `number` of those that make a log grow: each needs twice the memory of the one before.
+fn doubling(number: u64) -> Vec<u8> {
+    message(1, number, 40_000 << number)
+}
+
+/// Who has not received keeps up to four old generations waiting for it; under a policy that drops nothing, another one is no
+/// room like any other.
+pub(crate) fn growth_loses_nothing(world: &World) {
+    for on_full in [OnFull::Reject, OnFull::Block { patience: None }] {
+        let node = world.node();
+        let mut subscriber = node.topic("more").subscriber().unwrap();
+        let mut publisher = node.topic("more").capacity(SMALL).on_full(on_full).publisher().unwrap();
+        let mut sent = 0;
+        while publisher.try_send(&doubling(sent)).is_ok() {
+            sent += 1;
+            assert!(sent < 7, "{on_full:?}: nobody was waited for");
+        }
+        assert!(sent >= 4, "{on_full:?}: {sent}");
+        let again = publisher.send_timeout(&doubling(sent), Duration::from_millis(30));
+        assert!(matches!(again, Err(SendError::Timeout)), "{on_full:?}: {again:?}");
+        assert_eq!(Selector::new().try_wait(&mut [(&mut publisher.room(40_000 << sent), ())]).unwrap(), None);
+        let mut ledger = Ledger::default();
+        std::thread::scope(|scope| {
+            // It is woken by a subscriber that moves on.
+            let sender = scope.spawn(|| publisher.send_timeout(&doubling(sent), SOON));
+            while ledger.received() < sent + 1 {
+                ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+            }
+            sender.join().unwrap().unwrap();
+        });
+        assert_eq!(ledger.missed, 0, "{on_full:?}");
+        assert_eq!(publisher.subscribers(), 1);
+    }
+}
+
+/// Under a policy that drops, who is too many generations behind is given up, told how much it has lost, and there again.
+pub(crate) fn growth_that_drops_is_counted(world: &World) {
+    for on_full in [OnFull::DropOldest, patient(50)] {
+        let node = world.node();
+        let mut subscriber = node.topic("cut").subscriber().unwrap();
+        let mut publisher = node.topic("cut").capacity(SMALL).on_full(on_full).publisher().unwrap();
+        for number in 0..8 {
+            publisher.send(&doubling(number)).unwrap();
+        }
+        let mut ledger = Ledger::default();
+        let mut cut_off = 0;
+        let mut take = |ledger: &mut Ledger, until: u64| {
+            while ledger.received() + ledger.missed < until {
+                match ledger.enter(subscriber.recv_timeout(SOON)) {
+                    Err(RecvError::CutOff { .. }) => cut_off += 1,
+                    outcome => outcome.unwrap(),
+                }
+            }
+            cut_off
+        };
+        assert_eq!(take(&mut ledger, 8), 1, "{on_full:?}");
+        assert!(ledger.missed > 0);
+        eventually("it has its seat again", || publisher.subscribers() == 1);
+        for number in 8..100 {
+            publisher.send(&message(1, number, 100)).unwrap();
+        }
+        assert_eq!(take(&mut ledger, 100), 1);
+        assert_eq!(ledger.last[&1], 99);
+    }
+}
+
+/// After a large message the log is as large as was asked for again, and nobody notices.
+pub(crate) fn goes_back_to_its_capacity(world: &World) {
+    const LARGE: usize = 3 << 20;
+    for history in [0, 5] {
+        let node = world.node();
+        let memory = |node: &wharf_message_passing::Node| {
+            node.endpoints().unwrap().iter().map(|end| end.statistics.memory_bytes).max().unwrap()
+        };
+        let mut subscriber = node.topic("back").subscriber().unwrap();
+        let topic = node.topic("back").capacity(SMALL).history(history).on_full(OnFull::Block { patience: None });
+        let mut publisher = topic.publisher().unwrap();
+        let mut ledger = Ledger::default();
+        for round in 0..3_u64 {
+            let mut peak = 0;
+            for number in round * 2000..(round + 1) * 2000 {
+                let len = if number % 2000 == 0 { LARGE } else { 100 };
+                publisher.send(&message(1, number, len)).unwrap();
+                peak = peak.max(if number % 2000 < 2 { memory(&node) } else { 0 });
+                ledger.enter(subscriber.recv_timeout(SOON)).unwrap();
+            }
+            assert!(peak > LARGE as u64, "{peak} bytes");
+            assert!(memory(&node) < 2 * SMALL as u64, "{} bytes", memory(&node));
+        }
+        assert_eq!((ledger.received(), ledger.missed), (6000, 0));
+    }
+}
+
+/// Counted is what was handed back, once each, whatever the policy and however often it was tried meanwhile.
+pub(crate) fn what_is_handed_back_is_counted(world: &World) {
+    for on_full in [OnFull::Reject, OnFull::Block { patience: None }] {
+        let node = world.node();
+        let mut subscriber = node.topic("back").subscriber().unwrap();
+        let mut publisher = node.topic("back").capacity(SMALL).on_full(on_full).publisher().unwrap();
+        let rejected = || node.endpoints().unwrap().iter().map(|end| end.statistics.lost_rejected).max().unwrap();
+        while publisher.try_send(&[0; 100]).is_ok() {}
+        assert_eq!(rejected(), 1, "{on_full:?}");
+        assert!(publisher.send_timeout(&[0; 100], Duration::from_millis(20)).is_err());
+        assert!(publisher.try_loan(100).is_err());
+        assert_eq!(rejected(), 3, "{on_full:?}");
+        std::thread::scope(|scope| {
+            let sender = scope.spawn(|| publisher.send_timeout(&[0; 100], SOON));
+            std::thread::sleep(Duration::from_millis(20));
+            while !sender.is_finished() {
+                let _ = subscriber.recv_timeout(Duration::from_millis(10));
+            }
+            sender.join().unwrap().unwrap();
+        });
+        assert_eq!(rejected(), 3, "{on_full:?}: it was sent in the end");
+    }
+}
+
 /// A message of any length around half of a log's size makes it grow once, to where it has room.
 pub(crate) fn grows_to_any_length(world: &World) {
     let node = world.node();

@@ -58,6 +58,25 @@ pub(crate) fn beyond_the_quota(world: &World) {
     assert!(held.iter().zip(1..).all(|(held, number)| read(held) == (1, number)));
 }
 
+/// Whatever is held within the quota, the subscriber keeps its seat, and what it holds.
+pub(crate) fn all_of_the_quota(world: &World) {
+    const LEN: usize = 100 << 10;
+    for on_full in [OnFull::default(), OnFull::Block { patience: None }, OnFull::DropOldest, OnFull::Reject] {
+        let node = world.node();
+        let mut subscriber = node.topic("quota").subscriber().unwrap();
+        let mut publisher = node.topic("quota").capacity(1 << 17).on_full(on_full).publisher().unwrap();
+        let mut held = Vec::new();
+        for number in 0..60 {
+            publisher.send(&message(1, number, LEN)).unwrap();
+            held.push(subscriber.recv_timeout(SOON).unwrap().hold());
+            assert!(matches!(subscriber.try_recv(), Err(RecvError::Empty)), "{on_full:?}: {number}");
+        }
+        assert!(held.iter().all(HeldSample::in_place), "{on_full:?}");
+        assert!(held.iter().zip(0..).all(|(held, number)| read(held) == (1, number)), "{on_full:?}");
+        assert_eq!(publisher.subscribers(), 1);
+    }
+}
+
 /// What is held stays when the subscriber, the publisher and both nodes are gone.
 pub(crate) fn longer_than_everybody(world: &World) {
     let held = {

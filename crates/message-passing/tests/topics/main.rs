@@ -55,9 +55,10 @@ const CASES: &[Case] = cases! {
     }
     full {
         rejected, the_oldest_is_dropped, blocked_until_there_is_room, one_that_is_slow_delays_once, times_out,
-        leaving_makes_room, for_ever_means_for_ever, begins_small, grows_to_any_length
+        leaving_makes_room, for_ever_means_for_ever, begins_small, grows_to_any_length, growth_loses_nothing,
+        growth_that_drops_is_counted, goes_back_to_its_capacity, what_is_handed_back_is_counted
     }
-    held { across_threads, beyond_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one, wide_values }
+    held { across_threads, beyond_the_quota, all_of_the_quota, longer_than_everybody, in_nobodys_way, in_the_way_of_a_large_one, wide_values }
     hostile { by_option, held_of_one_that_does_not_trust, other_users, in_place_only_among_friends }
     shortage { when_the_log_moves, while_a_publisher_opens }
     processes { a_killed_publisher, a_killed_subscriber, a_stopped_subscriber, stopped_while_a_publisher_opens,
@@ -72,7 +73,8 @@ const CASES: &[Case] = cases! {
     }
     counting { sent_and_received, rejected_and_blocked, lagged, died, cut_off }
     forks { a_publisher, a_subscriber, a_state, a_state_whose_owner_leaves, an_event }
-    states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, watched_between_processes }
+    states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, grows_while_nobody_looks,
+        what_was_not_set, watched_between_processes }
 };
 
 fn main() -> ExitCode {

@@ -103,6 +103,37 @@ pub(crate) fn larger_and_larger(world: &World) {
     assert_eq!(owner.get().unwrap(), vec![3; 3], "the value is the one before");
 }
 
+/// A watcher that did not look while the state grew sees the latest value as soon as it looks, and those after it.
+pub(crate) fn grows_while_nobody_looks(world: &World) {
+    let node = world.node();
+    let mut owner = node.state("grown").owner(&Vec::new()).unwrap();
+    let mut watcher = world.node().state("grown").watcher().unwrap();
+    for round in 0..3 {
+        for size in 0..9 {
+            owner.set(&vec![round; 10_000 << size]).unwrap();
+        }
+        eventually("the latest is seen", || watcher.get().unwrap().is_some_and(|it| *it == vec![round; 10_000 << 8]));
+        assert_eq!(watcher.version(), owner.version());
+        assert_eq!(watcher.changed_timeout(Duration::from_millis(10)).unwrap(), None);
+        for small in 0..200_u8 {
+            owner.set(&vec![small; 30]).unwrap();
+        }
+        eventually("the latest is seen", || watcher.get().unwrap().is_some_and(|it| *it == vec![199; 30]));
+    }
+}
+
+/// A value that cannot be set leaves the one before, for the owner too.
+pub(crate) fn what_was_not_set(world: &World) {
+    let node = world.node();
+    let mut owner = node.state_of_serde::<String>("not").max_message(100).owner(&"first".to_owned()).unwrap();
+    let mut watcher = node.state_of_serde::<String>("not").watcher().unwrap();
+    assert!(owner.set(&"long".repeat(100)).is_err());
+    assert_eq!((owner.get().unwrap().as_str(), owner.version()), ("first", 1));
+    assert_eq!(watcher.get().unwrap().map(String::as_str), Some("first"));
+    owner.set(&"second".to_owned()).unwrap();
+    assert_eq!(owner.get().unwrap(), "second");
+}
+
 pub(crate) fn watched_between_processes(world: &World) {
     let mut watcher = world.node().state_of::<u64>("far").watcher().unwrap();
     let mut owner = world.start("owns", &["far", "0"]);

@@ -103,11 +103,16 @@ impl Geometry {
     /// The geometry of a broadcast that has room for a message of `len` bytes wherever it stands, and a large ring of
     /// `capacity` bytes at least. `None` when there is none so large.
     pub fn for_message(len: u64, capacity: u64, align: u64) -> Option<Geometry> {
-        let has_room = |it: &Geometry| it.grid().largest_in_half(it.large_bytes) >= len;
+        let has_room = |it: &Geometry| it.largest_message() >= len;
         let near = Self::for_capacity(len.checked_mul(2)?.max(capacity), align)?;
         // What headers and the end of a lap take is far less than half of a ring.
         let geometry = if has_room(&near) { near } else { Self::for_capacity(near.large_bytes * 2, align)? };
         has_room(&geometry).then_some(geometry)
+    }
+
+    /// The largest message of a broadcast that has room wherever it stands: a little less than half of the large ring.
+    pub fn largest_message(&self) -> u64 {
+        self.grid().largest_in_half(self.large_bytes)
     }
 
     /// Bytes of the small ring.

@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharf_shared_memory::board::{Counter, Counters};
 use wharf_shared_memory::log::{
@@ -11,9 +12,9 @@ use wharf_sys::clock::Instant;
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
-use super::OnFull;
 use super::patience::{Patience, Place, Verdict};
 use super::terms::{CUT_OFF, MOVED, Move, RING};
+use super::{DEFAULT_HOLD_BYTES, OnFull};
 use crate::node::{Pairing, PairingId};
 use crate::transport::log_link::Pushed;
 
@@ -25,6 +26,16 @@ const MOST_TRIES: u32 = 32;
 /// seats of a log are for everybody.
 const MOST_SEATS_OF_A_STRANGER: usize = 128;
 const MOST_SEATS_OF_STRANGERS: usize = 1024;
+/// What subscribers hold makes the log grow up to so much: it has room for what one of them may hold unless it says
+/// otherwise, and for messages beside that.
+const MOST_FOR_HELD: u64 = 2 * DEFAULT_HOLD_BYTES as u64;
+
+/// A log that has grown is as large as was asked for again after so many messages that need no more.
+const MODEST_MESSAGES: u64 = 256;
+
+/// Those who are in the way of another generation ring when they move on, but not when they let go of what they hold: so often
+/// the publisher looks.
+const SLICE: Duration = Duration::from_millis(10);
 
 /// How the other end of a pairing is woken.
 #[derive(Clone)]
@@ -52,8 +63,6 @@ impl Ringing {
 struct Guest {
     seat: SeatId,
     ringing: Ringing,
-    /// It may read what is being filled in.
-    hostile: bool,
     /// The device and the number of its page.
     page: (u64, u64),
 }
@@ -81,6 +90,17 @@ pub(super) struct Desk {
     patience: Patience<SeatId>,
     /// Where it counts what was lost with a subscriber, as long as the publisher is open.
     board: Option<Counters>,
+    /// How many messages were sent when a larger log than that was needed last.
+    needed_at: u64,
+}
+
+/// What is missing for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    /// Room in the log.
+    Room,
+    /// A generation may not follow: somebody would lose its seat by it.
+    Way,
 }
 
 /// What a subscriber gets when it has a seat.
@@ -96,7 +116,8 @@ impl Desk {
             OnFull::Block { patience } => patience,
             OnFull::Reject | OnFull::DropOldest => None,
         };
-        Desk { writer, whole, guests: Vec::new(), on_full, patience: Patience::new(limit), board: None }
+        let patience = Patience::new(limit);
+        Desk { writer, whole, guests: Vec::new(), on_full, patience, board: None, needed_at: 0 }
     }
 
     /// Counts there from now on. Nobody else counts what is lost with a subscriber, and whoever works at the desk is alone.
@@ -125,16 +146,32 @@ impl Desk {
 
     /// Whether there is room now, without dropping anything or deciding that somebody lags.
     pub(super) fn has_room(&mut self, len: u64) -> bool {
-        !matches!(self.writer.look_for_room(len), Err(WriteError::Full))
+        self.lack(len).is_none()
+    }
+
+    fn lack(&mut self, len: u64) -> Option<Lack> {
+        match self.writer.look_for_room(len) {
+            Err(WriteError::Full) if self.is_whole() => Some(Lack::Room),
+            // It goes on in fresh memory.
+            Err(WriteError::Full | WriteError::LargerThanFrame { .. } | WriteError::Pinned) => {
+                self.writer.would_cut_off().next().map(|_| Lack::Way)
+            }
+            _ => None,
+        }
     }
 
     /// Whether a message of `len` bytes is written if it is tried now; otherwise until when whoever is in the way is waited
     /// for. Drops nothing.
     pub(super) fn is_worth_a_try(&mut self, len: u64) -> Result<(), Option<Instant>> {
-        if self.on_full == OnFull::DropOldest || !self.is_whole() || self.has_room(len) {
+        if self.on_full == OnFull::DropOldest {
             return Ok(());
         }
-        match self.verdict() {
+        let outcome = match self.lack(len) {
+            None => return Ok(()),
+            Some(Lack::Room) => self.verdict(),
+            Some(Lack::Way) => self.verdict_on_the_next_generation(),
+        };
+        match outcome {
             Verdict::Wait(until) => Err(until),
             Verdict::Drop | Verdict::Again => Ok(()),
         }
@@ -145,6 +182,7 @@ impl Desk {
         len: u64,
         mut act: impl FnMut(&mut BroadcastWriter) -> Result<(), WriteError>,
     ) -> Result<(), Stuck> {
+        self.note_need(len);
         for turn in 0..MOST_TRIES {
             match act(&mut self.writer) {
                 Ok(()) => return Ok(()),
@@ -182,6 +220,28 @@ impl Desk {
         }
     }
 
+    /// The verdict on those who would lose their seats by the next generation, and with them all that they have not read.
+    fn verdict_on_the_next_generation(&mut self) -> Verdict {
+        let verdict = match self.on_full {
+            OnFull::Reject => Verdict::Wait(None),
+            OnFull::DropOldest => Verdict::Drop,
+            OnFull::Block { .. } => {
+                let (sent, writer) = (self.writer.sent(), &self.writer);
+                let places =
+                    || writer.behind().map(|(seat, behind)| Place { seat, next: sent.saturating_sub(behind.messages) });
+                let in_the_way = |place: &Place<SeatId>| writer.would_cut_off().any(|seat| seat == place.seat);
+                self.patience.stuck(Instant::now(), sent, in_the_way, places)
+            }
+        };
+        match verdict {
+            Verdict::Wait(until) => {
+                let slice = Instant::now().saturating_add(SLICE);
+                Verdict::Wait(Some(until.map_or(slice, |until| until.min(slice))))
+            }
+            other => other,
+        }
+    }
+
     fn drop_oldest(&mut self, len: u64) -> Result<(), Stuck> {
         let dropped = match self.on_full {
             // A chunk at a time: who would lose something by the next one is asked for first.
@@ -202,10 +262,40 @@ impl Desk {
         self.writer.geometry().large_bytes() >= self.whole.large_bytes()
     }
 
-    /// Goes on in a log of the same size, or of the one that was asked for.
+    /// Goes on in a log of twice the size, or of the one that was asked for: what subscribers hold fills a few generations
+    /// only, whatever they hold.
     fn start_afresh(&mut self) -> Result<(), Stuck> {
-        let now = if self.is_whole() { self.writer.geometry() } else { self.whole };
-        self.renew(now)
+        let now = self.writer.geometry();
+        let next = match self.is_whole() {
+            false => self.whole,
+            true if now.large_bytes() < MOST_FOR_HELD => {
+                Geometry::for_capacity(now.large_bytes() * 2, now.align()).unwrap_or(now)
+            }
+            true => now,
+        };
+        self.renew(next)?;
+        self.needed_at = self.writer.sent();
+        Ok(())
+    }
+
+    /// Notes what a message of `len` bytes needs, and goes back to the log that was asked for when a larger one is needed no
+    /// more: every subscriber is past what it was needed for, and holds nothing in place.
+    fn note_need(&mut self, len: u64) {
+        if self.writer.geometry().large_bytes() <= self.whole.large_bytes() {
+            return;
+        }
+        let sent = self.writer.sent();
+        if len > self.whole.largest_message() {
+            self.needed_at = sent + 1;
+        }
+        let is_past = sent >= self.needed_at.saturating_add(MODEST_MESSAGES)
+            && self.writer.behind().all(|(_, behind)| sent - behind.messages >= self.needed_at)
+            && self.writer.nothing_is_kept();
+        // Where there is no memory for it, or the history has a message that needs the larger one, this one does for as long
+        // again.
+        if is_past && self.renew(self.whole).is_err() {
+            self.needed_at = sent;
+        }
     }
 
     /// Goes on in a log in which a message of `len` bytes has room, with as much again beside it.
@@ -215,8 +305,14 @@ impl Desk {
         self.renew(larger)
     }
 
-    /// Goes on in fresh memory and tells everybody. Who cannot be told loses its seat.
+    /// Goes on in fresh memory and tells everybody. Who cannot be told loses its seat, and so does, if the policy is to drop,
+    /// who is too many generations behind.
     fn renew(&mut self, geometry: Geometry) -> Result<(), Stuck> {
+        if self.writer.would_cut_off().next().is_some()
+            && let Verdict::Wait(until) = self.verdict_on_the_next_generation()
+        {
+            return Err(Stuck::Full(until));
+        }
         let start = self.writer.start_generation(geometry).map_err(Stuck::Memory)?;
         let bytes = Move { geometry, start }.write();
         let memory = self.writer.fd();
@@ -267,9 +363,8 @@ impl Desk {
     ) -> Result<Seated, LogError> {
         let memory = self.writer.fd().try_clone_to_owned();
         let memory = memory.map_err(|source| LogError::System { doing: "pass the log on", source })?;
-        let hostile = !terms.trusted;
         let (seat, start) = self.writer.join(page, terms, history)?;
-        self.guests.push(Guest { seat, ringing, hostile, page: page_is });
+        self.guests.push(Guest { seat, ringing, page: page_is });
         self.patience.reserve(self.guests.len());
         Ok(Seated { memory, geometry: self.writer.geometry(), start })
     }
@@ -340,11 +435,6 @@ impl Desk {
 
     fn forget(&mut self, seat: SeatId) {
         self.guests.retain(|guest| guest.seat != seat);
-    }
-
-    /// Whether somebody reads the log who is not trusted to look only at what was sent.
-    pub(super) fn is_watched(&self) -> bool {
-        self.guests.iter().any(|guest| guest.hostile)
     }
 
     /// Messages that the slowest subscriber has neither taken nor lost, as far as they have said.

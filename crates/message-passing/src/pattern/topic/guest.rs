@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_shared_memory::board::{Counter, Counters};
-use wharf_shared_memory::log::{Barriers, BroadcastReader, Geometry, ReaderPage, ReaderTerms, Start};
+use wharf_shared_memory::log::{Barriers, BroadcastReader, Geometry, Heard, ReaderPage, ReaderTerms, Start};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Ringer;
 
@@ -17,7 +17,7 @@ use super::host::{barriers, no_bell, refusal, two};
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
-use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
+use crate::node::{Endpoint, EndpointId, Gone, HostInfo, NodeId, Pairing, PairingId, Parcel, Refusal};
 use crate::options::{Trust, Wait};
 use crate::pattern::trust::is_trusted;
 
@@ -43,7 +43,7 @@ pub(super) enum News {
     Moved(PairingId, Onward),
     /// It has left or died: what it sent before counts, and nothing follows.
     Over(PairingId),
-    /// It has taken this subscriber's seat: why, and what it had sent by then.
+    /// It has taken this subscriber's seat: why, and what it had sent by then, where it said so.
     CutOff(PairingId, String, Option<u64>),
 }
 
@@ -61,6 +61,8 @@ struct Offered {
     topic: String,
     /// The publisher came when we were there already, and so owes us all that it sends.
     announced: bool,
+    /// It has given us up before, when this message was to come next.
+    next: Option<u64>,
 }
 
 /// What waits for the subscriber, of whom it is, and where its publishers are counted.
@@ -160,6 +162,8 @@ pub(super) struct Guest {
     /// It sleeps before every message.
     sleepy: bool,
     pages: Mutex<HashMap<PairingId, Offered>>,
+    /// The publisher that is met again just now, and the message that is to come next from it.
+    again: Mutex<Option<(NodeId, EndpointId, u64)>>,
     mail: Mutex<Mail>,
     /// There are some.
     any: AtomicBool,
@@ -178,6 +182,7 @@ impl Guest {
             hold_bytes: terms.hold_bytes as u64,
             sleepy: terms.wait == Wait::Sleep,
             pages: Mutex::default(),
+            again: Mutex::default(),
             mail: Mutex::default(),
             any: AtomicBool::new(false),
             comings: AtomicU64::new(0),
@@ -242,6 +247,21 @@ impl Guest {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Expects to meet this publisher, which has given us up, once more; or nobody any more.
+    pub(super) fn expect_again(&self, whom: Option<(&Pairing, u64)>) {
+        let whom = whom.map(|(pairing, next)| (pairing.peer().id(), pairing.their_endpoint(), next));
+        *self.again.lock().unwrap_or_else(PoisonError::into_inner) = whom;
+    }
+
+    /// The message that is to come next from this publisher, if it is met again.
+    fn next_of(&self, pairing: &Pairing) -> Option<u64> {
+        let again = self.again.lock().unwrap_or_else(PoisonError::into_inner);
+        let this = |(node, endpoint, _): &(NodeId, EndpointId, u64)| {
+            *node == pairing.peer().id() && *endpoint == pairing.their_endpoint()
+        };
+        (*again).filter(this).map(|(_, _, next)| next)
+    }
+
     /// Changes what waits for the subscriber, and wakes it.
     fn tell<T>(&self, change: impl FnOnce(&mut Mail) -> T) -> T {
         let mut mail = self.mail();
@@ -285,11 +305,22 @@ impl Guest {
             may_drop: said.may_drop,
             hold_bytes: self.hold_bytes,
         };
-        let reader = BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms).map_err(refusal)?;
+        let mut reader =
+            BroadcastReader::open(offered.page, memory, said.geometry, said.start, terms).map_err(refusal)?;
+        if let Some(next) = offered.next {
+            // Of the history what had come before is over. Bounded by the history that was asked for.
+            let known = next.saturating_sub(reader.next_sequence()).min(self.history);
+            for _ in 0..known {
+                if !matches!(reader.poll(), Ok(Heard::Message)) {
+                    break;
+                }
+            }
+        }
         crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
         // A publisher waits for those who are there only so long. Who answers later begins where it is then.
-        let unseen = if offered.announced { said.start.sequence() } else { 0 };
+        let seen = if offered.announced { Some(0) } else { offered.next };
+        let unseen = seen.map_or(0, |seen| said.start.sequence().saturating_sub(seen));
         Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted, unseen))
     }
 }
@@ -316,8 +347,9 @@ impl Endpoint for Guest {
         };
         let history = if host.again { self.history_again } else { self.history };
         let offer = Offer { history, bell: bell.is_some(), sleepy: self.sleepy };
-        self.pages()
-            .insert(pairing.id(), Offered { page, topic: host.name.clone(), announced: host.payload.is_some() });
+        let (topic, announced) = (host.name.clone(), host.payload.is_some());
+        let next = self.next_of(pairing);
+        self.pages().insert(pairing.id(), Offered { page, topic, announced, next });
         Ok(Some(Parcel { bytes: offer.write(), fds: std::iter::once(memory).chain(bell).collect() }))
     }
 

@@ -58,6 +58,17 @@ impl<K: Copy + PartialEq> Patience<K> {
         floor: u64,
         places: impl Fn() -> I,
     ) -> Verdict {
+        self.stuck(now, sent, |place| place.next < floor, places)
+    }
+
+    /// The message at sequence `sent` cannot be written unless those who are `in_the_way` lose something.
+    pub(super) fn stuck<I: Iterator<Item = Place<K>>>(
+        &mut self,
+        now: Instant,
+        sent: u64,
+        is_in_the_way: impl Fn(&Place<K>) -> bool,
+        places: impl Fn() -> I,
+    ) -> Verdict {
         let Some(limit) = self.limit else { return Verdict::Wait(None) };
         // Many messages find room without coming by here.
         let since = self.since.filter(|(waits, _)| *waits == sent).map_or(now, |(_, since)| since);
@@ -69,7 +80,7 @@ impl<K: Copy + PartialEq> Patience<K> {
         self.laggards.retain(|seat| places().any(|it| it.seat == *seat && it.next < dropped_at));
         // One look at each: they go on meanwhile, and who was in the way a moment ago may not be now.
         let (mut in_the_way, mut waited_for) = (false, false);
-        for place in places().filter(|it| it.next < floor) {
+        for place in places().filter(&is_in_the_way) {
             in_the_way = true;
             waited_for |= !self.laggards.contains(&place.seat);
         }
@@ -80,7 +91,7 @@ impl<K: Copy + PartialEq> Patience<K> {
             return Verdict::Wait(Some(until));
         }
         // Bounded by the number of subscribers.
-        for place in places().filter(|it| it.next < floor) {
+        for place in places().filter(&is_in_the_way) {
             if !self.laggards.contains(&place.seat) {
                 self.laggards.push(place.seat);
             }

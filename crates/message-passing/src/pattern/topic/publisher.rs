@@ -178,7 +178,10 @@ impl Publisher {
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.outlet.push_quickly(message) {
             Pushed::Yes => return Ok(()),
-            Pushed::No => self.park(|publisher| publisher.outlet.push(message)),
+            Pushed::No => self.park(|publisher| {
+                let outcome = publisher.outlet.push(message);
+                publisher.note(outcome)
+            }),
             Pushed::ToASleeper => self.park(|publisher| publisher.outlet.look_around()),
         }
         self.parked()
@@ -228,27 +231,36 @@ impl Publisher {
     #[cold]
     #[inline(never)]
     fn send_slowly(&mut self, message: &[u8], limit: Limit) -> Result<(), SendError> {
-        match self.outlet.push(message) {
-            Err(SendError::Full) if self.outlet.on_full.waits() || matches!(limit, Limit::After(_)) => {}
-            outcome => return outcome,
+        let outcome = match self.outlet.push(message) {
+            Err(SendError::Full) if self.outlet.on_full.waits() || matches!(limit, Limit::After(_)) => {
+                self.wait(message.len(), limit, |outlet| outlet.push(message))
+            }
+            outcome => outcome,
+        };
+        self.note(outcome)
+    }
+
+    /// Counts a message that is handed back for want of room.
+    fn note<T>(&self, outcome: Result<T, SendError>) -> Result<T, SendError> {
+        if matches!(outcome, Err(SendError::Full | SendError::Timeout)) {
+            self.outlet.registration.counters().add(Counter::LostRejected, 1);
         }
-        let len = message.len();
-        self.wait(len, limit, |outlet| outlet.push(message))
+        outcome
     }
 
     /// Waits until `act` finds room.
-    fn wait(
+    fn wait<T>(
         &mut self,
         len: usize,
         limit: Limit,
-        mut act: impl FnMut(&mut Outlet) -> Result<(), SendError>,
-    ) -> Result<(), SendError> {
+        mut act: impl FnMut(&mut Outlet) -> Result<T, SendError>,
+    ) -> Result<T, SendError> {
         let began = Instant::now();
         let deadline = limit.start();
         let outlet = &mut self.outlet;
         let outcome = wait::until(&mut self.room, deadline, |step| match step {
             Act::Try => match act(outlet) {
-                Ok(()) => Ok(Some(())),
+                Ok(done) => Ok(Some(done)),
                 Err(SendError::Full) => Ok(None),
                 Err(error) => Err(error),
             },
@@ -268,14 +280,16 @@ impl Publisher {
 
     /// Gives `len` bytes to fill and send, if there is room for them now.
     ///
-    /// They lie where the subscribers will read them, or in a private buffer that is copied when it is sent: while a
-    /// subscriber is not trusted, which could watch them being filled. Their first content is unspecified.
+    /// They lie where the subscribers will read them, or in a private buffer that is copied when it is sent: where a subscriber
+    /// that is not trusted could come and watch them being filled, which is so on a node that admits others and with
+    /// [`Trust::Hostile`]. Their first content is unspecified.
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<PublisherLoan<'_>, SendError> {
-        let in_place = self.outlet.lend(len)?;
+        let lent = self.outlet.lend(len);
+        let in_place = self.note(lent)?;
         PublisherLoan::new(self, in_place, len)
     }
 
@@ -285,13 +299,13 @@ impl Publisher {
     /// As [`send`](Self::send).
     #[inline]
     pub fn loan(&mut self, len: usize) -> Result<PublisherLoan<'_>, SendError> {
-        let in_place = match self.outlet.lend(len) {
+        let lent = match self.outlet.lend(len) {
             Err(SendError::Full) if self.outlet.on_full.waits() => {
-                self.wait(len, Limit::Never, |outlet| outlet.lend(len).map(|_| ()))?;
-                true
+                self.wait(len, Limit::Never, |outlet| outlet.lend(len))
             }
-            outcome => outcome?,
+            outcome => outcome,
         };
+        let in_place = self.note(lent)?;
         PublisherLoan::new(self, in_place, len)
     }
 
@@ -398,7 +412,7 @@ impl Outlet {
     /// Room in the log for a loan; `false` when it must be filled elsewhere.
     fn lend(&mut self, len: usize) -> Result<bool, SendError> {
         self.check(len)?;
-        if self.private || self.desk.with(|desk| desk.is_watched()) {
+        if self.private {
             return Ok(false);
         }
         self.forget_loan();
@@ -431,9 +445,6 @@ impl Outlet {
         match stuck {
             Stuck::Full(until) => {
                 self.until = until;
-                if !self.on_full.waits() {
-                    self.registration.counters().add(Counter::LostRejected, 1);
-                }
                 SendError::Full
             }
             Stuck::Closed => SendError::Closed,
@@ -560,10 +571,11 @@ impl<'a> PublisherLoan<'a> {
         let outlet = &mut self.publisher.outlet;
         outlet.check_ours()?;
         let room = &mut outlet.lent;
-        let sleepers = outlet.desk.with(|desk| {
-            desk.writer.commit_room(room);
-            desk.writer.must_ring()
-        });
+        let (sent, sleepers) = outlet.desk.with(|desk| (desk.writer.commit_room(room), desk.writer.must_ring()));
+        if !sent {
+            // Nothing else takes a loan back while it is there.
+            return Err(SendError::System(io::Error::other("the room for this message is not lent any more")));
+        }
         count(outlet.registration.counters(), self.len);
         if sleepers { outlet.look_around() } else { Ok(()) }
     }

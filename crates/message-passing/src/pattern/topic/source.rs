@@ -9,7 +9,7 @@ use super::desk::Ringing;
 use super::guest::{Onward, check_size};
 use super::sample::PublisherInfo;
 use crate::error::RecvError;
-use crate::node::PairingId;
+use crate::node::{Pairing, PairingId};
 
 /// Generations that one look follows: more than there can be beside each other, so that a publisher that moves on for ever
 /// gets no more of our time.
@@ -73,6 +73,10 @@ impl Source {
         self.cut_at.map_or(0, |sent| sent.saturating_sub(self.place()))
     }
 
+    pub(super) fn pairing(&self) -> &Pairing {
+        &self.ringing.pairing
+    }
+
     pub(super) fn id(&self) -> PairingId {
         self.ringing.pairing.id()
     }
@@ -119,7 +123,11 @@ impl Source {
                 Ok(Heard::Lagged(missed)) => Err(RecvError::Lagged { missed, publisher: self.publisher.id() }),
                 Ok(Heard::Moved) => match self.onward.pop_front() {
                     Some(onward) => match self.follow(onward) {
-                        Ok(()) => continue,
+                        Ok(()) => {
+                            // A publisher that waits until we are here sleeps in a later generation, whose page we do not see.
+                            self.ring();
+                            continue;
+                        }
                         Err(why) => Err(self.nonsense(why)),
                     },
                     None if self.over => Ok(Found::End),

@@ -2,12 +2,13 @@
 
 mod waits;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
-use wharf_shared_memory::log::{BroadcastReader, Quick};
+use wharf_shared_memory::log::{BroadcastReader, Quick, ReaderPage};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell};
@@ -29,6 +30,9 @@ pub use self::waits::SubscriberCompany;
 
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
 const SLICE: Duration = Duration::from_millis(10);
+
+/// How long a subscriber that was given up waits for the publisher to take it again; who answers later is there later.
+const PATIENCE_TO_MEET_AGAIN: Duration = Duration::from_millis(250);
 
 /// Looks of one try while there is more to look through.
 const LOOKS_PER_TRY: u32 = 64;
@@ -71,6 +75,11 @@ const LOOKS_PER_TRY: u32 = 64;
 /// Once for each gap, and for each publisher, receiving says [`RecvError::Lagged`] with the exact number of messages that
 /// were dropped; then it goes on with the oldest one that is there.
 ///
+/// # When a publisher gives it up
+/// Its policy is to drop, its log has grown four times, and this subscriber is still in the oldest memory, or holds something
+/// there. Receiving says [`RecvError::CutOff`], then how many messages are lost; then it goes on with the same publisher, as if it
+/// had come just now. What is held stays.
+///
 /// # When a publisher dies
 /// Everything that it had sent is received; then it is as if it had left. A subscriber is not told.
 ///
@@ -94,8 +103,8 @@ struct Inlet {
     turns: Turns,
     /// Of the messages of a publisher that is the only one.
     rhythm: Rhythm,
-    /// What the next call says: the message that was found there, or an error.
-    owed: Option<Result<usize, RecvError>>,
+    /// What the next calls say: the message that was found there, or an error.
+    owed: VecDeque<Result<usize, RecvError>>,
     bell: Bell,
     guest: Arc<Guest>,
     /// What [`Guest::comings`] was when the publishers were asked for, and how many there were.
@@ -135,7 +144,7 @@ impl Subscriber {
             sources: Vec::new(),
             turns: Turns::default(),
             rhythm: Rhythm::new(),
-            owed: None,
+            owed: VecDeque::new(),
             bell,
             guest,
             seen: (0, 0),
@@ -305,7 +314,7 @@ impl Subscriber {
             let comings = self.inlet.guest.comings();
             self.inlet.hear();
             self.inlet.seen = (comings, self.inlet.sources.len());
-            if self.inlet.owed.is_some() {
+            if !self.inlet.owed.is_empty() {
                 self.inlet.guest.note_news();
             }
         }
@@ -396,7 +405,7 @@ impl Inlet {
 
     /// The next call says this. It looks for news first, so that no other call need ask whether something is owed.
     fn owe(&mut self, what: Result<usize, RecvError>) {
-        self.owed = Some(what);
+        self.owed.push_front(what);
         self.guest.note_news();
     }
 
@@ -404,12 +413,20 @@ impl Inlet {
     fn hear(&mut self) {
         for news in self.guest.take_news() {
             match news {
-                News::Joined(source) => self.sources.push(*source),
+                News::Joined(source) => {
+                    self.sources.push(*source);
+                    self.tell_memory();
+                }
                 News::Moved(id, onward) => self.at(id, |source| source.note_moved(onward)),
                 News::Over(id) => self.at(id, Source::note_over),
                 News::CutOff(id, why, sent) => self.at(id, |source| source.note_cut_off(why, sent)),
             }
         }
+    }
+
+    /// Says on the board how much memory it has: a page for each publisher, in whose memory all else is.
+    fn tell_memory(&self) {
+        self.registration.counters().set(Counter::Memory, ReaderPage::BYTES * self.sources.len() as u64);
     }
 
     /// Tells a publisher's place what happened to it, unless it is gone from here.
@@ -431,7 +448,10 @@ impl Inlet {
         }
         if self.guest.has_news() {
             self.hear();
-            if let Some(owed) = self.owed.take() {
+            if let Some(owed) = self.owed.pop_front() {
+                if !self.owed.is_empty() {
+                    self.guest.note_news();
+                }
                 return owed.map(|at| (Some(at), false));
             }
         }
@@ -456,6 +476,7 @@ impl Inlet {
                         RecvError::Lagged { missed, .. } => {
                             self.registration.counters().add(Counter::LostLagged, *missed);
                         }
+                        RecvError::CutOff { .. } => self.meet_again(at),
                         _ => self.remove(at),
                     }
                     return Err(error);
@@ -465,6 +486,20 @@ impl Inlet {
         Ok((None, more))
     }
 
+    /// This publisher has given us up: what we lose by that is told next, and then we begin with it anew.
+    fn meet_again(&mut self, at: usize) {
+        let Some(source) = self.sources.get(at) else { return };
+        let (pairing, publisher, missed) = (source.pairing().clone(), Arc::clone(&source.publisher), source.lost());
+        let next = source.place() + missed;
+        self.remove(at);
+        if missed > 0 {
+            self.owe(Err(RecvError::Lagged { missed, publisher: publisher.id() }));
+        }
+        self.guest.expect_again(Some((&pairing, next)));
+        self.registration.meet_again(&pairing, publisher.topic(), PATIENCE_TO_MEET_AGAIN);
+        self.guest.expect_again(None);
+    }
+
     /// This publisher is no more, or not for us.
     fn remove(&mut self, at: usize) {
         let source = self.sources.remove(at);
@@ -472,6 +507,7 @@ impl Inlet {
         self.guest.discount(&source);
         self.turns.removed(at);
         self.turns.clamp(self.sources.len());
+        self.tell_memory();
         // It gives our seat away.
         self.registration.cut_off(source.id());
         self.guest.forget(source.id());

@@ -22,6 +22,9 @@ pub struct ReaderPage {
 }
 
 impl ReaderPage {
+    /// Its size.
+    pub const BYTES: u64 = PAGE_BYTES;
+
     /// Makes, reserves, maps and seals a page.
     ///
     /// # Errors

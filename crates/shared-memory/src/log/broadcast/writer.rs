@@ -238,8 +238,19 @@ impl BroadcastWriter {
         self.writer.awake();
     }
 
-    /// Goes on in fresh memory, at least as large and with the same alignment: for a message that does not fit, or because
-    /// readers hold too much. Whoever has a seat must then be passed [`fd`](Self::fd), [`geometry`](Self::geometry) and
+    /// Readers that would lose their seats by the next [generation](Self::start_generation): those that are that far behind, or
+    /// hold messages in memory that old.
+    pub fn would_cut_off(&self) -> impl Iterator<Item = SeatId> {
+        self.writer.would_cut_off()
+    }
+
+    /// Whether every reader has come to the present generation, and holds nothing in place.
+    pub fn nothing_is_kept(&self) -> bool {
+        self.writer.nothing_is_kept()
+    }
+
+    /// Goes on in fresh memory with the same alignment: larger for a message that does not fit, or because readers hold too
+    /// much, smaller when that is over. It must have room for each message of the history that goes along. Whoever has a seat must then be passed [`fd`](Self::fd), [`geometry`](Self::geometry) and
     /// the start that this returns, in the order of the generations.
     ///
     /// # Errors
@@ -251,7 +262,7 @@ impl BroadcastWriter {
         self.lent = None;
         let now = self.geometry;
         let larger = geometry.small_bytes >= now.small_bytes && geometry.large_bytes >= now.large_bytes;
-        if geometry.align != now.align || !larger {
+        if geometry.align != now.align || !(larger || self.writer.largest_kept() <= geometry.largest_message()) {
             return Err(LogError::WrongSuccessor);
         }
         let (memory, small, large, page) = make(geometry)?;

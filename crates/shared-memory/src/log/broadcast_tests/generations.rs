@@ -94,6 +94,9 @@ fn a_reader_that_never_moves_on_is_cut_off_after_four_generations_and_one_that_d
     let stays = stage.join(false, 0).seat;
     for generation in 1..=6 {
         stage.write(&[generation; 100]).unwrap();
+        // Who would lose its seat is known before.
+        let about_to: Vec<_> = stage.writer.would_cut_off().collect();
+        assert_eq!(about_to, if generation == 5 { vec![stays] } else { vec![] }, "generation {generation}");
         stage.start_generation(4096);
         let Stage { listeners, generations, sent, writer, .. } = &mut stage;
         while listeners[0].hear(generations, sent).is_some() {}
@@ -145,4 +148,51 @@ fn how_far_a_reader_is_shows_although_it_reads_an_old_generation() {
     // It has moved on, and taken all there is; the writer has looked for no room since.
     while listeners[0].hear(generations, sent).is_some() {}
     assert_eq!(writer.behind().map(|(_, behind)| behind.messages).collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn who_holds_something_old_would_be_cut_off_until_it_lets_go() {
+    let mut stage = Stage::new(Geometry::new(4096, 4096, 8).unwrap(), terms(false, 0));
+    stage.join(false, 0);
+    for generation in 0..4_u8 {
+        stage.write(&[generation; 100]).unwrap();
+        let Stage { listeners, generations, sent, .. } = &mut stage;
+        assert_eq!(listeners[0].hear(generations, sent), Some(Heard::Message));
+        if generation == 0 {
+            listeners[0].hold();
+            assert!(!stage.writer.nothing_is_kept(), "it is held in the present generation");
+        }
+        stage.start_generation(4096);
+        assert!(!stage.writer.nothing_is_kept(), "and now in an old one");
+        let Stage { listeners, generations, sent, .. } = &mut stage;
+        while listeners[0].hear(generations, sent).is_some() {}
+    }
+    let seat = stage.listeners[0].seat;
+    assert_eq!(stage.writer.would_cut_off().collect::<Vec<_>>(), [seat]);
+    stage.listeners[0].let_go(0);
+    assert_eq!(stage.writer.would_cut_off().count(), 0);
+    assert!(stage.writer.nothing_is_kept());
+}
+
+#[test]
+fn a_smaller_generation_takes_as_much_history_as_it_has_room_for() {
+    let mut stage = Stage::new(Geometry::new(4096, 1 << 17, 8).unwrap(), terms(false, 100));
+    stage.join(false, 0);
+    stage.write(&vec![7; 50_000]).unwrap();
+    assert_eq!(stage.writer.largest_kept(), 50_000);
+    for number in 0..150_u8 {
+        stage.write(&[number; 200]).unwrap();
+        let Stage { listeners, generations, sent, .. } = &mut stage;
+        while listeners[0].hear(generations, sent).is_some() {}
+    }
+    assert_eq!(stage.writer.largest_kept(), 200);
+    stage.start_generation(8192);
+    stage.write(b"after").unwrap();
+    stage.join(false, 100);
+    let Stage { listeners, generations, sent, .. } = &mut stage;
+    for listener in listeners.iter_mut() {
+        while listener.hear(generations, sent).is_some() {}
+    }
+    assert_eq!(listeners[0].received, 152, "who was there misses nothing");
+    assert!((20..40).contains(&listeners[1].received), "{}", listeners[1].received);
 }

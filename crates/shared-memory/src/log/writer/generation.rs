@@ -4,12 +4,13 @@
 //! log, and goes on in the new one; whoever still holds something of the old one keeps it, and is in nobody's way.
 
 use super::audience::{Audience, BroadcastTerms};
+use super::checkpoints::Checkpoint;
 use super::history::Walk;
-use super::seats::{Departure, Seat};
+use super::seats::{Departure, Seat, SeatId};
 use super::{LARGE, SMALL, Track, Writer};
 use crate::atomic::Ordering;
 use crate::log::frame::Kind;
-use crate::log::page::Page;
+use crate::log::page::{CLOSED, Page};
 use crate::log::ring::Ring;
 use crate::log::start::Start;
 use crate::log::{Geometry, WriteError};
@@ -25,8 +26,37 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.audience.as_ref().map_or(0, |audience| audience.generation)
     }
 
-    /// Goes on in fresh rings, at least as large and with the same alignment. History comes along, oldest last to fit.
-    /// Returns where the readers that have a seat begin there.
+    /// Readers that would lose their seats if the stream went on in another generation now: those that are that far behind, or
+    /// keep memory that old.
+    pub(crate) fn would_cut_off(&self) -> impl Iterator<Item = SeatId> {
+        let present = self.generation();
+        let lives = |seat: &&Seat<P>| {
+            // Relaxed: a hint whose only effect is a seat that is given up a little earlier.
+            seat.departure.is_none() && !seat.closed && seat.page.data_ticket.load(Ordering::Relaxed) != CLOSED
+        };
+        let far = move |seat: &&Seat<P>| present + 1 - seat.oldest(present) > OLD_GENERATIONS;
+        self.seats.iter().filter(lives).filter(far).map(|seat| seat.id)
+    }
+
+    /// Whether every reader has come to the present generation, and keeps nothing, neither of this nor of an older one.
+    pub(crate) fn nothing_is_kept(&self) -> bool {
+        let present = self.generation();
+        // Acquire: as in `look`. Of a reader that is not trusted nothing is left alone.
+        let holds = |seat: &Seat<P>| seat.terms.trusted && seat.page.held_bits.load(Ordering::Acquire) != 0;
+        self.seats.iter().all(|seat| seat.oldest(present) == present && !holds(seat))
+    }
+
+    /// The largest message that goes along into the next generation.
+    pub(crate) fn largest_kept(&self) -> u64 {
+        let history = self.audience.as_ref().map_or(0, |audience| audience.terms.history);
+        let kept = self.start_for(history);
+        let at = Checkpoint { sequence: kept.sequence, ring: kept.ring, heads: kept.heads };
+        let mut walk = Walk { grid: self.grid, at };
+        std::iter::from_fn(|| walk.next(&self.tracks)).map(|(_, _, len)| len).max().unwrap_or(0)
+    }
+
+    /// Goes on in fresh rings with the same alignment, in which the largest message of the history has room. History comes
+    /// along, as much of it as there is room for. Returns where the readers that have a seat begin there.
     ///
     /// Readers that are too far behind, or keep too much, lose their seats ([`Departure::CutOff`]).
     pub(crate) fn renew(&mut self, small: R, large: R, own: P, geometry: Geometry) -> Result<Start, WriteError> {
@@ -63,30 +93,34 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         Ok(start)
     }
 
-    /// Writes the messages from `kept` on once more. Rings that are no smaller take them, or forget the oldest.
+    /// Writes the messages from `kept` on once more. Rings in which each of them has room take them, or forget the oldest.
     fn bring_history(&mut self, old: &[Track<R>; 2], kept: Start) {
-        let at = super::checkpoints::Checkpoint { sequence: kept.sequence, ring: kept.ring, heads: kept.heads };
+        let at = Checkpoint { sequence: kept.sequence, ring: kept.ring, heads: kept.heads };
         let mut walk = Walk { grid: self.grid, at };
         let mut message = Vec::new();
         while let Some((ring, position, len)) = walk.next(old) {
             message.clear();
             if old[ring].ring.append_to(position, 0, len, &mut message) {
                 let written = self.try_write(&message, false);
-                debug_assert_eq!(written, Ok(()), "a larger log takes what a smaller one held");
+                debug_assert_eq!(written, Ok(()), "each has room once the older ones are forgotten");
             }
         }
     }
 }
 
 impl<P: Deref<Target = Page>> Seat<P> {
+    /// The oldest generation that the reader is in, or keeps, where `present` is the newest.
+    fn oldest(&self, present: u64) -> u64 {
+        // Acquire, both: as in `look`. What a reader says is bounded by what it can be.
+        let told = self.page.entered.load(Ordering::Acquire).saturating_sub(1);
+        let entered = told.clamp(self.joined, present);
+        let keeps = self.page.oldest.load(Ordering::Acquire).clamp(self.joined, present);
+        if self.terms.trusted { entered.min(keeps) } else { entered }
+    }
+
     /// Counts the reader as standing at the beginning of a new generation, until it says otherwise.
     fn move_on(&mut self, start: Start) {
-        // Acquire, both: as in `look`. What a reader says is bounded by what it can be.
-        let newest = start.generation - 1;
-        let told = self.page.entered.load(Ordering::Acquire).saturating_sub(1);
-        let entered = told.clamp(self.joined, newest);
-        let keeps = self.page.oldest.load(Ordering::Acquire).clamp(self.joined, newest);
-        let oldest = if self.terms.trusted { entered.min(keeps) } else { entered };
+        let oldest = self.oldest(start.generation - 1);
         if start.generation - oldest > OLD_GENERATIONS {
             self.departure = Some(Departure::CutOff { oldest, newest: start.generation });
         }

@@ -19,7 +19,7 @@ impl Inlet {
     ///
     /// Whoever only wants the latest asks to `skip_gaps`: these are then neither told nor counted as something to say.
     fn has_something(&mut self, skip_gaps: bool) -> bool {
-        if self.epoch != fork::epoch() || self.owed.is_some() {
+        if self.epoch != fork::epoch() || !self.owed.is_empty() {
             return true;
         }
         if !skip_gaps && self.sources.iter().any(|source| source.reader.has_message()) {
@@ -41,7 +41,7 @@ impl Inlet {
 
     fn announce(&mut self) -> Announced {
         // What was found stays where it is until it was received: then nobody sleeps.
-        if self.epoch != fork::epoch() || self.owed.is_some() {
+        if self.epoch != fork::epoch() || !self.owed.is_empty() {
             return Announced::silently();
         }
         let mut asymmetric = false;
