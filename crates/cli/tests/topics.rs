@@ -200,8 +200,16 @@ fn what_is_missed_by_growth_is_told_exactly() {
     let subscriber = subscribe(&scene, 1, &["flood", "--json", "--until-gone"]);
     let mut publisher = publish_to_a_stopped(&scene, &subscriber, &["--policy", "drop-oldest"]);
     publisher.say(&growing(8));
-    publisher.finish().well();
     subscriber.signal("CONT");
+    // The publisher is there until the subscriber has found it again.
+    await_that("all came, or was told to be lost", || {
+        let list: Value = serde_json::from_slice(&scene.run(&["stat", "--json"]).well()).expect("JSON");
+        let ends = list.as_array().expect("a list");
+        let end = ends.iter().find(|it| it["role"] == "subscriber").expect("the subscriber");
+        let count = |field: &str| end["statistics"][field].as_u64().expect("a number");
+        count("received_messages") + count("lost_lagged") + count("lost_died") == 8
+    });
+    publisher.finish().well();
     let done = subscriber.finish();
     assert!(done.status.success(), "{:?}", done.stderr);
     let told = lines_of(&done.stdout);
@@ -244,7 +252,7 @@ fn a_publisher_that_waits_for_room_is_interrupted() {
     let subscriber = subscribe(&scene, 1, &["flood"]);
     let mut publisher = publish_to_a_stopped(&scene, &subscriber, &["--patience", "1000m"]);
     // More than the log has room for, and less than log and pipe have together.
-    publisher.say(&lines(100));
+    publisher.say(&lines(150));
     await_that("it waits", || publisher_of(&scene)["statistics"]["blocked_seconds"].as_f64() > Some(0.0));
     publisher.signal("INT");
     assert_eq!(publisher.finish().status.signal(), Some(SIGINT));

@@ -36,7 +36,7 @@ pub(super) struct Source {
     pub(super) reader: BroadcastReader,
     pub(super) publisher: Arc<PublisherInfo>,
     ringing: Ringing,
-    trusted: bool,
+    pub(super) trusted: bool,
     onward: VecDeque<Onward>,
     /// Messages that it sent before it knew us, although we were there; to be told.
     unseen: u64,

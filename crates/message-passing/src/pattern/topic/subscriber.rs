@@ -489,6 +489,10 @@ impl Inlet {
     /// This publisher has given us up: what we lose by that is told next, and then we begin with it anew.
     fn meet_again(&mut self, at: usize) {
         let Some(source) = self.sources.get(at) else { return };
+        // One that is not trusted could give us up for ever, and take all of the time.
+        if !source.trusted {
+            return self.remove(at);
+        }
         let (pairing, publisher, missed) = (source.pairing().clone(), Arc::clone(&source.publisher), source.lost());
         let next = source.place() + missed;
         self.remove(at);
