@@ -22,6 +22,7 @@ pub(crate) fn when_the_log_moves(world: &World) {
     child.expect("cut off");
     eventually("it has come back", || publisher.subscribers() == 1);
     publisher.send(&message(1, 5, 100)).unwrap();
+    child.expect("lagged 2");
     child.expect("message 5");
     publisher.send(&[]).unwrap();
     child.expect("end");

@@ -319,9 +319,12 @@ impl Guest {
         crash_point!("topic.guest.opened");
         let publisher = Arc::new(PublisherInfo::new(pairing, offered.topic, trusted));
         // A publisher waits for those who are there only so long. Who answers later begins where it is then.
-        let seen = if offered.announced { Some(0) } else { offered.next };
-        let unseen = seen.map_or(0, |seen| said.start.sequence().saturating_sub(seen));
-        Ok(Source::new(reader, Ringing { pairing: pairing.clone(), bell }, publisher, trusted, unseen))
+        let ringing = Ringing { pairing: pairing.clone(), bell };
+        let mut source = Source::new(reader, ringing, publisher, trusted, said.start.sequence());
+        if let Some(next) = if offered.announced { Some(0) } else { offered.next } {
+            source.note_next(next);
+        }
+        Ok(source)
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) struct Source {
     ringing: Ringing,
     pub(super) trusted: bool,
     onward: VecDeque<Onward>,
+    /// The first message that it sent to us here.
+    began: u64,
     /// Messages that it sent before it knew us, although we were there; to be told.
     unseen: u64,
     /// There is something that a quick look does not see: such messages, or the end.
@@ -56,11 +58,29 @@ impl Source {
         ringing: Ringing,
         publisher: Arc<PublisherInfo>,
         trusted: bool,
-        unseen: u64,
+        began: u64,
     ) -> Source {
-        let (over, unusual) = (false, unseen > 0);
         let onward = VecDeque::new();
-        Source { reader, publisher, ringing, trusted, onward, unseen, unusual, over, cut_off: None, cut_at: None }
+        let (unseen, unusual, over) = (0, false, false);
+        Source {
+            reader,
+            publisher,
+            ringing,
+            trusted,
+            onward,
+            began,
+            unseen,
+            unusual,
+            over,
+            cut_off: None,
+            cut_at: None,
+        }
+    }
+
+    /// We were there already, and this message was to come next: what it sent from then on until it knew us is to be told.
+    pub(super) fn note_next(&mut self, next: u64) {
+        self.unseen = self.began.saturating_sub(next);
+        self.unusual |= self.unseen > 0;
     }
 
     /// How far in its stream the subscriber has come: what it was given, and what it was told that it has missed.

@@ -502,6 +502,14 @@ impl Inlet {
         self.guest.expect_again(Some((&pairing, next)));
         self.registration.meet_again(&pairing, publisher.topic(), PATIENCE_TO_MEET_AGAIN);
         self.guest.expect_again(None);
+        // The node's thread may have been here first, and did not know how far we were.
+        self.hear();
+        if let Some(source) = self.sources.iter_mut().find(|it| it.publisher.id() == publisher.id()) {
+            source.note_next(next);
+        }
+        if !self.owed.is_empty() {
+            self.guest.note_news();
+        }
     }
 
     /// This publisher is no more, or not for us.
