@@ -41,6 +41,10 @@ impl Keys {
         // Only that it came counts.
         let _size = self.resized.0.read(&mut [0; 64]);
         if !io::stdin().is_terminal() {
+            // Nobody sees what is written from here on, and whoever writes to a terminal that is gone fails, or panics.
+            if let Ok(null) = File::options().write(true).open("/dev/null") {
+                let _ = (rustix::stdio::dup2_stdout(&null), rustix::stdio::dup2_stderr(&null));
+            }
             return Err(Failure::Failed("the terminal is gone".to_owned()));
         }
         let failed = |error| Failure::Failed(format!("cannot read from the terminal: {error}"));

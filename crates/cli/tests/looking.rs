@@ -208,5 +208,5 @@ fn top_ends_by_a_key_and_by_a_signal_with_its_terminal_in_order() {
 fn top_ends_with_its_terminal() {
     let scene = Scene::new();
     let status = Terminal::taken_from(scene.wharf(&["top", "--interval", "500ms"]), "filter");
-    assert_eq!(status.code(), Some(1));
+    assert_eq!(status.code(), Some(1), "{status}");
 }

@@ -52,7 +52,7 @@ impl Ask {
     }
 
     fn mixed(self) -> u64 {
-        let mixed = (self.life << 32 | self.number).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.life.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ self.number).wrapping_mul(0xD6E8_FEB8_6659_FD93);
         mixed ^ (mixed >> 29)
     }
 

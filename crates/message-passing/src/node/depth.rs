@@ -12,13 +12,13 @@ use super::name::Filter;
 /// Sets the depth of every end for which it can be told.
 pub(super) fn work_out(all: &mut [EndpointInfo]) {
     let mut hosts: HashMap<(Pattern, &str), Vec<usize>> = HashMap::new();
-    for (at, host) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Host) {
+    for (at, host) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Host && goes_to_all(it)) {
         hosts.entry((host.pattern, &host.name)).or_default().push(at);
     }
     let mut told: Vec<(usize, u64)> = Vec::new();
     // The slowest of each publisher's subscribers; `None` once one of them cannot be told.
     let mut slowest: HashMap<usize, Option<u64>> = HashMap::new();
-    for (at, guest) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Guest) {
+    for (at, guest) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Guest && goes_to_all(it)) {
         let heard = heard_by(guest, all, &hosts);
         let depth = (heard.len() as u64 == guest.sources).then(|| waiting(guest, heard.iter().map(|at| &all[*at])));
         if let Some(depth) = depth {
@@ -32,13 +32,19 @@ pub(super) fn work_out(all: &mut [EndpointInfo]) {
         }
     }
     told.extend(slowest.into_iter().filter_map(|(at, depth)| Some((at, depth?))));
-    let alone = all.iter().enumerate().filter(|(_, it)| it.part == Part::Host && it.statistics.peers == 0);
+    let alone =
+        all.iter().enumerate().filter(|(_, it)| it.part == Part::Host && goes_to_all(it) && it.statistics.peers == 0);
     told.extend(alone.map(|(at, _)| (at, 0)));
     for (at, depth) in told {
         let done = &mut all[at].statistics;
         done.depth = depth;
         done.deepest = done.deepest.max(depth);
     }
+}
+
+/// Whether what a host sends goes to every guest. Where each message is for one of them, the ends count what they keep themselves.
+fn goes_to_all(end: &EndpointInfo) -> bool {
+    matches!(end.pattern, Pattern::Topic | Pattern::Event | Pattern::State)
 }
 
 /// The publishers that this subscriber hears.
@@ -115,6 +121,15 @@ mod tests {
         work_out(&mut all);
         assert_eq!(depths(&all), [20, 20, 0, 0]);
         assert_eq!(all[0].statistics.deepest, 20);
+    }
+
+    #[test]
+    fn a_queue_counts_what_it_keeps_itself() {
+        let mut all = [host("a", 100), guest("a", 0, 30, 0), host("a", 3)];
+        all[2].statistics.peers = 0;
+        all.iter_mut().for_each(|end| end.pattern = Pattern::Queue);
+        work_out(&mut all);
+        assert_eq!(depths(&all), [77, 0, 77]);
     }
 
     #[test]
