@@ -169,15 +169,18 @@ mod guide {
     #[doc = include_str!("../../../docs/guide/5-topics.md")]
     struct TopicsEventsStates;
 
-    #[doc = include_str!("../../../docs/guide/6-limits-and-policies.md")]
+    #[doc = include_str!("../../../docs/guide/6-services-and-queues.md")]
+    struct ServicesAndQueues;
+
+    #[doc = include_str!("../../../docs/guide/7-limits-and-policies.md")]
     struct LimitsAndPolicies;
 
-    #[doc = include_str!("../../../docs/guide/7-observing.md")]
+    #[doc = include_str!("../../../docs/guide/8-observing.md")]
     struct Observing;
 
-    #[doc = include_str!("../../../docs/guide/8-recipes.md")]
+    #[doc = include_str!("../../../docs/guide/9-recipes.md")]
     struct Recipes;
 
-    #[doc = include_str!("../../../docs/guide/9-coming-from.md")]
+    #[doc = include_str!("../../../docs/guide/10-coming-from.md")]
     struct ComingFrom;
 }
