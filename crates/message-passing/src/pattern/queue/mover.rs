@@ -26,6 +26,9 @@ pub(super) struct Shared {
     hub: Arc<Hub<News>>,
     /// Calls that the program has begun.
     calls: AtomicU64,
+    /// One of them waits until the mover is outside. It counts as begun long before it comes in, so the count alone would not keep
+    /// the mover from going in again before it, and sleeping there.
+    waits: AtomicBool,
     /// Everything is done, and the mover sleeps until it is woken.
     parked: AtomicBool,
     over: AtomicBool,
@@ -45,6 +48,7 @@ impl Mover {
             outlet: Mutex::new(outlet),
             hub,
             calls: AtomicU64::new(0),
+            waits: AtomicBool::new(false),
             parked: AtomicBool::new(false),
             over: AtomicBool::new(false),
             epoch: fork::epoch(),
@@ -97,12 +101,21 @@ impl Drop for Mover {
 impl Shared {
     #[cold]
     fn ask_out(&self) -> MutexGuard<'_, Outlet> {
+        // SeqCst, before the ring: the mover looks here each time that it was rung, and before it sleeps.
+        self.waits.store(true, Ordering::SeqCst);
         self.hub.wake();
-        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+        let outlet = self.outlet.lock().unwrap_or_else(PoisonError::into_inner);
+        self.waits.store(false, Ordering::SeqCst);
+        outlet
     }
 
     fn is_over(&self) -> bool {
         self.over.load(Ordering::SeqCst)
+    }
+
+    /// The program has called nothing since then, and does not wait to come in.
+    fn is_away_since(&self, calls: u64) -> bool {
+        !self.waits.load(Ordering::SeqCst) && self.calls.load(Ordering::SeqCst) == calls
     }
 
     /// Ends with the pusher.
@@ -134,7 +147,7 @@ impl Shared {
     /// Moves items until the program calls, or everything is done: then `true`.
     fn move_items(&self, outlet: &mut Outlet, calls: u64) -> bool {
         // Each round sleeps until something happens.
-        while !self.is_over() && self.calls.load(Ordering::SeqCst) == calls {
+        while !self.is_over() && self.is_away_since(calls) {
             if outlet.tend().is_err() {
                 // The program's next call meets the same and says so.
                 return false;
@@ -143,7 +156,7 @@ impl Shared {
                 return true;
             }
             // Whoever calls from here on rings, so that the sleep ends.
-            if self.calls.load(Ordering::SeqCst) != calls || outlet.sleep(None).is_err() {
+            if !self.is_away_since(calls) || outlet.sleep(None).is_err() {
                 return false;
             }
         }
