@@ -6,12 +6,12 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::ChildStdout;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wharf_message_passing::{Offer, Options, Transport};
 use wharf_proof::board::Board;
 use wharf_proof::place;
-use wharf_proof::process::{Process, command};
+use wharf_proof::process::{PATIENCE, Process, command};
 use wharf_proof::said::Said;
 use wharf_proof::scene::Scene;
 use wharf_shared_memory::RegionOptions;
@@ -222,11 +222,17 @@ fn each_call_fails(
             assert!(words.contains(&"still-works"), "{what}: {said:?}");
             refused += u32::from(words.contains(&"refused"));
             assert!(words.contains(&"refused") || words.contains(&"succeeded"), "{what}: {said:?}");
-            let remains = scene.remains();
-            // A living listener keeps its lock file.
+            // A living listener keeps its lock file, and whoever connects anew has a pair of pipes for a moment.
             let locked = |name: &str| company.is_some() && name.ends_with(".wharf-lock");
-            let hidden: Vec<_> = remains.iter().filter(|name| name.starts_with('.') && !locked(name)).collect();
-            assert!(hidden.is_empty(), "{what}: left over: {hidden:?}");
+            let hidden = || {
+                let remains = scene.remains().into_iter();
+                remains.filter(|name| name.starts_with('.') && !locked(name)).collect::<Vec<_>>()
+            };
+            let limit = Instant::now() + if company.is_some() { PATIENCE } else { Duration::ZERO };
+            while !hidden().is_empty() && Instant::now() < limit {
+                thread::sleep(Duration::from_millis(1));
+            }
+            assert!(hidden().is_empty(), "{what}: left over: {:?}", hidden());
             clear_regions(&scene, operation);
             if let Some(company) = &mut company {
                 afterwards(company);
