@@ -134,7 +134,8 @@ fn a_log_moves_on_and_what_is_held_of_the_old_one_stays() {
     let old = reader.hold();
     assert!(old.in_place());
     let smaller = Geometry::for_capacity(1 << 15, 8).unwrap();
-    assert!(matches!(writer.start_generation(smaller), Err(LogError::WrongSuccessor)));
+    let aligned_otherwise = Geometry::for_capacity(1 << 20, 64).unwrap();
+    assert!(matches!(writer.start_generation(aligned_otherwise), Err(LogError::WrongSuccessor)));
     let larger = Geometry::for_capacity(1 << 20, 8).unwrap();
     let start = writer.start_generation(larger).unwrap();
     let big = vec![5; 300_000];
