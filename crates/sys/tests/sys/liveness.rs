@@ -188,15 +188,19 @@ fn an_anchored_lock_outlives_its_descriptors_and_not_its_process() -> io::Result
     let _alone = alone();
     let memfd = memory::memfd("anchored")?;
     memory::set_len(&memfd, 4096)?;
-    let (ready, leave) = (Gate::new()?, Gate::new()?);
+    let (ready, born, leave) = (Gate::new()?, Gate::new()?, Gate::new()?);
     let child = fork(|| {
         let Some(lock) = OfdLock::try_acquire(memory::reopen(&memfd, Access::ReadWrite)?, 7)? else {
             return Err(io::Error::other("nobody else locks it"));
         };
         let _anchor = Anchor::new(lock.fd()?)?;
-        // A child of its own outlives it, without the anchor.
-        let grandchild = fork(|| leave.pass())?;
+        // A child of its own outlives it, without the anchor; what it must not keep it has closed once it runs.
+        let grandchild = fork(|| {
+            born.open()?;
+            leave.pass()
+        })?;
         std::mem::forget(grandchild);
+        born.pass()?;
         let number = lock.fd()?.as_raw_fd();
         std::mem::forget(lock);
         // SAFETY: the number is the lock's, which was forgotten: nothing here uses it any more.
