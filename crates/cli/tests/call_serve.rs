@@ -51,7 +51,7 @@ fn a_command_answers_each_request() {
     assert_eq!(scene.run(&["call", "upper", "hello"]).well(), b"HELLO");
     assert_eq!(scene.run_with(&["call", "upper"], b"one\ntwo\n").well(), b"ONE\nTWO\n");
     assert_eq!(scene.run_with(&["call", "upper", "--lines"], b"one\ntwo").well(), b"ONE\nTWO\n");
-    assert_eq!(scene.run(&["call", "upper", "x", "--count", "3"]).well(), b"XXX");
+    assert_eq!(scene.run(&["call", "upper", "ab", "--count", "3"]).well(), b"ABABAB");
     let told = lines_of(&scene.run(&["call", "upper", "x", "--count", "2", "--json"]).well());
     let expected = |call: u64| json!({"service": "upper", "call": call, "result": 0, "text": "X"});
     assert_eq!(told, [expected(0), expected(1)]);

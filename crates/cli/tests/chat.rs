@@ -234,6 +234,8 @@ fn guests_over_a_network() {
         last.says_line("* you are last");
         last.says_line("<near2> guest line 1499");
         drop(host.finish().well());
+        // Before its own input ends, which would be leaving.
+        last.notes_line("the host has closed the room");
         let ended = last.finish();
         assert_eq!(ended.status.code(), Some(4), "{ended:?}");
         says(&ended.stderr, &["the host has closed the room"]);

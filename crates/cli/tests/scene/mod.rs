@@ -91,37 +91,63 @@ pub(crate) fn await_that(what: &str, mut so: impl FnMut() -> bool) {
 /// A command on its way. One that nobody waited for, because its test failed, is killed with it.
 pub(crate) struct Running {
     child: Child,
-    output: Option<JoinHandle<Vec<u8>>>,
-    /// What it has written so far.
-    written: Arc<Mutex<Vec<u8>>>,
-    complaint: Option<JoinHandle<Vec<u8>>>,
-    /// What it has complained of so far.
-    complained: Arc<Mutex<Vec<u8>>>,
+    output: Heard,
+    complaint: Heard,
+}
+
+/// What one of its outputs has brought so far.
+struct Heard {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    /// Ends with the output.
+    reader: Option<JoinHandle<()>>,
 }
 
 /// Starts a command with pipes on all three sides.
 pub(crate) fn start(mut command: Command) -> Running {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().expect("the command starts");
-    let (written, complained) = (Arc::default(), Arc::default());
-    let output = read_all(child.stdout.take().expect("a pipe"), Arc::clone(&written));
-    let complaint = read_all(child.stderr.take().expect("a pipe"), Arc::clone(&complained));
-    Running { child, output: Some(output), written, complaint: Some(complaint), complained }
+    let output = Heard::read(child.stdout.take().expect("a pipe"));
+    let complaint = Heard::read(child.stderr.take().expect("a pipe"));
+    Running { child, output, complaint }
 }
 
-fn read_all(mut pipe: impl Read + Send + 'static, written: Arc<Mutex<Vec<u8>>>) -> JoinHandle<Vec<u8>> {
-    std::thread::spawn(move || {
-        let mut piece = vec![0; 64 << 10];
-        // The end of the output ends the loop.
-        loop {
-            let read = pipe.read(&mut piece).expect("a pipe that can be read");
-            let mut written = written.lock().expect("no reader panics");
-            if read == 0 {
-                return std::mem::take(&mut *written);
+impl Heard {
+    fn read(mut pipe: impl Read + Send + 'static) -> Heard {
+        let bytes: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let heard = Arc::clone(&bytes);
+        let reader = std::thread::spawn(move || {
+            let mut piece = vec![0; 64 << 10];
+            // Until the output ends.
+            loop {
+                let read = pipe.read(&mut piece).expect("a pipe that can be read");
+                if read == 0 {
+                    return;
+                }
+                heard.lock().expect("no reader panics").extend_from_slice(&piece[..read]);
             }
-            written.extend_from_slice(&piece[..read]);
-        }
-    })
+        });
+        Heard { bytes, reader: Some(reader) }
+    }
+
+    /// The first whole line with this in it, once there is one.
+    fn line(&self, part: &str) -> String {
+        let mut found = None;
+        await_that(part, || {
+            // In this order: what came last is looked through.
+            let over = self.reader.as_ref().is_none_or(JoinHandle::is_finished);
+            let text = String::from_utf8_lossy(&self.bytes.lock().expect("no reader panics")).into_owned();
+            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+            found = lines.map(str::trim).find(|line| line.contains(part)).map(str::to_owned);
+            found.is_some() || over
+        });
+        found.unwrap_or_else(|| panic!("it ended without saying {part:?}"))
+    }
+
+    /// All of it, when the output has ended.
+    fn all(&mut self) -> Vec<u8> {
+        self.reader.take().expect("finished once").join().expect("a reader");
+        std::mem::take(&mut *self.bytes.lock().expect("no reader panics"))
+    }
 }
 
 impl Running {
@@ -139,23 +165,12 @@ impl Running {
 
     /// Waits until it has written a whole line with this in it, and returns the line.
     pub(crate) fn says_line(&mut self, part: &str) -> String {
-        self.line_in(&Arc::clone(&self.written), part)
+        self.output.line(part)
     }
 
     /// The same on its standard error.
     pub(crate) fn notes_line(&mut self, part: &str) -> String {
-        self.line_in(&Arc::clone(&self.complained), part)
-    }
-
-    fn line_in(&mut self, written: &Mutex<Vec<u8>>, part: &str) -> String {
-        let mut found = None;
-        await_that(part, || {
-            let text = String::from_utf8_lossy(&written.lock().expect("no reader panics")).into_owned();
-            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            found = lines.map(str::trim).find(|line| line.contains(part)).map(str::to_owned);
-            found.is_some() || !self.runs()
-        });
-        found.unwrap_or_else(|| panic!("it ended without saying {part:?}"))
+        self.complaint.line(part)
     }
 
     /// How often its threads have gone to sleep so far: what an idle command does no more of.
@@ -208,12 +223,7 @@ impl Running {
             assert!(start.elapsed() <= LIMIT, "the command did not end within {LIMIT:?}");
             std::thread::sleep(Duration::from_millis(1));
         };
-        let all = |reader: Option<JoinHandle<Vec<u8>>>| reader.expect("finished once").join().expect("a reader");
-        Finished {
-            status,
-            stdout: all(self.output.take()),
-            stderr: String::from_utf8(all(self.complaint.take())).expect("text"),
-        }
+        Finished { status, stdout: self.output.all(), stderr: String::from_utf8(self.complaint.all()).expect("text") }
     }
 }
 
