@@ -1,4 +1,5 @@
-//! What the compiler says about types that cannot live in shared memory: the right sentence at the right line.
+//! What the compiler says about types that cannot live in shared memory, and about traits that cannot be services: the right
+//! sentence at the right line.
 //!
 //! Each file in `compile_fail/` is compiled as a program of its own. A comment `//~ sentence` says that an error with
 //! that sentence in its first line points to this line of the program; every error needs such a comment. What else the
@@ -10,9 +11,9 @@ use std::process::Command;
 
 const MARK: &str = "//~ ";
 
-/// A package of its own, with the programs as its binaries, that depends on the crate as a user does.
+/// A package of its own, with the programs as its binaries, that depends on the crates as a user does.
 fn package(cases: &[PathBuf]) -> PathBuf {
-    let crate_root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let package = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compile_fail");
     let programs = package.join("src/bin");
     // Programs of an earlier run whose file is gone would still be compiled.
@@ -23,14 +24,17 @@ fn package(cases: &[PathBuf]) -> PathBuf {
     }
     let manifest = format!(
         "[package]\nname = \"compile-fail\"\nedition = \"2024\"\n\
-         [dependencies]\nwharf-shared-memory = {{ path = {:?} }}\n\
+         [dependencies]\n\
+         wharf-shared-memory = {{ path = {:?} }}\n\
+         wharf-message-passing = {{ path = {:?} }}\n\
          [profile.dev]\ndebug = \"line-tables-only\"\n\
          [workspace]\n",
-        crate_root
+        crates.join("shared-memory"),
+        crates.join("message-passing")
     );
     fs::write(package.join("Cargo.toml"), manifest).unwrap();
     // The very versions that this test was built with: they are on this machine already.
-    fs::copy(crate_root.join("../../Cargo.lock"), package.join("Cargo.lock")).unwrap();
+    fs::copy(crates.join("../Cargo.lock"), package.join("Cargo.lock")).unwrap();
     package
 }
 
@@ -70,7 +74,7 @@ fn mistakes(package: &Path) -> Vec<Mistake> {
 }
 
 #[test]
-fn every_unfit_type_is_an_error_at_its_place_that_says_what_to_do() {
+fn every_unfit_type_and_trait_is_an_error_at_its_place_that_says_what_to_do() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compile_fail");
     let cases: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     let mistakes = mistakes(&package(&cases));
@@ -88,6 +92,6 @@ fn every_unfit_type_is_an_error_at_its_place_that_says_what_to_do() {
             }
         }
     }
-    assert!(explained > 20, "only {explained} mistakes were expected at all");
+    assert!(explained > 35, "only {explained} mistakes were expected at all");
     assert_eq!(explained, mistakes.len(), "some of these nobody expects: {mistakes:#?}");
 }
