@@ -1,38 +1,21 @@
 //! The roles in which this program is started again.
 
-use std::io::{BufRead, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use wharf_message_passing::{Item, Puller, Wait};
 
+use crate::suite::{say, told};
 use crate::world::{SOON, node_at};
 
-/// The first argument of such a process.
-pub(crate) const MARK: &str = "--as-another";
-
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let [role, path, rest @ ..] = arguments else { return ExitCode::FAILURE };
-    let (path, rest): (_, Vec<&str>) = (Path::new(path), rest.iter().map(String::as_str).collect());
-    match (role.as_str(), &rest[..]) {
+pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
+    match (role, words) {
         ("works", [name, prefetch]) => works(path, name, prefetch.parse().unwrap()),
         ("works-some", [name, count]) => works_some(path, name, count.parse().unwrap()),
         ("pushes", [name, count]) => pushes(path, name, count.parse().unwrap()),
-        _ => return ExitCode::FAILURE,
+        _ => return false,
     }
-    ExitCode::SUCCESS
-}
-
-pub(crate) fn say(line: impl std::fmt::Display) {
-    println!("{line}");
-    std::io::stdout().flush().unwrap();
-}
-
-/// Waits for a line; `false` when whoever started this process is done with it.
-pub(crate) fn told() -> bool {
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).is_ok_and(|len| len > 0)
+    true
 }
 
 /// Does what the item says, in words; gives back what is to be held.

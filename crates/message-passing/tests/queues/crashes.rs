@@ -1,12 +1,11 @@
 //! A pusher or a puller that is killed at each named point: nothing that is not done is forgotten, and the others go on.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::time::Duration;
 
 use wharf_message_passing::{Settled, Wait};
 
-use crate::world::{Process, SOON, World, eventually};
+use crate::suite::crashes::{assert_all, dying};
+use crate::world::{SOON, World, eventually};
 
 /// Every crash point of queues, and who dies there.
 const POINTS: &[(&str, &str)] = &[
@@ -30,29 +29,13 @@ const POINTS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn at_every_point(world: &World) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pattern/queue");
-    let mut in_code = BTreeSet::new();
-    for entry in std::fs::read_dir(here).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let rest = text.split("crash_point!(\"").skip(1);
-        in_code.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
-    }
-    assert_eq!(
-        in_code.iter().map(String::as_str).collect::<Vec<_>>(),
-        POINTS.iter().map(|it| it.0).collect::<Vec<_>>()
-    );
+    assert_all("pattern", "queue.", POINTS);
     for (point, role) in POINTS {
         match *role {
             "pushes" => pusher_dies_at(world, point),
             role => puller_dies_at(world, point, role),
         }
     }
-}
-
-fn dying(world: &World, point: &str, role: &str, arguments: &[&str]) -> Process {
-    let mut command = world.command(role, arguments);
-    command.env("WHARF_CRASH_AT", point);
-    Process::start(command).unwrap()
 }
 
 fn puller_dies_at(world: &World, point: &str, role: &str) {

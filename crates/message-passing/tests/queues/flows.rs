@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use wharf_message_passing::{
-    NodeError, NodeOptions, Options, Part, Pattern, QueueError, RecvError, SendError, Settled, Wait,
+    NodeError, NodeOptions, OpenError, Options, Part, Pattern, RecvError, SendError, Settled, Wait,
 };
 use wharf_sys::directory::Domain;
 
@@ -142,7 +142,7 @@ pub(crate) fn another_type(world: &World) {
     let node = world.node();
     let _pusher = node.queue_of::<u64>("typed").typed_pusher().unwrap();
     let error = node.queue_of::<f32>("typed").typed_puller().unwrap_err();
-    assert!(matches!(error, QueueError::Node(NodeError::OtherType { .. })), "{error}");
+    assert!(matches!(error, OpenError::Node(NodeError::OtherType { .. })), "{error}");
 }
 
 pub(crate) fn outcomes(world: &World) {

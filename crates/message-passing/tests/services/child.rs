@@ -1,40 +1,23 @@
 //! The roles in which this program is started again.
 
-use std::io::{BufRead, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use wharf_message_passing::{CallError, Outcome, Request, Server, Wait};
 
+use crate::suite::{say, told};
 use crate::world::{SOON, node_at};
 
-/// The first argument of such a process.
-pub(crate) const MARK: &str = "--as-another";
-
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let [role, path, rest @ ..] = arguments else { return ExitCode::FAILURE };
-    let (path, rest): (_, Vec<&str>) = (Path::new(path), rest.iter().map(String::as_str).collect());
-    match (role.as_str(), &rest[..]) {
+pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
+    match (role, words) {
         ("serves", [name]) => serves(path, name),
         ("serves-some", [name, count]) => serves_some(path, name, count.parse().unwrap()),
         ("asks", [name, count]) => asks(path, name, count.parse().unwrap()),
         ("holds", [name]) => holds(path, name),
         ("crowd", [name, count]) => crowd(path, name, count.parse().unwrap()),
-        _ => return ExitCode::FAILURE,
+        _ => return false,
     }
-    ExitCode::SUCCESS
-}
-
-pub(crate) fn say(line: impl std::fmt::Display) {
-    println!("{line}");
-    std::io::stdout().flush().unwrap();
-}
-
-/// Waits for a line; `false` when whoever started this process is done with it.
-pub(crate) fn told() -> bool {
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).is_ok_and(|len| len > 0)
+    true
 }
 
 /// Answers what the request says, in words; gives back what is not answered.

@@ -1,12 +1,10 @@
 //! A client or a server that is killed at each named point: the other side knows what is known, and goes on.
 
-use std::collections::BTreeSet;
-use std::path::Path;
-
 use wharf_message_passing::Outcome;
 
 use crate::child::answer;
-use crate::world::{Process, SOON, World, eventually};
+use crate::suite::crashes::{assert_all, dying};
+use crate::world::{SOON, World, eventually};
 
 /// Every crash point of services, and who dies there.
 const POINTS: &[(&str, &str)] = &[
@@ -24,29 +22,13 @@ const POINTS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn at_every_point(world: &World) {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pattern/service");
-    let mut in_code = BTreeSet::new();
-    for entry in std::fs::read_dir(here).unwrap() {
-        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
-        let rest = text.split("crash_point!(\"").skip(1);
-        in_code.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
-    }
-    assert_eq!(
-        in_code.iter().map(String::as_str).collect::<Vec<_>>(),
-        POINTS.iter().map(|it| it.0).collect::<Vec<_>>()
-    );
+    assert_all("pattern", "service.", POINTS);
     for (point, role) in POINTS {
         match *role {
             "asks" => client_dies_at(world, point),
             role => server_dies_at(world, point, role),
         }
     }
-}
-
-fn dying(world: &World, point: &str, role: &str, arguments: &[&str]) -> Process {
-    let mut command = world.command(role, arguments);
-    command.env("WHARF_CRASH_AT", point);
-    Process::start(command).unwrap()
 }
 
 fn client_dies_at(world: &World, point: &str) {

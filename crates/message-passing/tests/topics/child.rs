@@ -1,23 +1,17 @@
 //! The roles in which this program is started again.
 
-use std::io::{BufRead, Write};
 use std::path::Path;
-use std::process::ExitCode;
 use std::time::Duration;
 
 use wharf_message_passing::{NodeOptions, OnFull, RecvError, Selector, Wait};
 use wharf_sys::directory::Domain;
 
 use crate::ledger::{Ledger, message};
+use crate::suite::{say, told};
 use crate::world::node_at;
 
-/// The first argument of such a process.
-pub(crate) const MARK: &str = "--as-another";
-
-pub(crate) fn run(arguments: &[String]) -> ExitCode {
-    let [role, path, rest @ ..] = arguments else { return ExitCode::FAILURE };
-    let (path, rest): (_, Vec<&str>) = (Path::new(path), rest.iter().map(String::as_str).collect());
-    match (role.as_str(), &rest[..]) {
+pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
+    match (role, words) {
         ("publishes", [name, who, count, len, policy]) => publishes(path, name, who, count, len, policy),
         ("subscribes", [name, policy]) => subscribes(path, name, policy),
         ("sits", [name]) => sits(path, name),
@@ -27,20 +21,9 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         ("guest", [name]) => guest(path, name),
         ("wanders", [name]) => wanders(path, name),
         ("starves", [name, first, free]) => starves(path, name, first, free),
-        _ => return ExitCode::FAILURE,
+        _ => return false,
     }
-    ExitCode::SUCCESS
-}
-
-pub(crate) fn say(line: impl std::fmt::Display) {
-    println!("{line}");
-    std::io::stdout().flush().unwrap();
-}
-
-/// Waits for a line; `false` when whoever started this process is done with it.
-pub(crate) fn told() -> bool {
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).is_ok_and(|len| len > 0)
+    true
 }
 
 pub(crate) fn policy(word: &str) -> OnFull {

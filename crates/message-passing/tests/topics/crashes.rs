@@ -1,14 +1,13 @@
 //! A publisher or a subscriber that is killed at each named point: the others go on as if it had left.
 
-use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wharf_message_passing::{OnFull, RecvError, Wait};
 
 use crate::ledger::{Ledger, message};
-use crate::world::{Process, World, eventually};
+use crate::suite::crashes::{assert_all, dying};
+use crate::world::{World, eventually};
 
 /// Every crash point of topics, and who dies there.
 const POINTS: &[(&str, &str)] = &[
@@ -25,30 +24,10 @@ const POINTS: &[(&str, &str)] = &[
 ];
 
 pub(crate) fn at_every_point(world: &World) {
-    let mut in_code = BTreeSet::new();
-    points_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/pattern"), &mut in_code);
-    // Services and queues have suites of their own.
-    in_code.retain(|point| !point.starts_with("service.") && !point.starts_with("queue."));
-    assert_eq!(
-        in_code.iter().map(String::as_str).collect::<Vec<_>>(),
-        POINTS.iter().map(|it| it.0).collect::<Vec<_>>()
-    );
+    // Services and queues, which lie there too, have suites of their own.
+    assert_all("pattern", "topic.", POINTS);
     for (point, role) in POINTS {
         die_at(world, point, role);
-    }
-}
-
-/// The crash points in the sources of a folder.
-fn points_below(folder: &Path, into: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            points_below(&path, into);
-            continue;
-        }
-        let text = std::fs::read_to_string(path).unwrap();
-        let rest = text.split("crash_point!(\"").skip(1);
-        into.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
     }
 }
 
@@ -87,9 +66,7 @@ fn die_at(world: &World, point: &str, role: &str) {
             _ => &["crash", "9", "1000", "100", "block"],
         };
         let name = if role == "subscribes" { "subscribes" } else { "publishes" };
-        let mut command = world.command(name, arguments);
-        command.env("WHARF_CRASH_AT", point);
-        let mut other = Process::start(command).unwrap();
+        let mut other = dying(world, point, name, arguments);
         let mut send = |range: std::ops::Range<u64>| {
             for number in range {
                 publisher.send(&message(1, number, 100)).unwrap();

@@ -1,7 +1,4 @@
 //! The suite of topics, events and states: real processes that meet by name, come and go, and are killed.
-//!
-//! It brings its own `main`, like the suite of transports: cases look at what is left behind, one that hangs must end the
-//! run, and the same program is started again as the others that meet here.
 
 mod child;
 mod counting;
@@ -18,30 +15,13 @@ mod processes;
 mod selecting;
 mod shortage;
 mod states;
+#[path = "../suite/mod.rs"]
+mod suite;
 mod tasks;
-mod world;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::mpsc;
-use std::time::Duration;
 
-use world::World;
-
-/// Longer than any case takes on a machine that is busy with other things; a case that is not done then hangs.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// One case of the suite.
-struct Case {
-    name: &'static str,
-    run: fn(&World),
-}
-
-macro_rules! cases {
-    ($($module:ident { $($case:ident),* $(,)? })*) => {
-        &[$($(Case { name: concat!(stringify!($module), "::", stringify!($case)), run: $module::$case }),*),*]
-    };
-}
+use suite::{Case, cases, world};
 
 const CASES: &[Case] = cases! {
     flow {
@@ -78,74 +58,5 @@ const CASES: &[Case] = cases! {
 };
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.first().is_some_and(|it| it == child::MARK) {
-        return child::run(&arguments[1..]);
-    }
-    // The options of the usual harness that make no sense here are accepted and ignored.
-    let filters: Vec<&String> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
-    let listing = arguments.iter().any(|it| it == "--list");
-    let (mut passed, mut failed, mut skipped, mut filtered) = (0, Vec::new(), 0, 0);
-    for case in CASES {
-        if !filters.is_empty() && !filters.iter().any(|filter| case.name.contains(filter.as_str())) {
-            filtered += 1;
-        } else if listing {
-            println!("{}: test", case.name);
-        } else {
-            match run(case) {
-                Ok(None) => {
-                    println!("test {} ... ok", case.name);
-                    passed += 1;
-                }
-                Ok(Some(why)) => {
-                    println!("test {} ... ignored, {why}", case.name);
-                    skipped += 1;
-                }
-                Err(why) => {
-                    println!("test {} ... FAILED: {why}", case.name);
-                    failed.push(case.name);
-                }
-            }
-        }
-    }
-    if listing {
-        return ExitCode::SUCCESS;
-    }
-    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
-    for name in &failed {
-        println!("failed: {name}");
-    }
-    println!(
-        "\ntest result: {verdict}. {passed} passed; {} failed; {skipped} ignored; 0 measured; {filtered} filtered out",
-        failed.len()
-    );
-    // A suite that ran nothing without being asked to has not passed.
-    if failed.is_empty() && (passed > 0 || filtered > 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Runs one case in a thread of its own, and looks at what it left behind. `Ok(Some)` says why it cannot run here.
-fn run(case: &Case) -> Result<Option<String>, String> {
-    let before = world::left_behind();
-    let (done, outcome) = mpsc::channel();
-    let run = case.run;
-    let thread = std::thread::spawn(move || {
-        let outcome = catch_unwind(AssertUnwindSafe(|| {
-            let world = World::new();
-            run(&world);
-            world.end()
-        }));
-        let _ = done.send(outcome);
-    });
-    let Ok(outcome) = outcome.recv_timeout(PATIENCE) else {
-        println!("test {} ... FAILED: not done after {PATIENCE:?}", case.name);
-        // Nothing can end a thread that hangs, short of this.
-        std::process::exit(101);
-    };
-    let _ = thread.join();
-    let after = world::settled(&before);
-    match outcome {
-        Err(_) => Err("it panicked, see above".to_owned()),
-        Ok(_) if after != before => Err(format!("it left something behind\n  before: {before:?}\n  after:  {after:?}")),
-        Ok(outcome) => Ok(outcome),
-    }
+    suite::main(CASES, child::play)
 }

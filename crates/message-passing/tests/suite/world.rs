@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use wharf_message_passing::{Node, NodeOptions};
 use wharf_sys::directory::Domain;
 
-use crate::child;
+use super::MARK;
 
 /// How long a case waits for something that must happen.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -42,7 +42,7 @@ impl World {
 
     pub(crate) fn command(&self, role: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
-        command.arg(child::MARK).arg(role).arg(self.path()).args(arguments);
+        command.arg(MARK).arg(role).arg(self.path()).args(arguments);
         command
     }
 
