@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 
 use signal_hook::low_level::emulate_default_handler;
-use wharf::{CallError, ConnectError, NodeError, QueueError, RecvError, SendError, ServiceError};
+use wharf::{CallError, ConnectError, NodeError, OpenError, RecvError, SendError};
 
 use crate::usage::complain;
 
@@ -120,21 +120,11 @@ impl From<NodeError> for Failure {
     }
 }
 
-impl From<ServiceError> for Failure {
-    fn from(error: ServiceError) -> Failure {
+impl From<OpenError> for Failure {
+    fn from(error: OpenError) -> Failure {
         match error {
-            ServiceError::Node(error) => error.into(),
-            ServiceError::Connect(error) => error.into(),
-            error => Failure::Failed(error.to_string()),
-        }
-    }
-}
-
-impl From<QueueError> for Failure {
-    fn from(error: QueueError) -> Failure {
-        match error {
-            QueueError::Node(error) => error.into(),
-            QueueError::Connect(error) => error.into(),
+            OpenError::Node(error) => error.into(),
+            OpenError::Connect(error) => error.into(),
             error => Failure::Failed(error.to_string()),
         }
     }

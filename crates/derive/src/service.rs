@@ -90,7 +90,7 @@ fn client(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
             pub fn open(
                 service: &#parts::Service,
                 limit: ::core::time::Duration,
-            ) -> ::core::result::Result<Self, #parts::ServiceError> {
+            ) -> ::core::result::Result<Self, #parts::OpenError> {
                 ::core::result::Result::Ok(Self::new(service.client()?, limit))
             }
 
@@ -142,7 +142,7 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
             ///
             /// # Errors
             /// Why it cannot be opened.
-            pub fn open(service: &#parts::Service, state: S) -> ::core::result::Result<Self, #parts::ServiceError> {
+            pub fn open(service: &#parts::Service, state: S) -> ::core::result::Result<Self, #parts::OpenError> {
                 ::core::result::Result::Ok(Self::new(service.server()?, state))
             }
 

@@ -53,11 +53,11 @@ pub use self::pattern::{
     Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client, ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_BYTES,
     DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_MOST_KEPT, DEFAULT_PATIENCE, DEFAULT_PREFETCH,
     DEFAULT_STREAM_PATIENCE, DeadLetter, Encoded, EventListener, HeldSample, HeldTypedSample, Item, NodeEvent,
-    Notifier, OnFull, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Puller, PushId,
-    Pushed, Pusher, Queue, QueueError, ReplyStream, Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server,
-    Service, ServiceError, Settled, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed,
-    TypedClient, TypedItem, TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream,
-    TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber,
+    Notifier, OnFull, OpenError, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Puller,
+    PushId, Pushed, Pusher, Queue, ReplyStream, Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server,
+    Service, Settled, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed, TypedClient,
+    TypedItem, TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream, TypedRequest,
+    TypedResults, TypedSample, TypedServer, TypedSubscriber,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

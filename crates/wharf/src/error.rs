@@ -4,8 +4,7 @@ use std::fmt;
 use std::io;
 
 use wharf_message_passing::{
-    AddressError, CallError, ConnectError, NodeError, QueueError, RecvError, SendError, ServiceError, TakeError,
-    TopicNameError,
+    AddressError, CallError, ConnectError, NodeError, OpenError, RecvError, SendError, TakeError, TopicNameError,
 };
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
@@ -29,12 +28,9 @@ pub enum Error {
     /// The name of an endpoint breaks a rule.
     #[error(transparent)]
     TopicName(#[from] TopicNameError),
-    /// An end of a service was not opened.
+    /// An end of a service or of a queue was not opened.
     #[error(transparent)]
-    Service(#[from] ServiceError),
-    /// An end of a queue was not opened.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
+    Open(#[from] OpenError),
     /// A call has no result.
     #[error(transparent)]
     Call(#[from] CallError),

@@ -98,13 +98,13 @@ pub use wharf_message_passing::{
     TypedPublisherLoan, TypedSample, TypedSubscriber,
 };
 pub use wharf_message_passing::{
-    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
-    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
-    TypedResults, TypedServer,
+    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, OpenError,
+    Outcome, ReplyStream, Request, Results, Server, Service, TypedClient, TypedReplyStream, TypedRequest, TypedResults,
+    TypedServer,
 };
 pub use wharf_message_passing::{
     DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,
-    PushId, Pushed, Pusher, Queue, QueueError, Settled, TypedItem, TypedPuller, TypedPusher,
+    PushId, Pushed, Pusher, Queue, Settled, TypedItem, TypedPuller, TypedPusher,
 };
 #[doc(hidden)]
 pub use wharf_shared_memory::__derive;

@@ -5,23 +5,26 @@
 //! publisher writes, and neither the node's thread nor the system has a part in it while nobody sleeps.
 
 mod event;
+mod meeting;
+mod place;
+mod private_link;
 mod queue;
 pub(crate) mod service;
 mod state;
 mod topic;
-mod trust;
 
 pub use self::event::{EventListener, NodeEvent, Notifier};
+pub use self::place::OpenError;
 pub use self::queue::{
     DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,
-    PushId, Pushed, Pusher, Queue, QueueError, Settled, TypedItem, TypedPuller, TypedPusher,
+    PushId, Pushed, Pusher, Queue, Settled, TypedItem, TypedPuller, TypedPusher,
 };
 #[cfg(feature = "tokio")]
 pub(crate) use self::service::Taken;
 pub use self::service::{
     Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
-    ReplyStream, Request, Results, Server, Service, ServiceError, TypedClient, TypedReplyStream, TypedRequest,
-    TypedResults, TypedServer,
+    ReplyStream, Request, Results, Server, Service, TypedClient, TypedReplyStream, TypedRequest, TypedResults,
+    TypedServer,
 };
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::topic::{

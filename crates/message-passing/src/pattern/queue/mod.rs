@@ -1,7 +1,7 @@
 //! Queues: work shared among processes. Each item goes to one worker, which acknowledges it, or to another.
 //!
 //! Who has what, and what comes back, is decided in `books.rs`: logic without I/O. `pusher.rs` and `puller.rs` move the bytes
-//! over private links, which are made as those of services are, by name or over an address, and do not know how. What a worker
+//! over private links (a pusher's in `outlet.rs`), which are made as those of services are, by name or over an address, and do not know how. What a worker
 //! says of its items goes through `desk.rs`, from whatever thread. `mover.rs` moves a pusher's items while its program is elsewhere.
 
 mod books;
@@ -10,6 +10,7 @@ mod frame;
 mod host;
 mod item;
 mod mover;
+mod outlet;
 mod puller;
 mod pusher;
 mod typed;
@@ -29,11 +30,11 @@ pub use self::puller::Puller;
 pub use self::pusher::{PushId, Pushed, Pusher};
 pub use self::typed::{TypedItem, TypedPuller, TypedPusher};
 
+use super::place::{OpenError, Place};
 use super::state::Carry;
 use super::topic::{Bytes, Encoded, Typed};
-use crate::error::ConnectError;
 use crate::handshake::Payload;
-use crate::node::{Node, NodeError};
+use crate::node::Node;
 use crate::options::{Options, Policy, Trust, Wait};
 use crate::wait::Limit;
 
@@ -87,13 +88,6 @@ pub struct Queue<P = Bytes> {
     payload: PhantomData<fn(P) -> P>,
 }
 
-/// Where the ends meet.
-#[derive(Clone, Debug)]
-enum Place {
-    Named(Node, String),
-    Address(String),
-}
-
 impl Node {
     /// A queue of this name that carries bytes.
     pub fn queue(&self, name: impl Into<String>) -> Queue {
@@ -126,18 +120,6 @@ impl Options {
     pub fn queue_of_serde<T: Serialize + DeserializeOwned>(&self, address: impl Into<String>) -> Queue<Encoded<T>> {
         Queue::new(Place::Address(address.into()), self.clone())
     }
-}
-
-/// Why an end of a queue could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum QueueError {
-    /// By name.
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    /// By address.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
 }
 
 impl<P> Queue<P> {
@@ -220,18 +202,18 @@ impl<P> Queue<P> {
         self
     }
 
-    fn open_pusher(&self, payload: Payload) -> Result<Pusher, QueueError> {
-        match &self.place {
-            Place::Named(node, name) => Ok(Pusher::open(node, name, payload, &self.terms)?),
-            Place::Address(address) => Ok(Pusher::listen(address, payload, &self.terms)?),
-        }
+    fn open_pusher(&self, payload: Payload) -> Result<Pusher, OpenError> {
+        self.place.open(
+            |node, name| Pusher::open(node, name, payload.clone(), &self.terms),
+            |address| Pusher::listen(address, payload.clone(), &self.terms),
+        )
     }
 
-    fn open_puller(&self, payload: Payload, limit: Option<Duration>) -> Result<Puller, QueueError> {
-        match &self.place {
-            Place::Named(node, name) => Ok(Puller::open(node, name, payload, &self.terms)?),
-            Place::Address(address) => Ok(Puller::connect(address, payload, &self.terms, limit)?),
-        }
+    fn open_puller(&self, payload: Payload, limit: Option<Duration>) -> Result<Puller, OpenError> {
+        self.place.open(
+            |node, name| Puller::open(node, name, payload.clone(), &self.terms),
+            |address| Puller::connect(address, payload.clone(), &self.terms, limit),
+        )
     }
 }
 
@@ -239,24 +221,24 @@ impl Queue<Bytes> {
     /// Opens a pusher: by name one of several, by address the one that listens there.
     ///
     /// # Errors
-    /// [`QueueError`].
-    pub fn pusher(&self) -> Result<Pusher, QueueError> {
+    /// [`OpenError`].
+    pub fn pusher(&self) -> Result<Pusher, OpenError> {
         self.open_pusher(Payload::Bytes)
     }
 
     /// Opens a puller. By name it needs no pusher yet; by address somebody must listen.
     ///
     /// # Errors
-    /// [`QueueError`].
-    pub fn puller(&self) -> Result<Puller, QueueError> {
+    /// [`OpenError`].
+    pub fn puller(&self) -> Result<Puller, OpenError> {
         self.open_puller(Payload::Bytes, None)
     }
 
     /// Opens a puller; over an address waits for somebody to listen, at most `limit`.
     ///
     /// # Errors
-    /// [`QueueError`].
-    pub fn puller_timeout(&self, limit: Duration) -> Result<Puller, QueueError> {
+    /// [`OpenError`].
+    pub fn puller_timeout(&self, limit: Duration) -> Result<Puller, OpenError> {
         self.open_puller(Payload::Bytes, Some(limit))
     }
 }
@@ -265,8 +247,8 @@ impl<P: Carry> Queue<P> {
     /// Opens a pusher of this type.
     ///
     /// # Errors
-    /// [`QueueError`]; [`NodeError::OtherType`] when somebody has opened the name for another type.
-    pub fn typed_pusher(&self) -> Result<TypedPusher<P>, QueueError> {
+    /// [`OpenError`]; [`NodeError::OtherType`] when somebody has opened the name for another type.
+    pub fn typed_pusher(&self) -> Result<TypedPusher<P>, OpenError> {
         self.open_pusher(P::payload()).map(TypedPusher::new)
     }
 
@@ -274,7 +256,7 @@ impl<P: Carry> Queue<P> {
     ///
     /// # Errors
     /// As [`typed_pusher`](Self::typed_pusher).
-    pub fn typed_puller(&self) -> Result<TypedPuller<P>, QueueError> {
+    pub fn typed_puller(&self) -> Result<TypedPuller<P>, OpenError> {
         self.open_puller(P::payload(), None).map(TypedPuller::new)
     }
 }

@@ -13,9 +13,9 @@ use std::time::Duration;
 use wharf_sys::fork;
 
 use super::host::News;
-use super::pusher::Outlet;
+use super::outlet::Outlet;
 use crate::error::SendError;
-use crate::pattern::service::host::Hub;
+use crate::pattern::private_link::Hub;
 
 /// The program is elsewhere when it has called nothing for so long.
 const AWAY: Duration = Duration::from_millis(1);

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, RawFd};
 use wharf_sys::poll::{Epoll, Interest};
 
 use super::puller::{Inlet, Puller, Source};
-use crate::pattern::service::rest::{self, Own};
+use crate::pattern::private_link::rest::{self, Own};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
 /// What is in a set: whose, which, and what is of interest there.

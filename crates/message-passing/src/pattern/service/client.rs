@@ -12,14 +12,14 @@ use super::Terms;
 use super::call::{Call, CallId, Results};
 use super::calls::{Taken, Wish};
 use super::error::CallError;
-use super::guest::Guest;
-use super::host::Hub;
 use super::outlet::{Asked, Meeting, Outlet, Tried};
 use crate::address::Address;
 use crate::error::ConnectError;
 use crate::handshake::Payload;
 use crate::meet;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
+use crate::pattern::private_link::Guest;
+use crate::pattern::private_link::Hub;
 use crate::wait::{self, Pace};
 
 /// The asking end of a service: sends requests to its servers, and receives what comes of them.

@@ -2,18 +2,15 @@
 //! hears at once which requests are given up.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_sys::crash_point;
-use wharf_sys::doorbell::Ringer;
-use wharf_sys::socket;
 
 use super::outbox::Outbox;
-use super::terms::{Half, Prepared};
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
-use crate::pattern::trust::is_trusted;
+use crate::pattern::private_link::{self, Hub};
 use crate::receiver::Receiver;
 
 /// The most clients that wait for a server that does not look; more are refused.
@@ -26,62 +23,6 @@ pub(super) const CANCEL: u16 = 2;
 pub(super) enum News {
     Joined(Pairing, Box<Receiver>, Arc<Outbox>),
     Left(PairingId),
-}
-
-/// Where others leave word for a server or a client, and wake it.
-pub(in crate::pattern) struct Hub<T> {
-    ringer: Ringer,
-    any: AtomicBool,
-    news: Mutex<Vec<T>>,
-}
-
-impl<T> Hub<T> {
-    pub(in crate::pattern) fn new(ringer: Ringer) -> Hub<T> {
-        Hub { ringer, any: AtomicBool::new(false), news: Mutex::default() }
-    }
-
-    /// Rings where the sleeper sleeps; for those who are to ring there themselves.
-    pub(in crate::pattern) fn ringer(&self) -> &Ringer {
-        &self.ringer
-    }
-
-    /// Whether somebody has left word.
-    #[inline(always)]
-    pub(in crate::pattern) fn has_news(&self) -> bool {
-        // Relaxed: the lock orders what is found there; a look that comes too early is repeated after the ring.
-        self.any.load(Ordering::Relaxed)
-    }
-
-    /// Takes all of it.
-    pub(in crate::pattern) fn take(&self) -> Vec<T> {
-        let mut news = self.lock();
-        self.any.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *news)
-    }
-
-    /// Leaves word. `false` when `most` wait already.
-    pub(in crate::pattern) fn leave(&self, what: T, most: usize) -> bool {
-        let mut news = self.lock();
-        let fits = news.len() < most;
-        if fits {
-            news.push(what);
-        }
-        drop(news);
-        self.wake();
-        fits
-    }
-
-    /// Has the sleeper look around.
-    pub(in crate::pattern) fn wake(&self) {
-        self.any.store(true, Ordering::Relaxed);
-        // Our own pipe, of which we hold both ends; full is as good as rung.
-        let _ = self.ringer.ring();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
-        // Nothing in here panics.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// See the top of the file.
@@ -111,19 +52,7 @@ impl Host {
     }
 
     fn meet(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
-        let theirs = Half::read(&offer.bytes).map_err(Refusal::Words)?;
-        let trusted = is_trusted(self.options.trust, pairing);
-        let mut fds = offer.fds;
-        // The connection for both ends' lives comes last.
-        let lifeline = fds.pop().ok_or_else(|| Refusal::words("no lifeline came"))?;
-        if !matches!(socket::kind_of(&lifeline), Ok(Some(socket::Kind::SeqPacket))) {
-            return Err(Refusal::words("expected a socket of records for the lifeline, found something else"));
-        }
-        let (ours, passed) =
-            Prepared::new(&self.options, trusted.then(|| self.hub.ringer())).map_err(Refusal::Words)?;
-        let answer = ours.half().write();
-        let link = ours.join(theirs, fds, lifeline, pairing, trusted, (&self.options, &self.name));
-        let link = link.map_err(Refusal::Words)?;
+        let (link, answer) = private_link::join(offer, pairing, &self.hub, &self.options, &self.name)?;
         crash_point!("service.host.met");
         let (sender, receiver) = link.split();
         // Relaxed: only that numbers differ matters.
@@ -132,10 +61,10 @@ impl Host {
         let outbox = Arc::new(Outbox::new(sender, number, hub, Some(pairing.clone()), self.most_kept));
         self.outboxes().insert(pairing.id(), Arc::clone(&outbox));
         match self.hub.leave(News::Joined(pairing.clone(), Box::new(receiver), outbox), MOST_WAITING) {
-            true => Ok(Parcel { bytes: answer, fds: passed }),
+            true => Ok(answer),
             false => {
                 self.outboxes().remove(&pairing.id());
-                Err(Refusal::words("the server does not look at who comes"))
+                Err(Refusal::not_now("the server does not look at who comes"))
             }
         }
     }

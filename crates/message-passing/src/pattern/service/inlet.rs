@@ -12,16 +12,17 @@ use wharf_sys::poll::Found;
 
 use super::Terms;
 use super::frame::{Head, Kind};
-use super::host::{Host, Hub, News};
+use super::host::{Host, News};
 use super::inflow::{Inflow, Said, Silent};
 use super::outbox::{LentWay, Outbox, Without};
 use super::request::{Request, Ticket};
-use super::rest::{self, Own};
-use super::rota::Rota;
 use crate::error::{ConnectError, RecvError};
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::node::{Pairing, Registration};
+use crate::pattern::private_link::Hub;
+use crate::pattern::private_link::Rota;
+use crate::pattern::private_link::rest::{self, Own};
 use crate::waits::{Announced, Glance, Waits};
 
 /// The most requests of one client that are worked on at once; more are refused.

@@ -1,9 +1,8 @@
 //! Services: request and reply among any number of clients and servers, by name or over any address.
 //!
-//! What a call has come to is decided in `calls.rs`, which server is asked in `choice.rs`, whom a server looks at in `rota.rs`:
-//! logic without I/O. `client.rs` and `server.rs` move the bytes, over the two halves of a link each, and do not know how
-//! that came about: `host.rs` and `guest.rs` make private links through a node, a listener and a connection make them over an
-//! address.
+//! What a call has come to is decided in `calls.rs`, which server is asked in `choice.rs`: logic without I/O. `client.rs` and
+//! `server.rs` move the bytes, over the two halves of a link each, and do not know how that came about: `host.rs` and the guest of
+//! [`private_link`](super::private_link) make links through a node, a listener and a connection make them over an address.
 
 mod call;
 mod calls;
@@ -11,7 +10,6 @@ mod choice;
 mod client;
 mod error;
 mod frame;
-pub(super) mod guest;
 pub(super) mod host;
 mod inflow;
 mod inlet;
@@ -19,10 +17,7 @@ mod outbox;
 mod outlet;
 mod quick;
 mod request;
-pub(super) mod rest;
-pub(super) mod rota;
 mod server;
-pub(super) mod terms;
 pub(crate) mod traits;
 mod typed;
 mod waits;
@@ -45,10 +40,10 @@ pub use self::request::{ClientId, ReplyStream, Request};
 pub use self::server::Server;
 pub use self::typed::{Carries, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer};
 
+use super::place::{OpenError, Place};
 use super::topic::{Bytes, Encoded, Typed};
-use crate::error::ConnectError;
 use crate::handshake::Payload;
-use crate::node::{Node, NodeError};
+use crate::node::Node;
 use crate::options::{Options, Trust, Wait};
 
 /// Bytes of answers that are kept for a client that does not read them, unless [`Service::most_kept`] says otherwise.
@@ -79,13 +74,6 @@ pub struct Service<P = Bytes> {
     place: Place,
     terms: Terms,
     payload: PhantomData<fn(P) -> P>,
-}
-
-/// Where the ends meet.
-#[derive(Clone, Debug)]
-enum Place {
-    Named(Node, String),
-    Address(String),
 }
 
 impl Node {
@@ -129,18 +117,6 @@ impl Options {
     {
         Service::new(Place::Address(address.into()), self.clone())
     }
-}
-
-/// Why an end of a service could not be opened.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ServiceError {
-    /// By name.
-    #[error(transparent)]
-    Node(#[from] NodeError),
-    /// By address.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
 }
 
 impl<P> Service<P> {
@@ -194,18 +170,18 @@ impl<P> Service<P> {
         self
     }
 
-    fn open_server(&self, payload: Payload) -> Result<Server, ServiceError> {
-        match &self.place {
-            Place::Named(node, name) => Ok(Server::open(node, name, payload, &self.terms)?),
-            Place::Address(address) => Ok(Server::listen(address, payload, &self.terms)?),
-        }
+    fn open_server(&self, payload: Payload) -> Result<Server, OpenError> {
+        self.place.open(
+            |node, name| Server::open(node, name, payload.clone(), &self.terms),
+            |address| Server::listen(address, payload.clone(), &self.terms),
+        )
     }
 
-    fn open_client(&self, payload: Payload, limit: Option<Duration>) -> Result<Client, ServiceError> {
-        match &self.place {
-            Place::Named(node, name) => Ok(Client::open(node, name, payload, &self.terms)?),
-            Place::Address(address) => Ok(Client::connect(address, payload, &self.terms, limit)?),
-        }
+    fn open_client(&self, payload: Payload, limit: Option<Duration>) -> Result<Client, OpenError> {
+        self.place.open(
+            |node, name| Client::open(node, name, payload.clone(), &self.terms),
+            |address| Client::connect(address, payload.clone(), &self.terms, limit),
+        )
     }
 }
 
@@ -213,24 +189,24 @@ impl Service<Bytes> {
     /// Opens a server: by name one of several, by address the one that listens there.
     ///
     /// # Errors
-    /// [`ServiceError`].
-    pub fn server(&self) -> Result<Server, ServiceError> {
+    /// [`OpenError`].
+    pub fn server(&self) -> Result<Server, OpenError> {
         self.open_server(Payload::Bytes)
     }
 
     /// Opens a client. By name it needs no server yet; by address somebody must listen.
     ///
     /// # Errors
-    /// [`ServiceError`].
-    pub fn client(&self) -> Result<Client, ServiceError> {
+    /// [`OpenError`].
+    pub fn client(&self) -> Result<Client, OpenError> {
         self.open_client(Payload::Bytes, None)
     }
 
     /// Opens a client; over an address waits for somebody to listen, at most `limit`.
     ///
     /// # Errors
-    /// [`ServiceError`].
-    pub fn client_timeout(&self, limit: Duration) -> Result<Client, ServiceError> {
+    /// [`OpenError`].
+    pub fn client_timeout(&self, limit: Duration) -> Result<Client, OpenError> {
         self.open_client(Payload::Bytes, Some(limit))
     }
 }
@@ -239,8 +215,8 @@ impl<P: Carries> Service<P> {
     /// Opens a server of these types.
     ///
     /// # Errors
-    /// [`ServiceError`]; [`NodeError::OtherType`] when somebody has opened the name for other types.
-    pub fn typed_server(&self) -> Result<TypedServer<P>, ServiceError> {
+    /// [`OpenError`]; [`NodeError::OtherType`] when somebody has opened the name for other types.
+    pub fn typed_server(&self) -> Result<TypedServer<P>, OpenError> {
         self.open_server(P::payload().0).map(TypedServer::new)
     }
 
@@ -248,7 +224,7 @@ impl<P: Carries> Service<P> {
     ///
     /// # Errors
     /// As [`typed_server`](Self::typed_server).
-    pub fn typed_client(&self) -> Result<TypedClient<P>, ServiceError> {
+    pub fn typed_client(&self) -> Result<TypedClient<P>, OpenError> {
         self.open_client(P::payload().0, None).map(TypedClient::new)
     }
 }

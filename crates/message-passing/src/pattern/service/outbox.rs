@@ -11,10 +11,11 @@ use wharf_sys::crash_point;
 use wharf_sys::fork;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
-use super::host::{Hub, News};
+use super::host::News;
 use super::inflow::Intake;
 use crate::error::SendError;
 use crate::node::Pairing;
+use crate::pattern::private_link::Hub;
 use crate::peer::Peer;
 use crate::room::Room;
 use crate::sender::Sender;
@@ -351,7 +352,7 @@ impl Outbox {
         if state.over.is_none() {
             if let Some(pairing) = &self.pairing {
                 // One that is gone does not hear it, and needs not.
-                let _ = pairing.tell(super::guest::CUT_OFF, why.as_bytes(), Vec::new());
+                let _ = pairing.tell(crate::pattern::private_link::CUT_OFF, why.as_bytes(), Vec::new());
             }
             state.over = Some(why);
         }

@@ -9,7 +9,7 @@ use wharf_sys::doorbell::{self, Bell};
 
 use super::Terms;
 use super::frame::Kind;
-use super::host::{Host, Hub, News};
+use super::host::{Host, News};
 use super::inlet::{Door, Inlet, TRIES_BESIDE_OTHERS};
 use super::outbox::Without;
 use super::request::Request;
@@ -18,6 +18,7 @@ use crate::error::{ConnectError, RecvError};
 use crate::handshake::Payload;
 use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
+use crate::pattern::private_link::Hub;
 use crate::wait::{self, Act, Limit, Pace};
 
 /// The answering end of a service: receives the requests of any number of clients.

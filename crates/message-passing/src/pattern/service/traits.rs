@@ -8,9 +8,10 @@ use std::time::Duration;
 use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 
-pub use super::{CallError, Client, Request, Server, Service, ServiceError};
+pub use super::{CallError, Client, Request, Server, Service};
 pub use crate::error::RecvError;
 use crate::error::SendError;
+pub use crate::pattern::OpenError;
 
 /// A client with the limit of its calls.
 #[derive(Debug)]

@@ -13,13 +13,13 @@ use wharf_sys::doorbell::Ringer;
 
 use super::Terms;
 use super::desk::Ringing;
-use super::host::{barriers, no_bell, refusal, two};
+use super::host::barriers;
 use super::sample::PublisherInfo;
 use super::source::Source;
 use super::terms::{Answer, CUT_OFF, MOVED, Move, Offer, RING};
 use crate::node::{Endpoint, EndpointId, Gone, HostInfo, NodeId, Pairing, PairingId, Parcel, Refusal};
 use crate::options::{Trust, Wait};
-use crate::pattern::trust::is_trusted;
+use crate::pattern::meeting::{is_trusted, no_bell, one_line, refusal, two};
 
 /// Largest log that is mapped of a publisher that is not trusted: reading it can cost this process the page tables, and the
 /// memory itself is charged to whoever touches it first.
@@ -407,11 +407,4 @@ impl Endpoint for Guest {
         };
         self.tell(|mail| mail.end(pairing, how));
     }
-}
-
-/// Words of another process, fit for one line.
-fn one_line(bytes: &[u8]) -> String {
-    const MOST: usize = 256;
-    let words = String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes));
-    words.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }

@@ -1,22 +1,20 @@
 //! The publisher's half of meeting: gives subscribers their seats, and takes the seats of those who are gone.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use wharf_shared_memory::biased::Visitor;
-use wharf_shared_memory::log::{Barriers, LogError, SeatTerms};
+use wharf_shared_memory::log::{Barriers, SeatTerms};
 use wharf_sys::barrier;
 use wharf_sys::crash_point;
 use wharf_sys::directory;
-use wharf_sys::doorbell::{RingError, Ringer};
-use wharf_sys::shortage::is_shortage;
+use wharf_sys::doorbell::Ringer;
 
 use super::desk::{Desk, Ringing};
 use super::terms::{Answer, Offer, RING};
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Trust;
-use crate::pattern::trust::is_trusted;
+use crate::pattern::meeting::{is_trusted, no_bell, refusal, two};
 
 /// See the top of the file.
 pub(super) struct Host {
@@ -103,33 +101,6 @@ fn barriers_for_guest(barriers: Barriers, sleepy: bool) -> Barriers {
     Barriers { peer: barriers.peer && !sleepy, ..barriers }
 }
 
-/// The one or two descriptors that were announced: memory, and perhaps a bell.
-pub(super) fn two(fds: Vec<OwnedFd>, with_bell: bool) -> Result<(OwnedFd, Option<OwnedFd>), String> {
-    let (found, expected) = (fds.len(), 1 + usize::from(with_bell));
-    let mut fds = fds.into_iter();
-    match (fds.next(), fds.next()) {
-        (Some(memory), bell) if found == expected => Ok((memory, bell)),
-        _ => Err(format!("{found} descriptors came where {expected} were announced")),
-    }
-}
-
 fn in_words(doing: &'static str) -> impl FnOnce(io::Error) -> Refusal {
     move |error| Refusal::not_now(format!("cannot {doing}: {error}"))
-}
-
-/// What a log that cannot be read, or be given one more reader, is told as: what this process lacks may pass.
-pub(super) fn refusal(error: LogError) -> Refusal {
-    match error {
-        LogError::NoRoom { .. } | LogError::System { .. } => Refusal::not_now(error.to_string()),
-        lie => Refusal::words(lie.to_string()),
-    }
-}
-
-/// A bell that came cannot be used: it is none, or this process lacks something, which may pass.
-pub(super) fn no_bell(why: RingError) -> Refusal {
-    let words = format!("its bell cannot be used: {why}");
-    match why {
-        RingError::System(error) if is_shortage(&error) => Refusal::not_now(words),
-        _ => Refusal::words(words),
-    }
 }

@@ -51,7 +51,7 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
 /// Serves, and leaves and comes again now and then.
 fn serve(
     account: &Account,
-    open: impl Fn() -> Result<wharf_message_passing::Server, wharf_message_passing::ServiceError>,
+    open: impl Fn() -> Result<wharf_message_passing::Server, wharf_message_passing::OpenError>,
     seed: u64,
 ) -> Result<(), Failure> {
     let mut random = Random::new(seed);

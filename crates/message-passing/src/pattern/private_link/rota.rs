@@ -1,4 +1,4 @@
-//! In which order a server looks at its clients: those who asked lately first, and all others in rotation.
+//! In which order an end looks at its links: those that brought something lately first, and all others in rotation.
 
 /// So many clients are looked at first.
 const RECENT: usize = 4;

@@ -1,19 +1,23 @@
-//! What a client and a server bring to each other when they meet by name: one half each of a private link in memory.
+//! What a guest and a host bring to each other when they meet by name: one half each of a private link in memory.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{Geometry, LogError, Side};
+use wharf_shared_memory::log::{Geometry, Side};
 use wharf_sys::barrier;
 use wharf_sys::cpu;
 use wharf_sys::doorbell::Ringer;
 use wharf_sys::socket::Credentials;
 
 use crate::address::{Address, Transport};
+use crate::error::ConnectError;
 use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Payload, Terms};
 use crate::link::Link;
-use crate::node::Pairing;
+use crate::node::{Pairing, Refusal};
+
 use crate::options::{Options, Wait};
+use crate::pattern::meeting::{no_bell, refusal, two};
 use crate::peer::{Origin, Peer};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::log_link::Rest;
@@ -75,7 +79,7 @@ impl Half {
         };
         let version = u16::from_le_bytes([record[0], record[1]]);
         if version != VERSION {
-            return Err(format!("expected version {VERSION} of the terms of a service, found {version}"));
+            return Err(format!("expected version {VERSION} of the terms of a private link, found {version}"));
         }
         let flags = u16::from_le_bytes([record[2], record[3]]);
         let mut words = [0; 5];
@@ -115,13 +119,14 @@ impl Prepared {
     pub(in crate::pattern) fn new(
         options: &Options,
         bell: Option<&Ringer>,
-    ) -> Result<(Prepared, Vec<OwnedFd>), String> {
+    ) -> Result<(Prepared, Vec<OwnedFd>), Refusal> {
         let align = options.align as u64;
         let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, align)
-            .ok_or_else(|| format!("expected payloads on 8 or 64 bytes, found {align}"))?;
-        let side = Side::create(geometry).map_err(|error: LogError| error.to_string())?;
-        let memory = side.fd().as_fd().try_clone_to_owned().map_err(|error| error.to_string())?;
-        let bell = bell.map(Ringer::for_another).transpose().map_err(|error| error.to_string())?;
+            .ok_or_else(|| Refusal::words(format!("expected payloads on 8 or 64 bytes, found {align}")))?;
+        let side = Side::create(geometry).map_err(refusal)?;
+        let failed = |error: io::Error| Refusal::not_now(format!("cannot pass half a link on: {error}"));
+        let memory = side.fd().as_fd().try_clone_to_owned().map_err(failed)?;
+        let bell = bell.map(Ringer::for_another).transpose().map_err(failed)?;
         let half = Half {
             geometry,
             max_message: options.max_message as u64,
@@ -145,26 +150,18 @@ impl Prepared {
         pairing: &Pairing,
         trusted: bool,
         (options, name): (&Options, &str),
-    ) -> Result<Link, String> {
-        let expected = 1 + usize::from(theirs.bell);
-        let found = fds.len();
-        let mut fds = fds.into_iter();
-        let (Some(memory), bell) = (fds.next(), fds.next()) else {
-            return Err("no memory came".to_owned());
-        };
-        if found != expected {
-            return Err(format!("{found} descriptors came where {expected} were announced"));
-        }
+    ) -> Result<Link, Refusal> {
+        let (memory, bell) = two(fds, theirs.bell).map_err(Refusal::Words)?;
         if !trusted && theirs.geometry.total_bytes() > self.half.geometry.total_bytes() {
-            return Err(format!(
+            return Err(Refusal::words(format!(
                 "its log has {} bytes, and at most {} are accepted of a peer that is not trusted",
                 theirs.geometry.total_bytes(),
                 self.half.geometry.total_bytes()
-            ));
+            )));
         }
         // A pipe has one lock for both ends, which somebody who is not trusted could hold for ever: both pass one, or neither.
         let (ringer, rest) = match bell.filter(|_| trusted && self.half.bell) {
-            Some(bell) => (Some(Ringer::adopt(bell).map_err(|why| why.to_string())?), Rest::Elsewhere),
+            Some(bell) => (Some(Ringer::adopt(bell).map_err(no_bell)?), Rest::Elsewhere),
             None => (None, Rest::Lifeline),
         };
         let limit = self.half.max_message.min(theirs.max_message);
@@ -183,7 +180,10 @@ impl Prepared {
             limit,
             !trusted,
         );
-        let (send, recv) = halves.map_err(|error| error.to_string())?;
+        let (send, recv) = halves.map_err(|error| match error {
+            ConnectError::System { .. } => Refusal::not_now(error.to_string()),
+            lie => Refusal::words(lie.to_string()),
+        })?;
         let joined = Joined { send, recv, theirs: their_terms, limit };
         let peer = pairing.peer();
         let pid = peer.pid().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0);

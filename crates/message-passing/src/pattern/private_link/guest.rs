@@ -1,4 +1,4 @@
-//! The client's half of meeting by name: brings half a link to each server, and leaves the whole where the client finds it.
+//! The guest's half of meeting by name: brings half a link to each host, and leaves the whole where its end finds it.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -8,20 +8,20 @@ use wharf_sys::crash_point;
 use wharf_sys::directory::name_hash;
 use wharf_sys::socket;
 
-use super::host::Hub;
+use super::hub::Hub;
 use super::terms::{Half, Prepared};
 use crate::link::Link;
 use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
-use crate::pattern::trust::is_trusted;
+use crate::pattern::meeting::{is_trusted, one_line};
 
-/// The most servers that wait for a client that does not look; more are refused.
+/// The most hosts that wait for an end that does not look; more are refused.
 const MOST_WAITING: usize = 1024;
 
-/// Why this client was cut off, in words.
+/// Why this end was cut off, in words.
 pub(in crate::pattern) const CUT_OFF: u16 = 1;
 
-/// What happened since the client looked last.
+/// What happened since the end looked last.
 pub(in crate::pattern) enum News {
     Joined {
         pairing: Pairing,
@@ -33,7 +33,7 @@ pub(in crate::pattern) enum News {
     CutOff(PairingId, String),
 }
 
-/// What was brought to a server that has not answered yet.
+/// What was brought to a host that has not answered yet.
 struct Offered {
     ours: Prepared,
     lifeline: OwnedFd,
@@ -62,11 +62,10 @@ impl Guest {
 impl Endpoint for Guest {
     fn offer_for(&self, pairing: &Pairing, _host: &HostInfo) -> Result<Option<Parcel>, Refusal> {
         let trusted = is_trusted(self.options.trust, pairing);
-        let (ours, mut fds) =
-            Prepared::new(&self.options, trusted.then(|| self.hub.ringer())).map_err(Refusal::Words)?;
+        let (ours, mut fds) = Prepared::new(&self.options, trusted.then(|| self.hub.ringer()))?;
         let pair = socket::pair(socket::Kind::SeqPacket);
         let (lifeline, theirs) =
-            pair.map_err(|error| Refusal::words(format!("cannot make the lifeline of a link: {error}")))?;
+            pair.map_err(|error| Refusal::not_now(format!("cannot make the lifeline of a link: {error}")))?;
         fds.push(theirs);
         let bytes = ours.half().write();
         self.offered().insert(pairing.id(), Offered { ours, lifeline, trusted });
@@ -79,12 +78,12 @@ impl Endpoint for Guest {
             offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
         let theirs = Half::read(&answer.bytes).map_err(Refusal::Words)?;
         let link = ours.join(theirs, answer.fds, lifeline, pairing, trusted, (&self.options, &self.name));
-        let link = Box::new(link.map_err(Refusal::Words)?);
+        let link = Box::new(link?);
         crash_point!("service.guest.met");
         let joined = News::Joined { pairing: pairing.clone(), identity: identity(pairing), link };
         match self.hub.leave(joined, MOST_WAITING) {
             true => Ok(()),
-            false => Err(Refusal::words("the client does not look at who comes")),
+            false => Err(Refusal::not_now("it does not look at who comes")),
         }
     }
 
@@ -96,23 +95,16 @@ impl Endpoint for Guest {
     }
 
     fn gone(&self, pairing: PairingId, _how: Gone) {
-        // What was refused, or never answered, was no server.
+        // What was refused, or never answered, was no host of ours.
         if self.offered().remove(&pairing).is_none() {
             self.hub.leave(News::Left(pairing), usize::MAX);
         }
     }
 }
 
-/// What every client calls this server: the same in all processes.
+/// What every guest calls this host: the same in all processes.
 fn identity(pairing: &Pairing) -> u64 {
     let endpoint = pairing.their_endpoint();
     let text = format!("{} {} {}", pairing.peer().id(), endpoint.index, endpoint.stamp);
     name_hash(text.as_bytes()) as u64
-}
-
-/// Words of another process, fit for one line.
-fn one_line(bytes: &[u8]) -> String {
-    const MOST: usize = 256;
-    let words = String::from_utf8_lossy(bytes.get(..MOST).unwrap_or(bytes));
-    words.chars().map(|it| if it.is_control() { ' ' } else { it }).collect()
 }

@@ -1,0 +1,45 @@
+//! Private links in memory between the ends of services and of queues that meet by name, and what these ends have in common.
+//!
+//! Each side brings half of a link (`terms.rs`): the guest with its offer (`guest.rs`), the host with its answer (`join`). Word
+//! of who came and went is left at a `Hub`, whose bell all links of an end share; `rota.rs` says whom to look at first, and
+//! `rest.rs` sleeps for all of them.
+
+mod guest;
+mod hub;
+pub(super) mod rest;
+mod rota;
+mod terms;
+
+use wharf_sys::socket;
+
+pub(super) use self::guest::{CUT_OFF, Guest, News};
+pub(super) use self::hub::Hub;
+pub(super) use self::rota::Rota;
+
+use self::terms::{Half, Prepared};
+use super::meeting::is_trusted;
+use crate::link::Link;
+use crate::node::{Pairing, Parcel, Refusal};
+use crate::options::Options;
+
+/// The host's half of meeting: joins what a guest has brought with a half of its own. The link, and what the guest is to be
+/// answered with.
+pub(super) fn join<T>(
+    offer: Parcel,
+    pairing: &Pairing,
+    hub: &Hub<T>,
+    options: &Options,
+    name: &str,
+) -> Result<(Link, Parcel), Refusal> {
+    let theirs = Half::read(&offer.bytes).map_err(Refusal::Words)?;
+    let trusted = is_trusted(options.trust, pairing);
+    let mut fds = offer.fds;
+    // The connection for both ends' lives comes last.
+    let lifeline = fds.pop().ok_or_else(|| Refusal::words("no lifeline came"))?;
+    if !matches!(socket::kind_of(&lifeline), Ok(Some(socket::Kind::SeqPacket))) {
+        return Err(Refusal::words("expected a socket of records for the lifeline, found something else"));
+    }
+    let (ours, passed) = Prepared::new(options, trusted.then(|| hub.ringer()))?;
+    let answer = Parcel { bytes: ours.half().write(), fds: passed };
+    Ok((ours.join(theirs, fds, lifeline, pairing, trusted, (options, name))?, answer))
+}

@@ -1,0 +1,484 @@
+//! What a pusher's calls and its mover move: takes pullers in, hears what they say, gives items out, and sleeps for all of them.
+
+use std::io;
+use std::sync::Arc;
+
+use wharf_shared_memory::board::Counter;
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::Bell;
+use wharf_sys::poll::Found;
+
+use super::Terms;
+use super::books::{Books, Bounds, Settled};
+use super::frame::{HEAD_BYTES, Head, Kind};
+use super::host::News;
+use super::pusher::PushId;
+use crate::error::{ConnectError, RecvError, SendError};
+use crate::link::Link;
+use crate::listener::Listener;
+use crate::node::{Pairing, Registration};
+use crate::options::Policy;
+use crate::pattern::private_link::CUT_OFF;
+use crate::pattern::private_link::Hub;
+use crate::pattern::private_link::rest::{self, Own};
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::transport::Ask;
+use crate::wait::{self, Act, Limit, Pace};
+use crate::waits::{Announced, Glance, Waits};
+
+/// The most messages of one puller that are taken in one turn.
+const MOST_AT_ONCE: usize = 256;
+
+/// So many pushes go by until pullers are heard, if there is no other reason to.
+const PUSHES_PER_LOOK: u32 = 8;
+
+/// A listener is asked after so many pushes, and before every sleep.
+const PUSHES_PER_ACCEPT: u32 = 256;
+
+/// Where pullers come from.
+#[allow(clippy::large_enum_variant, reason = "one per pusher")]
+pub(super) enum Door {
+    Named(Registration),
+    Listening(Listener),
+}
+
+/// One puller, as long as anything can come from it.
+struct Line {
+    key: u64,
+    sender: Sender,
+    receiver: Receiver,
+    pairing: Option<Pairing>,
+    /// It takes no more items.
+    closing: bool,
+    /// An item that is sent in part: nothing else can be sent before.
+    begun: Option<Begun>,
+}
+
+struct Begun {
+    number: u64,
+    message: Vec<u8>,
+    progress: usize,
+}
+
+/// See the top of the file.
+pub(super) struct Outlet {
+    door: Door,
+    lines: Vec<Line>,
+    hub: Arc<Hub<News>>,
+    bell: Bell,
+    pub(super) books: Books,
+    pushes: u32,
+    next_key: u64,
+    frame: Vec<u8>,
+    found: Vec<Found>,
+    /// Pullers that were cut off because they broke the rules, and why: the latest.
+    pub(super) cut_off: u64,
+    pub(super) last_cut_off: Option<String>,
+    terms: Terms,
+}
+
+impl Outlet {
+    pub(super) fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Outlet {
+        let bounds = Bounds {
+            items: terms.most_items,
+            bytes: terms.most_bytes,
+            deliveries: terms.most_deliveries,
+            acknowledge: terms.acknowledge,
+        };
+        Outlet {
+            door,
+            lines: Vec::new(),
+            hub,
+            bell,
+            books: Books::new(bounds),
+            pushes: 0,
+            next_key: 0,
+            frame: Vec::new(),
+            found: Vec::new(),
+            cut_off: 0,
+            last_cut_off: None,
+            terms: terms.clone(),
+        }
+    }
+
+    /// Takes an item in; where it lies in the books. `limit` says whether and how long to wait for room; without one the policy
+    /// does.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        item: &[u8],
+        limit: Option<Option<Limit>>,
+        pace: &mut Pace,
+    ) -> Result<usize, SendError> {
+        let largest = self.terms.options.max_message.saturating_sub(HEAD_BYTES);
+        if item.len() > largest {
+            return Err(SendError::TooLarge { len: item.len(), limit: largest });
+        }
+        self.pushes = self.pushes.wrapping_add(1);
+        if self.pushes.is_multiple_of(PUSHES_PER_ACCEPT) {
+            self.accept()?;
+        }
+        if self.pushes.is_multiple_of(PUSHES_PER_LOOK) || !self.books.anybody_free() || self.hub.has_news() {
+            self.advance();
+        }
+        if !self.books.has_room(item.len()) {
+            self.wait_for_room(item.len(), limit, pace)?;
+        }
+        let place = self.books.add(item);
+        self.count_push(item.len());
+        self.give_out();
+        Ok(place)
+    }
+
+    #[cold]
+    fn wait_for_room(&mut self, len: usize, limit: Option<Option<Limit>>, pace: &mut Pace) -> Result<(), SendError> {
+        self.tend()?;
+        if self.books.has_room(len) {
+            return Ok(());
+        }
+        let by_policy = || (self.terms.options.policy == Policy::Block).then_some(self.terms.patience);
+        let Some(limit) = limit.unwrap_or_else(by_policy) else {
+            self.count(Counter::LostRejected, 1);
+            return Err(SendError::Full);
+        };
+        let (began, deadline) = (Instant::now(), limit.start());
+        let waited = wait::until(pace, deadline, |act| self.act(act, deadline, |it| it.books.has_room(len)));
+        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.count(Counter::BlockedNanos, blocked);
+        waited?.ok_or_else(|| {
+            self.count(Counter::LostRejected, 1);
+            SendError::Timeout
+        })
+    }
+
+    pub(super) fn wait_for(&mut self, item: PushId, pace: &mut Pace, limit: Limit) -> Result<Settled, SendError> {
+        if self.books.outcome(item.0).is_none() && !self.books.is_open(item.0) {
+            return Err(SendError::Closed);
+        }
+        self.wait_until(pace, limit, |it| it.books.outcome(item.0).is_some())?;
+        let outcome = self.books.outcome(item.0).ok_or(SendError::Timeout)?;
+        self.books.forget_outcome(item.0);
+        Ok(outcome)
+    }
+
+    pub(super) fn wait_until(
+        &mut self,
+        pace: &mut Pace,
+        limit: Limit,
+        ready: impl Fn(&Self) -> bool,
+    ) -> Result<(), SendError> {
+        self.tend()?;
+        if ready(self) {
+            return Ok(());
+        }
+        let deadline = limit.start();
+        wait::until(pace, deadline, |act| self.act(act, deadline, &ready))?.ok_or(SendError::Timeout)
+    }
+
+    /// Whoever has connected comes in, and everything is done that can be without waiting.
+    pub(super) fn tend(&mut self) -> Result<(), SendError> {
+        self.accept()?;
+        self.advance();
+        Ok(())
+    }
+
+    /// Whether nothing can happen before the program's next call that is this pusher's to do.
+    pub(super) fn may_rest(&self) -> bool {
+        // By name the node meets pullers meanwhile; at an address nobody else does.
+        self.is_done() && matches!(self.door, Door::Named(_))
+    }
+
+    /// Pullers that take items.
+    pub(super) fn pullers(&self) -> usize {
+        self.lines.iter().filter(|line| !line.closing).count()
+    }
+
+    /// Whether everything is settled.
+    pub(super) fn is_done(&self) -> bool {
+        self.books.unsettled() == 0
+    }
+
+    fn count(&self, counter: Counter, more: u64) {
+        if let Door::Named(registration) = &self.door {
+            registration.counters().add(counter, more);
+        }
+    }
+
+    fn count_push(&self, len: usize) {
+        if let Door::Named(registration) = &self.door {
+            let (counters, depth) = (registration.counters(), self.books.len() as u64);
+            counters.add(Counter::SentMessages, 1);
+            counters.add(Counter::SentBytes, len as u64);
+            counters.raise(Counter::Largest, len as u64);
+            counters.set(Counter::Depth, depth);
+            counters.raise(Counter::Deepest, depth);
+        }
+    }
+
+    /// One step of waiting for `ready`.
+    fn act(
+        &mut self,
+        act: Act,
+        deadline: Option<Deadline>,
+        ready: impl Fn(&Self) -> bool,
+    ) -> Result<Option<()>, SendError> {
+        match act {
+            Act::Try => {}
+            Act::Look => {
+                self.lines.iter_mut().for_each(|line| line.receiver.look_at_peer());
+                self.accept()?;
+            }
+            Act::Sleep => {
+                self.sleep(deadline).map_err(SendError::System)?;
+                self.accept()?;
+            }
+        }
+        self.advance();
+        Ok(ready(self).then_some(()))
+    }
+
+    /// Takes in everybody who has connected.
+    fn accept(&mut self) -> Result<(), SendError> {
+        // Bounded by those who wait at this moment, of whom a listener keeps so many.
+        for _ in 0..1024 {
+            let Door::Listening(listener) = &mut self.door else { return Ok(()) };
+            match listener.try_accept() {
+                Ok(link) => self.add(link, None),
+                Err(ConnectError::NobodyWaiting) => break,
+                Err(error) => return Err(SendError::System(io::Error::other(error.to_string()))),
+            }
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, link: Link, pairing: Option<Pairing>) {
+        let (sender, receiver) = link.split();
+        self.next_key += 1;
+        let key = self.next_key;
+        self.books.join(key);
+        let (theirs, ours) = (sender.max_message(), self.terms.options.max_message);
+        self.lines.push(Line { key, sender, receiver, pairing, closing: false, begun: None });
+        if theirs < ours {
+            let why = format!(
+                "expected a puller for items of up to {ours} bytes with their headers, found one for up to {theirs}"
+            );
+            self.cut(self.lines.len() - 1, why);
+        }
+    }
+
+    /// Takes in who has come, and leaves who has gone.
+    fn hear(&mut self) {
+        if !self.hub.has_news() {
+            return;
+        }
+        for news in self.hub.take() {
+            match news {
+                News::Joined(pairing, link) => self.add(*link, Some(pairing)),
+                News::Left(pairing) => {
+                    let left = |it: &&mut Line| it.pairing.as_ref().is_some_and(|its| its.id() == pairing);
+                    if let Some(line) = self.lines.iter_mut().find(left) {
+                        // Its link says what it has done before, and how it ended.
+                        line.closing = true;
+                        line.receiver.look_at_peer();
+                        self.books.closing(line.key);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting.
+    pub(super) fn advance(&mut self) {
+        self.hear();
+        // Backwards: one that is lost is replaced by one that was looked at.
+        for at in (0..self.lines.len()).rev() {
+            self.receive(at);
+        }
+        if self.books.has_deadline() {
+            self.books.expire(Instant::now());
+        }
+        self.books.rooms_may_be();
+        for at in 0..self.lines.len() {
+            self.go_on(at);
+        }
+        self.give_out();
+        if let Door::Named(registration) = &self.door {
+            registration.counters().set(Counter::Depth, self.books.len() as u64);
+        }
+    }
+
+    fn now(&self) -> Instant {
+        // Only whoever has a deadline looks at the clock.
+        if self.books.has_deadline() { Instant::now() } else { Instant::from_nanos(0) }
+    }
+
+    /// What one puller has to say.
+    fn receive(&mut self, at: usize) {
+        let now = self.now();
+        for _ in 0..MOST_AT_ONCE {
+            let Some(line) = self.lines.get_mut(at) else { return };
+            let frame = match line.receiver.poll_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(RecvError::Closed | RecvError::PeerDied) => return self.lose(at),
+                Err(error) => return self.cut(at, error.to_string()),
+            };
+            let message = line.receiver.view(frame);
+            let (key, books) = (line.key, &mut self.books);
+            let said = match Head::read(&message) {
+                Ok((Head { kind, number, .. }, _)) => match kind {
+                    Kind::Acknowledge => books.acknowledge(key, number, now).map(drop),
+                    Kind::GiveBack => books.give_back(key, number, now).map(drop),
+                    Kind::Begun => books.begun(key, number),
+                    Kind::Credit => {
+                        if !line.closing {
+                            books.credit(key, number);
+                        }
+                        Ok(())
+                    }
+                    Kind::Bye => {
+                        line.closing = true;
+                        books.bye(key, number);
+                        Ok(())
+                    }
+                    Kind::Item => return self.cut(at, "expected what a puller says, found an item".to_owned()),
+                },
+                Err(why) => return self.cut(at, why),
+            };
+            crash_point!("queue.answer.heard");
+            if let Err(never) = said {
+                return self.cut(at, format!("it speaks of delivery {}, which it never had", never.number));
+            }
+        }
+    }
+
+    /// A puller is gone.
+    fn lose(&mut self, at: usize) {
+        if at < self.lines.len() {
+            let line = self.lines.swap_remove(at);
+            self.books.gone(line.key);
+            if let (Door::Named(registration), Some(pairing)) = (&self.door, &line.pairing) {
+                registration.cut_off(pairing.id());
+            }
+        }
+    }
+
+    /// A puller has broken the rules.
+    fn cut(&mut self, at: usize, why: String) {
+        if let Some(pairing) = self.lines.get(at).and_then(|line| line.pairing.as_ref()) {
+            // One that is gone does not hear it, and needs not.
+            let _ = pairing.tell(CUT_OFF, why.as_bytes(), Vec::new());
+        }
+        self.cut_off += 1;
+        self.last_cut_off = Some(why);
+        self.lose(at);
+    }
+
+    /// Sends on what was sent to one puller in part.
+    fn go_on(&mut self, at: usize) {
+        let Some(line) = self.lines.get_mut(at) else { return };
+        if let Some(begun) = &mut line.begun {
+            if !self.books.has(line.key, begun.number) {
+                // It goes to another; this one never sees it.
+                line.sender.half.abort();
+                line.begun = None;
+                return;
+            }
+            match line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing) {
+                Ok(()) => line.begun = None,
+                Err(SendError::Full) => self.books.no_room(line.key),
+                Err(_) => self.close(at),
+            }
+        } else if line.sender.half.has_rest() {
+            // What is left of it is sent by a later turn.
+            let _ = line.sender.half.send_rest();
+        }
+    }
+
+    /// Nothing more can be sent to a puller; its link says how it ended.
+    fn close(&mut self, at: usize) {
+        if let Some(line) = self.lines.get_mut(at) {
+            line.closing = true;
+            line.begun = None;
+            line.receiver.look_at_peer();
+            self.books.closing(line.key);
+        }
+    }
+
+    /// Gives waiting items to whoever is free, as far as there is room on the way.
+    fn give_out(&mut self) {
+        // Each round gives one out, or finds one puller less.
+        while let Some((place, key)) = self.books.next() {
+            let Some(at) = self.lines.iter().position(|line| line.key == key) else { return };
+            let (Some(line), Some((number, deliveries, bytes))) = (self.lines.get_mut(at), self.books.draft(place))
+            else {
+                return;
+            };
+            self.frame.clear();
+            self.frame.extend_from_slice(&Head { kind: Kind::Item, deliveries, number }.write());
+            self.frame.extend_from_slice(bytes);
+            if deliveries > 1 {
+                crash_point!("queue.redeliver.before");
+            }
+            crash_point!("queue.assign.before");
+            let mut progress = 0;
+            match line.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
+                Ok(()) => {
+                    let now = self.now();
+                    self.books.assign(place, key, now);
+                    crash_point!("queue.assign.sent");
+                    if deliveries > 1 {
+                        crash_point!("queue.redeliver.sent");
+                    }
+                }
+                Err(SendError::Full) if progress > 0 => {
+                    line.begun = Some(Begun { number, message: self.frame.clone(), progress });
+                    let now = self.now();
+                    self.books.assign(place, key, now);
+                    self.books.no_room(key);
+                }
+                Err(SendError::Full) => self.books.no_room(key),
+                Err(_) => self.close(at),
+            }
+        }
+    }
+
+    pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> io::Result<()> {
+        let (waiting, next) = (self.books.waiting() > 0, self.books.next_len());
+        let deadline = Deadline::earlier(deadline, self.books.next_expiry().map(Deadline::at));
+        let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
+        let mut announced = Announced::default();
+        let (mut rooms, mut quiet) = (Vec::new(), Vec::new());
+        let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(self.lines.len() + 2);
+        ends.push(&mut own);
+        if let Door::Listening(listener) = &mut self.door {
+            ends.push(listener);
+        }
+        for line in &mut self.lines {
+            // Where nobody waits for room there is some, and one that has closed has it for ever.
+            let full = waiting && self.books.is_full(line.key);
+            if !line.closing && (full || line.begun.is_some() || line.sender.half.has_rest()) {
+                let len = line.begun.as_ref().map_or(HEAD_BYTES + next, |begun| begun.message.len());
+                rooms.push(line.sender.room(len));
+            }
+            // A puller that is trusted rings at our bell, and that it is gone is told by the node.
+            if line.receiver.rests_elsewhere() && !line.closing {
+                announced = announced.and(line.receiver.announce());
+                quiet.push(&mut line.receiver);
+            } else {
+                ends.push(&mut line.receiver);
+            }
+        }
+        ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
+        crash_point!("queue.pusher.sleep");
+        let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
+        let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
+        if let Door::Named(registration) = &self.door {
+            registration.counters().add(Counter::Sleeps, 1);
+        }
+        slept
+    }
+}
