@@ -247,7 +247,7 @@ impl<P: Carry> Queue<P> {
     /// Opens a pusher of this type.
     ///
     /// # Errors
-    /// [`OpenError`]; [`NodeError::OtherType`] when somebody has opened the name for another type.
+    /// [`OpenError`]; [`NodeError::OtherType`](crate::NodeError::OtherType) when somebody has opened the name for another type.
     pub fn typed_pusher(&self) -> Result<TypedPusher<P>, OpenError> {
         self.open_pusher(P::payload()).map(TypedPusher::new)
     }

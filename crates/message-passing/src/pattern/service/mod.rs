@@ -215,7 +215,7 @@ impl<P: Carries> Service<P> {
     /// Opens a server of these types.
     ///
     /// # Errors
-    /// [`OpenError`]; [`NodeError::OtherType`] when somebody has opened the name for other types.
+    /// [`OpenError`]; [`NodeError::OtherType`](crate::NodeError::OtherType) when somebody has opened the name for other types.
     pub fn typed_server(&self) -> Result<TypedServer<P>, OpenError> {
         self.open_server(P::payload().0).map(TypedServer::new)
     }
