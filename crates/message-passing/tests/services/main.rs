@@ -26,7 +26,7 @@ const CASES: &[Case] = cases! {
     choices { one_after_the_other, the_least_busy, sticky }
     full { requests_wait_for_room, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
     deaths {
-        a_killed_server, retried_elsewhere, a_server_that_leaves, a_killed_client, a_stopped_server, at_random
+        a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads }

@@ -186,6 +186,7 @@ impl Drop for Server {
         if self.inlet.check_ours().is_err() {
             return;
         }
+        self.inlet.hear_last();
         for caller in &self.inlet.callers {
             // What is kept goes first, as far as there is room; a client that hears nothing sees the end of the link.
             caller.outbox.flush();
