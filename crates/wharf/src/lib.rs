@@ -82,6 +82,11 @@ pub use wharf_message_passing::PeerMemory;
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::facade::service;
 pub use wharf_message_passing::{
+    Account, Accounted, Answer, Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT,
+    DEFAULT_STREAM_PATIENCE, OpenError, Outcome, ReplyStream, Request, Results, Server, ServerId, ServerInfo, Service,
+    Survey, TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
+};
+pub use wharf_message_passing::{
     Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
     DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError,
     NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver, RecvError, Refused, Room,
@@ -90,17 +95,12 @@ pub use wharf_message_passing::{
     Writable, connect, connect_timeout, inherited, listen, spawn,
 };
 #[cfg(feature = "tokio")]
-pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};
+pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, AsyncSurvey, InTasks};
 pub use wharf_message_passing::{
     Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
     Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
     SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed, TypedPublisher,
     TypedPublisherLoan, TypedSample, TypedSubscriber,
-};
-pub use wharf_message_passing::{
-    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, OpenError,
-    Outcome, ReplyStream, Request, Results, Server, Service, TypedClient, TypedReplyStream, TypedRequest, TypedResults,
-    TypedServer,
 };
 pub use wharf_message_passing::{
     DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,

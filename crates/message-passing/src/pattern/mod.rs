@@ -22,9 +22,9 @@ pub use self::queue::{
 #[cfg(feature = "tokio")]
 pub(crate) use self::service::Taken;
 pub use self::service::{
-    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, Outcome,
-    ReplyStream, Request, Results, Server, Service, TypedClient, TypedReplyStream, TypedRequest, TypedResults,
-    TypedServer,
+    Account, Accounted, Answer, Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT,
+    DEFAULT_STREAM_PATIENCE, Outcome, ReplyStream, Request, Results, Server, ServerId, ServerInfo, Service, Survey,
+    TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
 };
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::topic::{

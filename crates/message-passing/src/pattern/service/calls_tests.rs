@@ -4,7 +4,7 @@ use super::super::error::Outcome;
 use super::*;
 
 const NOW: Instant = Instant::from_nanos(1_000);
-const WISH: Wish = Wish { limit: Some(Duration::from_nanos(100)), key: None, idempotent: false };
+const WISH: Wish = Wish { limit: Some(Duration::from_nanos(100)), key: None, idempotent: false, only: None };
 const SURE: Wish = Wish { idempotent: true, ..WISH };
 
 fn sent(calls: &mut Calls, wish: Wish, server: u64) -> (u64, u64) {

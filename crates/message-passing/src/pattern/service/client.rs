@@ -99,7 +99,7 @@ impl Client {
 
     /// A call with more wishes than a deadline.
     pub fn request<'c, 'r>(&'c mut self, request: &'r [u8]) -> Call<'c, 'r> {
-        let wish = Wish { limit: None, key: None, idempotent: false };
+        let wish = Wish { limit: None, key: None, idempotent: false, only: None };
         Call { client: self, request, wish }
     }
 
@@ -200,7 +200,7 @@ impl Client {
     /// Starts a call, without waiting: one that finds no room is sent when there is some.
     #[cfg(feature = "tokio")]
     pub(crate) fn begin(&mut self, request: &[u8], limit: Duration) -> Result<CallId, CallError> {
-        let wish = Wish { limit: Some(limit), key: None, idempotent: false };
+        let wish = Wish { limit: Some(limit), key: None, idempotent: false, only: None };
         let outlet = &mut self.outlet;
         outlet.check_ours()?;
         outlet.hear();
