@@ -54,6 +54,7 @@ impl Client {
             name: filter,
             payload: Some(payload),
             options: [terms.most_kept as u64, terms.options.max_message as u64, 0, 0],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, Arc::new(guest))?;

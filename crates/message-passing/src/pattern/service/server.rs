@@ -72,6 +72,7 @@ impl Server {
             name: filter,
             payload: Some(payload),
             options: [terms.most_kept as u64, terms.options.max_message as u64, 0, 0],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let host = Arc::new(host);
