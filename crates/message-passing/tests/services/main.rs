@@ -36,7 +36,7 @@ const CASES: &[Case] = cases! {
     waiting { two_servers_in_one_thread, pending_replies, in_tasks }
     surveys {
         everybody_answers, several_results, every_kind_of_end, a_late_answer_is_nobodys, nobody_there, one_that_joins_is_not_asked,
-        a_killed_server, a_stopped_server, a_server_that_leaves, a_full_one_holds_up_nobody, dropped, ended_early, calls_beside_it,
+        a_killed_server, a_stopped_server, a_server_that_leaves, a_full_one_holds_up_nobody, room_elsewhere_wakes_nobody, dropped, ended_early, calls_beside_it,
         too_many, too_large, fifty_servers, values, encoded, at_addresses, selected, in_tasks
     }
     surveys_at_random { servers_that_die }

@@ -252,6 +252,24 @@ pub(crate) fn a_server_that_leaves(world: &World) {
     assert_eq!(client.survey(b"second", SOON).unwrap().asked(), 0);
 }
 
+/// A call that waits for room at one server is not kept awake by the room that there is at another.
+pub(crate) fn room_elsewhere_wakes_nobody(world: &World) {
+    let large = vec![b'x'; 3_000];
+    let mut client = world.node().service("many").wait(Wait::Sleep).client().unwrap();
+    let _full = servers(world, 1);
+    assert!(fill(&mut client, &large) > 0);
+    let _other = servers(world, 1);
+    let mut full = 0;
+    for _ in 0..2 {
+        let (began, busy) = (Instant::now(), thread_time());
+        let call = client.request(&large).limit(SHORT).start().unwrap();
+        full += u32::from(matches!(client.wait(call), Err(CallError::Full { .. })));
+        let (waited, busy) = (began.elapsed(), thread_time() - busy);
+        assert!(waited >= SHORT && busy < waited / 2, "busy for {busy:?} of {waited:?}");
+    }
+    assert_eq!(full, 1, "one after the other");
+}
+
 /// Fills the queue of the one server for this client; how many requests are in it.
 fn fill(client: &mut Client, request: &[u8]) -> usize {
     let mut sent = 0;

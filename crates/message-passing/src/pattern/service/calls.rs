@@ -169,9 +169,9 @@ impl Calls {
         !self.due.is_empty()
     }
 
-    /// The first of them that this server may be asked.
-    pub(super) fn due_for(&self, server: u64) -> Option<u64> {
-        self.due().find(|id| self.only(*id).is_none_or(|only| only == server))
+    /// The first of them that is for this server alone, or, if it is to count, for any.
+    pub(super) fn due_for(&self, server: u64, any_counts: bool) -> Option<u64> {
+        self.due().find(|id| self.only(*id).map_or(any_counts, |only| only == server))
     }
 
     /// The one server that this call may go to, if there is only one.

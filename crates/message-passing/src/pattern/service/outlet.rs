@@ -439,6 +439,18 @@ impl Outlet {
     }
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> std::io::Result<()> {
+        // Room counts where the first call that may go anywhere would go now, and where one is that may go nowhere else: room
+        // elsewhere would wake for nothing, again and again.
+        let anywhere = self.calls.due().find(|id| self.calls.only(*id).is_none());
+        let wish = anywhere.and_then(|id| self.calls.request(id)).map(|(wish, ..)| wish);
+        let chosen = wish.and_then(|wish| {
+            choose(
+                &self.links,
+                &self.calls,
+                (wish.key, self.terms.choice, self.turn),
+                (&mut self.candidates, &mut self.positions),
+            )
+        });
         let mut own = match &self.meeting {
             Meeting::Named { hub, bell, .. } => Some(Own { bell, rung: hub.has_news() }),
             Meeting::Connected => None,
@@ -448,13 +460,13 @@ impl Outlet {
         let mut quiet = Vec::new();
         let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(2);
         ends.extend(own.iter_mut().map(|own| own as &mut dyn Waits));
-        for link in &mut self.links {
+        for (at, link) in self.links.iter_mut().enumerate() {
             // One that has closed has room for ever.
             let few = !link.cancels.is_empty() || link.sender.half.has_rest();
             let begun = link.begun.as_ref().map(|begun| begun.message.len());
-            let due = || self.calls.due_for(link.number).and_then(|id| self.calls.request(id));
+            let due = self.calls.due_for(link.number, chosen == Some(at)).and_then(|id| self.calls.request(id));
             let wanted = begun.or(few.then_some(HEAD_BYTES));
-            let wanted = wanted.or_else(|| due().map(|(_, _, request)| HEAD_BYTES + request.len()));
+            let wanted = wanted.or_else(|| due.map(|(_, _, request)| HEAD_BYTES + request.len()));
             if let Some(wanted) = wanted.filter(|_| !link.closing) {
                 rooms.push(link.sender.room(wanted));
             }

@@ -89,7 +89,7 @@ impl Gathering {
         for (number, server) in there {
             let wish = Wish { limit: Some(limit), key: None, idempotent: false, only: Some(number) };
             // Nothing that waits already is overtaken on its way to this server.
-            let waits = outlet.calls.due_for(number).is_some();
+            let waits = outlet.calls.due_for(number, true).is_some();
             let (call, end) = match outlet.calls.begin(wish, now) {
                 Err(why) => (0, Some(Err(why))),
                 Ok(call) => match if waits { Tried::NotNow } else { outlet.try_send(call, Some(request)) } {
