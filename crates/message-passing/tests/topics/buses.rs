@@ -9,6 +9,7 @@ use wharf_message_passing::{
 };
 
 use crate::ledger::{Ledger, message};
+use crate::suite::crashes::dying;
 use crate::world::{SOON, World, eventually};
 
 fn join(node: &Node) -> BusMember {
@@ -322,6 +323,24 @@ pub(crate) fn a_killed_member(world: &World) {
         eventually("it is known to be gone", || {
             hears_nothing(&mut member);
             member.members().count() == 0 && member.hearers() == 0
+        });
+    }
+}
+
+/// One that dies before both of its ends are there is nobody's member, and in nobody's way.
+pub(crate) fn killed_while_it_joins(world: &World) {
+    let node = world.node();
+    let mut member = node.bus("room").on_full(OnFull::Block { patience: None }).join().unwrap();
+    let mut other = join(&node);
+    for point in ["topic.guest.opened", "topic.subscriber.open", "topic.host.seated", "topic.publisher.open"] {
+        assert!(dying(world, point, "joins", &["room"]).was_killed(), "{point} was not reached");
+        for number in 0..1_500 {
+            member.send_timeout(&message(1, number, 1_000), SOON).unwrap();
+            other.recv_timeout(SOON).unwrap();
+        }
+        eventually("it is known to be gone", || {
+            hears_nothing(&mut member);
+            (member.members().count(), member.hearers()) == (1, 1)
         });
     }
 }

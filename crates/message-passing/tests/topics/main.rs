@@ -55,7 +55,7 @@ const CASES: &[Case] = cases! {
     }
     buses {
         everyone_hears_everyone, oneself_if_asked, no_topic, whoever_is_seen_hears, comings_and_goings, values, encoded, names_and_types,
-        taken_apart, lagging, handed_back, history, counted, selected, in_tasks, a_killed_member, a_stopped_member
+        taken_apart, lagging, handed_back, history, counted, selected, in_tasks, a_killed_member, killed_while_it_joins, a_stopped_member
     }
     buses_at_random { joins_and_kills }
     counting { sent_and_received, rejected_and_blocked, lagged, died, cut_off }
