@@ -2,6 +2,7 @@
 //!
 //! `cargo run --example survey`
 
+use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ fn work(directory: &str, load: &str) -> wharf::Result<()> {
     let request = server.recv()?;
     match load {
         "slow" => drop((std::io::stdin().lines().next(), request)), // until its input ends
-        "dies" => std::process::abort(),
+        "dies" => std::process::exit(1),
         load => request.reply(load.as_bytes())?,
     }
     Ok(())
@@ -34,7 +35,7 @@ fn main() -> wharf::Result<()> {
         let mut worker = Command::new(std::env::current_exe()?);
         worker.args([directory, load]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut worker = worker.spawn()?;
-        std::io::Read::read_exact(&mut worker.stdout.take().ok_or(std::io::ErrorKind::NotFound)?, &mut [0; 6])?;
+        worker.stdout.iter_mut().try_for_each(|said| said.read_exact(&mut [0; 6]))?;
         workers.push(worker);
     }
     let mut client = node(directory)?.service("load").client()?;

@@ -79,7 +79,8 @@
 //! # let answering = std::thread::spawn(move || -> wharf::Result<()> {
 //! #     for _ in 0..2 {
 //! let request = server.recv()?; // in one process
-//! request.reply(&[request.len() as u8])?;
+//! let length = request.len() as u8;
+//! request.reply(&[length])?;
 //! #     }
 //! #     Ok(())
 //! # });
