@@ -5,6 +5,8 @@
 //! be taken, and the end of either means that the peer is gone. While neither side sleeps there is no system call at all.
 
 mod carrying;
+#[cfg(test)]
+mod carrying_tests;
 mod waits;
 
 use std::os::fd::BorrowedFd;

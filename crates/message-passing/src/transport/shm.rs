@@ -204,9 +204,12 @@ mod tests {
     #[test]
     fn parameters_that_describe_no_log_are_refused() {
         let block = |words: [u64; 4]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        for (last, pipe, attachments) in
-            [(1, true, 0), (3 << 32, false, 3), (u64::MAX << 32 | 1, true, MAX_ATTACHMENTS), (last_word(true), true, 16)]
-        {
+        for (last, pipe, attachments) in [
+            (1, true, 0),
+            (3 << 32, false, 3),
+            (u64::MAX << 32 | 1, true, MAX_ATTACHMENTS),
+            (last_word(true), true, 16),
+        ] {
             let theirs = read_params(&block([16384, 1 << 20, 8, last])).unwrap();
             assert_eq!((theirs.pipe, theirs.attachments), (pipe, attachments), "{last:x}");
         }

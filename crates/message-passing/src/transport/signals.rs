@@ -11,6 +11,8 @@
 //! Where messages carry descriptors, these travel here too, as parcels: see [`parcels`].
 
 mod parcels;
+#[cfg(test)]
+mod parcels_tests;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};

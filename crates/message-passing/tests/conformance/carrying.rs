@@ -59,7 +59,10 @@ pub(crate) fn carried_or_refused(world: &World) {
             let told = outcome.unwrap_err();
             assert!(matches!(told, SendError::CannotCarry(_)), "{told:?}");
             let told = told.to_string();
-            assert!(told.contains("unix: and shm:") && told.contains(world.scheme.name) && !told.contains('\n'), "{told}");
+            assert!(
+                told.contains("unix: and shm:") && told.contains(world.scheme.name) && !told.contains('\n'),
+                "{told}"
+            );
         }
     }
     // Without attachments it is an ordinary message everywhere.

@@ -235,7 +235,9 @@ impl LogReceiver {
     fn unload(&mut self, number: u64) -> Result<Frame, RecvError> {
         self.unloading.due = None;
         if !self.unloading.carries {
-            return Err(self.found_nonsense(format!("message {number} carries descriptors, and this link carries none")));
+            return Err(
+                self.found_nonsense(format!("message {number} carries descriptors, and this link carries none"))
+            );
         }
         match self.signals.fetch_parcel(number) {
             Ok(Some(parcel)) if parcel.is_lost() => self.unloading.cargo.lose(parcel.count),

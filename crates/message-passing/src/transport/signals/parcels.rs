@@ -23,7 +23,7 @@ const RECORDS_PER_FETCH: u32 = 4096;
 
 /// Announcements of both halves after which the lifeline is read although nobody slept there. Each may have left a ring, and
 /// rings that nobody reads would keep parcels out.
-const MOST_UNREAD: u32 = 32;
+pub(super) const MOST_UNREAD: u32 = 32;
 
 impl Signals {
     /// Sends descriptors for a message. `false` when the lifeline is full.
@@ -175,4 +175,3 @@ impl Drop for Signals {
         }
     }
 }
-
