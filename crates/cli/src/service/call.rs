@@ -14,6 +14,7 @@ use crate::input::Input;
 use crate::json::to_json_line;
 use crate::meeting::is_address;
 use crate::output::Output;
+use crate::pace::Pace;
 use crate::peers;
 use crate::usage::services::CallArguments;
 use crate::written::{self, Content, Form};
@@ -73,6 +74,7 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
         calls: 0,
     };
     let count = asked.count.unwrap_or(if request.is_some() { 1 } else { u64::MAX });
+    let mut pace = Pace::new(asked.rate);
     // Ends with the count or the input.
     for _ in 0..count {
         let next = match (&request, &mut lines) {
@@ -83,6 +85,7 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
             },
             (None, None) => break,
         };
+        pace.wait(&mut ending)?;
         desk.ask(next, &mut ending)?;
     }
     Ok(())
