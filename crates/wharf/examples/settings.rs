@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use wharf::{Latest, Mutex, Plain, Region, Result, Shared, Text};
+use wharf::{Latest, LockError, Mutex, Plain, Region, Result, Shared, Text};
 
 const VERSIONS: u64 = 100;
 const WATCHERS: usize = 3;
@@ -40,7 +40,7 @@ struct Desk {
 
 fn watch(desk: &Desk) -> Result<()> {
     let mut watch = desk.settings.watch_since(0);
-    *desk.watching.lock()? += 1;
+    *desk.watching.lock().or_else(LockError::repaired)? += 1;
     // Bound: ends with the last version, or with an error when none comes.
     loop {
         // Versions may be skipped; what is seen is whole, and newer than what was seen before.
@@ -65,7 +65,7 @@ fn main() -> Result<ExitCode> {
     let start = |_| Command::new(std::env::current_exe()?).arg(&file).spawn();
     let mut watchers: Vec<Child> = (0..WATCHERS).map(start).collect::<std::io::Result<_>>()?;
     // Bound: they come, or end with an error.
-    while *desk.watching.lock()? < WATCHERS as u64 {
+    while *desk.watching.lock().or_else(LockError::repaired)? < WATCHERS as u64 {
         thread::sleep(Duration::from_millis(1));
     }
     for number in 1..=VERSIONS {

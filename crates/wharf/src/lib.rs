@@ -5,11 +5,12 @@
 //! ([`Mutex`], [`Latest`]) that survive the death of whoever holds them:
 //!
 //! ```
-//! use wharf::{Mutex, Region};
+//! use wharf::{LockError, Mutex, Region};
 //!
 //! fn count_a_hit() -> wharf::Result<u64> {
 //!     let hits = Region::<Mutex<u64>>::open_or_create("hits")?;
-//!     let mut count = hits.lock()?;
+//!     // A number is whole whoever was killed while he held it.
+//!     let mut count = hits.lock().or_else(LockError::repaired)?;
 //!     *count += 1;
 //!     Ok(*count)
 //! }

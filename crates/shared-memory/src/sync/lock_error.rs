@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::guard::OwnerDiedGuard;
+use super::guard::{MutexGuard, OwnerDiedGuard};
 
 /// Why a mutex was not simply taken.
 pub type LockError<'a, T> = AcquireError<OwnerDiedGuard<'a, T>>;
@@ -75,6 +75,36 @@ impl<G> AcquireError<G> {
             AcquireError::ReadOnly => LockFailure::ReadOnly,
             AcquireError::Forked => LockFailure::Forked,
             AcquireError::NotInRegion => LockFailure::NotInRegion,
+        }
+    }
+}
+
+impl<'a, T: ?Sized> AcquireError<OwnerDiedGuard<'a, T>> {
+    /// Takes the lock of a holder that died as if nothing had happened; every other error stays. For a value that is in order
+    /// whatever its holder was about to do, such as a single number, or [`Journaled`](crate::Journaled). Without it, one death
+    /// keeps everybody else out for ever.
+    ///
+    /// ```
+    /// use wharf_shared_memory::{LockError, Mutex, Region};
+    ///
+    /// # let private = tempfile::tempdir()?;
+    /// # let hits = Region::<Mutex<u64>>::create_file(private.path().join("hits"))?;
+    /// # let _panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    /// #     let _held = hits.lock();
+    /// #     panic!("while it is held");
+    /// # }));
+    /// # assert!(matches!(hits.lock(), Err(LockError::OwnerDied(_))));
+    /// *hits.lock().or_else(LockError::repaired)? += 1;
+    /// # assert_eq!(*hits.lock()?, 1);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The one that it is called on, unless that is [`OwnerDied`](Self::OwnerDied).
+    pub fn repaired(self) -> Result<MutexGuard<'a, T>, Self> {
+        match self {
+            AcquireError::OwnerDied(broken) => Ok(broken.repaired()),
+            other => Err(other),
         }
     }
 }
