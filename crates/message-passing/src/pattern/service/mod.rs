@@ -18,6 +18,7 @@ mod outlet;
 mod quick;
 mod request;
 mod server;
+mod spare;
 pub(crate) mod traits;
 mod typed;
 mod waits;
