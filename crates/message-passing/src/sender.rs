@@ -185,8 +185,11 @@ impl Sender {
     /// Sends a message with attachments, if there is room for it now. The peer takes them from the
     /// [`Message`](crate::Message), or they are closed there.
     ///
+    /// Over `shm:` at most 64 descriptors are on their way, in messages that the peer has not received; more find no room, while
+    /// messages without attachments still do.
+    ///
     /// # Errors
-    /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` links carry attachments), there are more than
+    /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` and `shm:` links carry attachments), there are more than
     /// [`MAX_ATTACHMENTS`] or than the peer takes, or one is a region and the peer is not trusted to cooperate; otherwise as
     /// [`try_send`](Self::try_send). In every case nothing was sent.
     pub fn try_send_with(&mut self, message: &[u8], attachments: &[Attachment<'_>]) -> Result<(), SendError> {
@@ -252,7 +255,7 @@ impl Sender {
         let why = match self.half.max_attachments() {
             _ if count == 0 => return Ok(Vec::new()),
             None => format!(
-                "{}: links carry bytes only; unix: links carry descriptors, sealed buffers and regions",
+                "{}: links carry bytes only; unix: and shm: links carry descriptors, sealed buffers and regions",
                 self.facts.address.transport()
             ),
             Some(0) => "the peer said that it takes none".to_owned(),
