@@ -22,6 +22,7 @@ use crate::meeting::AnyContender;
 use crate::solo::{Makers, Missing, Solo};
 use crate::turn::Alone;
 use crate::wharf_handover::{Events, MutexChain, Notices, Permits};
+use crate::wharf_headed::Headed;
 use crate::wharf_latest::{LatestRead, LatestReadOnly, LatestWrite};
 use crate::wharf_links::{Copied, Loaned, Seen};
 use crate::wharf_locks::{ReentrantTurn, RwLockTurn, WharfMutex};
@@ -180,6 +181,7 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(WorkQueues::<1>::new("queue", Wait::Spin)),
         Arc::new(WorkQueues::<2>::new("queue, two workers", Wait::Spin)),
         Arc::new(Asked::new("service: spin", Wait::Spin)),
+        Arc::new(Headed::new("shm: spin, with heads")),
         Arc::new(Handed(NodeEvents)),
         Arc::new(Handed(MutexChain)),
         Arc::new(Handed(PthreadLocks("pthread robust handed over", Kind::Robust))),
@@ -559,7 +561,7 @@ pub fn cases() -> Vec<Case> {
             id: "service-round-trip",
             title: "64 B asked and answered by a service, both spinning, half of the round trip",
             measure: Measure::Latency { size: 64 },
-            contenders: &["service: spin", "shm: spin"],
+            contenders: &["service: spin", "shm: spin", "shm: spin, with heads"],
             targets: near_and_far("service: spin", "shm: spin", Bound::AtMost(1.15)),
         },
         topic_asleep("topic-asleep-two-cores", "sleeping subscriber, two cores", WakeClass::TwoCores),

@@ -20,6 +20,13 @@ pub trait End {
         see_copied(self, into)
     }
 
+    /// Sends one message and [sees](Self::see) what comes back.
+    #[inline(always)]
+    fn ask(&mut self, message: &[u8], into: &mut [u8]) -> io::Result<(usize, u64)> {
+        self.send(message)?;
+        self.see(into)
+    }
+
     /// Receives one message and sends it back from where [`see`](Self::see) leaves it.
     #[inline(always)]
     fn send_back(&mut self, into: &mut [u8]) -> io::Result<(usize, u64)> {

@@ -24,6 +24,7 @@ pub mod solo;
 pub mod turn;
 pub mod watchdog;
 pub mod wharf_handover;
+pub mod wharf_headed;
 pub mod wharf_latest;
 pub mod wharf_links;
 pub mod wharf_locks;

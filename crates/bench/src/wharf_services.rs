@@ -16,7 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// A nap between two looks for the other side; nothing is timed meanwhile.
 const NAP: Duration = Duration::from_millis(1);
 
-/// A service by name between two processes. Its round trips are calls: what is sent is asked with the next receive.
+/// A service by name between two processes. Its round trips are calls: what is sent alone is asked with the next receive.
 pub struct Asked {
     name: &'static str,
     wait: Wait,
@@ -78,6 +78,16 @@ impl End for AskedEnd {
                 Ok(len)
             }
         }
+    }
+
+    #[inline(always)]
+    fn ask(&mut self, message: &[u8], _into: &mut [u8]) -> io::Result<(usize, u64)> {
+        let Part::Asks(client, _) = &mut self.part else {
+            return Err(failed("the side that answers does not ask"));
+        };
+        // The answer has memory of its own, where its caller looks at it.
+        let answer = client.call(message, PATIENCE).map_err(foreign)?;
+        Ok((answer.len(), stamp_of(&answer)?))
     }
 
     #[inline(always)]

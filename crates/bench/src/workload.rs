@@ -60,8 +60,7 @@ fn latency_over<E: End, B: AsMut<[u8]> + AsRef<[u8]> + ?Sized>(
     let mut counter = 0u64;
     let mut round_trip = |counter: u64| {
         stamp(there.as_mut(), counter)?;
-        end.send(there.as_ref())?;
-        let (len, found) = end.see(back.as_mut())?;
+        let (len, found) = end.ask(there.as_ref(), back.as_mut())?;
         if found != counter || len != back.as_ref().len() {
             return Err(wrong(counter, found, len));
         }

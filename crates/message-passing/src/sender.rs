@@ -67,7 +67,7 @@ impl Sender {
     /// travels in pieces; otherwise as [`send`](Self::send).
     #[inline(always)]
     pub fn try_send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        match self.send_quickly(message) {
+        match self.send_quickly(&[], message) {
             Pushed::Yes => return Ok(()),
             Pushed::No => self.park(|sender| sender.try_send_slowly(message)),
             Pushed::ToASleeper => self.park(Sender::wake),
@@ -90,18 +90,29 @@ impl Sender {
         std::mem::replace(&mut self.parked, Ok(()))
     }
 
-    /// The common case in a few instructions, made part of the caller: a log with room.
+    /// The common case in a few instructions, made part of the caller: a log with room. The message is `head` and behind it
+    /// `rest`, which nobody has to put together.
     #[inline(always)]
-    fn send_quickly(&mut self, message: &[u8]) -> Pushed {
+    pub(crate) fn send_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
         match &mut self.half {
-            SendHalf::Log(log) if message.len() <= self.limit => log.push_quickly(message),
+            SendHalf::Log(log) if size_of_val(head) + rest.len() <= self.limit => log.push_quickly(head, rest),
             _ => Pushed::No,
         }
     }
 
+    /// Has room ready for the next message, if that is as long as the one that was just sent: for senders that wait for an
+    /// answer, and so have time for it now and none later.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, len: usize) {
+        if let SendHalf::Log(log) = &mut self.half {
+            log.prepare(len);
+        }
+    }
+
+    /// Wakes the receiver of what was just sent.
     #[cold]
     #[inline(never)]
-    fn wake(&mut self) -> Result<(), SendError> {
+    pub(crate) fn wake(&mut self) -> Result<(), SendError> {
         match &mut self.half {
             SendHalf::Log(log) => log.ring(),
             SendHalf::Other(_) => Ok(()),
@@ -125,7 +136,7 @@ impl Sender {
     /// [`SendError::PeerDied`] when nobody will receive it.
     #[inline(always)]
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
-        match self.send_quickly(message) {
+        match self.send_quickly(&[], message) {
             Pushed::Yes => return Ok(()),
             Pushed::No => self.park(|sender| sender.send_slowly(message)),
             Pushed::ToASleeper => self.park(Sender::wake),

@@ -75,8 +75,8 @@ fn meetings() -> Vec<Case> {
             id: "request-64",
             title: "64 B there and 64 B back, both spinning: half of the round trip",
             measure: Measure::Latency { size: SMALL },
-            contenders: &["shm: spin", "iceoryx2 request"],
-            targets: Vec::new(),
+            contenders: &["service: spin", "shm: spin", "iceoryx2 request"],
+            targets: always("service: spin", "iceoryx2 request", Bound::AtMost(0.4)).to_vec(),
         },
         Case {
             id: "stream-64",
@@ -85,8 +85,6 @@ fn meetings() -> Vec<Case> {
             contenders: &[
                 "shm: spin",
                 "shm: spin 8 MiB",
-                "topic: spin",
-                "topic: spin 8 MiB",
                 "iceoryx2",
                 "ringfire",
                 "ringfire, 4,096 slots",
@@ -96,6 +94,16 @@ fn meetings() -> Vec<Case> {
             targets: [
                 always("shm: spin", "iceoryx2", Bound::Times(20.0)),
                 always("shm: spin", "ringfire", Bound::Times(1.5)),
+            ]
+            .concat(),
+        },
+        // A case of its own: a topic's log grows, for which threads of both sides must run that real-time priority starves.
+        Case {
+            id: "topic-stream-64",
+            title: "64 B stream by topic, copied in and out; without real-time priority",
+            measure: Measure::Stream { size: SMALL },
+            contenders: &["topic: spin", "topic: spin 8 MiB", "iceoryx2", "ringfire"],
+            targets: [
                 always("topic: spin", "iceoryx2", Bound::Times(20.0)),
                 always("topic: spin", "ringfire", Bound::Times(1.5)),
             ]

@@ -218,22 +218,31 @@ impl LogSender {
         if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
     }
 
-    /// Sends a message if that takes nothing but stores: there is room, and the link has not ended.
+    /// Sends a message, `head` and behind it `rest`, if that takes nothing but stores: there is room, and the link has not
+    /// ended.
     ///
     /// The answer is a bare word and not a `Result` on purpose. A result of several words is put together in memory,
     /// and reading it back in other widths than it was written waits for every store before it to reach the cache: the
     /// message's own stores, whose lines are the peer's at that moment (docs/performance.md).
     #[inline(always)]
-    pub(crate) fn push_quickly(&mut self, payload: &[u8]) -> Pushed {
+    pub(crate) fn push_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
         if self.epoch != fork::epoch() {
             return Pushed::No;
         }
         self.keep_watch();
-        if self.end.is_some() || !self.log.write_quickly(payload) {
+        if self.end.is_some() || !self.log.write_quickly(head, rest) {
             return Pushed::No;
         }
         self.silence.broken();
         if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
+    }
+}
+
+impl LogSender {
+    /// Has room ready for a message as long as the one that was just pushed.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, len: usize) {
+        self.log.prepare(len as u64);
     }
 }
 

@@ -27,8 +27,8 @@ impl Ring for BoxedRing {
         &self.words[((position & (self.size() - 1)) / 8) as usize]
     }
 
-    fn put(&self, position: u64, prefix: Option<u64>, payload: &[u8]) -> bool {
-        let mut bytes = prefix.map(|word| word.to_le_bytes().to_vec()).unwrap_or_default();
+    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
+        let mut bytes: Vec<u8> = prefix.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend_from_slice(payload);
         if !ends_inside(position & (self.size() - 1), bytes.len() as u64, self.size()) {
             return false;

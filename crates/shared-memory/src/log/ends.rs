@@ -53,14 +53,25 @@ impl LogWriter {
         self.writer.try_write(message, rendezvous)
     }
 
-    /// Writes a message if that takes nothing but stores. `false`: ask [`try_write`](Self::try_write).
+    /// Writes a message, `head` and behind it `rest`, if that takes nothing but stores. `false`: ask
+    /// [`try_write`](Self::try_write).
     #[inline(always)]
-    pub fn write_quickly(&mut self, message: &[u8]) -> bool {
+    pub fn write_quickly(&mut self, head: &[u64], rest: &[u8]) -> bool {
         // A store only where something changes, as everywhere on this way.
         if self.lent.is_some() {
             self.lent = None;
         }
-        self.writer.write_quickly(message)
+        self.writer.write_quickly(head, rest)
+    }
+
+    /// Makes room for a message of `len` bytes while there is time for it, so that [`write_quickly`](Self::write_quickly) finds
+    /// it; where there is none, the write says so.
+    #[inline(always)]
+    pub fn prepare(&mut self, len: u64) {
+        // What is lent may be filled in already.
+        if self.lent.is_none() {
+            self.writer.prepare(len);
+        }
     }
 
     /// Writes what fits of a larger message, of which `done` bytes are written already; `Ok` when all of it is.

@@ -91,28 +91,30 @@ impl Ring for MappedRing {
     }
 
     #[inline(always)]
-    fn put(&self, position: u64, prefix: Option<u64>, payload: &[u8]) -> bool {
-        let before = if prefix.is_some() { 8 } else { 0 };
+    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
         let offset = position & self.mask;
-        if !ends_inside(offset, before + payload.len() as u64, self.mask + 1) {
+        if !ends_inside(offset, (size_of_val(prefix) + payload.len()) as u64, self.mask + 1) {
             return false;
         }
         // SAFETY: the payload ends inside the ring, as just checked.
-        let mut to = unsafe { self.base.add((offset + HEADER_BYTES) as usize) };
-        if let Some(prefix) = prefix {
-            // SAFETY: eight bytes at the start of the payload's place, which the writer has to itself.
-            unsafe { to.cast::<u64>().write(prefix) };
-            // SAFETY: still inside the payload's place.
-            to = unsafe { to.add(8) };
-        }
+        let start = unsafe { self.base.add((offset + HEADER_BYTES) as usize) };
+        // SAFETY: the prefix is a part of what ends inside the ring.
+        let to = unsafe { start.add(size_of_val(prefix)) };
         if payload.len() <= SHORT_BYTES {
             // SAFETY: `to` has room for the payload, as just checked; the ranges do not overlap, as below.
             unsafe { copy_short(payload, to) };
-            return true;
+        } else {
+            // SAFETY: source and destination do not overlap (the caller's slice is not part of the ring that only this
+            // writer hands out exclusively), and no reader looks at the destination before the header is committed.
+            unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), to, payload.len()) };
         }
-        // SAFETY: source and destination do not overlap (the caller's slice is not part of the ring that only this
-        // writer hands out exclusively), and no reader looks at the destination before the header is committed.
-        unsafe { std::ptr::copy_nonoverlapping(payload.as_ptr(), to, payload.len()) };
+        // From the end to the start, as in `copy_short`.
+        for (at, word) in prefix.iter().enumerate().rev() {
+            // SAFETY: within the prefix's place.
+            let place = unsafe { start.add(at * 8) };
+            // SAFETY: writable and aligned, as the payload's place begins on eight bytes; volatile as in `copy_short`.
+            unsafe { place.cast::<u64>().write_volatile(*word) };
+        }
         true
     }
 

@@ -2,7 +2,7 @@
 
 use super::boxed::BoxedRing;
 use super::page::Page;
-use super::reader::{Polled, Reader};
+use super::reader::{Polled, Quick, Reader};
 use super::ring::Ring;
 use super::writer::Writer;
 use super::{Barriers, Fences, Geometry, WriteError};
@@ -69,7 +69,7 @@ fn one_writer_and_one_reader_through_wraps() {
             let mut next = 1_u64;
             while next <= 4 {
                 // Both ways of writing: the quick one as far as it goes.
-                if writer.write_quickly(&next.to_le_bytes()) {
+                if writer.write_quickly(&[], &next.to_le_bytes()) {
                     next += 1;
                     continue;
                 }
@@ -89,6 +89,42 @@ fn one_writer_and_one_reader_through_wraps() {
                 }
                 _ => thread::yield_now(),
             }
+        }
+        writing.join().unwrap();
+        assert_eq!(reader.poll(), Ok(Polled::Empty));
+    });
+}
+
+#[test]
+fn one_writer_that_prepares_and_one_reader_that_looks_quickly_through_pads() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let writing = thread::spawn(move || {
+            let mut next = 1_u64;
+            // Two frames of 24 bytes are a lap of 64.
+            while next <= 3 {
+                if writer.write_quickly(&[next], &next.to_le_bytes()) {
+                    next += 1;
+                } else {
+                    thread::yield_now();
+                }
+                writer.prepare(16);
+            }
+        });
+        let mut last = 0_u64;
+        while last < 3 {
+            if reader.poll_quickly() != Quick::Message && reader.poll().unwrap() != Polled::Message {
+                thread::yield_now();
+                continue;
+            }
+            last += 1;
+            let (ring, position, len) = reader.in_ring().unwrap();
+            let mut bytes = Vec::new();
+            assert!(ring.append_to(position, 0, len, &mut bytes));
+            assert_eq!(bytes, [last.to_le_bytes(), last.to_le_bytes()].as_flattened());
         }
         writing.join().unwrap();
         assert_eq!(reader.poll(), Ok(Polled::Empty));
@@ -138,7 +174,7 @@ fn a_sleeping_reader_is_always_rung() {
         let ringer = Arc::clone(&bell);
         let writing = thread::spawn(move || {
             for next in 1..=2_u64 {
-                assert!(writer.write_quickly(&next.to_le_bytes()));
+                assert!(writer.write_quickly(&[], &next.to_le_bytes()));
                 if writer.take_must_ring() {
                     ringer.ring();
                 }
@@ -216,7 +252,7 @@ fn a_writer_that_stops_for_ever_leaves_whole_messages_only() {
             // The next one is filled in and never committed.
             writer.make_room(8).unwrap();
             let (ring, position) = writer.head();
-            assert!(ring.put(position, None, &2_u64.to_le_bytes()));
+            assert!(ring.put(position, &[], &2_u64.to_le_bytes()));
         });
         let mut seen = 0;
         for _ in 0..3 {

@@ -210,25 +210,54 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         let due = head - track.published >= size / 8;
         // Acquire: as in `poll`.
         let word = track.ring.word(head).load(Ordering::Acquire);
-        let len = word >> 32;
-        let found = if word as u32 == Kind::Data as u32
-            && !self.copy
-            && ends_inside(head & (size - 1), len, size)
-            && len <= self.max_message
-        {
-            self.found = Found::InPlace { position: head, len };
-            self.lent = self.grid.frame(len);
-            self.taken += 1;
-            Quick::Message
-        } else {
-            self.found = Found::Nothing;
-            if word == 0 { Quick::Nothing } else { Quick::Unusual }
+        let found = match self.takes(head, word) {
+            true => Quick::Message,
+            false if word == 0 => Quick::Nothing,
+            false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
+            false => Quick::Unusual,
         };
         // As in `poll`, but behind the look at the header, which is what the caller waits for.
         if due {
             self.publish();
         }
         found
+    }
+
+    /// Takes the message with this header at `head` if it is one in the one common case.
+    #[inline(always)]
+    fn takes(&mut self, head: u64, word: u64) -> bool {
+        let len = word >> 32;
+        let size = self.tracks[self.current & 1].ring.size();
+        let is_common = word as u32 == Kind::Data as u32
+            && !self.copy
+            && ends_inside(head & (size - 1), len, size)
+            && len <= self.max_message;
+        if is_common {
+            self.found = Found::InPlace { position: head, len };
+            self.lent = self.grid.frame(len);
+            self.taken += 1;
+        } else {
+            self.found = Found::Nothing;
+        }
+        is_common
+    }
+
+    /// Goes on in the next lap. Where rings are small a pad comes with every few messages, and none of them shall take whoever
+    /// waits for an answer off the quick way.
+    #[cold]
+    #[inline(never)]
+    fn pass_pad(&mut self) -> Quick {
+        let track = &mut self.tracks[self.current & 1];
+        let size = track.ring.size();
+        track.head += self.grid.to_next_lap(track.head & (size - 1), size);
+        let head = track.head;
+        // Acquire: as in `poll`.
+        let word = track.ring.word(head).load(Ordering::Acquire);
+        match self.takes(head, word) {
+            true => Quick::Message,
+            false if word == 0 => Quick::Nothing,
+            false => Quick::Unusual,
+        }
     }
 
     /// Reads the line behind the header that is polled. A message of up to 64 bytes ends there: asked for together with

@@ -13,11 +13,11 @@ pub(crate) trait Ring {
     /// The header word at a position (rounded down to eight bytes).
     fn word(&self, position: u64) -> &AtomicU64;
 
-    /// Copies a payload in, behind the header at `position`. Returns `false`, having copied nothing, when it would
-    /// not end inside the ring.
+    /// Copies a payload in, behind the header at `position`: some words, and what follows them. Returns `false`, having
+    /// copied nothing, when it would not end inside the ring.
     ///
     /// Only the ring's writer may call this, for bytes that no reader may look at yet.
-    fn put(&self, position: u64, prefix: Option<u64>, payload: &[u8]) -> bool;
+    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool;
 
     /// Appends the payload of `len` bytes behind the header at `position`, in one pass and reading each byte once.
     /// Returns `false`, having appended nothing, when it would not end inside the ring.

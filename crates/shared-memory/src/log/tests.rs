@@ -2,7 +2,7 @@
 
 use super::boxed::BoxedRing;
 use super::page::Page;
-use super::reader::{Polled, Reader};
+use super::reader::{Polled, Quick, Reader};
 use super::ring::Ring;
 use super::start::Start;
 use super::writer::Writer;
@@ -77,6 +77,27 @@ pub(super) fn seeds() -> Vec<u64> {
 }
 
 #[test]
+fn a_writer_that_prepares_and_a_reader_that_keeps_up_never_leave_the_quick_way() {
+    for len in 0..200 {
+        let geometry = Geometry::new(4096, 16_384, 8).unwrap();
+        let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+        let mut slow = 0;
+        for turn in 0..1000_u64 {
+            let bytes = vec![turn as u8; len];
+            assert!(writer.write_quickly(&[turn], &bytes), "length {len}, turn {turn}");
+            assert_eq!(readers[0].poll_quickly(), Quick::Message, "length {len}, turn {turn}");
+            assert_eq!(message(&readers[0]), [&turn.to_le_bytes()[..], &bytes].concat());
+            let head = writer.head().1;
+            writer.prepare(8 + len as u64);
+            slow += u32::from(writer.head().1 != head);
+            // The reader waits for the next message while the writer says a pad.
+            assert_eq!(readers[0].poll_quickly(), Quick::Nothing, "length {len}, turn {turn}");
+        }
+        assert!(slow > 0 || 4096 % (16 + len).next_multiple_of(8) == 0, "length {len}: no lap ended with a pad");
+    }
+}
+
+#[test]
 fn every_reader_gets_every_message_in_order_whatever_the_sizes() {
     for seed in seeds() {
         let mut random = Random(seed);
@@ -98,7 +119,20 @@ fn every_reader_gets_every_message_in_order_whatever_the_sizes() {
                     _ => random.below(100),
                 };
                 let bytes: Vec<u8> = (0..len).map(|at| (next + at) as u8).collect();
-                match writer.try_write(&bytes, random.below(8) == 0) {
+                if random.below(4) == 0 {
+                    // Whatever is prepared, another length may follow.
+                    writer.prepare(random.below(200));
+                }
+                // In two places: some words, and the rest.
+                let (head, rest) = bytes.as_chunks::<8>();
+                let words = random.below(4).min(head.len() as u64) as usize;
+                let rest = [head.get(words..).unwrap_or_default().as_flattened(), rest].concat();
+                let head: Vec<u64> = head.iter().take(words).map(|word| u64::from_le_bytes(*word)).collect();
+                let written = match random.below(2) == 0 && writer.write_quickly(&head, &rest) {
+                    true => Ok(()),
+                    false => writer.try_write(&bytes, random.below(8) == 0),
+                };
+                match written {
                     Ok(()) => {
                         next += 1;
                         expected.iter_mut().for_each(|queue| queue.push_back(bytes.clone()));
@@ -109,7 +143,11 @@ fn every_reader_gets_every_message_in_order_whatever_the_sizes() {
             } else {
                 let which = random.below(count as u64) as usize;
                 for _ in 0..random.below(60) {
-                    match (readers[which].poll(), expected[which].pop_front()) {
+                    let polled = match random.below(2) == 0 && readers[which].poll_quickly() == Quick::Message {
+                        true => Ok(Polled::Message),
+                        false => readers[which].poll(),
+                    };
+                    match (polled, expected[which].pop_front()) {
                         (Ok(Polled::Message), Some(bytes)) => {
                             assert_eq!(message(&readers[which]), bytes, "seed {seed} step {step}");
                         }
@@ -252,7 +290,7 @@ fn a_dropped_loan_publishes_nothing() {
     let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
     writer.make_room(100).unwrap();
     let (ring, position) = writer.head();
-    assert!(ring.put(position, None, &[7; 100]));
+    assert!(ring.put(position, &[], &[7; 100]));
     assert_eq!(readers[0].poll(), Ok(Polled::Empty));
     writer.try_write(b"real", false).unwrap();
     assert_eq!(readers[0].poll(), Ok(Polled::Message));
@@ -468,7 +506,7 @@ fn a_message_that_carries_is_told_apart_whole_and_in_parts() {
         let put = |writer: &mut TestWriter, bytes: &[u8], last_part: bool| {
             writer.make_room(bytes.len() as u64).unwrap();
             let (ring, position) = writer.head();
-            assert!(ring.put(position, None, bytes));
+            assert!(ring.put(position, &[], bytes));
             writer.commit_carrying(last_part, bytes.len() as u64, false);
         };
         for number in 0..200_u64 {

@@ -34,6 +34,9 @@ pub(crate) const SMALL: usize = 0;
 /// Index of the large ring.
 pub(crate) const LARGE: usize = 1;
 
+/// Bytes of a cache line.
+const LINE_BYTES: u64 = 64;
+
 /// One ring as its writer sees it, in a cache line of its own: what changes with every message stands together, because each
 /// further line that is stored to delays the stores to the peer's lines (docs/performance.md).
 #[derive(Debug)]
@@ -53,6 +56,12 @@ struct Track<R> {
 impl<R: Ring> Track<R> {
     fn new(ring: R, grid: Grid) -> Track<R> {
         Track { head: grid.start(), sent: 0, limit: ring.size(), tail: 0, ring }
+    }
+
+    /// Whether all that was written is known to be released, and nothing is held.
+    #[inline(always)]
+    fn is_alone(&self) -> bool {
+        self.limit - self.ring.size() == self.head
     }
 
     fn free_up_to(&mut self, tail: u64) {
@@ -133,7 +142,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     pub(crate) fn try_write(&mut self, payload: &[u8], rendezvous: bool) -> Result<(), WriteError> {
         self.make_room(payload.len() as u64)?;
         let track = &self.tracks[self.current & 1];
-        if !track.ring.put(track.head, None, payload) {
+        if !track.ring.put(track.head, &[], payload) {
             return Err(WriteError::Full);
         }
         self.commit(Kind::Data, rendezvous, payload.len() as u64);
@@ -141,24 +150,24 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         Ok(())
     }
 
-    /// Writes a whole message if that takes nothing but stores: the common case, small enough to be part of the caller.
-    /// `false`: ask [`Writer::try_write`], which says why or does what it takes.
+    /// Writes a whole message, `prefix` and behind it `payload`, if that takes nothing but stores: the common case, small
+    /// enough to be part of the caller. `false`: ask [`Writer::try_write`], which says why or does what it takes.
     #[inline(always)]
-    pub(crate) fn write_quickly(&mut self, payload: &[u8]) -> bool {
-        let len = payload.len() as u64;
+    pub(crate) fn write_quickly(&mut self, prefix: &[u64], payload: &[u8]) -> bool {
+        let len = (size_of_val(prefix) + payload.len()) as u64;
         if !self.has_room(len) {
             return false;
         }
-        if self.current != SMALL {
-            return self.try_write(payload, false).is_ok();
+        let track = &mut self.tracks[self.current & 1];
+        if self.current != SMALL && track.is_alone() {
+            return self.write_alone(prefix, payload, len);
         }
         let frame = self.grid.frame(len);
-        let track = &mut self.tracks[SMALL];
         // Orderings: as in `commit_sized`. Here the next header is cleared before the payload, which is filled in from its
         // end: what goes into one line then stands together among the stores that wait for the peer to give its lines up
         // (docs/performance.md). A word that no reader looks at yet may be cleared at any time.
         track.ring.word(track.head + frame).store(0, Ordering::Relaxed);
-        if !track.ring.put(track.head, None, payload) {
+        if !track.ring.put(track.head, prefix, payload) {
             return false;
         }
         crash_point!("log.commit.cleared");
@@ -168,6 +177,38 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         track.sent += 1;
         self.look_for_sleepers();
         true
+    }
+
+    /// The same in the large ring where all before is released: the next message may go back to its start.
+    #[cold]
+    #[inline(never)]
+    fn write_alone(&mut self, prefix: &[u64], payload: &[u8], len: u64) -> bool {
+        let track = &self.tracks[self.current & 1];
+        if !track.ring.put(track.head, prefix, payload) {
+            return false;
+        }
+        self.commit_loan(len, false);
+        true
+    }
+
+    /// Makes room for a message of `len` bytes before it is there, so that it is written quickly: looks at the readers, and
+    /// says the pad at the end of a lap. What stands in its way is told when it is written.
+    ///
+    /// The header behind it is cleared where that has a line of its own: the reader, which waits for the two lines before, has
+    /// it from the last lap, and all that is written later would wait for it.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, len: u64) {
+        if !self.has_room(len) {
+            // Whom a pad must be rung for, is rung for with the next message.
+            let _ = self.make_room_slowly(len);
+            return;
+        }
+        let track = &self.tracks[self.current & 1];
+        let behind = track.head + self.grid.frame(len);
+        if behind / LINE_BYTES > track.head / LINE_BYTES + 1 {
+            // Relaxed: no reader looks at it yet, and it is cleared once more with the message.
+            track.ring.word(behind).store(0, Ordering::Relaxed);
+        }
     }
 
     /// Makes sure that a frame with `len` bytes of payload fits at the head of the current ring.
@@ -210,8 +251,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         let size = track.ring.size();
         let offset = track.head & (size - 1);
         let all = self.grid.frame_and_rest(offset, frame, size);
-        let alone = track.limit - size == track.head;
-        if alone && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit {
+        if track.is_alone() && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit {
             self.commit_sized(Header::pack(Kind::Data, flags | REWIND, len as u32), all);
         } else {
             self.commit_sized(Header::pack(Kind::Data, flags, len as u32), frame);

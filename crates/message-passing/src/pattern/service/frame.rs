@@ -9,7 +9,10 @@ use std::time::Duration;
 const VERSION: u8 = 1;
 
 /// Bytes of a header.
-pub(super) const HEAD_BYTES: usize = 24;
+pub(super) const HEAD_BYTES: usize = HEAD_WORDS * 8;
+
+/// The same in words.
+const HEAD_WORDS: usize = 3;
 
 /// Stands for "no deadline".
 const NO_LIMIT: u64 = u64::MAX;
@@ -39,7 +42,7 @@ impl Kind {
     const ALL: [Kind; 8] =
         [Kind::Request, Kind::Cancel, Kind::Item, Kind::Reply, Kind::End, Kind::Failed, Kind::Refused, Kind::Bye];
 
-    fn code(self) -> u8 {
+    const fn code(self) -> u8 {
         match self {
             Kind::Request => 1,
             Kind::Cancel => 2,
@@ -55,6 +58,17 @@ impl Kind {
     fn from_code(code: u8) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| kind.code() == code)
     }
+}
+
+/// The first word of a message of this kind: what is kept free in it is zero.
+const fn first_word(kind: Kind) -> u64 {
+    VERSION as u64 | (kind.code() as u64) << 8
+}
+
+/// How long a caller still waits, from the third word of its request; `None` is for ever.
+#[inline]
+pub(super) fn time_left(word: u64) -> Option<Duration> {
+    (word != NO_LIMIT).then(|| Duration::from_nanos(word))
 }
 
 /// A header.
@@ -73,19 +87,33 @@ impl Head {
         Head { kind, id, left: None }
     }
 
-    /// Its bytes.
-    pub(super) fn write(self) -> [u8; HEAD_BYTES] {
-        let mut bytes = [0; HEAD_BYTES];
+    /// Its words, as they stand in memory.
+    #[inline]
+    pub(super) fn words(self) -> [u64; HEAD_WORDS] {
         let left = match self.left {
             Some(left) => u64::try_from(left.as_nanos()).unwrap_or(NO_LIMIT).min(NO_LIMIT - 1),
             None if self.kind == Kind::Request => NO_LIMIT,
             None => 0,
         };
-        bytes[0] = VERSION;
-        bytes[1] = self.kind.code();
-        bytes[8..16].copy_from_slice(&self.id.to_le_bytes());
-        bytes[16..24].copy_from_slice(&left.to_le_bytes());
+        [first_word(self.kind), self.id, left].map(u64::to_le)
+    }
+
+    /// Its bytes.
+    pub(super) fn write(self) -> [u8; HEAD_BYTES] {
+        let mut bytes = [0; HEAD_BYTES];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         bytes
+    }
+
+    /// Reads a message of the expected kind, without a word about what else it may be: its number, its third word and its
+    /// payload.
+    #[inline(always)]
+    pub(super) fn read_expected(message: &[u8], kind: Kind) -> Option<(u64, u64, &[u8])> {
+        let (words, payload) = message.split_first_chunk::<HEAD_BYTES>()?;
+        let word = |at: usize| words.as_chunks::<8>().0.get(at).map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        (word(0) == first_word(kind)).then_some((word(1), word(2), payload))
     }
 
     /// Reads a message: its header and its payload.
@@ -104,11 +132,7 @@ impl Head {
         let Some(kind) = Kind::from_code(head[1]) else {
             return Err(format!("expected a kind of message from 1 to {}, found {}", Kind::ALL.len(), head[1]));
         };
-        let left = match word(16) {
-            NO_LIMIT => None,
-            nanos if kind == Kind::Request => Some(Duration::from_nanos(nanos)),
-            _ => None,
-        };
+        let left = if kind == Kind::Request { time_left(word(16)) } else { None };
         Ok((Head { kind, id: word(8), left }, payload))
     }
 }

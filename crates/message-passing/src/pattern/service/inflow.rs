@@ -9,6 +9,7 @@ use wharf_sys::clock::Instant;
 use super::frame::{Head, Kind};
 use super::outbox::Outbox;
 use crate::error::RecvError;
+use crate::message::Message;
 use crate::receiver::Receiver;
 
 /// Requests, and bytes of them, that are received ahead of the server at most: a word behind more of them is heard when the
@@ -45,8 +46,7 @@ fn receive(receiver: &mut Receiver) -> Result<Option<Said>, Silent> {
 }
 
 /// Takes a message apart.
-#[inline]
-fn read(message: &[u8]) -> Result<Option<Said>, Silent> {
+pub(super) fn read(message: &[u8]) -> Result<Option<Said>, Silent> {
     match Head::read(message) {
         Ok((head @ Head { kind: Kind::Request, .. }, payload)) => Ok(Some(Said { head, bytes: payload.to_vec() })),
         Ok((head @ Head { kind: Kind::Cancel, .. }, _)) => Ok(Some(Said { head, bytes: Vec::new() })),
@@ -162,13 +162,10 @@ impl Inflow {
 
     /// The next that the client has said, where that lies in memory and takes nothing unusual; tries so many times.
     #[inline(always)]
-    pub(super) fn next_quickly(&mut self, tries: u32) -> Result<Option<Said>, Silent> {
+    pub(super) fn next_quickly(&mut self, tries: u32) -> Option<Message<'_>> {
         match self {
-            Inflow::Own(receiver) => match receiver.found_quickly(tries) {
-                true => read(&receiver.found_in_place()),
-                false => Ok(None),
-            },
-            Inflow::Shared(_) => Ok(None),
+            Inflow::Own(receiver) => receiver.found_quickly(tries).then(|| receiver.found_in_place()),
+            Inflow::Shared(_) => None,
         }
     }
 

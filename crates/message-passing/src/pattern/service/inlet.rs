@@ -1,5 +1,6 @@
 //! What comes to a server: whom it hears, in which order, and where it sleeps meanwhile.
 
+use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use wharf_sys::doorbell::Bell;
 use wharf_sys::poll::Found;
 
 use super::Terms;
-use super::frame::{Head, Kind};
+use super::frame::{Head, Kind, time_left};
 use super::host::{Host, News};
-use super::inflow::{Inflow, Said, Silent};
-use super::outbox::{LentWay, Outbox, Without};
+use super::inflow::{Inflow, Said, Silent, read};
+use super::outbox::{Begun, LentWay, Outbox, Without};
 use super::request::{Request, Ticket};
 use crate::error::{ConnectError, RecvError};
 use crate::link::Link;
@@ -276,17 +277,20 @@ impl Inlet {
         if self.kept || caller.announced || self.hub.has_news() {
             return None;
         }
-        match caller.inflow.next_quickly(tries) {
-            Ok(None) => None,
-            said => {
-                self.rota.found_latest();
-                self.heard(at, said)
-            }
+        let message = caller.inflow.next_quickly(tries)?;
+        self.rota.found_latest();
+        if let Some((id, left, payload)) = Head::read_expected(&message, Kind::Request)
+            && id > caller.last
+        {
+            caller.last = id;
+            crash_point!("service.request.taken");
+            return take(&self.door, &caller.outbox, self.terms.patience, (id, time_left(left)), payload.into());
         }
+        let said = read(&message);
+        self.heard(at, said)
     }
 
     /// A client has said something, or has ended; the request, if it is one.
-    #[inline]
     fn heard(&mut self, at: usize, said: Result<Option<Said>, Silent>) -> Option<Request> {
         let caller = self.callers.get_mut(at)?;
         let Said { head: Head { kind, id, left }, bytes } = match said {
@@ -312,34 +316,7 @@ impl Inlet {
         }
         caller.last = id;
         crash_point!("service.request.taken");
-        self.take(at, id, left, bytes)
-    }
-
-    fn take(&mut self, at: usize, id: u64, left: Option<Duration>, bytes: Vec<u8>) -> Option<Request> {
-        if let Door::Named(registration, _) = &self.door {
-            let counters = registration.counters();
-            counters.add(Counter::ReceivedMessages, 1);
-            counters.add(Counter::ReceivedBytes, bytes.len() as u64);
-        }
-        if left.is_some_and(|left| left.is_zero()) {
-            // Its caller has given it up by itself, and hears nothing of it.
-            return None;
-        }
-        let caller = self.callers.get(at)?;
-        match caller.outbox.begin(id, MOST_OPEN) {
-            Ok(true) => {}
-            Ok(false) => {
-                let why = format!("{MOST_OPEN} requests of this client are being worked on, which is the most");
-                // One that cannot hear it is found out by the next look.
-                let _ = caller.outbox.say(Kind::Refused, id, why.as_bytes(), Without::CutOff);
-                return None;
-            }
-            Err(()) => return None,
-        }
-        let deadline = left.map(|left| now(left).saturating_add(left));
-        let outbox = Arc::clone(&caller.outbox);
-        let ticket = Ticket { outbox, id, deadline, patience: self.terms.patience, answered: false };
-        Some(Request { bytes, ticket })
+        take(&self.door, &caller.outbox, self.terms.patience, (id, left), bytes.into())
     }
 
     /// Has the clients who ring at our bell ring when they say something next. Their links stay announced until they do, so
@@ -411,6 +388,43 @@ impl Inlet {
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
         rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found).map_err(RecvError::System)
     }
+}
+
+/// A request with this number, whose caller still waits for so long; `None` when it is not worked on.
+#[inline(always)]
+fn take(
+    door: &Door,
+    outbox: &Arc<Outbox>,
+    patience: Duration,
+    (id, left): (u64, Option<Duration>),
+    payload: Cow<'_, [u8]>,
+) -> Option<Request> {
+    if let Door::Named(registration, _) = door {
+        let counters = registration.counters();
+        counters.add(Counter::ReceivedMessages, 1);
+        counters.add(Counter::ReceivedBytes, payload.len() as u64);
+    }
+    if left.is_some_and(|left| left.is_zero()) {
+        // Its caller has given it up by itself, and hears nothing of it.
+        return None;
+    }
+    let mut spare = match outbox.begin(id, MOST_OPEN) {
+        Begun::Yes(spare) => spare,
+        Begun::TooMany => {
+            let why = format!("{MOST_OPEN} requests of this client are being worked on, which is the most");
+            // One that cannot hear it is found out by the next look.
+            let _ = outbox.say(Kind::Refused, id, why.as_bytes(), Without::CutOff);
+            return None;
+        }
+        Begun::Over => return None,
+    };
+    let bytes = match payload {
+        Cow::Borrowed(payload) => spare.filled(payload),
+        Cow::Owned(bytes) => bytes,
+    };
+    let deadline = left.map(|left| now(left).saturating_add(left));
+    let ticket = Ticket { outbox: Arc::clone(outbox), id, deadline, patience, answered: false };
+    Some(Request { bytes, ticket })
 }
 
 /// The time, for a deadline that is so far off: from afar the clock's last tick does, which costs a fraction. The server

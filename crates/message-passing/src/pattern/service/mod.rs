@@ -19,6 +19,7 @@ mod outlet;
 mod quick;
 mod request;
 mod server;
+mod spare;
 mod survey;
 pub(crate) mod traits;
 mod typed;

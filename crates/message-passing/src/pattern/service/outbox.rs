@@ -13,6 +13,7 @@ use wharf_sys::fork;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::inflow::Intake;
+use super::spare::Spare;
 use crate::error::SendError;
 use crate::node::Pairing;
 use crate::pattern::private_link::Hub;
@@ -20,6 +21,7 @@ use crate::peer::Peer;
 use crate::room::Room;
 use crate::sender::Sender;
 use crate::transport::Ask;
+use crate::transport::log_link::Pushed;
 
 /// The most requests that are given up before they are received; of more the oldest are not known.
 const MOST_EARLY: usize = super::calls::MOST_CALLS;
@@ -36,6 +38,16 @@ pub(super) enum Without {
     Refuse,
     /// Keep it all the same: it is a header and some words, and there are no more of them than requests.
     Keep,
+}
+
+/// What became of a request.
+pub(super) enum Begun {
+    /// It is open; memory for what it says.
+    Yes(Spare),
+    /// It is not: others are.
+    TooMany,
+    /// It is not: nothing can be said to its client.
+    Over,
 }
 
 /// A message on its way.
@@ -62,6 +74,8 @@ struct State {
     last: u64,
     /// Later requests that their caller has given up already: such a word may overtake its request.
     early: Vec<u64>,
+    /// For the next request.
+    spare: Spare,
     /// Nothing can be said any more, and why.
     over: Option<String>,
 }
@@ -100,6 +114,7 @@ impl Outbox {
                 open: Vec::new(),
                 last: 0,
                 early: Vec::new(),
+                spare: Spare::default(),
                 over: None,
             }),
             drained: Condvar::new(),
@@ -135,23 +150,24 @@ impl Outbox {
         if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
     }
 
-    /// Notes a request as begun; an error says why its client breaks the rules.
-    pub(super) fn begin(&self, id: u64, most: usize) -> Result<bool, ()> {
+    /// Notes a request as begun, unless so many are open.
+    #[inline]
+    pub(super) fn begin(&self, id: u64, most: usize) -> Begun {
         let mut state = self.state();
         if state.over.is_some() {
-            return Err(());
+            return Begun::Over;
         }
-        let fits = state.open.len() < most;
         state.last = id;
         let mut cancelled = false;
         if !state.early.is_empty() {
             cancelled = state.early.contains(&id);
             state.early.retain(|early| *early > id);
         }
-        if fits {
-            state.open.push((id, cancelled));
+        if state.open.len() >= most {
+            return Begun::TooMany;
         }
-        Ok(fits)
+        state.open.push((id, cancelled));
+        Begun::Yes(std::mem::take(&mut state.spare))
     }
 
     /// The caller has given this request up.
@@ -197,7 +213,26 @@ impl Outbox {
     /// Says something about a request, without waiting.
     pub(super) fn say(&self, kind: Kind, id: u64, payload: &[u8], without: Without) -> Result<(), SendError> {
         self.check_ours()?;
+        self.say_in(self.state(), kind, id, payload, without)
+    }
+
+    /// Says the answer to a request; its memory serves the next.
+    pub(super) fn reply(&self, id: u64, answer: &[u8], request: Vec<u8>) -> Result<(), SendError> {
+        self.check_ours()?;
         let mut state = self.state();
+        state.spare.put(request);
+        self.say_in(state, Kind::Reply, id, answer, Without::CutOff)
+    }
+
+    #[inline]
+    fn say_in(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        kind: Kind,
+        id: u64,
+        payload: &[u8],
+        without: Without,
+    ) -> Result<(), SendError> {
         if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused)
             && let Some(at) = state.open.iter().position(|(it, _)| *it == id)
         {
@@ -211,18 +246,29 @@ impl Outbox {
             return Err(SendError::Closed);
         }
         crash_point!("service.reply.before");
-        let head = Head::new(kind, id).write();
+        let head = Head::new(kind, id);
         let State { way, kept, bytes, over, .. } = &mut *state;
         if kept.is_empty()
             && let Some(way) = way
         {
             let Way { sender, frame } = &mut **way;
-            sender.check(HEAD_BYTES + payload.len())?;
-            frame.clear();
-            frame.extend_from_slice(&head);
-            frame.extend_from_slice(payload);
             let mut progress = 0;
-            match sender.half.push(frame, &mut progress, Ask::Nothing) {
+            let said = match sender.send_quickly(&head.words(), payload) {
+                Pushed::Yes => {
+                    crash_point!("service.reply.sent");
+                    sender.prepare(HEAD_BYTES + payload.len());
+                    return Ok(());
+                }
+                Pushed::ToASleeper => sender.wake(),
+                Pushed::No => {
+                    sender.check(HEAD_BYTES + payload.len())?;
+                    frame.clear();
+                    frame.extend_from_slice(&head.write());
+                    frame.extend_from_slice(payload);
+                    sender.half.push(frame, &mut progress, Ask::Nothing)
+                }
+            };
+            match said {
                 Ok(()) => {
                     if sender.half.has_rest() {
                         self.hub.wake();
@@ -261,7 +307,7 @@ impl Outbox {
             }
         }
         let mut message = Vec::with_capacity(len);
-        message.extend_from_slice(&head);
+        message.extend_from_slice(&head.write());
         message.extend_from_slice(payload);
         state.bytes += len;
         state.kept.push_back(Kept { message, progress: 0 });

@@ -16,6 +16,7 @@ use super::choice::{self, Candidate};
 use super::error::CallError;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::CANCEL;
+use super::spare::Spare;
 use crate::error::{RecvError, SendError};
 use crate::link::Link;
 use crate::node::{Pairing, PairingId, Registration};
@@ -74,7 +75,9 @@ pub(super) struct Outlet {
     terms: Terms,
     turn: usize,
     next_link: u64,
-    pub(super) frame: Vec<u8>,
+    frame: Vec<u8>,
+    /// For the answer of a quick call.
+    pub(super) spare: Spare,
     found: Vec<Found>,
     candidates: Vec<Candidate>,
     positions: Vec<usize>,
@@ -110,6 +113,7 @@ impl Outlet {
             turn: 0,
             next_link: 0,
             frame: Vec::new(),
+            spare: Spare::default(),
             found: Vec::new(),
             candidates: Vec::new(),
             positions: Vec::new(),

@@ -10,7 +10,7 @@ use super::calls::Wish;
 use super::error::CallError;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::outlet::{Asked, Outlet};
-use crate::transport::Ask;
+use crate::transport::log_link::Pushed;
 
 /// Calls that may wait for less are timed from their first step on. The quick way takes some microseconds at most, by which
 /// the others may wait longer.
@@ -18,42 +18,39 @@ const LEAST_LIMIT: Duration = Duration::from_millis(1);
 
 impl Outlet {
     /// Asks, and tries `tries` times for the answer.
+    #[inline(always)]
     pub(super) fn ask_quickly(&mut self, request: &[u8], wish: Wish, tries: u32) -> Result<Asked, CallError> {
         self.hear();
         let alone = self.calls.len() == 0;
         let [link] = &mut self.links[..] else { return Ok(Asked::NotYet) };
-        let half = &link.sender.half;
-        let busy = link.closing || link.begun.is_some() || !link.cancels.is_empty() || half.has_rest();
-        if !alone || busy || !half.tries_are_free() || wish.limit.is_some_and(|limit| limit < LEAST_LIMIT) {
-            return Ok(Asked::NotYet);
-        }
-        // What travels in parts may stop in the middle; what is too large is refused in words.
-        let len = HEAD_BYTES + request.len();
-        if len > half.max_in_one() || link.sender.check(len).is_err() {
+        let busy = link.closing || link.begun.is_some() || !link.cancels.is_empty();
+        if !alone || busy || wish.limit.is_some_and(|limit| limit < LEAST_LIMIT) {
             return Ok(Asked::NotYet);
         }
         let number = self.calls.next_number();
-        self.frame.clear();
-        self.frame.extend_from_slice(&Head { kind: Kind::Request, id: number, left: wish.limit }.write());
-        self.frame.extend_from_slice(request);
-        if link.sender.half.push(&self.frame, &mut 0, Ask::Nothing).is_err() {
-            // Whatever it was, it shows again.
-            return Ok(Asked::NotYet);
+        let head = Head { kind: Kind::Request, id: number, left: wish.limit };
+        match link.sender.send_quickly(&head.words(), request) {
+            Pushed::Yes => {}
+            // Where it does not hear the ring, its end shows below, where answers are waited for.
+            Pushed::ToASleeper => drop(link.sender.wake()),
+            // Too large, no room, not in memory, or the end: that is told in words.
+            Pushed::No => return Ok(Asked::NotYet),
         }
         crash_point!("service.call.sent");
         let server = link.number;
+        link.sender.prepare(HEAD_BYTES + request.len());
+        self.spare.prepare();
         if !link.receiver.found_quickly(tries) {
             return self.open(request, wish, server, number).map(Asked::Open);
         }
         let message = link.receiver.found_in_place();
-        let said = match Head::read(&message) {
-            Ok((Head { kind: Kind::Reply, id, .. }, payload)) if id == number => {
-                return Ok(Asked::Answered(payload.to_vec()));
-            }
-            // Something else: the books say what it means.
-            Ok((head, payload)) => Ok((head, payload.to_vec())),
-            Err(why) => Err(why),
-        };
+        if let Some((id, _, answer)) = Head::read_expected(&message, Kind::Reply)
+            && id == number
+        {
+            return Ok(Asked::Answered(self.spare.filled(answer)));
+        }
+        // Something else: the books say what it means.
+        let said = Head::read(&message).map(|(head, payload)| (head, payload.to_vec()));
         let id = self.open(request, wish, server, number)?;
         match said {
             Ok((head, payload)) => self.take_in(server, Ok((head, &payload))),
@@ -63,6 +60,8 @@ impl Outlet {
     }
 
     /// Puts a call that was sent into the books.
+    #[cold]
+    #[inline(never)]
     fn open(&mut self, request: &[u8], wish: Wish, server: u64, number: u64) -> Result<u64, CallError> {
         let id = self.calls.begin(wish, Instant::now())?;
         if wish.idempotent {

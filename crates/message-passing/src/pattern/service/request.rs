@@ -43,6 +43,18 @@ impl Ticket {
     fn last(&mut self, kind: Kind, payload: &[u8], without: Without) -> Result<(), SendError> {
         self.answered = true;
         let outcome = self.outbox.say(kind, self.id, payload, without);
+        self.or_failed(outcome)
+    }
+
+    /// The answer, and what is left of the request.
+    fn reply(&mut self, answer: &[u8], request: Vec<u8>) -> Result<(), SendError> {
+        self.answered = true;
+        let outcome = self.outbox.reply(self.id, answer, request);
+        self.or_failed(outcome)
+    }
+
+    /// Says that the call has failed where the answer is too large.
+    fn or_failed(&self, outcome: Result<(), SendError>) -> Result<(), SendError> {
         if let Err(SendError::TooLarge { len, limit }) = &outcome {
             let words = format!("the answer has {len} bytes, and the link carries {limit}");
             self.outbox.say(Kind::Failed, self.id, words.as_bytes(), Without::Keep)?;
@@ -112,7 +124,7 @@ impl Request {
     /// [`SendError::Closed`] or [`SendError::PeerDied`] when the client is gone; [`SendError::Full`] when it has not read its
     /// answers for so long that it was cut off; [`SendError::TooLarge`], which its caller is told.
     pub fn reply(mut self, answer: &[u8]) -> Result<(), SendError> {
-        self.ticket.last(Kind::Reply, answer, Without::CutOff)
+        self.ticket.reply(answer, self.bytes)
     }
 
     /// Says that the call has failed, and why: at most 512 bytes of it arrive.

@@ -97,7 +97,7 @@ impl BroadcastWriter {
         if self.loans.is_out() || self.lent.is_some() {
             return false;
         }
-        self.writer.write_quickly(message)
+        self.writer.write_quickly(&[], message)
     }
 
     /// Lends room for a message of `len` bytes in place; see [`lent_mut`](Self::lent_mut).

@@ -46,7 +46,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         let part = self.largest_part() as usize;
         while *done < message.len() {
             let first = *done == 0;
-            let prefix = first.then_some(message.len() as u64);
+            let total = [message.len() as u64];
+            let prefix = if first { &total[..] } else { &[] };
             let room = part - if first { 8 } else { 0 };
             let end = message.len().min(*done + room);
             let (kind, bytes) = match message.get(*done..end) {
