@@ -11,6 +11,7 @@ pub mod berths;
 pub mod board;
 pub mod certificates;
 pub mod diary;
+pub mod entries;
 pub mod feed;
 pub mod footprint;
 pub mod letter;

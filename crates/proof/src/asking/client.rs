@@ -1,19 +1,18 @@
 //! A client that checks what it is told.
 
-use std::fs::File;
-
 use wharf_message_passing::{Call, CallError, CallId, Client, Outcome};
 use wharf_sys::clock::Instant;
 
 use super::Ask;
 use super::account::{self, Account, Told};
+use crate::entries::Entries;
 use crate::promptness::{SOON, assert_within};
 use crate::random::Random;
 
 /// A client that is asked to ask.
 pub struct Asking {
     client: Client,
-    account: File,
+    account: Entries,
     next: Ask,
     random: Random,
     /// By an address there is one server, and none in its place.
