@@ -26,4 +26,5 @@ pub mod relay;
 pub mod said;
 pub mod scene;
 pub mod words;
+pub mod working;
 pub mod yard;
