@@ -148,6 +148,30 @@ fn what_is_dropped_is_never_taken_for_a_copy_of_what_was_sent() {
     one_reader_under_a_writer_that_drops(true);
 }
 
+/// One that is past the switch to the large ring, so that it finds each message the short way.
+#[test]
+fn what_is_dropped_is_never_read_in_place_the_short_way() {
+    bounded(2).check(|| {
+        let (mut writer, memory) = broadcast(true);
+        let (mut reader, _) = join(&mut writer, &memory, false, true);
+        fill(&mut writer);
+        while hear(&mut reader) != Heard::Empty {}
+        let full = fill(&mut writer);
+        assert!(full > reader.taken(), "there is something to be dropped");
+        let writing = thread::spawn(move || {
+            for number in full..full + 2 {
+                if write_dropping(&mut writer, number).is_err() {
+                    break;
+                }
+            }
+            writer
+        });
+        hear(&mut reader);
+        let writer = writing.join().unwrap();
+        drain(reader, writer.sent());
+    });
+}
+
 #[test]
 fn two_readers_under_a_writer_that_drops() {
     // One less than for one reader: three threads have many more orders.
