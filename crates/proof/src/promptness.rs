@@ -29,6 +29,9 @@ struct Delay {
     late: Duration,
 }
 
+/// The account of who was not served is not older than this and what is judged by it.
+const AGE: Duration = Duration::from_millis(200);
+
 type Delays = Mutex<VecDeque<Delay>>;
 
 static WATCHED: OnceLock<Vec<&'static Delays>> = OnceLock::new();
@@ -135,6 +138,38 @@ impl Unserved {
     }
 }
 
+/// Processes that wait for each other and compute all the time: the time for which one of them was ready and had no processor
+/// counts for nobody.
+#[derive(Debug)]
+pub struct Company {
+    processes: Vec<u32>,
+    unserved: Unserved,
+    since: Instant,
+}
+
+impl Company {
+    /// These ones.
+    pub fn of(processes: impl IntoIterator<Item = u32>) -> Company {
+        watch();
+        let processes: Vec<u32> = processes.into_iter().collect();
+        Company { unserved: Unserved::of(processes.iter().copied()), processes, since: Instant::now() }
+    }
+
+    /// Checks that what happened at `at` happened at most `bound` after `since`, which is behind the last call.
+    ///
+    /// # Panics
+    /// When it was later, even without the time that the machine was too busy to run one of them.
+    pub fn assert_within(&mut self, what: &str, bound: Duration, since: Instant, at: Instant) {
+        if at.saturating_since(since) > bound {
+            let unserved = self.unserved.in_turn();
+            assert_within(&format!("{what} (unserved for {unserved:?})"), bound + unserved, since, at);
+        }
+        if at.saturating_since(self.since) > AGE {
+            *self = Company::of(std::mem::take(&mut self.processes));
+        }
+    }
+}
+
 /// All threads of a process together. Zero for one that is gone, and where the kernel keeps no such account.
 fn unserved(process: u32) -> Duration {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
@@ -148,7 +183,7 @@ fn unserved(process: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::{Delay, SOON, assert_soon, overlap};
+    use super::{Company, Delay, SOON, assert_soon, overlap};
     use std::time::Duration;
     use wharf_sys::clock::Instant;
 
@@ -161,6 +196,16 @@ mod tests {
         assert_soon("just so", now, now.saturating_add(SOON));
         let late = now.saturating_add(SOON * 40);
         let outcome = std::panic::catch_unwind(|| assert_soon("too late", now, late));
+        assert!(outcome.is_err());
+    }
+
+    #[test]
+    fn whoever_has_his_turns_is_late_all_the_same() {
+        let mut company = Company::of([std::process::id()]);
+        let now = Instant::now();
+        company.assert_within("just so", SOON, now, now.saturating_add(SOON));
+        let late = now.saturating_add(SOON * 4000);
+        let outcome = std::panic::catch_unwind(move || company.assert_within("too late", SOON, now, late));
         assert!(outcome.is_err());
     }
 

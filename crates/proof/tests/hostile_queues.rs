@@ -14,7 +14,7 @@ use std::time::Duration;
 use wharf_message_passing::{NodeOptions, Options, Puller, Pusher, RecvError, Settled, Wait};
 use wharf_proof::footprint::Attacked;
 use wharf_proof::process::{PATIENCE, Process};
-use wharf_proof::promptness::{SOON, assert_within, watch};
+use wharf_proof::promptness::{Company, SOON, watch};
 use wharf_proof::random::Random;
 use wharf_proof::scene::Scene;
 use wharf_proof::working::{ADDRESS, NAME, SILENT, item, read};
@@ -91,7 +91,7 @@ fn attack_a_pusher(how: &str) {
         node.queue(NAME).wait(Wait::Sleep).puller().expect("a puller by name"),
         options.queue(ADDRESS).puller_timeout(PATIENCE).expect("a puller at the address"),
     ];
-    let (mut footprint, stage) = (Attacked::new(&pusher, seconds), Stage::default());
+    let (mut footprint, stage) = (Attacked::new(&pusher, seconds), Stage::new(pusher.id()));
     thread::scope(|scope| {
         let pulling = pullers.map(|puller| scope.spawn(|| pull(how, puller, &stage)));
         // Ends with the attack, which takes so many seconds, or with a puller's failure.
@@ -116,16 +116,24 @@ fn attack_a_pusher(how: &str) {
 }
 
 /// What the test and its honest pullers share.
-#[derive(Default)]
 struct Stage {
+    pusher: u32,
     /// The pusher may leave.
     closing: AtomicBool,
     over: AtomicBool,
 }
 
+impl Stage {
+    fn new(pusher: u32) -> Stage {
+        Stage { pusher, closing: AtomicBool::new(false), over: AtomicBool::new(false) }
+    }
+}
+
 /// Does what it is given, and is given something all the time; how much, and how long it was given nothing at most.
 fn pull(how: &str, mut puller: Puller, stage: &Stage) -> (u64, Duration) {
     let (mut done, mut longest, mut since) = (0_u64, Duration::ZERO, Instant::now());
+    let (what, mut company) =
+        (format!("{how}: an item for an honest puller"), Company::of([stage.pusher, std::process::id()]));
     // Relaxed: nothing but the words themselves matters.
     while !stage.over.load(Ordering::Relaxed) {
         match puller.recv_timeout(SOON) {
@@ -148,10 +156,7 @@ fn pull(how: &str, mut puller: Puller, stage: &Stage) -> (u64, Duration) {
         let now = Instant::now();
         let took = now.saturating_since(since);
         // Whoever hoards loses what it has when it has been silent for so long, and another may have had it before.
-        let bound = 4 * SILENT + SOON;
-        if took > bound {
-            assert_within(&format!("{how}: an item for an honest puller"), bound, since, now);
-        }
+        company.assert_within(&what, 4 * SILENT + SOON, since, now);
         longest = longest.max(took);
         since = now;
     }
@@ -170,12 +175,13 @@ fn attack_a_puller(how: &str) {
     let node = NodeOptions::new().domain(scene.domain()).open().expect("the test's own node");
     let mut pusher = node.queue(NAME).wait(Wait::Sleep).pusher().expect("an honest pusher");
     let (mut footprint, mut done, mut longest) = (Attacked::new(&puller, seconds), 0_u64, Duration::ZERO);
+    let (what, mut company) = (format!("{how}: an honest item done"), Company::of([puller.id(), std::process::id()]));
     // Ends with the attack, which takes so many seconds.
     while attacker.runs() {
         let since = Instant::now();
         push(how, &mut pusher, done);
         let now = Instant::now();
-        assert_within(&format!("{how}: an honest item done"), SOON, since, now);
+        company.assert_within(&what, SOON, since, now);
         longest = longest.max(now.saturating_since(since));
         done += 1;
         thread::sleep(Duration::from_micros(300));
