@@ -4,7 +4,7 @@
 //! waits its turn, and that says nothing about this library. So watchers, one pinned to each processor,
 //! measure all the time how late a sleeper gets to run; what the worst of them had to wait does not count.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -114,7 +114,7 @@ pub fn assert_within(what: &str, bound: Duration, since: Instant, at: Instant) {
 /// The watchers sleep most of the time, and a scheduler lets such threads run early. A process that computes all the time waits
 /// longer than they do, and with it all who wait for a lock that it holds.
 #[derive(Debug)]
-pub struct Unserved(Vec<(u32, Duration)>);
+pub struct Unserved(Vec<(u32, BTreeMap<String, Duration>)>);
 
 impl Unserved {
     /// As it is at this moment.
@@ -134,7 +134,13 @@ impl Unserved {
     }
 
     fn each(&self) -> impl Iterator<Item = Duration> {
-        self.0.iter().map(|&(process, before)| unserved(process).saturating_sub(before))
+        // Thread by thread: one that has ended takes its account with it.
+        self.0.iter().map(|(process, before)| {
+            let more = |(thread, now): (String, Duration)| {
+                now.saturating_sub(before.get(&thread).copied().unwrap_or_default())
+            };
+            unserved(*process).into_iter().map(more).sum()
+        })
     }
 }
 
@@ -170,15 +176,16 @@ impl Company {
     }
 }
 
-/// All threads of a process together. Zero for one that is gone, and where the kernel keeps no such account.
-fn unserved(process: u32) -> Duration {
+/// Of each thread of a process. Nothing of one that is gone, and where the kernel keeps no such account.
+fn unserved(process: u32) -> BTreeMap<String, Duration> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let waited = tasks.filter_map(|task| {
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         // Time on a processor, time ready without one, turns.
-        text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+        let waited = text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?;
+        Some((task.file_name().to_string_lossy().into_owned(), Duration::from_nanos(waited)))
     });
-    Duration::from_nanos(waited.sum())
+    waited.collect()
 }
 
 #[cfg(test)]
