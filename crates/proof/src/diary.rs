@@ -1,14 +1,13 @@
 //! What the players of a queue write down as they go, each in a file of its own, and what all of it together must say.
 //!
-//! A line is written by one system call, so that it is there whole or not at all, however its writer ends. What is about to
-//! happen is written down before, and what has happened after; so a death leaves one thing in doubt at most.
+//! What is about to happen is written down before, and what has happened after; so a death leaves one thing in doubt at most.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::Path;
 
 use wharf_sys::clock::Instant;
+
+use crate::entries::{self, Entries};
 
 /// An item: the life of its pusher, and which of its items.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,27 +55,19 @@ pub enum Note {
 }
 
 impl Note {
-    const ALL: [(Note, &str); 6] = [
-        (Note::Push, "push"),
-        (Note::Done, "done"),
-        (Note::Take, "take"),
-        (Note::Return, "return"),
-        (Note::Settle, "settle"),
-        (Note::Settled, "settled"),
-    ];
+    const ALL: [Note; 6] = [Note::Push, Note::Done, Note::Take, Note::Return, Note::Settle, Note::Settled];
 }
 
 /// One player's file.
 pub struct Diary {
-    file: File,
+    entries: Entries,
     life: u64,
 }
 
 impl Diary {
     /// The diary of this life, in this directory.
     pub fn open(directory: &Path, life: u64) -> std::io::Result<Diary> {
-        let file = OpenOptions::new().create(true).append(true).open(directory.join(life.to_string()))?;
-        Ok(Diary { file, life })
+        Ok(Diary { entries: Entries::open(&directory.join(life.to_string()))?, life })
     }
 
     /// Whose it is.
@@ -86,9 +77,7 @@ impl Diary {
 
     /// Writes something down.
     pub fn note(&mut self, note: Note, name: Name) -> std::io::Result<()> {
-        let word = Note::ALL.iter().find(|it| it.0 == note).map_or("", |it| it.1);
-        let line = format!("{} {word} {} {}\n", Instant::now().as_nanos(), name.life, name.number);
-        self.file.write_all(line.as_bytes())
+        self.entries.append([Instant::now().as_nanos(), note as u64, name.life, name.number])
     }
 }
 
@@ -123,19 +112,17 @@ impl Account {
             let path = entry?.path();
             let life = path.file_name().and_then(|it| it.to_str()).and_then(|it| it.parse().ok());
             let life = life.ok_or_else(|| std::io::Error::other("a file that is no diary"))?;
-            for line in std::fs::read_to_string(&path)?.lines() {
-                account.enter(life, line).ok_or_else(|| std::io::Error::other(format!("a line of {life}: {line}")))?;
+            for entry in entries::read(&path)? {
+                let wrong = || std::io::Error::other(format!("an entry of {life} that nobody writes: {entry:?}"));
+                account.enter(life, entry).ok_or_else(wrong)?;
             }
         }
         Ok(account)
     }
 
-    fn enter(&mut self, life: u64, line: &str) -> Option<()> {
-        let mut words = line.split(' ');
-        let at = words.next()?.parse().ok()?;
-        let word = words.next()?;
-        let (note, _) = Note::ALL.into_iter().find(|it| it.1 == word)?;
-        let name = Name { life: words.next()?.parse().ok()?, number: words.next()?.parse().ok()? };
+    fn enter(&mut self, life: u64, [at, note, of, number]: [u64; 4]) -> Option<()> {
+        let note = Note::ALL.into_iter().find(|it| *it as u64 == note)?;
+        let name = Name { life: of, number };
         self.items.entry(name).or_default().entry(life).or_default().push((at, note));
         Some(())
     }
@@ -202,9 +189,17 @@ fn check_one(
 mod tests {
     use super::*;
 
+    fn entry(line: &str) -> [u64; 4] {
+        let mut words = line.split(' ');
+        let (at, note) = (words.next().unwrap(), words.next().unwrap());
+        let note = Note::ALL.into_iter().find(|it| format!("{it:?}").eq_ignore_ascii_case(note)).unwrap();
+        let number = |word: Option<&str>| word.unwrap().parse().unwrap();
+        [at.parse().unwrap(), note as u64, number(words.next()), number(words.next())]
+    }
+
     fn account(lines: &[(u64, &str)]) -> Result<Sums, String> {
         let mut account = Account::default();
-        lines.iter().for_each(|(life, line)| account.enter(*life, line).unwrap());
+        lines.iter().for_each(|(life, line)| account.enter(*life, entry(line)).unwrap());
         account.check(&[1].into(), &[8].into())
     }
 

@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use wharf_sys::clock::Deadline;
+
+use crate::process::Process;
 
 /// The descriptors and shared mappings of this process at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +80,50 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     line.trim().trim_end_matches("kB").trim().parse().ok()
+}
+
+/// Resident memory and open descriptors of an attacked process: the most in the first third of the attack, which fills what is
+/// filled once, and the most after it.
+#[derive(Debug)]
+pub struct Attacked {
+    process: u32,
+    third: Deadline,
+    next: Deadline,
+    /// KiB, and descriptors.
+    early: [u64; 2],
+    late: [u64; 2],
+}
+
+impl Attacked {
+    /// Before an attack of so many seconds.
+    pub fn new(process: &Process, seconds: u64) -> Attacked {
+        let third = Deadline::after(Duration::from_secs(seconds) / 3);
+        Attacked { process: process.id(), third, next: Deadline::after(Duration::ZERO), early: [0; 2], late: [0; 2] }
+    }
+
+    /// Looks at it. To be called often: most calls do nothing.
+    pub fn look(&mut self) {
+        if !self.next.passed() {
+            return;
+        }
+        self.next = Deadline::after(Duration::from_millis(20));
+        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.process)).map_or(0, Iterator::count);
+        let now = [resident_kib(self.process).unwrap_or(0), descriptors as u64];
+        let most = if self.third.passed() { &mut self.late } else { &mut self.early };
+        *most = [most[0].max(now[0]), most[1].max(now[1])];
+    }
+
+    /// Checks that it held hardly more after the first third than in it.
+    ///
+    /// # Panics
+    /// When it did.
+    pub fn assert_flat(&self, what: &str, flat_kib: u64, flat_descriptors: u64) {
+        let ([early_kib, early], [late_kib, late]) = (self.early, self.late);
+        println!("{what}: at most {early_kib} KiB and {early} descriptors, then {late_kib} and {late}");
+        assert!(early > 0 && late > 0, "{what}: over before a third of its time");
+        assert!(late_kib <= early_kib + flat_kib, "{what}: memory grew from {early_kib} KiB to {late_kib}");
+        assert!(late <= early + flat_descriptors, "{what}: descriptors grew from {early} to {late}");
+    }
 }
 
 /// What this process takes of the machine's memory, in KiB: its own, and every page that exists of the memory files that it has

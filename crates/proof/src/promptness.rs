@@ -4,7 +4,7 @@
 //! waits its turn, and that says nothing about this library. So watchers, one pinned to each processor,
 //! measure all the time how late a sleeper gets to run; what the worst of them had to wait does not count.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -28,6 +28,9 @@ struct Delay {
     end: Instant,
     late: Duration,
 }
+
+/// The account of who was not served is not older than this and what is judged by it.
+const AGE: Duration = Duration::from_millis(200);
 
 type Delays = Mutex<VecDeque<Delay>>;
 
@@ -111,7 +114,7 @@ pub fn assert_within(what: &str, bound: Duration, since: Instant, at: Instant) {
 /// The watchers sleep most of the time, and a scheduler lets such threads run early. A process that computes all the time waits
 /// longer than they do, and with it all who wait for a lock that it holds.
 #[derive(Debug)]
-pub struct Unserved(Vec<(u32, Duration)>);
+pub struct Unserved(Vec<(u32, BTreeMap<String, Duration>)>);
 
 impl Unserved {
     /// As it is at this moment.
@@ -131,24 +134,63 @@ impl Unserved {
     }
 
     fn each(&self) -> impl Iterator<Item = Duration> {
-        self.0.iter().map(|&(process, before)| unserved(process).saturating_sub(before))
+        // Thread by thread: one that has ended takes its account with it.
+        self.0.iter().map(|(process, before)| {
+            let more = |(thread, now): (String, Duration)| {
+                now.saturating_sub(before.get(&thread).copied().unwrap_or_default())
+            };
+            unserved(*process).into_iter().map(more).sum()
+        })
     }
 }
 
-/// All threads of a process together. Zero for one that is gone, and where the kernel keeps no such account.
-fn unserved(process: u32) -> Duration {
+/// Processes that wait for each other and compute all the time: the time for which one of them was ready and had no processor
+/// counts for nobody.
+#[derive(Debug)]
+pub struct Company {
+    processes: Vec<u32>,
+    unserved: Unserved,
+    since: Instant,
+}
+
+impl Company {
+    /// These ones.
+    pub fn of(processes: impl IntoIterator<Item = u32>) -> Company {
+        watch();
+        let processes: Vec<u32> = processes.into_iter().collect();
+        Company { unserved: Unserved::of(processes.iter().copied()), processes, since: Instant::now() }
+    }
+
+    /// Checks that what happened at `at` happened at most `bound` after `since`, which is behind the last call.
+    ///
+    /// # Panics
+    /// When it was later, even without the time that the machine was too busy to run one of them.
+    pub fn assert_within(&mut self, what: &str, bound: Duration, since: Instant, at: Instant) {
+        if at.saturating_since(since) > bound {
+            let unserved = self.unserved.in_turn();
+            assert_within(&format!("{what} (unserved for {unserved:?})"), bound + unserved, since, at);
+        }
+        if at.saturating_since(self.since) > AGE {
+            *self = Company::of(std::mem::take(&mut self.processes));
+        }
+    }
+}
+
+/// Of each thread of a process. Nothing of one that is gone, and where the kernel keeps no such account.
+fn unserved(process: u32) -> BTreeMap<String, Duration> {
     let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     let waited = tasks.filter_map(|task| {
         let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
         // Time on a processor, time ready without one, turns.
-        text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()
+        let waited = text.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?;
+        Some((task.file_name().to_string_lossy().into_owned(), Duration::from_nanos(waited)))
     });
-    Duration::from_nanos(waited.sum())
+    waited.collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Delay, SOON, assert_soon, overlap};
+    use super::{Company, Delay, SOON, assert_soon, overlap};
     use std::time::Duration;
     use wharf_sys::clock::Instant;
 
@@ -161,6 +203,16 @@ mod tests {
         assert_soon("just so", now, now.saturating_add(SOON));
         let late = now.saturating_add(SOON * 40);
         let outcome = std::panic::catch_unwind(|| assert_soon("too late", now, late));
+        assert!(outcome.is_err());
+    }
+
+    #[test]
+    fn whoever_has_his_turns_is_late_all_the_same() {
+        let mut company = Company::of([std::process::id()]);
+        let now = Instant::now();
+        company.assert_within("just so", SOON, now, now.saturating_add(SOON));
+        let late = now.saturating_add(SOON * 4000);
+        let outcome = std::panic::catch_unwind(move || company.assert_within("too late", SOON, now, late));
         assert!(outcome.is_err());
     }
 

@@ -1,20 +1,23 @@
 //! Clients and servers of a service that do their worst: whoever is honest beside them is answered, in time, and nothing grows.
 //!
-//! `WHARF_PROOF_SECONDS` makes each attack longer (2 seconds unless it is set), `WHARF_PROOF_SEED` repeats one.
+//! `WHARF_PROOF_SECONDS` makes each attack longer (2 seconds unless it is set), `WHARF_PROOF_SEED` repeats one. The long form:
+//!
+//! ```text
+//! WHARF_PROOF_SECONDS=60 cargo test -p wharf-proof --test hostile_services -- --nocapture
+//! ```
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{NodeOptions, Options, Wait};
 use wharf_proof::asking::{ADDRESS, NAME};
-use wharf_proof::footprint::resident_kib;
+use wharf_proof::footprint::Attacked;
 use wharf_proof::process::{PATIENCE, Process};
 use wharf_proof::promptness::{SOON, assert_within, watch};
 use wharf_proof::random::Random;
 use wharf_proof::scene::Scene;
-use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::clock::Instant;
 
 const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 
@@ -22,7 +25,7 @@ const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 /// reserve, what is kept for the two or three clients that do not read at a time.
 const FLAT_KIB: u64 = 12 << 10;
 /// The same for descriptors: clients that are just being met hold some.
-const FLAT_DESCRIPTORS: usize = 300;
+const FLAT_DESCRIPTORS: u64 = 300;
 
 #[test]
 fn a_client_that_scribbles_over_its_memory_hurts_nobody() {
@@ -77,8 +80,8 @@ fn attack_a_server(how: &str) {
         node.service(NAME).wait(Wait::Sleep).client().expect("a client by name"),
         options.service(ADDRESS).client_timeout(PATIENCE).expect("a client at the address"),
     ];
-    let third = Deadline::after(Duration::from_secs(seconds) / 3);
-    let (mut early, mut longest, mut since, mut answered) = (None, Duration::ZERO, Instant::now(), 0_u64);
+    let mut footprint = Attacked::new(&server, seconds);
+    let (mut longest, mut since, mut answered) = (Duration::ZERO, Instant::now(), 0_u64);
     // Ends with the attack, which takes so many seconds.
     while attacker.runs() {
         for client in &mut clients {
@@ -93,13 +96,11 @@ fn attack_a_server(how: &str) {
             }
         }
         thread::sleep(Duration::from_micros(300));
-        if early.is_none() && third.passed() {
-            early = Some(held(&server));
-        }
+        footprint.look();
     }
     assert_within(&format!("{how}: a call"), SOON, since, since.saturating_add(longest));
     drop(clients);
-    ended(how, &mut server, &mut attacker, early);
+    ended(how, &mut server, &mut attacker, footprint);
     println!("{how}: {answered} honest calls, the longest {longest:?}");
     drop(node);
     nothing_remains(how, &scene);
@@ -113,20 +114,17 @@ fn attack_a_client(how: &str) {
     client.expect("ready");
     let node = NodeOptions::new().domain(scene.domain()).open().expect("the test's own node");
     let mut server = node.service(NAME).wait(Wait::Sleep).server().expect("an honest server");
-    let third = Deadline::after(Duration::from_secs(seconds) / 3);
-    let (mut early, mut answered) = (None, 0_u64);
+    let (mut footprint, mut answered) = (Attacked::new(&client, seconds), 0_u64);
     // Ends with the attack, which takes so many seconds.
     while attacker.runs() {
         if let Ok(request) = server.recv_timeout(Duration::from_millis(5)) {
             answered += u64::from(request.reply(b"here").is_ok());
         }
-        if early.is_none() && third.passed() {
-            early = Some(held(&client));
-        }
+        footprint.look();
     }
     assert!(answered > 0, "{how}: nobody asked the honest server");
     drop(server);
-    ended(how, &mut client, &mut attacker, early);
+    ended(how, &mut client, &mut attacker, footprint);
     drop(node);
     nothing_remains(how, &scene);
 }
@@ -141,31 +139,16 @@ fn attacker(how: &str, scene: &Scene, seconds: u64) -> Process {
 }
 
 /// The attacker has done what it could, and the honest one is as it was.
-fn ended(how: &str, honest: &mut Process, attacker: &mut Process, early: Option<(u64, usize)>) {
+fn ended(how: &str, honest: &mut Process, attacker: &mut Process, mut footprint: Attacked) {
     let done = attacker.hear(PATIENCE).filter(|said| said.word == "done");
     let done = done.unwrap_or_else(|| panic!("{how} was not carried out: {}", attacker.report()));
-    let early = early.unwrap_or_else(|| panic!("{how}: over before a third of its time"));
-    // Whoever was just being met is soon forgotten.
-    let settled = Deadline::after(PATIENCE);
-    let mut late = held(honest);
-    while late.1 > early.1 + FLAT_DESCRIPTORS && !settled.passed() {
-        thread::sleep(Duration::from_millis(5));
-        late = held(honest);
-    }
+    footprint.look();
     honest.close();
     let served = honest.hear(PATIENCE).filter(|said| said.word == "done");
     let served = served.unwrap_or_else(|| panic!("{how} brought the honest one down: {}", honest.report()));
     assert!(honest.death(PATIENCE).status.success(), "{how}: {}", honest.report());
     println!("{how}: {}; the honest one: {}", done.text, served.text);
-    println!("{how}: {} KiB and {} descriptors, then {} and {}", early.0, early.1, late.0, late.1);
-    assert!(late.0 <= early.0 + FLAT_KIB, "{how}: memory grew from {} KiB to {}", early.0, late.0);
-    assert!(late.1 <= early.1 + FLAT_DESCRIPTORS, "{how}: descriptors grew from {} to {}", early.1, late.1);
-}
-
-/// Resident memory in KiB, and open descriptors.
-fn held(process: &Process) -> (u64, usize) {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", process.id())).map_or(0, Iterator::count);
-    (resident_kib(process.id()).unwrap_or(0), descriptors)
+    footprint.assert_flat(how, FLAT_KIB, FLAT_DESCRIPTORS);
 }
 
 fn nothing_remains(how: &str, scene: &Scene) {

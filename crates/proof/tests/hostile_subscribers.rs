@@ -1,6 +1,10 @@
 //! Subscribers that do their worst: the honest one beside them receives everything, in time, and nothing grows.
 //!
-//! `WHARF_PROOF_SECONDS` makes each attack longer (3 seconds unless it is set), `WHARF_PROOF_SEED` repeats one.
+//! `WHARF_PROOF_SECONDS` makes each attack longer (3 seconds unless it is set), `WHARF_PROOF_SEED` repeats one. The long form:
+//!
+//! ```text
+//! WHARF_PROOF_SECONDS=60 cargo test -p wharf-proof --test hostile_subscribers -- --nocapture
+//! ```
 
 use std::fs;
 use std::path::Path;

@@ -131,6 +131,9 @@ fn push_steadily(node: &Node, stage: &Stage) -> Result<(), String> {
                 other => return Err(format!("{item:?} has come to {other:?}")),
             }
         }
+        if let (1.., why) = pusher.cut_off() {
+            return Err(format!("a puller was cut off, although all keep the rules: {why:?}"));
+        }
         if over && open.is_empty() {
             return Ok(());
         }
@@ -157,7 +160,10 @@ fn pull_steadily(node: &Node, stage: &Stage) -> Result<(), String> {
         }
         thread::sleep(Duration::from_micros(100));
     }
-    Ok(())
+    match puller.lost() {
+        (0, _) => Ok(()),
+        (_, why) => Err(format!("a pusher was lost, although all keep the rules: {why:?}")),
+    }
 }
 
 /// Kills one player after another, and puts another in its place.

@@ -141,3 +141,32 @@ pub(crate) fn garbage_to_a_puller(world: &World) {
         });
     }
 }
+
+/// A pusher that gives more than was asked for, for ever, and takes nothing of what is said to it.
+pub(crate) fn never_listens(world: &World) {
+    let options = options(world);
+    let mut listener = options.listen("unix:deaf").unwrap();
+    std::thread::scope(|scope| {
+        let pulling = scope.spawn(|| {
+            let mut puller = options.queue("unix:deaf").puller().unwrap();
+            let mut taken = 0_u64;
+            while let Ok(item) = puller.recv_timeout(SOON) {
+                taken += 1;
+                // Given up by then: nobody wants to know.
+                let _ = item.ack();
+            }
+            let (count, why) = puller.lost();
+            assert!(count == 1 && why.is_some_and(|it| it.contains("takes nothing")), "{why:?}");
+            taken
+        });
+        let mut link = listener.accept().unwrap();
+        for number in 1.. {
+            if link.send_timeout(&frame(1, number, b"work"), SOON).is_err() {
+                break;
+            }
+        }
+        // Each word that was kept, and some more that found room on the way.
+        let taken = pulling.join().unwrap();
+        assert!((65_536..75_000).contains(&taken), "{taken}");
+    });
+}

@@ -2,11 +2,10 @@
 //! outlives it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use super::Ask;
+use crate::entries::{self, Entries};
 
 /// What a client was told of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +51,7 @@ impl Account {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn done(&self) -> Result<File, String> {
+    pub fn done(&self) -> Result<Entries, String> {
         self.append("done")
     }
 
@@ -86,13 +85,12 @@ impl Account {
     ///
     /// # Errors
     /// When it cannot be opened.
-    pub fn told(&self) -> Result<File, String> {
+    pub fn told(&self) -> Result<Entries, String> {
         self.append("told")
     }
 
-    fn append(&self, name: &str) -> Result<File, String> {
-        let file = OpenOptions::new().create(true).append(true).open(self.at.join(name));
-        file.map_err(|error| format!("the account '{name}': {error}"))
+    fn append(&self, name: &str) -> Result<Entries, String> {
+        Entries::open(&self.at.join(name)).map_err(|error| format!("the account '{name}': {error}"))
     }
 
     /// Compares what was told with what was done, and says how much there was of each.
@@ -102,7 +100,7 @@ impl Account {
     pub fn settle(&self) -> Result<Totals, String> {
         let mut totals = Totals::default();
         let mut done: BTreeMap<(u64, u64), u64> = BTreeMap::new();
-        for [life, number, _] in self.entries("done")? {
+        for [life, number, ..] in self.entries("done")? {
             *done.entry((life, number)).or_default() += 1;
         }
         for ((life, number), times) in &done {
@@ -113,7 +111,7 @@ impl Account {
                 return Err(format!("{ask:?} was carried out {times} times"));
             }
         }
-        for [life, number, told] in self.entries("told")? {
+        for [life, number, told, _] in self.entries("told")? {
             let ask = Ask { life, number };
             let told = Told::ALL.into_iter().find(|it| *it as u64 == told);
             let told = told.ok_or_else(|| format!("{ask:?}: no client writes that"))?;
@@ -131,21 +129,12 @@ impl Account {
         Ok(totals)
     }
 
-    fn entries(&self, name: &str) -> Result<Vec<[u64; 3]>, String> {
-        let bytes = fs::read(self.at.join(name)).map_err(|error| format!("the account '{name}': {error}"))?;
-        let (entries, rest) = bytes.as_chunks::<24>();
-        if !rest.is_empty() {
-            return Err(format!("the account '{name}' is torn"));
-        }
-        let word = |entry: &[u8; 24], at: usize| {
-            entry[at..at + 8].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte))
-        };
-        Ok(entries.iter().map(|entry| [word(entry, 0), word(entry, 8), word(entry, 16)]).collect())
+    fn entries(&self, name: &str) -> Result<Vec<[u64; entries::WORDS]>, String> {
+        entries::read(&self.at.join(name)).map_err(|error| format!("the account '{name}': {error}"))
     }
 }
 
-/// Appends an entry: one call of the system, which a death leaves done or undone.
-pub(super) fn enter(account: &mut File, ask: Ask, what: u64) -> Result<(), String> {
-    let entry: Vec<u8> = [ask.life, ask.number, what].iter().flat_map(|word| word.to_le_bytes()).collect();
-    account.write_all(&entry).map_err(|error| format!("an account: {error}"))
+/// Appends an entry.
+pub(super) fn enter(account: &mut Entries, ask: Ask, what: u64) -> Result<(), String> {
+    account.append([ask.life, ask.number, what, 0]).map_err(|error| format!("an account: {error}"))
 }

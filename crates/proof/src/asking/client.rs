@@ -1,23 +1,24 @@
 //! A client that checks what it is told.
 
-use std::fs::File;
-
 use wharf_message_passing::{Call, CallError, CallId, Client, Outcome};
 use wharf_sys::clock::Instant;
 
 use super::Ask;
 use super::account::{self, Account, Told};
-use crate::promptness::{SOON, assert_within};
+use crate::entries::Entries;
+use crate::promptness::{Company, SOON};
 use crate::random::Random;
 
 /// A client that is asked to ask.
 pub struct Asking {
     client: Client,
-    account: File,
+    account: Entries,
     next: Ask,
     random: Random,
     /// By an address there is one server, and none in its place.
     by_name: bool,
+    /// This process, which computes while it waits for an answer.
+    own: Company,
 }
 
 impl Asking {
@@ -26,7 +27,8 @@ impl Asking {
     /// # Errors
     /// When its account cannot be opened.
     pub fn new(client: Client, account: &Account, first: Ask, seed: u64, by_name: bool) -> Result<Asking, String> {
-        Ok(Asking { client, account: account.told()?, next: first, random: Random::new(seed), by_name })
+        let own = Company::of([std::process::id()]);
+        Ok(Asking { client, account: account.told()?, next: first, random: Random::new(seed), by_name, own })
     }
 
     /// The call that is next.
@@ -45,6 +47,12 @@ impl Asking {
         }
     }
 
+    /// Checks that nobody waited past the deadline of a call that began at `since`, in a wait that began at `from`.
+    fn in_time(&mut self, ask: Ask, since: Instant, from: Instant) {
+        let over = since.saturating_add(ask.limit()).max(from);
+        self.own.assert_within(&format!("{ask:?}, which may take {:?}", ask.limit()), SOON, over, Instant::now());
+    }
+
     fn take_next(&mut self) -> Ask {
         self.next.number += 1;
         Ask { number: self.next.number - 1, ..self.next }
@@ -58,7 +66,7 @@ impl Asking {
             None => wish(self.client.request(&request), ask).call().map(|answer| vec![answer]),
             Some(_) => wish(self.client.request(&request), ask).stream().and_then(Iterator::collect),
         };
-        in_time(ask, since, since);
+        self.in_time(ask, since, since);
         self.settle(ask, outcome)
     }
 
@@ -76,7 +84,7 @@ impl Asking {
                 Ok(id) => open.push((ask, id, since)),
                 Err(error) => goes_on &= self.settle(ask, Err(error))?,
             }
-            in_time(ask, since, since);
+            self.in_time(ask, since, since);
         }
         // Each round takes one away.
         while !open.is_empty() {
@@ -87,7 +95,7 @@ impl Asking {
             }
             let from = Instant::now();
             let outcome = self.client.wait(id);
-            in_time(ask, since, from);
+            self.in_time(ask, since, from);
             if given_up && matches!(outcome, Err(CallError::Cancelled | CallError::CancelledBefore)) {
                 let told = if matches!(outcome, Err(CallError::Cancelled)) { Told::Unknown } else { Told::NeverSent };
                 account::enter(&mut self.account, ask, told as u64)?;
@@ -141,12 +149,4 @@ impl Asking {
 fn wish<'c, 'r>(call: Call<'c, 'r>, ask: Ask) -> Call<'c, 'r> {
     let call = call.limit(ask.limit()).idempotent(ask.is_idempotent());
     if ask.number.is_multiple_of(7) { call.key(ask.number) } else { call }
-}
-
-/// Checks that nobody waited past the deadline of a call that began at `since`, in a wait that began at `from`.
-fn in_time(ask: Ask, since: Instant, from: Instant) {
-    let (now, over) = (Instant::now(), since.saturating_add(ask.limit()).max(from));
-    if now > over.saturating_add(SOON) {
-        assert_within(&format!("{ask:?}, which may take {:?}", ask.limit()), SOON, over, now);
-    }
 }

@@ -1,12 +1,12 @@
 //! A server that writes down what it carries out, and answers as it likes.
 
-use std::fs::File;
 use std::time::Duration;
 
 use wharf_message_passing::{RecvError, Request, SendError, Server};
 
 use super::Ask;
 use super::account::{self, Account};
+use crate::entries::Entries;
 use crate::random::Random;
 
 /// Requests that are held back at most.
@@ -15,7 +15,7 @@ const HELD: usize = 6;
 /// A server that is to serve.
 pub struct Serving {
     server: Server,
-    account: File,
+    account: Entries,
     random: Random,
     held: Vec<(Ask, Request)>,
 }

@@ -1,7 +1,14 @@
 //! A ring in ordinary memory, all of it atomics: what tests and models use in place of a mapping.
+//!
+//! In models each word is watched as well: a frame that is read in place and written at the same time, or without an order
+//! between the two, is reported, be the bytes as they may. (Loom lets no load take place later than it is written, so the bytes
+//! alone never show that a reader gave a frame back before it had read it.)
+#![allow(unsafe_code)]
 
 use super::frame::ends_inside;
 use super::ring::Ring;
+#[cfg(loom)]
+use crate::atomic::UnsafeCell;
 use crate::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
 
@@ -9,12 +16,42 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(crate) struct BoxedRing {
     words: Arc<[AtomicU64]>,
+    #[cfg(loom)]
+    watched: Arc<[Watched]>,
 }
+
+/// Whether a word is being read in place, or written.
+#[cfg(loom)]
+#[derive(Debug)]
+struct Watched(UnsafeCell<()>);
+
+// SAFETY: there is nothing in it; who comes to it when is what loom is to judge.
+#[cfg(loom)]
+unsafe impl Sync for Watched {}
 
 impl BoxedRing {
     pub(crate) fn new(bytes: u64) -> BoxedRing {
         assert!(bytes.is_power_of_two() && bytes >= 16);
-        BoxedRing { words: (0..bytes / 8).map(|_| AtomicU64::new(0)).collect() }
+        BoxedRing {
+            words: (0..bytes / 8).map(|_| AtomicU64::new(0)).collect(),
+            #[cfg(loom)]
+            watched: (0..bytes / 8).map(|_| Watched(UnsafeCell::new(()))).collect(),
+        }
+    }
+
+    /// The payload behind a header, as a reader sees it that is promised that nobody writes it meanwhile.
+    #[cfg(loom)]
+    pub(crate) fn read_in_place(&self, position: u64, len: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        assert!(self.append_to(position, 0, len, &mut bytes));
+        self.watched_behind(position, len).for_each(|word| word.0.with(|_| ()));
+        bytes
+    }
+
+    #[cfg(loom)]
+    fn watched_behind(&self, position: u64, len: u64) -> impl Iterator<Item = &Watched> {
+        let first = ((position & (self.size() - 1)) / 8) as usize + 1;
+        self.watched[first..first + len.div_ceil(8) as usize].iter()
     }
 }
 
@@ -33,6 +70,8 @@ impl Ring for BoxedRing {
         if !ends_inside(position & (self.size() - 1), bytes.len() as u64, self.size()) {
             return false;
         }
+        #[cfg(loom)]
+        self.watched_behind(position, bytes.len() as u64).for_each(|word| word.0.with_mut(|_| ()));
         for (at, chunk) in bytes.chunks(8).enumerate() {
             let mut word = [0; 8];
             word[..chunk.len()].copy_from_slice(chunk);

@@ -4,7 +4,6 @@ use super::boxed::BoxedRing;
 use super::held::Pins;
 use super::page::Page;
 use super::reader::{Heard, Reader};
-use super::ring::Ring;
 use super::start::Start;
 use super::writer::{BroadcastTerms, SeatTerms, Writer};
 use super::{Barriers, Fences, Geometry, WriteError};
@@ -81,9 +80,7 @@ fn bytes(reader: &ModelReader) -> Vec<u8> {
     match reader.in_ring() {
         Some((ring, position, len)) => {
             // Read in place, as cooperating readers do: relaxed loads, ordered by the header's and the floor's alone.
-            let mut bytes = Vec::new();
-            assert!(ring.append_to(position, 0, len, &mut bytes));
-            bytes
+            ring.read_in_place(position, len)
         }
         None => reader.copied().to_vec(),
     }
@@ -148,6 +145,30 @@ fn what_is_dropped_is_never_taken_for_a_copy_of_what_was_sent() {
     one_reader_under_a_writer_that_drops(true);
 }
 
+/// One that is past the switch to the large ring, so that it finds each message the short way.
+#[test]
+fn what_is_dropped_is_never_read_in_place_the_short_way() {
+    bounded(2).check(|| {
+        let (mut writer, memory) = broadcast(true);
+        let (mut reader, _) = join(&mut writer, &memory, false, true);
+        fill(&mut writer);
+        while hear(&mut reader) != Heard::Empty {}
+        let full = fill(&mut writer);
+        assert!(full > reader.taken(), "there is something to be dropped");
+        let writing = thread::spawn(move || {
+            for number in full..full + 2 {
+                if write_dropping(&mut writer, number).is_err() {
+                    break;
+                }
+            }
+            writer
+        });
+        hear(&mut reader);
+        let writer = writing.join().unwrap();
+        drain(reader, writer.sent());
+    });
+}
+
 #[test]
 fn two_readers_under_a_writer_that_drops() {
     // One less than for one reader: three threads have many more orders.
@@ -193,9 +214,7 @@ fn what_is_held_stays_while_the_writer_goes_around_it() {
         let (ring, position) = (ring.clone(), position);
         let at = pins.pin(word, len).unwrap();
         hear(&mut reader);
-        let mut held = Vec::new();
-        assert!(ring.append_to(position, 0, len, &mut held));
-        assert_eq!(held, message(0), "held");
+        assert_eq!(ring.read_in_place(position, len), message(0), "held");
         pins.let_go(at, len);
         let writer = writing.join().unwrap();
         drain(reader, writer.sent());
@@ -217,9 +236,7 @@ fn a_frame_that_is_let_go_of_is_written_over_only_afterwards() {
         // Everything else is released, so that what is held is all that is in the way.
         while hear(&mut reader) != Heard::Empty {}
         let letting_go = thread::spawn(move || {
-            let mut held = Vec::new();
-            assert!(ring.append_to(position, 0, len, &mut held));
-            assert_eq!(held, message(0), "held");
+            assert_eq!(ring.read_in_place(position, len), message(0), "held");
             pins.let_go(at, len);
         });
         for _ in 0..2 {
@@ -328,9 +345,7 @@ fn a_stream_moves_on_and_nothing_is_lost() {
         writing.join().unwrap();
         assert_eq!(reader.taken(), 2);
         let (at, ring, position) = held.unwrap();
-        let mut bytes = Vec::new();
-        assert!(ring.append_to(position, 0, LEN, &mut bytes));
-        assert_eq!(bytes, message(0), "what is held of the old generation stays");
+        assert_eq!(ring.read_in_place(position, LEN), message(0), "what is held of the old generation stays");
         pins.let_go(at, LEN);
     });
 }

@@ -55,9 +55,7 @@ impl Doorbell {
 fn number(reader: &ModelReader) -> u64 {
     // Read in place, as cooperating readers do: what orders these loads is the load of the header alone.
     let (ring, position, len) = reader.in_ring().unwrap();
-    let mut bytes = Vec::new();
-    assert!(ring.append_to(position, 0, len, &mut bytes));
-    u64::from_le_bytes(bytes.try_into().unwrap())
+    u64::from_le_bytes(ring.read_in_place(position, len).try_into().unwrap())
 }
 
 #[test]

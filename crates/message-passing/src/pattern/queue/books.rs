@@ -82,6 +82,8 @@ struct Delivery {
     place: usize,
     /// It is known to be worked on, and not only on its way.
     begun: bool,
+    /// All of it was sent. Until then the puller can neither say anything of it nor have died of it.
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -259,8 +261,8 @@ impl Books {
         Some((self.next_number + 1, kept.deliveries.saturating_add(1), &kept.bytes))
     }
 
-    /// The [`next`](Self::next) item is on its way; its number.
-    pub(super) fn assign(&mut self, place: usize, key: u64, now: Instant) -> u64 {
+    /// The [`next`](Self::next) item is on its way, or a part of it; its number.
+    pub(super) fn assign(&mut self, place: usize, key: u64, whole: bool, now: Instant) -> u64 {
         let line = if self.again.is_empty() { &mut self.waiting } else { &mut self.again };
         line.pop_front();
         self.next_number += 1;
@@ -274,10 +276,22 @@ impl Books {
             if worker.has.is_empty() {
                 (worker.since, worker.heard) = (now, false);
             }
-            worker.has.push_back(Delivery { number, place, begun: false });
+            worker.has.push_back(Delivery { number, place, begun: false, whole });
             worker.highest = number;
         }
         number
+    }
+
+    /// More of a delivery was sent, or the rest of it: whoever takes it in is not silent, and its time begins now.
+    pub(super) fn moved(&mut self, key: u64, number: u64, whole: bool, now: Instant) {
+        let Some(worker) = self.worker(key) else { return };
+        let Some(at) = worker.find(number) else { return };
+        if at == 0 {
+            worker.since = now;
+        }
+        if let Some(delivery) = worker.has.get_mut(at) {
+            delivery.whole = whole;
+        }
     }
 
     /// Whether this puller still has this delivery.
@@ -351,10 +365,11 @@ impl Books {
             }
             let key = worker.key;
             // Whoever goes on with others keeps them.
-            let late = if worker.heard {
+            let late: VecDeque<Delivery> = if worker.heard {
                 worker.has.pop_front().into_iter().collect()
             } else {
-                worker.silent = true;
+                // One that was sent nothing whole has nothing to say: it takes things in again when there is room on the way.
+                worker.silent = worker.has.iter().any(|delivery| delivery.whole);
                 std::mem::take(&mut worker.has)
             };
             (worker.since, worker.heard) = (now, false);
@@ -441,7 +456,7 @@ impl Books {
     fn take_away(&mut self, key: u64, deliveries: VecDeque<Delivery>) {
         for delivery in deliveries {
             let first = self.kept.get(delivery.place).is_some_and(|kept| kept.deliveries == 1);
-            self.redeliver(delivery.place, key, first || delivery.begun);
+            self.redeliver(delivery.place, key, delivery.whole && (first || delivery.begun));
         }
     }
 

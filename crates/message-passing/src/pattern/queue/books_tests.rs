@@ -25,7 +25,7 @@ fn give_out(books: &mut Books, now: u64) -> Vec<(u64, u64, Vec<u8>)> {
     while let Some((place, key)) = books.next() {
         let (number, _, bytes) = books.draft(place).unwrap();
         let bytes = bytes.to_vec();
-        assert_eq!(books.assign(place, key, at(now)), number);
+        assert_eq!(books.assign(place, key, true, at(now)), number);
         given.push((key, number, bytes));
     }
     given
@@ -161,6 +161,33 @@ fn late_and_false_words_change_nothing() {
     assert_eq!(books.acknowledge(2, 2, at(0)), Ok(false), "once");
     assert_eq!(books.acknowledge(9, 1, at(0)), Ok(false), "a puller that is gone");
     assert_eq!(books.unsettled(), 2);
+}
+
+#[test]
+fn one_that_was_sent_a_part_only_is_given_more_and_that_does_not_count() {
+    let mut books = books(Bounds { acknowledge: Some(Duration::from_nanos(100)), ..BOUNDS }, &[5]);
+    push(&mut books, &["large"]);
+    // More often than an item may be delivered.
+    for round in 0..5 {
+        let now = round * 1000;
+        let (place, key) = books.next().expect("it is not silent");
+        let number = books.assign(place, key, false, at(now));
+        // As long as more of it goes on its way, nobody takes it back.
+        for step in 1..5 {
+            books.moved(key, number, false, at(now + step * 90));
+            books.expire(at(now + step * 90 + 89));
+            assert!(books.has(key, number));
+        }
+        books.expire(at(now + 461));
+        assert!(!books.has(key, number) && books.dead() == 0);
+    }
+    // When all of it was sent it counts, and silence is silence.
+    let (place, key) = books.next().unwrap();
+    let number = books.assign(place, key, false, at(9000));
+    books.moved(key, number, true, at(9090));
+    assert_eq!(books.draft(place).map(|it| it.1), Some(2));
+    books.expire(at(9190));
+    assert_eq!((books.next(), books.waiting()), (None, 1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What a puller has to say to one pusher: sent at once if there is room, and otherwise kept for the puller's next call.
 //!
-//! Items hold it, in whatever thread they are worked on. It never waits; what is kept is bounded by the items that were
-//! received, which say at most twice something each.
+//! Items hold it, in whatever thread they are worked on. It never waits; what is kept is bounded by the items that a puller has,
+//! which say at most twice something each, and towards a pusher that gives ever more and takes nothing, by a number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,12 +21,18 @@ use crate::transport::Ask;
 const MOST_SPARE: usize = 64;
 const SPARE_BYTES: usize = 4096;
 
+/// The most that is kept for one pusher: 1 MiB. One that keeps the rules gives a puller 1,024 items until it hears of the first,
+/// so only a program that holds many times as many after its acknowledge deadlines, and settles all of them at once, comes near.
+pub(super) const MOST_UNSENT: usize = 65_536;
+
 /// The way to the pusher.
 struct Way {
     sender: Sender,
     unsent: VecDeque<[u8; HEAD_BYTES]>,
     spare: Vec<Vec<u8>>,
     over: bool,
+    /// It is over because the pusher takes nothing.
+    deaf: bool,
 }
 
 /// See the top of the file.
@@ -40,7 +46,7 @@ pub(super) struct Desk {
 impl Desk {
     pub(super) fn new(sender: Sender, hub: Arc<Hub<News>>) -> Desk {
         let peer = sender.peer().clone();
-        let way = Way { sender, unsent: VecDeque::new(), spare: Vec::new(), over: false };
+        let way = Way { sender, unsent: VecDeque::new(), spare: Vec::new(), over: false, deaf: false };
         Desk { way: Mutex::new(way), hub, peer, epoch: fork::epoch() }
     }
 
@@ -71,6 +77,13 @@ impl Desk {
         }
         crash_point!("queue.say.before");
         let message = head.write();
+        if way.unsent.len() >= MOST_UNSENT {
+            (way.over, way.deaf) = (true, true);
+            way.unsent = VecDeque::new();
+            // The puller leaves it.
+            self.hub.wake();
+            return Err(SendError::Closed);
+        }
         if !way.unsent.is_empty() {
             way.unsent.push_back(message);
             return Ok(());
@@ -125,6 +138,11 @@ impl Desk {
             }
         }
         sender.half.has_rest() && matches!(sender.half.send_rest(), Err(SendError::Full))
+    }
+
+    /// Whether the pusher was given up because it takes nothing of what is said to it.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.way().deaf
     }
 
     /// The pusher is gone.

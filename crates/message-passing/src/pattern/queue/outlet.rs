@@ -378,6 +378,7 @@ impl Outlet {
 
     /// Sends on what was sent to one puller in part.
     fn go_on(&mut self, at: usize) {
+        let now = self.now();
         let Some(line) = self.lines.get_mut(at) else { return };
         if let Some(begun) = &mut line.begun {
             if !self.books.has(line.key, begun.number) {
@@ -386,7 +387,12 @@ impl Outlet {
                 line.begun = None;
                 return;
             }
-            match line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing) {
+            let before = begun.progress;
+            let outcome = line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing);
+            if outcome.is_ok() || begun.progress > before {
+                self.books.moved(line.key, begun.number, outcome.is_ok(), now);
+            }
+            match outcome {
                 Ok(()) => line.begun = None,
                 Err(SendError::Full) => self.books.no_room(line.key),
                 Err(_) => self.close(at),
@@ -427,7 +433,7 @@ impl Outlet {
             match line.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
                 Ok(()) => {
                     let now = self.now();
-                    self.books.assign(place, key, now);
+                    self.books.assign(place, key, true, now);
                     crash_point!("queue.assign.sent");
                     if deliveries > 1 {
                         crash_point!("queue.redeliver.sent");
@@ -436,7 +442,7 @@ impl Outlet {
                 Err(SendError::Full) if progress > 0 => {
                     line.begun = Some(Begun { number, message: self.frame.clone(), progress });
                     let now = self.now();
-                    self.books.assign(place, key, now);
+                    self.books.assign(place, key, false, now);
                     self.books.no_room(key);
                 }
                 Err(SendError::Full) => self.books.no_room(key),

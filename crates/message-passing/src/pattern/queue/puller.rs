@@ -11,7 +11,7 @@ use wharf_sys::doorbell::{self, Bell};
 use wharf_sys::poll::Found;
 
 use super::Terms;
-use super::desk::Desk;
+use super::desk::{Desk, MOST_UNSENT};
 use super::frame::{Head, Kind};
 use super::item::Item;
 use super::waits::Set;
@@ -256,8 +256,14 @@ impl Inlet {
 
     pub(super) fn flush(&mut self) {
         self.unsent = false;
-        for source in &self.sources {
+        // Backwards: one that is lost is replaced by one that was looked at.
+        for at in (0..self.sources.len()).rev() {
+            let Some(source) = self.sources.get(at) else { continue };
             self.unsent |= source.desk.flush();
+            if source.desk.is_deaf() {
+                let why = format!("a pusher takes nothing of what is said to it, and {MOST_UNSENT} words waited");
+                self.lose(at, Some(why), RecvError::Closed);
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! Parts: `asking …` (see `asking.rs`), `asked-badly …` (`asked_badly.rs`), `asked-honestly …` (`asked_honestly.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
-//! `topic …` (`topic.rs`), `work …` (`work.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
+//! `topic …` (`topic.rs`), `work …` (`work.rs`), `worked-badly …` (`worked_badly.rs`), `worked-honestly …`
+//! (`worked_honestly.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
 //! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
@@ -29,6 +30,8 @@ mod serve;
 mod span;
 mod topic;
 mod work;
+mod worked_badly;
+mod worked_honestly;
 mod yard;
 
 use std::io::BufRead;
@@ -68,6 +71,8 @@ fn play(words: &Words) -> Result<(), Failure> {
         "topic" => topic::play(words),
         "span" => span::play(words),
         "work" => work::play(words),
+        "worked-badly" => worked_badly::play(words),
+        "worked-honestly" => worked_honestly::play(words),
         "yard" => yard::play(words),
         "fault" => fault::play(words),
         "feed" => feed::play(words),

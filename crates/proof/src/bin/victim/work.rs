@@ -78,6 +78,9 @@ fn push(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &
                 Err(error) => return Err(error.into()),
             }
         }
+        if let (1.., why) = pusher.cut_off() {
+            return Err(format!("a puller was cut off, although all keep the rules: {why:?}").into());
+        }
     }
     Ok(())
 }
@@ -106,6 +109,9 @@ fn pull(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &
                 let item = held.swap_remove(random.below(held.len() as u64) as usize);
                 settle(item, diary, random)?;
             }
+        }
+        if let (1.., why) = puller.lost() {
+            return Err(format!("a pusher was lost, although all keep the rules: {why:?}").into());
         }
         // What it holds it can do when it has left, too.
         let leave_first = random.below(2) == 0;
