@@ -154,6 +154,14 @@ impl LogSender {
         }
     }
 
+    /// Wakes the peer's receiver if it was found asleep when this half was made.
+    pub(crate) fn ring_if_asleep(&mut self) {
+        if self.log.take_must_ring() {
+            // An error shows again in the next call.
+            let _ = self.ring();
+        }
+    }
+
     /// Turns the log's refusal into the link's.
     #[cold]
     #[inline(never)]

@@ -87,6 +87,11 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     receive(fd.as_fd(), buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC)
 }
 
+/// Looks at what would be received next, without waiting and without taking it.
+pub fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+    receive(fd.as_fd(), buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::PEEK)
+}
+
 /// Receives in one call that waits until something is there.
 pub fn recv_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     receive(fd.as_fd(), buffer, RecvFlags::TRUNC)
