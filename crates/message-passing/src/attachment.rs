@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use wharf_shared_memory::{BytesRegion, Region, RegionError, SealedBuffer, SealedError, Shared};
-use wharf_sys::{poll, socket};
+use wharf_sys::{crash_point, poll, socket};
 
 use crate::channel::{self, AttachError, ChannelEnd, Untied};
 use crate::receiver::Receiver;
@@ -144,6 +144,9 @@ impl<'a> Lent<'a> {
             }
             lent.ends.push(end.flatten());
         }
+        if lent.ends.iter().any(Option::is_some) {
+            crash_point!("channel.lent");
+        }
         Ok(lent)
     }
 
@@ -158,7 +161,10 @@ impl<'a> Lent<'a> {
 
     /// They are in the message: the ends are here no more.
     pub(crate) fn have_travelled(mut self) {
-        self.ends.drain(..).flatten().for_each(Unused::has_travelled);
+        for end in self.ends.drain(..).flatten() {
+            crash_point!("channel.sent");
+            end.has_travelled();
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::link::Facts;
 use crate::message::Message;
 use crate::peer::Peer;
 use crate::rhythm::Rhythm;
-use crate::transport::channel::Unused;
+use crate::transport::channel::{USED, Unused};
 use crate::transport::{Frame, PeerMemory, RecvHalf};
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
@@ -69,7 +69,8 @@ impl Receiver {
 
     /// Gives up an end of a channel that was not used.
     pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
-        self.half.untie()
+        // Only at the other end of a channel is somebody who was not met when this end was made.
+        self.half.untie().map_err(|why| if self.facts.peer.is_met() { why } else { USED })
     }
 
     #[inline(never)]

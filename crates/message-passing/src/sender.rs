@@ -16,7 +16,7 @@ use crate::meet;
 use crate::options::Policy;
 use crate::peer::{Origin, Peer};
 use crate::room::Room;
-use crate::transport::channel::Unused;
+use crate::transport::channel::{USED, Unused};
 use crate::transport::log_link::Pushed;
 use crate::transport::{self, Ask, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
@@ -137,7 +137,8 @@ impl Sender {
 
     /// Gives up an end of a channel that was not used.
     pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
-        self.half.untie()
+        // Only at the other end of a channel is somebody who was not met when this end was made.
+        self.half.untie().map_err(|why| if self.facts.peer.is_met() { why } else { USED })
     }
 
     #[inline(never)]

@@ -155,11 +155,8 @@ impl LogSender {
     }
 
     /// Wakes the peer's receiver if it was found asleep when this half was made.
-    pub(crate) fn ring_if_asleep(&mut self) {
-        if self.log.take_must_ring() {
-            // An error shows again in the next call.
-            let _ = self.ring();
-        }
+    pub(crate) fn ring_if_asleep(&mut self) -> Result<(), SendError> {
+        if self.log.take_must_ring() { self.ring() } else { Ok(()) }
     }
 
     /// Turns the log's refusal into the link's.

@@ -42,6 +42,11 @@ pub(crate) struct Unused {
     speaks: bool,
 }
 
+/// Why an end stays where it is.
+pub(crate) const USED: &str =
+    "it was used, and from then on it belongs to this process; send an end before its first use";
+const FORKED: &str = "it was made before fork and belongs to the parent";
+
 /// Makes the two ends of a channel, the sender's first.
 pub(crate) fn pair(note: &Note) -> io::Result<(Unused, Unused)> {
     let (ours, theirs) = socket::pair(socket::Kind::SeqPacket)?;

@@ -8,8 +8,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
-use super::sender::{FORKED, USED};
-use super::{First, Introduced, Unused, first};
+use super::{FORKED, First, Introduced, USED, Unused, first};
 use crate::address::Transport;
 use crate::error::{ConnectError, RecvError};
 use crate::handshake::{self, Role, Terms};

@@ -14,7 +14,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
-use super::{First, Introduced, Unused, first};
+use super::{FORKED, First, Introduced, USED, Unused, first};
 use crate::address::Transport;
 use crate::error::SendError;
 use crate::handshake::{self, Role, Terms};
@@ -91,37 +91,57 @@ impl ChannelSender {
         }
     }
 
-    /// Looks whether the receiver has answered.
-    fn look(&mut self) {
-        let State::Alone(alone) = &mut self.state else { return };
-        if alone.end.is_some() || !alone.unused.lifeline.is_ours() {
-            return;
+    /// Looks whether the receiver has answered. Says how it has ended, if it has; another error of the ring that wakes it.
+    fn look(&mut self) -> Result<(), SendError> {
+        let State::Alone(alone) = &mut self.state else { return Ok(()) };
+        if !alone.unused.lifeline.is_ours() {
+            return Err(SendError::Forked);
         }
-        let answer = match first(&alone.unused.lifeline) {
-            Ok(First::Introduced(answer)) => *answer,
-            Ok(First::Nothing) => return,
-            Ok(First::Word(word)) if unix::is_receiver_closed(&word) => {
-                alone.end = Some(End::Closed);
-                return;
+        if alone.end.is_none() {
+            match first(&alone.unused.lifeline) {
+                Ok(First::Introduced(answer)) => {
+                    crash_point!("channel.sender.heard");
+                    return self.meet(*answer);
+                }
+                Ok(First::Nothing) => {}
+                Ok(First::Word(word)) if unix::is_receiver_closed(&word) => alone.end = Some(End::Closed),
+                Ok(First::Word(word)) => {
+                    alone.end = Some(End::Nonsense(format!("it said {word:?} instead of an introduction")));
+                }
+                Ok(First::End) => alone.end = Some(End::Gone),
+                Ok(First::Nonsense(what)) => alone.end = Some(End::Nonsense(what)),
+                // What the system refuses now it may grant when this end looks again.
+                Err(_) => {}
             }
-            Ok(First::Word(word)) => {
-                alone.end = Some(End::Nonsense(format!("it said {word:?} instead of an introduction")));
-                return;
+        }
+        alone.ended().map_or(Ok(()), Err)
+    }
+
+    /// Goes on with the receiver that has answered.
+    fn meet(&mut self, answer: Introduced) -> Result<(), SendError> {
+        let State::Alone(mut alone) = std::mem::replace(&mut self.state, State::Left) else { return Ok(()) };
+        let met = match understand(&mut alone, &answer) {
+            Ok(met) => met,
+            Err(end) => {
+                alone.end = Some(end);
+                let outcome = alone.ended().map_or(Ok(()), Err);
+                self.state = State::Alone(alone);
+                return outcome;
             }
-            Ok(First::End) => {
-                alone.end = Some(End::Gone);
-                return;
-            }
-            Ok(First::Nonsense(what)) => {
-                alone.end = Some(End::Nonsense(what));
-                return;
-            }
-            // What the system refuses now it may grant when this end looks again.
-            Err(_) => return,
         };
-        crash_point!("channel.sender.heard");
-        let State::Alone(alone) = std::mem::replace(&mut self.state, State::Left) else { return };
-        self.state = meet(alone, answer);
+        let Alone { unused, log, .. } = *alone;
+        if let Ok(socket) = unused.lifeline.get() {
+            // Who speaks is known by now.
+            let _known = socket::note_senders(socket, false);
+        }
+        // Nothing but rings comes from a receiver.
+        unused.lifeline.refuse_descriptors();
+        let signals = Arc::new(Signals::new(unused.lifeline.clone()));
+        let mut sender = LogSender::new(log, None, signals, !met.peer.is_cooperating());
+        crash_point!("channel.sender.met");
+        let rung = sender.ring_if_asleep();
+        self.state = State::Settled(Box::new(SendHalf::Log(sender)), Some(met));
+        rung
     }
 }
 
@@ -182,29 +202,6 @@ fn is_end(error: &io::Error) -> bool {
             | io::ErrorKind::ConnectionRefused
             | io::ErrorKind::NotConnected
     )
-}
-
-/// Goes on with the receiver that has answered.
-fn meet(mut alone: Box<Alone>, answer: Introduced) -> State {
-    let met = match understand(&mut alone, &answer) {
-        Ok(met) => met,
-        Err(end) => {
-            alone.end = Some(end);
-            return State::Alone(alone);
-        }
-    };
-    let Alone { unused, log, .. } = *alone;
-    if let Ok(socket) = unused.lifeline.get() {
-        // Who speaks is known by now.
-        let _known = socket::note_senders(socket, false);
-    }
-    // Nothing but rings comes from a receiver.
-    unused.lifeline.refuse_descriptors();
-    let signals = Arc::new(Signals::new(unused.lifeline.clone()));
-    let mut sender = LogSender::new(log, None, signals, !met.peer.is_cooperating());
-    crash_point!("channel.sender.met");
-    sender.ring_if_asleep();
-    State::Settled(Box::new(SendHalf::Log(sender)), Some(met))
 }
 
 /// Checks the answer and takes over the receiver's page.
@@ -275,11 +272,12 @@ impl SendTransport for ChannelSender {
             Sending::Alone(alone) => alone.write(payload, progress, ask),
         };
         // After the message is in the log: see the top of the file.
-        self.look();
+        let looked = self.look();
         match (written, &mut self.state) {
+            (Ok(()), _) => looked,
             // There may be room by now, as far as this end knows the receiver.
             (Err(SendError::Full), State::Settled(half, _)) => half.push(payload, progress, ask),
-            (Err(SendError::Full), State::Alone(alone)) => Err(alone.ended().unwrap_or(SendError::Full)),
+            (Err(SendError::Full), _) => looked.and(Err(SendError::Full)),
             (outcome, _) => outcome,
         }
     }
@@ -318,7 +316,8 @@ impl SendTransport for ChannelSender {
             State::Settled(half, _) => half.abort(),
             State::Alone(alone) => {
                 alone.log.abort_parts();
-                self.look();
+                // An error shows again in the next call.
+                let _shown_later = self.look();
             }
             State::Unused(_) | State::Left => {}
         }
@@ -340,7 +339,8 @@ impl SendTransport for ChannelSender {
             Sending::Settled(half) => return half.wait_room(len, deadline),
             Sending::Alone(alone) => alone.sleep(deadline)?,
         }
-        self.look();
+        // An end shows in the try that follows.
+        let _shown_later = self.look();
         Ok(())
     }
 
@@ -353,10 +353,10 @@ impl SendTransport for ChannelSender {
     }
 
     fn taken(&mut self) -> Result<u64, SendError> {
-        self.look();
+        let looked = self.look();
         match &mut self.state {
             State::Settled(half, _) => half.taken(),
-            State::Alone(alone) => alone.ended().map_or(Ok(0), Err),
+            State::Alone(_) => looked.map(|()| 0),
             State::Unused(_) => Ok(0),
             State::Left => Err(left()),
         }
@@ -367,12 +367,14 @@ impl SendTransport for ChannelSender {
             Sending::Settled(half) => return half.wait_taken(deadline),
             Sending::Alone(alone) => alone.sleep(deadline)?,
         }
-        self.look();
+        // An end shows in the look that follows.
+        let _shown_later = self.look();
         Ok(())
     }
 
     fn look_at_peer(&mut self) {
-        self.look();
+        // An end shows in the next try.
+        let _shown_later = self.look();
         if let State::Settled(half, _) = &mut self.state {
             half.look_at_peer();
         }
@@ -454,8 +456,8 @@ impl SendTransport for ChannelSender {
                 return;
             }
             alone.log.close();
-            // A receiver that has answered meanwhile may sleep.
-            self.look();
+            // A receiver that has answered meanwhile may sleep; one that is gone need not know.
+            let _rung = self.look();
         }
         match &mut self.state {
             State::Settled(half, _) => half.close(),
@@ -464,11 +466,6 @@ impl SendTransport for ChannelSender {
         }
     }
 }
-
-/// Why an end stays where it is.
-pub(super) const USED: &str =
-    "it was used, and from then on it belongs to this process; send an end before its first use";
-pub(super) const FORKED: &str = "it was made before fork and belongs to the parent";
 
 impl Waits for ChannelSender {
     fn glance(&mut self) -> Glance {
@@ -498,7 +495,8 @@ impl Waits for ChannelSender {
     }
 
     fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
-        self.look();
+        // An end shows in the next try.
+        let _shown_later = self.look();
         match &mut self.state {
             State::Settled(half, _) => {
                 half.want_room(self.wanted);
