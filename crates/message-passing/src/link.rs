@@ -46,7 +46,7 @@ pub(crate) struct Facts {
 /// | the connection breaks | cannot happen | cannot happen | cannot happen | cannot happen | `System`, in words; never made anew in silence | cannot happen |
 /// | the peer sends nonsense | `Protocol` | `Protocol` | `Protocol` | `Protocol` | `Protocol` | cannot happen |
 /// | peers that are not trusted | yes | yes | no: whoever holds an end of a pipe can make the other hang | yes | yes | no such peers |
-/// | attachments ([`send_with`](Link::send_with)) | `CannotCarry` | descriptors, sealed buffers, regions | `CannotCarry` | `CannotCarry` | `CannotCarry` | `CannotCarry` |
+/// | attachments ([`send_with`](Link::send_with)) | descriptors, sealed buffers, regions; at most 64 descriptors on their way | descriptors, sealed buffers, regions | `CannotCarry` | `CannotCarry` | `CannotCarry` | `CannotCarry` |
 #[derive(Debug)]
 pub struct Link {
     sender: Sender,

@@ -62,9 +62,9 @@ impl<'a> Message<'a> {
         Self { bytes, in_place: false, cargo: None }
     }
 
-    /// A message in memory of this process with what came along.
-    pub(crate) fn carrying(bytes: &'a [u8], cargo: &'a mut Cargo) -> Self {
-        Self { bytes, in_place: false, cargo: Some(cargo) }
+    /// A message with what came along.
+    pub(crate) fn carrying(bytes: &'a [u8], in_place: bool, cargo: &'a mut Cargo) -> Self {
+        Self { bytes, in_place, cargo: Some(cargo) }
     }
 
     /// Whether the bytes lie where the sender wrote them (`true`), or in a copy that is private to this process.

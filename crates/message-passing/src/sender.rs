@@ -211,7 +211,7 @@ impl Sender {
     /// [`Message`](crate::Message), or they are closed there.
     ///
     /// # Errors
-    /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` links carry attachments), there are more than
+    /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` and `shm:` links carry attachments), there are more than
     /// [`MAX_ATTACHMENTS`] or than the peer takes, or one is a region and the peer is not trusted to cooperate; otherwise as
     /// [`try_send`](Self::try_send). In every case nothing was sent.
     ///
@@ -301,7 +301,7 @@ impl Sender {
         let why = match self.half.max_attachments() {
             _ if count == 0 => return Ok(()),
             None => format!(
-                "{}: links carry bytes only; unix: links carry descriptors, sealed buffers and regions",
+                "{}: links carry bytes only; unix: and shm: links carry descriptors, sealed buffers and regions",
                 self.facts.address.transport()
             ),
             Some(0) => "the peer said that it takes none".to_owned(),

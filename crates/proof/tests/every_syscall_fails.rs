@@ -113,25 +113,43 @@ fn accepting_over_pipe_fails_cleanly() {
 }
 
 #[test]
-fn sending_attachments_fails_cleanly() {
-    let serve = |scene: &Scene| {
-        let words = ["link", "listen", "sink", "unix:fault", "visitors=1000000"];
-        let mut server = Process::start(Path::new(VICTIM), scene, &words);
-        server.expect("listening");
-        Some(server)
-    };
-    each_call_fails("carry", "unix:fault", serve, |server| assert!(server.runs(), "{}", server.report()));
+fn sending_attachments_over_unix_fails_cleanly() {
+    sending_attachments_fails_cleanly("unix:fault");
 }
 
 #[test]
-fn receiving_attachments_fails_cleanly() {
+fn sending_attachments_over_shm_fails_cleanly() {
+    sending_attachments_fails_cleanly("shm:fault");
+}
+
+#[test]
+fn receiving_attachments_over_unix_fails_cleanly() {
+    receiving_attachments_fails_cleanly("unix:fault");
+}
+
+#[test]
+fn receiving_attachments_over_shm_fails_cleanly() {
+    receiving_attachments_fails_cleanly("shm:fault");
+}
+
+fn sending_attachments_fails_cleanly(address: &str) {
     let serve = |scene: &Scene| {
-        let words = ["link", "listen", "carry", "unix:fault", "visitors=1000000"];
+        let words = ["link", "listen", "sink", address, "visitors=1000000"];
         let mut server = Process::start(Path::new(VICTIM), scene, &words);
         server.expect("listening");
         Some(server)
     };
-    each_call_fails("unload", "unix:fault", serve, |server| assert!(server.runs(), "{}", server.report()));
+    each_call_fails("carry", address, serve, |server| assert!(server.runs(), "{}", server.report()));
+}
+
+fn receiving_attachments_fails_cleanly(address: &str) {
+    let serve = |scene: &Scene| {
+        let words = ["link", "listen", "carry", address, "visitors=1000000"];
+        let mut server = Process::start(Path::new(VICTIM), scene, &words);
+        server.expect("listening");
+        Some(server)
+    };
+    each_call_fails("unload", address, serve, |server| assert!(server.runs(), "{}", server.report()));
 }
 
 #[test]

@@ -155,6 +155,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
         &theirs,
         limit,
         false,
+        None,
     )?;
     let far = shm::halves(
         &mut there,
@@ -166,6 +167,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
         ours,
         limit,
         false,
+        None,
     )?;
 
     let far = Joined { send: far.0, recv: far.1, theirs: ours.clone(), limit };

@@ -4,17 +4,22 @@
 //! trusted) wakes a sleeping receiver, a byte on the lifeline wakes a sender that waits for room or for its message to
 //! be taken, and the end of either means that the peer is gone. While neither side sleeps there is no system call at all.
 
+mod carrying;
+#[cfg(test)]
+mod carrying_tests;
 mod waits;
 
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{Corrupt, LogReader, LogWriter, Polled, Quick, WriteError};
+use wharf_shared_memory::log::{Barriers, LogError, LogReader, LogWriter, Polled, Quick, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
 use wharf_sys::fork;
 use wharf_sys::poll::{self, Interest};
 
+use self::carrying::{Shipping, Unloading, is_carrying};
 use crate::error::{RecvError, SendError};
 use crate::message::Message;
 use crate::transport::signals::{Half, RingTrouble, Signals};
@@ -74,10 +79,19 @@ pub(crate) struct LogSender {
     taken: u64,
     /// The length of the message that is waited for room for.
     wanted: u64,
+    /// What it takes to send descriptors, where this link carries them.
+    shipping: Option<Box<Shipping>>,
 }
 
 impl LogSender {
-    pub(crate) fn new(log: LogWriter, ringer: Option<Ringer>, signals: Arc<Signals>, hostile: bool) -> Self {
+    /// `attachments`: the most descriptors with one message, where this link carries any.
+    pub(crate) fn new(
+        log: LogWriter,
+        ringer: Option<Ringer>,
+        signals: Arc<Signals>,
+        hostile: bool,
+        attachments: Option<usize>,
+    ) -> Self {
         Self {
             log,
             ringer,
@@ -89,6 +103,7 @@ impl LogSender {
             watch: Watch::new(),
             taken: 0,
             wanted: 0,
+            shipping: attachments.map(|most| Box::new(Shipping::new(most))),
         }
     }
 
@@ -154,7 +169,16 @@ impl LogSender {
         }
     }
 
-    /// Wakes the peer's receiver if it was found asleep when this half was made.
+    /// Goes on with the one reader of a link in one direction, which has come: see [`LogWriter::meet`].
+    pub(crate) fn meet(&mut self, page: &OwnedFd, barriers: Barriers, hostile: bool) -> Result<(), LogError> {
+        self.log.meet(page, barriers)?;
+        self.hostile = hostile;
+        // What was seen of the connection before says less than the reader's page.
+        self.end = None;
+        Ok(())
+    }
+
+    /// Wakes the peer's receiver if it was found asleep when it was met.
     pub(crate) fn ring_if_asleep(&mut self) -> Result<(), SendError> {
         if self.log.take_must_ring() { self.ring() } else { Ok(()) }
     }
@@ -163,6 +187,10 @@ impl LogSender {
     #[cold]
     #[inline(never)]
     fn refused(&mut self, why: WriteError) -> SendError {
+        if let Some(shipping) = &mut self.shipping {
+            // It is the log, whatever it was before.
+            shipping.blocked = None;
+        }
         if self.log.take_must_ring()
             && let Err(error) = self.ring()
         {
@@ -244,6 +272,20 @@ impl SendTransport for LogSender {
         }
     }
 
+    fn push_with(
+        &mut self,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+        progress: &mut usize,
+        ask: Ask,
+    ) -> Result<(), SendError> {
+        self.push_carrying(payload, fds, progress, ask)
+    }
+
+    fn max_attachments(&self) -> Option<usize> {
+        self.shipping.as_ref().map(|shipping| shipping.most)
+    }
+
     fn max_in_one(&self) -> usize {
         usize::try_from(self.log.largest_frame()).unwrap_or(usize::MAX)
     }
@@ -258,6 +300,9 @@ impl SendTransport for LogSender {
 
     fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
         self.check_ours()?;
+        if let Some(blocked) = self.shipping.as_mut().and_then(|shipping| shipping.blocked.take()) {
+            return self.wait_to_ship(blocked, deadline);
+        }
         let certain = self.log.announce();
         let outcome = match self.log.look_for_room(len as u64) {
             Err(WriteError::Full) if self.end.is_none() => {
@@ -266,7 +311,10 @@ impl SendTransport for LogSender {
                 rung.and_then(|()| self.sleep(certain, deadline))
             }
             // Room, or an end that the next push reports.
-            _ => Ok(()),
+            _ => {
+                self.signals.did_not_sleep(Half::Sender);
+                Ok(())
+            }
         };
         self.log.awake();
         outcome
@@ -301,7 +349,12 @@ impl SendTransport for LogSender {
         self.check_ours()?;
         let certain = self.log.announce();
         let changed = self.log.taken() != self.taken || self.log.reader_closed() || self.end.is_some();
-        let outcome = if changed { Ok(()) } else { self.sleep(certain, deadline) };
+        let outcome = if changed {
+            self.signals.did_not_sleep(Half::Sender);
+            Ok(())
+        } else {
+            self.sleep(certain, deadline)
+        };
         self.log.awake();
         outcome
     }
@@ -385,28 +438,41 @@ pub(crate) struct LogReceiver {
     signals: Arc<Signals>,
     /// Forks before this link was made; a child has one more and may not touch it.
     epoch: u32,
+    /// The same number while the next look may be an ordinary one; another one when [`settle`](Self::settle) comes first. So
+    /// one comparison stands for both.
+    ready_in: u32,
     /// The peer's end of the doorbell has closed.
     gone: bool,
     /// What the peer did against the rules; nothing is believed after it.
-    nonsense: Option<Corrupt>,
+    nonsense: Option<String>,
     /// The last poll did not look through all that is there.
     more: bool,
     closed: bool,
     silence: Silence,
+    unloading: Unloading,
 }
 
 impl LogReceiver {
-    pub(crate) fn new(log: LogReader, rest: Rest, signals: Arc<Signals>) -> Self {
+    /// `attachments`: the most descriptors with one message, where this link carries any.
+    pub(crate) fn new(
+        log: LogReader,
+        rest: Rest,
+        signals: Arc<Signals>,
+        hostile: bool,
+        attachments: Option<usize>,
+    ) -> Self {
         Self {
             log,
             rest,
             signals,
             epoch: fork::epoch(),
+            ready_in: fork::epoch(),
             gone: false,
             nonsense: None,
             more: false,
             closed: false,
             silence: Silence::default(),
+            unloading: Unloading::new(attachments.is_some(), !hostile),
         }
     }
 
@@ -422,7 +488,7 @@ impl LogReceiver {
     /// Looks for a message that can be read in place. Anything else: ask [`poll`](RecvTransport::poll).
     #[inline(always)]
     pub(crate) fn poll_quickly(&mut self) -> Quick {
-        if self.epoch != fork::epoch() {
+        if self.ready_in != fork::epoch() {
             return Quick::Unusual;
         }
         let found = self.log.poll_quickly();
@@ -472,11 +538,10 @@ impl LogReceiver {
 impl RecvTransport for LogReceiver {
     #[inline(always)]
     fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
-        if self.epoch != fork::epoch() {
-            return Err(RecvError::Forked);
-        }
-        if let Some(nonsense) = self.nonsense {
-            return Err(RecvError::Protocol(nonsense.to_string()));
+        if self.ready_in != fork::epoch()
+            && let Some(frame) = self.settle()?
+        {
+            return Ok(Some(frame));
         }
         let polled = self.log.poll();
         if self.log.take_must_ring() {
@@ -489,23 +554,26 @@ impl RecvTransport for LogReceiver {
                 Ok(Some(Frame { at: 0, len: 0 }))
             }
             Ok(Polled::Empty) => self.nothing(),
+            Ok(Polled::Carrying) => self.found_carrying().map(Some),
             Ok(Polled::More) => Ok(None),
             Ok(Polled::Closed) => Err(RecvError::Closed),
-            Err(corrupt) => {
-                self.nonsense = Some(corrupt);
-                Err(RecvError::Protocol(corrupt.to_string()))
-            }
+            Err(corrupt) => Err(self.found_nonsense(corrupt.to_string())),
         }
     }
 
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError> {
-        if self.epoch != fork::epoch() {
-            return Err(RecvError::Forked);
+        if self.ready_in != fork::epoch()
+            && let Some(frame) = self.settle()?
+        {
+            return Ok(Some(frame));
         }
         let certain = self.log.announce();
         let found = self.poll();
         if self.more || !matches!(found, Ok(None)) {
             self.log.awake();
+            if matches!(self.rest, Rest::Lifeline) {
+                self.signals.did_not_sleep(Half::Receiver);
+            }
             return found;
         }
         crash_point!("shm.recv.sleep");
@@ -534,9 +602,12 @@ impl RecvTransport for LogReceiver {
     }
 
     #[inline(always)]
-    fn view(&mut self, _frame: Frame) -> Message<'_> {
+    fn view(&mut self, frame: Frame) -> Message<'_> {
         let in_place = self.log.in_place();
         let bytes = self.log.message();
+        if is_carrying(&frame) {
+            return Message::carrying(bytes, in_place, self.unloading.cargo());
+        }
         if in_place { Message::in_place_at(bytes) } else { Message::private(bytes) }
     }
 
@@ -570,6 +641,7 @@ impl RecvTransport for LogReceiver {
             self.log.close();
             // Whether or not it sleeps: a sender that waits for room must learn that none will come.
             self.ring();
+            self.signals.close_parcels();
         }
     }
 }

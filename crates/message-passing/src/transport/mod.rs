@@ -12,6 +12,7 @@ mod listening;
 pub(crate) mod log_link;
 pub(crate) mod mq;
 pub(crate) mod nudge;
+mod parcel;
 pub(crate) mod pipe;
 pub(crate) mod session;
 pub(crate) mod shm;

@@ -7,6 +7,7 @@ use wharf_shared_memory::log::{Barriers, Geometry, LogError, Side, Terms as LogT
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell, Ringer};
 
+use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::ConnectError;
 use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Role, Terms};
 use crate::options::Options;
@@ -68,7 +69,7 @@ impl Prepared {
 
     /// Checks and maps the peer's memory and builds both halves.
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
-        let (theirs, pipe) = read_params(&met.params)?;
+        let Theirs { geometry: theirs, pipe, attachments } = read_params(&met.params)?;
         if !met.cooperating {
             check_size(theirs, HOSTILE_BYTES.max(self.side.geometry().total_bytes()))?;
         }
@@ -97,8 +98,9 @@ impl Prepared {
             }
         };
         self.write_params();
-        let (ours, hostile) = (&met.ours, !met.cooperating);
-        halves(&mut self.side, (ringer, rest), memory, theirs, lifeline, ours, &met.theirs, met.limit, hostile)
+        let (ours, hostile, attachments) = (&met.ours, !met.cooperating, Some(attachments));
+        let bells = (ringer, rest);
+        halves(&mut self.side, bells, memory, theirs, lifeline, ours, &met.theirs, met.limit, hostile, attachments)
     }
 }
 
@@ -122,7 +124,8 @@ pub(crate) fn side_of(capacity: u64, align: u64) -> Result<Side, ConnectError> {
 }
 
 /// Joins our side with the peer's memory and builds the halves of a link: with the pipe at which the peer sleeps, if there is
-/// one, and the place where we do.
+/// one, and the place where we do. `attachments`: the most descriptors that the peer takes with a message; `None` where a
+/// link carries none at all.
 #[allow(clippy::too_many_arguments, reason = "the two callers have these from different places")]
 pub(crate) fn halves(
     side: &mut Side,
@@ -134,16 +137,19 @@ pub(crate) fn halves(
     theirs: &Terms,
     max_message: u64,
     hostile: bool,
+    attachments: Option<usize>,
 ) -> Result<(SendHalf, RecvHalf), ConnectError> {
     let terms = LogTerms { hostile, max_message, barriers: barriers(ours, theirs) };
     let (writer, reader) = side.join(peer_memory, peer_geometry, terms).map_err(|error| match error {
         LogError::System { doing, source } => ConnectError::system(doing, source),
         other => ConnectError::Protocol(other.to_string()),
     })?;
-    lifeline.refuse_descriptors();
-    let signals = Arc::new(Signals::new(lifeline));
-    let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile);
-    let recv = LogReceiver::new(reader, rest, signals);
+    if attachments.is_none() {
+        lifeline.refuse_descriptors();
+    }
+    let signals = Arc::new(Signals::new(lifeline, attachments.is_some()));
+    let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile, attachments);
+    let recv = LogReceiver::new(reader, rest, signals, hostile, attachments);
     Ok((SendHalf::Log(send), RecvHalf::Log(recv)))
 }
 
@@ -158,7 +164,7 @@ pub(crate) fn barriers(ours: &Terms, theirs: &Terms) -> Barriers {
 /// What the other side must know of the memory of one, and whether a pipe to sleep at comes with it.
 pub(crate) fn params(geometry: Geometry, pipe: bool) -> [u8; PARAMS] {
     let mut params = [0; PARAMS];
-    let words = [geometry.small_bytes(), geometry.large_bytes(), geometry.align(), pipe.into()];
+    let words = [geometry.small_bytes(), geometry.large_bytes(), geometry.align(), last_word(pipe)];
     for (place, value) in params.chunks_exact_mut(8).zip(words) {
         place.copy_from_slice(&value.to_le_bytes());
     }
@@ -167,7 +173,7 @@ pub(crate) fn params(geometry: Geometry, pipe: bool) -> [u8; PARAMS] {
 
 /// The sizes of the log that the sender of a channel says it has.
 pub(crate) fn geometry_of(params: &[u8], hostile: bool) -> Result<Geometry, ConnectError> {
-    let (geometry, pipe) = read_params(params)?;
+    let Theirs { geometry, pipe, .. } = read_params(params)?;
     if pipe {
         return Err(ConnectError::Protocol(
             "the sender of a channel announces a pipe, and none is used there".to_owned(),
@@ -188,19 +194,34 @@ fn check_size(theirs: Geometry, limit: u64) -> Result<(), ConnectError> {
     }
 }
 
-/// Reads the peer's parameter block: the sizes of its log, and whether it passes a pipe to sleep at.
-fn read_params(params: &[u8]) -> Result<(Geometry, bool), ConnectError> {
+/// Whether a pipe to sleep at comes along, and how many descriptors are taken with a message.
+fn last_word(pipe: bool) -> u64 {
+    u64::from(pipe) | (MAX_ATTACHMENTS as u64) << 32
+}
+
+/// What the peer says of its side.
+struct Theirs {
+    geometry: Geometry,
+    /// It passes a pipe to sleep at.
+    pipe: bool,
+    /// The most descriptors that it takes with a message, as far as this side can send them.
+    attachments: usize,
+}
+
+/// Reads the peer's parameter block.
+fn read_params(params: &[u8]) -> Result<Theirs, ConnectError> {
     let word = |at: usize| params.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map(u64::from_le_bytes);
     let nonsense =
         || ConnectError::Protocol(format!("its {} bytes of parameters describe no log of this version", params.len()));
-    let (Some(small), Some(large), Some(align), Some(pipe)) = (word(0), word(8), word(16), word(24)) else {
+    let (Some(small), Some(large), Some(align), Some(last)) = (word(0), word(8), word(16), word(24)) else {
         return Err(nonsense());
     };
+    let (pipe, attachments) = (last & u64::from(u32::MAX), last >> 32);
     if params.len() != PARAMS || pipe > 1 {
         return Err(nonsense());
     }
     let geometry = Geometry::new(small, large, align).ok_or_else(nonsense)?;
-    Ok((geometry, pipe == 1))
+    Ok(Theirs { geometry, pipe: pipe == 1, attachments: MAX_ATTACHMENTS.min(attachments as usize) })
 }
 
 #[cfg(test)]
@@ -210,7 +231,15 @@ mod tests {
     #[test]
     fn parameters_that_describe_no_log_are_refused() {
         let block = |words: [u64; 4]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>();
-        assert!(read_params(&block([16384, 1 << 20, 8, 1])).is_ok_and(|(_, pipe)| pipe));
+        for (last, pipe, attachments) in [
+            (1, true, 0),
+            (3 << 32, false, 3),
+            (u64::MAX << 32 | 1, true, MAX_ATTACHMENTS),
+            (last_word(true), true, 16),
+        ] {
+            let theirs = read_params(&block([16384, 1 << 20, 8, last])).unwrap();
+            assert_eq!((theirs.pipe, theirs.attachments), (pipe, attachments), "{last:x}");
+        }
         for words in [
             [0, 1 << 20, 8, 0],
             [16384, 3, 8, 0],
@@ -218,6 +247,7 @@ mod tests {
             [16384, 1 << 20, 0, 0],
             [16384, 1 << 20, 4096, 0],
             [16384, 1 << 20, 8, 2],
+            [16384, 1 << 20, 8, 16 << 32 | 2],
         ] {
             assert!(read_params(&block(words)).is_err(), "{words:?}");
         }

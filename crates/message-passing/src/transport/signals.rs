@@ -7,6 +7,12 @@
 //!
 //! Each side of a connection has its own file description and takes no lock that the peer could hold, so this is also the
 //! way to be woken by a peer that is not trusted (a pipe has one lock for both ends).
+//!
+//! Where messages carry descriptors, these travel here too, as parcels: see [`parcels`].
+
+mod parcels;
+#[cfg(test)]
+mod parcels_tests;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,10 +22,11 @@ use std::time::Duration;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::doorbell::Wake;
 use wharf_sys::poll::{self, Interest};
-use wharf_sys::socket;
+use wharf_sys::socket::{self, Arrival};
 
 use crate::transport::lifeline::Lifeline;
 use crate::transport::nudge::Nudge;
+use crate::transport::parcel::{Parked, RECORD_BYTES};
 use crate::waits::{Places, Stir};
 
 /// Rings that one look takes from the lifeline. A peer that sends more makes us look again, and only then.
@@ -42,6 +49,8 @@ pub(crate) enum Half {
 #[derive(Debug)]
 pub(crate) struct Signals {
     lifeline: Arc<Lifeline>,
+    /// Whether parcels come.
+    carries: bool,
     /// Either half has found the peer gone; the other need not find out for itself.
     gone: AtomicBool,
     heard: Mutex<Heard>,
@@ -57,6 +66,9 @@ struct Heard {
     ended: bool,
     /// One half looks at the lifeline; the other waits to be told.
     looking: bool,
+    /// Announcements since the lifeline was read last.
+    unread: u32,
+    parked: Parked,
 }
 
 impl Heard {
@@ -69,9 +81,11 @@ impl Heard {
 }
 
 impl Signals {
-    pub(crate) fn new(lifeline: Arc<Lifeline>) -> Self {
+    /// `carries`: what comes over the lifeline may bring descriptors.
+    pub(crate) fn new(lifeline: Arc<Lifeline>, carries: bool) -> Self {
         Self {
             lifeline,
+            carries,
             gone: AtomicBool::new(false),
             heard: Mutex::default(),
             changed: Condvar::new(),
@@ -154,6 +168,7 @@ impl Signals {
     pub(crate) fn announce(&self, half: Half) -> io::Result<bool> {
         self.nudge(half).arm()?;
         let mut heard = self.heard();
+        self.left_unread(&mut heard)?;
         heard.take(half);
         Ok(heard.ended)
     }
@@ -217,29 +232,55 @@ impl Signals {
     }
 
     fn drain(&self, heard: &mut Heard) -> io::Result<()> {
-        let fd = self.lifeline.get()?;
         for _ in 0..RINGS_PER_LOOK {
-            let mut ring = [0; 1];
-            match socket::recv(fd, &mut ring) {
-                // An empty record and the end look alike; no side sends an empty one.
-                Ok(received) if received.len == 0 => {
-                    heard.ended = true;
-                    return Ok(());
-                }
-                Ok(_) if ring[0] == Half::Sender as u8 => heard.sender = true,
-                Ok(_) => heard.receiver = true,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                    heard.ended = true;
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
+            if !self.read_one(heard)? {
+                return Ok(());
             }
         }
         // So many that the peer may have found the lifeline full and dropped one for either half: both look.
         heard.sender = true;
         heard.receiver = true;
         Ok(())
+    }
+
+    /// Takes one record from the lifeline; `false` when none is there.
+    fn read_one(&self, heard: &mut Heard) -> io::Result<bool> {
+        let fd = self.lifeline.get()?;
+        heard.unread = 0;
+        let mut record = [0; RECORD_BYTES];
+        let outcome = if self.carries {
+            socket::recv_everything(fd, &mut record)
+        } else {
+            // Descriptors find nobody who takes them: the kernel closes them.
+            socket::recv(fd, &mut record).map(|received| Arrival { received, fds: Vec::new(), short: false })
+        };
+        let Arrival { received, fds, short } = match outcome {
+            Ok(arrival) => arrival,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            // A peer that left with rings of ours unread: once, in front of everything that it had sent.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                heard.ended = true;
+                return Ok(true);
+            }
+            Err(error) => return Err(error),
+        };
+        match record.get(..received.len) {
+            // An empty record and the end look alike; no side sends an empty one.
+            Some([]) => {
+                heard.ended = true;
+                socket::discard(fds);
+                return Ok(false);
+            }
+            Some([ring]) if fds.is_empty() && *ring == Half::Sender as u8 => heard.sender = true,
+            Some([_]) if fds.is_empty() => heard.receiver = true,
+            bytes => {
+                heard.parked.put(bytes.filter(|_| !received.truncated).unwrap_or_default(), fds, short);
+                // A ring for either half may have found no room behind it.
+                heard.sender = true;
+                heard.receiver = true;
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -266,7 +307,7 @@ mod tests {
 
     fn pair() -> (Signals, Signals) {
         let (here, there) = socket::pair(Kind::SeqPacket).unwrap();
-        let signals = |socket| Signals::new(Arc::new(Lifeline::new(socket)));
+        let signals = |socket| Signals::new(Arc::new(Lifeline::new(socket)), false);
         (signals(here), signals(there))
     }
 

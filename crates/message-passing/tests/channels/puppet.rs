@@ -13,7 +13,7 @@ use crate::world::{Process, SOON, World};
 pub(crate) const OVER: [Transport; 2] = [Transport::Unix, Transport::Shm];
 
 /// What carries their ends.
-pub(crate) const CARRIERS: &[&str] = &["unix"];
+pub(crate) const CARRIERS: &[&str] = &["unix", "shm"];
 
 /// See the top of the file.
 pub(crate) struct Puppet {

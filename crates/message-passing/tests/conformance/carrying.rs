@@ -19,26 +19,26 @@ use crate::users::{GUEST, guest, public};
 use crate::world::{Peer, SOON, World, pattern};
 
 /// A pipe shows best who still holds a descriptor: it ends when nobody holds its writing end any more.
-struct Witness {
+pub(crate) struct Witness {
     reader: std::io::PipeReader,
 }
 
 impl Witness {
-    fn new() -> (Witness, OwnedFd) {
+    pub(crate) fn new() -> (Witness, OwnedFd) {
         let (reader, writer) = std::io::pipe().unwrap();
         (Witness { reader }, writer.into())
     }
 
     /// Whether nobody holds the writing end any more, now.
-    fn ended(&self) -> bool {
+    pub(crate) fn ended(&self) -> bool {
         use wharf_sys::poll::{self, Interest};
         let now = wharf_sys::clock::Deadline::after(Duration::ZERO);
         poll::wait(&[(self.reader.as_fd(), Interest::READ)], Some(now)).unwrap().hangup(0)
     }
 }
 
-fn is_unix(world: &World) -> bool {
-    world.scheme.name == Transport::Unix.scheme()
+fn carries(world: &World) -> bool {
+    [Transport::Unix, Transport::Shm].iter().any(|it| it.scheme() == world.scheme.name)
 }
 
 /// Every transport carries attachments or says in one sentence which does, and is as good as before.
@@ -52,14 +52,17 @@ pub(crate) fn carried_or_refused(world: &World) {
     ];
     drop(writer);
     for (number, outcome) in outcomes.into_iter().enumerate() {
-        if is_unix(world) {
+        if carries(world) {
             outcome.unwrap();
             assert_eq!(rx.recv_timeout(SOON).unwrap().attachments(), 1, "{number}");
         } else {
             let told = outcome.unwrap_err();
             assert!(matches!(told, SendError::CannotCarry(_)), "{told:?}");
             let told = told.to_string();
-            assert!(told.contains("unix:") && told.contains(world.scheme.name) && !told.contains('\n'), "{told}");
+            assert!(
+                told.contains("unix: and shm:") && told.contains(world.scheme.name) && !told.contains('\n'),
+                "{told}"
+            );
         }
     }
     // Without attachments it is an ordinary message everywhere.
@@ -206,6 +209,104 @@ pub(crate) fn given_up(world: &World) {
         assert_eq!((&*message, message.attachments()), (&b"an ordinary one"[..], 0));
     }
     assert_eq!(tx.sent(), rx.received());
+}
+
+/// However a message is asked for, what came with it comes along; a rendezvous and ordinary messages go their way between.
+pub(crate) fn every_way_of_receiving(world: &World) {
+    let (near, far) = world.pair(&world.options());
+    let (mut tx, _back_rx) = near.split();
+    let (_back_tx, mut rx) = far.split();
+    let buffer = SealedBuffer::copy_of(b"the same for all").unwrap();
+    let take = |mut message: wharf_message_passing::Message<'_>| {
+        if *message == *b"plain" {
+            assert_eq!(message.attachments(), 0);
+            return 0;
+        }
+        assert_eq!(message.attachments(), 2);
+        assert_eq!(&*message.take_buffer().unwrap(), b"the same for all");
+        1
+    };
+    let give = |tx: &mut wharf_message_passing::Sender| {
+        tx.send_with(b"two", &[Attachment::from(&buffer), Attachment::from(&buffer)]).unwrap();
+    };
+    // Batches.
+    for _ in 0..4 {
+        give(&mut tx);
+        tx.send(b"plain").unwrap();
+    }
+    let (mut count, mut carrying) = (0, 0);
+    while count < 8 {
+        count += rx.recv_many_timeout(3, SOON, |message| carrying += take(message)).unwrap();
+    }
+    assert_eq!((count, carrying), (8, 4));
+    // A selector.
+    let mut selector = wharf_message_passing::Selector::new();
+    for _ in 0..3 {
+        give(&mut tx);
+        assert_eq!(selector.wait_timeout(&mut [(&mut rx, ())], SOON).unwrap(), Some(()));
+        assert_eq!(take(rx.try_recv().unwrap()), 1);
+        assert_eq!(selector.try_wait(&mut [(&mut rx, ())]).unwrap(), None);
+    }
+    thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            for _ in 0..5 {
+                give(&mut tx);
+                tx.send_rendezvous(b"plain", Some(SOON)).unwrap();
+            }
+        });
+        for _ in 0..5 {
+            // One call sleeps, one looks.
+            assert_eq!(take(rx.recv().unwrap()), 1);
+            assert_eq!(take(rx.recv_timeout(SOON).unwrap()), 0);
+        }
+        sending.join().unwrap();
+    });
+    // A task.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut rx = rx.into_async();
+        for _ in 0..3 {
+            give(&mut tx);
+            assert_eq!(take(rx.recv().await.unwrap()), 1);
+        }
+    });
+}
+
+/// Every half of both sides has a thread, senders run ahead as far as they may, and no wake-up is lost.
+pub(crate) fn both_ways_in_four_threads(world: &World) {
+    const COUNT: usize = 600;
+    let (near, far) = world.pair(&world.options().capacity(16 << 10));
+    let buffer = SealedBuffer::copy_of(b"the same for all").unwrap();
+    thread::scope(|scope| {
+        for link in [near, far] {
+            let (mut tx, mut rx) = link.split();
+            let buffer = &buffer;
+            scope.spawn(move || {
+                for number in 0..COUNT {
+                    let attachments: Vec<_> = (0..number % 6).map(|_| Attachment::from(buffer)).collect();
+                    tx.send_with(&pattern(number, number % 700), &attachments).unwrap();
+                    if number.is_multiple_of(50) {
+                        tx.send_rendezvous(b"there?", Some(SOON)).unwrap();
+                    }
+                }
+                tx
+            });
+            scope.spawn(move || {
+                for number in 0..COUNT {
+                    let mut message = rx.recv_timeout(SOON).unwrap();
+                    assert!(*message == pattern(number, number % 700)[..], "message {number}");
+                    assert_eq!(message.attachments(), number % 6, "message {number}");
+                    while message.attachments() > 0 {
+                        assert_eq!(&*message.take_buffer().unwrap(), b"the same for all");
+                    }
+                    if number.is_multiple_of(50) {
+                        assert_eq!(rx.recv_timeout(SOON).unwrap(), *b"there?");
+                    }
+                }
+                rx
+            });
+        }
+    });
 }
 
 /// What is taken is what it is said to be, or an error and closed.
@@ -385,10 +486,10 @@ pub(crate) fn announced_badly(world: &World) {
 }
 
 /// How long a socket that a hostile peer sends would hold up whoever closes it.
-const LINGER: Duration = Duration::from_secs(10);
+pub(crate) const LINGER: Duration = Duration::from_secs(10);
 
 /// A TCP socket with more to send than the other side, which comes along, ever reads; it lingers when it is closed.
-fn lingering() -> (OwnedFd, TcpStream) {
+pub(crate) fn lingering() -> (OwnedFd, TcpStream) {
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut socket = TcpStream::connect(door.local_addr().unwrap()).unwrap();
     let (deaf, _) = door.accept().unwrap();
@@ -455,7 +556,7 @@ pub(crate) fn past_the_data(world: &World) {
 }
 
 /// Any number of descriptors, which a peer that does not use this library may send.
-fn send_by_hand(socket: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
+pub(crate) fn send_by_hand(socket: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) {
     if fds.len() <= socket::MAX_DESCRIPTORS {
         socket::send_with_fds(socket, bytes, fds).unwrap();
         return;

@@ -18,6 +18,7 @@ mod garbage;
 mod kills;
 mod limits;
 mod meeting;
+mod parcels;
 mod ports;
 mod priorities;
 mod queues;
@@ -67,6 +68,10 @@ enum Needs {
     Ports,
     /// A link that can be handed to a program that is started.
     Handing,
+    /// Messages that carry descriptors.
+    Carrying,
+    /// Messages that carry regions, too: a peer that is trusted to cooperate.
+    Regions,
     /// Exactly this transport, because the case speaks its bytes.
     Only(&'static str),
 }
@@ -132,11 +137,19 @@ const CASES: &[Case] = cases! {
         talks_both_ways, killed_children_and_parents, programs_that_are_not_ours, says_nonsense, taken_once,
         nothing_else_is_passed, grandchildren, other_users
     }
-    Needs::Only("unix") => spawned { attachments }
+    Needs::Carrying => spawned { attachments }
     Needs::Only("pipe") => spawned { only_for_programs_that_cooperate, one_end_is_not_enough }
+    Needs::Carrying => carrying {
+        nobody_takes_them, fragments_and_full_queues, given_up, too_many_open_files, every_way_of_receiving,
+        both_ways_in_four_threads
+    }
+    Needs::Regions => carrying { every_kind, things_that_are_not_what_they_seem, hostile_peers }
     Needs::Only("unix") => carrying {
-        every_kind, nobody_takes_them, fragments_and_full_queues, given_up, things_that_are_not_what_they_seem,
-        hostile_peers, an_old_peer, unannounced, announced_badly, slow_to_close, past_the_data, too_many_open_files, too_many_on_their_way, from_python
+        an_old_peer, unannounced, announced_badly, slow_to_close, past_the_data, too_many_on_their_way, from_python
+    }
+    Needs::Only("shm") => parcels {
+        an_old_peer, frames_without_parcels, parcels_without_frames, a_flood_while_we_wait, slow_to_close,
+        a_bounded_number_is_on_its_way, closed_while_blocked
     }
     Needs::Processes => kills {
         receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_rendezvous, stopped_is_not_dead,
@@ -224,6 +237,8 @@ fn fits(case: &Case, scheme: &Scheme) -> bool {
         Needs::Processes => scheme.crosses_processes,
         Needs::Names => scheme.crosses_processes && scheme.named,
         Needs::Ports => !scheme.named,
+        Needs::Carrying => matches!(scheme.name, "unix" | "shm"),
+        Needs::Regions => matches!(scheme.name, "unix" | "shm") && scheme.trust == Trust::Auto,
         Needs::Handing => matches!(scheme.name, "unix" | "pipe" | "shm"),
         Needs::Only(name) => scheme.name == name,
     }

@@ -221,7 +221,7 @@ pub(crate) fn other_users(world: &World) {
 pub(crate) fn attachments(world: &World) {
     let (mut child, mut link) = options(world)
         .trust(Trust::Hostile)
-        .spawn(Transport::Unix, world.command_at("heir-with-buffers", "-"))
+        .spawn(transport(world), world.command_at("heir-with-buffers", "-"))
         .unwrap();
     let buffer = SealedBuffer::copy_of(&[3; 70_000]).unwrap();
     link.send_with(b"add them up", &[Attachment::from(&buffer)]).unwrap();

@@ -86,6 +86,13 @@ impl LogWriter {
         self.writer.try_write_part(message, done, rendezvous)
     }
 
+    /// Writes what fits of the parts of a larger message before its last one; `Ok` when only that is left behind `done`:
+    /// lend it, and [`commit_lent_carrying`](Self::commit_lent_carrying). Otherwise as [`try_write_part`](Self::try_write_part).
+    pub fn try_write_parts_before_last(&mut self, message: &[u8], done: &mut usize) -> Result<(), WriteError> {
+        self.lent = None;
+        self.writer.try_write_parts_before_last(message, done)
+    }
+
     /// Gives up a message that was written in part; readers never see it.
     pub fn abort_parts(&mut self) {
         self.lent = None;
@@ -133,6 +140,18 @@ impl LogWriter {
         match self.lent.take() {
             Some(len) => {
                 self.writer.commit_loan(len, rendezvous);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Publishes the lent bytes as a message, or as the last part of one, for which descriptors were passed beside the log:
+    /// its reader is told [`Polled::Carrying`]. `false` when nothing was lent.
+    pub fn commit_lent_carrying(&mut self, last_part: bool, rendezvous: bool) -> bool {
+        match self.lent.take() {
+            Some(len) => {
+                self.writer.commit_carrying(last_part, len, rendezvous);
                 true
             }
             None => false,

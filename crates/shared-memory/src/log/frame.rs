@@ -43,6 +43,9 @@ pub(crate) const RENDEZVOUS: u8 = 1;
 /// header of the next lap.
 pub(crate) const REWIND: u8 = 2;
 
+/// Set in the header of the last frame of a message for which descriptors came beside the log, before the header was stored.
+pub(crate) const CARRIES: u8 = 4;
+
 /// A header taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -60,8 +63,8 @@ impl Header {
     /// Takes apart a header that another process wrote; `None` when it is no header of this layout version.
     #[inline(always)]
     pub(crate) const fn unpack(word: u64) -> Option<Header> {
-        // Bits 10..32 are reserved and zero: a scribbled header is refused rather than half understood.
-        if word & 0xffff_fc00 != 0 {
+        // Bits 11..32 are reserved and zero: a scribbled header is refused rather than half understood.
+        if word & 0xffff_f800 != 0 {
             return None;
         }
         let kind = match word as u8 {
@@ -171,7 +174,7 @@ mod tests {
             Kind::Move,
             Kind::Skip,
         ] {
-            for flags in [0, RENDEZVOUS, REWIND, RENDEZVOUS | REWIND] {
+            for flags in [0, RENDEZVOUS, REWIND, CARRIES, RENDEZVOUS | REWIND | CARRIES] {
                 for len in [0, 1, 64, u32::MAX] {
                     let word = Header::pack(kind, flags, len);
                     assert_ne!(word, 0, "a written header is never zero");
@@ -183,7 +186,7 @@ mod tests {
 
     #[test]
     fn headers_that_nobody_writes_are_refused() {
-        for word in [0_u64, 11, 0xff, 0x0401, 0x1_0001, 0x8000_0001] {
+        for word in [0_u64, 11, 0xff, 0x0801, 0x1_0001, 0x8000_0001] {
             assert_eq!(Header::unpack(word), None, "{word:#x}");
         }
     }

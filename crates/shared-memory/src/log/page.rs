@@ -66,7 +66,7 @@ pub(crate) struct Page {
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"WHARFLOG");
 
 /// Version of the picture in `docs/layout.md`.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 impl Page {
     /// A page outside of shared memory, for models and tests.

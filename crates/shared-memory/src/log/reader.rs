@@ -8,7 +8,7 @@ mod guard;
 pub use guard::Heard;
 
 use super::assembly::Assembly;
-use super::frame::{Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::frame::{CARRIES, Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::start::Start;
@@ -54,6 +54,8 @@ enum Found {
 pub enum Polled {
     /// A message; it stays until the next poll.
     Message,
+    /// A message for which descriptors were passed beside the log.
+    Carrying,
     /// Nothing yet.
     Empty,
     /// No message yet, but the log was not looked through: poll again before sleeping.
@@ -84,6 +86,8 @@ enum Step {
     Part,
     /// A message, or its last part.
     Message,
+    /// The same, and descriptors were passed for it. Links only.
+    Carrying,
     /// The end.
     Closed,
     /// The end of this generation.
@@ -258,6 +262,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                     return Ok(Polled::Empty);
                 }
                 Step::Message => return Ok(Polled::Message),
+                Step::Carrying => return Ok(Polled::Carrying),
                 Step::Closed => {
                     self.publish();
                     return Ok(Polled::Closed);
@@ -295,6 +300,11 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         if (carries && !ends_inside(offset, len, size)) || (!carries && !counts && len != 0) {
             return Err(Corrupt::Length { len, room: size.saturating_sub(offset + 8), at });
         }
+        // Only what ends a message of a link has descriptors; a broadcast has nowhere to pass them.
+        let ends = matches!(header.kind, Kind::Data | Kind::Last) && self.guard.is_none();
+        if header.flags & CARRIES != 0 && !ends {
+            return Err(Corrupt::Header { word, at });
+        }
         let frame = match (header.flags & REWIND != 0, header.kind) {
             (false, Kind::Pad) => self.grid.to_next_lap(offset, size),
             (false, Kind::Skip) if len * 8 <= size && len > 0 && self.grid.holds(at + len * 8) => len * 8,
@@ -314,8 +324,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                 if !self.copy {
                     self.found = Found::InPlace { position: at, len };
                     self.lent = frame;
-                    self.take(header.flags);
-                    return Ok(Step::Message);
+                    return Ok(self.take(header.flags));
                 }
                 if !self.assembly.whole(&track.ring, at, len) {
                     return Err(Corrupt::Memory { len });
@@ -349,8 +358,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         match header.kind {
             Kind::Data | Kind::Last => {
                 self.found = Found::Copied;
-                self.take(header.flags);
-                return Ok(Step::Message);
+                return Ok(self.take(header.flags));
             }
             Kind::Abort => self.assembly.drop_parts(),
             Kind::Switch => {
@@ -363,11 +371,13 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         Ok(Step::Idle)
     }
 
-    fn take(&mut self, flags: u8) {
+    fn take(&mut self, flags: u8) -> Step {
         self.taken += 1;
-        if flags & RENDEZVOUS != 0 {
+        // A writer of descriptors counts those on their way by what we say.
+        if flags & (RENDEZVOUS | CARRIES) != 0 {
             self.publish();
         }
+        if flags & CARRIES == 0 { Step::Message } else { Step::Carrying }
     }
 
     /// The message that the last poll found, unless it lies in the ring: then [`Reader::in_ring`] says where.

@@ -458,3 +458,51 @@ fn a_geometry_for_a_message_has_room_for_it_and_is_not_much_larger() {
     assert!(Geometry::for_message(u64::MAX, 0, 8).is_none());
     assert!(Geometry::for_message(1 << 33, 0, 8).is_none(), "a header has no word for it");
 }
+
+#[test]
+fn a_message_that_carries_is_told_apart_whole_and_in_parts() {
+    for copy in [false, true] {
+        let geometry = Geometry::new(4096, 8192, 8).unwrap();
+        let Pair { mut writer, mut readers, reader_page, .. } = pair(geometry, 1, copy, 1 << 20);
+        let reader = &mut readers[0];
+        let put = |writer: &mut TestWriter, bytes: &[u8], last_part: bool| {
+            writer.make_room(bytes.len() as u64).unwrap();
+            let (ring, position) = writer.head();
+            assert!(ring.put(position, None, bytes));
+            writer.commit_carrying(last_part, bytes.len() as u64, false);
+        };
+        for number in 0..200_u64 {
+            let bytes = vec![number as u8; number as usize * 5];
+            put(&mut writer, &bytes, false);
+            writer.try_write(b"plain", false).unwrap();
+            assert_eq!((reader.poll(), message(reader)), (Ok(Polled::Carrying), bytes));
+            // Whoever counts what is on its way learns at once that it was taken.
+            assert_eq!(reader_page.taken.load(Ordering::Relaxed), 2 * number + 1);
+            assert_eq!((reader.poll(), message(reader)), (Ok(Polled::Message), b"plain".to_vec()));
+        }
+        let large: Vec<u8> = (0..50_000_u32).map(|at| at as u8).collect();
+        let mut done = 0;
+        while let Err(why) = writer.try_write_parts_before_last(&large, &mut done) {
+            assert_eq!(why, WriteError::Full);
+            assert_ne!(reader.poll(), Ok(Polled::Carrying));
+        }
+        while reader.poll() != Ok(Polled::Empty) {}
+        assert_eq!((writer.sent(), reader.taken()), (400, 400), "nothing counts before the last part");
+        assert!(done < large.len());
+        put(&mut writer, &large[done..], true);
+        assert_eq!((reader.poll(), message(reader)), (Ok(Polled::Carrying), large));
+        assert_eq!((writer.sent(), reader.taken()), (401, 401));
+    }
+}
+
+#[test]
+fn only_what_ends_a_message_carries() {
+    use super::frame::{CARRIES, Header, Kind};
+    for kind in [Kind::First, Kind::More, Kind::Abort, Kind::Pad, Kind::Switch, Kind::Close, Kind::Move, Kind::Skip] {
+        let geometry = Geometry::new(4096, 8192, 8).unwrap();
+        let Pair { mut readers, rings, .. } = pair(geometry, 1, true, 1 << 20);
+        let len = if matches!(kind, Kind::First | Kind::More) { 16 } else { 0 };
+        rings[0].word(0).store(Header::pack(kind, CARRIES, len), Ordering::Relaxed);
+        assert!(matches!(readers[0].poll(), Err(Corrupt::Header { .. })), "{kind:?}");
+    }
+}

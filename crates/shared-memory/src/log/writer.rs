@@ -19,7 +19,7 @@ pub use audience::BroadcastTerms;
 pub(crate) use seats::MOST_SEATS;
 pub use seats::{Behind, Departure, SeatId, SeatTerms};
 
-use super::frame::{Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::{Barriers, Geometry, Signals, WriteError};
@@ -189,7 +189,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Commits the frame at the head, whose payload is in place, and notes which readers must be rung for.
     #[inline(always)]
     pub(crate) fn commit(&mut self, kind: Kind, rendezvous: bool, len: u64) {
-        let flags = if rendezvous { RENDEZVOUS } else { 0 };
+        self.commit_flagged(kind, if rendezvous { RENDEZVOUS } else { 0 }, len);
+    }
+
+    #[inline(always)]
+    fn commit_flagged(&mut self, kind: Kind, flags: u8, len: u64) {
         let frame = self.grid.frame(len);
         if self.current != SMALL && kind == Kind::Data {
             self.commit_large(flags, frame, len);
@@ -315,6 +319,14 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     pub(crate) fn head(&self) -> (&R, u64) {
         let track = &self.tracks[self.current & 1];
         (&track.ring, track.head)
+    }
+
+    /// Commits the last frame of a message for which descriptors were passed beside the log, and counts the message. Of a
+    /// message in parts this is its last part. The release store of the header comes after they were passed.
+    pub(crate) fn commit_carrying(&mut self, last_part: bool, len: u64, rendezvous: bool) {
+        let kind = if last_part { Kind::Last } else { Kind::Data };
+        self.commit_flagged(kind, CARRIES | if rendezvous { RENDEZVOUS } else { 0 }, len);
+        self.tracks[self.current & 1].sent += 1;
     }
 
     /// Counts a message that was filled in place and committed.

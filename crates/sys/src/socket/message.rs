@@ -14,6 +14,9 @@ use rustix::net::{
 /// The most descriptors that one message carries.
 pub const MAX_DESCRIPTORS: usize = 16;
 
+/// The most descriptors that any process can send with one record (`SCM_MAX_FD`, since 2.6.38).
+const KERNEL_MAX_DESCRIPTORS: usize = 253;
+
 /// What a receive call brought.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Received {
@@ -87,14 +90,14 @@ pub fn recv(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     receive(fd.as_fd(), buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC)
 }
 
-/// Looks at what would be received next, without waiting and without taking it.
-pub fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
-    receive(fd.as_fd(), buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::PEEK)
-}
-
 /// Receives in one call that waits until something is there.
 pub fn recv_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
     receive(fd.as_fd(), buffer, RecvFlags::TRUNC)
+}
+
+/// Looks at what [`recv`] would bring, and leaves it there, its descriptors too.
+pub fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
+    receive(fd.as_fd(), buffer, RecvFlags::DONTWAIT | RecvFlags::TRUNC | RecvFlags::PEEK)
 }
 
 fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Received> {
@@ -127,6 +130,13 @@ pub fn recv_arrival(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arrival> {
     receive_arrival(fd.as_fd(), buffer, RecvFlags::DONTWAIT)
 }
 
+/// Receives a record without waiting, with every descriptor that came, however many: a surplus is for the caller to close,
+/// and not for the kernel on this process's time. [`short`](Arrival::short) says that this process may not open more.
+pub fn recv_everything(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arrival> {
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(KERNEL_MAX_DESCRIPTORS))];
+    receive_into(fd.as_fd(), buffer, &mut space, RecvFlags::DONTWAIT)
+}
+
 /// Receives bytes and descriptors in one call that waits until something is there.
 pub fn recv_arrival_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arrival> {
     receive_arrival(fd.as_fd(), buffer, RecvFlags::empty())
@@ -135,7 +145,16 @@ pub fn recv_arrival_blocking(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Arr
 fn receive_arrival(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Arrival> {
     // Room for all that a peer of ours may send, so that a surplus is seen here and told with its number.
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(MAX_DESCRIPTORS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
+    receive_into(fd, buffer, &mut space, flags)
+}
+
+fn receive_into(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    space: &mut [MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> io::Result<Arrival> {
+    let mut control = RecvAncillaryBuffer::new(space);
     let room = buffer.len();
     let flags = flags | RecvFlags::TRUNC | RecvFlags::CMSG_CLOEXEC;
     let message =

@@ -19,8 +19,8 @@ pub use internet::{
     connect_tcp, listen_tcp, raise_send_buffer, set_keep_alive, set_no_delay, set_unsent_limit, tcp_address, tcp_peer,
 };
 pub use message::{
-    Arrival, MAX_DESCRIPTORS, Received, peek, recv, recv_arrival, recv_arrival_blocking, recv_blocking, recv_with_fds,
-    send, send_blocking, send_parts, send_parts_with_fds, send_with_fds,
+    Arrival, MAX_DESCRIPTORS, Received, peek, recv, recv_arrival, recv_arrival_blocking, recv_blocking,
+    recv_everything, recv_with_fds, send, send_blocking, send_parts, send_parts_with_fds, send_with_fds,
 };
 pub use rights::{discard, forget_linger, refuse_descriptors};
 pub use stream::recv_stream;

@@ -179,6 +179,7 @@ impl Prepared {
             &their_terms,
             limit,
             !trusted,
+            None,
         );
         let (send, recv) = halves.map_err(|error| match error {
             ConnectError::System { .. } => Refusal::not_now(error.to_string()),

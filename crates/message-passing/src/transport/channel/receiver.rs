@@ -10,6 +10,7 @@ use wharf_sys::{crash_point, socket};
 
 use super::{FORKED, First, Introduced, USED, Unused, first};
 use crate::address::Transport;
+use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::{ConnectError, RecvError};
 use crate::handshake::{self, Role, Terms};
 use crate::message::Message;
@@ -156,8 +157,9 @@ fn join(unused: &Unused, hello: &Introduced) -> Result<(RecvHalf, Peer), Trouble
             Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {}
             outcome => drop(outcome.map_err(Trouble::System)?),
         }
-        let signals = Arc::new(Signals::new(unused.lifeline.clone()));
-        RecvHalf::Log(LogReceiver::new(log, Rest::Lifeline, signals))
+        let signals = Arc::new(Signals::new(unused.lifeline.clone(), true));
+        let hostile = !peer.is_cooperating();
+        RecvHalf::Log(LogReceiver::new(log, Rest::Lifeline, signals, hostile, Some(MAX_ATTACHMENTS)))
     } else {
         if !hello.fds.is_empty() {
             return Err(Trouble::Nonsense("descriptors came with an introduction over unix:".to_owned()));

@@ -9,13 +9,13 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{LogWriter, WriteError};
 use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
 use super::{FORKED, First, Introduced, USED, Unused, first};
 use crate::address::Transport;
+use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::SendError;
 use crate::handshake::{self, Role, Terms};
 use crate::peer::Peer;
@@ -50,7 +50,7 @@ struct Met {
 /// A sender that waits for its receiver, and writes meanwhile.
 struct Alone {
     unused: Unused,
-    log: LogWriter,
+    sender: LogSender,
     ours: Terms,
     end: Option<End>,
 }
@@ -77,8 +77,8 @@ impl ChannelSender {
             let begun = begin(unused)?;
             self.state = match begun {
                 Begun::Unix(half) => State::Settled(half, None),
-                Begun::Shm(log, ours) => match std::mem::replace(&mut self.state, State::Left) {
-                    State::Unused(unused) => State::Alone(Box::new(Alone { unused, log, ours, end: None })),
+                Begun::Shm(sender, ours) => match std::mem::replace(&mut self.state, State::Left) {
+                    State::Unused(unused) => State::Alone(Box::new(Alone { unused, sender, ours, end: None })),
                     other => other,
                 },
             };
@@ -129,15 +129,13 @@ impl ChannelSender {
                 return outcome;
             }
         };
-        let Alone { unused, log, .. } = *alone;
+        let Alone { unused, mut sender, .. } = *alone;
         if let Ok(socket) = unused.lifeline.get() {
             // Who speaks is known by now.
             let _known = socket::note_senders(socket, false);
         }
         // Nothing but rings comes from a receiver.
         unused.lifeline.refuse_descriptors();
-        let signals = Arc::new(Signals::new(unused.lifeline.clone()));
-        let mut sender = LogSender::new(log, None, signals, !met.peer.is_cooperating());
         crash_point!("channel.sender.met");
         let rung = sender.ring_if_asleep();
         self.state = State::Settled(Box::new(SendHalf::Log(sender)), Some(met));
@@ -154,7 +152,7 @@ enum Sending<'a> {
 /// What an end that is used for the first time has become.
 enum Begun {
     Unix(Box<SendHalf>),
-    Shm(LogWriter, Terms),
+    Shm(LogSender, Terms),
 }
 
 /// Makes what this end brings, and introduces it. After an error it was not used.
@@ -172,7 +170,10 @@ fn begin(unused: &mut Unused) -> Result<Begun, SendError> {
             crash_point!("channel.sender.introduced");
             // It closes in its log from now on.
             unused.speaks = false;
-            Ok(Begun::Shm(log, ours))
+            // Nothing but rings will come, and they only once the receiver has answered. Until then it is not known, so nothing
+            // is filled in where it can watch.
+            let signals = Arc::new(Signals::new(unused.lifeline.clone(), false));
+            Ok(Begun::Shm(LogSender::new(log, None, signals, true, Some(MAX_ATTACHMENTS)), ours))
         }
         _ => {
             let half = unix::lead(unused.lifeline.clone(), ours.capacity).map_err(SendError::System)?;
@@ -214,33 +215,18 @@ fn understand(alone: &mut Alone, answer: &Introduced) -> Result<Met, End> {
     let [page] = answer.fds.as_slice() else {
         return Err(End::Nonsense(format!("it brought {} descriptors with its answer, expected 1", answer.fds.len())));
     };
-    let barriers = shm::barriers(&alone.ours, theirs);
-    alone.log.meet(page, barriers).map_err(|error| End::Nonsense(error.to_string()))?;
-    Ok(Met { peer: alone.unused.peer(answer.by), terms: theirs.clone() })
+    let (barriers, peer) = (shm::barriers(&alone.ours, theirs), alone.unused.peer(answer.by));
+    let met = alone.sender.meet(page, barriers, !peer.is_cooperating());
+    met.map_err(|error| End::Nonsense(error.to_string()))?;
+    Ok(Met { peer, terms: theirs.clone() })
 }
 
 impl Alone {
     fn ended(&self) -> Option<SendError> {
         Some(match self.end.as_ref()? {
             End::Closed => SendError::Closed,
-            End::Gone => SendError::PeerDied { sent: self.log.sent(), taken: Some(0) },
+            End::Gone => SendError::PeerDied { sent: self.sender.sent(), taken: Some(0) },
             End::Nonsense(what) => SendError::Protocol(what.clone()),
-        })
-    }
-
-    fn write(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
-        if let Some(error) = self.ended() {
-            return Err(error);
-        }
-        let rendezvous = ask == Ask::WhenTaken;
-        let written = match self.log.try_write(payload, rendezvous) {
-            Err(WriteError::LargerThanFrame { .. }) => self.log.try_write_part(payload, progress, rendezvous),
-            other => other,
-        };
-        written.map_err(|why| match why {
-            WriteError::Full => SendError::Full,
-            WriteError::Closed | WriteError::ReaderClosed => SendError::Closed,
-            other => SendError::Protocol(other.to_string()),
         })
     }
 
@@ -267,19 +253,7 @@ impl SendTransport for ChannelSender {
     }
 
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
-        let written = match self.half()? {
-            Sending::Settled(half) => return half.push(payload, progress, ask),
-            Sending::Alone(alone) => alone.write(payload, progress, ask),
-        };
-        // After the message is in the log: see the top of the file.
-        let looked = self.look();
-        match (written, &mut self.state) {
-            (Ok(()), _) => looked,
-            // There may be room by now, as far as this end knows the receiver.
-            (Err(SendError::Full), State::Settled(half, _)) => half.push(payload, progress, ask),
-            (Err(SendError::Full), _) => looked.and(Err(SendError::Full)),
-            (outcome, _) => outcome,
-        }
+        self.push_with(payload, &[], progress, ask)
     }
 
     fn push_with(
@@ -289,23 +263,37 @@ impl SendTransport for ChannelSender {
         progress: &mut usize,
         ask: Ask,
     ) -> Result<(), SendError> {
-        match self.half()? {
-            Sending::Settled(half) => half.push_with(payload, fds, progress, ask),
-            Sending::Alone(_) => Err(SendError::CannotCarry("this transport carries bytes only".to_owned())),
+        let written = match self.half()? {
+            Sending::Settled(half) => return half.push_with(payload, fds, progress, ask),
+            Sending::Alone(alone) => match (alone.ended(), fds) {
+                (Some(error), _) => Err(error),
+                (None, []) => alone.sender.push(payload, progress, ask),
+                (None, fds) => alone.sender.push_with(payload, fds, progress, ask),
+            },
+        };
+        // After the message is in the log: see the top of the file.
+        let looked = self.look();
+        match (written, &mut self.state) {
+            (Ok(()), _) => looked,
+            // There may be room by now, as far as this end knows the receiver.
+            (Err(SendError::Full), State::Settled(half, _)) => half.push_with(payload, fds, progress, ask),
+            // How it ended, if it did, is known better from what it said.
+            (error, _) => looked.and(error),
         }
     }
 
     fn max_attachments(&self) -> Option<usize> {
         match &self.state {
             State::Settled(half, _) => half.max_attachments(),
-            _ => None,
+            State::Alone(alone) => alone.sender.max_attachments(),
+            State::Unused(_) | State::Left => None,
         }
     }
 
     fn max_in_one(&self) -> usize {
         match &self.state {
             State::Settled(half, _) => half.max_in_one(),
-            State::Alone(alone) => usize::try_from(alone.log.largest_frame()).unwrap_or(usize::MAX),
+            State::Alone(alone) => alone.sender.max_in_one(),
             // Nobody asks before it is used: see `prepare`.
             State::Unused(_) | State::Left => 0,
         }
@@ -315,7 +303,7 @@ impl SendTransport for ChannelSender {
         match &mut self.state {
             State::Settled(half, _) => half.abort(),
             State::Alone(alone) => {
-                alone.log.abort_parts();
+                alone.sender.abort();
                 // An error shows again in the next call.
                 let _shown_later = self.look();
             }
@@ -347,7 +335,7 @@ impl SendTransport for ChannelSender {
     fn sent(&self) -> u64 {
         match &self.state {
             State::Settled(half, _) => half.sent(),
-            State::Alone(alone) => alone.log.sent(),
+            State::Alone(alone) => alone.sender.sent(),
             State::Unused(_) | State::Left => 0,
         }
     }
@@ -455,7 +443,7 @@ impl SendTransport for ChannelSender {
             if !alone.unused.lifeline.is_ours() {
                 return;
             }
-            alone.log.close();
+            alone.sender.close();
             // A receiver that has answered meanwhile may sleep; one that is gone need not know.
             let _rung = self.look();
         }
@@ -472,10 +460,8 @@ impl Waits for ChannelSender {
         match &mut self.state {
             State::Settled(half, _) => half.glance(),
             State::Alone(alone) if alone.end.is_none() && alone.unused.lifeline.is_ours() => {
-                match alone.log.look_for_room(self.wanted as u64) {
-                    Err(WriteError::Full) => Glance::Nothing,
-                    _ => Glance::Ready,
-                }
+                alone.sender.want_room(self.wanted);
+                alone.sender.glance()
             }
             // An end that was not used has room.
             _ => Glance::Ready,

@@ -61,12 +61,16 @@ impl Waits for LogSender {
 
 impl Waits for LogReceiver {
     fn glance(&mut self) -> Glance {
-        let known = self.epoch != fork::epoch() || self.gone || self.nonsense.is_some();
+        let known = self.epoch != fork::epoch() || self.gone || self.nonsense.is_some() || self.unloading.is_due();
         if known || self.log.has_next() { Glance::Ready } else { Glance::Nothing }
     }
 
     fn announce(&mut self) -> Announced {
         if self.epoch != fork::epoch() {
+            return Announced::silently();
+        }
+        if self.unloading.is_due() {
+            // The message of which they are is still here; an announcement would release it.
             return Announced::silently();
         }
         let announced = Announced::in_memory(self.log.announce_unordered());

@@ -380,7 +380,7 @@ impl RecvTransport for UnixReceiver {
 
     fn view(&mut self, frame: Frame) -> Message<'_> {
         let bytes = self.buffer.get(frame.at..frame.at.saturating_add(frame.len));
-        if self.cargo.is_empty() { Message::private(bytes) } else { Message::carrying(bytes, &mut self.cargo) }
+        if self.cargo.is_empty() { Message::private(bytes) } else { Message::carrying(bytes, false, &mut self.cargo) }
     }
 
     fn received(&self) -> u64 {

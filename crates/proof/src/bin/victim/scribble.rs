@@ -4,10 +4,11 @@
 //! exactly what a hostile peer's stray stores would do.
 
 use std::fs::{self, File, OpenOptions};
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use wharf_message_passing::{RecvError, SendError};
+use wharf_message_passing::{Attachment, RecvError, SendError};
 use wharf_proof::letter::Kind;
 use wharf_proof::random::Random;
 use wharf_proof::said::say;
@@ -40,7 +41,12 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
         let rarity = 1 << random.below(8);
         for number in 0..rounds {
             Kind::Varied(3000).compose(number, &mut letter);
-            let sent = link.try_send(&letter);
+            // What goes along is counted by memory that is scribbled over, too.
+            let attachments: Vec<_> = (0..random.below(3)).map(|_| Attachment::from(memory.as_fd())).collect();
+            let sent = match random.below(8) {
+                0 => link.try_send_with(&letter, &attachments),
+                _ => link.try_send(&letter),
+            };
             let received = link.try_recv().map(|_| ());
             if random.below(rarity) == 0 {
                 written += scribble(&memory, &spans, &mut random);

@@ -196,7 +196,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                 return self.catch_up();
             }
             match self.one_frame() {
-                Ok(Step::Message) => return Ok(Heard::Message),
+                // Nothing in a broadcast carries: `one_frame` has refused it.
+                Ok(Step::Message | Step::Carrying) => return Ok(Heard::Message),
                 Ok(Step::Idle | Step::Part) => {}
                 Ok(Step::Empty) => return Ok(self.nothing()),
                 Ok(Step::Lapped) => return self.catch_up(),

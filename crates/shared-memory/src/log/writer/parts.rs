@@ -18,13 +18,30 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         (self.tracks[LARGE].ring.size() / 4).min(PART_BYTES)
     }
 
-    /// Writes the next part of a message larger than one frame, of which `done` bytes are already written, and raises
+    /// Writes the next parts of a message larger than one frame, of which `done` bytes are already written, and raises
     /// `done`. `Ok` means that the whole message is committed.
     pub(crate) fn try_write_part(
         &mut self,
         message: &[u8],
         done: &mut usize,
         rendezvous: bool,
+    ) -> Result<(), WriteError> {
+        self.write_parts(message, done, rendezvous, true)?;
+        self.tracks[self.current & 1].sent += 1;
+        Ok(())
+    }
+
+    /// The same for all parts but the last. `Ok` means that what is behind `done` is the last one.
+    pub(crate) fn try_write_parts_before_last(&mut self, message: &[u8], done: &mut usize) -> Result<(), WriteError> {
+        self.write_parts(message, done, false, false)
+    }
+
+    fn write_parts(
+        &mut self,
+        message: &[u8],
+        done: &mut usize,
+        rendezvous: bool,
+        last_too: bool,
     ) -> Result<(), WriteError> {
         let part = self.largest_part() as usize;
         while *done < message.len() {
@@ -34,6 +51,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             let end = message.len().min(*done + room);
             let (kind, bytes) = match message.get(*done..end) {
                 Some(bytes) if first => (Kind::First, bytes),
+                Some(_) if end == message.len() && !last_too => return Ok(()),
                 Some(bytes) if end == message.len() => (Kind::Last, bytes),
                 Some(bytes) => (Kind::More, bytes),
                 None => return Err(WriteError::Full),
@@ -48,7 +66,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             self.commit(kind, rendezvous && kind == Kind::Last, len);
             *done = end;
         }
-        self.tracks[self.current & 1].sent += 1;
         Ok(())
     }
 
