@@ -126,6 +126,11 @@ impl Sender {
 
     /// Whether whoever receives is trusted to cooperate, as far as is known now.
     fn trusts_peer(&mut self) -> bool {
+        if !self.peer().is_met() {
+            // What cannot be told now is not known, and that is enough to say no.
+            self.half.look_at_peer();
+            let _later = self.settle();
+        }
         if !self.peer().is_met()
             && let Some(by) = self.half.who()
         {

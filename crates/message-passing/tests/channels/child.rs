@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use wharf_message_passing::{
-    Attachment, Link, Message, Options, Receiver, RecvError, SendError, Sender, TakeError, Transport, TypedSender,
+    Attachment, Link, Message, Options, Receiver, SendError, Sender, TakeError, Transport, TypedSender,
 };
 use wharf_sys::directory::Domain;
 
@@ -138,14 +138,4 @@ fn end<E>(outcome: Option<Result<Attachment<'static>, wharf_message_passing::Att
 
 fn told(outcome: Result<(), SendError>) -> String {
     outcome.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
-}
-
-/// How a receiver ends.
-pub(crate) fn ending(receiver: &mut Receiver) -> RecvError {
-    loop {
-        match receiver.recv_timeout(SOON) {
-            Ok(_) => {}
-            Err(error) => return error,
-        }
-    }
 }

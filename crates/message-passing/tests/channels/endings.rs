@@ -3,7 +3,6 @@
 use wharf_message_passing::{Attachment, Options, RecvError, SendError, Transport};
 use wharf_sys::fork;
 
-use crate::child::ending;
 use crate::puppet::{CARRIERS, OVER, Puppet};
 use crate::world::{SOON, World, eventually};
 

@@ -2,6 +2,7 @@
 
 mod child;
 
+mod crashes;
 mod endings;
 mod flows;
 
@@ -29,6 +30,7 @@ const CASES: &[Case] = cases! {
         closed_by_the_sender, closed_by_the_receiver, closed_unused, closed_when_full, died, lost_on_the_way,
         not_taken_from_the_message, dropped_before_it_was_sent, forked
     }
+    crashes { at_every_point }
 };
 
 fn main() -> ExitCode {
