@@ -3,10 +3,13 @@
 mod child;
 
 mod crashes;
+mod dice;
 mod endings;
 mod flows;
 
+mod hostile;
 mod puppet;
+mod random;
 
 #[path = "../suite/mod.rs"]
 mod suite;
@@ -31,6 +34,8 @@ const CASES: &[Case] = cases! {
         not_taken_from_the_message, dropped_before_it_was_sent, forked
     }
     crashes { at_every_point }
+    hostile { notes, introductions, answers, pages, ends_from_strangers, to_strangers }
+    random { kills }
 };
 
 fn main() -> ExitCode {

@@ -120,7 +120,8 @@ enum Trouble {
 impl From<LogError> for Trouble {
     fn from(error: LogError) -> Self {
         match error {
-            LogError::System { source, .. } => Trouble::System(source),
+            // What the system itself does not refuse is what the sender passed.
+            LogError::System { source, .. } if source.raw_os_error().is_some() => Trouble::System(source),
             LogError::NoRoom { .. } => Trouble::System(io::Error::new(io::ErrorKind::OutOfMemory, error.to_string())),
             other => Trouble::Nonsense(other.to_string()),
         }

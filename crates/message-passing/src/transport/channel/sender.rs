@@ -9,6 +9,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
+use wharf_shared_memory::log::LogError;
 use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
@@ -61,6 +62,8 @@ enum End {
     Closed,
     Gone,
     Nonsense(String),
+    /// The system refused what it takes to go on with it.
+    Failed(String),
 }
 
 impl ChannelSender {
@@ -217,7 +220,11 @@ fn understand(alone: &mut Alone, answer: &Introduced) -> Result<Met, End> {
     };
     let (barriers, peer) = (shm::barriers(&alone.ours, theirs), alone.unused.peer(answer.by));
     let met = alone.sender.meet(page, barriers, !peer.is_cooperating());
-    met.map_err(|error| End::Nonsense(error.to_string()))?;
+    met.map_err(|error| match &error {
+        // What the system itself does not refuse is what the receiver passed.
+        LogError::System { source, .. } if source.raw_os_error().is_some() => End::Failed(error.to_string()),
+        _ => End::Nonsense(error.to_string()),
+    })?;
     Ok(Met { peer, terms: theirs.clone() })
 }
 
@@ -227,6 +234,7 @@ impl Alone {
             End::Closed => SendError::Closed,
             End::Gone => SendError::PeerDied { sent: self.sender.sent(), taken: Some(0) },
             End::Nonsense(what) => SendError::Protocol(what.clone()),
+            End::Failed(what) => SendError::System(io::Error::other(what.clone())),
         })
     }
 
