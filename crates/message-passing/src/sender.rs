@@ -215,6 +215,9 @@ impl Sender {
     /// Sends a message with attachments, if there is room for it now. The peer takes them from the
     /// [`Message`](crate::Message), or they are closed there.
     ///
+    /// Over `shm:` at most 64 descriptors are on their way, in messages that the peer has not received; more find no room, while
+    /// messages without attachments still do.
+    ///
     /// # Errors
     /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` and `shm:` links carry attachments), there are more than
     /// [`MAX_ATTACHMENTS`] or than the peer takes, or one is a region and the peer is not trusted to cooperate; otherwise as

@@ -2,7 +2,8 @@
 //!
 //! Messages travel in the log. Signals travel beside it: a doorbell (a pipe, or the lifeline towards a peer that is not
 //! trusted) wakes a sleeping receiver, a byte on the lifeline wakes a sender that waits for room or for its message to
-//! be taken, and the end of either means that the peer is gone. While neither side sleeps there is no system call at all.
+//! be taken, and the end of either means that the peer is gone. While neither side sleeps there is no system call at all,
+//! but for messages that carry descriptors, which travel over the lifeline ([`carrying`]).
 
 mod carrying;
 #[cfg(test)]

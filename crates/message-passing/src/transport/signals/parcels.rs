@@ -19,7 +19,7 @@ use crate::transport::parcel::{self, Parcel};
 
 /// Records that may stand in front of a parcel. The queue of a socket has room for a few hundred, so one that brings this
 /// many is filled while it is read.
-const RECORDS_PER_FETCH: u32 = 4096;
+const RECORDS_PER_FETCH: u32 = 1024;
 
 /// Announcements of both halves after which the lifeline is read although nobody slept there. Each may have left a ring, and
 /// rings that nobody reads would keep parcels out.
