@@ -82,12 +82,12 @@ pub use wharf_message_passing::PeerMemory;
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::facade::service;
 pub use wharf_message_passing::{
-    Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
-    DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError,
-    NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver, RecvError, Refused, Room,
-    Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, Statistics, TakeError,
-    TopicNameError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
-    Writable, connect, connect_timeout, inherited, listen, spawn,
+    Address, AddressError, AttachError, Attachment, Change, ChannelEnd, ConnectError, DEFAULT_CAPACITY_BYTES,
+    DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS,
+    Message, Node, NodeError, NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver,
+    RecvError, Refused, Room, Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender,
+    Statistics, TakeError, TopicNameError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver,
+    TypedSender, View, Wait, Writable, connect, connect_timeout, inherited, listen, spawn,
 };
 #[cfg(feature = "tokio")]
 pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};

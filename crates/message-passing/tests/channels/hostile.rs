@@ -196,7 +196,7 @@ pub(crate) fn answers(_: &World) {
         );
         drop(fd);
         eventually("it is told of the end", || {
-            let outcome = tx.try_send(&[1; 100]);
+            let outcome = tx.send_timeout(&[1; 100], SOON);
             matches!(outcome, Err(SendError::Protocol(_) | SendError::PeerDied { .. } | SendError::Closed))
         });
     }
