@@ -136,6 +136,11 @@ struct CrashSafe;
 #[doc = include_str!("../../../docs/topics.md")]
 struct Topics;
 
+/// And those about channels.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/channels.md")]
+struct Channels;
+
 /// And those about queues.
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/queues.md")]
