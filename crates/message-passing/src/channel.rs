@@ -262,12 +262,12 @@ impl Receiver {
 pub struct AttachError<E> {
     why: &'static str,
     /// So that the error of an end can cross threads as any error: nobody ever locks it.
-    end: Mutex<E>,
+    end: Box<Mutex<E>>,
 }
 
 impl<E> AttachError<E> {
     pub(crate) fn new(end: E, why: &'static str) -> Self {
-        Self { why, end: Mutex::new(end) }
+        Self { why, end: Box::new(Mutex::new(end)) }
     }
 
     /// The end, which works as before.

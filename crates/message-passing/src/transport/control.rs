@@ -137,8 +137,16 @@ impl Control {
                 break;
             }
             if self.shared && heard.who.is_none() {
-                // Where there is nobody to be noted, receiving tells why.
-                heard.who = socket::sender_of_next(socket).unwrap_or_default();
+                match socket::sender_of_next(socket) {
+                    Ok(who) => {
+                        heard.who = who;
+                        // Who speaks is known by now.
+                        let _known = who.map(|_| socket::note_senders(socket, false));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // Receiving tells what there is.
+                    Err(_) => {}
+                }
             }
             let mut record = [0; RECORD];
             match socket::recv(socket, &mut record) {

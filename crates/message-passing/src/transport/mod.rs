@@ -239,6 +239,9 @@ pub(crate) trait SendTransport: Waits + Send {
 const LINKED: &str =
     "it is an end of a link, which belongs to this process; ends of channels travel (Options::channel)";
 
+/// Whom an end of a channel has met, and the one processor to which he was confined.
+pub(crate) type Whom = (Option<Peer>, Option<usize>);
+
 /// What an end of a channel has become, and whom it has met.
 pub(crate) struct Settled<H> {
     pub(crate) half: H,
@@ -607,7 +610,7 @@ impl SendHalf {
     /// Gets ready to be used, and takes the place of an end of a channel that has become a half like any other: says whom
     /// it has met, and to which processor he was confined.
     #[inline]
-    pub(crate) fn settle(&mut self) -> Result<Option<(Option<Peer>, Option<usize>)>, SendError> {
+    pub(crate) fn settle(&mut self) -> Result<Option<Whom>, SendError> {
         let SendHalf::Other(other) = self else { return Ok(None) };
         other.prepare()?;
         let Some(Settled { half, peer, their_cpu }) = other.settled() else { return Ok(None) };
@@ -680,7 +683,7 @@ impl RecvHalf {
 
     /// See [`SendHalf::settle`].
     #[inline]
-    pub(crate) fn settle(&mut self) -> Option<(Option<Peer>, Option<usize>)> {
+    pub(crate) fn settle(&mut self) -> Option<Whom> {
         let RecvHalf::Other(other) = self else { return None };
         let Settled { half, peer, their_cpu } = other.settled()?;
         *self = half;

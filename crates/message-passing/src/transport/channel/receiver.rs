@@ -214,8 +214,8 @@ impl RecvTransport for ChannelReceiver {
     fn tries_are_free(&self) -> bool {
         match &self.state {
             State::Settled(half, ..) => half.tries_are_free(),
-            State::Unused(unused) | State::Heard(unused, _) => unused.note.terms.transport == Transport::Shm,
-            State::Ended(_) | State::Left => false,
+            // Each looks at the socket.
+            State::Unused(_) | State::Heard(..) | State::Ended(_) | State::Left => false,
         }
     }
 

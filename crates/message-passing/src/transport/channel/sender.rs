@@ -81,7 +81,7 @@ impl ChannelSender {
             self.state = match begun {
                 Begun::Unix(half) => State::Settled(half, None),
                 Begun::Shm(sender, ours) => match std::mem::replace(&mut self.state, State::Left) {
-                    State::Unused(unused) => State::Alone(Box::new(Alone { unused, sender, ours, end: None })),
+                    State::Unused(unused) => State::Alone(Box::new(Alone { unused, sender: *sender, ours, end: None })),
                     other => other,
                 },
             };
@@ -155,7 +155,7 @@ enum Sending<'a> {
 /// What an end that is used for the first time has become.
 enum Begun {
     Unix(Box<SendHalf>),
-    Shm(LogSender, Terms),
+    Shm(Box<LogSender>, Terms),
 }
 
 /// Makes what this end brings, and introduces it. After an error it was not used.
@@ -176,7 +176,8 @@ fn begin(unused: &mut Unused) -> Result<Begun, SendError> {
             // Nothing but rings will come, and they only once the receiver has answered. Until then it is not known, so nothing
             // is filled in where it can watch.
             let signals = Arc::new(Signals::new(unused.lifeline.clone(), false));
-            Ok(Begun::Shm(LogSender::new(log, None, signals, true, Some(MAX_ATTACHMENTS)), ours))
+            let sender = LogSender::new(log, None, signals, true, Some(MAX_ATTACHMENTS));
+            Ok(Begun::Shm(Box::new(sender), ours))
         }
         _ => {
             let half = unix::lead(unused.lifeline.clone(), ours.capacity).map_err(SendError::System)?;
@@ -379,9 +380,8 @@ impl SendTransport for ChannelSender {
     fn tries_are_free(&self) -> bool {
         match &self.state {
             State::Settled(half, _) => half.tries_are_free(),
-            State::Alone(_) => true,
-            State::Unused(unused) => unused.note.terms.transport == Transport::Shm,
-            State::Left => false,
+            // Each looks at the socket.
+            State::Alone(_) | State::Unused(_) | State::Left => false,
         }
     }
 
