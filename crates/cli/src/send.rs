@@ -4,7 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use serde::Serialize;
-use wharf::{Options, Receiver, Sender};
+use wharf::{Options, Receiver, SendError, Sender};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -14,7 +14,7 @@ use crate::meeting::{Habit, meet};
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::stream::{self, Opening, Summary};
-use crate::usage::SendArguments;
+use crate::usage::{LinkPolicy, SendArguments};
 
 /// An input of more bytes is sent as a stream, so that neither side has it in memory as a whole.
 const LARGEST_IN_ONE: usize = 8 << 20;
@@ -35,6 +35,8 @@ struct Sent<'a> {
     address: &'a str,
     messages: u64,
     bytes: u64,
+    /// Messages that found the link full, and were left out.
+    rejected: u64,
     /// Of a stream, confirmed by the receiver.
     crc32: Option<String>,
 }
@@ -49,18 +51,26 @@ pub(crate) fn run(asked: &SendArguments) -> Result<(), Failure> {
     let (sender, receiver) = link.split();
     let sent = Sent { address: &asked.address, ..Sent::default() };
     let pace = Pace::new(asked.rate);
-    let mut desk = Desk { sender, receiver, timeout: asked.meeting.timeout, pace, ending, sent };
+    let rejects = asked.policy == LinkPolicy::Reject;
+    let mut desk = Desk { sender, receiver, timeout: asked.meeting.timeout, rejects, pace, ending, sent };
     match load {
         Load::Message(message) => desk.send(&message, asked.count.unwrap_or(1))?,
         Load::Lines(lines) => desk.send_lines(lines, asked.count.unwrap_or(u64::MAX))?,
         Load::Stream(input) => desk.give(input)?,
     }
-    if !asked.json {
-        return Ok(());
+    let Sent { messages, rejected, .. } = desk.sent;
+    if asked.json {
+        let mut output = Output::take();
+        output.line(&to_json_line(&desk.sent)?)?;
+        output.flush()?;
     }
-    let mut output = Output::take();
-    output.line(&to_json_line(&desk.sent)?)?;
-    output.flush()
+    match rejected {
+        0 => Ok(()),
+        _ => Err(Failure::Failed(format!(
+            "{rejected} of {} messages were rejected: the receiver had made no room (--policy block waits)",
+            messages + rejected
+        ))),
+    }
 }
 
 fn load(asked: &SendArguments, ending: &mut Ending) -> Result<Load, Failure> {
@@ -87,6 +97,8 @@ struct Desk<'a> {
     sender: Sender,
     receiver: Receiver,
     timeout: Option<Duration>,
+    /// What finds no room is left out.
+    rejects: bool,
     pace: Pace,
     ending: Ending,
     sent: Sent<'a>,
@@ -98,14 +110,12 @@ impl Desk<'_> {
         let disguised = Opening::read(message).is_some();
         for left in (0..count).rev() {
             self.pace.wait(&mut self.ending)?;
-            if disguised {
-                self.give_message(message)?;
-            } else if left == 0 {
+            if left == 0 && !disguised && !self.rejects {
                 self.sender.send_rendezvous(message, self.timeout)?;
+                self.note(message.len() as u64);
             } else {
-                self.put(message)?;
+                self.put(message, disguised)?;
             }
-            self.note(message.len() as u64);
         }
         Ok(())
     }
@@ -115,21 +125,28 @@ impl Desk<'_> {
         for _ in 0..count {
             let Some(line) = lines.line(&mut self.ending)? else { break };
             self.pace.wait(&mut self.ending)?;
-            if Opening::read(line).is_some() {
-                self.give_message(line)?;
-            } else {
-                self.put(line)?;
-            }
-            self.note(line.len() as u64);
+            self.put(line, Opening::read(line).is_some())?;
         }
         Ok(())
     }
 
-    fn put(&mut self, message: &[u8]) -> Result<(), Failure> {
+    /// Sends one message; one that is `disguised` looks like the opening of a stream.
+    fn put(&mut self, message: &[u8], disguised: bool) -> Result<(), Failure> {
         match self.timeout {
-            Some(limit) => Ok(self.sender.send_timeout(message, limit)?),
-            None => Ok(self.sender.send(message)?),
+            _ if disguised => self.give_message(message)?,
+            _ if self.rejects => match self.sender.try_send(message) {
+                Ok(()) => {}
+                Err(SendError::Full) => {
+                    self.sent.rejected += 1;
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            },
+            Some(limit) => self.sender.send_timeout(message, limit)?,
+            None => self.sender.send(message)?,
         }
+        self.note(message.len() as u64);
+        Ok(())
     }
 
     fn note(&mut self, bytes: u64) {

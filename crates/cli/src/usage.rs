@@ -172,8 +172,8 @@ pub(crate) struct MeetingArguments {
     than 8 MiB, as a stream of pieces with a checksum, which 'wharf recv' writes as they come (--whole for another program: one \
     message, at most 256 MiB). docs/send-recv.md describes streams.\n\n\
     When this command ends with 0, the peer has taken the last message, and has written all of a stream. \
-    With --lines the last lines may still wait in the link's queue. Connects unless --listen is given.\n\n\
-    Exit codes: 0 sent; 1 failed; 2 the command line makes no sense; 3 --wait or --timeout ran out; 4 the peer closed or died.\n\n\
+    With --lines or --policy reject the last messages may still wait in the link's queue. Connects unless --listen is given.\n\n\
+    Exit codes: 0 sent; 1 failed, or messages were rejected; 2 the command line makes no sense; 3 --wait or --timeout ran out; 4 the peer closed or died.\n\n\
     Examples, each with its other side under 'wharf recv --help':\n\
     \x20 wharf send shm:greetings hello\n\
     \x20 wharf send unix:backup --file disk.img --wait-for-peer\n\
@@ -200,12 +200,24 @@ pub(crate) struct SendArguments {
     /// At most so many messages a second, evenly.
     #[arg(long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
+    /// What happens to a message that finds the link full.
+    #[arg(long, default_value = "block")]
+    pub(crate) policy: LinkPolicy,
     /// Write what was sent as one JSON object.
     #[arg(long)]
     pub(crate) json: bool,
     /// How the two meet.
     #[command(flatten)]
     pub(crate) meeting: MeetingArguments,
+}
+
+/// What happens to a message that finds its link full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LinkPolicy {
+    /// It waits for room, at most --timeout.
+    Block,
+    /// It is left out, and how many were is said at the end.
+    Reject,
 }
 
 /// What `wharf recv` can be asked.

@@ -152,6 +152,30 @@ fn a_caller_waits_no_longer_than_it_said_and_its_command_is_ended() {
 }
 
 #[test]
+fn whoever_waits_for_requests_or_answers_sleeps() {
+    let scene = Scene::new();
+    let mut server = serve(&scene, &["upper", "--", "tr", "a-z", "A-Z"]);
+    server.idles();
+    interrupted(&scene, server);
+    let mut server = serve(&scene, &["lines", "--lines", "--", "cat"]);
+    server.idles();
+    // The end of the command that answers wakes it.
+    let children = format!("/proc/{0}/task/{0}/children", server.id());
+    let child = std::fs::read_to_string(children).expect("its children");
+    assert!(Command::new("kill").args(["-KILL", child.trim()]).status().expect("kill exists").success());
+    says(&server.finish().refused(1), &["'cat' has ended"]);
+    let mark = scene.path().join("asked");
+    let server = serve(&scene, &["slow", "--", "sh", "-c", &format!("echo $$ > {}; exec sleep 1000", mark.display())]);
+    let mut caller = scene.start(&["call", "slow", "x"]);
+    await_that("it is asked", || std::fs::read_to_string(&mark).is_ok_and(|pid| pid.ends_with('\n')));
+    caller.idles();
+    caller.signal("INT");
+    assert_eq!(caller.finish().status.signal(), Some(SIGINT));
+    std::fs::remove_file(&mark).expect("the mark");
+    interrupted(&scene, server);
+}
+
+#[test]
 fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     let scene = Scene::new();
     let mark = scene.path().join("asked");

@@ -210,3 +210,40 @@ fn top_ends_with_its_terminal() {
     let status = Terminal::taken_from(scene.wharf(&["top", "--interval", "500ms"]), "filter");
     assert_eq!(status.code(), Some(1), "{status}");
 }
+
+#[test]
+fn a_member_of_a_bus_is_a_speaker_and_a_hearer() {
+    let scene = Scene::new();
+    let domain = wharf::Domain::at(scene.path()).expect("the directory");
+    let node = wharf::NodeOptions::new().domain(domain).open().expect("a node");
+    let join = || node.bus("room/7").join().expect("a member");
+    let (mut one, _other) = (join(), join());
+    for _ in 0..3 {
+        one.send(b"hello").expect("sent");
+    }
+    let ends = json(&scene, &["stat", "room/7"]);
+    let mut seen: Vec<_> = ends
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|end| {
+            let done = &end["statistics"];
+            let number = |field: &str| done[field].as_u64().expect("a number");
+            (end["pattern"].as_str(), end["role"].as_str(), number("sent_messages"), number("depth"))
+        })
+        .collect();
+    seen.sort();
+    // What waits for the other; nobody waits for what he has said himself.
+    let bus = Some("bus");
+    assert_eq!(
+        seen,
+        [
+            (bus, Some("hearer"), 0, 0),
+            (bus, Some("hearer"), 0, 3),
+            (bus, Some("speaker"), 0, 0),
+            (bus, Some("speaker"), 3, 3),
+        ]
+    );
+    let said = String::from_utf8(scene.run(&["ls"]).well()).expect("text");
+    assert_eq!(said.lines().filter(|line| line.starts_with("bus ") && line.contains(" room/7 ")).count(), 4, "{said}");
+}

@@ -102,6 +102,20 @@ fn what_fails_is_given_back_and_done_by_whoever_is_next() {
 }
 
 #[test]
+fn whoever_waits_for_items_sleeps() {
+    let scene = Scene::new();
+    for line in [&["pull", "jobs"][..], &["pull", "jobs", "--", "true"]] {
+        let mut worker = opened(&scene, "puller", line);
+        worker.idles();
+        scene.run(&["push", "jobs", "x"]).well();
+        worker.idles();
+        worker.signal("INT");
+        assert_eq!(worker.finish().status.signal(), Some(SIGINT));
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
 fn what_fails_too_often_is_given_up_and_told() {
     let scene = Scene::new();
     let worker = opened(&scene, "puller", &["pull", "jobs", "--", "false"]);

@@ -125,6 +125,45 @@ fn a_killed_sender_is_told_with_its_messages_delivered() {
     }
 }
 
+#[test]
+fn a_full_link_rejects_and_the_rest_arrives() {
+    for address in ADDRESSES {
+        let scene = Scene::new();
+        let mut receiver = receiver(&scene, address, &["--lines"]);
+        let mut sender = scene.start(&["send", address, "--lines", "--policy", "reject", "--json"]);
+        sender.say(b"first\n");
+        receiver.says_line("first");
+        receiver.signal("STOP");
+        let line = format!("{}\n", "m".repeat(999));
+        sender.say(line.repeat(5_000).as_bytes());
+        let done = sender.finish();
+        assert_eq!(done.status.code(), Some(1), "{done:?}");
+        says(&done.stderr, &["of 5001 messages were rejected", "--policy block"]);
+        let sent: serde_json::Value = serde_json::from_slice(&done.stdout).expect("JSON");
+        let (messages, rejected) = (sent["messages"].as_u64().expect("a number"), sent["rejected"].as_u64());
+        assert_eq!(rejected, Some(5_001 - messages));
+        receiver.signal("CONT");
+        let arrived = receiver.finish().well();
+        let expected = format!("first\n{}", line.repeat(usize::try_from(messages - 1).expect("few")));
+        assert!(arrived == expected.as_bytes(), "{messages} sent over {address}, {} bytes arrived", arrived.len());
+    }
+}
+
+#[test]
+fn a_rate_takes_its_time() {
+    let scene = Scene::new();
+    let server = scene.start_listener(&["serve", "unix:echo", "--", "cat"]);
+    let puller = scene.start(&["pull", "jobs", "--lines", "--until-gone"]);
+    for line in [&["call", "unix:echo", "t"][..], &["push", "jobs", "t"]] {
+        let began = std::time::Instant::now();
+        scene.run(&[line, &["--count", "6", "--rate", "50"]].concat()).well();
+        assert!(began.elapsed() >= std::time::Duration::from_millis(90), "five periods of 20 ms");
+    }
+    assert_eq!(puller.finish().well(), "t\n".repeat(6).as_bytes());
+    server.signal("INT");
+    server.finish();
+}
+
 /// Whether the process waits in `read` on its standard input, or on a copy of it.
 fn is_asleep_in_read(pid: u32) -> bool {
     let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/syscall")) else { return false };

@@ -457,7 +457,7 @@ fn so_many_so_fast_and_what_came_of_it() {
     let told =
         scene.run(&["send", "unix:x", "tick", "--count", "3", "--rate", "100", "--json", "--wait", "20s"]).well();
     let told = String::from_utf8(told).expect("text");
-    assert_eq!(told, "{\"address\":\"unix:x\",\"messages\":3,\"bytes\":12,\"crc32\":null}\n");
+    assert_eq!(told, "{\"address\":\"unix:x\",\"messages\":3,\"bytes\":12,\"rejected\":0,\"crc32\":null}\n");
     let lines = String::from_utf8(receiver.finish().well()).expect("text");
     let expected = |number| format!("{{\"message\":{number},\"bytes\":4,\"text\":\"tick\"}}\n");
     assert_eq!(lines, (0..3).map(expected).collect::<String>());

@@ -19,6 +19,7 @@ pub use self::listener::AsyncListener;
 pub use self::pattern::InTasks;
 pub use self::receiver::AsyncReceiver;
 pub use self::sender::AsyncSender;
+pub use self::service::AsyncSurvey;
 use crate::error::{ConnectError, RecvError, SendError};
 use crate::link::Link;
 use crate::message::Message;

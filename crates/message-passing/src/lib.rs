@@ -37,7 +37,7 @@ mod waits;
 
 pub use self::address::{Address, Transport};
 #[cfg(feature = "tokio")]
-pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};
+pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, AsyncSurvey, InTasks};
 pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
 pub use self::channel::{AttachError, ChannelEnd};
 #[doc(hidden)]
@@ -54,14 +54,15 @@ pub use self::options::{
     DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Options, Policy, Trust, Wait,
 };
 pub use self::pattern::{
-    Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client, ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_BYTES,
-    DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_MOST_KEPT, DEFAULT_PATIENCE, DEFAULT_PREFETCH,
-    DEFAULT_STREAM_PATIENCE, DeadLetter, Encoded, EventListener, HeldSample, HeldTypedSample, Item, NodeEvent,
-    Notifier, OnFull, OpenError, Outcome, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Puller,
-    PushId, Pushed, Pusher, Queue, ReplyStream, Request, Results, Sample, SerdePublisher, SerdeSubscriber, Server,
-    Service, Settled, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed, TypedClient,
+    Account, Accounted, Answer, Bus, BusMember, Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client,
+    ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_MOST_KEPT,
+    DEFAULT_PATIENCE, DEFAULT_PREFETCH, DEFAULT_STREAM_PATIENCE, DeadLetter, Encoded, EventListener, HeldSample,
+    HeldTypedSample, Item, NodeEvent, Notifier, OnFull, OpenError, Outcome, Publisher, PublisherId, PublisherInfo,
+    PublisherLoan, PublisherRoom, Puller, PushId, Pushed, Pusher, Queue, ReplyStream, Request, Results, Sample,
+    SerdeBusMember, SerdePublisher, SerdeSubscriber, Server, ServerId, ServerInfo, Service, Settled, State, StateOwner,
+    StateWatcher, Subscriber, SubscriberCompany, Survey, Topic, Typed, TypedAnswer, TypedBusMember, TypedClient,
     TypedItem, TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream, TypedRequest,
-    TypedResults, TypedSample, TypedServer, TypedSubscriber,
+    TypedResults, TypedSample, TypedServer, TypedSubscriber, TypedSurvey,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

@@ -198,7 +198,7 @@ impl Spin {
 pub(crate) enum Act {
     /// Try once, without waiting.
     Try,
-    /// Look whether the peer lives; the next try reports it.
+    /// Look whether the peer lives; the next try reports it. What is found on the way counts.
     Look,
     /// Sleep until trying again makes sense, or the deadline.
     Sleep,
@@ -222,7 +222,10 @@ pub(crate) fn until<T, E>(
                 Step::Clock if passed() => return Ok(None),
                 Step::Clock => {}
                 Step::Look => {
-                    act(Act::Look)?;
+                    // Whoever has more to look at may come upon what it waits for.
+                    if let Some(found) = act(Act::Look)? {
+                        return Ok(Some(found));
+                    }
                     if passed() {
                         return Ok(None);
                     }
@@ -294,6 +297,13 @@ mod tests {
         assert_eq!(pace.tries, MOST_FREE_TRIES);
         pace.paid();
         assert_eq!(pace.tries, MOST_FREE_TRIES);
+    }
+
+    #[test]
+    fn what_a_look_comes_upon_is_not_lost() {
+        let far = Some(Deadline::after(Duration::from_secs(60)));
+        let found = until(&mut pace(Wait::Spin, true), far, |act| Ok::<_, ()>((act == Act::Look).then_some(act)));
+        assert_eq!(found, Ok(Some(Act::Look)));
     }
 
     #[test]

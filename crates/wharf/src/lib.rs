@@ -43,7 +43,7 @@
 //! ```
 //!
 //! # Meet by name
-//! Any number of processes meet in a *topic*, an *event* or a *state* of their [`Node`]s, with no daemon in between. What a
+//! Any number of processes meet in a *topic*, an *event*, a *state* or a *bus* of their [`Node`]s, with no daemon in between. What a
 //! [`Publisher`] sends lies in memory once, and every [`Subscriber`] reads it there:
 //!
 //! ```
@@ -58,9 +58,38 @@
 //!
 //! let mut speed = node.state_of::<f64>("robot/speed").owner(&0.5)?; // the latest value, for whoever looks
 //! let mut cancel = node.event("job/cancel").listener()?; // wake-ups that are counted
+//! let mut member = node.bus("robots").join()?; // hears all other members, and is heard by them
+//! # member.send(b"here")?;
 //! # speed.set(&0.7)?;
 //! # assert_eq!(cancel.take()?, 0);
 //! # Ok(())
+//! # }
+//! ```
+//!
+//! # Ask by name
+//! A [`Client`] asks one of the servers of a name, or all of them at once: a [`Survey`] gathers until a deadline, and says of everybody what
+//! became of him.
+//!
+//! ```
+//! # fn main() -> wharf::Result<()> {
+//! # let private = tempfile::tempdir()?;
+//! # let node = wharf::NodeOptions::new().domain(wharf::Domain::at(private.path())?).open()?;
+//! # use std::time::Duration;
+//! # let mut server = node.service("length").server()?;
+//! # let answering = std::thread::spawn(move || -> wharf::Result<()> {
+//! #     for _ in 0..2 {
+//! let request = server.recv()?; // in one process
+//! let length = request.len() as u8;
+//! request.reply(&[length])?;
+//! #     }
+//! #     Ok(())
+//! # });
+//! let mut client = node.service("length").client()?; // in another
+//! assert_eq!(client.call(b"four", Duration::from_secs(5))?, [4]);
+//! for answer in client.survey(b"everybody", Duration::from_secs(5))? {
+//!     assert_eq!(answer?.bytes(), [9]);
+//! }
+//! # answering.join().unwrap()
 //! # }
 //! ```
 //!
@@ -82,6 +111,11 @@ pub use wharf_message_passing::PeerMemory;
 pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::facade::service;
 pub use wharf_message_passing::{
+    Account, Accounted, Answer, Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT,
+    DEFAULT_STREAM_PATIENCE, OpenError, Outcome, ReplyStream, Request, Results, Server, ServerId, ServerInfo, Service,
+    Survey, TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
+};
+pub use wharf_message_passing::{
     Address, AddressError, AttachError, Attachment, Change, ChannelEnd, ConnectError, DEFAULT_CAPACITY_BYTES,
     DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS,
     Message, Node, NodeError, NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver,
@@ -90,17 +124,12 @@ pub use wharf_message_passing::{
     TypedSender, View, Wait, Writable, connect, connect_timeout, inherited, listen, spawn,
 };
 #[cfg(feature = "tokio")]
-pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, InTasks};
+pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, AsyncSurvey, InTasks};
 pub use wharf_message_passing::{
-    Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample, HeldTypedSample, NodeEvent,
-    Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom, Sample, SerdePublisher,
-    SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber, SubscriberCompany, Topic, Typed, TypedPublisher,
-    TypedPublisherLoan, TypedSample, TypedSubscriber,
-};
-pub use wharf_message_passing::{
-    Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT, DEFAULT_STREAM_PATIENCE, OpenError,
-    Outcome, ReplyStream, Request, Results, Server, Service, TypedClient, TypedReplyStream, TypedRequest, TypedResults,
-    TypedServer,
+    Bus, BusMember, Bytes, Carry, DEFAULT_HOLD_BYTES, DEFAULT_PATIENCE, Encoded, EventListener, HeldSample,
+    HeldTypedSample, NodeEvent, Notifier, OnFull, Publisher, PublisherId, PublisherInfo, PublisherLoan, PublisherRoom,
+    Sample, SerdeBusMember, SerdePublisher, SerdeSubscriber, State, StateOwner, StateWatcher, Subscriber,
+    SubscriberCompany, Topic, Typed, TypedBusMember, TypedPublisher, TypedPublisherLoan, TypedSample, TypedSubscriber,
 };
 pub use wharf_message_passing::{
     DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_PREFETCH, DeadLetter, Item, Puller,

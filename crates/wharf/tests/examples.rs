@@ -207,3 +207,27 @@ fn the_smallest_programs_of_both_models_do_what_they_say() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hi\n", "{output:?}");
     assert!(listener.wait().expect("it ends").success());
 }
+
+#[test]
+fn a_survey_accounts_for_workers_that_answer_are_late_and_die() {
+    let said = run("survey");
+    for line in [
+        "a worker is busy: 40 %",
+        "a worker is busy: 70 %",
+        "of 4 servers 2 answered, 0 failed, 1 were late, of 1 nothing is known, and 0 were never asked",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}
+
+#[test]
+fn robots_on_a_bus_hear_each_other_and_not_themselves() {
+    let said = run("bus");
+    for line in [
+        "robot 1 has heard: robot 2 is at 20, robot 3 is at 30",
+        "robot 2 has heard: robot 1 is at 10, robot 3 is at 30",
+        "robot 3 has heard: robot 1 is at 10, robot 2 is at 20",
+    ] {
+        assert!(said.contains(line), "{line:?} is missing in {said}");
+    }
+}

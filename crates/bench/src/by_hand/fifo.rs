@@ -1,6 +1,8 @@
-//! Two FIFOs between two processes: one `writev` and one `readv` per message, with an eight-byte header as streams have one.
+//! Two FIFOs between two processes, with an eight-byte header as streams have one: one `writev` and one `readv` for each message,
+//! or the system calls that a `pipe:` link makes, which reads ahead.
 #![allow(unsafe_code)]
 
+use crate::by_hand::ahead::Framed;
 use crate::contender::{Contender, End, Home, failed, foreign};
 use std::ffi::CString;
 use std::fs::{File, OpenOptions};
@@ -11,7 +13,26 @@ use std::path::{Path, PathBuf};
 const HEADER: usize = 8;
 
 /// The FIFOs by hand, both sides blocking in the kernel.
-pub struct Fifos;
+pub struct Fifos {
+    name: &'static str,
+    ahead: bool,
+}
+
+impl Fifos {
+    /// Each message is read by a call of its own.
+    pub fn one_by_one(name: &'static str) -> Fifos {
+        Fifos { name, ahead: false }
+    }
+
+    /// What has come is read at once.
+    pub fn reading_ahead(name: &'static str) -> Fifos {
+        Fifos { name, ahead: true }
+    }
+
+    fn end(&self, to: File, from: File) -> FifoEnd {
+        FifoEnd { to, from, framed: self.ahead.then(Framed::default) }
+    }
+}
 
 /// Both FIFOs, from the side that listens.
 pub struct FifoDoor {
@@ -23,6 +44,8 @@ pub struct FifoDoor {
 pub struct FifoEnd {
     to: File,
     from: File,
+    /// Where it reads ahead.
+    framed: Option<Framed>,
 }
 
 fn make(path: &Path) -> io::Result<()> {
@@ -44,6 +67,9 @@ impl Drop for FifoDoor {
 
 impl End for FifoEnd {
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
+        if let Some(framed) = &mut self.framed {
+            return framed.send(&self.to, message);
+        }
         let header = (message.len() as u64).to_le_bytes();
         let mut parts = [IoSlice::new(&header), IoSlice::new(message)];
         let mut rest = &mut parts[..];
@@ -56,6 +82,9 @@ impl End for FifoEnd {
     }
 
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if let Some(framed) = &mut self.framed {
+            return framed.recv(&self.from, into);
+        }
         let mut header = [0; HEADER];
         let mut done = self.from.read_vectored(&mut [IoSliceMut::new(&mut header), IoSliceMut::new(into)])?;
         // Ends with the last byte of the message, or with the stream.
@@ -83,7 +112,7 @@ impl Contender for Fifos {
     type End = FifoEnd;
 
     fn name(&self) -> &'static str {
-        "fifo by hand"
+        self.name
     }
 
     fn home(&self) -> Home {
@@ -101,13 +130,13 @@ impl Contender for Fifos {
     fn accept(&self, door: &mut FifoDoor) -> io::Result<FifoEnd> {
         let from = File::open(&door.up)?;
         let to = OpenOptions::new().write(true).open(&door.down)?;
-        Ok(FifoEnd { to, from })
+        Ok(self.end(to, from))
     }
 
     fn connect(&self, at: &Path) -> io::Result<FifoEnd> {
         let door = std::mem::ManuallyDrop::new(place(at));
         let to = OpenOptions::new().write(true).open(&door.up)?;
         let from = File::open(&door.down)?;
-        Ok(FifoEnd { to, from })
+        Ok(self.end(to, from))
     }
 }

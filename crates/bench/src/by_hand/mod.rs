@@ -1,5 +1,6 @@
 //! What a good programmer would write by hand for one purpose: the figures to compare with.
 
+pub mod ahead;
 pub mod boost;
 pub mod channel;
 pub mod copy;

@@ -17,6 +17,8 @@ pub(crate) fn role(pattern: Pattern, part: Part) -> &'static str {
         (Pattern::Service, Part::Guest) => "client",
         (Pattern::Queue, Part::Host) => "pusher",
         (Pattern::Queue, Part::Guest) => "puller",
+        (Pattern::Bus, Part::Host) => "speaker",
+        (Pattern::Bus, Part::Guest) => "hearer",
         (_, Part::Host) => "host",
         (_, Part::Guest) => "guest",
     }

@@ -65,7 +65,7 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
         let whom = format!("pushes into '{}'", asked.queue);
         crate::peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
     }
-    if asked.command.is_empty() { write(asked, puller, &ending) } else { work(asked, puller, jobs, &ending) }
+    if asked.command.is_empty() { write(asked, puller, &mut ending) } else { work(asked, puller, jobs, &mut ending) }
 }
 
 /// Receives items one after the other.
@@ -87,15 +87,14 @@ impl<'a> Ear<'a> {
         self.asked.count.is_none_or(|count| self.taken < count)
     }
 
-    /// The next item; `Ok(None)` after a while without one. `busy`: something else happens.
-    fn next(&mut self, busy: bool) -> Result<Option<Item>, Ended> {
-        let left = self.asked.timeout.map_or(SLICE, |limit| limit.saturating_sub(self.last.elapsed()).min(SLICE));
-        match self.puller.recv_timeout(left) {
+    /// The next item; `Ok(None)`: ask again. `busy`: something else happens, which is to be looked after now and then.
+    fn next(&mut self, busy: bool, ending: &mut Ending) -> Result<Option<Item>, Ended> {
+        match self.puller.try_recv() {
             Ok(item) => {
                 (self.taken, self.last, self.met) = (self.taken + 1, Instant::now(), true);
                 return Ok(Some(item));
             }
-            Err(RecvError::Timeout) => {}
+            Err(RecvError::Empty) => {}
             Err(RecvError::Closed | RecvError::PeerDied) => return Err(Ended::Gone),
             Err(error) => return Err(Ended::Failed(error.into())),
         }
@@ -107,13 +106,18 @@ impl<'a> Ear<'a> {
         if busy {
             self.last = Instant::now();
         }
-        if let Some(limit) = self.asked.timeout.filter(|limit| self.last.elapsed() >= *limit) {
+        let left = self.asked.timeout.map(|limit| limit.saturating_sub(self.last.elapsed()));
+        if let (Some(limit), Some(Duration::ZERO)) = (self.asked.timeout, left) {
             let limit = units::nanos(limit.as_nanos() as f64);
             let taken = self.taken;
             return Err(Ended::Failed(Failure::Timeout(format!(
                 "timeout: no item came within {limit}, after {taken}"
             ))));
         }
+        // A pusher that leaves wakes nobody who waits for items.
+        let looks = busy || self.asked.until_gone;
+        let limit = if looks { Some(left.map_or(SLICE, |left| left.min(SLICE))) } else { left };
+        ending.wait_for_any(&mut [&mut self.puller], limit).map_err(Ended::Failed)?;
         Ok(None)
     }
 
@@ -135,14 +139,14 @@ enum Ended {
 }
 
 /// Writes items; one counts as done when it is written.
-fn write(asked: &PullArguments, puller: Puller, ending: &Ending) -> Result<(), Failure> {
+fn write(asked: &PullArguments, puller: Puller, ending: &mut Ending) -> Result<(), Failure> {
     let form = Form::chosen(asked.lines, asked.json);
     let mut output = Output::take();
     let mut ear = Ear::new(puller, asked);
     // Ends with the count, the pushers, the time limit, a signal, or when nobody reads.
     while ear.wants_more() {
         ending.check()?;
-        let item = match ear.next(false) {
+        let item = match ear.next(false, ending) {
             Ok(Some(item)) => item,
             Ok(None) => continue,
             Err(Ended::Gone) => return ear.gone(),
@@ -158,7 +162,7 @@ fn write(asked: &PullArguments, puller: Puller, ending: &Ending) -> Result<(), F
 }
 
 /// Runs a command for each item.
-fn work(asked: &PullArguments, puller: Puller, jobs: usize, ending: &Ending) -> Result<(), Failure> {
+fn work(asked: &PullArguments, puller: Puller, jobs: usize, ending: &mut Ending) -> Result<(), Failure> {
     let backlog = Backlog::new(jobs);
     let children = Children::default();
     let output = Mutex::new(Output::take());
@@ -187,7 +191,7 @@ fn work(asked: &PullArguments, puller: Puller, jobs: usize, ending: &Ending) -> 
     ear.gone()
 }
 
-fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &Ending) -> Result<(), Failure> {
+fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &mut Ending) -> Result<(), Failure> {
     let mut over = false;
     // Ends with the count, the pushers, the time limit, a signal, or an error.
     loop {
@@ -202,7 +206,7 @@ fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &Ending) -> Resu
         if !backlog.wait_for_room(SLICE) {
             continue;
         }
-        match ear.next(!backlog.wait_for_rest(Duration::ZERO)) {
+        match ear.next(!backlog.wait_for_rest(Duration::ZERO), ending) {
             Ok(Some(item)) => backlog.push(item),
             Ok(None) => {}
             Err(Ended::Gone) => over = true,

@@ -15,6 +15,7 @@ use crate::input::Input;
 use crate::json::to_json_line;
 use crate::meeting::announce_address;
 use crate::output::Output;
+use crate::pace::Pace;
 use crate::peers;
 use crate::units;
 use crate::usage::queues::PushArguments;
@@ -80,6 +81,7 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
         unsettled: 0,
         moved: Instant::now(),
     };
+    let mut pace = Pace::new(asked.rate);
     let count = asked.count.unwrap_or(if item.is_some() { 1 } else { u64::MAX });
     // Ends with the count or the input.
     while desk.items < count {
@@ -89,6 +91,7 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
             (None, None) => None,
         };
         let Some(next) = next else { break };
+        pace.wait(&mut ending)?;
         desk.push(&next, &ending)?;
     }
     desk.finish(&ending)

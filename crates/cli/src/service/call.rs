@@ -8,12 +8,13 @@ use serde::Serialize;
 use wharf::{CallError, Client, Outcome};
 
 use super::place::Place;
-use crate::ending::{Ending, SLICE};
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::json::to_json_line;
 use crate::meeting::is_address;
 use crate::output::Output;
+use crate::pace::Pace;
 use crate::peers;
 use crate::usage::services::CallArguments;
 use crate::written::{self, Content, Form};
@@ -73,6 +74,7 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
         calls: 0,
     };
     let count = asked.count.unwrap_or(if request.is_some() { 1 } else { u64::MAX });
+    let mut pace = Pace::new(asked.rate);
     // Ends with the count or the input.
     for _ in 0..count {
         let next = match (&request, &mut lines) {
@@ -83,7 +85,8 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
             },
             (None, None) => break,
         };
-        desk.ask(next, &ending)?;
+        pace.wait(&mut ending)?;
+        desk.ask(next, &mut ending)?;
     }
     Ok(())
 }
@@ -99,7 +102,7 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn ask(&mut self, request: &[u8], ending: &Ending) -> Result<(), Failure> {
+    fn ask(&mut self, request: &[u8], ending: &mut Ending) -> Result<(), Failure> {
         ending.check()?;
         let mut call = self.client.request(request).idempotent(self.asked.idempotent);
         if let Some(limit) = self.asked.timeout {
@@ -114,11 +117,11 @@ impl Desk<'_> {
         let mut results = 0;
         // Ends with the last result, an error, or a signal.
         loop {
-            if let Err(signal) = ending.check() {
-                self.client.cancel(id);
-                return Err(signal);
-            }
-            if self.client.any_ready(SLICE)?.is_none() {
+            if self.client.any_ready(Duration::ZERO)?.is_none() {
+                if let Err(signal) = ending.wait_with(&mut self.client) {
+                    self.client.cancel(id);
+                    return Err(signal);
+                }
                 continue;
             }
             match self.client.next(id) {

@@ -2,10 +2,13 @@
 
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use wharf::Request;
 
 use super::serve::{Answer, Work};
@@ -21,6 +24,8 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub(super) struct Lines {
     name: String,
     child: Mutex<Child>,
+    /// Readable once it has ended.
+    end: OwnedFd,
     pipes: Mutex<Option<Pipes>>,
 }
 
@@ -43,9 +48,17 @@ impl Lines {
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().map_err(|error| Failure::Failed(format!("cannot run '{name}': {error}")))?;
+        let end = i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH);
+        let end = match end.and_then(|pid| pidfd_open(pid, PidfdFlags::empty())) {
+            Ok(end) => end,
+            Err(error) => {
+                let _ = child.kill().and_then(|()| child.wait());
+                return Err(Failure::Failed(format!("cannot watch '{name}': {error}")));
+            }
+        };
         let pipes = child.stdin.take().zip(child.stdout.take());
         let pipes = pipes.map(|(input, output)| Pipes { input, output: BufReader::new(output) });
-        Ok(Lines { name, child: Mutex::new(child), pipes: Mutex::new(pipes) })
+        Ok(Lines { name, child: Mutex::new(child), end, pipes: Mutex::new(pipes) })
     }
 
     fn ended(&self) -> Failure {
@@ -93,6 +106,10 @@ impl Work for Lines {
             Ok(None) => Ok(()),
             _ => Err(self.ended()),
         }
+    }
+
+    fn end_of_all(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.end.as_fd())
     }
 
     fn end(&self, now: bool) {

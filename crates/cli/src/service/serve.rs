@@ -1,11 +1,12 @@
 //! `wharf serve`: answers a service by running commands.
 
+use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wharf::{RecvError, Request, Server};
+use wharf::{Readable, RecvError, Request, Server};
 
 use super::commands::Commands;
 use super::lines::Lines;
@@ -44,23 +45,28 @@ pub(super) trait Work: Sync {
     /// Looks after what runs: what nobody waits for any more is ended. An error ends the command.
     fn look_after(&self) -> Result<(), Failure>;
 
+    /// Readable once nothing can be answered any more, if that can happen while nothing is asked.
+    fn end_of_all(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
     /// Ends everything that runs: `now`, or as soon as it is done.
     fn end(&self, now: bool);
 }
 
 /// Runs the command.
 pub(crate) fn run(asked: &ServeArguments) -> Result<(), Failure> {
-    let ending = Ending::watch()?;
+    let mut ending = Ending::watch()?;
     let place = Place::of(&asked.service, &asked.network, true)?;
     if asked.input_lines {
         let work = Lines::start(&asked.command)?;
-        serve(asked, place.server()?, &work, 1, &ending)
+        serve(asked, place.server()?, &work, 1, &mut ending)
     } else {
         let jobs = match asked.jobs {
             Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX).clamp(1, 1024),
             None => thread::available_parallelism().map_or(1, std::num::NonZero::get),
         };
-        serve(asked, place.server()?, &Commands::new(&asked.command), jobs, &ending)
+        serve(asked, place.server()?, &Commands::new(&asked.command), jobs, &mut ending)
     }
 }
 
@@ -69,7 +75,7 @@ fn serve(
     mut server: Server,
     work: &dyn Work,
     jobs: usize,
-    ending: &Ending,
+    ending: &mut Ending,
 ) -> Result<(), Failure> {
     let backlog = Backlog::new(jobs + AHEAD);
     let output = Mutex::new(Output::take());
@@ -102,7 +108,7 @@ fn receive(
     server: &mut Server,
     work: &dyn Work,
     backlog: &Backlog<Request>,
-    ending: &Ending,
+    ending: &mut Ending,
 ) -> Result<(), Failure> {
     let (mut received, mut last) = (0, Instant::now());
     // Ends with the count, the time limit, a signal, or an error.
@@ -119,24 +125,30 @@ fn receive(
         if !backlog.wait_for_room(SLICE) {
             continue;
         }
-        let left = asked.timeout.map_or(SLICE, |limit| limit.saturating_sub(last.elapsed()).min(SLICE));
-        match server.recv_timeout(left) {
+        let idle = backlog.wait_for_rest(Duration::ZERO);
+        if !idle {
+            last = Instant::now();
+        }
+        match server.try_recv() {
             Ok(request) => {
                 received += 1;
                 last = Instant::now();
                 backlog.push(request);
             }
-            Err(RecvError::Timeout) => {
-                let idle = backlog.wait_for_rest(Duration::ZERO);
-                if !idle {
-                    last = Instant::now();
-                }
-                if let Some(limit) = asked.timeout.filter(|limit| idle && last.elapsed() >= *limit) {
+            Err(RecvError::Empty) => {
+                let left = asked.timeout.map(|limit| limit.saturating_sub(last.elapsed()));
+                if let (Some(limit), Some(Duration::ZERO)) = (asked.timeout, left) {
                     let limit = units::nanos(limit.as_nanos() as f64);
                     return Err(Failure::Timeout(format!(
                         "timeout: no request of '{}' came within {limit}, after {received}",
                         asked.service
                     )));
+                }
+                // What runs is looked after now and then; when nothing runs, nothing happens by itself.
+                let limit = if idle { left } else { Some(left.map_or(SLICE, |left| left.min(SLICE))) };
+                match work.end_of_all() {
+                    Some(end) => ending.wait_for_any(&mut [server, &mut Readable(end)], limit)?,
+                    None => ending.wait_for_any(&mut [server], limit)?,
                 }
             }
             Err(error) => return Err(error.into()),

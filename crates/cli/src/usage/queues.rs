@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::topics::InputArguments;
 use crate::network::NetworkArguments;
-use crate::units::{parse_count, parse_duration};
+use crate::units::{parse_count, parse_duration, parse_rate};
 
 /// What `wharf push` can be asked.
 #[derive(Args, Debug)]
@@ -35,6 +35,9 @@ pub(crate) struct PushArguments {
     /// Push the item so many times; with --lines, at most so many lines.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
     pub(crate) count: Option<u64>,
+    /// At most so many items a second, evenly.
+    #[arg(long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
+    pub(crate) rate: Option<f64>,
     /// Wait until somebody pulls before the first item is pushed.
     #[arg(long)]
     pub(crate) wait_for_peer: bool,

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::topics::InputArguments;
 use crate::network::NetworkArguments;
-use crate::units::{parse_count, parse_duration};
+use crate::units::{parse_count, parse_duration, parse_rate};
 
 /// What `wharf call` can be asked.
 #[derive(Args, Debug)]
@@ -37,6 +37,9 @@ pub(crate) struct CallArguments {
     /// Ask so many times; with --lines, at most so many lines.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]
     pub(crate) count: Option<u64>,
+    /// At most so many calls a second, evenly.
+    #[arg(long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
+    pub(crate) rate: Option<f64>,
     /// Wait for each answer so long at most; the server is told how much of it is left.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,

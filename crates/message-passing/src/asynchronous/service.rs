@@ -1,11 +1,15 @@
-//! Servers and clients in tasks of a tokio runtime.
+//! Servers, clients and surveys in tasks of a tokio runtime.
 
 use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::task::coop;
+
 use super::pattern::{InTasks, poll_until};
+use super::sleeper::{MOST_TRIES, Sleeper};
 use crate::error::RecvError;
-use crate::pattern::{CallError, CallId, Client, Request, Server, Taken};
+use crate::pattern::{Account, Answer, CallError, CallId, Client, Request, Server, Survey, Taken};
 
 impl InTasks<Server> {
     /// Receives the next request; waits for it. Answering never waits, and can be done in any task or thread.
@@ -52,6 +56,14 @@ impl InTasks<Client> {
         }
     }
 
+    /// Asks every server at once, and gathers what they answer until `limit` is over.
+    ///
+    /// # Errors
+    /// As [`Client::survey`].
+    pub fn survey(&mut self, request: &[u8], limit: Duration) -> Result<AsyncSurvey<'_>, CallError> {
+        Ok(AsyncSurvey { survey: self.end.survey(request, limit)?, sleeper: &mut self.sleeper })
+    }
+
     async fn take(&mut self, call: CallId) -> Result<Taken, CallError> {
         let attempt = |client: &mut Client| client.try_take(call);
         poll_fn(|context| poll_until(self, context, CallError::System, attempt)).await
@@ -74,5 +86,52 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         // One that is over is not known any more.
         self.client.end.forget(self.call);
+    }
+}
+
+/// A [`Survey`] in a task, made by [`InTasks::<Client>::survey`].
+///
+/// Dropping it gives up what is not over, as that of a survey does.
+#[derive(Debug)]
+pub struct AsyncSurvey<'c> {
+    survey: Survey<'c>,
+    sleeper: &'c mut Sleeper,
+}
+
+impl AsyncSurvey<'_> {
+    /// Waits for the next answer; `None` when every server has come to its end, or the time is over.
+    ///
+    /// When the future is dropped, no answer is lost.
+    ///
+    /// # Errors
+    /// As [`Survey::next_timeout`]; [`CallError::System`] outside of a runtime.
+    pub async fn next(&mut self) -> Result<Option<Answer>, CallError> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Answer>, CallError>> {
+        // Servers that keep answering leave the other tasks their turn.
+        let turn = ready!(coop::poll_proceed(context));
+        for _ in 0..MOST_TRIES {
+            let found = self.survey.try_next()?;
+            if found.is_some() || self.survey.is_over() {
+                turn.made_progress();
+                self.sleeper.give_up(&mut self.survey);
+                return Poll::Ready(Ok(found));
+            }
+            ready!(self.sleeper.poll(&mut self.survey, context)).map_err(CallError::System)?;
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The survey itself, for the calls that do not wait.
+    pub fn survey(&self) -> &Survey<'_> {
+        &self.survey
+    }
+
+    /// As [`Survey::account`].
+    pub fn account(self) -> Account {
+        self.survey.account()
     }
 }

@@ -44,14 +44,16 @@ pub(super) fn work_out(all: &mut [EndpointInfo]) {
 
 /// Whether what a host sends goes to every guest. Where each message is for one of them, the ends count what they keep themselves.
 fn goes_to_all(end: &EndpointInfo) -> bool {
-    matches!(end.pattern, Pattern::Topic | Pattern::Event | Pattern::State)
+    matches!(end.pattern, Pattern::Topic | Pattern::Event | Pattern::State | Pattern::Bus)
 }
 
 /// The publishers that this subscriber hears.
 fn heard_by(guest: &EndpointInfo, all: &[EndpointInfo], hosts: &HashMap<(Pattern, &str), Vec<usize>>) -> Vec<usize> {
     let carries = |it: &EndpointInfo| (it.type_hash, it.type_size);
-    let fit =
-        |ats: &Vec<usize>| ats.iter().copied().filter(|at| carries(&all[*at]) == carries(guest)).collect::<Vec<_>>();
+    // The two ends of one member of a bus.
+    let apart = |it: &EndpointInfo| it.node == guest.node && it.apart == Some(guest.slot);
+    let fits = |it: &EndpointInfo| carries(it) == carries(guest) && !apart(it);
+    let fit = |ats: &Vec<usize>| ats.iter().copied().filter(|at| fits(&all[*at])).collect::<Vec<_>>();
     match Filter::new(&guest.name) {
         Ok(filter) if filter.is_wild() => hosts
             .iter()
@@ -95,6 +97,7 @@ mod tests {
             age: Duration::ZERO,
             statistics,
             slot: (0, 1),
+            apart: None,
             joined: 0,
             sources: 1,
         }
@@ -130,6 +133,22 @@ mod tests {
         all.iter_mut().for_each(|end| end.pattern = Pattern::Queue);
         work_out(&mut all);
         assert_eq!(depths(&all), [77, 0, 77]);
+    }
+
+    #[test]
+    fn a_member_does_not_hear_itself() {
+        let mut all = [host("a", 10), guest("a", 0, 5, 0), host("a", 5), guest("a", 0, 7, 0)];
+        for (slot, end) in all.iter_mut().enumerate() {
+            (end.pattern, end.slot) = (Pattern::Bus, (slot as u32, 1));
+        }
+        (all[0].apart, all[2].apart) = (Some((1, 1)), Some((3, 1)));
+        work_out(&mut all);
+        assert_eq!(depths(&all), [3, 0, 0, 3]);
+        // Not a slot of that number on another board.
+        all[1].node = NodeId([1; 16]);
+        all[1].sources = 2;
+        work_out(&mut all);
+        assert_eq!(all[1].statistics.depth, 10);
     }
 
     #[test]

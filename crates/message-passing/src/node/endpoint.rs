@@ -4,7 +4,7 @@ use std::fmt;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use super::identity::{Part, Pattern};
+use super::identity::{EndpointId, Part, Pattern};
 use super::name::Filter;
 use super::pairing::{Pairing, PairingId};
 use crate::handshake::Payload;
@@ -27,8 +27,28 @@ pub(crate) struct EndpointSpec {
     pub(crate) payload: Option<Payload>,
     /// Four numbers for the board, whose meaning belongs to the pattern.
     pub(crate) options: [u64; 4],
+    /// Host: a guest of the same node, opened before it, that it does not meet although it would fit. The fourth number for the
+    /// board says so in the bytes above its lowest, which then are its pattern's no more.
+    pub(crate) apart: Option<EndpointId>,
     /// How long opening waits for those who were there before. Whoever does not answer in that time pairs later.
     pub(crate) patience: Duration,
+}
+
+impl EndpointSpec {
+    /// The four numbers as they stand on the board.
+    pub(super) fn numbers(&self) -> [u64; 4] {
+        let [first, second, third, fourth] = self.options;
+        // A board has at most 2^14 slots.
+        let apart = self.apart.map_or(0, |it| (u64::from(it.index) << 32 | u64::from(it.stamp)) << 8);
+        [first, second, third, fourth | apart]
+    }
+}
+
+/// Slot and stamp of the guest that a host is apart from, by its fourth number.
+pub(super) fn apart_of(fourth: u64) -> Option<(u32, u32)> {
+    let apart = fourth >> 8;
+    // The stamp of a slot that is in use is odd, so it is not 0.
+    (apart != 0).then_some(((apart >> 32) as u32, apart as u32))
 }
 
 /// How long opening an endpoint waits for others unless a pattern says otherwise.

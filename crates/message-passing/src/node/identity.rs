@@ -47,11 +47,13 @@ pub enum Pattern {
     Service,
     /// Work shared among workers.
     Queue,
+    /// Everyone hears everyone.
+    Bus,
 }
 
 impl Pattern {
-    pub(super) const ALL: [Pattern; 5] =
-        [Pattern::Topic, Pattern::Event, Pattern::State, Pattern::Service, Pattern::Queue];
+    pub(super) const ALL: [Pattern; 6] =
+        [Pattern::Topic, Pattern::Event, Pattern::State, Pattern::Service, Pattern::Queue, Pattern::Bus];
 
     pub(super) fn code(self) -> u8 {
         match self {
@@ -60,6 +62,7 @@ impl Pattern {
             Pattern::State => 3,
             Pattern::Service => 4,
             Pattern::Queue => 5,
+            Pattern::Bus => 6,
         }
     }
 
@@ -75,6 +78,7 @@ impl Pattern {
             Pattern::State => ".state",
             Pattern::Service => ".service",
             Pattern::Queue => ".queue",
+            Pattern::Bus => ".bus",
         }
     }
 }

@@ -8,6 +8,7 @@ use wharf_sys::clock::Instant;
 use wharf_sys::directory::Domain;
 
 use super::depth;
+use super::endpoint::apart_of;
 use super::error::NodeError;
 use super::identity::{NodeId, Part, Pattern};
 use super::registry::{Registry, snapshot};
@@ -47,6 +48,8 @@ pub struct EndpointInfo {
     pub statistics: Statistics,
     /// Tells the uses of one slot apart.
     pub(super) slot: (u32, u32),
+    /// A guest of the same node that does not hear this host.
+    pub(super) apart: Option<(u32, u32)>,
     /// See [`Counter::Joined`] and [`Counter::Sources`].
     pub(super) joined: u64,
     pub(super) sources: u64,
@@ -118,14 +121,16 @@ impl EndpointInfo {
     /// `None` for a slot that shows nothing that makes sense.
     pub(super) fn of(board: &BoardFacts, slot: &SlotFacts) -> Option<EndpointInfo> {
         let [pattern, part, ..] = slot.kind;
+        let (pattern, part) = (Pattern::from_code(pattern)?, Part::from_code(part)?);
+        let is_of_a_member = (pattern, part) == (Pattern::Bus, Part::Host);
         let age = Instant::now().saturating_since(Instant::from_nanos(slot.since_nanos));
         Some(EndpointInfo {
             node: NodeId(board.id),
             uid: board.owner,
             pid: board.pid,
             program: board.program.clone(),
-            pattern: Pattern::from_code(pattern)?,
-            part: Part::from_code(part)?,
+            pattern,
+            part,
             name: slot.name.clone(),
             type_name: slot.type_name.clone(),
             type_hash: slot.type_hash,
@@ -134,6 +139,7 @@ impl EndpointInfo {
             age,
             statistics: Statistics::of(&slot.counters),
             slot: (slot.slot.index, slot.slot.stamp),
+            apart: if is_of_a_member { apart_of(slot.options[3]) } else { None },
             joined: slot.counters.get(Counter::Joined as usize).copied().unwrap_or(0),
             sources: slot.counters.get(Counter::Sources as usize).copied().unwrap_or(0),
         })

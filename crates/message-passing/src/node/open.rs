@@ -180,7 +180,7 @@ impl Core {
             type_name,
             type_hash,
             type_size,
-            options: spec.options,
+            options: spec.numbers(),
         };
         let (id, counters) = self.board().take(&text)?;
         let key = key_of(spec.payload.as_ref());
@@ -325,6 +325,9 @@ impl Core {
         let key = (registered.id, peer.id, host);
         let mut state = self.state();
         if state.hosts.contains_key(&key) || !state.endpoints.contains_key(&registered.id) {
+            return;
+        }
+        if peer.id == self.id && state.endpoints.get(&host).is_some_and(|it| it.spec.apart == Some(registered.id)) {
             return;
         }
         if !state.has_room_for(peer) {

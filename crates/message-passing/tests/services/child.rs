@@ -53,6 +53,17 @@ pub(crate) fn answer(request: Request) -> Option<Request> {
             }
             Ok(())
         }
+        // Which process it was, and which request.
+        "tag" => request.reply(format!("{} {rest}", std::process::id()).as_bytes()),
+        "stall" => {
+            let mut stream = request.stream();
+            for number in 0..rest.parse::<u64>().unwrap() {
+                let _ = stream.send(number.to_string().as_bytes());
+            }
+            // Neither ended nor failed, as long as this process lives.
+            std::mem::forget(stream);
+            Ok(())
+        }
         "fail" => request.fail(rest),
         "size" => request.reply(&vec![b'x'; rest.parse().unwrap()]),
         "drop" => {

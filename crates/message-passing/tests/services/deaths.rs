@@ -72,6 +72,16 @@ pub(crate) fn a_server_that_leaves(world: &World) {
     leaves.end();
 }
 
+/// One that is dropped before it has looked at who came has taken nothing: nothing of that is unknown, and nobody waits.
+pub(crate) fn a_server_that_never_looked(world: &World) {
+    let mut client = world.node().service("blind").client().unwrap();
+    let server = world.node().service("blind").server().unwrap();
+    let call = client.request(b"echo").start().unwrap();
+    drop(server);
+    let error = client.wait(call).unwrap_err();
+    assert!(matches!(error, CallError::NotTaken), "{error}");
+}
+
 pub(crate) fn a_killed_client(world: &World) {
     let node = world.node();
     let mut server = node.service("lasting").server().unwrap();

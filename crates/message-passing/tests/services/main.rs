@@ -11,6 +11,8 @@ mod full;
 mod hostile;
 #[path = "../suite/mod.rs"]
 mod suite;
+mod surveys;
+mod surveys_at_random;
 mod waiting;
 
 use std::process::ExitCode;
@@ -26,12 +28,18 @@ const CASES: &[Case] = cases! {
     choices { one_after_the_other, the_least_busy, sticky }
     full { requests_wait_for_room, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
     deaths {
-        a_killed_server, retried_elsewhere, a_server_that_leaves, a_killed_client, a_stopped_server, at_random
+        a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads }
     addresses { every_transport, python }
     waiting { two_servers_in_one_thread, pending_replies, in_tasks }
+    surveys {
+        everybody_answers, several_results, every_kind_of_end, a_late_answer_is_nobodys, nobody_there, one_that_joins_is_not_asked,
+        a_killed_server, a_stopped_server, a_server_that_leaves, a_full_one_holds_up_nobody, room_elsewhere_wakes_nobody, dropped, ended_early, calls_beside_it,
+        too_many, too_large, fifty_servers, values, encoded, at_addresses, selected, in_tasks
+    }
+    surveys_at_random { servers_that_die }
     crowds { five_hundred_clients, one_beside_the_idle }
 };
 

@@ -14,6 +14,8 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
     match (role, words) {
         ("publishes", [name, who, count, len, policy]) => publishes(path, name, who, count, len, policy),
         ("subscribes", [name, policy]) => subscribes(path, name, policy),
+        ("talks", [name, who]) => crate::buses_at_random::talks(path, name, who.parse().unwrap()),
+        ("joins", [name]) => joins(path, name),
         ("sits", [name]) => sits(path, name),
         ("notifies", [name, count]) => notifies(path, name, count),
         ("selects", [hears, answers]) => selects(path, hears, answers),
@@ -82,6 +84,28 @@ fn sits(path: &Path, name: &str) {
     let _subscriber = node_at(path).topic(name).subscriber().unwrap();
     say("ready");
     told();
+}
+
+/// Joins a bus, says "ready", and answers each message with itself, until it is told that it was enough.
+fn joins(path: &Path, name: &str) {
+    let mut member = node_at(path).bus(name).join().unwrap();
+    say("ready");
+    let enough = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            told();
+            enough.store(true, std::sync::atomic::Ordering::Relaxed);
+        });
+        while !enough.load(std::sync::atomic::Ordering::Relaxed) {
+            let heard = member.recv_timeout(Duration::from_millis(5)).map(|sample| sample.to_vec());
+            match heard {
+                // An answer is not answered.
+                Ok(message) if message.starts_with(b"?") => member.send(&message[1..]).unwrap(),
+                Ok(_) | Err(RecvError::Timeout | RecvError::Lagged { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    });
 }
 
 /// Says "ready", waits to be told, gives notice so often.

@@ -30,6 +30,8 @@ pub(crate) fn read(bytes: &[u8]) -> (u64, u64) {
 pub(crate) struct Ledger {
     /// The next message of each publisher.
     next: BTreeMap<PublisherId, u64>,
+    /// Under which identity each publishes.
+    known: BTreeMap<u64, PublisherId>,
     /// By the number that publishers give themselves: received, missed.
     pub(crate) received: BTreeMap<u64, u64>,
     pub(crate) missed: u64,
@@ -46,6 +48,7 @@ impl Ledger {
                 let next = self.next.entry(sample.publisher().id()).or_insert(number);
                 assert_eq!((sample.sequence(), number), (*next, *next), "of publisher {who}");
                 *next += 1;
+                self.known.insert(who, sample.publisher().id());
                 *self.received.entry(who).or_default() += 1;
                 self.last.insert(who, number);
                 Ok(())
@@ -61,6 +64,11 @@ impl Ledger {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The next message of one of which something was received: all before were received, or counted as missed.
+    pub(crate) fn come_to(&self, who: u64) -> Option<u64> {
+        self.known.get(&who).and_then(|id| self.next.get(id)).copied()
     }
 
     pub(crate) fn received(&self) -> u64 {

@@ -1,5 +1,7 @@
 //! The suite of topics, events and states: real processes that meet by name, come and go, and are killed.
 
+mod buses;
+mod buses_at_random;
 mod child;
 mod counting;
 mod crashes;
@@ -51,6 +53,11 @@ const CASES: &[Case] = cases! {
     tasks {
         every_end, publishers, futures_that_are_dropped, streams, loses_no_wake_up, idle_tasks, deaths, outside_of_a_runtime
     }
+    buses {
+        everyone_hears_everyone, oneself_if_asked, no_topic, whoever_is_seen_hears, comings_and_goings, values, encoded, names_and_types,
+        taken_apart, lagging, handed_back, history, counted, selected, in_tasks, a_killed_member, killed_while_it_joins, a_stopped_member
+    }
+    buses_at_random { joins_and_kills }
     counting { sent_and_received, rejected_and_blocked, lagged, died, cut_off }
     forks { a_publisher, a_subscriber, a_state, a_state_whose_owner_leaves, an_event }
     states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, grows_while_nobody_looks,

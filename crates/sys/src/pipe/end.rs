@@ -42,6 +42,15 @@ pub(crate) fn write(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, 
     sigpipe::held_back(|| retry_on_intr(|| rustix::io::writev(fd, parts)))
 }
 
+/// The same for a pipe that this process itself holds open for reading, so that no write can raise a signal.
+#[inline]
+pub(crate) fn write_held_open(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
+    match parts {
+        [part] => retry_on_intr(|| rustix::io::write(fd, part)),
+        parts => retry_on_intr(|| rustix::io::writev(fd, parts)),
+    }
+}
+
 /// Reads what is there into the parts, waiting when nothing is, unless the description is set not to wait.
 #[inline]
 pub(crate) fn read(fd: BorrowedFd<'_>, parts: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {

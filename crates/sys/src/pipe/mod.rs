@@ -38,6 +38,9 @@ pub struct PipeEnds {
     /// The same pipe, set not to wait.
     inlet_now: Option<ForkClosedFd>,
     outlet: ForkClosedFd,
+    /// The outlet is open for reading, too: a pipe that somebody reads raises no signal, and so a plain write serves, which costs
+    /// a quarter less than one that is told to raise none. That the peer reads no more then shows at the inlet alone.
+    held_open: bool,
 }
 
 impl PipeEnds {
@@ -47,10 +50,16 @@ impl PipeEnds {
         check(&inlet, OFlags::RDONLY)?;
         check(&outlet, OFlags::WRONLY)?;
         let inlet_now = own(&inlet, OFlags::RDONLY)?;
-        // A pipe that nobody reads any more cannot be opened again to be written: the first write will say so.
-        let own_outlet = match own(&outlet, OFlags::WRONLY) {
-            Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => None,
-            other => other?,
+        // Refused where this user may not read what it may write.
+        let held = own(&outlet, OFlags::RDWR)?;
+        let held_open = held.is_some();
+        let own_outlet = match held {
+            Some(held) => Some(held),
+            None => match own(&outlet, OFlags::WRONLY) {
+                // A pipe that nobody reads any more cannot be opened again to be written: the first write will say so.
+                Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => None,
+                other => other?,
+            },
         };
         let outlet = own_outlet.unwrap_or(outlet);
         let inlet = own(&inlet, OFlags::RDONLY)?.unwrap_or(inlet);
@@ -60,15 +69,17 @@ impl PipeEnds {
             inlet: ForkClosedFd::new(inlet),
             inlet_now: inlet_now.map(ForkClosedFd::new),
             outlet: ForkClosedFd::new(outlet),
+            held_open,
         })
     }
 
     /// Writes as much of the parts, one behind the other, as there is room for, and raises no signal. Up to [`ATOMIC`]
     /// bytes go whole or not at all. [`io::ErrorKind::WouldBlock`]: for nothing; [`io::ErrorKind::BrokenPipe`]: nobody
-    /// reads any more.
+    /// reads any more, which may also show by the end of what comes in alone.
     #[inline]
     pub fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        Ok(write(self.outlet.get()?, parts)?)
+        let outlet = self.outlet.get()?;
+        Ok(if self.held_open { end::write_held_open(outlet, parts)? } else { write(outlet, parts)? })
     }
 
     /// Reads what is there into the parts, one behind the other; 0 is the end. With `wait` it sleeps until something has

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::directory::{Domain, FifoMouth, Name, PrivateFifos, VisitorFifos, remove_dead_fifos};
-use wharf_sys::pipe::{self, ATOMIC, PipeEnds};
+use wharf_sys::pipe::{self, ATOMIC, PipeEnds, USUAL_ROOM};
 use wharf_sys::poll::{self, Interest};
 
-use crate::forked::alone;
+use crate::forked::{End, alone, become_user, fork, is_root};
 
 fn both() -> (PipeEnds, PipeEnds) {
     let (one, two) = (pipe::pair().unwrap(), pipe::pair().unwrap());
@@ -42,8 +42,35 @@ fn bytes_cross_both_ways_and_the_end_is_told() {
     });
     drop(there);
     assert_eq!(read(&here, &mut buffer, true).unwrap(), 0);
-    // An error, and no signal that would end this process.
-    assert_eq!(write(&here, b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+    // No signal that would end this process: its own end holds the pipe open, which fills.
+    let mut written = 0;
+    let full = loop {
+        match write(&here, &[7; ATOMIC]) {
+            Ok(more) => written += more,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((written, full.kind()), (USUAL_ROOM, ErrorKind::WouldBlock));
+    assert_eq!(read(&here, &mut buffer, true).unwrap(), 0, "what fills it is not read here");
+}
+
+#[test]
+fn whoever_may_not_read_what_it_writes_gets_an_error_and_no_signal() {
+    if !is_root("whoever_may_not_read_what_it_writes_gets_an_error_and_no_signal") {
+        return;
+    }
+    let _alone = alone();
+    let child = fork(|| {
+        let ((inlet, _far_mouth), (far_ear, outlet)) = (pipe::pair()?, pipe::pair()?);
+        // Such a pipe is another user's.
+        become_user(65_534)?;
+        let here = PipeEnds::adopt(inlet, outlet)?;
+        assert_eq!(write(&here, b"x")?, 1);
+        drop(far_ear);
+        assert_eq!(write(&here, b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        Ok(())
+    });
+    assert_eq!(child.unwrap().wait().unwrap(), End::Exit(0));
 }
 
 #[test]

@@ -151,6 +151,7 @@ fn spec(part: Part, name: &str) -> EndpointSpec {
         name: Filter::new(name).unwrap(),
         payload: Some(Payload::Bytes),
         options: [1, 2, 3, 4],
+        apart: None,
         patience: Duration::from_secs(10),
     }
 }

@@ -9,12 +9,19 @@ use wharf_sys::doorbell::Ringer;
 pub(in crate::pattern) struct Hub<T> {
     ringer: Ringer,
     any: AtomicBool,
-    news: Mutex<Vec<T>>,
+    left: Mutex<Left<T>>,
+}
+
+/// What was left.
+struct Left<T> {
+    news: Vec<T>,
+    /// Nobody will take any more.
+    closed: bool,
 }
 
 impl<T> Hub<T> {
     pub(in crate::pattern) fn new(ringer: Ringer) -> Hub<T> {
-        Hub { ringer, any: AtomicBool::new(false), news: Mutex::default() }
+        Hub { ringer, any: AtomicBool::new(false), left: Mutex::new(Left { news: Vec::new(), closed: false }) }
     }
 
     /// Rings where the sleeper sleeps; for those who are to ring there themselves.
@@ -31,19 +38,27 @@ impl<T> Hub<T> {
 
     /// Takes all of it.
     pub(in crate::pattern) fn take(&self) -> Vec<T> {
-        let mut news = self.lock();
+        let mut left = self.lock();
         self.any.store(false, Ordering::Relaxed);
-        std::mem::take(&mut *news)
+        std::mem::take(&mut left.news)
     }
 
-    /// Leaves word. `false` when `most` wait already.
+    /// Takes the last of it: what is left from here on is given back at once. Word may hold on to its hub, and then neither
+    /// would ever be freed.
+    pub(in crate::pattern) fn close(&self) -> Vec<T> {
+        let mut left = self.lock();
+        left.closed = true;
+        std::mem::take(&mut left.news)
+    }
+
+    /// Leaves word. `false` when `most` wait already, or nobody will take it.
     pub(in crate::pattern) fn leave(&self, what: T, most: usize) -> bool {
-        let mut news = self.lock();
-        let fits = news.len() < most;
+        let mut left = self.lock();
+        let fits = left.news.len() < most && !left.closed;
         if fits {
-            news.push(what);
+            left.news.push(what);
         }
-        drop(news);
+        drop(left);
         self.wake();
         fits
     }
@@ -55,8 +70,8 @@ impl<T> Hub<T> {
         let _ = self.ringer.ring();
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<T>> {
+    fn lock(&self) -> MutexGuard<'_, Left<T>> {
         // Nothing in here panics.
-        self.news.lock().unwrap_or_else(PoisonError::into_inner)
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

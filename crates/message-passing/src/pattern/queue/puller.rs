@@ -104,6 +104,7 @@ impl Puller {
             name: filter,
             payload: Some(payload),
             options: [u64::from(terms.prefetch), terms.options.max_message as u64, 0, 0],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, Arc::new(guest))?;

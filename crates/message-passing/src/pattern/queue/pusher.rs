@@ -88,6 +88,7 @@ impl Pusher {
                 u64::from(terms.most_deliveries),
                 terms.options.max_message as u64,
             ],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, Arc::new(host))?;

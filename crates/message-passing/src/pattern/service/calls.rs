@@ -21,6 +21,8 @@ pub(super) struct Wish {
     pub(super) limit: Option<Duration>,
     pub(super) key: Option<u64>,
     pub(super) idempotent: bool,
+    /// This server and no other.
+    pub(super) only: Option<u64>,
 }
 
 /// Numbers that we give out ourselves need no hash that withstands anybody.
@@ -146,7 +148,7 @@ impl Calls {
 
     /// The answer of this call was taken as one of its results: that there are no more is still to be taken.
     pub(super) fn leave_end(&mut self, id: u64) {
-        let wish = Wish { limit: None, key: None, idempotent: false };
+        let wish = Wish { limit: None, key: None, idempotent: false, only: None };
         let (stage, end) = (Stage::Over, Some(Ok(None)));
         let (request, items) = (Vec::new(), VecDeque::new());
         self.open.insert(id, Open { wish, deadline: None, request, stage, lost: None, items, item_bytes: 0, end });
@@ -165,6 +167,16 @@ impl Calls {
 
     pub(super) fn any_due(&self) -> bool {
         !self.due.is_empty()
+    }
+
+    /// The first of them that is for this server alone, or, if it is to count, for any.
+    pub(super) fn due_for(&self, server: u64, any_counts: bool) -> Option<u64> {
+        self.due().find(|id| self.only(*id).map_or(any_counts, |only| only == server))
+    }
+
+    /// The one server that this call may go to, if there is only one.
+    pub(super) fn only(&self, id: u64) -> Option<u64> {
+        self.open.get(&id).and_then(|open| open.wish.only)
     }
 
     /// Whether this call still waits to be sent.
@@ -280,6 +292,11 @@ impl Calls {
         if !answers_follow {
             self.busy.retain(|(server, _)| *server != from);
         }
+        // Those that were for this one alone, and wait to be sent.
+        let theirs: Vec<u64> = self.due().filter(|id| self.only(*id) == Some(from)).collect();
+        for id in theirs {
+            self.finish(id, Err(CallError::NotTaken));
+        }
     }
 
     fn again(&mut self, id: u64) {
@@ -298,7 +315,8 @@ impl Calls {
             return None;
         }
         match open.stage {
-            Stage::Due if any_server => self.refuse(id, CallError::Full { limit }),
+            // One that is for a single server is over before that is gone.
+            Stage::Due if any_server || open.wish.only.is_some() => self.refuse(id, CallError::Full { limit }),
             Stage::Due => self.refuse(id, CallError::NoServer { service: service.to_owned(), limit }),
             Stage::Sent { server, number } => {
                 self.finish(id, Err(CallError::Timeout { limit }));
@@ -363,6 +381,11 @@ impl Calls {
     pub(super) fn any_ready(&self) -> Option<u64> {
         let ready = self.open.iter().filter(|(_, open)| open.end.is_some() || !open.items.is_empty());
         ready.map(|(id, _)| *id).min()
+    }
+
+    /// Whether this call has something to take.
+    pub(super) fn is_ready(&self, id: u64) -> bool {
+        self.open.get(&id).is_some_and(|open| open.end.is_some() || !open.items.is_empty())
     }
 
     /// The earliest deadline of those that go on.

@@ -4,7 +4,7 @@ use super::super::error::Outcome;
 use super::*;
 
 const NOW: Instant = Instant::from_nanos(1_000);
-const WISH: Wish = Wish { limit: Some(Duration::from_nanos(100)), key: None, idempotent: false };
+const WISH: Wish = Wish { limit: Some(Duration::from_nanos(100)), key: None, idempotent: false, only: None };
 const SURE: Wish = Wish { idempotent: true, ..WISH };
 
 fn sent(calls: &mut Calls, wish: Wish, server: u64) -> (u64, u64) {
@@ -40,6 +40,34 @@ fn replies_come_in_any_order_and_once() {
     says(&mut calls, 1, Kind::Reply, first, b"a");
     assert!(matches!(calls.take(one), Taken::Last(Ok(Some(it))) if it == b"a"));
     assert_eq!((calls.busy(1), calls.len(), calls.numbers.len()), (0, 0, 0));
+}
+
+/// A call that is for one server alone waits for that one, and ends with it.
+#[test]
+fn a_call_for_one_server_goes_nowhere_else() {
+    let mut calls = Calls::new(100);
+    let due = |calls: &mut Calls, only| {
+        let id = calls.begin(Wish { only, ..WISH }, NOW).unwrap();
+        calls.keep(id, Vec::new());
+        id
+    };
+    let first = due(&mut calls, Some(1));
+    assert_eq!((calls.due_for(1, true), calls.due_for(2, true)), (Some(first), None));
+    let any = due(&mut calls, None);
+    assert_eq!(
+        (calls.due_for(1, true), calls.due_for(2, true), calls.due_for(2, false)),
+        (Some(first), Some(any), None)
+    );
+    calls.gone(2, "it died", None, false);
+    assert!(calls.is_due(first) && calls.is_due(any));
+    // Whether it dies, or leaves in good order and answers what it has.
+    calls.gone(1, "it left", Some(0), true);
+    assert_eq!(outcome(&mut calls, first), Outcome::NeverSent);
+    assert_eq!((calls.due_for(1, true), calls.is_due(any)), (Some(any), true));
+    // Without room it is told as full, although nobody else is there.
+    let full = due(&mut calls, Some(3));
+    calls.expire(full, NOW.saturating_add(Duration::from_nanos(100)), false, "s");
+    assert!(matches!(calls.take(full), Taken::Last(Err(CallError::Full { .. }))));
 }
 
 #[test]

@@ -54,6 +54,7 @@ impl Client {
             name: filter,
             payload: Some(payload),
             options: [terms.most_kept as u64, terms.options.max_message as u64, 0, 0],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, Arc::new(guest))?;
@@ -99,7 +100,7 @@ impl Client {
 
     /// A call with more wishes than a deadline.
     pub fn request<'c, 'r>(&'c mut self, request: &'r [u8]) -> Call<'c, 'r> {
-        let wish = Wish { limit: None, key: None, idempotent: false };
+        let wish = Wish { limit: None, key: None, idempotent: false, only: None };
         Call { client: self, request, wish }
     }
 
@@ -200,7 +201,7 @@ impl Client {
     /// Starts a call, without waiting: one that finds no room is sent when there is some.
     #[cfg(feature = "tokio")]
     pub(crate) fn begin(&mut self, request: &[u8], limit: Duration) -> Result<CallId, CallError> {
-        let wish = Wish { limit: Some(limit), key: None, idempotent: false };
+        let wish = Wish { limit: Some(limit), key: None, idempotent: false, only: None };
         let outlet = &mut self.outlet;
         outlet.check_ours()?;
         outlet.hear();

@@ -111,7 +111,20 @@ impl Inlet {
         if !self.hub.has_news() {
             return;
         }
-        for news in self.hub.take() {
+        let news = self.hub.take();
+        self.take_in(news);
+        self.flush();
+        self.leave();
+    }
+
+    /// Takes in who has come although nobody looked for them; nobody comes any more.
+    pub(super) fn hear_last(&mut self) {
+        let news = self.hub.close();
+        self.take_in(news);
+    }
+
+    fn take_in(&mut self, news: Vec<News>) {
+        for news in news {
             match news {
                 News::Joined(pairing, receiver, outbox) => self.add(Inflow::Own(*receiver), outbox, Some(pairing)),
                 News::Left(pairing) => {
@@ -122,8 +135,6 @@ impl Inlet {
                 }
             }
         }
-        self.flush();
-        self.leave();
     }
 
     fn add(&mut self, inflow: Inflow, outbox: Arc<Outbox>, pairing: Option<Pairing>) {

@@ -4,6 +4,7 @@
 //! `server.rs` move the bytes, over the two halves of a link each, and do not know how that came about: `host.rs` and the guest of
 //! [`private_link`](super::private_link) make links through a node, a listener and a connection make them over an address.
 
+mod account;
 mod call;
 mod calls;
 mod choice;
@@ -18,8 +19,10 @@ mod outlet;
 mod quick;
 mod request;
 mod server;
+mod survey;
 pub(crate) mod traits;
 mod typed;
+mod typed_survey;
 mod waits;
 
 use std::fmt;
@@ -30,6 +33,7 @@ use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
+pub use self::account::{Account, Accounted, ServerId, ServerInfo};
 pub use self::call::{Call, CallId, Results};
 #[cfg(feature = "tokio")]
 pub(crate) use self::calls::Taken;
@@ -38,7 +42,9 @@ pub use self::client::Client;
 pub use self::error::{CallError, Outcome};
 pub use self::request::{ClientId, ReplyStream, Request};
 pub use self::server::Server;
+pub use self::survey::{Answer, Survey};
 pub use self::typed::{Carries, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer};
+pub use self::typed_survey::{TypedAnswer, TypedSurvey};
 
 use super::place::{OpenError, Place};
 use super::topic::{Bytes, Encoded, Typed};

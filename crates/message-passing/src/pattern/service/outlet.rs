@@ -10,6 +10,7 @@ use wharf_sys::fork;
 use wharf_sys::poll::Found;
 
 use super::Terms;
+use super::account::ServerInfo;
 use super::calls::{Calls, GivenUp};
 use super::choice::{self, Candidate};
 use super::error::CallError;
@@ -51,6 +52,8 @@ pub(super) struct ServerLink {
     /// A request that is sent in part.
     pub(super) begun: Option<Begun>,
     pub(super) cancels: Vec<u64>,
+    /// Who it is, once somebody has asked.
+    who: Option<Arc<ServerInfo>>,
 }
 
 /// A request that is sent in part: nothing else can be sent before.
@@ -150,6 +153,7 @@ impl Outlet {
             closing: false,
             begun: None,
             cancels: Vec::new(),
+            who: None,
         });
     }
 
@@ -300,6 +304,11 @@ impl Outlet {
         }
     }
 
+    /// Whether a look takes no system call.
+    pub(super) fn is_free(&self) -> bool {
+        matches!(self.meeting, Meeting::Named { .. })
+    }
+
     fn any_server(&self) -> bool {
         self.links.iter().any(|link| !link.closing)
     }
@@ -325,11 +334,17 @@ impl Outlet {
             return;
         }
         let due: Vec<u64> = self.calls.due().collect();
+        // Others wait behind one that finds no room, so that none is overtaken for ever: those that are for the same server,
+        // or that may go anywhere.
+        let mut stuck: Vec<Option<u64>> = Vec::new();
         for id in due {
+            let only = self.calls.only(id);
+            if stuck.contains(&only) {
+                continue;
+            }
             match self.try_send(id, None) {
                 Tried::Sent => {}
-                // Others wait behind it, so that none is overtaken for ever.
-                Tried::NotNow => break,
+                Tried::NotNow => stuck.push(only),
                 Tried::Never(why) => self.calls.refuse(id, why),
             }
         }
@@ -341,14 +356,18 @@ impl Outlet {
         for _ in 0..=self.links.len() {
             let begun = self.links.iter().position(|link| link.begun.as_ref().is_some_and(|it| it.id == id));
             let Some((wish, deadline, kept)) = self.calls.request(id) else { return Tried::Sent };
-            let Some(at) = begun.or_else(|| {
-                choose(
+            let Some(at) = begun.or_else(|| match wish.only {
+                Some(only) => self.links.iter().position(|link| link.number == only && !link.closing),
+                None => choose(
                     &self.links,
                     &self.calls,
                     (wish.key, self.terms.choice, self.turn),
                     (&mut self.candidates, &mut self.positions),
-                )
+                ),
             }) else {
+                if wish.only.is_some() {
+                    return Tried::Never(CallError::NotTaken);
+                }
                 if matches!(self.meeting, Meeting::Connected) && !self.links.iter().any(|link| !link.closing) {
                     return Tried::Never(CallError::NoServer { service: self.service.clone(), limit: Duration::ZERO });
                 }
@@ -420,8 +439,18 @@ impl Outlet {
     }
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> std::io::Result<()> {
-        let due = self.calls.due().next().and_then(|id| self.calls.request(id));
-        let due = due.map(|(_, _, request)| HEAD_BYTES + request.len());
+        // Room counts where the first call that may go anywhere would go now, and where one is that may go nowhere else: room
+        // elsewhere would wake for nothing, again and again.
+        let anywhere = self.calls.due().find(|id| self.calls.only(*id).is_none());
+        let wish = anywhere.and_then(|id| self.calls.request(id)).map(|(wish, ..)| wish);
+        let chosen = wish.and_then(|wish| {
+            choose(
+                &self.links,
+                &self.calls,
+                (wish.key, self.terms.choice, self.turn),
+                (&mut self.candidates, &mut self.positions),
+            )
+        });
         let mut own = match &self.meeting {
             Meeting::Named { hub, bell, .. } => Some(Own { bell, rung: hub.has_news() }),
             Meeting::Connected => None,
@@ -431,11 +460,13 @@ impl Outlet {
         let mut quiet = Vec::new();
         let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(2);
         ends.extend(own.iter_mut().map(|own| own as &mut dyn Waits));
-        for link in &mut self.links {
+        for (at, link) in self.links.iter_mut().enumerate() {
             // One that has closed has room for ever.
             let few = !link.cancels.is_empty() || link.sender.half.has_rest();
             let begun = link.begun.as_ref().map(|begun| begun.message.len());
-            let wanted = begun.or(few.then_some(HEAD_BYTES)).or(due);
+            let due = self.calls.due_for(link.number, chosen == Some(at)).and_then(|id| self.calls.request(id));
+            let wanted = begun.or(few.then_some(HEAD_BYTES));
+            let wanted = wanted.or_else(|| due.map(|(_, _, request)| HEAD_BYTES + request.len()));
             if let Some(wanted) = wanted.filter(|_| !link.closing) {
                 rooms.push(link.sender.room(wanted));
             }
@@ -458,6 +489,12 @@ impl Outlet {
 }
 
 impl ServerLink {
+    /// Who it is, as it was when this was asked first: the name of a program that has died cannot be found out.
+    pub(super) fn who(&mut self) -> Arc<ServerInfo> {
+        let (number, receiver) = (self.number, &self.receiver);
+        Arc::clone(self.who.get_or_insert_with(|| Arc::new(ServerInfo::new(number, receiver.peer()))))
+    }
+
     fn is_of(&self, pairing: PairingId) -> bool {
         self.pairing.as_ref().is_some_and(|it| it.id() == pairing)
     }

@@ -72,6 +72,7 @@ impl Server {
             name: filter,
             payload: Some(payload),
             options: [terms.most_kept as u64, terms.options.max_message as u64, 0, 0],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let host = Arc::new(host);
@@ -186,6 +187,7 @@ impl Drop for Server {
         if self.inlet.check_ours().is_err() {
             return;
         }
+        self.inlet.hear_last();
         for caller in &self.inlet.callers {
             // What is kept goes first, as far as there is room; a client that hears nothing sees the end of the link.
             caller.outbox.flush();

@@ -161,7 +161,7 @@ impl<P: Carries> TypedClient<P> {
     }
 }
 
-fn encoded<P: Carries>(request: &P::Request) -> Result<Vec<u8>, CallError> {
+pub(super) fn encoded<P: Carries>(request: &P::Request) -> Result<Vec<u8>, CallError> {
     P::put_request(request).map_err(|why| CallError::NotSent(SendError::Encode(why)))
 }
 

@@ -80,12 +80,26 @@ impl Client {
         self.outlet.expire_all();
         self.outlet.calls.any_ready().is_some()
     }
+
+    /// Takes note of what was found at its places.
+    pub(super) fn take_stirs(&mut self, found: &Stir) -> io::Result<()> {
+        match (&self.outlet.meeting, &mut self.outlet.links[..]) {
+            (Meeting::Named { bell, .. }, links) => {
+                empty(bell, found[0])?;
+                links.iter_mut().filter(|link| link.closing).for_each(|link| link.receiver.look_at_peer());
+            }
+            (Meeting::Connected, [link]) => {
+                link.receiver.stirred(found)?;
+            }
+            (Meeting::Connected, _) => {}
+        }
+        Ok(())
+    }
 }
 
 impl Waits for Client {
     fn glance(&mut self) -> Glance {
-        let is_free = matches!(self.outlet.meeting, Meeting::Named { .. });
-        if is_free || self.outlet.calls.any_ready().is_some() || self.outlet.check_ours().is_err() {
+        if self.outlet.is_free() || self.outlet.calls.any_ready().is_some() || self.outlet.check_ours().is_err() {
             return if self.has_something() { Glance::Ready } else { Glance::Nothing };
         }
         Glance::Unknown
@@ -105,7 +119,7 @@ impl Waits for Client {
             Some(first) => Announced::for_at_most(first.saturating_since(Instant::now())),
             None => Announced::silently(),
         };
-        let is_named = matches!(outlet.meeting, Meeting::Named { .. });
+        let is_named = outlet.is_free();
         let due = outlet.calls.any_due();
         for link in &mut outlet.links {
             announced = announced.and(link.receiver.announce());
@@ -126,16 +140,7 @@ impl Waits for Client {
     }
 
     fn stirred(&mut self, found: &Stir) -> io::Result<bool> {
-        match (&self.outlet.meeting, &mut self.outlet.links[..]) {
-            (Meeting::Named { bell, .. }, links) => {
-                empty(bell, found[0])?;
-                links.iter_mut().filter(|link| link.closing).for_each(|link| link.receiver.look_at_peer());
-            }
-            (Meeting::Connected, [link]) => {
-                link.receiver.stirred(found)?;
-            }
-            (Meeting::Connected, _) => {}
-        }
+        self.take_stirs(found)?;
         Ok(self.has_something())
     }
 

@@ -29,7 +29,7 @@ use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::Plain;
 
 use crate::handshake::Payload;
-use crate::node::{Node, NodeError, Pattern};
+use crate::node::{EndpointId, Node, NodeError, Pattern};
 use crate::options::{DEFAULT_CAPACITY_BYTES, DEFAULT_MAX_MESSAGE_BYTES, Trust, Wait};
 
 pub use self::publisher::{Publisher, PublisherLoan, PublisherRoom};
@@ -103,6 +103,8 @@ pub(super) struct Terms {
     pub(super) hold_bytes: usize,
     pub(super) wait: Wait,
     pub(super) trust: Trust,
+    /// A subscriber of the same node that a publisher does not meet: the other end of one member of a bus.
+    pub(super) apart: Option<EndpointId>,
 }
 
 impl Default for Terms {
@@ -117,6 +119,7 @@ impl Default for Terms {
             hold_bytes: DEFAULT_HOLD_BYTES,
             wait: Wait::default(),
             trust: Trust::default(),
+            apart: None,
         }
     }
 }

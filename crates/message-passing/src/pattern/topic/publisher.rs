@@ -18,6 +18,7 @@ use wharf_sys::fork;
 
 use super::desk::{Desk, Ringing, Stuck};
 use super::host::Host;
+use super::sample::PublisherId;
 use super::{OnFull, Terms};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
@@ -146,6 +147,7 @@ impl Publisher {
             name: filter,
             payload: Some(payload),
             options: [geometry.large_bytes(), terms.history, terms.max_message as u64, terms.on_full.code()],
+            apart: terms.apart,
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, host)?;
@@ -312,6 +314,12 @@ impl Publisher {
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its subscribers tell it from all others by ([`PublisherInfo::id`](super::PublisherInfo::id)).
+    pub fn id(&self) -> PublisherId {
+        let registration = &self.outlet.registration;
+        PublisherId::new(registration.node().id(), registration.id())
     }
 
     /// The largest message that it sends, in bytes.

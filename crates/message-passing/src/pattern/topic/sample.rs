@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use wharf_shared_memory::log::{BroadcastReader, Held};
 
-use crate::node::{NodeId, Pairing};
+use crate::node::{EndpointId, NodeId, Pairing};
 
 /// What tells one publisher from all others: never used twice.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -17,6 +17,10 @@ pub struct PublisherId {
 }
 
 impl PublisherId {
+    pub(super) fn new(node: NodeId, endpoint: EndpointId) -> PublisherId {
+        PublisherId { node, slot: endpoint.index, stamp: endpoint.stamp }
+    }
+
     /// The node that it belongs to.
     pub fn node(&self) -> NodeId {
         self.node
@@ -42,9 +46,8 @@ pub struct PublisherInfo {
 impl PublisherInfo {
     pub(super) fn new(pairing: &Pairing, topic: String, cooperating: bool) -> PublisherInfo {
         let peer = pairing.peer();
-        let endpoint = pairing.their_endpoint();
         PublisherInfo {
-            id: PublisherId { node: peer.id(), slot: endpoint.index, stamp: endpoint.stamp },
+            id: PublisherId::new(peer.id(), pairing.their_endpoint()),
             topic,
             pid: peer.pid(),
             uid: peer.uid(),

@@ -24,7 +24,7 @@ pub struct SerdePublisher<T> {
 }
 
 impl<T: Serialize> SerdePublisher<T> {
-    pub(super) fn new(publisher: Publisher) -> Self {
+    pub(in crate::pattern) fn new(publisher: Publisher) -> Self {
         Self { publisher, encoded: Vec::new(), type_: PhantomData }
     }
 
@@ -80,7 +80,7 @@ pub struct SerdeSubscriber<T> {
 }
 
 impl<T: DeserializeOwned> SerdeSubscriber<T> {
-    pub(super) fn new(subscriber: Subscriber) -> Self {
+    pub(in crate::pattern) fn new(subscriber: Subscriber) -> Self {
         Self { subscriber, type_: PhantomData }
     }
 

@@ -21,7 +21,9 @@ use super::source::{Found, Source};
 use super::turns::Turns;
 use crate::error::RecvError;
 use crate::handshake::Payload;
-use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration};
+use crate::node::{
+    DEFAULT_PATIENCE, EndpointId, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration,
+};
 use crate::receiver::PAUSED_TRIES;
 use crate::rhythm::Rhythm;
 use crate::wait::{self, Act, Limit, Pace};
@@ -134,6 +136,7 @@ impl Subscriber {
             name: filter,
             payload: Some(payload),
             options: [terms.hold_bytes as u64, terms.history, terms.max_message as u64, 0],
+            apart: None,
             patience: DEFAULT_PATIENCE,
         };
         let registration = node.register(spec, guest.clone())?;
@@ -319,6 +322,11 @@ impl Subscriber {
             }
         }
         self.inlet.sources.iter().map(|source| &*source.publisher)
+    }
+
+    /// Which end of its node it is.
+    pub(in crate::pattern) fn endpoint(&self) -> EndpointId {
+        self.inlet.registration.id()
     }
 
     /// Publishers that did not take this subscriber, or that it did not take, and why, the latest last. At most 64 are

@@ -102,6 +102,7 @@ fn lies(node: &Node, part: Part, lie: Lie, afterwards: Vec<(u16, Vec<u8>)>) -> R
         name: Filter::exact("truth").unwrap(),
         payload: Some(Payload::Bytes),
         options: [0; 4],
+        apart: None,
         patience: Duration::from_secs(10),
     };
     node.register(spec, Arc::new(Liar { lie, afterwards })).unwrap()
@@ -246,6 +247,7 @@ fn sleepy(node: &Node) -> (Arc<Guest>, Registration) {
         name: Filter::exact("truth").unwrap(),
         payload: Some(Payload::Bytes),
         options: [0; 4],
+        apart: None,
         patience: Duration::from_secs(10),
     };
     let registration = node.register(spec, guest.clone()).unwrap();

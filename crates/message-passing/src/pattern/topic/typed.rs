@@ -25,7 +25,7 @@ pub struct TypedPublisher<T> {
 }
 
 impl<T: Plain> TypedPublisher<T> {
-    pub(super) fn new(publisher: Publisher) -> Self {
+    pub(in crate::pattern) fn new(publisher: Publisher) -> Self {
         Self { publisher, type_: PhantomData }
     }
 
@@ -92,7 +92,7 @@ pub struct TypedSubscriber<T> {
 }
 
 impl<T: Plain> TypedSubscriber<T> {
-    pub(super) fn new(subscriber: Subscriber) -> Self {
+    pub(in crate::pattern) fn new(subscriber: Subscriber) -> Self {
         Self { subscriber, spare: AlignedBytes::empty_on(align_of::<T>()), type_: PhantomData }
     }
 
