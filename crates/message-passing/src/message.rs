@@ -13,7 +13,7 @@ use crate::sender::Sender;
 
 /// One received message.
 ///
-/// It borrows the [`Receiver`](crate::Receiver): the memory is released when the next message is asked for.
+/// It borrows the [`Receiver`]: the memory is released when the next message is asked for.
 /// Copy what must live longer (`to_vec`).
 ///
 /// # Attachments
