@@ -54,8 +54,8 @@ pub struct Door {
 
 /// Which end of the channel this side has; what goes the other way goes over the link.
 enum Half {
-    Sender(Sender),
-    Receiver(Receiver),
+    Sender(Box<Sender>),
+    Receiver(Box<Receiver>),
 }
 
 /// One side.
@@ -116,7 +116,7 @@ impl Contender for Handed {
         door.link = Some(Arc::clone(&link));
         let mut tx = lock(&link).recv().map_err(foreign)?.take_sender().map_err(foreign)?;
         tx.send(b"").map_err(foreign)?;
-        Ok(HandedEnd { half: Half::Sender(tx), link })
+        Ok(HandedEnd { half: Half::Sender(Box::new(tx)), link })
     }
 
     fn connect(&self, at: &Path) -> io::Result<HandedEnd> {
@@ -124,12 +124,12 @@ impl Contender for Handed {
         if let Some(link) = known
             && let Ok(rx) = self.hand(at, &link)
         {
-            return Ok(HandedEnd { half: Half::Receiver(rx), link });
+            return Ok(HandedEnd { half: Half::Receiver(Box::new(rx)), link });
         }
         // There is none yet, or whoever was there has gone.
         let link = Arc::new(Mutex::new(self.options(at)?.connect(self.address()).map_err(foreign)?));
         let rx = self.hand(at, &link)?;
         self.standing.lock().unwrap_or_else(PoisonError::into_inner).insert(at.to_owned(), Arc::clone(&link));
-        Ok(HandedEnd { half: Half::Receiver(rx), link })
+        Ok(HandedEnd { half: Half::Receiver(Box::new(rx)), link })
     }
 }
