@@ -21,6 +21,7 @@ use crate::handover::Handed;
 use crate::meeting::AnyContender;
 use crate::solo::{Makers, Missing, Solo};
 use crate::turn::Alone;
+use crate::wharf_channels;
 use crate::wharf_handover::{Events, MutexChain, Notices, Permits};
 use crate::wharf_headed::Headed;
 use crate::wharf_latest::{LatestRead, LatestReadOnly, LatestWrite};
@@ -34,7 +35,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use wharf::Wait;
+use wharf::{Transport, Wait};
 use wharf_measure::{State, WakeClass};
 
 const MIB: usize = 1 << 20;
@@ -156,6 +157,8 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Fifos::one_by_one("fifo by hand")),
         Arc::new(Fifos::reading_ahead("fifo by hand, ahead")),
         Arc::new(Copied::new("shm: spin", "shm", Wait::Spin)),
+        Arc::new(wharf_channels::Handed::new("channel shm: spin", Transport::Shm, Wait::Spin)),
+        Arc::new(wharf_channels::Handed::new("channel unix: sleep", Transport::Unix, Wait::Sleep)),
         Arc::new(Copied::new("shm: adaptive", "shm", Wait::Adaptive)),
         Arc::new(Copied::new("shm: sleep", "shm", Wait::Sleep)),
         Arc::new(Copied::new("shm: spin 8 MiB", "shm", Wait::Spin).with_capacity(8 * MIB)),
@@ -681,6 +684,17 @@ pub fn cases() -> Vec<Case> {
             targets: [
                 at_most("shm: spin", 10.0, "seqpacket by hand"),
                 at_most("unix: sleep", 10.0, "seqpacket by hand"),
+            ]
+            .concat(),
+        },
+        Case {
+            id: "hand-over-an-end",
+            title: "handing over an end of a channel, with the first message through it",
+            measure: Measure::Connections,
+            contenders: &["channel shm: spin", "channel unix: sleep", "seqpacket by hand"],
+            targets: [
+                at_most("channel shm: spin", 3.0, "seqpacket by hand"),
+                at_most("channel unix: sleep", 3.0, "seqpacket by hand"),
             ]
             .concat(),
         },

@@ -23,6 +23,7 @@ pub mod samples;
 pub mod solo;
 pub mod turn;
 pub mod watchdog;
+pub mod wharf_channels;
 pub mod wharf_handover;
 pub mod wharf_headed;
 pub mod wharf_latest;

@@ -357,20 +357,24 @@ pub(crate) fn agree(ours: &Terms, theirs: &Terms) -> Result<u64, ConnectError> {
             theirs.transport, ours.transport
         )));
     }
-    let same = match (&ours.payload, &theirs.payload) {
-        // Names may differ (two programs, one layout); what the bytes mean may not.
-        (Payload::Typed { hash, size, .. }, Payload::Typed { hash: other, size: other_size, .. }) => {
-            hash == other && size == other_size
-        }
-        (ours, theirs) => ours == theirs,
-    };
-    if !same {
+    if !same_payload(&ours.payload, &theirs.payload) {
         return Err(other_type(ours, &theirs.payload));
     }
     if theirs.align != 8 && theirs.align != 64 {
         return Err(ConnectError::Protocol(format!("it aligns to {} bytes, expected 8 or 64", theirs.align)));
     }
     Ok(ours.max_message.min(theirs.max_message))
+}
+
+/// Whether both mean the same messages.
+pub(crate) fn same_payload(ours: &Payload, theirs: &Payload) -> bool {
+    match (ours, theirs) {
+        // Names may differ (two programs, one layout); what the bytes mean may not.
+        (Payload::Typed { hash, size, .. }, Payload::Typed { hash: other, size: other_size, .. }) => {
+            hash == other && size == other_size
+        }
+        (ours, theirs) => ours == theirs,
+    }
 }
 
 /// The error of two sides that carry different kinds of messages.

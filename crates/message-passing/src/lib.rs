@@ -6,6 +6,7 @@ mod aligned;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod attachment;
+mod channel;
 mod error;
 mod handshake;
 mod link;
@@ -38,6 +39,9 @@ pub use self::address::{Address, Transport};
 #[cfg(feature = "tokio")]
 pub use self::asynchronous::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, AsyncSurvey, InTasks};
 pub use self::attachment::{Attachment, MAX_ATTACHMENTS, TakeError};
+pub use self::channel::{AttachError, ChannelEnd};
+#[doc(hidden)]
+pub use self::channel::{Kind, Untied};
 pub use self::error::{AddressError, ConnectError, RecvError, SendError};
 pub use self::link::Link;
 pub use self::listener::{Listener, Refused};

@@ -8,7 +8,7 @@ use crate::attachment::Attachment;
 use crate::error::{RecvError, SendError};
 use crate::loan::Loan;
 use crate::message::Message;
-use crate::options::{Options, Policy, Wait};
+use crate::options::{Options, Policy, Trust, Wait};
 use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -23,6 +23,8 @@ pub(crate) struct Facts {
     pub(crate) limit: usize,
     pub(crate) wait: Wait,
     pub(crate) policy: Policy,
+    /// How far a peer is trusted that is met later.
+    pub(crate) trust: Trust,
     /// The one processor to which the peer was confined when it introduced itself.
     pub(crate) their_cpu: Option<usize>,
 }
@@ -59,9 +61,15 @@ impl Link {
             limit: usize::try_from(joined.limit).unwrap_or(usize::MAX),
             wait: options.wait,
             policy: options.policy,
+            trust: options.trust,
             their_cpu: joined.theirs.confined.map(usize::from),
         });
         Self { sender: Sender::new(joined.send, facts.clone()), receiver: Receiver::new(joined.recv, facts) }
+    }
+
+    /// Two ends that make a link.
+    pub(crate) fn of(sender: Sender, receiver: Receiver) -> Self {
+        Self { sender, receiver }
     }
 
     /// Takes the link apart, so that two threads can send and receive at the same time.

@@ -99,7 +99,12 @@ pub(crate) fn admit(peer: &Origin, options: &Options) -> Result<bool, ConnectErr
 
 /// Whether a peer from there, admitted or not, is trusted to cooperate.
 pub(crate) fn is_trusted(peer: &Origin, options: &Options) -> bool {
-    match options.trust {
+    trusts(peer, options.trust)
+}
+
+/// Whether a peer from there is trusted to cooperate by whoever trusts so.
+pub(crate) fn trusts(peer: &Origin, trust: Trust) -> bool {
+    match trust {
         Trust::Auto => match peer {
             Origin::Local(peer) => peer.uid == socket::my_uid() && peer.uid != socket::overflow_uid(),
             Origin::Remote(_) => false,

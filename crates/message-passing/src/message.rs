@@ -7,10 +7,13 @@ use std::os::fd::OwnedFd;
 use wharf_shared_memory::{BytesRegion, Region, SealedBuffer, Shared};
 
 use crate::attachment::{Cargo, TakeError};
+use crate::channel::ChannelEnd;
+use crate::receiver::Receiver;
+use crate::sender::Sender;
 
 /// One received message.
 ///
-/// It borrows the [`Receiver`](crate::Receiver): the memory is released when the next message is asked for.
+/// It borrows the [`Receiver`]: the memory is released when the next message is asked for.
 /// Copy what must live longer (`to_vec`).
 ///
 /// # Attachments
@@ -115,6 +118,32 @@ impl<'a> Message<'a> {
     /// As [`take_region`](Self::take_region).
     pub fn take_bytes_region(&mut self) -> Result<BytesRegion, TakeError> {
         self.cargo()?.take_bytes_region()
+    }
+
+    /// Takes the next attachment as the sending end of a [channel](crate::Options::channel) of bytes.
+    ///
+    /// # Errors
+    /// [`TakeError::HostileEnd`] when the peer is not trusted to cooperate (the attachment stays);
+    /// [`TakeError::NotAnEnd`], [`TakeError::OtherEnd`], [`TakeError::OtherType`] when it is something else: it is closed, and
+    /// whoever has the other end of it sees a death; otherwise as [`take_fd`](Self::take_fd).
+    pub fn take_sender(&mut self) -> Result<Sender, TakeError> {
+        self.take_end()
+    }
+
+    /// Takes the next attachment as the receiving end of a [channel](crate::Options::channel) of bytes.
+    ///
+    /// # Errors
+    /// As [`take_sender`](Self::take_sender).
+    pub fn take_receiver(&mut self) -> Result<Receiver, TakeError> {
+        self.take_end()
+    }
+
+    /// Takes the next attachment as any end of a channel: `message.take_end::<TypedSender<Pose>>()`.
+    ///
+    /// # Errors
+    /// As [`take_sender`](Self::take_sender).
+    pub fn take_end<E: ChannelEnd>(&mut self) -> Result<E, TakeError> {
+        self.cargo()?.take_end()
     }
 
     fn cargo(&mut self) -> Result<&mut Cargo, TakeError> {

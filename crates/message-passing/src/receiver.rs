@@ -12,6 +12,7 @@ use crate::link::Facts;
 use crate::message::Message;
 use crate::peer::Peer;
 use crate::rhythm::Rhythm;
+use crate::transport::channel::{USED, Unused};
 use crate::transport::{Frame, PeerMemory, RecvHalf};
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
@@ -33,13 +34,15 @@ pub struct Receiver {
     /// Tries that `recv` makes in the caller's own code before it waits in earnest.
     quick_tries: u32,
     rhythm: Rhythm,
+    /// Whoever was met since, at the other end of a channel.
+    met: Option<Peer>,
     facts: Arc<Facts>,
 }
 
 impl Receiver {
     pub(crate) fn new(half: RecvHalf, facts: Arc<Facts>) -> Self {
         let pace = Pace::new(facts.wait, half.tries_are_free(), facts.their_cpu);
-        Self { quick_tries: pace.quick_tries(), pace, rhythm: Rhythm::new(), half, facts }
+        Self { quick_tries: pace.quick_tries(), pace, rhythm: Rhythm::new(), met: None, half, facts }
     }
 
     /// Receives the next message if there is one now.
@@ -54,10 +57,26 @@ impl Receiver {
         self.try_recv_slowly()
     }
 
+    /// An end of a channel is a receiver like any other from some use on.
+    #[inline]
+    fn settle(&mut self) {
+        if let Some((peer, their_cpu)) = self.half.settle() {
+            self.met = peer;
+            self.pace = Pace::new(self.facts.wait, self.half.tries_are_free(), their_cpu);
+            self.quick_tries = self.pace.quick_tries();
+        }
+    }
+
+    /// Gives up an end of a channel that was not used.
+    pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
+        // Only at the other end of a channel is somebody who was not met when this end was made.
+        self.half.untie().map_err(|why| if self.facts.peer.is_met() { why } else { USED })
+    }
+
     #[inline(never)]
     fn try_recv_slowly(&mut self) -> Result<Message<'_>, RecvError> {
         match self.half.poll()? {
-            Some(frame) => Ok(self.half.view(frame)),
+            Some(frame) => Ok(self.view(frame)),
             None => Err(RecvError::Empty),
         }
     }
@@ -124,7 +143,7 @@ impl Receiver {
             Some(frame) => frame,
             None => self.wait(Limit::Never)?,
         };
-        Ok(self.half.view(frame))
+        Ok(self.view(frame))
     }
 
     /// Receives the next message; waits for it, at most `limit`.
@@ -137,7 +156,7 @@ impl Receiver {
             Some(frame) => frame,
             None => self.wait(Limit::After(limit))?,
         };
-        Ok(self.half.view(frame))
+        Ok(self.view(frame))
     }
 
     /// Receives several messages: waits for the first and takes those behind it that are there, `max` at most, in their
@@ -223,7 +242,7 @@ impl Receiver {
 
     /// Who sends.
     pub fn peer(&self) -> &Peer {
-        &self.facts.peer
+        self.met.as_ref().unwrap_or(&self.facts.peer)
     }
 
     /// The address at which the two sides met.
@@ -243,7 +262,9 @@ impl Receiver {
     }
 
     /// The message that was found.
+    #[inline]
     pub(crate) fn view(&mut self, frame: Frame) -> Message<'_> {
+        self.settle();
         self.half.view(frame)
     }
 

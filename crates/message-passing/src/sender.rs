@@ -8,13 +8,15 @@ use wharf_sys::clock::Deadline;
 
 use crate::address::Address;
 use crate::aligned::AlignedBytes;
-use crate::attachment::{Attachment, MAX_ATTACHMENTS};
+use crate::attachment::{Attachment, Lent, MAX_ATTACHMENTS};
 use crate::error::SendError;
 use crate::link::Facts;
 use crate::loan::Loan;
+use crate::meet;
 use crate::options::Policy;
-use crate::peer::Peer;
+use crate::peer::{Origin, Peer};
 use crate::room::Room;
+use crate::transport::channel::{USED, Unused};
 use crate::transport::log_link::Pushed;
 use crate::transport::{self, Ask, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
@@ -42,6 +44,8 @@ pub struct Sender {
     pub(crate) spare: AlignedBytes,
     /// See [`park`](Self::park).
     parked: Result<(), SendError>,
+    /// Whoever was met since, at the other end of a channel.
+    met: Option<Peer>,
     facts: Arc<Facts>,
 }
 
@@ -55,6 +59,7 @@ impl Sender {
             limit: facts.limit,
             spare: AlignedBytes::empty(0),
             parked: Ok(()),
+            met: None,
             half,
             facts,
         }
@@ -119,9 +124,43 @@ impl Sender {
         }
     }
 
+    /// An end of a channel is made ready at its first use, and is a sender like any other from some use on.
+    #[inline]
+    fn settle(&mut self) -> Result<(), SendError> {
+        if let Some((peer, their_cpu)) = self.half.settle()? {
+            self.met = peer;
+            self.room = Pace::new(self.facts.wait, self.half.tries_are_free(), their_cpu);
+            self.taken = Pace::new(self.facts.wait, self.half.tries_are_free(), their_cpu);
+        }
+        Ok(())
+    }
+
+    /// Whether whoever receives is trusted to cooperate, as far as is known now.
+    fn trusts_peer(&mut self) -> bool {
+        if !self.peer().is_met() {
+            // What cannot be told now is not known, and that is enough to say no.
+            self.half.look_at_peer();
+            let _later = self.settle();
+        }
+        if !self.peer().is_met()
+            && let Some(by) = self.half.who()
+        {
+            let origin = Origin::Local(by);
+            self.met = Some(Peer::new(origin, meet::trusts(&origin, self.facts.trust)));
+        }
+        self.peer().is_cooperating()
+    }
+
+    /// Gives up an end of a channel that was not used.
+    pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
+        // Only at the other end of a channel is somebody who was not met when this end was made.
+        self.half.untie().map_err(|why| if self.facts.peer.is_met() { why } else { USED })
+    }
+
     #[inline(never)]
     fn try_send_slowly(&mut self, message: &[u8]) -> Result<(), SendError> {
         self.check(message.len())?;
+        self.settle()?;
         let limit = self.half.max_in_one();
         if message.len() > limit {
             return Err(SendError::NeedsWait { len: message.len(), limit });
@@ -150,6 +189,7 @@ impl Sender {
             return self.try_send(message);
         }
         self.check(message.len())?;
+        self.settle()?;
         let mut progress = 0;
         // A try that costs a system call is left out when the sleeping call would send the message itself.
         if self.half.tries_by_sleeping() && self.room.sleeps_at_once() {
@@ -174,6 +214,7 @@ impl Sender {
     #[inline]
     pub fn send_timeout(&mut self, message: &[u8], limit: Duration) -> Result<(), SendError> {
         self.check(message.len())?;
+        self.settle()?;
         let mut progress = 0;
         match self.half.push(message, &mut progress, Ask::Nothing) {
             Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, Limit::After(limit).start()),
@@ -192,22 +233,26 @@ impl Sender {
     /// [`SendError::CannotCarry`] when the link carries bytes only (`unix:` and `shm:` links carry attachments), there are more than
     /// [`MAX_ATTACHMENTS`] or than the peer takes, or one is a region and the peer is not trusted to cooperate; otherwise as
     /// [`try_send`](Self::try_send). In every case nothing was sent.
+    ///
+    /// An end of a channel leaves this process with the call that sends it; as long as it was not sent the attachment keeps it.
     pub fn try_send_with(&mut self, message: &[u8], attachments: &[Attachment<'_>]) -> Result<(), SendError> {
-        let fds = self.load(attachments)?;
-        if fds.is_empty() {
+        if attachments.is_empty() {
             return self.try_send(message);
         }
-        self.check(message.len())?;
-        let limit = self.half.max_in_one();
-        if message.len() > limit {
-            return Err(SendError::NeedsWait { len: message.len(), limit });
-        }
-        let mut progress = 0;
-        let outcome = self.half.push_with(message, &fds, &mut progress, Ask::Nothing);
-        if progress > 0 && matches!(outcome, Err(SendError::Full)) {
-            self.half.abort();
-        }
-        outcome
+        self.settle()?;
+        self.carry(attachments, |sender, fds| {
+            sender.check(message.len())?;
+            let limit = sender.half.max_in_one();
+            if message.len() > limit {
+                return Err(SendError::NeedsWait { len: message.len(), limit });
+            }
+            let mut progress = 0;
+            let outcome = sender.half.push_with(message, fds, &mut progress, Ask::Nothing);
+            if progress > 0 && matches!(outcome, Err(SendError::Full)) {
+                sender.half.abort();
+            }
+            outcome
+        })
     }
 
     /// Sends a message with attachments; waits for room (see *When full*).
@@ -240,20 +285,40 @@ impl Sender {
         attachments: &[Attachment<'_>],
         deadline: Option<Deadline>,
     ) -> Result<(), SendError> {
-        let fds = self.load(attachments)?;
-        self.check(message.len())?;
-        let mut progress = 0;
-        match self.half.push_with(message, &fds, &mut progress, Ask::Nothing) {
-            Err(SendError::Full) => self.push_slowly(message, &fds, progress, Ask::Nothing, deadline),
-            outcome => outcome,
-        }
+        self.settle()?;
+        self.carry(attachments, |sender, fds| {
+            sender.check(message.len())?;
+            let mut progress = 0;
+            match sender.half.push_with(message, fds, &mut progress, Ask::Nothing) {
+                Err(SendError::Full) => sender.push_slowly(message, fds, progress, Ask::Nothing, deadline),
+                outcome => outcome,
+            }
+        })
     }
 
-    /// The descriptors of attachments that this link and this peer take.
-    fn load<'a>(&self, attachments: &'a [Attachment<'_>]) -> Result<Vec<BorrowedFd<'a>>, SendError> {
+    /// Sends attachments that this link and this peer take. Ends of channels among them are gone with it, or back where they
+    /// were.
+    fn carry(
+        &mut self,
+        attachments: &[Attachment<'_>],
+        send: impl FnOnce(&mut Self, &[BorrowedFd<'_>]) -> Result<(), SendError>,
+    ) -> Result<(), SendError> {
+        self.may_carry(attachments)?;
+        let lent = Lent::of(attachments).map_err(|why| SendError::CannotCarry(why.to_owned()))?;
+        let fds = lent.fds().map_err(|_| SendError::Forked)?;
+        let outcome = send(self, &fds);
+        drop(fds);
+        if outcome.is_ok() {
+            lent.have_travelled();
+        }
+        outcome
+    }
+
+    /// Whether this link and this peer take these attachments.
+    fn may_carry(&mut self, attachments: &[Attachment<'_>]) -> Result<(), SendError> {
         let count = attachments.len();
         let why = match self.half.max_attachments() {
-            _ if count == 0 => return Ok(Vec::new()),
+            _ if count == 0 => return Ok(()),
             None => format!(
                 "{}: links carry bytes only; unix: and shm: links carry descriptors, sealed buffers and regions",
                 self.facts.address.transport()
@@ -263,12 +328,15 @@ impl Sender {
                 "a message carries at most {limit} of them here ({MAX_ATTACHMENTS} between two programs of this version), \
                  found {count}; send several messages"
             ),
-            Some(_) if attachments.iter().any(Attachment::is_region) && !self.facts.peer.is_cooperating() => {
-                "a region is for peers that are trusted to cooperate, and this one is not; send a sealed buffer, or \
-                 trust the peer with Options::trust"
-                    .to_owned()
-            }
-            Some(_) => return Ok(attachments.iter().map(Attachment::fd).collect()),
+            Some(_) if attachments.iter().any(Attachment::is_region) && !self.trusts_peer() => match self.peer().is_met() {
+                true => "a region is for peers that are trusted to cooperate, and this one is not; send a sealed buffer, or \
+                         trust the peer with Options::trust"
+                    .to_owned(),
+                false => "a region is for peers that are trusted to cooperate, and nobody has used the other end of this \
+                          channel yet; wait for a sign of it, or send a sealed buffer"
+                    .to_owned(),
+            },
+            Some(_) => return Ok(()),
         };
         Err(SendError::CannotCarry(why))
     }
@@ -280,6 +348,7 @@ impl Sender {
     /// was sent but not taken in time: it stays in the queue. Otherwise as [`send`](Self::send).
     pub fn send_rendezvous(&mut self, message: &[u8], limit: Option<Duration>) -> Result<(), SendError> {
         self.check(message.len())?;
+        self.settle()?;
         let deadline = limit.map_or(Limit::Never, Limit::After).start();
         let mut progress = 0;
         match self.half.push(message, &mut progress, Ask::WhenTaken) {
@@ -369,6 +438,7 @@ impl Sender {
     #[inline]
     pub fn try_loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
         self.check(len)?;
+        self.settle()?;
         let room = self.half.try_loan(len)?;
         Loan::new(self, room, len)
     }
@@ -394,6 +464,7 @@ impl Sender {
     #[inline]
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
         self.check(len)?;
+        self.settle()?;
         let room = match self.half.try_loan(len) {
             Err(SendError::Full) if self.policy == Policy::Block => self.loan_slowly(len)?,
             outcome => outcome?,
@@ -425,7 +496,7 @@ impl Sender {
 
     /// Who receives.
     pub fn peer(&self) -> &Peer {
-        &self.facts.peer
+        self.met.as_ref().unwrap_or(&self.facts.peer)
     }
 
     /// The address at which the two sides met.

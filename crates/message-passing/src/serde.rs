@@ -123,10 +123,7 @@ pub struct SerdeLink<T> {
 impl<T: Serialize + DeserializeOwned> SerdeLink<T> {
     fn new(link: Link) -> Self {
         let (sender, receiver) = link.split();
-        Self {
-            sender: SerdeSender { sender, encoded: Vec::new(), type_: PhantomData },
-            receiver: SerdeReceiver { receiver, type_: PhantomData },
-        }
+        Self { sender: SerdeSender::new(sender), receiver: SerdeReceiver::new(receiver) }
     }
 
     /// Takes the link apart, so that two threads can send and receive at the same time.
@@ -206,6 +203,14 @@ pub struct SerdeSender<T> {
 }
 
 impl<T: Serialize> SerdeSender<T> {
+    pub(crate) fn new(sender: Sender) -> Self {
+        Self { sender, encoded: Vec::new(), type_: PhantomData }
+    }
+
+    pub(crate) fn untyped(&mut self) -> &mut Sender {
+        &mut self.sender
+    }
+
     /// See [`Sender::try_send`].
     ///
     /// # Errors
@@ -298,6 +303,14 @@ pub struct SerdeReceiver<T> {
 }
 
 impl<T: DeserializeOwned> SerdeReceiver<T> {
+    pub(crate) fn new(receiver: Receiver) -> Self {
+        Self { receiver, type_: PhantomData }
+    }
+
+    pub(crate) fn untyped(&mut self) -> &mut Receiver {
+        &mut self.receiver
+    }
+
     /// See [`Receiver::try_recv`].
     ///
     /// # Errors

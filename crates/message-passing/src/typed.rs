@@ -59,7 +59,7 @@ impl Options {
     }
 
     /// The same options with payloads aligned as `T` needs it.
-    fn aligned_for<T: Plain>(&self) -> Result<Options, ConnectError> {
+    pub(crate) fn aligned_for<T: Plain>(&self) -> Result<Options, ConnectError> {
         match align_of::<T>() {
             0..=8 => Ok(self.clone()),
             9..=ALIGN_BYTES => Ok(self.clone().align(ALIGN_BYTES)),
@@ -147,10 +147,7 @@ pub struct TypedLink<T> {
 impl<T: Plain> TypedLink<T> {
     fn new(link: Link) -> Self {
         let (sender, receiver) = link.split();
-        Self {
-            sender: TypedSender { sender, type_: PhantomData },
-            receiver: TypedReceiver { receiver, spare: AlignedBytes::empty(0), type_: PhantomData },
-        }
+        Self { sender: TypedSender::new(sender), receiver: TypedReceiver::new(receiver) }
     }
 
     /// Takes the link apart, so that two threads can send and receive at the same time.
@@ -252,6 +249,14 @@ pub struct TypedSender<T> {
 }
 
 impl<T: Plain> TypedSender<T> {
+    pub(crate) fn new(sender: Sender) -> Self {
+        Self { sender, type_: PhantomData }
+    }
+
+    pub(crate) fn untyped(&mut self) -> &mut Sender {
+        &mut self.sender
+    }
+
     /// See [`Sender::try_send`].
     ///
     /// # Errors
@@ -321,6 +326,14 @@ pub struct TypedReceiver<T> {
 }
 
 impl<T: Plain> TypedReceiver<T> {
+    pub(crate) fn new(receiver: Receiver) -> Self {
+        Self { receiver, spare: AlignedBytes::empty(0), type_: PhantomData }
+    }
+
+    pub(crate) fn untyped(&mut self) -> &mut Receiver {
+        &mut self.receiver
+    }
+
     /// See [`Receiver::try_recv`].
     ///
     /// # Errors

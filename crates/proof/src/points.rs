@@ -395,7 +395,7 @@ pub const FEED: &[FeedPoint] = &[
 /// Beginnings of the points at which `message-passing` kills by itself: nodes and boards in `src/node/tests/crash_points.rs`,
 /// topics, services and queues in `crashes.rs` of `tests/topics`, `tests/services` and `tests/queues`. Each compares a list of its
 /// own with the code.
-pub const ELSEWHERE: &[&str] = &["board.", "endpoint.", "node.", "queue.", "service.", "topic."];
+pub const ELSEWHERE: &[&str] = &["board.", "channel.", "endpoint.", "node.", "queue.", "service.", "topic."];
 
 #[cfg(test)]
 mod tests {

@@ -153,6 +153,12 @@ fn receiving_attachments_fails_cleanly(address: &str) {
 }
 
 #[test]
+fn passing_ends_of_channels_fails_cleanly() {
+    each_call_fails("channel", "unix", |_| None, |_| {});
+    each_call_fails("channel", "shm", |_| None, |_| {});
+}
+
+#[test]
 fn spawning_fails_cleanly() {
     each_call_fails("spawn", "unix", |_| None, |_| {});
     each_call_fails("spawn", "shm", |_| None, |_| {});

@@ -117,12 +117,12 @@ pub use wharf_message_passing::{
     Survey, TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
 };
 pub use wharf_message_passing::{
-    Address, AddressError, Attachment, Change, ConnectError, DEFAULT_CAPACITY_BYTES, DEFAULT_KEEP_ALIVE,
-    DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS, Message, Node, NodeError,
-    NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver, RecvError, Refused, Room,
-    Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender, Statistics, TakeError,
-    TopicNameError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver, TypedSender, View, Wait,
-    Writable, connect, connect_timeout, inherited, listen, spawn,
+    Address, AddressError, AttachError, Attachment, Change, ChannelEnd, ConnectError, DEFAULT_CAPACITY_BYTES,
+    DEFAULT_KEEP_ALIVE, DEFAULT_MAX_MESSAGE_BYTES, Endpoint, EndpointInfo, Link, Listener, Loan, MAX_ATTACHMENTS,
+    Message, Node, NodeError, NodeId, NodeOptions, NodeWatch, Options, Part, Pattern, Peer, Policy, Readable, Receiver,
+    RecvError, Refused, Room, Selector, SendError, Sender, SerdeLink, SerdeListener, SerdeReceiver, SerdeSender,
+    Statistics, TakeError, TopicNameError, Transport, Trust, TypedLink, TypedListener, TypedLoan, TypedReceiver,
+    TypedSender, View, Wait, Writable, connect, connect_timeout, inherited, listen, spawn,
 };
 #[cfg(feature = "tokio")]
 pub use wharf_message_passing::{AsyncLink, AsyncListener, AsyncReceiver, AsyncSender, AsyncSurvey, InTasks};
@@ -165,6 +165,11 @@ struct CrashSafe;
 #[cfg(doctest)]
 #[doc = include_str!("../../../docs/topics.md")]
 struct Topics;
+
+/// And those about channels.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/channels.md")]
+struct Channels;
 
 /// And those about queues.
 #[cfg(doctest)]

@@ -6,11 +6,11 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use wharf_sys::fork::ForkClosedFd;
-use wharf_sys::socket;
+use wharf_sys::socket::{self, Credentials};
 
+use super::lifeline::Lifeline;
 use crate::error::ConnectError;
 
 /// Bytes of a record.
@@ -32,6 +32,8 @@ pub(crate) enum Word {
     ReceiverClosed,
     /// The sender sends no more, and the data queue had no room to say so.
     SenderClosed,
+    /// The receiver of a channel is there: what it says first, so that the kernel notes who it is.
+    Here,
 }
 
 impl Word {
@@ -40,6 +42,7 @@ impl Word {
             Word::Taken | Word::TakenAsked(_) => 1,
             Word::ReceiverClosed => 2,
             Word::SenderClosed => 3,
+            Word::Here => 4,
         }
     }
 }
@@ -57,13 +60,17 @@ pub(crate) struct Heard {
     pub(crate) sender_closed: bool,
     /// The peer holds its end no more.
     pub(crate) ended: bool,
+    /// Who has spoken, where only that tells.
+    pub(crate) who: Option<Credentials>,
 }
 
 /// Both directions as one side has them, shared by its sender and its receiver.
 #[derive(Debug)]
 pub(crate) struct Control {
-    ear: ForkClosedFd,
-    mouth: ForkClosedFd,
+    ear: Arc<Lifeline>,
+    mouth: Arc<Lifeline>,
+    /// Both are the one socket of a channel's end: words go against the data.
+    shared: bool,
     heard: Mutex<Heard>,
 }
 
@@ -78,7 +85,18 @@ pub(crate) enum Deaf {
 
 impl Control {
     pub(crate) fn new(ear: OwnedFd, mouth: OwnedFd) -> Self {
-        Self { ear: ForkClosedFd::new(ear), mouth: ForkClosedFd::new(mouth), heard: Mutex::new(Heard::default()) }
+        let (ear, mouth) = (Arc::new(Lifeline::new(ear)), Arc::new(Lifeline::new(mouth)));
+        Self { ear, mouth, shared: false, heard: Mutex::new(Heard::default()) }
+    }
+
+    /// Words over the socket of a channel's end: its receiver says them, and its sender hears them.
+    pub(crate) fn shared(socket: Arc<Lifeline>) -> Self {
+        Self { ear: socket.clone(), mouth: socket, shared: true, heard: Mutex::new(Heard::default()) }
+    }
+
+    /// Whether words go over the socket of the data.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared
     }
 
     /// Where words come in, to wait on.
@@ -118,11 +136,23 @@ impl Control {
             if heard.ended {
                 break;
             }
+            if self.shared && heard.who.is_none() {
+                match socket::sender_of_next(socket) {
+                    Ok(who) => {
+                        heard.who = who;
+                        // Who speaks is known by now.
+                        let _known = who.map(|_| socket::note_senders(socket, false));
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // Receiving tells what there is.
+                    Err(_) => {}
+                }
+            }
             let mut record = [0; RECORD];
             match socket::recv(socket, &mut record) {
                 Ok(received) if received.len == 0 => heard.ended = true,
                 Ok(received) if received.len == RECORD && !received.truncated => {
-                    understand(&record, &mut heard).map_err(Deaf::Nonsense)?;
+                    understand(&record, &mut heard, self.shared).map_err(Deaf::Nonsense)?;
                 }
                 Ok(received) => {
                     return Err(Deaf::Nonsense(format!(
@@ -169,7 +199,14 @@ pub(crate) fn check_mouth(mouth: &OwnedFd, peer: socket::Credentials, cooperatin
     }
 }
 
-fn understand(record: &[u8; RECORD], heard: &mut Heard) -> Result<(), String> {
+/// Whether a record says that a receiver receives no more.
+pub(crate) fn is_receiver_closed(record: &[u8]) -> bool {
+    let mut heard = Heard::default();
+    let Ok(record) = <&[u8; RECORD]>::try_from(record) else { return false };
+    understand(record, &mut heard, true).is_ok() && heard.receiver_closed
+}
+
+fn understand(record: &[u8; RECORD], heard: &mut Heard, shared: bool) -> Result<(), String> {
     let [kind, zeroes @ .., i, j, k, l, a, b, c, d, e, f, g, h] = *record;
     let asked = u32::from_le_bytes([i, j, k, l]);
     if zeroes != [0; 3] || (kind != 1 && asked != 0) {
@@ -188,6 +225,7 @@ fn understand(record: &[u8; RECORD], heard: &mut Heard) -> Result<(), String> {
             heard.receiver_closed |= kind == 2;
         }
         3 => heard.sender_closed = true,
+        4 if shared => {}
         other => return Err(format!("a control record is of kind {other}, which does not exist")),
     }
     Ok(())

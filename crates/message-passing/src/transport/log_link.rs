@@ -10,10 +10,10 @@ mod carrying;
 mod carrying_tests;
 mod waits;
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use wharf_shared_memory::log::{LogReader, LogWriter, Polled, Quick, WriteError};
+use wharf_shared_memory::log::{Barriers, LogError, LogReader, LogWriter, Polled, Quick, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{Bell, RingError, Ringer, Wake};
@@ -168,6 +168,20 @@ impl LogSender {
                 Err(SendError::System(error))
             }
         }
+    }
+
+    /// Goes on with the one reader of a link in one direction, which has come: see [`LogWriter::meet`].
+    pub(crate) fn meet(&mut self, page: &OwnedFd, barriers: Barriers, hostile: bool) -> Result<(), LogError> {
+        self.log.meet(page, barriers)?;
+        self.hostile = hostile;
+        // What was seen of the connection before says less than the reader's page.
+        self.end = None;
+        Ok(())
+    }
+
+    /// Wakes the peer's receiver if it was found asleep when it was met.
+    pub(crate) fn ring_if_asleep(&mut self) -> Result<(), SendError> {
+        if self.log.take_must_ring() { self.ring() } else { Ok(()) }
     }
 
     /// Turns the log's refusal into the link's.

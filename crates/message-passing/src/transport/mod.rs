@@ -4,6 +4,7 @@
 //! makes sense. [`SendHalf`] and [`RecvHalf`] choose between the log, which is called directly because its
 //! fast path is a few nanoseconds, and every other transport, whose system call hides an indirect call.
 
+pub(crate) mod channel;
 mod control;
 pub(crate) mod inproc;
 pub(crate) mod lifeline;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::memory::Mapping;
+use wharf_sys::socket::Credentials;
 
 use self::lifeline::Lifeline;
 use crate::address::Transport;
@@ -38,7 +40,7 @@ use crate::error::{ConnectError, RecvError, SendError};
 use crate::handshake::{Role, Terms};
 use crate::message::Message;
 use crate::options::Options;
-use crate::peer::Origin;
+use crate::peer::{Origin, Peer};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// What the sender wants to know about one message.
@@ -211,6 +213,41 @@ pub(crate) trait SendTransport: Waits + Send {
 
     /// Says that nothing more will be sent. Called once, when the sender is dropped; never waits.
     fn close(&mut self);
+
+    /// Makes what the first use of an end takes; nothing where it is there already.
+    fn prepare(&mut self) -> Result<(), SendError> {
+        Ok(())
+    }
+
+    /// Whoever receives, where that is not known before he has said something.
+    fn who(&mut self) -> Option<Credentials> {
+        None
+    }
+
+    /// Gives an end of a channel up that was not used, so that it can travel; or says why it stays.
+    fn untie(&mut self) -> Result<channel::Unused, &'static str> {
+        Err(LINKED)
+    }
+
+    /// What this has become: a half like any other, to be used in its place. Where it is one all along, `None`.
+    fn settled(&mut self) -> Option<Settled<SendHalf>> {
+        None
+    }
+}
+
+/// Why an end of a link stays where it is.
+const LINKED: &str =
+    "it is an end of a link, which belongs to this process; ends of channels travel (Options::channel)";
+
+/// Whom an end of a channel has met, and the one processor to which he was confined.
+pub(crate) type Whom = (Option<Peer>, Option<usize>);
+
+/// What an end of a channel has become, and whom it has met.
+pub(crate) struct Settled<H> {
+    pub(crate) half: H,
+    pub(crate) peer: Option<Peer>,
+    /// The one processor to which the peer was confined when it introduced itself.
+    pub(crate) their_cpu: Option<usize>,
 }
 
 /// The receiving side of a transport. Its [`Waits`] wait for a message, or for the end.
@@ -249,6 +286,16 @@ pub(crate) trait RecvTransport: Waits + Send {
 
     /// Says that nothing more will be received. Called once, when the receiver is dropped; never waits.
     fn close(&mut self);
+
+    /// See [`SendTransport::untie`].
+    fn untie(&mut self) -> Result<channel::Unused, &'static str> {
+        Err(LINKED)
+    }
+
+    /// See [`SendTransport::settled`].
+    fn settled(&mut self) -> Option<Settled<RecvHalf>> {
+        None
+    }
 }
 
 /// What a transport knows before it meets the other side.
@@ -549,6 +596,27 @@ impl SendHalf {
     pub(crate) fn close(&mut self) {
         on!(SendHalf, self, it => it.close());
     }
+
+    /// See [`SendTransport::who`].
+    pub(crate) fn who(&mut self) -> Option<Credentials> {
+        on!(SendHalf, self, it => it.who())
+    }
+
+    /// See [`SendTransport::untie`].
+    pub(crate) fn untie(&mut self) -> Result<channel::Unused, &'static str> {
+        on!(SendHalf, self, it => it.untie())
+    }
+
+    /// Gets ready to be used, and takes the place of an end of a channel that has become a half like any other: says whom
+    /// it has met, and to which processor he was confined.
+    #[inline]
+    pub(crate) fn settle(&mut self) -> Result<Option<Whom>, SendError> {
+        let SendHalf::Other(other) = self else { return Ok(None) };
+        other.prepare()?;
+        let Some(Settled { half, peer, their_cpu }) = other.settled() else { return Ok(None) };
+        *self = half;
+        Ok(Some((peer, their_cpu)))
+    }
 }
 
 impl RecvHalf {
@@ -606,6 +674,20 @@ impl RecvHalf {
     /// See [`RecvTransport::close`].
     pub(crate) fn close(&mut self) {
         on!(RecvHalf, self, it => it.close());
+    }
+
+    /// See [`SendTransport::untie`].
+    pub(crate) fn untie(&mut self) -> Result<channel::Unused, &'static str> {
+        on!(RecvHalf, self, it => it.untie())
+    }
+
+    /// See [`SendHalf::settle`].
+    #[inline]
+    pub(crate) fn settle(&mut self) -> Option<Whom> {
+        let RecvHalf::Other(other) = self else { return None };
+        let Settled { half, peer, their_cpu } = other.settled()?;
+        *self = half;
+        Some((peer, their_cpu))
     }
 }
 

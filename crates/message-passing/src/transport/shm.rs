@@ -53,12 +53,7 @@ impl Prepared {
     }
 
     fn write_params(&mut self) {
-        let geometry = self.side.geometry();
-        let words =
-            [geometry.small_bytes(), geometry.large_bytes(), geometry.align(), last_word(self.bell_for_peer.is_some())];
-        for (place, value) in self.params.chunks_exact_mut(8).zip(words) {
-            place.copy_from_slice(&value.to_le_bytes());
-        }
+        self.params = params(self.side.geometry(), self.bell_for_peer.is_some());
     }
 
     /// What the peer must know of our memory.
@@ -76,13 +71,7 @@ impl Prepared {
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
         let Theirs { geometry: theirs, pipe, attachments } = read_params(&met.params)?;
         if !met.cooperating {
-            let limit = HOSTILE_BYTES.max(self.side.geometry().total_bytes());
-            if theirs.total_bytes() > limit {
-                return Err(ConnectError::Protocol(format!(
-                    "its log has {} bytes, and at most {limit} are accepted of a peer that is not trusted",
-                    theirs.total_bytes()
-                )));
-            }
+            check_size(theirs, HOSTILE_BYTES.max(self.side.geometry().total_bytes()))?;
         }
         let expected = if pipe { 2 } else { 1 };
         if met.fds.len() != expected {
@@ -117,10 +106,14 @@ impl Prepared {
 
 /// The memory of one side, as the options ask.
 pub(crate) fn side(options: &Options) -> Result<Side, ConnectError> {
-    let geometry = Geometry::for_capacity(options.capacity as u64, options.align as u64).ok_or_else(|| {
+    side_of(options.capacity as u64, options.align as u64)
+}
+
+/// The memory of one side that queues so much, with payloads on so many bytes.
+pub(crate) fn side_of(capacity: u64, align: u64) -> Result<Side, ConnectError> {
+    let geometry = Geometry::for_capacity(capacity, align).ok_or_else(|| {
         ConnectError::Options(format!(
-            "a capacity of {} bytes with payloads on {} bytes cannot be: at most 512 GiB, on 8 or 64 bytes",
-            options.capacity, options.align
+            "a capacity of {capacity} bytes with payloads on {align} bytes cannot be: at most 512 GiB, on 8 or 64 bytes"
         ))
     })?;
     Side::create(geometry).map_err(|error| match error {
@@ -146,14 +139,7 @@ pub(crate) fn halves(
     hostile: bool,
     attachments: Option<usize>,
 ) -> Result<(SendHalf, RecvHalf), ConnectError> {
-    // Whoever sleeps interrupts the other with membarrier(2), so both must be registered; one that sleeps all the time
-    // is better served by a fence at the other, which costs nanoseconds where the barrier costs microseconds.
-    let registered = ours.flags & theirs.flags & FLAG_MEMBARRIER != 0;
-    let barriers = Barriers {
-        own: registered && ours.flags & FLAG_SLEEPY == 0,
-        peer: registered && theirs.flags & FLAG_SLEEPY == 0,
-    };
-    let terms = LogTerms { hostile, max_message, barriers };
+    let terms = LogTerms { hostile, max_message, barriers: barriers(ours, theirs) };
     let (writer, reader) = side.join(peer_memory, peer_geometry, terms).map_err(|error| match error {
         LogError::System { doing, source } => ConnectError::system(doing, source),
         other => ConnectError::Protocol(other.to_string()),
@@ -165,6 +151,47 @@ pub(crate) fn halves(
     let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile, attachments);
     let recv = LogReceiver::new(reader, rest, signals, hostile, attachments);
     Ok((SendHalf::Log(send), RecvHalf::Log(recv)))
+}
+
+/// Who pays for the order of things when one of two sides goes to sleep.
+pub(crate) fn barriers(ours: &Terms, theirs: &Terms) -> Barriers {
+    // Whoever sleeps interrupts the other with membarrier(2), so both must be registered; one that sleeps all the time
+    // is better served by a fence at the other, which costs nanoseconds where the barrier costs microseconds.
+    let registered = ours.flags & theirs.flags & FLAG_MEMBARRIER != 0;
+    Barriers { own: registered && ours.flags & FLAG_SLEEPY == 0, peer: registered && theirs.flags & FLAG_SLEEPY == 0 }
+}
+
+/// What the other side must know of the memory of one, and whether a pipe to sleep at comes with it.
+pub(crate) fn params(geometry: Geometry, pipe: bool) -> [u8; PARAMS] {
+    let mut params = [0; PARAMS];
+    let words = [geometry.small_bytes(), geometry.large_bytes(), geometry.align(), last_word(pipe)];
+    for (place, value) in params.chunks_exact_mut(8).zip(words) {
+        place.copy_from_slice(&value.to_le_bytes());
+    }
+    params
+}
+
+/// The sizes of the log that the sender of a channel says it has.
+pub(crate) fn geometry_of(params: &[u8], hostile: bool) -> Result<Geometry, ConnectError> {
+    let Theirs { geometry, pipe, .. } = read_params(params)?;
+    if pipe {
+        return Err(ConnectError::Protocol(
+            "the sender of a channel announces a pipe, and none is used there".to_owned(),
+        ));
+    }
+    if hostile {
+        check_size(geometry, HOSTILE_BYTES)?;
+    }
+    Ok(geometry)
+}
+
+fn check_size(theirs: Geometry, limit: u64) -> Result<(), ConnectError> {
+    match theirs.total_bytes() {
+        bytes if bytes > limit => Err(ConnectError::Protocol(format!(
+            "its log has {bytes} bytes, and at most {limit} are accepted of a peer that is not trusted"
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Whether a pipe to sleep at comes along, and how many descriptors are taken with a message.

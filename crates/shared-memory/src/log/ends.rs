@@ -1,11 +1,16 @@
 //! The two ends of a log as the layers above hold them: safe, in mapped memory, with messages in place.
 #![allow(unsafe_code)]
 
+use super::broadcast::ReaderPage;
 use super::mapped::{MappedPage, MappedRing};
+use super::page::PAGE_BYTES;
 use super::reader::{Polled, Quick, Reader};
+use super::side::Terms;
+use super::start::Start;
 use super::writer::Writer;
-use super::{Corrupt, Fences, Signals, WriteError};
+use super::{Barriers, Corrupt, Fences, Geometry, LogError, Signals, WriteError, sealed};
 use crate::atomic::{Ordering, fence};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use wharf_sys::memory::Mapping;
 
@@ -43,6 +48,17 @@ pub struct LogWriter {
 impl LogWriter {
     pub(crate) fn new(writer: Writer<MappedRing, MappedPage>) -> LogWriter {
         LogWriter { writer, lent: None }
+    }
+
+    /// Meets the one reader of a link in one direction ([`Side::lead`](super::Side::lead)): `page` is the memory that it passed on
+    /// before it looked at this log. Ring for it if it sleeps already.
+    ///
+    /// # Errors
+    /// [`LogError::NotSealed`], [`LogError::WrongSize`]: this is no page of a reader. [`LogError::System`].
+    pub fn meet(&mut self, page: &OwnedFd, barriers: Barriers) -> Result<(), LogError> {
+        let page = sealed::page(&sealed::accept(page, PAGE_BYTES)?)?;
+        self.writer.meet_reader(page, barriers);
+        Ok(())
     }
 
     /// Writes a message of at most [`largest_frame`](Self::largest_frame) bytes, whole or not at all. With
@@ -224,6 +240,29 @@ pub struct LogReader {
 impl LogReader {
     pub(crate) fn new(reader: Reader<MappedRing, MappedPage>, peer: Arc<Mapping>) -> LogReader {
         LogReader { reader, peer }
+    }
+
+    /// Opens a link in one direction as its reader: the memory of its writer, which says that it has `theirs` for its sizes.
+    /// What this reader tells stands on `page`, which is to be passed to the writer before this log is looked at.
+    ///
+    /// # Errors
+    /// [`LogError::NotSealed`], [`LogError::WrongSize`]: this is not the memory of such a log. [`LogError::System`].
+    pub fn follow(page: &ReaderPage, memory: &OwnedFd, theirs: Geometry, terms: Terms) -> Result<LogReader, LogError> {
+        let peer = sealed::accept(memory, theirs.total_bytes())?;
+        let peer_page = sealed::page(&peer)?;
+        let (small, large) = sealed::rings(&peer, theirs)?;
+        let reader = Reader::new(
+            small,
+            large,
+            page.page(),
+            peer_page,
+            theirs,
+            Start::fresh(theirs),
+            terms.hostile,
+            terms.max_message,
+            terms.barriers,
+        );
+        Ok(LogReader::new(reader, peer))
     }
 
     /// Releases the message before and looks for the next.

@@ -199,6 +199,55 @@ fn a_sleeping_reader_is_always_rung() {
     });
 }
 
+/// The reader of a link in one direction leaves its page where the writer looks after each message, and looks at the log then.
+#[test]
+fn a_reader_that_comes_late_is_met_or_finds_what_was_written() {
+    loom::model(|| {
+        let geometry = Geometry { small_bytes: 64, large_bytes: 64, align: 8 };
+        let rings = [BoxedRing::new(64), BoxedRing::new(64)];
+        let (page, own) = (Page::boxed(), Page::boxed());
+        let [small, large] = rings.clone();
+        let mut writer = Writer::new(small, large, Arc::clone(&page), geometry, Barriers::FENCES);
+        let start = writer.add_reader(Arc::clone(&page));
+        let answer = Arc::new(Mutex::new(None));
+        let bell = Arc::new(Doorbell::default());
+        let (answered, ringer) = (Arc::clone(&answer), Arc::clone(&bell));
+        let writing = thread::spawn(move || {
+            for next in 1..=2_u64 {
+                writer.try_write(&next.to_le_bytes(), false).unwrap();
+                if let Some(page) = answered.lock().unwrap().take() {
+                    writer.meet_reader(page, Barriers::FENCES);
+                }
+                if writer.take_must_ring() {
+                    ringer.ring();
+                }
+            }
+        });
+        let [small, large] = rings;
+        let theirs = Arc::clone(&own);
+        let mut reader = Reader::new(small, large, theirs, page, geometry, start, false, 1024, Barriers::FENCES);
+        *answer.lock().unwrap() = Some(own);
+        let mut last = 0;
+        while last < 2 {
+            if reader.poll().unwrap() == Polled::Message {
+                last += 1;
+                assert_eq!(number(&reader), last);
+                continue;
+            }
+            reader.announce(&Fences);
+            if reader.poll().unwrap() == Polled::Message {
+                last += 1;
+                assert_eq!(number(&reader), last);
+            } else {
+                // A wake-up that is lost here is a deadlock, which loom reports.
+                bell.sleep();
+            }
+            reader.awake();
+        }
+        writing.join().unwrap();
+    });
+}
+
 #[test]
 fn a_writer_that_sleeps_for_room_is_always_rung() {
     let mut builder = loom::model::Builder::new();

@@ -116,6 +116,27 @@ impl Side {
         self.geometry
     }
 
+    /// Begins a link in one direction: gives the writer of our log, whose reader is not known yet. What is written waits in the
+    /// log; the reader counts from [`LogWriter::meet`] on.
+    ///
+    /// A side is joined once: its rings have one writer.
+    ///
+    /// # Errors
+    /// [`LogError::Joined`].
+    pub fn lead(&mut self) -> Result<LogWriter, LogError> {
+        if self.joined {
+            return Err(LogError::Joined);
+        }
+        let page = sealed::page(&self.mapping)?;
+        let (small, large) = sealed::rings(&self.mapping, self.geometry)?;
+        self.joined = true;
+        let mut writer = Writer::new(small, large, page.clone(), self.geometry, Barriers::FENCES);
+        // Our own page stands for the reader's until it comes. This side reads nothing, so the words there that a reader
+        // writes stay as they are: nothing released, nobody asleep.
+        writer.add_reader(page);
+        Ok(LogWriter::new(writer))
+    }
+
     /// Joins this side with the peer's memory, which the peer says has `theirs` for its sizes. Gives the writer of
     /// our log and the reader of the peer's.
     ///

@@ -326,6 +326,7 @@ fn sends_all_by_itself(forms: Vec<Form>) {
     there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
     let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, inbox: LIMIT, their_cpu: None });
     let facts = Facts {
+        trust: crate::options::Trust::Auto,
         address: Address::parse("tcp:127.0.0.1:1").unwrap(),
         peer: Peer::ourselves(),
         limit: LIMIT,

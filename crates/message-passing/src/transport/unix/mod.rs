@@ -4,15 +4,18 @@ mod receiver;
 mod record;
 mod sender;
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use wharf_sys::socket;
 
 use self::receiver::UnixReceiver;
-use self::record::HEADER;
+use self::record::{HEADER, Header, Kind};
 use self::sender::UnixSender;
-use super::control::{self, Control, check_mouth};
+pub(crate) use super::control::is_receiver_closed;
+use super::control::{self, Control, Word, check_mouth};
+use super::lifeline::Lifeline;
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::ConnectError;
@@ -82,6 +85,42 @@ impl Prepared {
         Ok((SendHalf::Other(Box::new(sender)), RecvHalf::Other(Box::new(receiver))))
     }
 }
+
+/// The sending half of a channel's end, whose one socket carries the data and, against them, the words of the receiver.
+///
+/// Half of what the kernel lets wait is kept back, so that there is always room to say that nothing follows.
+pub(crate) fn lead(lifeline: Arc<Lifeline>, capacity: u64) -> io::Result<SendHalf> {
+    let queue = {
+        let socket = lifeline.get()?;
+        socket::set_buffers(socket, usize::try_from(capacity / 2).unwrap_or(usize::MAX).min(CHANNEL_QUEUE))?;
+        socket::send_buffer(socket)?
+    };
+    let in_one = LARGEST_RECORD.min(queue / 2).max(SMALLEST_RECORD) - HEADER;
+    let control = Arc::new(Control::shared(lifeline.clone()));
+    Ok(SendHalf::Other(Box::new(UnixSender::new(lifeline, control, in_one, in_one.min(FRAGMENT), MAX_ATTACHMENTS))))
+}
+
+/// The receiving half of a channel's end; says that it is there.
+pub(crate) fn follow(lifeline: Arc<Lifeline>, limit: u64, cooperating: bool) -> io::Result<RecvHalf> {
+    let control = Arc::new(Control::shared(lifeline.clone()));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let receiver = UnixReceiver::new(lifeline, control.clone(), limit, LARGEST_RECORD, cooperating)
+        .map_err(|why| io::Error::new(io::ErrorKind::OutOfMemory, why.to_string()))?;
+    match control.say(Word::Here, 0) {
+        // What a sender has left that is gone can be received all the same.
+        Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {}
+        outcome => drop(outcome?),
+    }
+    Ok(RecvHalf::Other(Box::new(receiver)))
+}
+
+/// What a sender says that was never used, and one that has nothing more to send.
+pub(crate) fn close_record() -> [u8; HEADER] {
+    Header { len: 0, kind: Kind::Close, ask: false }.bytes()
+}
+
+/// What the sending end of a channel asks for at most: half of what the kernel usually grants.
+const CHANNEL_QUEUE: usize = 104 << 10;
 
 /// The least that every side accepts in one record, so that no message needs absurdly many.
 const SMALLEST_RECORD: usize = 2048;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::poll::Interest;
+use wharf_sys::socket::Credentials;
 use wharf_sys::{crash_point, socket};
 
 use super::record::{HEADER, Header, Kind};
@@ -286,6 +287,11 @@ impl SendTransport for UnixSender {
         // Every try is a system call that notices.
     }
 
+    fn who(&mut self) -> Option<Credentials> {
+        // What cannot be heard now shows in the next call that asks.
+        self.control.is_shared().then(|| self.listen().ok()?.who).flatten()
+    }
+
     fn tries_are_free(&self) -> bool {
         false
     }
@@ -297,8 +303,14 @@ impl SendTransport for UnixSender {
         crash_point!("unix.send.close");
         let close = Header { len: 0, kind: Kind::Close, ask: false };
         if let Err(SendError::Full) = self.put(close, &[]) {
-            // No waiting in a drop: the control pair has room when the data queue has none.
-            let _said = self.control.say(Word::SenderClosed, self.sent);
+            // No waiting in a drop: the control pair has room when the data queue has none. The end of a channel has no such
+            // pair, and has kept back some of its queue.
+            if self.control.is_shared() {
+                let _more = self.lifeline.get().and_then(|socket| socket::set_buffers(socket, usize::MAX));
+                let _said = self.put(close, &[]);
+            } else {
+                let _said = self.control.say(Word::SenderClosed, self.sent);
+            }
         }
         if let Ok(socket) = self.lifeline.get() {
             // Fails only when the peer is gone, and then there is nobody to tell.

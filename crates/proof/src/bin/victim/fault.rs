@@ -26,10 +26,12 @@ const OPEN: u64 = 1;
 const CLOSE: u64 = 2;
 /// How long an introduction may take; a fault can silence it.
 const INTRODUCTION: Duration = Duration::from_millis(300);
+/// How long a message of a channel may take; a fault can lose the ring for it, and nothing else.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 /// How long a part waits for a visitor.
 const VISIT: Duration = Duration::from_secs(5);
 
-/// `fault create|attach|connect|accept|listen|knock|carry|unload|spawn|inherit|node|publish|subscribe|own|watch|notify|hear
+/// `fault create|attach|connect|accept|listen|knock|carry|unload|channel|spawn|inherit|node|publish|subscribe|own|watch|notify|hear
 /// PLACE`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let place = words.at(2, "a name or an address")?;
@@ -42,6 +44,7 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
         "knock" => knock(words, place),
         "carry" => carry(words, place),
         "unload" => unload(words, place),
+        "channel" => channel(transport(place)?),
         "spawn" => spawn(transport(place)?),
         "inherit" => inherit(transport(place)?),
         "node" => node(),
@@ -184,6 +187,26 @@ fn unload(words: &Words, address: &str) -> Result<(), Failure> {
     parcel()?;
     // What came with the last message and was not taken is closed by the next call.
     trial(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
+}
+
+/// Makes channels, sends the ends of one through another, takes them out and uses them.
+fn channel(transport: Transport) -> Result<(), Failure> {
+    let pass = || -> Result<(), Failure> {
+        let (mut outer, mut inner) = Options::new().channel(transport)?;
+        let (tx, rx) = Options::new().channel(transport)?;
+        outer.send_with(b"take", &[Attachment::sender(tx)?, Attachment::receiver(rx)?])?;
+        let mut message = inner.recv_timeout(ON_ITS_WAY)?;
+        let (mut tx, mut rx) = (message.take_sender()?, message.take_receiver()?);
+        for word in [b"first", b"again", b"third"] {
+            tx.send(word)?;
+            if *rx.recv_timeout(ON_ITS_WAY)? != word[..] {
+                return Err("another message than was sent".into());
+            }
+        }
+        Ok(())
+    };
+    pass()?;
+    trial(pass, |_| pass())
 }
 
 /// Starts an heir and hands it a link.

@@ -14,7 +14,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use wharf_sys::memory::Mapping;
 
-/// A reader's page, not yet part of a broadcast: what the reader brings to the writer.
+/// A reader's page, not yet part of a broadcast or of a link in one direction: what the reader brings to the writer.
 #[derive(Debug)]
 pub struct ReaderPage {
     memory: OwnedFd,
@@ -39,6 +39,10 @@ impl ReaderPage {
     /// The memory, to be passed to the writer.
     pub fn fd(&self) -> BorrowedFd<'_> {
         self.memory.as_fd()
+    }
+
+    pub(in crate::log) fn page(&self) -> MappedPage {
+        self.page.clone()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::generation::OLD_GENERATIONS;
 use super::{LARGE, SMALL, Writer};
-use crate::atomic::Ordering;
+use crate::atomic::{Ordering, fence};
 use crate::log::page::{CLOSED, Page};
 use crate::log::ring::Ring;
 use crate::log::start::Start;
@@ -152,6 +152,26 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         }
         self.seats.push(seat);
         start
+    }
+
+    /// The one reader of a link has come: what it tells stands on this page from now on, and no longer on the one that
+    /// [`add_reader`](Self::add_reader) was given in its place, which said that it has read nothing and does not sleep.
+    ///
+    /// The layer above has received its page after everything that was written so far. A reader passes its page on first and
+    /// looks at the log afterwards; so it either finds what was written before, or its page is here and so is its ticket.
+    pub(crate) fn meet_reader(&mut self, page: P, barriers: Barriers)
+    where
+        P: Clone,
+    {
+        debug_assert_eq!(self.seats.len(), 1, "a link has one reader");
+        for seat in &mut self.seats {
+            seat.page = page.clone();
+        }
+        self.barriers = barriers;
+        // The frames before were not followed by a look at this page: pairs with the fence, or the barrier, in
+        // `Reader::announce`, as the one in `look_for_sleepers` does for the frames that follow.
+        fence(Ordering::SeqCst);
+        self.look_for_sleepers();
     }
 
     /// Gives a reader of a broadcast its seat, which counts from now on. `None` when there are too many.
