@@ -15,7 +15,7 @@ use crate::error::ConnectError;
 use crate::handshake::Payload;
 use crate::link::{Facts, Link};
 use crate::meet;
-use crate::options::{DEFAULT_CAPACITY_BYTES, Options};
+use crate::options::Options;
 use crate::peer::Peer;
 use crate::receiver::Receiver;
 use crate::sender::Sender;
@@ -24,8 +24,8 @@ use crate::transport::channel::{self, ChannelReceiver, ChannelSender, Mismatch, 
 use crate::transport::{RecvHalf, SendHalf};
 use crate::typed::{TypedReceiver, TypedSender};
 
-/// Bytes that wait in a channel over `shm:` unless [`Options::capacity`] asks for something else than its default: a channel is
-/// often made for a few messages, and its memory is made with its first.
+/// Bytes that wait in a channel over `shm:` unless [`Options::capacity`] says otherwise: a channel is often made for a few
+/// messages, and its memory is made with its first.
 const SMALL_CAPACITY_BYTES: usize = 32 << 10;
 
 impl Options {
@@ -59,8 +59,8 @@ impl Options {
     /// not wait for the receiver: what it sends waits in the channel, also after it has closed or died.
     ///
     /// # When full
-    /// As [`Sender`] says. A channel over `shm:` holds 32 KiB unless [`capacity`](Self::capacity) asks for something else than
-    /// its default, and `unix:` at most half of the kernel's limit, usually 104 KiB; larger messages travel in pieces.
+    /// As [`Sender`] says. A channel over `shm:` holds 32 KiB unless [`capacity`](Self::capacity) says otherwise, and
+    /// `unix:` at most half of the kernel's limit, usually 104 KiB; larger messages travel in pieces.
     ///
     /// # When the peer closes or dies
     /// As on a link. An end that was dropped without having been used was closed; one that was lost on its way (nobody took
@@ -132,8 +132,8 @@ impl Options {
             )));
         }
         let mut options = self.clone();
-        if transport == Transport::Shm && options.capacity == DEFAULT_CAPACITY_BYTES {
-            options.capacity = SMALL_CAPACITY_BYTES;
+        if transport == Transport::Shm {
+            options.capacity.get_or_insert(SMALL_CAPACITY_BYTES);
         }
         let mut terms = meet::terms(&Address::handed(transport, NAME), &options, payload)?;
         // These are of whichever process uses an end.

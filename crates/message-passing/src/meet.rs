@@ -44,7 +44,7 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     if options.align != 8 && options.align != 64 {
         return Err(ConnectError::Options(format!("align is {} bytes, expected 8 or 64", options.align)));
     }
-    if options.capacity == 0 {
+    if options.capacity == Some(0) {
         return Err(ConnectError::Options("capacity is 0 bytes, expected at least 1".to_owned()));
     }
     if let Some(token) = &options.token {
@@ -70,7 +70,7 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
         flags: if registered { FLAG_MEMBARRIER } else { 0 } | if options.wait == Wait::Sleep { FLAG_SLEEPY } else { 0 },
         confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
         max_message: max_message as u64,
-        capacity: options.capacity as u64,
+        capacity: options.capacity_bytes() as u64,
         align: options.align as u32,
         payload,
     })

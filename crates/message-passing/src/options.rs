@@ -75,7 +75,8 @@ pub const DEFAULT_KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone, Debug)]
 pub struct Options {
-    pub(crate) capacity: usize,
+    /// What was asked for; see [`capacity_bytes`](Self::capacity_bytes).
+    pub(crate) capacity: Option<usize>,
     pub(crate) max_message: usize,
     pub(crate) wait: Wait,
     pub(crate) policy: Policy,
@@ -114,7 +115,7 @@ impl fmt::Debug for Secret {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            capacity: DEFAULT_CAPACITY_BYTES,
+            capacity: None,
             max_message: DEFAULT_MAX_MESSAGE_BYTES,
             wait: Wait::default(),
             policy: Policy::default(),
@@ -150,8 +151,13 @@ impl Options {
     /// [`max_message`](Self::max_message).
     #[must_use]
     pub fn capacity(mut self, bytes: usize) -> Self {
-        self.capacity = bytes;
+        self.capacity = Some(bytes);
         self
+    }
+
+    /// The capacity of a link.
+    pub(crate) fn capacity_bytes(&self) -> usize {
+        self.capacity.unwrap_or(DEFAULT_CAPACITY_BYTES)
     }
 
     /// The largest message (256 MiB unless said otherwise). The link takes the smaller of what both sides say.

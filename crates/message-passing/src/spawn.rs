@@ -106,7 +106,7 @@ impl Options {
         let program = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let address = Address::handed(transport, &program);
         let terms = meet::terms(&address, self, Payload::Bytes)?;
-        let made = if transport == Transport::Pipe { pipes(command, self.capacity) } else { sockets(command) };
+        let made = if transport == Transport::Pipe { pipes(command, self.capacity_bytes()) } else { sockets(command) };
         let (voice, places) = made.map_err(|error| ConnectError::system("make the two ends of a link", error))?;
         command.env(VARIABLE, format!("{transport}:{places}"));
         Ok(Offer { voice, address, program, terms, options: self.clone() })
@@ -130,7 +130,7 @@ impl Options {
         let found = found()?;
         let address = Address::handed(found.transport(), "parent");
         let ours = meet::terms(&address, self, Payload::Bytes)?;
-        let (voice, parent) = found.take(self.capacity)?;
+        let (voice, parent) = found.take(self.capacity_bytes())?;
         crash_point!("inherit.taken");
         inherit::forget_variable(VARIABLE);
         let limit = self.handshake_timeout;

@@ -67,7 +67,7 @@ impl Sessions {
     /// Begins.
     pub(crate) fn voice(&self, socket: OwnedFd, options: &Options) -> io::Result<Voice> {
         let lifeline = Arc::new(Lifeline::new(socket));
-        let wire = TcpWire::new(lifeline.clone(), options.capacity, options.keep_alive)?;
+        let wire = TcpWire::new(lifeline.clone(), options.capacity_bytes(), options.keep_alive)?;
         match self {
             Sessions::Plain => Ok(Voice::stream(lifeline, Arc::new(wire))),
             #[cfg(feature = "tls")]

@@ -106,7 +106,7 @@ impl Prepared {
 
 /// The memory of one side, as the options ask.
 pub(crate) fn side(options: &Options) -> Result<Side, ConnectError> {
-    side_of(options.capacity as u64, options.align as u64)
+    side_of(options.capacity_bytes() as u64, options.align as u64)
 }
 
 /// The memory of one side that queues so much, with payloads on so many bytes.

@@ -49,6 +49,6 @@ pub(crate) fn dial(path: &Path, domain: &Domain, options: &Options, deadline: De
         }
     }
     crash_point!("pipe.dial.knocked");
-    let wire = KnockingWire::new(fifos, mouth, options.capacity)?;
+    let wire = KnockingWire::new(fifos, mouth, options.capacity_bytes())?;
     Ok((Voice::pipe(Arc::new(wire)), Origin::Local(peer)))
 }

@@ -87,7 +87,7 @@ impl PipeDoor {
                 return Ok(Knocking::Nonsense(somebody(), why));
             }
         };
-        let wire = PipeWire::new(ends, options.capacity)?;
+        let wire = PipeWire::new(ends, options.capacity_bytes())?;
         // A pipe tells whose it is, and not which process made it.
         Ok(Knocking::Peer(Voice::pipe(Arc::new(wire)), Origin::Local(Credentials { pid: 0, uid, gid })))
     }

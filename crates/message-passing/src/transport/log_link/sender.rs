@@ -1,0 +1,407 @@
+//! The sending half of a log link.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use wharf_shared_memory::log::{Barriers, LogError, LogWriter, WriteError};
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::crash_point;
+use wharf_sys::doorbell::{RingError, Ringer, Wake};
+use wharf_sys::fork;
+
+use super::Pushed;
+use super::carrying::Shipping;
+use crate::error::SendError;
+use crate::transport::signals::{Half, RingTrouble, Signals};
+use crate::transport::vigil::{Silence, Watch};
+use crate::transport::{Ask, Room, SendTransport};
+use crate::waits::SLICE;
+
+/// Why the peer sends or takes nothing more.
+#[derive(Debug, Clone)]
+pub(super) enum End {
+    /// It is gone without a word.
+    Gone,
+    /// It closed.
+    Closed,
+    /// It broke the rules of the log.
+    Nonsense(String),
+}
+
+/// The sending half.
+#[derive(Debug)]
+pub(crate) struct LogSender {
+    pub(super) log: LogWriter,
+    /// The pipe at which the peer's receiver sleeps; without one it sleeps at the lifeline.
+    pub(super) ringer: Option<Ringer>,
+    pub(super) signals: Arc<Signals>,
+    /// Forks before this link was made; a child has one more and may not touch it.
+    pub(super) epoch: u32,
+    /// The peer may be hostile: nothing is filled in where it can watch.
+    pub(super) hostile: bool,
+    pub(super) end: Option<End>,
+    pub(super) silence: Silence,
+    pub(super) watch: Watch,
+    /// The answer of `taken` before.
+    pub(super) taken: u64,
+    /// The length of the message that is waited for room for.
+    pub(super) wanted: u64,
+    /// What it takes to send descriptors, where this link carries them.
+    pub(super) shipping: Option<Box<Shipping>>,
+}
+
+impl LogSender {
+    /// `attachments`: the most descriptors with one message, where this link carries any.
+    pub(crate) fn new(
+        log: LogWriter,
+        ringer: Option<Ringer>,
+        signals: Arc<Signals>,
+        hostile: bool,
+        attachments: Option<usize>,
+    ) -> Self {
+        Self {
+            log,
+            ringer,
+            signals,
+            epoch: fork::epoch(),
+            hostile,
+            end: None,
+            silence: Silence::default(),
+            watch: Watch::new(),
+            taken: 0,
+            wanted: 0,
+            shipping: attachments.map(|most| Box::new(Shipping::new(most))),
+        }
+    }
+
+    /// What an ended link reports; `None` while it lives.
+    pub(super) fn ended(&self) -> Option<SendError> {
+        Some(match self.end.as_ref()? {
+            End::Gone => SendError::PeerDied { sent: self.log.sent(), taken: Some(self.log.taken()) },
+            End::Closed => SendError::Closed,
+            End::Nonsense(what) => SendError::Protocol(what.clone()),
+        })
+    }
+
+    /// The peer is gone; a receiver that closed said so before.
+    pub(super) fn note_end(&mut self) {
+        let end = if self.log.reader_closed() { End::Closed } else { End::Gone };
+        self.end.get_or_insert(end);
+    }
+
+    /// Looks at the peer when it is time to; see [`Watch`].
+    #[inline(always)]
+    pub(super) fn keep_watch(&mut self) {
+        if self.watch.is_due(self.log.sent()) {
+            self.look_around();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look_around(&mut self) {
+        let due = self.watch.wants_a_look(Instant::now(), self.log.sent(), self.log.taken());
+        if due || self.signals.known_gone() {
+            self.look_at_peer();
+        }
+    }
+
+    /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn ring(&mut self) -> Result<(), SendError> {
+        if self.log.reader_closed() {
+            self.end = Some(End::Closed);
+            return Err(SendError::Closed);
+        }
+        crash_point!("shm.ring.before");
+        let rung = match &self.ringer {
+            Some(ringer) => ringer.ring().map_err(|error| match error {
+                RingError::System(error) => RingTrouble::System(error),
+                _ => RingTrouble::PeerGone,
+            }),
+            None => self.signals.ring(Half::Receiver),
+        };
+        match rung {
+            Ok(()) => Ok(()),
+            Err(RingTrouble::PeerGone) => {
+                self.note_end();
+                self.ended().map_or(Ok(()), Err)
+            }
+            Err(RingTrouble::System(error)) => {
+                // The reader still sleeps on this ticket: the next message rings for it again.
+                self.log.owe_ring();
+                Err(SendError::System(error))
+            }
+        }
+    }
+
+    /// Goes on with the one reader of a link in one direction, which has come: see [`LogWriter::meet`].
+    pub(crate) fn meet(&mut self, page: &OwnedFd, barriers: Barriers, hostile: bool) -> Result<(), LogError> {
+        self.log.meet(page, barriers)?;
+        self.hostile = hostile;
+        // What was seen of the connection before says less than the reader's page.
+        self.end = None;
+        Ok(())
+    }
+
+    /// Wakes the peer's receiver if it was found asleep when it was met.
+    pub(crate) fn ring_if_asleep(&mut self) -> Result<(), SendError> {
+        if self.log.take_must_ring() { self.ring() } else { Ok(()) }
+    }
+
+    /// Turns the log's refusal into the link's.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn refused(&mut self, why: WriteError) -> SendError {
+        if let Some(shipping) = &mut self.shipping {
+            // It is the log, whatever it was before.
+            shipping.blocked = None;
+        }
+        if self.log.take_must_ring()
+            && let Err(error) = self.ring()
+        {
+            return error;
+        }
+        match why {
+            WriteError::Full => {
+                if self.end.is_none() && self.silence.goes_on() {
+                    self.look_at_peer();
+                }
+                self.ended().unwrap_or(SendError::Full)
+            }
+            WriteError::Closed | WriteError::ReaderClosed => {
+                self.end.get_or_insert(End::Closed);
+                self.ended().unwrap_or(SendError::Closed)
+            }
+            other => {
+                self.end = Some(End::Nonsense(other.to_string()));
+                SendError::Protocol(other.to_string())
+            }
+        }
+    }
+
+    /// Sleeps until the peer rings for this half, it ends, or the deadline passes.
+    pub(super) fn sleep(&mut self, certain: bool, deadline: Option<Deadline>) -> Result<(), SendError> {
+        let slice = (!certain).then(|| Deadline::after(SLICE));
+        crash_point!("shm.room.sleep");
+        match self.signals.wait(Half::Sender, Deadline::earlier(deadline, slice)).map_err(SendError::System)? {
+            Wake::PeerGone => self.note_end(),
+            Wake::TimedOut if deadline.is_some_and(Deadline::passed) => return Err(SendError::Timeout),
+            Wake::Rung | Wake::TimedOut => {}
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    pub(super) fn check_ours(&self) -> Result<(), SendError> {
+        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
+    }
+
+    /// Sends a message, `head` and behind it `rest`, if that takes nothing but stores: there is room, and the link has not
+    /// ended.
+    ///
+    /// The answer is a bare word and not a `Result` on purpose. A result of several words is put together in memory,
+    /// and reading it back in other widths than it was written waits for every store before it to reach the cache: the
+    /// message's own stores, whose lines are the peer's at that moment (docs/performance.md).
+    #[inline(always)]
+    pub(crate) fn push_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
+        if self.epoch != fork::epoch() {
+            return Pushed::No;
+        }
+        self.keep_watch();
+        if self.end.is_some() || !self.log.write_quickly(head, rest) {
+            return Pushed::No;
+        }
+        self.silence.broken();
+        if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
+    }
+}
+
+impl LogSender {
+    /// Has room ready for a message as long as the one that was just pushed.
+    #[inline(always)]
+    pub(crate) fn prepare(&mut self, len: usize) {
+        self.log.prepare(len as u64);
+    }
+}
+
+impl SendTransport for LogSender {
+    #[inline(always)]
+    fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
+        self.check_ours()?;
+        self.keep_watch();
+        if self.end.is_some() {
+            return self.ended().map_or(Ok(()), Err);
+        }
+        let rendezvous = ask == Ask::WhenTaken;
+        let written = match self.log.try_write(payload, rendezvous) {
+            Err(WriteError::LargerThanFrame { .. }) => self.log.try_write_part(payload, progress, rendezvous),
+            other => other,
+        };
+        match written {
+            Ok(()) => {
+                self.silence.broken();
+                if self.log.take_must_ring() { self.ring() } else { Ok(()) }
+            }
+            Err(why) => Err(self.refused(why)),
+        }
+    }
+
+    fn push_with(
+        &mut self,
+        payload: &[u8],
+        fds: &[BorrowedFd<'_>],
+        progress: &mut usize,
+        ask: Ask,
+    ) -> Result<(), SendError> {
+        self.push_carrying(payload, fds, progress, ask)
+    }
+
+    fn max_attachments(&self) -> Option<usize> {
+        self.shipping.as_ref().map(|shipping| shipping.most)
+    }
+
+    fn max_in_one(&self) -> usize {
+        usize::try_from(self.log.largest_frame()).unwrap_or(usize::MAX)
+    }
+
+    fn abort(&mut self) {
+        self.log.abort_parts();
+        if self.log.take_must_ring() {
+            // An error shows again in the next call.
+            let _ = self.ring();
+        }
+    }
+
+    fn wait_room(&mut self, len: usize, deadline: Option<Deadline>) -> Result<(), SendError> {
+        self.check_ours()?;
+        if let Some(blocked) = self.shipping.as_mut().and_then(|shipping| shipping.blocked.take()) {
+            return self.wait_to_ship(blocked, deadline);
+        }
+        let certain = self.log.announce();
+        let outcome = match self.log.look_for_room(len as u64) {
+            Err(WriteError::Full) if self.end.is_none() => {
+                // Looking may have written a pad for which a sleeping receiver must wake.
+                let rung = if self.log.take_must_ring() { self.ring() } else { Ok(()) };
+                rung.and_then(|()| self.sleep(certain, deadline))
+            }
+            // Room, or an end that the next push reports.
+            _ => {
+                self.signals.did_not_sleep(Half::Sender);
+                Ok(())
+            }
+        };
+        self.log.awake();
+        outcome
+    }
+
+    fn want_room(&mut self, len: usize) {
+        self.wanted = len as u64;
+    }
+
+    fn sent(&self) -> u64 {
+        self.log.sent()
+    }
+
+    fn taken(&mut self) -> Result<u64, SendError> {
+        self.taken = self.log.taken();
+        if self.taken < self.log.sent() {
+            if self.end.is_none() && self.log.reader_closed() {
+                self.end = Some(End::Closed);
+                // The reader published before it closed: look once more.
+                self.taken = self.log.taken();
+            }
+            if self.taken < self.log.sent()
+                && let Some(error) = self.ended()
+            {
+                return Err(error);
+            }
+        }
+        Ok(self.taken)
+    }
+
+    fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
+        self.check_ours()?;
+        let certain = self.log.announce();
+        let changed = self.log.taken() != self.taken || self.log.reader_closed() || self.end.is_some();
+        let outcome = if changed {
+            self.signals.did_not_sleep(Half::Sender);
+            Ok(())
+        } else {
+            self.sleep(certain, deadline)
+        };
+        self.log.awake();
+        outcome
+    }
+
+    fn look_at_peer(&mut self) {
+        if self.signals.peer_gone() {
+            self.note_end();
+        }
+    }
+
+    fn tries_are_free(&self) -> bool {
+        true
+    }
+
+    fn is_in_place(&self) -> bool {
+        !self.hostile
+    }
+
+    #[inline]
+    fn try_loan(&mut self, len: usize) -> Result<Option<Room>, SendError> {
+        self.check_ours()?;
+        if self.hostile {
+            return Ok(None);
+        }
+        self.keep_watch();
+        if self.end.is_some() {
+            return self.ended().map_or(Ok(None), Err);
+        }
+        match self.log.try_lend(len as u64) {
+            Ok(()) => Ok(Some(Room)),
+            Err(WriteError::LargerThanFrame { .. }) => Ok(None),
+            Err(why) => Err(self.refused(why)),
+        }
+    }
+
+    #[inline]
+    fn loaned(&self, _room: &Room) -> &[u8] {
+        self.log.lent()
+    }
+
+    #[inline]
+    fn loaned_mut(&mut self, _room: &Room) -> &mut [u8] {
+        self.log.lent_mut()
+    }
+
+    #[inline]
+    fn commit(&mut self, _room: Room, ask: Ask) -> Result<(), SendError> {
+        self.check_ours()?;
+        if self.log.commit_lent(ask == Ask::WhenTaken) && self.log.take_must_ring() { self.ring() } else { Ok(()) }
+    }
+
+    fn give_back(&mut self, _room: Room) {
+        self.log.take_back();
+    }
+
+    fn close(&mut self) {
+        if self.epoch != fork::epoch() {
+            return;
+        }
+        // Closing twice says nothing twice.
+        self.log.close();
+        if self.log.take_must_ring() {
+            // A peer that is gone needs no ring.
+            let _ = self.ring();
+        }
+    }
+}
+
+/// A half that is dropped before it became part of a link closes in good order too.
+impl Drop for LogSender {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
