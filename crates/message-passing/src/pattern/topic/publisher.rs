@@ -1,33 +1,36 @@
 //! The sending end of a topic.
 
+mod loan;
+mod outlet;
 mod room;
 
 use std::fmt;
-use std::io;
-use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_shared_memory::biased::{Owner, biased};
-use wharf_shared_memory::board::{Counter, Counters};
-use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, Room, SeatId};
-use wharf_sys::clock::{Deadline, Instant};
+use wharf_shared_memory::biased::biased;
+use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::{BroadcastTerms, BroadcastWriter, Geometry, LogError, Room};
+use wharf_sys::clock::Instant;
 use wharf_sys::crash_point;
-use wharf_sys::doorbell::{self, Bell, Wake};
+use wharf_sys::doorbell;
 use wharf_sys::fork;
 
-use super::desk::{Desk, Ringing, Stuck};
+use super::desk::Desk;
 use super::host::Host;
 use super::sample::PublisherId;
 use super::{OnFull, Terms};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::handshake::Payload;
-use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern, Registration};
+use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::options::Trust;
 use crate::transport::log_link::Pushed;
 use crate::wait::{self, Act, Limit, Pace};
 
+use self::outlet::Outlet;
+
+pub use self::loan::PublisherLoan;
 pub use self::room::PublisherRoom;
 
 /// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
@@ -90,25 +93,6 @@ pub struct Publisher {
     name: String,
     /// See [`park`](Publisher::park).
     parked: Result<(), SendError>,
-}
-
-/// What a publisher has, but for how it waits.
-struct Outlet {
-    desk: Owner<Desk>,
-    /// Forks before it was opened; a child has one more and may not touch it.
-    epoch: u32,
-    limit: usize,
-    on_full: OnFull,
-    /// Nothing is filled in where others could watch.
-    private: bool,
-    /// Where a loan in place lies.
-    lent: Room,
-    /// Whom to wake; kept, so that nothing is allocated.
-    sleepers: Vec<(SeatId, Ringing)>,
-    bell: Bell,
-    /// Until then at most whoever is in the way is waited for.
-    until: Option<Instant>,
-    registration: Registration,
 }
 
 impl Publisher {
@@ -358,172 +342,6 @@ impl Publisher {
     }
 }
 
-impl Outlet {
-    #[inline(always)]
-    fn check_ours(&self) -> Result<(), SendError> {
-        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
-    }
-
-    /// Sends a message if that takes nothing but stores. The answer is a bare word, see
-    /// [`LogSender::push_quickly`](crate::transport::log_link::LogSender::push_quickly).
-    #[inline(always)]
-    fn push_quickly(&mut self, message: &[u8]) -> Pushed {
-        if self.epoch != fork::epoch() || message.len() > self.limit {
-            return Pushed::No;
-        }
-        let counters = self.registration.counters();
-        // Entered, not `with` a closure: that was a call for each message, and what it is given passed through memory.
-        let mut desk = self.desk.enter();
-        let pushed = desk.push_quickly(message);
-        // Counted inside, so that the way out and the next message's way in, which are stores to one line, stand together.
-        if pushed != Pushed::No {
-            count(counters, message.len());
-        }
-        pushed
-    }
-
-    fn check(&self, len: usize) -> Result<(), SendError> {
-        self.check_ours()?;
-        if len > self.limit {
-            return Err(SendError::TooLarge { len, limit: self.limit });
-        }
-        Ok(())
-    }
-
-    /// Sends a message, making room as the policy says, without waiting.
-    #[cold]
-    #[inline(never)]
-    fn push(&mut self, message: &[u8]) -> Result<(), SendError> {
-        self.check(message.len())?;
-        self.forget_loan();
-        let outcome = self.desk.with(|desk| desk.push(message));
-        self.tell();
-        self.look_around()?;
-        match outcome {
-            Ok(()) => {
-                count(self.registration.counters(), message.len());
-                Ok(())
-            }
-            Err(stuck) => Err(self.stuck(stuck)),
-        }
-    }
-
-    /// Says on the board how much waits, and in how much memory.
-    fn tell(&mut self) {
-        let (depth, memory) = self.desk.with(|desk| (desk.backlog(), desk.writer.geometry().total_bytes()));
-        let counters = self.registration.counters();
-        counters.set(Counter::Depth, depth);
-        counters.raise(Counter::Deepest, depth);
-        counters.set(Counter::Memory, memory);
-    }
-
-    /// Room in the log for a loan; `false` when it must be filled elsewhere.
-    fn lend(&mut self, len: usize) -> Result<bool, SendError> {
-        self.check(len)?;
-        if self.private {
-            return Ok(false);
-        }
-        self.forget_loan();
-        let room = &mut self.lent;
-        let (outcome, memory) =
-            self.desk.with(|desk| (desk.lend(room, len as u64), desk.writer.geometry().total_bytes()));
-        match outcome {
-            Ok(()) => {
-                // It may have needed a larger log.
-                self.registration.counters().set(Counter::Memory, memory);
-                Ok(true)
-            }
-            Err(stuck) => {
-                self.tell();
-                self.look_around()?;
-                Err(self.stuck(stuck))
-            }
-        }
-    }
-
-    /// Takes a loan back; one that was forgotten too, which would keep the log from writing.
-    fn forget_loan(&mut self) {
-        let room = &mut self.lent;
-        self.desk.with(|desk| desk.writer.take_room_back(room));
-    }
-
-    #[cold]
-    fn stuck(&mut self, stuck: Stuck) -> SendError {
-        let system = |what: String| SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, what));
-        match stuck {
-            Stuck::Full(until) => {
-                self.until = until;
-                SendError::Full
-            }
-            Stuck::Closed => SendError::Closed,
-            Stuck::Memory(error) => system(error.to_string()),
-            Stuck::Nowhere => system("no room could be made for the message".to_owned()),
-        }
-    }
-
-    /// Wakes whoever sleeps, and sees who has lost its seat.
-    #[cold]
-    #[inline(never)]
-    fn look_around(&mut self) -> Result<(), SendError> {
-        let mut sleepers = std::mem::take(&mut self.sleepers);
-        self.desk.with(|desk| desk.look_around(&mut sleepers));
-        crash_point!("topic.ring.before");
-        for (seat, ringing) in sleepers.drain(..) {
-            if !ringing.ring() {
-                // It still sleeps on this ticket: the next message rings for it again.
-                self.desk.with(|desk| desk.writer.owe_ring(seat));
-            }
-        }
-        self.sleepers = sleepers;
-        Ok(())
-    }
-
-    /// Sleeps until there may be room, until whoever is in the way has been so for long enough, or the deadline.
-    fn sleep(&mut self, len: u64, deadline: Option<Deadline>) -> Result<(), SendError> {
-        let certain = self.desk.with(|desk| desk.writer.announce());
-        let room = self.desk.with(|desk| desk.has_room(len));
-        self.tell();
-        // Looking may have written a pad, for which a sleeping subscriber must wake.
-        let outcome = self.look_around().and_then(|()| {
-            if room {
-                return Ok(());
-            }
-            let slice = (!certain).then(|| Deadline::after(SLICE));
-            let until = Deadline::earlier(Deadline::earlier(deadline, slice), self.until.map(Deadline::at));
-            crash_point!("topic.room.sleep");
-            match self.bell.wait(until) {
-                // The bell has an end that is ours: it never says that it is gone.
-                Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => Ok(()),
-                Err(error) => Err(SendError::System(error)),
-            }
-        });
-        self.registration.counters().add(Counter::Sleeps, 1);
-        self.desk.with(|desk| desk.writer.awake());
-        outcome
-    }
-}
-
-/// Counts a message that was sent.
-#[inline(always)]
-fn count(counters: &Counters, len: usize) {
-    counters.add(Counter::SentMessages, 1);
-    counters.add(Counter::SentBytes, len as u64);
-    counters.raise(Counter::Largest, len as u64);
-}
-
-impl Drop for Outlet {
-    fn drop(&mut self) {
-        if self.check_ours().is_err() {
-            return;
-        }
-        self.forget_loan();
-        self.desk.with(Desk::close);
-        // Nobody is there to hear of an error.
-        let _ = self.look_around();
-        crash_point!("topic.publisher.closed");
-    }
-}
-
 impl fmt::Debug for Publisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Publisher").field("name", &self.name).finish_non_exhaustive()
@@ -535,95 +353,5 @@ fn no_memory(error: LogError) -> NodeError {
         LogError::NoRoom { asked, free } => NodeError::NoRoom { asked, free },
         LogError::System { doing, source } => NodeError::system(doing)(source),
         other => NodeError::Options(other.to_string()),
-    }
-}
-
-/// Bytes to fill, lent by [`Publisher::loan`]; [`send`](Self::send) makes them a message, dropping them does not.
-#[must_use = "a loan that is dropped sends nothing"]
-pub struct PublisherLoan<'a> {
-    publisher: &'a mut Publisher,
-    in_place: bool,
-    len: usize,
-}
-
-impl<'a> PublisherLoan<'a> {
-    fn new(publisher: &'a mut Publisher, in_place: bool, len: usize) -> Result<Self, SendError> {
-        if !in_place {
-            // Bounded by the message limit, which was checked; kept for the next loan.
-            publisher
-                .spare
-                .grow(len, 0)
-                .map_err(|why| SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string())))?;
-        }
-        Ok(Self { publisher, in_place, len })
-    }
-
-    /// Whether the bytes lie where the subscribers will read them.
-    #[inline]
-    pub fn in_place(&self) -> bool {
-        self.in_place
-    }
-
-    /// Sends the bytes as one message. Bytes in place are published at once, because their room was reserved; others are
-    /// sent like any message.
-    ///
-    /// # Errors
-    /// As [`Publisher::send`].
-    #[inline]
-    pub fn send(mut self) -> Result<(), SendError> {
-        if !self.in_place {
-            return self.send_private();
-        }
-        // Not taken back any more when this is dropped.
-        self.in_place = false;
-        let outlet = &mut self.publisher.outlet;
-        outlet.check_ours()?;
-        let room = &mut outlet.lent;
-        let (sent, sleepers) = outlet.desk.with(|desk| (desk.writer.commit_room(room), desk.writer.must_ring()));
-        if !sent {
-            // Nothing else takes a loan back while it is there.
-            return Err(SendError::System(io::Error::other("the room for this message is not lent any more")));
-        }
-        count(outlet.registration.counters(), self.len);
-        if sleepers { outlet.look_around() } else { Ok(()) }
-    }
-
-    fn send_private(&mut self) -> Result<(), SendError> {
-        // Taken out for the call, because the publisher is borrowed as a whole; taking moves a pointer only.
-        let spare = std::mem::replace(&mut self.publisher.spare, AlignedBytes::empty(0));
-        let outcome = self.publisher.send(spare.get(..self.len));
-        self.publisher.spare = spare;
-        outcome
-    }
-}
-
-impl Deref for PublisherLoan<'_> {
-    type Target = [u8];
-
-    #[inline]
-    fn deref(&self) -> &[u8] {
-        if self.in_place { &self.publisher.outlet.lent } else { self.publisher.spare.get(..self.len) }
-    }
-}
-
-impl DerefMut for PublisherLoan<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut [u8] {
-        if self.in_place { &mut self.publisher.outlet.lent } else { self.publisher.spare.get_mut(..self.len) }
-    }
-}
-
-impl Drop for PublisherLoan<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.in_place && self.publisher.outlet.check_ours().is_ok() {
-            self.publisher.outlet.forget_loan();
-        }
-    }
-}
-
-impl fmt::Debug for PublisherLoan<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PublisherLoan").field("len", &self.len).field("in_place", &self.in_place).finish()
     }
 }
