@@ -128,6 +128,40 @@ fn actor() {
             Err(why) => format!("not possible: {why}"),
         }),
         "move to another clock and try" => tell(&move_to_another_clock_and_try()),
+        "execute itself" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("images").unwrap();
+            // The program before this one held it, in the same process.
+            let first = std::env::var_os("WHARF_TEST_IMAGE").is_none();
+            match region.lock_timeout(PATIENCE) {
+                Ok(guard) if first => std::mem::forget(guard),
+                Err(LockError::OwnerDied(guard)) if !first => std::mem::forget(guard.repaired()),
+                other => panic!("first: {first}, {other:?}"),
+            }
+            tell(&Region::slot(&region).unwrap().to_string());
+            listen();
+            use std::os::unix::process::CommandExt;
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", "actor", "--nocapture", "--test-threads=1"]).env("WHARF_TEST_IMAGE", "another");
+            panic!("{}", again.exec());
+        }
+        "lose the descriptors and try" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            for fd in 3..1024 {
+                // SAFETY: nothing in this process uses them any more but the region, which must do without.
+                unsafe { libc::close(fd) };
+            }
+            // Their numbers go to other files first, then to another description of the region.
+            let other = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+            let others: Vec<_> = (0..32).map(|_| other.try_clone().unwrap()).collect();
+            let before = try_it(&region);
+            others.into_iter().for_each(drop);
+            drop(other);
+            let again: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            tell(&format!("{before}, {}, {}", try_it(&region), try_it(&again)));
+            listen();
+            // The library's own descriptors are gone: closing them again would hit others.
+            std::process::exit(0);
+        }
         other => panic!("there is no part {other:?}"),
     }
 }
@@ -533,4 +567,35 @@ fn one_that_moved_to_another_clock_takes_nobody_for_dead() {
         said if said.starts_with("not possible") => skip(NAME, said),
         other => panic!("{other}"),
     }
+}
+
+#[test]
+fn a_program_that_executes_itself_gets_back_what_it_held_and_no_slot_is_lost() {
+    let stage = Stage::new();
+    // The test, the program before, and the one after it.
+    let options = stage.options().max_participants(3);
+    let region: Region<Mutex<u64>> = options.create("images").unwrap();
+    let mut program = Actor::start(&stage, "execute itself");
+    for _ in 0..4 {
+        let slot = program.hear();
+        assert!(["1", "2"].contains(&slot.as_str()), "{slot}");
+        // What it has taken again it keeps.
+        assert!(matches!(region.lock_timeout(Duration::from_millis(30)), Err(LockError::Timeout)));
+        let holder = region.holder().unwrap();
+        assert!(holder.alive && holder.pid == Some(program.pid().as_raw_nonzero().get() as u32), "{holder:?}");
+        program.say("");
+    }
+    program.hear();
+    program.kill();
+    assert!(matches!(region.lock_timeout(PATIENCE), Err(LockError::OwnerDied(_))));
+}
+
+#[test]
+fn one_whose_descriptors_belong_to_other_files_takes_nobody_for_dead() {
+    let stage = Stage::new();
+    let region: Region<Mutex<u64>> = stage.options().create("numbers").unwrap();
+    let guard = region.lock().unwrap();
+    let actor = Actor::start(&stage, "lose the descriptors and try");
+    actor.expect("timeout, timeout, timeout");
+    drop(guard);
 }

@@ -17,7 +17,7 @@ use super::header::Header;
 use super::outside::Outside;
 use super::place::Place;
 use crate::RegionError;
-use crate::participant::Witness;
+use crate::participant::{FileId, Witness};
 use crate::sync::look::{AllWaits, Hold, Said, decode, holder_in, waits};
 use crate::sync::owner::Owner;
 use crate::sync::{ObjectKind, Seen};
@@ -88,7 +88,7 @@ impl Survey {
 
     /// Who judges, by the participant table as it was read last.
     pub(crate) fn witness(&self) -> Witness<'_> {
-        Witness { slots: self.outside.slots(), fd: self.file().as_fd(), inode: self.facts.inode }
+        Witness { slots: self.outside.slots(), fd: self.file().as_fd(), file: FileId::of(&self.facts), me: None }
     }
 
     /// Everybody who waits for something.

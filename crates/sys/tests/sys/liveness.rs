@@ -323,6 +323,60 @@ fn an_anchored_lock_outlives_its_descriptors_and_not_its_process() -> io::Result
     leave.open()
 }
 
+/// An overlay is the file system on which they do not; a temporary directory in a container is one.
+#[test]
+fn whether_anchors_hold_is_known_of_each_file_system() -> io::Result<()> {
+    const TEST: &str = "whether_anchors_hold_is_known_of_each_file_system";
+    let _alone = alone();
+    let keeps = |file: &std::fs::File| -> io::Result<bool> {
+        let Some(lock) = OfdLock::try_acquire(memory::reopen(file, Access::ReadWrite)?, 7)? else {
+            return Err(io::Error::other("nobody else locks it"));
+        };
+        let _anchor = Anchor::new(lock.fd()?)?;
+        let number = lock.fd()?.as_raw_fd();
+        std::mem::forget(lock);
+        // SAFETY: the number is the lock's, which was forgotten: nothing here uses it any more.
+        unsafe { libc::close(number) };
+        is_held_by_other(file, 7)
+    };
+    let dir = tempfile::tempdir()?;
+    let make = |path: &Path| {
+        let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.set_len(4096)?;
+        Ok::<_, io::Error>(file)
+    };
+    let file = make(&dir.path().join("plain"))?;
+    assert!(!memory::anchors_hold(file.as_fd()) || keeps(&file)?);
+    let memfd = std::fs::File::from(memory::memfd("anchored")?);
+    memory::set_len(&memfd, 4096)?;
+    assert!(memory::anchors_hold(memfd.as_fd()) && keeps(&memfd)?);
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let end = fork(|| {
+        // The layers of an overlay may not lie in another overlay.
+        if !mount(TEST, "tmpfs", dir.path(), "", false)? {
+            return Ok(());
+        }
+        let folder = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).map(|()| path)
+        };
+        let (lower, upper, work, over) = (folder("lower")?, folder("upper")?, folder("work")?, folder("over")?);
+        let layers = [("lowerdir=", lower), (",upperdir=", upper), (",workdir=", work)];
+        let options: String = layers.iter().map(|(word, path)| format!("{word}{}", path.display())).collect();
+        if !mount(TEST, "overlay", &over, &options, false)? {
+            return Ok(());
+        }
+        let file = make(&over.join("laid over"))?;
+        assert!(!memory::anchors_hold(file.as_fd()), "kept: {}", keeps(&file)?);
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
 #[test]
 fn a_lock_released_or_dropped_is_free() -> io::Result<()> {
     let _alone = alone();
