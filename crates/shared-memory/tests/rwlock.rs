@@ -74,6 +74,25 @@ fn actor() {
             listen();
             drop(guard);
         }
+        "read small when it opens" => {
+            stay_on_one_cpu(libc::SCHED_OTHER);
+            tell("waiting");
+            let guard = region.small.read().unwrap();
+            tell("holding");
+            listen();
+            drop(guard);
+        }
+        "write small and go on reading" => {
+            let guard = region.small.write().unwrap();
+            tell("holding");
+            listen();
+            // From here on whoever is woken runs before this one goes on.
+            stay_on_one_cpu(libc::SCHED_IDLE);
+            let guard = guard.downgrade().unwrap();
+            tell("reading");
+            listen();
+            drop(guard);
+        }
         "write" => {
             let mut guard = region.pair.write().unwrap();
             guard[0] = 7;
@@ -108,6 +127,46 @@ fn actor() {
         }
         other => panic!("there is no part {other:?}"),
     }
+}
+
+/// Lets the calling thread run on the first of its processors only, after all others or like them.
+fn stay_on_one_cpu(policy: i32) {
+    let len = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of processors is an array of bits, and all of them may be zero.
+    let (mut may, mut only) = unsafe { std::mem::zeroed::<(libc::cpu_set_t, libc::cpu_set_t)>() };
+    // SAFETY: the pointer is to a live set of that length.
+    assert_eq!(unsafe { libc::sched_getaffinity(0, len, &mut may) }, 0);
+    // SAFETY: the number is that of a bit in the set.
+    let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| unsafe { libc::CPU_ISSET(cpu, &may) }).unwrap();
+    // SAFETY: as above.
+    unsafe { libc::CPU_SET(first, &mut only) };
+    // SAFETY: the pointer is to a live set of that length.
+    assert_eq!(unsafe { libc::sched_setaffinity(0, len, &only) }, 0);
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to live parameters. Anybody may lower himself.
+    assert_eq!(unsafe { libc::sched_setscheduler(0, policy, &priority) }, 0);
+}
+
+#[test]
+fn one_who_goes_on_as_a_reader_does_not_wait_for_those_who_waited_to_read() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut writer = Actor::start(&stage, "write small and go on reading");
+    writer.expect("holding");
+    // More than there are cells, and they keep what they get.
+    let readers = [(); 4].map(|()| Actor::start(&stage, "read small when it opens"));
+    readers.iter().for_each(|reader| reader.expect("waiting"));
+    let asleep = |reader: &&Actor| {
+        let look = region.small.look();
+        look.waiters.iter().any(|waiter| waiter.pid == reader.pid().as_raw_nonzero().get() as u32)
+    };
+    let start = Instant::now();
+    while readers.iter().filter(asleep).count() < readers.len() {
+        assert!(start.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(1));
+    }
+    writer.say("");
+    writer.expect("reading");
 }
 
 #[test]

@@ -383,6 +383,22 @@ fn nobody_writes_between_a_change_and_the_reading_after_it() {
         world.alone(FIRST);
         world.change_value();
         let mine = world.read_value();
+        let at = world.lock.downgrade(FIRST, &*world, |_| world.wake_all(), |_| world.wake_one());
+        assert_eq!(world.read_value(), mine);
+        world.lock.leave(at, |_| world.wake_all());
+        other.join().unwrap();
+    });
+}
+
+/// The same by way of the one who may upgrade.
+#[test]
+fn nobody_writes_between_a_change_and_the_reading_after_it_as_the_one_who_may_upgrade() {
+    explore(3, || {
+        let world = World::new();
+        let other = spawn(&world, |world| world.write(SECOND));
+        world.alone(FIRST);
+        world.change_value();
+        let mine = world.read_value();
         let left = world.lock.end_alone(Condition::Consistent);
         world.lock.open(left, |_| world.wake_all());
         let at = world.lock.enter_as_holder(FIRST, &*world);
