@@ -169,6 +169,29 @@ fn one_who_goes_on_as_a_reader_does_not_wait_for_those_who_waited_to_read() {
     writer.expect("reading");
 }
 
+/// How often the calling thread has gone to sleep.
+fn sleeps() -> i64 {
+    // SAFETY: numbers, all of which may be zero.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live structure of that kind.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut used) }, 0);
+    used.ru_nvcsw
+}
+
+#[test]
+fn one_that_waits_for_a_cell_looks_less_often_the_longer_it_waits() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut readers = [(); 2].map(|()| Actor::start(&stage, "read small"));
+    readers.iter().for_each(|reader| reader.expect("holding"));
+    let before = sleeps();
+    assert!(matches!(region.small.read_timeout(Duration::from_millis(600)), Err(RwLockError::Timeout)));
+    // Of 1, 2, 4, 8 and then of 10 ms each; of 1 ms it would be 600. Reading `/proc` may sleep too, hardly ever.
+    assert!(sleeps() - before < 200, "{}", sleeps() - before);
+    readers[0].say("");
+    assert!(region.small.read_timeout(PATIENCE).is_ok());
+}
+
 #[test]
 fn readers_writers_and_upgraders_of_four_processes_never_disagree() {
     let stage = Stage::new();

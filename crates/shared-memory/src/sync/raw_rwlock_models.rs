@@ -136,7 +136,7 @@ impl Surroundings for World {
         if word.load(Ordering::Relaxed) != expected {
             return Slept::Woken;
         }
-        if nap == Nap::Moment || kernel.first_is_dead || kernel.slices_are_over {
+        if nap != Nap::Slice || kernel.first_is_dead || kernel.slices_are_over {
             drop(kernel);
             // Time goes by, and others get on.
             thread::yield_now();
