@@ -23,6 +23,12 @@ struct Bench {
     small: RwLock<u64, 2>,
 }
 
+/// A panic while it writes is told to the next one, so nobody has to assert that it may be seen after one.
+const _: fn() = || {
+    fn may_be_seen_after_a_panic<T: std::panic::RefUnwindSafe>() {}
+    may_be_seen_after_a_panic::<Region<Bench>>();
+};
+
 fn bench(stage: &Stage) -> Region<Bench> {
     stage.options().open_or_create("bench").unwrap()
 }
