@@ -153,7 +153,7 @@ impl Survey {
     /// Who holds an object and whether its data is in doubt.
     ///
     /// Between reading its words and judging the holder, a living holder may have given it back and left. So whoever seems
-    /// dead is looked for once more: a slot and its generation never name another process again.
+    /// dead is looked for once more: a slot and its generation name no other process before the slot was taken 2^20 times.
     pub(crate) fn look(&self, object: &Object) -> Result<Seen, RegionError> {
         let said = decode(object.kind, &self.control(object)?);
         let judge = |hold: Hold| Ok((hold, self.is_dead(hold.owner)?));
