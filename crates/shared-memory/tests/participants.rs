@@ -113,7 +113,69 @@ fn actor() {
             tell("attached");
             listen();
         }
+        "attach and try" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            tell(try_it(&region));
+        }
+        "attach, lose proc, and try" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            let gone = Command::new("mount").args(["-t", "tmpfs", "none", "/proc"]).status().unwrap();
+            assert!(gone.success() && !std::path::Path::new("/proc/self").exists());
+            tell(try_it(&region));
+        }
+        "look through every proc" => tell(&match look_through_every_proc() {
+            Ok(()) => "nobody taken for dead".to_owned(),
+            Err(why) => format!("not possible: {why}"),
+        }),
+        "move to another clock and try" => tell(&move_to_another_clock_and_try()),
+        "execute itself" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("images").unwrap();
+            // The program before this one held it, in the same process.
+            let first = std::env::var_os("WHARF_TEST_IMAGE").is_none();
+            match region.lock_timeout(PATIENCE) {
+                Ok(guard) if first => std::mem::forget(guard),
+                Err(LockError::OwnerDied(guard)) if !first => std::mem::forget(guard.repaired()),
+                other => panic!("first: {first}, {other:?}"),
+            }
+            tell(&Region::slot(&region).unwrap().to_string());
+            listen();
+            use std::os::unix::process::CommandExt;
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", "actor", "--nocapture", "--test-threads=1"]).env("WHARF_TEST_IMAGE", "another");
+            panic!("{}", again.exec());
+        }
+        "lose the descriptors and try" => {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            for fd in 3..1024 {
+                // SAFETY: nothing in this process uses them any more but the region, which must do without.
+                unsafe { libc::close(fd) };
+            }
+            // Their numbers go to other files first, then to another description of the region.
+            let other = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+            let others: Vec<_> = (0..32).map(|_| other.try_clone().unwrap()).collect();
+            let before = try_it(&region);
+            others.into_iter().for_each(drop);
+            drop(other);
+            let again: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            tell(&format!("{before}, {}, {}", try_it(&region), try_it(&again)));
+            listen();
+            // The library's own descriptors are gone: closing them again would hit others.
+            std::process::exit(0);
+        }
         other => panic!("there is no part {other:?}"),
+    }
+}
+
+/// Tries for long enough to ask about the holder several times.
+fn try_it(region: &Mutex<u64>) -> &'static str {
+    match region.lock_timeout(Duration::from_millis(150)) {
+        Ok(_) => "in order",
+        Err(LockError::OwnerDied(guard)) => {
+            drop(guard.repaired());
+            "owner died"
+        }
+        Err(LockError::Timeout) => "timeout",
+        Err(other) => panic!("{other}"),
     }
 }
 
@@ -380,10 +442,160 @@ fn use_a_number_again() -> Result<(), String> {
 
 /// Starts an actor from an actor, and waits for its first word.
 fn play(part: &str) -> Child {
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    play_through(Command::new(std::env::current_exe().unwrap()), part).0
+}
+
+/// The same through a command that starts the program whose path is its last word. Also says what the first word was.
+fn play_through(mut command: Command, part: &str) -> (Child, String) {
     command.args(["--exact", "actor", "--nocapture", "--test-threads=1"]).env("WHARF_TEST_PART", part);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
-    assert!(lines.into_iter().any(|line| line.contains("actor: ")), "{part} says nothing");
-    child
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+    let word = lines.find_map(|line| line.split_once("actor: ").map(|(_, word)| word.to_owned()));
+    // What it says after that finds somebody who reads it.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, word.unwrap_or_else(|| panic!("{part} says nothing")))
+}
+
+/// A command for a program that sees the `/proc` of the namespace around ours, which was there before our own was mounted.
+fn seeing_the_proc_around() -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "umount /proc && exec \"$0\" \"$@\""]).arg(std::env::current_exe().unwrap());
+    command
+}
+
+/// A command for a program with mounts of its own.
+fn with_its_own_mounts() -> Command {
+    let mut command = Command::new("unshare");
+    command.arg("--mount").arg(std::env::current_exe().unwrap());
+    command
+}
+
+/// In a pid namespace of its own, whose `/proc` is right: holders and those who want the lock see this one, that of the
+/// namespace around, or none. An error says why this machine cannot show it.
+fn look_through_every_proc() -> Result<(), String> {
+    let probe = Command::new("unshare").args(["--mount", "sh", "-c", "umount /proc && test -e /proc/self"]).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        return Err("the proc around cannot be seen".to_owned());
+    }
+    let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+    let ways = [|| Command::new(std::env::current_exe().unwrap()), seeing_the_proc_around];
+    for (holders, holds) in ways.into_iter().enumerate() {
+        let (mut holder, _) = play_through(holds(), "attach and hold");
+        assert_eq!(try_it(&region), "timeout", "holder {holders}");
+        for (judges, tries) in ways.into_iter().enumerate() {
+            let (mut judge, said) = play_through(tries(), "attach and try");
+            assert_eq!(said, "timeout", "holder {holders}, judge {judges}");
+            judge.wait().unwrap();
+        }
+        let (mut judge, said) = play_through(with_its_own_mounts(), "attach, lose proc, and try");
+        assert_eq!(said, "timeout", "holder {holders}");
+        judge.wait().unwrap();
+        holder.kill().unwrap();
+        holder.wait().unwrap();
+        // The one that does not see it in its own numbers is told of the death too.
+        let (mut judge, said) = play_through(seeing_the_proc_around(), "attach and try");
+        assert_eq!(said, "owner died", "holder {holders}");
+        judge.wait().unwrap();
+        assert_eq!(try_it(&region), "in order", "holder {holders}");
+    }
+    Ok(())
+}
+
+/// In a child, which has a single thread as the kernel wants it: attaches, moves to a time namespace whose clocks are ahead,
+/// and tries for the lock before and after. Says how it went.
+fn move_to_another_clock_and_try() -> String {
+    const IMPOSSIBLE: i32 = 100;
+    let words = ["in order", "owner died", "timeout"];
+    // SAFETY: this process has no other thread that holds a lock which the child needs, and the child leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let said = std::panic::catch_unwind(|| {
+            let region: Region<Mutex<u64>> = stage_options().attach("numbers").unwrap();
+            if try_it(&region) != "timeout" {
+                return 99;
+            }
+            // SAFETY: concerns children only, until the process moves there itself.
+            let mut moved = unsafe { libc::unshare(libc::CLONE_NEWTIME) } == 0
+                && std::fs::write("/proc/self/timens_offsets", "boottime 100000 0\n").is_ok();
+            if let Ok(there) = std::fs::File::open("/proc/self/ns/time_for_children") {
+                use std::os::fd::AsRawFd;
+                // SAFETY: the descriptor is that of a time namespace.
+                moved = moved && unsafe { libc::setns(there.as_raw_fd(), libc::CLONE_NEWTIME) } == 0;
+            }
+            if !moved {
+                return IMPOSSIBLE;
+            }
+            let said = try_it(&region);
+            words.iter().position(|&word| word == said).map_or(98, |at| at as i32)
+        });
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(said.unwrap_or(97)) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer, and the child is ours.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    match libc::WEXITSTATUS(status) {
+        IMPOSSIBLE => format!("not possible: {}", std::io::Error::last_os_error()),
+        code => words.get(code as usize).map_or_else(|| format!("status {status:x}"), |&word| word.to_owned()),
+    }
+}
+
+#[test]
+fn through_the_proc_of_another_namespace_nobody_is_taken_for_dead() {
+    const NAME: &str = "through_the_proc_of_another_namespace_nobody_is_taken_for_dead";
+    let stage = Stage::new();
+    let _region: Region<Mutex<u64>> = stage.options().create("numbers").unwrap();
+    let Some(through) = boxed(NAME) else { return };
+    let director = Actor::start_through(&stage, "look through every proc", through);
+    match director.hear().as_str() {
+        "nobody taken for dead" => {}
+        said if said.starts_with("not possible") => skip(NAME, said),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn one_that_moved_to_another_clock_takes_nobody_for_dead() {
+    const NAME: &str = "one_that_moved_to_another_clock_takes_nobody_for_dead";
+    let stage = Stage::new();
+    let _region: Region<Mutex<u64>> = stage.options().create("numbers").unwrap();
+    let holder = Actor::start(&stage, "attach and hold");
+    holder.expect("attached");
+    let mover = Actor::start(&stage, "move to another clock and try");
+    match mover.hear().as_str() {
+        "timeout" => {}
+        said if said.starts_with("not possible") => skip(NAME, said),
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_program_that_executes_itself_gets_back_what_it_held_and_no_slot_is_lost() {
+    let stage = Stage::new();
+    // The test, the program before, and the one after it.
+    let options = stage.options().max_participants(3);
+    let region: Region<Mutex<u64>> = options.create("images").unwrap();
+    let mut program = Actor::start(&stage, "execute itself");
+    for _ in 0..4 {
+        let slot = program.hear();
+        assert!(["1", "2"].contains(&slot.as_str()), "{slot}");
+        // What it has taken again it keeps.
+        assert!(matches!(region.lock_timeout(Duration::from_millis(30)), Err(LockError::Timeout)));
+        let holder = region.holder().unwrap();
+        assert!(holder.alive && holder.pid == Some(program.pid().as_raw_nonzero().get() as u32), "{holder:?}");
+        program.say("");
+    }
+    program.hear();
+    program.kill();
+    assert!(matches!(region.lock_timeout(PATIENCE), Err(LockError::OwnerDied(_))));
+}
+
+#[test]
+fn one_whose_descriptors_belong_to_other_files_takes_nobody_for_dead() {
+    let stage = Stage::new();
+    let region: Region<Mutex<u64>> = stage.options().create("numbers").unwrap();
+    let guard = region.lock().unwrap();
+    let actor = Actor::start(&stage, "lose the descriptors and try");
+    actor.expect("timeout, timeout, timeout");
+    drop(guard);
 }

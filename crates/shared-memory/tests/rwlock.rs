@@ -23,6 +23,12 @@ struct Bench {
     small: RwLock<u64, 2>,
 }
 
+/// A panic while it writes is told to the next one, so nobody has to assert that it may be seen after one.
+const _: fn() = || {
+    fn may_be_seen_after_a_panic<T: std::panic::RefUnwindSafe>() {}
+    may_be_seen_after_a_panic::<Region<Bench>>();
+};
+
 fn bench(stage: &Stage) -> Region<Bench> {
     stage.options().open_or_create("bench").unwrap()
 }
@@ -74,6 +80,25 @@ fn actor() {
             listen();
             drop(guard);
         }
+        "read small when it opens" => {
+            stay_on_one_cpu(libc::SCHED_OTHER);
+            tell("waiting");
+            let guard = region.small.read().unwrap();
+            tell("holding");
+            listen();
+            drop(guard);
+        }
+        "write small and go on reading" => {
+            let guard = region.small.write().unwrap();
+            tell("holding");
+            listen();
+            // From here on whoever is woken runs before this one goes on.
+            stay_on_one_cpu(libc::SCHED_IDLE);
+            let guard = guard.downgrade().unwrap();
+            tell("reading");
+            listen();
+            drop(guard);
+        }
         "write" => {
             let mut guard = region.pair.write().unwrap();
             guard[0] = 7;
@@ -108,6 +133,69 @@ fn actor() {
         }
         other => panic!("there is no part {other:?}"),
     }
+}
+
+/// Lets the calling thread run on the first of its processors only, after all others or like them.
+fn stay_on_one_cpu(policy: i32) {
+    let len = size_of::<libc::cpu_set_t>();
+    // SAFETY: a set of processors is an array of bits, and all of them may be zero.
+    let (mut may, mut only) = unsafe { std::mem::zeroed::<(libc::cpu_set_t, libc::cpu_set_t)>() };
+    // SAFETY: the pointer is to a live set of that length.
+    assert_eq!(unsafe { libc::sched_getaffinity(0, len, &mut may) }, 0);
+    // SAFETY: the number is that of a bit in the set.
+    let first = (0..libc::CPU_SETSIZE as usize).find(|&cpu| unsafe { libc::CPU_ISSET(cpu, &may) }).unwrap();
+    // SAFETY: as above.
+    unsafe { libc::CPU_SET(first, &mut only) };
+    // SAFETY: the pointer is to a live set of that length.
+    assert_eq!(unsafe { libc::sched_setaffinity(0, len, &only) }, 0);
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: the pointer is to live parameters. Anybody may lower himself.
+    assert_eq!(unsafe { libc::sched_setscheduler(0, policy, &priority) }, 0);
+}
+
+#[test]
+fn one_who_goes_on_as_a_reader_does_not_wait_for_those_who_waited_to_read() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut writer = Actor::start(&stage, "write small and go on reading");
+    writer.expect("holding");
+    // More than there are cells, and they keep what they get.
+    let readers = [(); 4].map(|()| Actor::start(&stage, "read small when it opens"));
+    readers.iter().for_each(|reader| reader.expect("waiting"));
+    let asleep = |reader: &&Actor| {
+        let look = region.small.look();
+        look.waiters.iter().any(|waiter| waiter.pid == reader.pid().as_raw_nonzero().get() as u32)
+    };
+    let start = Instant::now();
+    while readers.iter().filter(asleep).count() < readers.len() {
+        assert!(start.elapsed() < PATIENCE);
+        thread::sleep(Duration::from_millis(1));
+    }
+    writer.say("");
+    writer.expect("reading");
+}
+
+/// How often the calling thread has gone to sleep.
+fn sleeps() -> i64 {
+    // SAFETY: numbers, all of which may be zero.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: the pointer is to a live structure of that kind.
+    assert_eq!(unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut used) }, 0);
+    used.ru_nvcsw
+}
+
+#[test]
+fn one_that_waits_for_a_cell_looks_less_often_the_longer_it_waits() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut readers = [(); 2].map(|()| Actor::start(&stage, "read small"));
+    readers.iter().for_each(|reader| reader.expect("holding"));
+    let before = sleeps();
+    assert!(matches!(region.small.read_timeout(Duration::from_millis(600)), Err(RwLockError::Timeout)));
+    // Of 1, 2, 4, 8 and then of 10 ms each; of 1 ms it would be 600. Reading `/proc` may sleep too, hardly ever.
+    assert!(sleeps() - before < 200, "{}", sleeps() - before);
+    readers[0].say("");
+    assert!(region.small.read_timeout(PATIENCE).is_ok());
 }
 
 #[test]

@@ -7,11 +7,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use wharf_sys::liveness::{self, OfdLock, ProcessId};
 use wharf_sys::memory::Anchor;
-use wharf_sys::{fork, socket};
+use wharf_sys::{directory, fork, socket};
 
 use super::slot::{Identity, Phase, Slot, State};
 use super::waits::Waits;
-use super::witness::{Witness, byte_of};
+use super::witness::{FileId, Witness, byte_of};
 use crate::region::memory::Memory;
 use crate::sync::owner::Owner;
 
@@ -23,7 +23,7 @@ pub(crate) struct Membership {
     lock: OfdLock,
     /// Keeps the lock when the program closes descriptors that are not its own. Goes after the lock.
     _anchor: Anchor,
-    inode: u64,
+    file: FileId,
     slot: u32,
     taken: State,
     fork_epoch: u32,
@@ -45,9 +45,10 @@ impl Membership {
     /// Takes a slot: a free one, or failing that one of the dead. `own` must be a description that no other process
     /// and no other membership shares, open for writing, and not the one that the region is mapped through: a forked child
     /// inherits that mapping, and would keep our lock with it.
-    pub(crate) fn join(memory: &Arc<Memory>, own: OwnedFd, inode: u64) -> Result<Membership, JoinError> {
+    pub(crate) fn join(memory: &Arc<Memory>, own: OwnedFd) -> Result<Membership, JoinError> {
         fork::watch();
         let who = myself().map_err(JoinError::System)?;
+        let file = FileId::of(&directory::facts(&own).map_err(JoinError::System)?);
         let anchor = Anchor::new(own.as_fd()).map_err(JoinError::System)?;
         let slots = memory.slots();
         let mut own = own;
@@ -58,14 +59,14 @@ impl Membership {
                 if (seen.phase() == Phase::Free) == among_the_dead {
                     continue;
                 }
-                own = match try_slot(slots, own, inode, slot, at, seen, &who)? {
+                own = match try_slot(slots, own, file, slot, at, seen, &who)? {
                     Ok((lock, taken)) => {
                         let fork_epoch = fork::epoch();
                         return Ok(Membership {
                             memory: memory.clone(),
                             lock,
                             _anchor: anchor,
-                            inode,
+                            file,
                             slot,
                             taken,
                             fork_epoch,
@@ -86,7 +87,7 @@ impl Membership {
     /// Who judges about the others; `None` in a forked child.
     pub(crate) fn witness(&self) -> Option<Witness<'_>> {
         let fd = self.fd()?;
-        Some(Witness { slots: self.memory.slots(), fd, inode: self.inode })
+        Some(Witness { slots: self.memory.slots(), fd, file: self.file, me: Some(self.owner()) })
     }
 
     /// Where our threads list what they wait for.
@@ -132,7 +133,7 @@ impl Drop for Membership {
 fn try_slot(
     slots: &[Slot],
     own: OwnedFd,
-    inode: u64,
+    file: FileId,
     slot: u32,
     at: &Slot,
     seen: State,
@@ -148,10 +149,10 @@ fn try_slot(
         return Ok(Err(spare));
     };
     wharf_sys::crash_point!("participant.claim.locked");
-    // The byte is ours, but its former holder may live and only have closed its descriptors.
+    // The byte is ours, but its former holder may live and only have closed its descriptors, where no anchor holds.
     let vacant = seen.phase() == Phase::Free || {
         let fd = lock.fd().map_err(JoinError::System)?;
-        Witness { slots, fd, inode }.is_dead(Owner::new(slot, seen.generation()))
+        Witness { slots, fd, file, me: None }.is_dead(Owner::new(slot, seen.generation()))
     };
     let taken = if vacant { take(at, seen, who) } else { None };
     Ok(taken.map(|taken| (lock, taken)).ok_or(spare))

@@ -19,4 +19,4 @@ pub(crate) use self::slot::{Identity, Phase, SLOT_LEN, Slot};
 #[cfg(not(loom))]
 pub(crate) use self::waits::{COUNT_LEN, ENTRIES, ENTRY_LEN, Place, Wait, Waits};
 #[cfg(not(loom))]
-pub(crate) use self::witness::Witness;
+pub(crate) use self::witness::{FileId, Witness};

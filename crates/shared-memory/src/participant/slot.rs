@@ -138,7 +138,9 @@ impl Slot {
         State(self.state.load(Ordering::Acquire))
     }
 
-    /// Whether `owner`'s attachment to this slot is over: proof, because a generation never comes back.
+    /// Whether `owner`'s attachment to this slot is over. `true` is proof: nobody else changes the slot while it lasts. A
+    /// generation comes back after 2^20 takings of the slot, so a dead one that nobody has visited in all that time may
+    /// be taken for the newcomer; see `docs/recovery.md`.
     pub(crate) fn has_left(&self, owner: Owner) -> bool {
         let state = self.state();
         state.generation() != owner.generation() || state.phase() == Phase::Free

@@ -86,7 +86,7 @@ pub(crate) fn attach(
     let membership = if memory.is_writable() {
         // A description besides the one that is mapped: see `Membership::join`.
         let own = memory::reopen(&own, Access::ReadWrite).map_err(fail)?;
-        Some(Membership::join(&memory, own, facts.inode).map_err(|error| not_joined(&region, error))?)
+        Some(Membership::join(&memory, own).map_err(|error| not_joined(&region, error))?)
     } else {
         None
     };

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use wharf_sys::directory::{self, PublishError, publish_file};
+use wharf_sys::directory::{PublishError, publish_file};
 use wharf_sys::memory::{self, Access, Mapping, ReserveError, Seals};
 
 use super::attached::Attached;
@@ -80,10 +80,9 @@ fn build(
     memory.write_header(header);
     fill(&mut memory).map_err(|why| RegionError::BadOptions { why })?;
     wharf_sys::crash_point!("region.create.written");
-    let facts = directory::facts(fd).map_err(fail)?;
     let own = memory::reopen(fd, Access::ReadWrite).map_err(fail)?;
     let memory = Arc::new(memory);
-    let membership = Membership::join(&memory, own, facts.inode).map_err(|error| not_joined(region, error))?;
+    let membership = Membership::join(&memory, own).map_err(|error| not_joined(region, error))?;
     wharf_sys::crash_point!("region.create.joined");
     Ok((memory, membership))
 }

@@ -17,7 +17,7 @@ use super::header::Header;
 use super::outside::Outside;
 use super::place::Place;
 use crate::RegionError;
-use crate::participant::Witness;
+use crate::participant::{FileId, Witness};
 use crate::sync::look::{AllWaits, Hold, Said, decode, holder_in, waits};
 use crate::sync::owner::Owner;
 use crate::sync::{ObjectKind, Seen};
@@ -88,7 +88,7 @@ impl Survey {
 
     /// Who judges, by the participant table as it was read last.
     pub(crate) fn witness(&self) -> Witness<'_> {
-        Witness { slots: self.outside.slots(), fd: self.file().as_fd(), inode: self.facts.inode }
+        Witness { slots: self.outside.slots(), fd: self.file().as_fd(), file: FileId::of(&self.facts), me: None }
     }
 
     /// Everybody who waits for something.
@@ -153,7 +153,7 @@ impl Survey {
     /// Who holds an object and whether its data is in doubt.
     ///
     /// Between reading its words and judging the holder, a living holder may have given it back and left. So whoever seems
-    /// dead is looked for once more: a slot and its generation never name another process again.
+    /// dead is looked for once more: a slot and its generation name no other process before the slot was taken 2^20 times.
     pub(crate) fn look(&self, object: &Object) -> Result<Seen, RegionError> {
         let said = decode(object.kind, &self.control(object)?);
         let judge = |hold: Hold| Ok((hold, self.is_dead(hold.owner)?));

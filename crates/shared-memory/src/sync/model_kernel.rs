@@ -109,7 +109,7 @@ impl Surroundings for Waiter<'_> {
         if word.load(Ordering::Relaxed) != expected {
             return Slept::Woken;
         }
-        if nap == Nap::Moment {
+        if nap != Nap::Slice {
             // Over by itself, whatever the others do.
             return Slept::SliceOver;
         }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::mem::offset_of;
+use std::panic::RefUnwindSafe;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -61,6 +62,9 @@ pub struct Mutex<T: Plain> {
 
 // SAFETY: the value is only reached through the lock, one holder at a time; a `Plain` value is `Send`.
 unsafe impl<T: Plain> Sync for Mutex<T> {}
+
+/// As of the standard library's: a panic in the middle of a change leaves it inconsistent, and the next one is told.
+impl<T: Plain> RefUnwindSafe for Mutex<T> {}
 
 // SAFETY: zero bytes are a free lock over a valid value, since a `Plain` type is valid for every bit pattern; the
 // same holds for whatever a killed process leaves behind. The lock word is atomic and guards the value across

@@ -63,6 +63,7 @@ pub(crate) struct Patience<'a> {
     witness: Option<Witness<'a>>,
     deadline: Option<Deadline>,
     slice: Cell<Duration>,
+    moment: Cell<Duration>,
     wanted: Wanted,
     place: Cell<Option<Place>>,
 }
@@ -77,8 +78,8 @@ impl<'a> Patience<'a> {
     ) -> Patience<'a> {
         let membership = attachment.membership();
         let witness = membership.and_then(Membership::witness);
-        let (slice, place) = (Cell::new(FIRST_SLICE), Cell::new(None));
-        Patience { me, membership, witness, deadline, slice, wanted, place }
+        let (slice, moment, place) = (Cell::new(FIRST_SLICE), Cell::new(MOMENT), Cell::new(None));
+        Patience { me, membership, witness, deadline, slice, moment, wanted, place }
     }
 
     /// Lists this wait in the region, once.
@@ -127,6 +128,7 @@ impl Surroundings for Patience<'_> {
         let slice = match nap {
             Nap::Slice => self.slice.get(),
             Nap::Moment => MOMENT,
+            Nap::Growing => self.moment.get(),
         };
         // One look at the clock for everything: it shows in a hand-over.
         let now = Instant::now();
@@ -144,8 +146,10 @@ impl Surroundings for Patience<'_> {
                 Slept::Woken
             }
             Ok(futex::FutexWake::TimedOut) => {
-                if nap == Nap::Slice {
-                    self.slice.set((slice * 2).min(LONGEST_SLICE));
+                match nap {
+                    Nap::Slice => self.slice.set((slice * 2).min(LONGEST_SLICE)),
+                    Nap::Growing => self.moment.set((slice * 2).min(FIRST_SLICE)),
+                    Nap::Moment => {}
                 }
                 Slept::SliceOver
             }

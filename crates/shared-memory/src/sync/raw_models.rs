@@ -142,7 +142,7 @@ impl Surroundings for World {
         // A moment is over at any moment. So is a slice behind the dead, which ends a wait that nobody else would end.
         let owner = if at == 0 { Owner::in_word(expected & !(3 << 30)) } else { self.lock.holder() };
         let behind_the_dead = kernel.first_is_dead && owner == Some(FIRST);
-        if nap == Nap::Moment || behind_the_dead || kernel.slices_are_over {
+        if nap != Nap::Slice || behind_the_dead || kernel.slices_are_over {
             return Slept::SliceOver;
         }
         kernel.asleep[at] += 1;

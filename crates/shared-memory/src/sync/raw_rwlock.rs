@@ -246,4 +246,24 @@ mod tests {
         lock.leave(1, |_| {});
         assert_eq!(lock.readers().first(), Some(Some(owners[2])));
     }
+
+    #[test]
+    fn one_who_goes_on_as_a_reader_has_its_cell_before_those_who_waited() {
+        let [me, one, two] = [0, 1, 2].map(|slot| Owner::new(slot, 1));
+        let lock = RawRwLock::<2>::new();
+        assert_eq!(lock.write_free(me), Ok(()));
+        lock.stage.fetch_or(READERS, Ordering::Relaxed);
+        let around = Script::new(me, |_| panic!("it waits for a cell"));
+        // Whoever waited comes in as soon as the lock opens.
+        let came_in = std::cell::RefCell::new(Vec::new());
+        let come = |_: &AtomicU32| {
+            came_in.borrow_mut().extend([one, two].map(|owner| lock.try_read(owner, |_| false, |_| {})));
+        };
+        assert_eq!(lock.downgrade(me, &around, come, |_| true), 0);
+        assert_eq!(*came_in.borrow(), [Ok(1), Err(Refused::Full)]);
+        assert_eq!((lock.intent().holder(), lock.condition()), (None, Condition::Consistent));
+        // A writer that comes then waits for both readers.
+        assert_eq!(lock.write_free(two), Err(true));
+        assert_eq!(lock.readers().first(), Some(Some(me)));
+    }
 }

@@ -136,7 +136,7 @@ impl Surroundings for World {
         if word.load(Ordering::Relaxed) != expected {
             return Slept::Woken;
         }
-        if nap == Nap::Moment || kernel.first_is_dead || kernel.slices_are_over {
+        if nap != Nap::Slice || kernel.first_is_dead || kernel.slices_are_over {
             drop(kernel);
             // Time goes by, and others get on.
             thread::yield_now();
@@ -377,6 +377,22 @@ fn one_that_gives_up_lets_the_others_in_again() {
 /// A writer that goes on as a reader: the other writer comes before or after both, never in between.
 #[test]
 fn nobody_writes_between_a_change_and_the_reading_after_it() {
+    explore(3, || {
+        let world = World::new();
+        let other = spawn(&world, |world| world.write(SECOND));
+        world.alone(FIRST);
+        world.change_value();
+        let mine = world.read_value();
+        let at = world.lock.downgrade(FIRST, &*world, |_| world.wake_all(), |_| world.wake_one());
+        assert_eq!(world.read_value(), mine);
+        world.lock.leave(at, |_| world.wake_all());
+        other.join().unwrap();
+    });
+}
+
+/// The same by way of the one who may upgrade.
+#[test]
+fn nobody_writes_between_a_change_and_the_reading_after_it_as_the_one_who_may_upgrade() {
     explore(3, || {
         let world = World::new();
         let other = spawn(&world, |world| world.write(SECOND));

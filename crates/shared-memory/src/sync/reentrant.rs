@@ -57,9 +57,11 @@ pub type ReentrantError<'a, T> = AcquireError<ReentrantOwnerDied<'a, T>>;
 ///
 /// # Limits
 ///
-/// A thread locks at most 2^32 - 1 times; one more is refused as `WouldBlock`. The lock belongs to process *and* thread:
-/// guards stay in their thread. A thread that ends without dropping its guards leaves the lock taken until its process
-/// ends or detaches, as a mutex does.
+/// A thread locks at most 2^32 - 1 times; one more is refused as `WouldBlock`. The lock belongs to attachment *and* thread:
+/// guards stay in their thread, and a thread that locks again through another attachment of its process to the same region
+/// waits for itself (until its timeout). A thread that ends without dropping its guards leaves the lock taken until its
+/// process ends or detaches, as a mutex does; only if the kernel gives its id to a later thread of the process, that one
+/// counts as the holder and locks again.
 #[repr(C)]
 pub struct ReentrantMutex<T: Plain> {
     raw: RawLock,

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::mem::offset_of;
+use std::panic::RefUnwindSafe;
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -81,6 +82,9 @@ pub struct RwLock<T: Plain, const READERS: usize = 61> {
 // SAFETY: the value is only reached through the lock, by readers together or by one writer; a `Plain` value is `Send`
 // and `Sync`.
 unsafe impl<T: Plain, const READERS: usize> Sync for RwLock<T, READERS> {}
+
+/// As of the standard library's: a panic in the middle of a change leaves it inconsistent, and the next one is told.
+impl<T: Plain, const READERS: usize> RefUnwindSafe for RwLock<T, READERS> {}
 
 // SAFETY: zero bytes are a free lock over a valid value, since a `Plain` type is valid for every bit pattern; the same
 // holds for whatever a killed process leaves behind. All words of the lock are atomic and guard the value across

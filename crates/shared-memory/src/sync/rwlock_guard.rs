@@ -129,10 +129,17 @@ impl<'a, T: Plain, const N: usize> RwLockWriteGuard<'a, T, N> {
 
     /// Goes on reading, and lets other readers in; no writer comes in between.
     ///
-    /// An error in a forked child, whose parent holds the lock.
+    /// Does not wait, however many wait to read. An error in a forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
-        let upgradable = self.downgrade_to_upgradable()?;
-        upgradable.downgrade()
+        let held = self.held;
+        if !held.is_ours() {
+            return Err(LockFailure::Forked);
+        }
+        let (me, patience) = held.lock.patience(Mode::Read, None)?;
+        // The lock moves into the new guard.
+        std::mem::forget(self);
+        let cell = held.lock.raw().downgrade(me, &patience, wake_all, wake_one);
+        Ok(RwLockReadGuard::new(held, cell))
     }
 
     /// Goes on reading as the one who may upgrade, and lets other readers in; no writer comes in between.
@@ -223,6 +230,8 @@ impl<'a, T: Plain, const N: usize> RwLockUpgradableGuard<'a, T, N> {
 
     /// Goes on as an ordinary reader; no writer comes in between.
     ///
+    /// Waits while as many other processes read as the lock has room for (`READERS`), without a limit: never if there are
+    /// fewer participants. Whoever has reason to fear that drops the guard and takes the lock anew, with a timeout.
     /// An error in a forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
         let held = self.held;

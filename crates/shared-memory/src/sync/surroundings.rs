@@ -27,6 +27,8 @@ pub(crate) enum Nap {
     Slice,
     /// As long as a free lock is kept for its heir: about the time that waking takes.
     Moment,
+    /// A moment at first and twice as long each time, up to the first slice: for what nobody tells of.
+    Growing,
 }
 
 /// What a lock needs from the world around it.

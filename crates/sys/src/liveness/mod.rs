@@ -4,6 +4,7 @@
 //! proves nothing, because ids are used again.
 
 mod ofd_lock;
+mod proc;
 mod process;
 mod thread;
 

@@ -2,13 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Mutex;
 
 use rustix::io::Errno;
 use rustix::process::{Pid, test_kill_process};
 
+use super::proc::Proc;
 use crate::fork;
 
 /// A process, named for as long as the machine runs.
@@ -16,7 +16,7 @@ use crate::fork;
 pub struct ProcessId {
     /// Its id in its own pid namespace.
     pub pid: u32,
-    /// When it started, in clock ticks since boot, as `/proc/PID/stat` tells in its own namespace.
+    /// When it started, in clock ticks since boot, as `/proc/PID/stat` tells in its time namespace.
     pub start_time: u64,
     /// Which pid namespace (low half) and time namespace (high half) the other two fields belong to.
     pub pid_namespace: u64,
@@ -29,8 +29,8 @@ pub enum Standing {
     Alive,
     /// It is gone, or a zombie, or its id belongs to a later process.
     Dead,
-    /// It cannot be seen from here: it lives in another namespace, or `/proc` hides it. Only a lock that
-    /// it holds can tell (see [`is_held_by_other`](super::is_held_by_other)).
+    /// It cannot be seen from here: it lives in another namespace, or `/proc` hides it, or tells of it in the numbers or
+    /// times of another namespace. Only a lock that it holds can tell (see [`is_held_by_other`](super::is_held_by_other)).
     OtherNamespace,
 }
 
@@ -57,45 +57,54 @@ impl ProcessId {
     }
 
     fn find_me() -> io::Result<ProcessId> {
-        let text = fs::read("/proc/self/stat").map_err(no_proc)?;
-        let stat = Stat::parse(&text)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "cannot make sense of /proc/self/stat"))?;
-        // The pid from the file, not from getpid: it is the one that others look up in this `/proc`.
-        Ok(ProcessId { pid: stat.pid, start_time: stat.start_time, pid_namespace: namespace()? })
+        let proc = Proc::open().map_err(no_proc)?;
+        let start_time = proc.own_stat().map_err(no_proc)?.start_time;
+        // The number from the kernel, not from `/proc`, whose numbers may be those of a namespace around ours.
+        let pid = std::process::id();
+        Ok(ProcessId { pid, start_time, pid_namespace: proc.own_namespaces().map_err(no_proc)? })
     }
 
     /// Whether this process is alive.
+    ///
+    /// [`Standing::Dead`] is certain: it rests on a `/proc` that tells in the numbers and times in which this name was
+    /// written, whatever is mounted there and whichever time namespace we are in by now, or on the kernel's own word that
+    /// nobody has the number.
     pub fn standing(self) -> Standing {
-        match ProcessId::me() {
+        let me = match ProcessId::me() {
             Ok(me) if me == self => return Standing::Alive,
-            Ok(me) if me.pid_namespace == self.pid_namespace => {}
+            Ok(me) if me.pid_namespace == self.pid_namespace => me,
             _ => return Standing::OtherNamespace,
-        }
+        };
         let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) else {
             // No process has such a number: what was written here is not ours.
             return Standing::Dead;
         };
-        let text = match fs::read(format!("/proc/{}/stat", self.pid)) {
-            Ok(text) => text,
-            // Gone, or hidden from us: the kernel's own answer about the number decides.
-            Err(_) => {
-                return match test_kill_process(pid) {
-                    Err(Errno::SRCH) => Standing::Dead,
-                    _ => Standing::OtherNamespace,
-                };
+        if let Ok(proc) = Proc::open()
+            && let Ok(stat) = proc.stat(self.pid)
+        {
+            if stat.start_time == self.start_time && !stat.is_dead() {
+                return Standing::Alive;
             }
-        };
-        match Stat::parse(&text) {
-            Some(stat) if stat.start_time != self.start_time || stat.is_dead() => Standing::Dead,
-            Some(_) => Standing::Alive,
-            None => Standing::OtherNamespace,
+            // Asked of the same mount, after it answered.
+            let same = proc.own_namespaces().is_ok_and(|now| now == self.pid_namespace);
+            if same && proc.numbers_as_we_do() {
+                return Standing::Dead;
+            }
+        }
+        // Gone, or hidden from us, or told in other numbers or times: the kernel's own answer about the number decides. It
+        // takes numbers of our pid namespace, which a process keeps for life; that of a raw `clone` may not be the one that
+        // we remember.
+        match test_kill_process(pid) {
+            Err(Errno::SRCH) if me.pid == std::process::id() => Standing::Dead,
+            _ => Standing::OtherNamespace,
         }
     }
 }
 
 /// The name of the program that a process runs, for people to read.
 pub fn program_name(pid: u32) -> Option<String> {
-    let folder = format!("/proc/{pid}");
+    // Our own entry is found also in a `/proc` that gives us another number.
+    let folder = if pid == std::process::id() { "/proc/self".to_owned() } else { format!("/proc/{pid}") };
     let program = fs::read_link(Path::new(&folder).join("exe")).ok();
     let name = program.as_deref().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
     match name {
@@ -141,42 +150,6 @@ pub fn maps_file(pid: u32, inode: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// What one line of `/proc/PID/stat` says, as far as it matters here.
-#[derive(PartialEq, Eq, Debug)]
-struct Stat {
-    pid: u32,
-    state: u8,
-    threads: u64,
-    start_time: u64,
-}
-
-impl Stat {
-    fn parse(text: &[u8]) -> Option<Stat> {
-        let text = String::from_utf8_lossy(text);
-        let (pid, _) = text.split_once(' ')?;
-        // The program's name stands in parentheses and may itself contain some, and spaces.
-        let (_, rest) = text.rsplit_once(") ")?;
-        let mut fields = rest.split_ascii_whitespace();
-        // Fields are numbered from 1 for the pid; `rest` begins with the third, the state.
-        let state = *fields.next()?.as_bytes().first()?;
-        let threads = fields.nth(20 - 4)?.parse().ok()?;
-        let start_time = fields.nth(22 - 21)?.parse().ok()?;
-        Some(Stat { pid: pid.parse().ok()?, state, threads, start_time })
-    }
-
-    /// A process whose first thread has ended while others run looks like a zombie, and is none.
-    fn is_dead(&self) -> bool {
-        matches!(self.state, b'Z' | b'X' | b'x') && self.threads <= 1
-    }
-}
-
-fn namespace() -> io::Result<u64> {
-    let pids = fs::metadata("/proc/self/ns/pid").map_err(no_proc)?.ino();
-    // Start times are told relative to a time namespace. A kernel without them has one for all.
-    let times = fs::metadata("/proc/self/ns/time").map_or(0, |facts| facts.ino());
-    Ok((pids & 0xffff_ffff) | (times << 32))
-}
-
 fn no_proc(error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("cannot read this process's own entry in /proc: {error}; mount /proc"))
 }
@@ -185,17 +158,6 @@ fn no_proc(error: io::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    const LINE: &str =
-        "77 (a) b (c) S 1 77 77 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 3 0 12345 1000 10 18446744073709551615";
-
-    #[test]
-    fn a_program_name_with_parentheses_does_not_confuse() {
-        let stat = Stat::parse(LINE.as_bytes());
-        assert_eq!(stat, Some(Stat { pid: 77, state: b'S', threads: 3, start_time: 12345 }));
-        assert_eq!(Stat::parse(b""), None);
-        assert_eq!(Stat::parse(b"77 (x) S 1 2"), None);
-    }
-
     #[test]
     fn the_effective_user_is_the_second_of_four() -> io::Result<()> {
         assert_eq!(user_in("Name:\tUid:\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\n"), Some((2, 6)));
@@ -203,15 +165,6 @@ mod tests {
         assert_eq!(user_of(std::process::id())?, (crate::socket::my_uid(), crate::socket::my_gid()));
         assert!(user_of(u32::MAX).is_err());
         Ok(())
-    }
-
-    #[test]
-    fn a_zombie_with_running_threads_is_no_zombie() {
-        let dead = |state, threads| Stat { pid: 1, state, threads, start_time: 0 }.is_dead();
-        assert!(dead(b'Z', 1));
-        assert!(dead(b'X', 0));
-        assert!(!dead(b'Z', 2));
-        assert!(!dead(b'T', 1));
     }
 
     #[test]

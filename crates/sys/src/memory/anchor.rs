@@ -9,6 +9,17 @@ use rustix::mm::{Advice, MapFlags, ProtFlags};
 
 use crate::fork;
 
+/// File systems whose mappings keep the description that was mapped, by the number that `statfs` gives: tmpfs, hugetlbfs,
+/// ramfs, ext4 and its forerunners, XFS, Btrfs, F2FS.
+const KEEPING: [u32; 7] = [0x0102_1994, 0x9584_58f6, 0x8584_58f6, 0xef53, 0x5846_5342, 0x9123_683e, 0xf2f5_2010];
+
+/// Whether an [`Anchor`] in the file behind `fd` does what it is for. An overlay, for one, maps the file that lies beneath
+/// through a description of its own, and lets go of that one whose locks count. What is not known counts as no.
+pub fn anchors_hold(fd: BorrowedFd<'_>) -> bool {
+    // The number has 32 bits; some platforms hand it out signed, or in a wider type.
+    rustix::fs::fstatfs(fd).is_ok_and(|facts| KEEPING.contains(&(facts.f_type as u32)))
+}
+
 /// Bytes mapped; the kernel rounds them up to a page. Never touched.
 const LEN: usize = 1;
 
@@ -17,6 +28,8 @@ const LEN: usize = 1;
 ///
 /// A forked child does not inherit it. An ordinary mapping through the same description would do the opposite: the child
 /// would keep the description, and every lock on it, beyond its parent's death.
+///
+/// It depends on the file system: see [`anchors_hold`].
 #[derive(Debug)]
 pub struct Anchor {
     start: NonNull<u8>,

@@ -8,7 +8,7 @@ mod reserve;
 mod seal;
 pub mod trial;
 
-pub use anchor::Anchor;
+pub use anchor::{Anchor, anchors_hold};
 pub use file::{file_len, first_hole, has_ordinary_pages, memfd, read_at, reopen, set_len, write_at};
 pub(crate) use file::{proc_path, reopen_as};
 pub use mapping::{Access, Mapping};

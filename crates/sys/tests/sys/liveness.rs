@@ -115,6 +115,7 @@ fn a_process_of_another_pid_namespace_is_left_to_its_locks() -> io::Result<()> {
             // `/proc` still shows the old namespace to a process that has none of its own mounted, so the
             // namespace file is that of the reader's own.
             let inside = ProcessId::me()?;
+            assert_eq!(inside.pid, std::process::id());
             assert_ne!(inside.pid_namespace, me.pid_namespace);
             assert_eq!(me.standing(), Standing::OtherNamespace);
             assert_eq!(inside.standing(), Standing::Alive);
@@ -127,6 +128,112 @@ fn a_process_of_another_pid_namespace_is_left_to_its_locks() -> io::Result<()> {
     .wait()?;
     assert_eq!(end, End::Exit(0));
     Ok(())
+}
+
+#[test]
+fn what_another_proc_says_proves_nobody_dead() -> io::Result<()> {
+    const TEST: &str = "what_another_proc_says_proves_nobody_dead";
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let _alone = alone();
+    let end = fork(|| {
+        // SAFETY: children of this child, which has one thread, go to a new pid namespace.
+        if unsafe { libc::unshare(libc::CLONE_NEWPID) } != 0 {
+            skipped(TEST, io::Error::last_os_error());
+            return Ok(());
+        }
+        let end = fork(|| {
+            // `/proc` is still that of the namespace around: our sleeper has another number there, and its own number is
+            // somebody else's, or nobody's.
+            let (early, early_id) = sleeper()?;
+            let (killed, killed_id) = sleeper()?;
+            assert_eq!(early_id.pid, early.pid());
+            assert_eq!(early_id.standing(), Standing::OtherNamespace);
+            killed.kill()?;
+            assert_eq!(killed_id.standing(), Standing::Dead, "nobody has the number");
+            // Our own: what was written down before is right in it.
+            if !mount(TEST, "proc", Path::new("/proc"), "", false)? {
+                return Ok(());
+            }
+            assert_eq!(early_id.standing(), Standing::Alive);
+            let (late, late_id) = sleeper()?;
+            assert_eq!(late_id.standing(), Standing::Alive);
+            late.signal(Signal::KILL)?;
+            late.wait_until_zombie()?;
+            assert_eq!(late_id.standing(), Standing::Dead, "a zombie");
+            let (late, late_id) = sleeper()?;
+            // The one around again, then none at all.
+            unmount_proc()?;
+            assert_eq!(early_id.standing(), Standing::OtherNamespace);
+            assert_eq!(late_id.standing(), Standing::OtherNamespace);
+            assert!(mount(TEST, "tmpfs", Path::new("/proc"), "", false)?);
+            assert_eq!(early_id.standing(), Standing::OtherNamespace);
+            late.signal(Signal::STOP)?;
+            assert_eq!(late_id.standing(), Standing::OtherNamespace);
+            late.kill()?;
+            early.kill()?;
+            assert_eq!((early_id.standing(), late_id.standing()), (Standing::Dead, Standing::Dead));
+            Ok(())
+        })?
+        .wait()?;
+        assert_eq!(end, End::Exit(0));
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+/// Shows the `/proc` that was there before the last one was mounted.
+fn unmount_proc() -> io::Result<()> {
+    // SAFETY: the string is valid.
+    if unsafe { libc::umount2(c"/proc".as_ptr(), libc::MNT_DETACH) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+#[test]
+fn start_times_told_by_another_clock_prove_nobody_dead() -> io::Result<()> {
+    const TEST: &str = "start_times_told_by_another_clock_prove_nobody_dead";
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let _alone = alone();
+    let end = fork(|| {
+        let (child, id) = sleeper()?;
+        assert_eq!(id.standing(), Standing::Alive);
+        if !move_to_another_clock(TEST)? {
+            return Ok(());
+        }
+        assert_eq!(id.standing(), Standing::OtherNamespace);
+        child.kill()?;
+        assert_eq!(id.standing(), Standing::Dead, "nobody has the number");
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
+}
+
+/// Moves the calling process, which must have a single thread, to a new time namespace whose clocks are ahead. `false` (said
+/// by name) when the system does not permit it.
+fn move_to_another_clock(test: &str) -> io::Result<bool> {
+    // SAFETY: concerns children only, until the process moves there itself.
+    if unsafe { libc::unshare(libc::CLONE_NEWTIME) } != 0 {
+        skipped(test, format_args!("no time namespace: {}", io::Error::last_os_error()));
+        return Ok(false);
+    }
+    std::fs::write("/proc/self/timens_offsets", "boottime 100000 0\nmonotonic 100000 0\n")?;
+    let there = std::fs::File::open("/proc/self/ns/time_for_children")?;
+    // SAFETY: the descriptor is that of a time namespace.
+    if unsafe { libc::setns(there.as_raw_fd(), libc::CLONE_NEWTIME) } != 0 {
+        skipped(test, format_args!("cannot move to a time namespace: {}", io::Error::last_os_error()));
+        return Ok(false);
+    }
+    Ok(true)
 }
 
 #[test]
@@ -214,6 +321,60 @@ fn an_anchored_lock_outlives_its_descriptors_and_not_its_process() -> io::Result
     child.wait_until_zombie()?;
     assert!(!is_held_by_other(&memfd, 7)?, "only a child of its holder lives");
     leave.open()
+}
+
+/// An overlay is the file system on which they do not; a temporary directory in a container is one.
+#[test]
+fn whether_anchors_hold_is_known_of_each_file_system() -> io::Result<()> {
+    const TEST: &str = "whether_anchors_hold_is_known_of_each_file_system";
+    let _alone = alone();
+    let keeps = |file: &std::fs::File| -> io::Result<bool> {
+        let Some(lock) = OfdLock::try_acquire(memory::reopen(file, Access::ReadWrite)?, 7)? else {
+            return Err(io::Error::other("nobody else locks it"));
+        };
+        let _anchor = Anchor::new(lock.fd()?)?;
+        let number = lock.fd()?.as_raw_fd();
+        std::mem::forget(lock);
+        // SAFETY: the number is the lock's, which was forgotten: nothing here uses it any more.
+        unsafe { libc::close(number) };
+        is_held_by_other(file, 7)
+    };
+    let dir = tempfile::tempdir()?;
+    let make = |path: &Path| {
+        let file = std::fs::File::options().read(true).write(true).create(true).truncate(false).open(path)?;
+        file.set_len(4096)?;
+        Ok::<_, io::Error>(file)
+    };
+    let file = make(&dir.path().join("plain"))?;
+    assert!(!memory::anchors_hold(file.as_fd()) || keeps(&file)?);
+    let memfd = std::fs::File::from(memory::memfd("anchored")?);
+    memory::set_len(&memfd, 4096)?;
+    assert!(memory::anchors_hold(memfd.as_fd()) && keeps(&memfd)?);
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let end = fork(|| {
+        // The layers of an overlay may not lie in another overlay.
+        if !mount(TEST, "tmpfs", dir.path(), "", false)? {
+            return Ok(());
+        }
+        let folder = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir(&path).map(|()| path)
+        };
+        let (lower, upper, work, over) = (folder("lower")?, folder("upper")?, folder("work")?, folder("over")?);
+        let layers = [("lowerdir=", lower), (",upperdir=", upper), (",workdir=", work)];
+        let options: String = layers.iter().map(|(word, path)| format!("{word}{}", path.display())).collect();
+        if !mount(TEST, "overlay", &over, &options, false)? {
+            return Ok(());
+        }
+        let file = make(&over.join("laid over"))?;
+        assert!(!memory::anchors_hold(file.as_fd()), "kept: {}", keeps(&file)?);
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
+    Ok(())
 }
 
 #[test]

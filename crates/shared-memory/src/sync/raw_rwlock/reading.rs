@@ -109,8 +109,25 @@ impl<const N: usize> RawRwLock<N> {
         Ok(entered.map(Entered::Reading))
     }
 
-    /// The holder of `intent` enters as a reader too. There is a cell as soon as one of the processes that read leaves;
-    /// to one who is alone, at once, since others only look in.
+    /// One who is alone goes on as a reader. It enters a cell while everybody else is kept out, and opens the lock then: the
+    /// other way round, those who waited to read could take every cell before it, and keep it from giving `intent` back.
+    pub(crate) fn downgrade(
+        &self,
+        me: Owner,
+        around: &impl Surroundings,
+        wake_all: impl Fn(&AtomicU32),
+        wake_one: impl Fn(&AtomicU32) -> bool,
+    ) -> usize {
+        let at = self.enter_as_holder(me, around);
+        let left = self.end_alone(Condition::Consistent);
+        wharf_sys::crash_point!("rwlock.downgrade.ended");
+        self.open(left, wake_all);
+        self.intent.give_back(Condition::Consistent, wake_one);
+        at
+    }
+
+    /// The holder of `intent` enters as a reader too. To one who is alone there is a cell at once, since others only look
+    /// in; to an upgradable reader as soon as one of the processes that read leaves, if they use them all.
     pub(crate) fn enter_as_holder(&self, me: Owner, around: &impl Surroundings) -> usize {
         // Bound: as in `read`, without a deadline.
         loop {
@@ -124,8 +141,9 @@ impl<const N: usize> RawRwLock<N> {
     }
 
     fn wait_for_a_cell(&self, me: Owner, around: &impl Surroundings) -> Result<(), OutOfTime> {
-        // Relaxed: only to sleep on. Who leaves an open lock says nothing, so this sleeps for moments.
-        match around.sleep(&self.bell, self.bell.load(Ordering::Relaxed), Nap::Moment) {
+        // Relaxed: only to sleep on. Who leaves an open lock says nothing, so this sleeps for moments; for longer ones the longer
+        // it takes, because after each the life of everybody who reads is looked into.
+        match around.sleep(&self.bell, self.bell.load(Ordering::Relaxed), Nap::Growing) {
             Slept::Woken => Ok(()),
             Slept::SliceOver => {
                 self.readers().strike(|owner| owner != me && around.is_dead(owner));
