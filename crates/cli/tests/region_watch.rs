@@ -61,6 +61,14 @@ fn changes_are_told_as_lines() {
     let said = interrupted(watch);
     let dead = |line: &&str| line.contains("Mutex tools[1]: held alone by") && line.ends_with("dead");
     assert_eq!(said.lines().filter(dead).count(), 1, "{said}");
+    // To one that begins to watch now nobody attaches and nobody dies.
+    let mut later = self::watch(&scene, &[]);
+    says(&later.says_line("in slot 1 is dead"), &[&named]);
+    says(&later.says_line("in slot 2 is dead"), &[]);
+    later.says_line("in slot 0 has attached");
+    let said = interrupted(later);
+    assert_eq!(said.matches(" has attached").count(), 1, "{said}");
+    assert!(!said.contains(" has died"), "{said}");
 }
 
 #[test]

@@ -41,8 +41,11 @@ impl Told {
         let participants = words::counted(info.participants.len() as u64, "participant");
         let objects = words::counted(info.objects.len() as u64, "object");
         let first = format!("region {} ({}): {participants}, {objects}", info.name, info.type_name);
-        let nothing = Told { creation_id: self.creation_id, participants: BTreeMap::new(), facts: BTreeMap::new() };
-        std::iter::once(first).chain(between(&nothing, self)).collect()
+        // Whoever is dead by now was so before anybody looked.
+        let dead = self.participants.iter().filter(|(_, (_, alive))| !alive).map(|(&key, told)| (key, told.clone()));
+        let before = Told { creation_id: self.creation_id, participants: dead.collect(), facts: BTreeMap::new() };
+        let dead = before.participants.values().map(|(words, _)| format!("{words} is dead"));
+        std::iter::once(first).chain(dead).chain(between(&before, self)).collect()
     }
 }
 
