@@ -81,6 +81,12 @@ fn play(words: &Words) -> Result<(), Failure> {
 
 /// Waits for the next line of the test; `false` when the test has closed the input or is gone.
 fn told() -> Result<bool, Failure> {
+    Ok(told_what()?.is_some())
+}
+
+/// The next line of the test; `None` when the test has closed the input or is gone.
+fn told_what() -> Result<Option<String>, Failure> {
     let mut line = String::new();
-    Ok(std::io::stdin().lock().read_line(&mut line)? > 0)
+    let len = std::io::stdin().lock().read_line(&mut line)?;
+    Ok((len > 0).then(|| line.trim_end().to_owned()))
 }

@@ -124,6 +124,7 @@ impl<const N: usize> RawRwLock<N> {
     }
 
     fn wait_for_a_cell(&self, me: Owner, around: &impl Surroundings) -> Result<(), OutOfTime> {
+        wharf_sys::crash_point!("rwlock.read.no-cell");
         // Relaxed: only to sleep on. Who leaves an open lock says nothing, so this sleeps for moments.
         match around.sleep(&self.bell, self.bell.load(Ordering::Relaxed), Nap::Moment) {
             Slept::Woken => Ok(()),
