@@ -24,5 +24,6 @@ pub mod random;
 pub mod relay;
 pub mod said;
 pub mod scene;
+pub mod stepping;
 pub mod words;
 pub mod yard;

@@ -3,7 +3,7 @@
 //! Parts: `asking …` (see `asking.rs`), `asked-badly …` (`asked_badly.rs`), `asked-honestly …` (`asked_honestly.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
 //! (`broadcast.rs`),
 //! `topic …` (`topic.rs`), `work …` (`work.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
-//! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
+//! `link …` (`link.rs`), `span …` and `primitive …` (`span.rs`, `primitive.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
@@ -23,6 +23,7 @@ mod heir;
 mod link;
 mod locks;
 mod medley;
+mod primitive;
 mod region;
 mod scribble;
 mod serve;
@@ -63,6 +64,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "broadcast" => broadcast::play(words),
         "medley" => medley::play(words),
         "link" => link::play(words),
+        "primitive" => primitive::play(words),
         "serve" => serve::play(words),
         "attack" => attack::play(words),
         "topic" => topic::play(words),
