@@ -396,7 +396,7 @@ fn stand_in_line(stage: &Stage, writer: &mut Process) {
 }
 
 /// After the death at which `round` was the last whole one, all who waited write, and one that comes later.
-fn all_write(stage: &Stage, waiters: &mut Vec<Process>, round: u64, death: Death, what: &str) {
+fn all_write(stage: &Stage, waiters: &mut [Process], round: u64, death: Death, what: &str) {
     assert_eq!(stage.region.reading.read().round(), Some(round), "{what}");
     waiters.iter_mut().for_each(Process::resume);
     let since = death.at.max(Instant::now());
