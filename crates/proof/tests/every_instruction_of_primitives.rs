@@ -136,6 +136,8 @@ fn with_a_waiter<R: Send>(
     thread::scope(|scope| {
         let waiter = scope.spawn(move || (wait(), Instant::now()));
         until(what, || object.look().waiters.iter().any(|one| one.alive));
+        // It is listed a moment before it sleeps; a wake that came in between would take a longer path.
+        thread::sleep(std::time::Duration::from_millis(1));
         let death = lead();
         help();
         let (result, at) = waiter.join().expect("the waiter goes on");
