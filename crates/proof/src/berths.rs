@@ -23,6 +23,8 @@ pub enum Kind {
     Reentrant,
     /// A lock for reading; others want to write.
     Read,
+    /// A lock for reading, as the one that may become the writer; others want to write.
+    Upgradable,
     /// A lock for writing.
     Write,
     /// The only permit.
@@ -40,10 +42,11 @@ pub enum Kind {
 }
 
 /// All kinds, by number.
-pub const KINDS: [Kind; 10] = [
+pub const KINDS: [Kind; 11] = [
     Kind::Mutex,
     Kind::Reentrant,
     Kind::Read,
+    Kind::Upgradable,
     Kind::Write,
     Kind::Permit,
     Kind::Journaled,
@@ -117,6 +120,7 @@ impl Berth {
                 }
                 Err(other) => Err(other.failure()),
             },
+            Kind::Upgradable => self.upgradable(patience, inside),
             Kind::Write => {
                 let (mut pair, found) = match self.book.write_timeout(patience) {
                     Ok(pair) => (pair, Found::InOrder),
@@ -163,7 +167,7 @@ impl Berth {
     pub fn want(&self, kind: Kind, round: usize, patience: Duration) -> Result<Found, LockFailure> {
         match kind {
             // Another reader would not have to wait.
-            Kind::Read => self.hold(Kind::Write, round, patience, || ()),
+            Kind::Read | Kind::Upgradable => self.hold(Kind::Write, round, patience, || ()),
             // An update waits for as long as it takes.
             Kind::Latest => {
                 self.reading.write_timeout(&Reading::of(self.reading.version()), patience)?;
@@ -178,7 +182,7 @@ impl Berth {
         match kind {
             Kind::Mutex => self.plain.look(),
             Kind::Reentrant => self.again.look(),
-            Kind::Read | Kind::Write => self.book.look(),
+            Kind::Read | Kind::Upgradable | Kind::Write => self.book.look(),
             Kind::Permit => self.permit.look(),
             Kind::Journaled => self.journal.look(),
             Kind::Latest => self.reading.look(),
@@ -191,6 +195,24 @@ impl Berth {
     /// The last value, which nobody waits for; false if it is not a whole one.
     pub fn reading_is_whole(&self) -> bool {
         self.reading.read().round().is_some()
+    }
+
+    /// Looks, does `inside` as the one that may become the writer, and becomes it.
+    fn upgradable(&self, patience: Duration, inside: impl FnOnce()) -> Result<Found, LockFailure> {
+        let looked = match self.book.upgradable_read_timeout(patience) {
+            Ok(looked) => looked,
+            Err(RwLockError::OwnerDied(died)) => {
+                died.repaired().repair();
+                return Ok(Found::AfterDeath);
+            }
+            Err(other) => return Err(other.failure()),
+        };
+        let before = *looked;
+        inside();
+        let mut pair = looked.upgrade()?;
+        let agreed = before.agrees() && *pair == before;
+        half_way(&mut pair, || ());
+        in_order(agreed, Found::InOrder)
     }
 
     fn again(&self, patience: Duration, inside: impl FnOnce()) -> Result<Found, LockFailure> {

@@ -71,6 +71,8 @@ pub struct Locks {
     pub again: ReentrantMutex<Pair>,
     /// Read by many, changed by one.
     pub book: RwLock<Pair>,
+    /// Read by one process at a time.
+    pub few: RwLock<Pair, 1>,
     /// What waiters wait for.
     pub tokens: Mutex<u64>,
     /// Said when there is one more token.

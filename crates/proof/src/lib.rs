@@ -25,6 +25,7 @@ pub mod random;
 pub mod relay;
 pub mod said;
 pub mod scene;
+pub mod stepping;
 pub mod words;
 pub mod working;
 pub mod yard;

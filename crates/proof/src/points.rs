@@ -164,8 +164,10 @@ pub const LINK: &[LinkPoint] = &[
 pub enum Company {
     /// The test, which holds the lock alone until everybody waits.
     Writer,
-    /// The test, which reads all the time.
+    /// The test, which writes until everybody waits, and reads from then on.
     Reader,
+    /// The test, which reads where only one can.
+    OnlyReader,
     /// One that was killed while it read.
     DeadReader,
     /// One that was killed when it had kept readers out and was not alone yet.
@@ -176,6 +178,8 @@ pub enum Company {
     Busy(&'static str),
     /// A living process that waits for a notice.
     Listener,
+    /// The same, and one that was killed when it had given notice and woken nobody.
+    DeadNotifier,
 }
 
 /// A crash point in an operation on a lock.
@@ -226,12 +230,19 @@ pub const LOCKS: &[LockPoint] = &[
     lock("rwlock.upgrade.after", "upgrade", Company::Writer, "book"),
     lock("rwlock.downgrade.ended", "upgrade", Company::Writer, "book"),
     lock("rwlock.downgrade.entered", "upgrade", Company::Writer, "book"),
+    lock("rwlock.upgrade.in-vain", "upgrade-in-vain", Company::Reader, "book"),
+    lock("rwlock.upgrade.reopened", "upgrade-in-vain", Company::Reader, "book"),
+    lock("rwlock.read.no-cell", "read-few", Company::OnlyReader, "read-few"),
     // The second death, in the middle of succeeding the first.
     lock("rwlock.write.closed", "write", Company::DeadWriter, "book"),
     lock("rwlock.write.drained", "read", Company::DeadWriter, "book"),
     lock("rwlock.write.alone", "read", Company::DeadWriter, "book"),
     lock("rwlock.write.ending", "write", Company::DeadWriter, "book"),
     lock("reentrant.lock.named", "again", Company::DeadWriter, "again"),
+    lock("condvar.wait.woken", "listen", Company::DeadNotifier, "listen"),
+    lock("condvar.notify.before", "notify", Company::DeadNotifier, "listen"),
+    lock("condvar.notify.said", "notify", Company::DeadNotifier, "listen"),
+    lock("condvar.notify.said", "notify-all", Company::DeadNotifier, "listen"),
     lock("condvar.wait.listening", "listen", Company::Writer, "listen"),
     lock("condvar.wait.unlocked", "listen", Company::Writer, "listen"),
     lock("condvar.wait.woken", "listen", Company::Writer, "listen"),
@@ -287,9 +298,12 @@ pub const COUNTER: &[&str] = &[
     "barrier.break.named",
     "barrier.join.after",
     "barrier.rearm.emptied",
+    "barrier.rearm.whole",
+    "barrier.try.completed",
     "barrier.wait.arrived",
     "barrier.wait.before",
     "barrier.wait.completed",
+    "event.reset.reset",
     "event.set.set",
     "event.signal.counted",
     "event.wait.taken",

@@ -8,6 +8,7 @@ use std::sync::mpsc::{self, Receiver, TryRecvError};
 use std::thread;
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use wharf_sys::clock::{Deadline, Instant};
 
 use crate::said::Said;
@@ -149,6 +150,31 @@ impl Process {
         panic!("should have ended within {patience:?}: {}", self.report())
     }
 
+    /// Stops it where it is, and waits until it stands still.
+    ///
+    /// # Panics
+    /// When it does not stop.
+    pub fn stop(&mut self) {
+        self.signal(Signal::STOP);
+        let (path, deadline) = (format!("/proc/{}/stat", self.id()), Deadline::after(PATIENCE));
+        // Ends at the deadline.
+        while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T ")) {
+            assert!(!deadline.passed(), "should have stopped: {}", self.report());
+            thread::sleep(Duration::from_micros(200));
+        }
+    }
+
+    /// Lets it go on after [`stop`](Process::stop).
+    pub fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// An error is left out: a process that is gone shows itself elsewhere.
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw);
+        let _ = pid.map(|pid| kill_process(pid, signal));
+    }
+
     /// Whether it still runs (a stopped process runs, too).
     pub fn runs(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(None))
@@ -169,6 +195,19 @@ impl Process {
             Err(error) => format!("it cannot be waited for: {error}"),
         };
         format!("'{}': {standing}; it said {:?}", self.part, self.heard)
+    }
+}
+
+/// Waits until `reached` holds.
+///
+/// # Panics
+/// When it does not come about.
+pub fn until(what: &str, mut reached: impl FnMut() -> bool) {
+    let deadline = Deadline::after(PATIENCE);
+    // Ends at the deadline.
+    while !reached() {
+        assert!(!deadline.passed(), "{what}: never comes about");
+        thread::sleep(Duration::from_micros(500));
     }
 }
 

@@ -26,10 +26,16 @@ pub struct Yard {
     pub bell: Event<Auto>,
     /// Set for one at a time.
     pub items: Event<Counted>,
+    /// One that waits for nobody.
+    pub alone: Barrier<1>,
     /// Two that wait for each other.
     pub two: Barrier<2>,
+    /// Three that wait for each other.
+    pub three: Barrier<3>,
     /// Four that wait for each other.
     pub four: Barrier<4>,
+    /// Five that wait for each other.
+    pub five: Barrier<5>,
     /// Written, and watched.
     pub number: Latest<u64>,
     /// Changed by commits.
@@ -72,8 +78,11 @@ impl Yard {
             .set()
             .and_then(|()| self.bell.wait_timeout(PATIENCE))
             .unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_goes_round(&self.alone, what);
         assert_goes_round(&self.two, what);
+        assert_goes_round(&self.three, what);
         assert_goes_round(&self.four, what);
+        assert_goes_round(&self.five, what);
         let mut watch = self.number.watch();
         self.number.update(|number| number + 1).unwrap_or_else(|error| panic!("{what}: number: {error}"));
         assert!(watch.newer_timeout(PATIENCE).is_ok(), "{what}: number");

@@ -1,40 +1,25 @@
 //! A process killed at every single instruction of lock, unlock, reading, writing, send and receive.
 //!
-//! The victim runs its operation between two marks. Run after run it is let go one instruction
-//! further and killed there, and the survivors, in this process, must find everything in order.
+//! The survivors, in this process, must find everything in order. How the victim is led there is told in
+//! [`wharf_proof::stepping`].
 
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::Path;
 use std::process::ChildStdin;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{Link, Listener, Options, RecvError, SendError, Wait};
 use wharf_proof::board::{self, Board};
 use wharf_proof::letter::Kind;
-use wharf_proof::process::command;
-use wharf_proof::promptness::{assert_soon, watch};
+use wharf_proof::promptness::assert_soon;
 use wharf_proof::scene::Scene;
+use wharf_proof::stepping::{self, HELD, LIMIT, Stage, walk, walk_and_kill};
 use wharf_shared_memory::{LockError, Region, RegionOptions, RwLockError};
 use wharf_sys::clock::Instant;
-use wharf_sys::cpu;
-use wharf_sys::trace::{Path as Span, Reached, Stepped, Tracee};
+use wharf_sys::trace::{Reached, Tracee};
 
 const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
-
-/// The marks that the victim sets; the first only where the survivor needs a moment before the span.
-const HELD: u64 = 3;
-const OPEN: u64 = 1;
-const CLOSE: u64 = 2;
-
-/// A single run that takes longer hangs.
-const LIMIT: Duration = Duration::from_secs(20);
-
-/// Fewer instructions than any of these operations has.
-const FEW: u64 = 10;
-/// More than any of them may have: each is a process of its own.
-const MANY: u64 = 5000;
 
 /// The letters that pass between victim and survivor.
 const KIND: Kind = Kind::Fixed(64);
@@ -75,75 +60,8 @@ fn killed_in_receive_the_sender_gets_the_news() {
     walk("receive over unix", || Streams::new("receive", "unix:span"));
 }
 
-/// One operation with its survivors.
-trait Stage {
-    /// Runs the victim up to its span, lets `walk` lead it on from there, kills it where it stands then, and checks
-    /// the survivors.
-    fn run<R>(&mut self, walk: impl FnOnce(&mut Tracee) -> R) -> R;
-}
-
-/// Kills at every instruction of the span, on all processors at once.
-fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
-    watch();
-    // A span may be a few instructions longer one time than another; the longest of three counts.
-    let path = {
-        let mut stage = stage();
-        let paths = (0..3).map(|_| stage.run(|tracee| tracee.path(OPEN, CLOSE)));
-        let path = paths.filter_map(|path| path.expect("the victim can be stepped")).max_by_key(Span::instructions);
-        path.unwrap_or_else(|| panic!("{what} does not come to its end"))
-    };
-    let len = path.instructions();
-    assert!((FEW..MANY).contains(&len), "{what} has {len} instructions");
-    let (next, killed) = (AtomicU64::new(0), AtomicU64::new(0));
-    let began = Instant::now();
-    thread::scope(|scope| {
-        for worker in cpu::allowed().expect("the allowed processors are known") {
-            let (stage, path, next, killed) = (&stage, &path, &next, &killed);
-            scope.spawn(move || {
-                // Tracer and victim take turns; handing over within one processor is several times faster.
-                cpu::pin_this_thread(worker).expect("an allowed processor can be chosen");
-                let mut stage = stage();
-                // Bound: `next` counts up to the length of the span.
-                loop {
-                    // Relaxed: only the count matters.
-                    let instructions = next.fetch_add(1, Ordering::Relaxed);
-                    if instructions >= len {
-                        break;
-                    }
-                    if kill_at(&mut stage, path, instructions) {
-                        killed.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-        }
-    });
-    let killed = killed.load(Ordering::Relaxed);
-    println!("{what}: {len} instructions, {killed} kills in {:.1} s", began.elapsed().as_secs_f64());
-    // A run that was a few instructions shorter than the longest could not be killed at the last ones.
-    assert!(killed + len / 20 + 1 >= len, "{what}: {killed} kills for {len} instructions");
-}
-
-/// Kills the victim after so many instructions of its span; `false` when the span was over before.
-fn kill_at(stage: &mut impl Stage, path: &Span, instructions: u64) -> bool {
-    let inside = |stepped: io::Result<Stepped>| match stepped.expect("the victim can be stepped") {
-        Stepped::Inside => true,
-        Stepped::Closed { .. } => false,
-        Stepped::Ended { status, .. } => panic!("{instructions} instructions in, it ended by itself: {status}"),
-    };
-    // Where the short way misses its place (another path this time, or no breakpoints here), the long one does not.
-    inside(stage.run(|tracee| tracee.step_along(path, OPEN, CLOSE, instructions)))
-        || inside(stage.run(|tracee| tracee.step(OPEN, CLOSE, instructions)))
-}
-
 fn spawn(scene: &Scene, words: &[&str]) -> Tracee {
-    Tracee::spawn(command(Path::new(VICTIM), scene, words), LIMIT).expect("the victim starts")
-}
-
-/// Lets `walk` lead the victim and kills it; returns when the death could be seen.
-fn walk_and_kill<R>(mut tracee: Tracee, walk: impl FnOnce(&mut Tracee) -> R) -> (R, Instant) {
-    let walked = walk(&mut tracee);
-    tracee.kill().expect("the victim can be killed");
-    (walked, Instant::now())
+    stepping::spawn(Path::new(VICTIM), scene, words)
 }
 
 /// A region whose lock the victim takes and gives back.

@@ -58,7 +58,7 @@ fn the_survivors_of_a_crowd_go_on_and_sweep_up_after_the_dead() {
         let texts: Vec<_> = had.iter().map(|said| said.text.as_str()).collect();
         let expected: &[&str] = match kind(at) {
             // A dead reader leaves nothing in doubt; a last value is always whole.
-            Kind::Read | Kind::Latest => &["in order", "in order"],
+            Kind::Read | Kind::Upgradable | Kind::Latest => &["in order", "in order"],
             Kind::Two | Kind::Four => &["broken", "broken"],
             _ => &["after a death", "in order"],
         };

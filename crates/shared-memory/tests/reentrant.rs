@@ -102,6 +102,17 @@ fn it_is_given_back_with_the_last_guard_and_to_no_other_thread_before() {
 }
 
 #[test]
+fn the_same_thread_through_another_attachment_is_another_holder() {
+    let stage = Stage::new();
+    let (region, other) = (bench(&stage), bench(&stage));
+    let outer = region.lock().unwrap();
+    assert!(matches!(other.try_lock(), Err(ReentrantError::WouldBlock)));
+    assert!(region.try_lock().is_ok());
+    drop(outer);
+    assert!(other.try_lock().is_ok());
+}
+
+#[test]
 fn a_holder_killed_two_deep_is_succeeded_once() {
     let stage = Stage::new();
     let region = bench(&stage);

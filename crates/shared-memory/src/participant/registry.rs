@@ -281,3 +281,32 @@ fn push(found: Found) -> &'static Entry {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_thread_remembers_of_a_region_ends_with_it() {
+        let memory = [0_u8; 64];
+        let access = || lookup(&memory[8]).map(Attachment::access);
+        assert_eq!(access(), None);
+        for _ in 0..2 {
+            let registration = Registration::new(NonNull::from(&memory).cast(), memory.len(), None);
+            assert_eq!((access(), access()), (Some(Access::ReadOnly), Some(Access::ReadOnly)), "found, and remembered");
+            drop(registration);
+            assert_eq!(access(), None);
+        }
+    }
+
+    #[test]
+    fn an_entry_is_used_again_and_again() {
+        let memory = [0_u8; 64];
+        let before = entries().count();
+        for _ in 0..1000 {
+            drop(Registration::new(NonNull::from(&memory).cast(), memory.len(), None));
+        }
+        // Tests beside this one may need some for themselves.
+        assert!(entries().count() < before + 500);
+    }
+}

@@ -255,7 +255,9 @@ impl<'a, T: Plain, const N: usize> RwLockUpgradableGuard<'a, T, N> {
         };
         let raw = held.lock.raw();
         if raw.close(me, &patience).is_err() {
+            wharf_sys::crash_point!("rwlock.upgrade.in-vain");
             raw.open(0, wake_all);
+            wharf_sys::crash_point!("rwlock.upgrade.reopened");
             return Err(UpgradeError { guard: self, failure: LockFailure::Timeout });
         }
         wharf_sys::crash_point!("rwlock.upgrade.after");

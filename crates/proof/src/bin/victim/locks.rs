@@ -32,7 +32,11 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
             "upgrade" => upgrade(&region)?,
             "book" if round % 2 == 0 => write(&region)?,
             "book" => read(&region)?,
+            "upgrade-in-vain" => upgrade_in_vain(&region)?,
+            "read-few" => read_few(&region)?,
             "hold-read" => hold_read(&region)?,
+            "hold-write" => hold_write(&region)?,
+            "hold-again" => hold_again(&region)?,
             "listen" => listen(&region)?,
             "notify" | "notify-all" => notify(&region, verb == "notify-all")?,
             other => return Err(format!("no part is called 'locks {other}'").into()),
@@ -106,6 +110,44 @@ fn hold_read(region: &Locks) -> Result<(), Failure> {
     say("holding", "")?;
     told()?;
     drop(guard);
+    Ok(())
+}
+
+/// Changes half of what the lock guards, and is killed there.
+fn hold_write(region: &Locks) -> Result<(), Failure> {
+    let mut guard = alone(region)?;
+    guard.left += 1;
+    say("holding", "")?;
+    told()?;
+    guard.repair();
+    Ok(())
+}
+
+/// The same with a lock that it has taken twice.
+fn hold_again(region: &Locks) -> Result<(), Failure> {
+    let outer = region.again.lock().map_err(|error| error.to_string())?;
+    let inner = region.again.lock().map_err(|error| error.to_string())?;
+    let before = inner.get();
+    inner.set(Pair { left: before.left + 1, ..before });
+    say("holding", "")?;
+    told()?;
+    outer.set(before);
+    Ok(())
+}
+
+/// Reads where only one process can at a time.
+fn read_few(region: &Locks) -> Result<(), Failure> {
+    let pair = region.few.read_timeout(PATIENCE).map_err(|error| error.to_string())?;
+    if pair.agrees() { Ok(()) } else { Err(format!("a lock in order guards {:?}", *pair).into()) }
+}
+
+/// Wants to be alone while somebody else reads, and gives up.
+fn upgrade_in_vain(region: &Locks) -> Result<(), Failure> {
+    let looked = region.book.upgradable_read_timeout(PATIENCE).map_err(|error| error.to_string())?;
+    match looked.upgrade_timeout(Duration::from_millis(2)) {
+        Ok(mut pair) => pair.advance(),
+        Err(refused) => drop(refused.guard),
+    }
     Ok(())
 }
 

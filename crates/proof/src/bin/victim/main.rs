@@ -4,7 +4,7 @@
 //! (`broadcast.rs`),
 //! `topic …` (`topic.rs`), `work …` (`work.rs`), `worked-badly …` (`worked_badly.rs`), `worked-honestly …`
 //! (`worked_honestly.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
-//! `link …` (`link.rs`), `span …` (`span.rs`, with marks for a
+//! `link …` (`link.rs`), `span …` and `primitive …` (`span.rs`, `primitive.rs`, with marks for a
 //! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
 //! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
@@ -24,6 +24,7 @@ mod heir;
 mod link;
 mod locks;
 mod medley;
+mod primitive;
 mod region;
 mod scribble;
 mod serve;
@@ -66,6 +67,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "broadcast" => broadcast::play(words),
         "medley" => medley::play(words),
         "link" => link::play(words),
+        "primitive" => primitive::play(words),
         "serve" => serve::play(words),
         "attack" => attack::play(words),
         "topic" => topic::play(words),
@@ -86,6 +88,12 @@ fn play(words: &Words) -> Result<(), Failure> {
 
 /// Waits for the next line of the test; `false` when the test has closed the input or is gone.
 fn told() -> Result<bool, Failure> {
+    Ok(told_what()?.is_some())
+}
+
+/// The next line of the test; `None` when the test has closed the input or is gone.
+fn told_what() -> Result<Option<String>, Failure> {
     let mut line = String::new();
-    Ok(std::io::stdin().lock().read_line(&mut line)? > 0)
+    let len = std::io::stdin().lock().read_line(&mut line)?;
+    Ok((len > 0).then(|| line.trim_end().to_owned()))
 }

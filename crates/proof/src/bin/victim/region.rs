@@ -21,6 +21,7 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
         "hold" => hold(&Region::attach(name)?),
         "lock" => lock(&Region::attach(name)?),
         "change" => change(&Region::attach(name)?, words.number("count", u64::MAX)?),
+        "rewrite" => rewrite(&Region::attach(name)?),
         "write" => write(&Region::attach(name)?, words.number("count", u64::MAX)?),
         "read" => read(&Region::attach(name)?),
         other => Err(format!("no part is called 'region {other}'").into()),
@@ -116,6 +117,18 @@ fn write(region: &Region<Board>, count: u64) -> Result<(), Failure> {
         region.reading.write(&Reading::of(round + 1))?;
     }
     say("done", "")?;
+    Ok(())
+}
+
+/// Writes the reading of the next round whenever it is told to.
+fn rewrite(region: &Region<Board>) -> Result<(), Failure> {
+    say("ready", "")?;
+    while told()? {
+        say("begun", "")?;
+        let next = |reading: Reading| Reading::of(reading.round().map_or(u64::MAX, |round| round + 1));
+        let round = region.reading.update(next)?.round();
+        say("done", &round.unwrap_or(u64::MAX).to_string())?;
+    }
     Ok(())
 }
 

@@ -8,19 +8,13 @@ use std::time::Duration;
 use wharf_message_passing::Link;
 use wharf_proof::board::{Board, Locks, Pair};
 use wharf_proof::said::say;
+use wharf_proof::stepping::{CLOSE, HELD, OPEN};
 use wharf_proof::words::Words;
 use wharf_shared_memory::{Region, RwLock, RwLockError};
 use wharf_sys::trace::mark;
 
 use crate::link::{kind, options, wrong};
 use crate::{Failure, told};
-
-/// The mark that a lock is held, before the operation that gives it back.
-const HELD: u64 = 3;
-/// The mark before the operation.
-const OPEN: u64 = 1;
-/// The mark after it.
-const CLOSE: u64 = 2;
 
 /// How long a receiver without work takes to fall asleep.
 const RECEIVER_ASLEEP: Duration = Duration::from_millis(3);

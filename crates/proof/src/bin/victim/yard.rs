@@ -5,15 +5,18 @@ use wharf_proof::words::Words;
 use wharf_proof::yard::Yard;
 use wharf_shared_memory::{Barrier, BarrierError, Region};
 
-use crate::{Failure, told};
+use crate::{Failure, told, told_what};
 
 /// `yard VERB NAME`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let verb = words.at(1, "what to do in the yard")?;
     let region: Region<Yard> = Region::attach(words.at(2, "the region's name")?)?;
     match verb {
-        "join-two" => return member(&region.two),
-        "join-four" => return member(&region.four),
+        "join-1" => return member(&region.alone),
+        "join-2" => return member(&region.two),
+        "join-3" => return member(&region.three),
+        "join-4" => return member(&region.four),
+        "join-5" => return member(&region.five),
         _ => {}
     }
     say("ready", "")?;
@@ -60,7 +63,11 @@ fn act(yard: &Yard, verb: &str) -> Result<String, Failure> {
         "answer" => yard.items.wait()?,
         "write" => drop(yard.number.update(|number| number + 1)?),
         "watch" => drop(yard.number.watch_since(0).newer()?),
-        "rearm-two" => drop(yard.two.rearm()?),
+        "rearm-2" => drop(yard.two.rearm()?),
+        "rearm-3" => drop(yard.three.rearm()?),
+        "rearm-5" => drop(yard.five.rearm()?),
+        "try-pass" => drop(yard.one.try_take()?),
+        "reset" => drop(yard.gate.reset()?),
         "commit" => {
             let (mut pair, died) = yard.open()?;
             say("holding", "")?;
@@ -79,16 +86,17 @@ fn act(yard: &Yard, verb: &str) -> Result<String, Failure> {
     Ok(String::new())
 }
 
-/// Joins when told to, then waits whenever it is told to.
+/// Joins when told to, then waits whenever it is told to, or tries to if it is told `try`.
 fn member<const N: usize>(barrier: &Barrier<N>) -> Result<(), Failure> {
     say("ready", "")?;
     told()?;
     let mut member = barrier.join()?;
     say("joined", "")?;
-    while told()? {
+    while let Some(how) = told_what()? {
         say("begun", "")?;
-        match member.wait() {
-            Ok(_) => say("done", "")?,
+        let waited = if how == "try" { member.try_wait() } else { member.wait().map(drop) };
+        match waited {
+            Ok(()) => say("done", "")?,
             Err(BarrierError::Broken { dead }) => say("broken", &dead.pid.unwrap_or(0).to_string())?,
             Err(other) => return Err(other.into()),
         }

@@ -172,6 +172,7 @@ impl Rounds<'_> {
             // Release and Acquire: as in `arrive`.
             match self.state.compare_exchange(state, completed(state), Ordering::AcqRel, Ordering::Acquire) {
                 Ok(_) => {
+                    wharf_sys::crash_point!("barrier.try.completed");
                     wake_all(self.state);
                     return Some(Ended::Complete(true));
                 }
@@ -304,7 +305,10 @@ impl Rounds<'_> {
             let whole = (state & ROUNDS) | (before.wrapping_add(REPAIR) & REPAIRS);
             // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. Acquire: as in `arrive`.
             match self.state.compare_exchange(state, whole, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return true,
+                Ok(_) => {
+                    wharf_sys::crash_point!("barrier.rearm.whole");
+                    return true;
+                }
                 Err(now) => state = now,
             }
         }

@@ -53,7 +53,9 @@ impl Latch<'_> {
     pub(crate) fn reset(self) -> bool {
         // Acquire: whoever takes it back sees what it stood for. An exchange, so that a waiter that reads this word still
         // sees what the setter did before it.
-        self.word.fetch_and(!SET, Ordering::Acquire) & SET != 0
+        let was_set = self.word.fetch_and(!SET, Ordering::Acquire) & SET != 0;
+        wharf_sys::crash_point!("event.reset.reset");
+        was_set
     }
 
     /// From when on a wait counts: from this moment.

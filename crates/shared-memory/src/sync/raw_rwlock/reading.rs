@@ -141,6 +141,7 @@ impl<const N: usize> RawRwLock<N> {
     }
 
     fn wait_for_a_cell(&self, me: Owner, around: &impl Surroundings) -> Result<(), OutOfTime> {
+        wharf_sys::crash_point!("rwlock.read.no-cell");
         // Relaxed: only to sleep on. Who leaves an open lock says nothing, so this sleeps for moments; for longer ones the longer
         // it takes, because after each the life of everybody who reads is looked into.
         match around.sleep(&self.bell, self.bell.load(Ordering::Relaxed), Nap::Growing) {

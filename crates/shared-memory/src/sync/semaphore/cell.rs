@@ -125,6 +125,7 @@ impl<const FREE: usize, const ABSENT: usize> Semaphore<FREE, ABSENT> {
     pub fn try_take(&self) -> Result<Permit<'_>, LockFailure> {
         let (me, attachment) = caller(self)?;
         let permits = self.permits();
+        wharf_sys::crash_point!("semaphore.take.before");
         if let Some(at) = permits.take(me) {
             wharf_sys::crash_point!("semaphore.take.after");
             return Ok(Permit::new(permits, at, me, false));

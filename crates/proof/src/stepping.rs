@@ -1,0 +1,113 @@
+//! A process killed at every single instruction of an operation.
+//!
+//! The victim runs its operation between two marks. Run after run it is let go one instruction further and killed there.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use wharf_sys::clock::Instant;
+use wharf_sys::cpu;
+use wharf_sys::trace::{Path as Span, Stepped, Tracee};
+
+use crate::process::command;
+use crate::promptness::watch;
+use crate::scene::Scene;
+
+/// The mark before what leads to the operation, where the survivor needs a moment first.
+pub const HELD: u64 = 3;
+/// The mark before the operation.
+pub const OPEN: u64 = 1;
+/// The mark after it.
+pub const CLOSE: u64 = 2;
+
+/// A single run that takes longer hangs.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// Fewer instructions than any of these operations has.
+const FEW: u64 = 10;
+/// More than any of them may have: each is a process of its own.
+const MANY: u64 = 5000;
+
+/// One operation with its survivors.
+pub trait Stage {
+    /// Runs the victim up to its span, lets `walk` lead it on from there, kills it where it stands then, and checks
+    /// the survivors.
+    fn run<R>(&mut self, walk: impl FnOnce(&mut Tracee) -> R) -> R;
+}
+
+/// Kills at every instruction of the span, on all processors at once.
+///
+/// # Panics
+/// When a survivor finds something out of order, or the victim cannot be led there.
+pub fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
+    watch();
+    // A span may be a few instructions longer one time than another; the longest of three counts.
+    let path = {
+        let mut stage = stage();
+        let paths = (0..3).map(|_| stage.run(|tracee| tracee.path(OPEN, CLOSE)));
+        let path = paths.filter_map(|path| path.expect("the victim can be stepped")).max_by_key(Span::instructions);
+        path.unwrap_or_else(|| panic!("{what} does not come to its end"))
+    };
+    let len = path.instructions();
+    assert!((FEW..MANY).contains(&len), "{what} has {len} instructions");
+    let (next, killed) = (AtomicU64::new(0), AtomicU64::new(0));
+    let began = Instant::now();
+    thread::scope(|scope| {
+        for worker in cpu::allowed().expect("the allowed processors are known") {
+            let (stage, path, next, killed) = (&stage, &path, &next, &killed);
+            scope.spawn(move || {
+                // Tracer and victim take turns; handing over within one processor is several times faster.
+                cpu::pin_this_thread(worker).expect("an allowed processor can be chosen");
+                let mut stage = stage();
+                // Bound: `next` counts up to the length of the span.
+                loop {
+                    // Relaxed: only the count matters.
+                    let instructions = next.fetch_add(1, Ordering::Relaxed);
+                    if instructions >= len {
+                        break;
+                    }
+                    if kill_at(&mut stage, path, instructions) {
+                        killed.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+    });
+    let killed = killed.load(Ordering::Relaxed);
+    println!("{what}: {len} instructions, {killed} kills in {:.1} s", began.elapsed().as_secs_f64());
+    // A run that was a few instructions shorter than the longest could not be killed at the last ones.
+    assert!(killed + len / 20 + 1 >= len, "{what}: {killed} kills for {len} instructions");
+}
+
+/// Kills the victim after so many instructions of its span; `false` when the span was over before.
+fn kill_at(stage: &mut impl Stage, path: &Span, instructions: u64) -> bool {
+    let inside = |stepped: io::Result<Stepped>| match stepped.expect("the victim can be stepped") {
+        Stepped::Inside => true,
+        Stepped::Closed { .. } => false,
+        Stepped::Ended { status, .. } => panic!("{instructions} instructions in, it ended by itself: {status}"),
+    };
+    // Where the short way misses its place (another path this time, or no breakpoints here), the long one does not.
+    inside(stage.run(|tracee| tracee.step_along(path, OPEN, CLOSE, instructions)))
+        || inside(stage.run(|tracee| tracee.step(OPEN, CLOSE, instructions)))
+}
+
+/// Starts `victim` with the part `words` in `scene`, before its first instruction.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn spawn(victim: &Path, scene: &Scene, words: &[&str]) -> Tracee {
+    Tracee::spawn(command(victim, scene, words), LIMIT).expect("the victim starts")
+}
+
+/// Lets `walk` lead the victim and kills it; returns when the death could be seen.
+///
+/// # Panics
+/// When it cannot be killed.
+pub fn walk_and_kill<R>(mut tracee: Tracee, walk: impl FnOnce(&mut Tracee) -> R) -> (R, Instant) {
+    let walked = walk(&mut tracee);
+    tracee.kill().expect("the victim can be killed");
+    (walked, Instant::now())
+}
