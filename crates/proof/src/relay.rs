@@ -6,8 +6,11 @@
 use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use wharf_shared_memory::log::{Barriers, Geometry, ReaderTerms, SeatTerms, Start};
+use wharf_sys::barrier;
+use wharf_sys::clock::Deadline;
 
 /// The rings of a test's broadcast: small, so that dropping and going around happen at once.
 pub fn geometry() -> Geometry {
@@ -16,7 +19,7 @@ pub fn geometry() -> Geometry {
 
 /// Both sides are registered for membarrier where the system has it, and fence where it has not.
 fn barriers() -> Barriers {
-    let registered = wharf_sys::barrier::register();
+    let registered = barrier::register_by(Deadline::after(Duration::from_secs(20)));
     Barriers { own: registered, peer: registered }
 }
 

@@ -4,15 +4,18 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use wharf_shared_memory::log::{
     Barriers, BroadcastReader, BroadcastTerms, BroadcastWriter, Geometry, Heard, Held, LogError, ReaderPage,
     ReaderTerms, SeatId, SeatTerms, Start, WriteError,
 };
+use wharf_sys::barrier;
+use wharf_sys::clock::Deadline;
 use wharf_sys::memory::{self, Access, Mapping, Seals};
 
 fn barriers(asymmetric: bool) -> Barriers {
-    let registered = asymmetric && wharf_sys::barrier::register();
+    let registered = asymmetric && barrier::register_by(Deadline::after(Duration::from_secs(20)));
     Barriers { own: registered, peer: registered }
 }
 

@@ -1,7 +1,11 @@
 //! The log in sealed memory: two sides joined, in place and copied, and memory that must be refused.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
 use wharf_shared_memory::log::{Barriers, Geometry, LogError, LogReader, LogWriter, Polled, Side, Terms, WriteError};
+use wharf_sys::barrier;
+use wharf_sys::clock::Deadline;
 use wharf_sys::memory::{self, Access, Mapping, Seals};
 
 fn geometry() -> Geometry {
@@ -9,7 +13,7 @@ fn geometry() -> Geometry {
 }
 
 fn terms(hostile: bool) -> Terms {
-    let registered = wharf_sys::barrier::register();
+    let registered = barrier::register_by(Deadline::after(Duration::from_secs(20)));
     Terms { hostile, max_message: 1 << 20, barriers: Barriers { own: registered, peer: registered } }
 }
 

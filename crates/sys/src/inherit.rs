@@ -7,10 +7,8 @@
 
 use std::env;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::str::FromStr;
@@ -161,8 +159,7 @@ fn keep(handed: Handed) -> io::Result<()> {
 /// the environment is memory that the C library hands out to all threads, so nothing is removed, and `false` is the
 /// answer, once there is a second thread.
 pub fn forget_variable(name: &str) -> bool {
-    // A directory has a name for itself and one for each directory in it: there is one for each thread.
-    let alone = fs::metadata("/proc/self/task").is_ok_and(|task| task.nlink() == 3);
+    let alone = crate::barrier::is_alone();
     if alone {
         // SAFETY: this is the only thread, so nobody else can be reading the environment.
         unsafe { env::remove_var(name) };

@@ -55,7 +55,6 @@ pub(super) struct Core {
     pub(super) wake: (ForkClosedFd, ForkClosedFd),
     pub(super) stop: AtomicBool,
     epoch: u32,
-    barriers: bool,
     pub(super) refused: AtomicU64,
     board: Mutex<Board>,
     state: Mutex<State>,
@@ -179,7 +178,6 @@ impl Core {
             wake: (ForkClosedFd::new(mouth), ForkClosedFd::new(ear)),
             stop: AtomicBool::new(false),
             epoch: fork::epoch(),
-            barriers: barrier::register(),
             refused: AtomicU64::new(0),
             board: Mutex::new(board),
             state: Mutex::new(State { next_line: FIRST_LINE, next_number: 1, most_with_stranger, ..State::default() }),
@@ -213,9 +211,9 @@ impl Core {
         }
     }
 
-    /// What this node says of itself.
-    pub(super) fn hello(&self) -> Record {
-        Record::Hello { version: VERSION, id: self.id, barriers: self.barriers }
+    /// What this node says of itself, on the lifeline to this peer.
+    pub(super) fn hello(&self, peer: &PeerNode) -> Record {
+        Record::Hello { version: VERSION, id: self.id, barriers: peer.ours }
     }
 
     /// Whether a process of this user may meet this node, and whether it is trusted.
@@ -236,7 +234,9 @@ impl Core {
 
     pub(super) fn peer(&self, id: NodeId, by: &Credentials, cooperating: bool) -> Arc<PeerNode> {
         let pid = u32::try_from(by.pid).unwrap_or(0);
-        Arc::new(PeerNode { id, uid: by.uid, pid, cooperating, barriers: AtomicBool::new(false) })
+        // Opening the node has waited for it as long as anybody does.
+        let ours = barrier::is_registered();
+        Arc::new(PeerNode { id, uid: by.uid, pid, cooperating, ours, theirs: AtomicBool::new(false) })
     }
 
     /// The lifeline to a node: the one there is, or a new one. Never waits: [`io::ErrorKind::WouldBlock`] while the other
@@ -256,7 +256,7 @@ impl Core {
         let line = state.add_line(socket, &self.set)?;
         state.peers.insert(line.number, Arc::clone(&peer));
         state.known.insert(id, line.number);
-        line.send_or_cut(&self.hello());
+        line.send_or_cut(&self.hello(&peer));
         Ok((line, peer))
     }
 }

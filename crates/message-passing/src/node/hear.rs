@@ -86,7 +86,7 @@ impl Core {
         if id != peer.id {
             return Err(Nonsense(format!("it calls itself {id} where {} was expected", peer.id)));
         }
-        peer.barriers.store(barriers, Ordering::Relaxed);
+        peer.theirs.store(barriers, Ordering::Relaxed);
         Ok(())
     }
 

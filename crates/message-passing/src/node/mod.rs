@@ -47,7 +47,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use wharf_sys::directory::Domain;
-use wharf_sys::random;
+use wharf_sys::{barrier, random};
 
 use self::core::{Admitted, Core};
 use self::registry::Registry;
@@ -58,6 +58,7 @@ use self::thread::Turn;
 /// Clones are the same node; it closes with the last of them and the last endpoint. A process usually has one, and may have
 /// several. It costs a thread, which sleeps unless somebody comes or goes, a socket, two pages, and for each endpoint 1 KiB and a
 /// name in the directory. Opening an endpoint costs what there is under its own name, however many others there are.
+/// The first node of a process that has other threads already takes up to 40 ms more, in which the kernel learns of the process.
 ///
 /// # When a process dies
 /// Whoever was paired with its endpoints is told by the kernel, at once. What it leaves in the directory is provably dead,
@@ -126,9 +127,13 @@ impl NodeOptions {
             None => Domain::open()?,
         };
         let registry = Registry::new(domain);
+        // Endpoints use both, and in a process of several threads the kernel takes its time.
+        barrier::begin();
         let id = NodeId(random::bits_128().map_err(NodeError::system("draw a number for this node"))?);
         registry.sweep(id);
         let board = registry.publish_board(id)?;
+        // Here, so that nobody waits for them who opens an endpoint, or holds a lock.
+        let _ = (barrier::register(), barrier::register_private());
         let opened = (|| {
             let door = registry.listen(id).map_err(NodeError::system("listen for other nodes"))?;
             let core = Core::new(id, registry.clone(), self.admitted, board, door);

@@ -289,7 +289,12 @@ impl Core {
                 };
                 state.announced.insert(number, announced);
                 if line.send(&Record::Announce { number, meeting }, Vec::new()).is_err() {
-                    state.announced.remove(&number);
+                    // The line has ended, and its end may have asked again for what was announced there before this was.
+                    let announced = state.announced.remove(&number);
+                    drop(state);
+                    if let Some(Announced { guest, again, .. }) = announced {
+                        self.ask_again(registered, &guest, again, !peer.cooperating, &peer.to_string());
+                    }
                 }
             }
             Part::Guest => {

@@ -23,8 +23,10 @@ pub(crate) struct PeerNode {
     /// 0 for a process in another pid namespace.
     pub(super) pid: u32,
     pub(super) cooperating: bool,
-    /// Whether it is registered for membarrier(2); known once it has introduced itself.
-    pub(super) barriers: AtomicBool,
+    /// Whether this process is registered for membarrier(2), as it was told to this peer: it may be later, and is not for it.
+    pub(super) ours: bool,
+    /// Whether the peer is, as it says; known once it has introduced itself.
+    pub(super) theirs: AtomicBool,
 }
 
 impl PeerNode {
@@ -53,9 +55,10 @@ impl PeerNode {
         self.cooperating
     }
 
-    /// Whether it is registered for membarrier(2). Known in `offered` and from `answered` on.
-    pub(crate) fn has_barriers(&self) -> bool {
-        self.barriers.load(Ordering::Relaxed)
+    /// Whether this process and that one are registered for membarrier(2), each as it has told the other, so that both know
+    /// the same. Known in `offered` and from `answered` on.
+    pub(crate) fn barriers(&self) -> (bool, bool) {
+        (self.ours, self.theirs.load(Ordering::Relaxed))
     }
 }
 

@@ -274,12 +274,12 @@ impl Turn {
             return Err(Nonsense(format!("it calls itself {id}, and is not")));
         }
         let peer = self.core.peer(id, &by, cooperating);
-        peer.barriers.store(barriers, Ordering::Relaxed);
+        peer.theirs.store(barriers, Ordering::Relaxed);
         let mut state = self.core.state();
         state.peers.insert(line.number, Arc::clone(&peer));
         // Two that called each other at once keep both lifelines, and each goes on with its own.
         state.known.entry(id).or_insert(line.number);
-        line.send_or_cut(&self.core.hello());
+        line.send_or_cut(&self.core.hello(&peer));
         crash_point!("node.introduced");
         Ok(peer)
     }

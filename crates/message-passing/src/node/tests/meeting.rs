@@ -246,3 +246,57 @@ fn a_node_that_is_dropped_by_its_own_thread_closes_all_the_same() {
     drop(other);
     assert_eq!(world.files(), Vec::<String>::new());
 }
+
+/// A host that answers nobody before it may, and keeps its node's thread until then.
+#[derive(Default)]
+struct Gate {
+    /// Whether somebody stands before it, and whether it is open.
+    state: Mutex<(bool, bool)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    fn wait_until(&self, what: impl Fn(&(bool, bool)) -> bool) {
+        let wait = |state| self.changed.wait_timeout_while(state, Duration::from_secs(10), |state| !what(state));
+        let (state, outcome) = wait(self.state.lock().unwrap()).unwrap();
+        assert!(!outcome.timed_out(), "it stays {state:?}");
+    }
+
+    fn set(&self, change: impl FnOnce(&mut (bool, bool))) {
+        change(&mut self.state.lock().unwrap());
+        self.changed.notify_all();
+    }
+}
+
+impl Endpoint for Gate {
+    fn offered(&self, _pairing: &Pairing, _offer: Parcel) -> Result<Parcel, Refusal> {
+        self.set(|(waited_at, _)| *waited_at = true);
+        self.wait_until(|(_, open)| *open);
+        Err(Refusal::words("nobody gets in"))
+    }
+
+    fn gone(&self, _pairing: PairingId, _how: Gone) {}
+}
+
+#[test]
+fn a_host_that_is_announced_where_the_connection_has_just_ended_is_announced_again() {
+    let world = World::new();
+    let [node, other, third] = [world.node(), world.node(), world.node()];
+    let (host, guest, gate) = (fake(), fake(), Arc::new(Gate::default()));
+    // The two have a connection.
+    let first = fake();
+    let _first = (open(&node, Part::Host, "first", &first), open(&other, Part::Guest, "first", &first));
+    let _guest = open(&other, Part::Guest, "late", &guest);
+    let _gate = node.register(spec(Part::Host, "gate"), Arc::clone(&gate) as Arc<dyn Endpoint>).unwrap();
+    std::thread::scope(|scope| {
+        let third = scope.spawn(|| drop(open(&third, Part::Guest, "gate", &fake())));
+        gate.wait_until(|(waited_at, _)| *waited_at);
+        // It ends, and the thread that would see it is busy.
+        other.handle.core.state().lines.values().for_each(|line| line.cut());
+        let _host = open(&node, Part::Host, "late", &host);
+        gate.set(|(_, open)| *open = true);
+        third.join().unwrap();
+        guest.diary.expect("answered welcome");
+        host.diary.expect("offered page");
+    });
+}

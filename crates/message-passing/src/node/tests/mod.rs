@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::directory::Domain;
-use wharf_sys::{pipe, socket};
+use wharf_sys::{barrier, pipe, socket};
 
 use super::*;
 use crate::handshake::Payload;
@@ -76,7 +76,7 @@ impl Endpoint for Fake {
         if std::fs::File::from(mouth).write_all(b"greeting").is_err() {
             return Err(Refusal::words("what came is no pipe to write into"));
         }
-        assert!(pairing.peer().has_barriers() || !self.eager);
+        assert!(pairing.peer().barriers() == (true, true) || !self.eager);
         self.pairings.lock().unwrap().push(pairing.clone());
         if self.eager {
             pairing.tell(1, b"eager", Vec::new()).unwrap();
@@ -96,7 +96,7 @@ impl Endpoint for Fake {
     }
 
     fn answered(&self, pairing: &Pairing, answer: Parcel) -> Result<(), Refusal> {
-        assert!(pairing.peer().has_barriers());
+        assert_eq!(pairing.peer().barriers(), (true, true));
         self.diary.note(format!("answered {}", String::from_utf8_lossy(&answer.bytes)));
         self.pairings.lock().unwrap().push(pairing.clone());
         Ok(())
@@ -127,6 +127,7 @@ impl World {
     }
 
     fn node(&self) -> Node {
+        expect_barriers();
         NodeOptions::new().domain(self.domain()).open().unwrap()
     }
 
@@ -142,6 +143,11 @@ impl World {
         walk(self.place.path(), &mut found);
         found
     }
+}
+
+/// Nodes tell each other whether their processes are registered for barriers, and on a crowded machine that takes a while.
+fn expect_barriers() {
+    assert!(barrier::register_by(Deadline::after(Duration::from_secs(20))));
 }
 
 fn spec(part: Part, name: &str) -> EndpointSpec {

@@ -36,6 +36,7 @@ pub(super) fn say(line: &str) {
 #[test]
 fn victim() {
     let Some(place) = std::env::var_os(PLACE) else { return };
+    expect_barriers();
     let mut options = NodeOptions::new().domain(Domain::at(std::path::Path::new(&place)).unwrap());
     if let Some(uid) = std::env::var(ADMITS).ok().and_then(|uid| uid.parse().ok()) {
         options = options.allow_uid(uid);

@@ -5,7 +5,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use wharf_shared_memory::log::{Geometry, Side};
-use wharf_sys::barrier;
 use wharf_sys::cpu;
 use wharf_sys::doorbell::Ringer;
 use wharf_sys::socket::Credentials;
@@ -165,8 +164,9 @@ impl Prepared {
             None => (None, Rest::Lifeline),
         };
         let limit = self.half.max_message.min(theirs.max_message);
-        let ours = self.half.terms(options, barrier::register());
-        let their_terms = theirs.terms(options, pairing.peer().has_barriers());
+        let (our_barriers, their_barriers) = pairing.peer().barriers();
+        let ours = self.half.terms(options, our_barriers);
+        let their_terms = theirs.terms(options, their_barriers);
         let lifeline = Arc::new(Lifeline::new(lifeline));
         let ringing = (ringer, rest);
         let halves = shm::halves(

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use wharf_shared_memory::biased::Visitor;
 use wharf_shared_memory::log::{Barriers, SeatTerms};
-use wharf_sys::barrier;
 use wharf_sys::crash_point;
 use wharf_sys::directory;
 use wharf_sys::doorbell::Ringer;
@@ -91,7 +90,7 @@ impl Endpoint for Host {
 /// Who pays for the order of things when either side goes to sleep: whoever does, if both processes are registered for
 /// membarrier(2); otherwise both, always.
 pub(super) fn barriers(pairing: &Pairing) -> Barriers {
-    let registered = barrier::register() && pairing.peer().has_barriers();
+    let registered = pairing.peer().barriers() == (true, true);
     Barriers { own: registered, peer: registered }
 }
 
