@@ -27,7 +27,7 @@ impl<P: Copy + Eq + Hash> Census<P> {
         let mut now = who.members;
         now.truncate(MOST_BEHIND_ONE);
         // Whatever a publisher says, it is shown as a nickname is.
-        now.iter_mut().for_each(|member| member.nick = text::nick(&member.nick).unwrap_or_else(|| "?".to_owned()));
+        now.iter_mut().for_each(|member| member.nick = text::any_nick(&member.nick));
         for member in &before {
             match now.iter().find(|it| it.id == member.id) {
                 Some(same) if same.nick != member.nick => {

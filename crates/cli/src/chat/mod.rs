@@ -2,12 +2,13 @@
 //!
 //! One thread waits for all of it. A room is either one of this machine (`room.rs`: topics, and who is there made by
 //! `census.rs`), or one at a host (`link.rs`). Into a room of this machine guests may come (`guest.rs`): over links (`link.rs`) and
-//! with browsers (`web.rs`). The user sees it on a terminal (`screen.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and
+//! with browsers (`web.rs`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and
 //! fro is in `words.rs`, what may stand in it in `text.rs`.
 
 mod census;
 mod editor;
 mod guest;
+mod heard;
 mod link;
 mod plain;
 mod room;
@@ -125,10 +126,14 @@ impl Chat {
             let news = self.hear()?;
             if !news.is_empty() {
                 self.face.show(&news)?;
-                // Those who wait for a word hear it at once, and what it makes of the room is heard before sleeping.
-                continue;
             }
-            if self.wait(ending)? == Some(Woken::User) {
+            // However much there is to hear, the user has a turn in between. Those who wait for a word hear it at once, and what
+            // it makes of the room is heard before sleeping.
+            let woken = match self.glance()? {
+                None if news.is_empty() => self.wait(ending)?,
+                woken => woken,
+            };
+            if woken == Some(Woken::User) {
                 for typed in self.face.read()? {
                     match typed {
                         Typed::Leave => return Ok(()),
@@ -169,23 +174,25 @@ impl Chat {
         }
     }
 
+    /// Whether the user does something, without waiting.
+    fn glance(&mut self) -> Result<Option<Woken>, Failure> {
+        let user = self.face.endpoints(self.place.has_room());
+        let mut ends: Vec<(&mut dyn Endpoint, Woken)> = user.into_iter().map(|end| (end, Woken::User)).collect();
+        Selector::new().try_wait(&mut ends).map_err(cannot_wait)
+    }
+
     /// Sleeps until there is something to do.
     fn wait(&mut self, ending: &mut Ending) -> Result<Option<Woken>, Failure> {
         let mut limit: Option<Duration> = None;
         let mut others: Vec<Box<dyn Endpoint + '_>> = vec![Box::new(ending.endpoint())];
-        let has_room = match &mut self.place {
+        let has_room = self.place.has_room();
+        match &mut self.place {
             Place::Here(room) => {
                 limit = sooner(limit, room.next_look());
-                let has_room = room.has_room();
                 others.extend(room.parts());
-                has_room
             }
-            Place::There(host) => {
-                let has_room = host.has_room();
-                others.extend(host.parts());
-                has_room
-            }
-        };
+            Place::There(host) => others.extend(host.parts()),
+        }
         limit = sooner(limit, self.guests.next_look());
         others.extend(self.guests.parts(has_room));
         if let Some(door) = &mut self.door {
@@ -205,7 +212,7 @@ impl Chat {
             Some(limit) => selector.wait_timeout(&mut ends, limit),
             None => selector.wait(&mut ends).map(Some),
         };
-        woken.map_err(|error| Failure::Failed(format!("cannot wait: {error}")))
+        woken.map_err(cannot_wait)
     }
 
     /// Says goodbye, and gives the terminal back.
@@ -217,6 +224,16 @@ impl Chat {
         };
         drop(self.face);
         done.and(left)
+    }
+}
+
+impl Place {
+    /// Whether more can be said now.
+    fn has_room(&self) -> bool {
+        match self {
+            Place::Here(room) => room.has_room(),
+            Place::There(host) => host.has_room(),
+        }
     }
 }
 
@@ -242,6 +259,10 @@ impl Face {
             Face::Plain(_) => Vec::new(),
         }
     }
+}
+
+fn cannot_wait(error: io::Error) -> Failure {
+    Failure::Failed(format!("cannot wait: {error}"))
 }
 
 fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {

@@ -1,5 +1,6 @@
 //! A chat on a terminal: what was said above, the line that is being typed below.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 
@@ -13,6 +14,7 @@ use unicode_width::UnicodeWidthStr;
 use wharf::Endpoint;
 
 use super::editor::Editor;
+use super::heard::MOST_HERE;
 use super::text;
 use super::words::News;
 use super::{Typed, sentence};
@@ -20,8 +22,9 @@ use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::output::may_colour;
 
-/// What was said is kept so far back.
+/// What was said is kept so far back: so many lines, and so many bytes of them as they are shown.
 const MOST_LINES: usize = 5_000;
+const MOST_BYTES: usize = 2 << 20;
 
 /// Colours of nicknames: they can be told apart on dark and on light.
 const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::Blue, Color::Yellow, Color::Red];
@@ -31,6 +34,8 @@ pub(super) struct Screen {
     terminal: DefaultTerminal,
     keys: Keys,
     lines: VecDeque<Entry>,
+    /// Of the lines.
+    bytes: usize,
     editor: Editor,
     colour: bool,
     room: String,
@@ -48,6 +53,26 @@ struct Entry {
     nick: Option<String>,
     text: String,
     old: bool,
+    /// For how many columns its rows were counted last, and how many there were.
+    counted: Cell<(usize, usize)>,
+}
+
+impl Entry {
+    fn new(nick: Option<String>, text: String, old: bool) -> Entry {
+        Entry { nick, text, old, counted: Cell::new((0, 0)) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.nick.as_ref().map_or(0, String::len) + self.text.len()
+    }
+
+    /// How many rows it takes: broken once for each width, so that drawing costs what is seen and not what is kept.
+    fn count(&self, columns: usize) -> usize {
+        if self.counted.get().0 != columns {
+            self.counted.set((columns, rows(self, columns).len()));
+        }
+        self.counted.get().1
+    }
 }
 
 fn unusable(error: io::Error) -> Failure {
@@ -63,6 +88,7 @@ impl Screen {
             terminal,
             keys,
             lines: VecDeque::new(),
+            bytes: 0,
             editor: Editor::default(),
             colour: may_colour(),
             room: String::new(),
@@ -81,19 +107,19 @@ impl Screen {
         for news in news {
             self.note_who(news);
             let entry = match news {
-                News::Said { nick, text, old, .. } => {
-                    Entry { nick: Some(text::shown(nick)), text: text::shown(text), old: *old }
-                }
-                other => Entry { nick: None, text: text::shown(&sentence(other)), old: false },
+                News::Said { nick, text, old, .. } => Entry::new(Some(text::shown(nick)), text::shown(text), *old),
+                other => Entry::new(None, text::shown(&sentence(other)), false),
             };
-            if self.lines.len() == MOST_LINES {
-                self.lines.pop_front();
-            }
             if self.scrolled > 0 {
                 // What somebody reads stays where it is.
-                self.scrolled += rows(&entry, self.width()).len();
+                self.scrolled += entry.count(self.width());
             }
+            self.bytes += entry.bytes();
             self.lines.push_back(entry);
+            // At most one is left of what is larger than all.
+            while self.lines.len() > MOST_LINES || (self.bytes > MOST_BYTES && self.lines.len() > 1) {
+                self.bytes -= self.lines.pop_front().map_or(0, |entry| entry.bytes());
+            }
         }
         self.draw()
     }
@@ -104,7 +130,7 @@ impl Screen {
                 (self.nick, self.room) = (text::shown(nick), text::shown(room));
                 self.here = here.iter().map(|nick| text::shown(nick)).collect();
             }
-            News::Joined { nick } => self.here.push(text::shown(nick)),
+            News::Joined { nick } if self.here.len() < MOST_HERE => self.here.push(text::shown(nick)),
             News::Left { nick } | News::Died { nick } => {
                 let gone = text::shown(nick);
                 if let Some(at) = self.here.iter().position(|it| *it == gone) {
@@ -119,7 +145,7 @@ impl Screen {
                     *it = to;
                 }
             }
-            News::Said { .. } | News::Note { .. } => {}
+            News::Joined { .. } | News::Said { .. } | News::Note { .. } => {}
         }
     }
 
@@ -189,28 +215,28 @@ impl Screen {
 
             let who = match here.len() {
                 0 => "nobody else is here".to_owned(),
-                count => format!("with {count}: {}", here.join(", ")),
+                count => format!("with {count}: {}", names(here, usize::from(head.width))),
             };
             let back = if *scrolled > 0 { "  (scrolled: End goes back)" } else { "" };
             let title = Line::from(vec![Span::from(room.clone()).bold(), Span::from(format!("{back}  {who}"))]);
             frame.render_widget(Paragraph::new(title).reversed(), head);
 
-            // From the last one up, as many as are seen.
-            let mut shown: VecDeque<Line<'static>> = VecDeque::new();
-            let wanted = *page + *scrolled;
+            // From the last one up, as many as are seen and scrolled over.
+            let (mut taken, mut counted) = (0, 0);
             for entry in lines.iter().rev() {
-                if shown.len() >= wanted {
+                if counted >= page.saturating_add(*scrolled) {
                     break;
                 }
-                let own = entry.nick.as_deref() == Some(nick.as_str());
-                for row in rows(entry, width).into_iter().rev() {
-                    shown.push_front(row.line(entry, own, *colour));
-                }
+                taken += 1;
+                counted += entry.count(width);
             }
-            *scrolled = (*scrolled).min(shown.len().saturating_sub(*page));
-            let last = shown.len() - *scrolled;
-            let first = last.saturating_sub(*page);
-            let visible: Vec<Line<'static>> = shown.drain(first..last).collect();
+            *scrolled = (*scrolled).min(counted.saturating_sub(*page));
+            let above = counted.saturating_sub(*page + *scrolled);
+            let drawn = lines.iter().skip(lines.len() - taken).flat_map(|entry| {
+                let (own, colour) = (entry.nick.as_deref() == Some(nick.as_str()), *colour);
+                rows(entry, width).into_iter().map(move |row| row.line(entry, own, colour))
+            });
+            let visible: Vec<Line<'static>> = drawn.skip(above).take(*page).collect();
             // The latest stands right above the line that is typed.
             let top = body.y + u16::try_from(page.saturating_sub(visible.len())).unwrap_or(0);
             let area = ratatui::layout::Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
@@ -235,6 +261,21 @@ impl Drop for Screen {
         // What cannot be restored is told by nobody.
         let _restored = ratatui::try_restore();
     }
+}
+
+/// As many names as so many columns may hold.
+fn names(here: &[String], columns: usize) -> String {
+    let mut names = String::new();
+    for nick in here {
+        if !names.is_empty() {
+            names.push_str(", ");
+        }
+        names.push_str(nick);
+        if names.width() > columns {
+            break;
+        }
+    }
+    names
 }
 
 /// One row of an entry on the screen.
@@ -306,7 +347,7 @@ mod tests {
     use super::*;
 
     fn broken(nick: Option<&str>, text: &str, columns: usize) -> Vec<String> {
-        let entry = Entry { nick: nick.map(str::to_owned), text: text.to_owned(), old: false };
+        let entry = Entry::new(nick.map(str::to_owned), text.to_owned(), false);
         rows(&entry, columns).into_iter().map(|row| row.text).collect()
     }
 

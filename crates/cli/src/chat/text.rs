@@ -8,7 +8,7 @@ use crate::failure::Failure;
 pub(super) const MOST_TEXT: usize = 4096;
 
 /// The longest nickname, in characters, and how wide it may be on a screen.
-const MOST_NICK: usize = 24;
+pub(super) const MOST_NICK: usize = 24;
 
 /// The most characters without a width of their own (accents, joiners) in a row.
 const MOST_COMBINING: usize = 8;
@@ -62,6 +62,11 @@ pub(super) fn nick(wish: &str) -> Option<String> {
     let nick: String = wish.trim().chars().filter(sound).take(MOST_NICK).collect();
     let visible = nick.chars().any(|it| it.width().unwrap_or(0) > 0);
     visible.then_some(nick)
+}
+
+/// How somebody is called whose nickname may be anything.
+pub(super) fn any_nick(said: &str) -> String {
+    nick(said).unwrap_or_else(|| "?".to_owned())
 }
 
 /// The nickname that was asked for, or the user's name.

@@ -104,6 +104,11 @@ pub(super) fn now() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// A time that somebody else says, in milliseconds since 1970: clocks differ, but by no more than a day.
+pub(super) fn sound_time(at: u64) -> u64 {
+    at.min(now().saturating_add(24 * 60 * 60 * 1000))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -72,6 +72,13 @@ impl Terminal {
         status.expect("awaited")
     }
 
+    /// The most memory that the command has used so far, in KiB.
+    pub(crate) fn most_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its high-water mark");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Types.
     pub(crate) fn press(&mut self, keys: &str) {
         self.keys.write_all(keys.as_bytes()).expect("a terminal that takes keys");
