@@ -174,6 +174,34 @@ fn on_a_terminal() {
     assert!(written.contains("\x1b[?1049l"), "the screen is not given back");
 }
 
+/// What several characters are drawn as one of takes the room of one, and no row breaks inside of it; names that look like another
+/// get a number.
+#[test]
+fn emoji_flags_and_accents_on_a_terminal() {
+    let scene = Scene::new();
+    let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
+    let mut anna = member(&scene, "anna", &[]);
+    let mut screen = Terminal::run(scene.wharf(&["chat", "kitchen", "--nick", "аnnа"]), 20, 12);
+    screen.shows("you are аnnа2");
+    // 20 columns: the nickname and two blanks, seven families of two columns each; the next one does not fit.
+    anna.say(format!("{}\n", family.repeat(9)).as_bytes());
+    screen.shows(&format!("anna  {}\n{}", family.repeat(7), family.repeat(2)));
+    anna.say(format!("{}\n", "🇩🇪🇫🇷".repeat(4)).as_bytes());
+    screen.shows(&format!("anna  {}🇩🇪\n🇫🇷", "🇩🇪🇫🇷".repeat(3)));
+    anna.say(format!("{}\n", "e\u{301}".repeat(16)).as_bytes());
+    screen.shows(&format!("anna  {}\ne\u{301}e\u{301}  ", "e\u{301}".repeat(14)));
+    anna.say("so\u{ad}ft \u{2800}\n".as_bytes());
+    screen.shows("so\\u{ad}ft");
+    // In the line that is typed each is one: one step, one key that takes it back.
+    screen.press(&format!("x{family}🇩🇪\x1b[D\x7fy"));
+    screen.shows("> xy🇩🇪");
+    screen.press("\r");
+    anna.says_line("<аnnа2> xy🇩🇪");
+    screen.press("\x04");
+    assert!(screen.finish().0.success());
+    drop(lines(anna));
+}
+
 #[test]
 fn ctrl_c_and_no_colour() {
     let scene = Scene::new();

@@ -86,6 +86,11 @@ impl Line for LinkLine {
         Pace { at_once: 1000.0, per_second: 500.0 }
     }
 
+    fn shows(&self) -> bool {
+        // What is there asks its own terminal.
+        false
+    }
+
     fn hear(&mut self) -> Heard {
         match self.receiver.try_recv() {
             Ok(message) => Heard::Message(message.to_vec()),

@@ -10,12 +10,11 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
-use unicode_width::UnicodeWidthStr;
 use wharf::Endpoint;
 
 use super::editor::Editor;
 use super::heard::MOST_HERE;
-use super::text;
+use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
@@ -107,8 +106,8 @@ impl Screen {
         for news in news {
             self.note_who(news);
             let entry = match news {
-                News::Said { nick, text, old, .. } => Entry::new(Some(text::shown(nick)), text::shown(text), *old),
-                other => Entry::new(None, text::shown(&sentence(other)), false),
+                News::Said { nick, text, old, .. } => Entry::new(Some(seen::shown(nick)), seen::shown(text), *old),
+                other => Entry::new(None, seen::shown(&sentence(other)), false),
             };
             if self.scrolled > 0 {
                 // What somebody reads stays where it is.
@@ -127,18 +126,18 @@ impl Screen {
     fn note_who(&mut self, news: &News) {
         match news {
             News::You { nick, room, here } => {
-                (self.nick, self.room) = (text::shown(nick), text::shown(room));
-                self.here = here.iter().map(|nick| text::shown(nick)).collect();
+                (self.nick, self.room) = (seen::shown(nick), seen::shown(room));
+                self.here = here.iter().map(|nick| seen::shown(nick)).collect();
             }
-            News::Joined { nick } if self.here.len() < MOST_HERE => self.here.push(text::shown(nick)),
+            News::Joined { nick } if self.here.len() < MOST_HERE => self.here.push(seen::shown(nick)),
             News::Left { nick } | News::Died { nick } => {
-                let gone = text::shown(nick);
+                let gone = seen::shown(nick);
                 if let Some(at) = self.here.iter().position(|it| *it == gone) {
                     self.here.remove(at);
                 }
             }
             News::Renamed { nick, to } => {
-                let (old, to) = (text::shown(nick), text::shown(to));
+                let (old, to) = (seen::shown(nick), seen::shown(to));
                 if self.nick == old {
                     self.nick = to;
                 } else if let Some(it) = self.here.iter_mut().find(|it| **it == old) {
@@ -243,9 +242,8 @@ impl Screen {
             frame.render_widget(Paragraph::new(visible), area);
 
             let prompt = format!("{nick}> ");
-            let used = prompt.width().min(usize::from(foot.width) / 2);
-            let prompt: String = if prompt.width() > used { "> ".to_owned() } else { prompt };
-            let used = prompt.width();
+            let prompt = if columns(&prompt) > usize::from(foot.width) / 2 { "> ".to_owned() } else { prompt };
+            let used = columns(&prompt);
             let (text, cursor) = editor.view(usize::from(foot.width).saturating_sub(used).max(1));
             frame.render_widget(Paragraph::new(Line::from(vec![Span::from(prompt).bold(), Span::from(text)])), foot);
             let column = u16::try_from(used + cursor).unwrap_or(u16::MAX);
@@ -271,7 +269,7 @@ fn names(here: &[String], columns: usize) -> String {
             names.push_str(", ");
         }
         names.push_str(nick);
-        if names.width() > columns {
+        if seen::columns(&names) > columns {
             break;
         }
     }
@@ -309,32 +307,31 @@ fn hash(nick: &str) -> usize {
     nick.bytes().fold(5381_usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte))
 }
 
-/// Breaks an entry at blanks, and in a word that is longer than a row.
-fn rows(entry: &Entry, columns: usize) -> Vec<Row> {
+/// Breaks an entry at blanks, and in a word that is longer than a row; never inside of what is drawn as one.
+fn rows(entry: &Entry, room: usize) -> Vec<Row> {
     let whole = match &entry.nick {
         Some(nick) => format!("{nick}  {}", entry.text),
         None => entry.text.clone(),
     };
-    let indent = if entry.nick.is_some() && columns > 20 { 2 } else { 0 };
+    let indent = if entry.nick.is_some() && room > 20 { 2 } else { 0 };
     let mut rows = vec![Row { first: true, text: String::new() }];
     let mut used = 0;
     for word in whole.split_inclusive(' ') {
-        let width = word.trim_end_matches(' ').width();
-        if used > indent && used + width > columns {
+        let width = columns(word.trim_end_matches(' '));
+        if used > indent && used + width > room {
             rows.push(Row { first: false, text: " ".repeat(indent) });
             used = indent;
         }
-        for character in word.chars() {
-            let width = text::columns(character);
-            if used + width > columns {
-                if character == ' ' {
+        for (cluster, width) in clusters(word) {
+            if used + width > room {
+                if cluster == " " {
                     continue;
                 }
                 rows.push(Row { first: false, text: " ".repeat(indent) });
                 used = indent;
             }
             if let Some(row) = rows.last_mut() {
-                row.text.push(character);
+                row.text.push_str(cluster);
             }
             used += width;
         }
@@ -358,11 +355,14 @@ mod tests {
         assert_eq!(broken(None, "", 4), [""]);
         assert_eq!(broken(Some("anna"), "a line that is long enough", 24), ["anna  a line that is ", "  long enough"]);
         for columns in 1..40 {
-            let text = "wide 漢字漢字漢字漢字 and e\u{301}e\u{301} accents, averyveryverylongwordthatfitsnowhere";
+            let text = "wide 漢字漢字漢字漢字 🇩🇪🇫🇷🇯🇵 👩\u{200d}👩\u{200d}👧👩\u{200d}🚀 and e\u{301}e\u{301} accents, averyveryverylongwordthatfitsnowhere";
             let rows = broken(Some("bob"), text, columns);
             let squeeze = |text: &str| text.chars().filter(|it| *it != ' ').collect::<String>();
             assert_eq!(squeeze(&rows.concat()), squeeze(&format!("bob{text}")), "{columns}");
-            assert!(rows.iter().all(|row| row.trim_end().width() <= columns.max(2)), "{columns}: {rows:?}");
+            let pieces = rows.iter().flat_map(|row| clusters(row.trim_start()).map(|(cluster, _)| cluster));
+            let whole: Vec<&str> = clusters(text).map(|(cluster, _)| cluster).collect();
+            assert!(pieces.skip(3).all(|it| it == " " || whole.contains(&it)), "{columns}: {rows:?}");
+            assert!(rows.iter().all(|row| seen::columns(row.trim_end()) <= columns.max(2)), "{columns}: {rows:?}");
         }
     }
 }

@@ -315,6 +315,10 @@ impl Line for Browser {
         Pace { at_once: 30.0, per_second: 10.0 }
     }
 
+    fn shows(&self) -> bool {
+        true
+    }
+
     fn hear(&mut self) -> Heard {
         let mut next = self.socket.read();
         for _ in 0..MOST_PINGS {

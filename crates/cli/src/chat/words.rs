@@ -85,6 +85,23 @@ impl News {
         News::Note { text: text.into() }
     }
 
+    /// The same with all that somebody else may have written changed so.
+    pub(super) fn map(&self, change: impl Fn(&str) -> String) -> News {
+        match self {
+            News::Said { nick, text, at, old } => {
+                News::Said { nick: change(nick), text: change(text), at: *at, old: *old }
+            }
+            News::You { nick, room, here } => {
+                News::You { nick: change(nick), room: change(room), here: here.iter().map(|it| change(it)).collect() }
+            }
+            News::Joined { nick } => News::Joined { nick: change(nick) },
+            News::Left { nick } => News::Left { nick: change(nick) },
+            News::Died { nick } => News::Died { nick: change(nick) },
+            News::Renamed { nick, to } => News::Renamed { nick: change(nick), to: change(to) },
+            News::Note { text } => News::note(change(text)),
+        }
+    }
+
     pub(super) fn gone(exit: Exit, nick: String) -> News {
         match exit {
             Exit::Left => News::Left { nick },
