@@ -2,7 +2,7 @@
 //!
 //! One thread waits for all of it. A room is either one of this machine (`room.rs`: topics, and who is there made by
 //! `census.rs`), or one at a host (`link.rs`). Into a room of this machine guests may come (`guest.rs`): over links (`link.rs`) and
-//! with browsers (`web.rs`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and
+//! with browsers (`web/`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and
 //! fro is in `words.rs`, what may stand in it in `text.rs`, what is seen of it in `seen.rs`.
 
 mod census;
@@ -39,6 +39,8 @@ use crate::usage::chat::ChatArguments;
 #[derive(Debug, PartialEq, Eq)]
 enum Typed {
     Line(String),
+    /// Asks how others come in.
+    Doors,
     Leave,
 }
 
@@ -75,11 +77,11 @@ pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
     }
     let mut ending = Ending::watch()?;
     // What cannot be is told before anybody hears of us.
-    let mut notes = Vec::new();
-    let mut door = asked.host.as_deref().map(|address| host(address, asked, &mut notes)).transpose()?;
+    let mut doors = Vec::new();
+    let mut door = asked.host.as_deref().map(|address| host(address, asked, &mut doors)).transpose()?;
     let web = asked.web.as_deref().map(|place| Web::open(place, asked.network.insecure())).transpose()?;
     if let Some(web) = &web {
-        notes.push(News::note(format!("browsers come in at {}", web.link())));
+        doors.push(News::note(format!("browsers come in at {}", web.link())));
     }
     let face = match io::stdin().is_terminal() && io::stdout().is_terminal() {
         true => Face::Screen(Screen::open()?),
@@ -89,16 +91,16 @@ pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
         Some(address) => Place::There(join(address, asked, &nick)?),
         None => Place::Here(Room::enter(&asked.room, &nick, &mut ending)?),
     };
-    let mut chat = Chat { place, face, guests: Guests::new(), door: door.take(), web, notes };
+    let mut chat = Chat { place, face, guests: Guests::new(), door: door.take(), web, doors };
     let done = chat.go_on(&mut ending);
     chat.leave(done)
 }
 
-fn host(address: &str, asked: &ChatArguments, notes: &mut Vec<News>) -> Result<Door, Failure> {
+fn host(address: &str, asked: &ChatArguments, doors: &mut Vec<News>) -> Result<Door, Failure> {
     let (options, made) = asked.network.apply(Options::new(), &check(address)?, true)?;
     let door = Door::open(address, &options)?;
     let known = made.map_or(String::new(), |fingerprint| format!(" --pin {fingerprint}"));
-    notes.push(News::note(format!("others join with: wharf chat {} --join {}{known}", asked.room, door.address())));
+    doors.push(News::note(format!("others join with: wharf chat {} --join {}{known}", asked.room, door.address())));
     Ok(door)
 }
 
@@ -114,8 +116,8 @@ struct Chat {
     guests: Guests,
     door: Option<Door>,
     web: Option<Web>,
-    /// To be told once the user is in.
-    notes: Vec<News>,
+    /// How others come in: told once the user is in, and when it asks.
+    doors: Vec<News>,
 }
 
 impl Chat {
@@ -138,6 +140,7 @@ impl Chat {
                 for typed in self.face.read()? {
                     match typed {
                         Typed::Leave => return Ok(()),
+                        Typed::Doors => self.show_doors()?,
                         Typed::Line(text) => self.say(&text)?,
                     }
                 }
@@ -161,11 +164,18 @@ impl Chat {
         let mut news = room.news()?;
         self.guests.tell(&news, room)?;
         if news.iter().any(|news| matches!(news, News::You { .. })) {
-            news.append(&mut self.notes);
+            news.extend(self.doors.iter().cloned());
         }
         // Who was left out concerns the user only.
         news.extend(self.door.as_mut().and_then(Door::refused));
         Ok(news)
+    }
+
+    fn show_doors(&mut self) -> Result<(), Failure> {
+        match self.doors.as_slice() {
+            [] => self.face.show(&[News::note("nobody comes in through here: that takes --host or --web")]),
+            doors => self.face.show(doors),
+        }
     }
 
     fn say(&mut self, text: &str) -> Result<(), Failure> {

@@ -177,6 +177,7 @@ impl Screen {
             KeyCode::Char('u') if control => self.editor.cut_to_start(),
             KeyCode::Char('k') if control => self.editor.cut_to_end(),
             KeyCode::Char('w') if control => self.editor.cut_word(),
+            KeyCode::Char('g') if control => return Some(Typed::Doors),
             KeyCode::Char('l') if control => _ = self.terminal.clear(),
             KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             KeyCode::Char(character) => self.editor.insert(character),
