@@ -3,8 +3,12 @@
 mod scene;
 mod terminal;
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use scene::{Running, Scene, await_that, says};
 use terminal::Terminal;
+use tungstenite::{Message, WebSocket};
 
 /// A member that is a script, once it is in.
 fn member(scene: &Scene, nick: &str, more: &[&str]) -> Running {
@@ -65,56 +69,111 @@ fn members_come_talk_leave_and_die() {
     assert_eq!(heard.iter().filter(|line| line.contains("died")).count(), 1, "{heard:?}");
 }
 
-/// Of 50 members three are killed in the middle. Every survivor shows what each of the others said, in the order in which it was
-/// said, and nothing is missing of those who live.
+/// A guest that speaks as the page does, once it is in.
+fn page(link: &str, nick: &str) -> WebSocket<TcpStream> {
+    let (place, token) = link.split_once("http://").and_then(|(_, rest)| rest.split_once("/?token=")).expect("a link");
+    let stream = TcpStream::connect(place).expect("it listens");
+    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+    let (mut page, _) = tungstenite::client(format!("ws://{place}/socket?token={token}"), stream).expect("it opens");
+    page.send(Message::text(format!(r#"{{"k":"hello","nick":"{nick}"}}"#))).expect("it hears");
+    while !page.read().expect("it says something").to_text().expect("text").contains(r#""k":"you""#) {}
+    page
+}
+
+/// What it hears that members say, as lines, until one says this.
+fn heard_by(mut page: WebSocket<TcpStream>, last: &str) -> Vec<String> {
+    let mut heard = Vec::new();
+    loop {
+        let message = page.read().expect("it says something");
+        let news: serde_json::Value = serde_json::from_str(message.to_text().expect("text")).expect("JSON");
+        if news["k"] == "said" {
+            let text = |key: &str| news[key].as_str().expect("text").to_owned();
+            heard.push(format!("<{}> {}", text("nick"), text("text")));
+            if news["text"] == last {
+                return heard;
+            }
+        }
+    }
+}
+
+/// Of 50 members (scripts, one of them at a host's link, a terminal and a page) three are killed in the middle. Every survivor shows
+/// what each of the others said, in the order in which it was said, and nothing is missing of those who live.
 #[test]
 fn fifty_members_ten_thousand_messages_three_killed() {
-    const MEMBERS: usize = 50;
+    const SCRIPTS: usize = 48;
     const EACH: usize = 200;
     const KILLED: usize = 3;
+    const LAST: &str = "that was all";
     let scene = Scene::new();
     let nick = |number: usize| format!("m{number:02}");
-    let start = |number| scene.start(&["chat", "kitchen", "--nick", &nick(number)]);
-    let mut members: Vec<Running> = (0..MEMBERS).map(start).collect();
+    let start = |number, more: &[&str]| scene.start(&[&["chat", "kitchen", "--nick", &nick(number)], more].concat());
+    let mut host = start(0, &["--host", "tcp:127.0.0.1:0", "--web", "127.0.0.1:0"]);
+    let address = host.says_line("others join with: ").split("--join ").nth(1).expect("an address").to_owned();
+    let mut page = page(&host.says_line("browsers come in at "), "page");
+    let mut screen = Terminal::run(scene.wharf(&["chat", "kitchen", "--nick", "term"]), 60, 10);
+    let mut members = vec![host, start(1, &["--join", &address])];
+    members.extend((2..SCRIPTS).map(|number| start(number, &[])));
     // Everybody knows everybody: was there before, or has joined.
+    let everybody: Vec<String> = (0..SCRIPTS).map(nick).chain(["term".to_owned(), "page".to_owned()]).collect();
     for member in &mut members {
-        (0..MEMBERS).for_each(|other| drop(member.says_line(&nick(other))));
+        everybody.iter().for_each(|other| drop(member.says_line(other)));
     }
+    screen.shows("with 49: ");
+    // A browser is slowed down after 30 messages, and nobody types 200.
+    let said_by = |nick: &str| match nick {
+        "page" => 30,
+        "term" => 20,
+        _ => EACH,
+    };
     let say = |member: &mut Running, from: usize, to: usize| {
         let lines: String = (from..to).map(|number| format!("number {number}\n")).collect();
         member.say(lines.as_bytes());
     };
     members.iter_mut().for_each(|member| say(member, 0, EACH / 2));
-    for member in &members[MEMBERS - KILLED..] {
+    for number in 0..said_by("page") {
+        page.send(Message::text(format!(r#"{{"k":"say","text":"number {number}"}}"#))).expect("it hears");
+    }
+    let page = std::thread::spawn(|| heard_by(page, LAST));
+    (0..said_by("term")).for_each(|number| screen.press(&format!("number {number}\r")));
+    let survivors = SCRIPTS - KILLED;
+    for member in &members[survivors..] {
         member.signal("KILL");
     }
-    members[..MEMBERS - KILLED].iter_mut().for_each(|member| say(member, EACH / 2, EACH));
-    let survivors = MEMBERS - KILLED;
+    members[..survivors].iter_mut().for_each(|member| say(member, EACH / 2, EACH));
+    let (killed, living): (Vec<&String>, Vec<&String>) =
+        everybody.iter().partition(|nick| (survivors..SCRIPTS).any(|number| format!("m{number:02}") == **nick));
     for hearer in &mut members[..survivors] {
-        for number in 0..survivors {
-            hearer.says_line(&format!("<{}> number {}", nick(number), EACH - 1));
+        for speaker in &living {
+            hearer.says_line(&format!("<{speaker}> number {}", said_by(speaker) - 1));
         }
-        for number in survivors..MEMBERS {
-            hearer.says_line(&format!("* {} died", nick(number)));
-        }
+        killed.iter().for_each(|nick| drop(hearer.says_line(&format!("* {nick} died"))));
     }
     // Nobody leaves before all have seen everything.
     members.truncate(survivors);
-    for (number, member) in members.into_iter().enumerate() {
-        let heard = lines(member);
-        for speaker in 0..MEMBERS {
-            let prefix = format!("<{}> number ", nick(speaker));
+    screen.shows("with 46: ");
+    members[0].say(format!("{LAST}\n").as_bytes());
+    screen.shows(&format!("m00  {LAST}"));
+    let check = |hearer: &str, heard: &[String]| {
+        for speaker in &everybody {
+            let prefix = format!("<{speaker}> number ");
             let said: Vec<usize> = heard
                 .iter()
                 .filter_map(|line| line.strip_prefix(&prefix))
                 .map(|it| it.parse().expect("a number"))
                 .collect();
-            assert!(said.iter().copied().eq(0..said.len()), "{} heard of {}: {said:?}", nick(number), nick(speaker));
-            if speaker < survivors {
-                assert_eq!(said.len(), EACH, "{} heard of {}", nick(number), nick(speaker));
+            assert!(said.iter().copied().eq(0..said.len()), "{hearer} heard of {speaker}: {said:?}");
+            if living.contains(&speaker) {
+                assert_eq!(said.len(), said_by(speaker), "{hearer} heard of {speaker}");
             }
         }
-        assert!(!heard.iter().any(|line| line.contains("missed")), "{} missed something", nick(number));
+        assert!(!heard.iter().any(|line| line.contains("missed")), "{hearer} missed something");
+    };
+    check("page", &page.join().expect("a page"));
+    screen.press("\x04");
+    assert!(screen.finish().0.success());
+    // The host leaves last: with it its guests are out.
+    for (number, member) in members.into_iter().enumerate().rev() {
+        check(&nick(number), &lines(member));
     }
 }
 
@@ -172,6 +231,34 @@ fn on_a_terminal() {
         assert!(!written.contains(evil), "{evil:?} reached the terminal");
     }
     assert!(written.contains("\x1b[?1049l"), "the screen is not given back");
+}
+
+/// What several characters are drawn as one of takes the room of one, and no row breaks inside of it; names that look like another
+/// get a number.
+#[test]
+fn emoji_flags_and_accents_on_a_terminal() {
+    let scene = Scene::new();
+    let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
+    let mut anna = member(&scene, "anna", &[]);
+    let mut screen = Terminal::run(scene.wharf(&["chat", "kitchen", "--nick", "аnnа"]), 20, 12);
+    screen.shows("you are аnnа2");
+    // A word of 25 columns on a screen of 20 begins a row: what comes after 19 columns does not fit as a whole.
+    anna.say(format!("x{}\n", family.repeat(12)).as_bytes());
+    screen.shows(&format!("x{} \n{}  ", family.repeat(9), family.repeat(3)));
+    anna.say(format!("x{}\n", "🇩🇪🇫🇷".repeat(6)).as_bytes());
+    screen.shows(&format!("x{}🇩🇪 \n🇫🇷🇩🇪🇫🇷  ", "🇩🇪🇫🇷".repeat(4)));
+    anna.say(format!("{}\n", "e\u{301}".repeat(24)).as_bytes());
+    screen.shows(&format!("{}\n{}  ", "e\u{301}".repeat(20), "e\u{301}".repeat(4)));
+    anna.say("so\u{ad}ft \u{2800}\n".as_bytes());
+    screen.shows("so\\u{ad}ft");
+    // In the line that is typed each is one: one step, one key that takes it back.
+    screen.press(&format!("x{family}🇩🇪\x1b[D\x7fy"));
+    screen.shows("> xy🇩🇪");
+    screen.press("\r");
+    anna.says_line("<аnnа2> xy🇩🇪");
+    screen.press("\x04");
+    assert!(screen.finish().0.success());
+    drop(lines(anna));
 }
 
 #[test]

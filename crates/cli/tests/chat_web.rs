@@ -130,7 +130,7 @@ fn who_should_not_be_there_gets_nowhere() {
     let nick = evil.hears("you")["nick"].as_str().expect("a name").to_owned();
     assert!(!nick.contains(['<', '>', ' ']), "{nick}");
     evil.say(&json!({ "k": "say", "text": "<script>alert(1)</script>\x1b[2J" }));
-    assert_eq!(watcher.hears("said")["text"], "<script>alert(1)</script>\x1b[2J");
+    assert_eq!(watcher.hears("said")["text"], "<script>alert(1)</script>\\u{1b}[2J");
     host.says_line("<script>alert(1)</script>\\u{1b}[2J");
     // A message that is too long for the room is not said; one of 10 MiB shows its sender out.
     evil.say(&json!({ "k": "say", "text": "y".repeat(5_000) }));
@@ -196,6 +196,32 @@ fn crowds_have_a_bound() {
     drop(guests);
     host.says_line("g63 died");
     drop(host.finish().well());
+}
+
+/// The link of a host on a terminal goes with the lines that came before, and is shown again when it is asked for.
+#[test]
+fn the_link_is_shown_again() {
+    let scene = Scene::new();
+    let web = ["chat", "kitchen", "--nick", "anna", "--web", "127.0.0.1:0"];
+    let mut screen = Terminal::run(scene.wharf(&web), 100, 8);
+    screen.shows("browsers come in at http://");
+    let mut script = scene.start(&["chat", "kitchen", "--nick", "script"]);
+    let many: String = (0..20).map(|number| format!("line {number}.\n")).collect();
+    script.say(many.as_bytes());
+    screen.shows("line 19.");
+    screen.hides("browsers come in");
+    screen.press("\x07");
+    screen.shows("browsers come in at http://");
+    // Who lets nobody in is told so.
+    let mut other = Terminal::run(scene.wharf(&["chat", "cellar"]), 100, 8);
+    other.shows("cellar");
+    other.press("\x07");
+    other.shows("nobody comes in through here");
+    for mut leaving in [screen, other] {
+        leaving.press("\x03");
+        assert!(leaving.finish().0.success());
+    }
+    drop(script.finish().well());
 }
 
 /// A browser and a terminal in one room: each sees what the other says, as text.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use super::seen::alike;
 use super::text;
 use super::words::{Exit, Member, News, Who};
 
@@ -27,7 +28,7 @@ impl<P: Copy + Eq + Hash> Census<P> {
         let mut now = who.members;
         now.truncate(MOST_BEHIND_ONE);
         // Whatever a publisher says, it is shown as a nickname is.
-        now.iter_mut().for_each(|member| member.nick = text::nick(&member.nick).unwrap_or_else(|| "?".to_owned()));
+        now.iter_mut().for_each(|member| member.nick = text::any_nick(&member.nick));
         for member in &before {
             match now.iter().find(|it| it.id == member.id) {
                 Some(same) if same.nick != member.nick => {
@@ -71,8 +72,8 @@ impl<P: Copy + Eq + Hash> Census<P> {
 
     /// Whether a member of this process has to take another name: somebody has it with more right.
     pub(super) fn must_yield(&self, member: &Member) -> bool {
-        let alike = |other: &&Member| other.nick.to_lowercase() == member.nick.to_lowercase();
-        self.members().filter(alike).any(|other| (other.since, other.id) < (member.since, member.id))
+        self.members()
+            .any(|other| alike(&other.nick, &member.nick) && (other.since, other.id) < (member.since, member.id))
     }
 }
 
@@ -107,7 +108,8 @@ mod tests {
     fn the_later_of_two_yields() {
         let mut census = Census::new();
         census.hear(1, who(&[member(5, "Anna")], &[]));
-        assert!(census.must_yield(&member(6, "anna")) && !census.must_yield(&member(4, "anna")));
+        assert!(census.must_yield(&member(6, "anna")) && census.must_yield(&member(6, "аnnа")));
+        assert!(!census.must_yield(&member(4, "anna")));
         assert!(!census.must_yield(&member(6, "bob")));
         assert!(census.knows(&[1]) && !census.knows(&[1, 2]));
     }

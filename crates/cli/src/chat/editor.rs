@@ -1,29 +1,23 @@
 //! The line that is being typed: characters, a cursor, and the part of it that fits the screen.
 
-use unicode_width::UnicodeWidthChar;
+use unicode_segmentation::UnicodeSegmentation;
 
-use super::text::{self, MOST_TEXT};
+use super::seen::clusters;
+use super::text::MOST_TEXT;
 
-/// See the top of the file. The cursor is in front of the character with this number.
+/// See the top of the file. The cursor is in front of the byte with this number.
 #[derive(Debug, Default)]
 pub(super) struct Editor {
-    text: Vec<char>,
+    text: String,
     cursor: usize,
-    bytes: usize,
-}
-
-/// Whether a character is shown on the one in front of it.
-fn joins(character: char) -> bool {
-    character.width() == Some(0)
 }
 
 impl Editor {
     /// Types a character. What cannot be said is not taken.
     pub(super) fn insert(&mut self, character: char) {
-        if !character.is_control() && self.bytes + character.len_utf8() <= MOST_TEXT {
+        if !character.is_control() && self.text.len() + character.len_utf8() <= MOST_TEXT {
             self.text.insert(self.cursor, character);
-            self.cursor += 1;
-            self.bytes += character.len_utf8();
+            self.cursor += character.len_utf8();
         }
     }
 
@@ -63,10 +57,9 @@ impl Editor {
 
     /// Cuts the word in front of the cursor, and the blanks behind it.
     pub(super) fn cut_word(&mut self) {
-        let before = self.text.get(..self.cursor).unwrap_or(&[]);
-        let word = before.iter().rposition(|it| !it.is_whitespace()).map_or(0, |at| at + 1);
-        let start = before.get(..word).unwrap_or(&[]).iter().rposition(|it| it.is_whitespace()).map_or(0, |at| at + 1);
-        self.cut(start, self.cursor);
+        let word = self.in_front().trim_end();
+        let blank = word.char_indices().rfind(|(_, it)| it.is_whitespace());
+        self.cut(blank.map_or(0, |(at, it)| at + it.len_utf8()), self.cursor);
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -75,65 +68,52 @@ impl Editor {
 
     /// Takes the line out.
     pub(super) fn take(&mut self) -> String {
-        let text = self.text.iter().collect();
-        *self = Editor::default();
-        text
+        std::mem::take(self).text
     }
 
     /// What fits so many columns, the cursor included, and the column where the cursor is.
-    pub(super) fn view(&self, columns: usize) -> (String, usize) {
-        let room = columns.saturating_sub(1);
-        let mut start = self.cursor;
-        let mut before = 0;
+    pub(super) fn view(&self, room: usize) -> (String, usize) {
+        let (mut start, mut before) = (self.cursor, 0);
         // Back from the cursor as far as it fits.
-        while let Some(character) = start.checked_sub(1).and_then(|at| self.text.get(at)) {
-            if before + text::columns(*character) > room {
+        for (cluster, width) in clusters(self.in_front()).rev() {
+            if before + width > room.saturating_sub(1) {
                 break;
             }
-            before += text::columns(*character);
-            start -= 1;
+            before += width;
+            start -= cluster.len();
         }
-        // A half that stands on what is not seen is left out.
-        while start < self.cursor && start > 0 && self.text.get(start).is_some_and(|it| joins(*it)) {
-            start += 1;
-        }
-        let mut shown = String::new();
         let mut used = 0;
-        for character in self.text.get(start..).unwrap_or(&[]) {
-            if used + text::columns(*character) > columns {
-                break;
-            }
-            used += text::columns(*character);
-            shown.push(*character);
-        }
-        (shown, before)
+        let fits = |(_, width): &(&str, usize)| {
+            used += width;
+            used <= room
+        };
+        let shown = clusters(self.text.get(start..).unwrap_or("")).take_while(fits);
+        (shown.map(|(cluster, _)| cluster).collect(), before)
+    }
+
+    /// What is in front of the cursor.
+    fn in_front(&self) -> &str {
+        self.text.get(..self.cursor).unwrap_or("")
     }
 
     fn before(&self) -> usize {
-        let mut at = self.cursor.saturating_sub(1);
-        while at > 0 && self.text.get(at).is_some_and(|it| joins(*it)) {
-            at -= 1;
-        }
-        at
+        self.text.grapheme_indices(true).map(|(at, _)| at).take_while(|at| *at < self.cursor).last().unwrap_or(0)
     }
 
     fn behind(&self) -> usize {
-        let mut at = (self.cursor + 1).min(self.text.len());
-        while self.text.get(at).is_some_and(|it| joins(*it)) {
-            at += 1;
-        }
-        at
+        let mut ends = self.text.grapheme_indices(true).map(|(at, cluster)| at + cluster.len());
+        ends.find(|end| *end > self.cursor).unwrap_or(self.text.len())
     }
 
     fn cut(&mut self, from: usize, to: usize) {
-        let gone: usize = self.text.drain(from.min(to)..to).map(char::len_utf8).sum();
-        self.bytes -= gone;
         self.cursor = from.min(to);
+        drop(self.text.drain(self.cursor..to));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::seen::columns;
     use super::*;
 
     fn typed(text: &str) -> Editor {
@@ -158,12 +138,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_seen_as_one_moves_as_one() {
+        let mut editor = typed("a👩\u{200d}👩\u{200d}👧🇩🇪🇫🇷");
+        assert_eq!(editor.view(80).1, 7);
+        for column in [5, 3, 1, 0, 0] {
+            editor.left();
+            assert_eq!(editor.view(80).1, column);
+        }
+        editor.right();
+        editor.delete();
+        assert_eq!(editor.view(80), ("a🇩🇪🇫🇷".to_owned(), 1));
+        editor.end();
+        editor.backspace();
+        assert_eq!(editor.view(4), ("a🇩🇪".to_owned(), 3));
+        // What does not fit is left out as a whole.
+        assert_eq!(editor.view(3), ("🇩🇪".to_owned(), 2));
+        editor.home();
+        assert_eq!(editor.view(2), ("a".to_owned(), 0));
+    }
+
+    #[test]
     fn only_what_fits_is_shown_and_the_cursor_always() {
         let mut editor = typed(&"漢".repeat(50));
-        for columns in 1..30 {
-            let (shown, cursor) = editor.view(columns);
-            let width: usize = shown.chars().map(text::columns).sum();
-            assert!(width <= columns && cursor < columns.max(1), "{columns}: {shown} {cursor}");
+        for room in 1..30 {
+            let (shown, cursor) = editor.view(room);
+            let width = columns(&shown);
+            assert!(width <= room && cursor < room, "{room}: {shown} {cursor}");
         }
         assert_eq!(typed("❤\u{fe0f}!").view(9).1, 3);
         editor.home();

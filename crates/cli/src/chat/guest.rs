@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use wharf::Endpoint;
 
 use super::room::Room;
+use super::seen::shown;
 use super::text;
 use super::words::{self, Exit, News, Wish};
 use crate::failure::Failure;
@@ -47,6 +48,9 @@ pub(super) trait Line {
     /// How fast it may be.
     fn pace(&self) -> Pace;
 
+    /// Whether it shows what it is told as it is: then that is told as it may be shown.
+    fn shows(&self) -> bool;
+
     /// The next word.
     fn hear(&mut self) -> Heard;
 
@@ -78,11 +82,19 @@ struct Guest {
 pub(super) struct Guests {
     guests: Vec<Guest>,
     /// What was said last, for those who come.
-    history: VecDeque<News>,
+    history: VecDeque<Kept>,
 }
 
-/// Messages that are kept for those who come.
+/// A message for those who come.
+struct Kept {
+    news: News,
+    /// As JSON, in the longer of its two forms.
+    bytes: usize,
+}
+
+/// Messages that are kept for those who come, and bytes of them: all fit what may wait for a guest.
 const HISTORY: usize = 100;
+const BYTES_OF_HISTORY: usize = MOST_WAITING / 2;
 
 impl Guests {
     pub(super) fn new() -> Self {
@@ -147,13 +159,16 @@ impl Guests {
     /// Tells everybody what happens.
     pub(super) fn tell(&mut self, news: &[News], room: &mut Room) -> Result<(), Failure> {
         for news in news {
+            let message = words::write(news);
+            let to_show = words::write(&news.map(shown));
             if let News::Said { nick, text, at, .. } = news {
-                if self.history.len() == HISTORY {
+                let news = News::Said { nick: nick.clone(), text: text.clone(), at: *at, old: true };
+                self.history.push_back(Kept { news, bytes: message.len().max(to_show.len()) });
+                let bytes = |history: &VecDeque<Kept>| history.iter().map(|it| it.bytes).sum::<usize>();
+                while self.history.len() > HISTORY || bytes(&self.history) > BYTES_OF_HISTORY {
                     self.history.pop_front();
                 }
-                self.history.push_back(News::Said { nick: nick.clone(), text: text.clone(), at: *at, old: true });
             }
-            let message = words::write(news);
             let mut at = 0;
             // Each round goes on to the next, or takes one away.
             while let Some(guest) = self.guests.get_mut(at) {
@@ -165,7 +180,7 @@ impl Guests {
                     News::You { .. } => continue,
                     _ => {}
                 }
-                if !guest.line.tell(&message) {
+                if !guest.line.tell(if guest.line.shows() { &to_show } else { &message }) {
                     // It does not read. Its name is free again; what it missed it cannot be told.
                     let id = *id;
                     at -= 1;
@@ -212,8 +227,13 @@ impl Guest {
         self.credit >= 1.0
     }
 
+    fn tell(&mut self, news: &News) -> bool {
+        let message = if self.line.shows() { words::write(&news.map(shown)) } else { words::write(news) };
+        self.line.tell(&message)
+    }
+
     /// Does what it wishes; what it is to be shown out for.
-    fn obey(&mut self, wish: &[u8], room: &mut Room, history: &VecDeque<News>) -> Result<Option<Exit>, Failure> {
+    fn obey(&mut self, wish: &[u8], room: &mut Room, history: &VecDeque<Kept>) -> Result<Option<Exit>, Failure> {
         let wish = if wish.len() <= MOST_WISH { serde_json::from_slice::<Wish>(wish).ok() } else { None };
         match (wish, &self.member) {
             (Some(Wish::Hello { nick }), None) => {
@@ -224,7 +244,7 @@ impl Guest {
                     room: room.name().to_owned(),
                     here: room.nicks(Some(member.id)),
                 };
-                let told = history.iter().chain([&you]).all(|news| self.line.tell(&words::write(news)));
+                let told = history.iter().map(|it| &it.news).chain([&you]).all(|news| self.tell(news));
                 self.member = Some((member.id, member.nick));
                 Ok((!told).then_some(Exit::Died))
             }
@@ -232,7 +252,7 @@ impl Guest {
                 if text.len() > text::MOST_TEXT {
                     let note =
                         format!("a message has {} bytes, at most {} are said: it was not", text.len(), text::MOST_TEXT);
-                    self.line.tell(&words::write(&News::note(note)));
+                    self.tell(&News::note(note));
                 } else {
                     room.say(*id, &text)?;
                 }

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use wharf::{Endpoint, Link, Listener, Options, Receiver, RecvError, SendError, Sender};
 
 use super::guest::{Guests, Heard, Line, MOST_WAITING, Pace};
+use super::heard::heard;
+use super::room::{BYTES_AT_ONCE, MOST_AT_ONCE};
 use super::words::{self, Exit, News, Wish};
 use crate::failure::{Failure, in_own_words};
 
@@ -82,6 +84,11 @@ impl Line for LinkLine {
     fn pace(&self) -> Pace {
         // A script may have much to say.
         Pace { at_once: 1000.0, per_second: 500.0 }
+    }
+
+    fn shows(&self) -> bool {
+        // What is there asks its own terminal.
+        false
     }
 
     fn hear(&mut self) -> Heard {
@@ -198,17 +205,20 @@ impl Joined {
         failed.map_or(Ok(()), |error| Err(error.into()))
     }
 
-    /// What has happened; nothing when the host may say more.
+    /// What has happened: as much as is taken at once.
     pub(super) fn news(&mut self) -> Result<Vec<News>, Failure> {
         self.send_on()?;
         let mut news = Vec::new();
-        // A batch, so that the user has a turn.
-        for _ in 0..256 {
+        let mut bytes = 0;
+        for _ in 0..MOST_AT_ONCE {
+            if bytes >= BYTES_AT_ONCE {
+                break;
+            }
             match self.receiver.try_recv() {
-                Ok(message) => match serde_json::from_slice(&message) {
-                    Ok(one) => news.push(one),
-                    Err(_) => news.push(News::note("the host said something that this version does not know")),
-                },
+                Ok(message) => {
+                    bytes += message.len();
+                    news.extend(heard(&message));
+                }
                 Err(RecvError::Empty) => break,
                 Err(error) if news.is_empty() => {
                     return Err(match error {

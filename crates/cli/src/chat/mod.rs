@@ -2,16 +2,18 @@
 //!
 //! One thread waits for all of it. A room is either one of this machine (`room.rs`: topics, and who is there made by
 //! `census.rs`), or one at a host (`link.rs`). Into a room of this machine guests may come (`guest.rs`): over links (`link.rs`) and
-//! with browsers (`web.rs`). The user sees it on a terminal (`screen.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and
-//! fro is in `words.rs`, what may stand in it in `text.rs`.
+//! with browsers (`web/`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and
+//! fro is in `words.rs`, what may stand in it in `text.rs`, what is seen of it in `seen.rs`.
 
 mod census;
 mod editor;
 mod guest;
+mod heard;
 mod link;
 mod plain;
 mod room;
 mod screen;
+mod seen;
 mod text;
 mod web;
 mod words;
@@ -37,6 +39,8 @@ use crate::usage::chat::ChatArguments;
 #[derive(Debug, PartialEq, Eq)]
 enum Typed {
     Line(String),
+    /// Asks how others come in.
+    Doors,
     Leave,
 }
 
@@ -73,11 +77,11 @@ pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
     }
     let mut ending = Ending::watch()?;
     // What cannot be is told before anybody hears of us.
-    let mut notes = Vec::new();
-    let mut door = asked.host.as_deref().map(|address| host(address, asked, &mut notes)).transpose()?;
+    let mut doors = Vec::new();
+    let mut door = asked.host.as_deref().map(|address| host(address, asked, &mut doors)).transpose()?;
     let web = asked.web.as_deref().map(|place| Web::open(place, asked.network.insecure())).transpose()?;
     if let Some(web) = &web {
-        notes.push(News::note(format!("browsers come in at {}", web.link())));
+        doors.push(News::note(format!("browsers come in at {}", web.link())));
     }
     let face = match io::stdin().is_terminal() && io::stdout().is_terminal() {
         true => Face::Screen(Screen::open()?),
@@ -87,16 +91,16 @@ pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
         Some(address) => Place::There(join(address, asked, &nick)?),
         None => Place::Here(Room::enter(&asked.room, &nick, &mut ending)?),
     };
-    let mut chat = Chat { place, face, guests: Guests::new(), door: door.take(), web, notes };
+    let mut chat = Chat { place, face, guests: Guests::new(), door: door.take(), web, doors };
     let done = chat.go_on(&mut ending);
     chat.leave(done)
 }
 
-fn host(address: &str, asked: &ChatArguments, notes: &mut Vec<News>) -> Result<Door, Failure> {
+fn host(address: &str, asked: &ChatArguments, doors: &mut Vec<News>) -> Result<Door, Failure> {
     let (options, made) = asked.network.apply(Options::new(), &check(address)?, true)?;
     let door = Door::open(address, &options)?;
     let known = made.map_or(String::new(), |fingerprint| format!(" --pin {fingerprint}"));
-    notes.push(News::note(format!("others join with: wharf chat {} --join {}{known}", asked.room, door.address())));
+    doors.push(News::note(format!("others join with: wharf chat {} --join {}{known}", asked.room, door.address())));
     Ok(door)
 }
 
@@ -112,8 +116,8 @@ struct Chat {
     guests: Guests,
     door: Option<Door>,
     web: Option<Web>,
-    /// To be told once the user is in.
-    notes: Vec<News>,
+    /// How others come in: told once the user is in, and when it asks.
+    doors: Vec<News>,
 }
 
 impl Chat {
@@ -125,13 +129,18 @@ impl Chat {
             let news = self.hear()?;
             if !news.is_empty() {
                 self.face.show(&news)?;
-                // Those who wait for a word hear it at once, and what it makes of the room is heard before sleeping.
-                continue;
             }
-            if self.wait(ending)? == Some(Woken::User) {
+            // However much there is to hear, the user has a turn in between. Those who wait for a word hear it at once, and what
+            // it makes of the room is heard before sleeping.
+            let woken = match self.glance()? {
+                None if news.is_empty() => self.wait(ending)?,
+                woken => woken,
+            };
+            if woken == Some(Woken::User) {
                 for typed in self.face.read()? {
                     match typed {
                         Typed::Leave => return Ok(()),
+                        Typed::Doors => self.show_doors()?,
                         Typed::Line(text) => self.say(&text)?,
                     }
                 }
@@ -155,11 +164,18 @@ impl Chat {
         let mut news = room.news()?;
         self.guests.tell(&news, room)?;
         if news.iter().any(|news| matches!(news, News::You { .. })) {
-            news.append(&mut self.notes);
+            news.extend(self.doors.iter().cloned());
         }
         // Who was left out concerns the user only.
         news.extend(self.door.as_mut().and_then(Door::refused));
         Ok(news)
+    }
+
+    fn show_doors(&mut self) -> Result<(), Failure> {
+        match self.doors.as_slice() {
+            [] => self.face.show(&[News::note("nobody comes in through here: that takes --host or --web")]),
+            doors => self.face.show(doors),
+        }
     }
 
     fn say(&mut self, text: &str) -> Result<(), Failure> {
@@ -169,23 +185,25 @@ impl Chat {
         }
     }
 
+    /// Whether the user does something, without waiting.
+    fn glance(&mut self) -> Result<Option<Woken>, Failure> {
+        let user = self.face.endpoints(self.place.has_room());
+        let mut ends: Vec<(&mut dyn Endpoint, Woken)> = user.into_iter().map(|end| (end, Woken::User)).collect();
+        Selector::new().try_wait(&mut ends).map_err(cannot_wait)
+    }
+
     /// Sleeps until there is something to do.
     fn wait(&mut self, ending: &mut Ending) -> Result<Option<Woken>, Failure> {
         let mut limit: Option<Duration> = None;
         let mut others: Vec<Box<dyn Endpoint + '_>> = vec![Box::new(ending.endpoint())];
-        let has_room = match &mut self.place {
+        let has_room = self.place.has_room();
+        match &mut self.place {
             Place::Here(room) => {
                 limit = sooner(limit, room.next_look());
-                let has_room = room.has_room();
                 others.extend(room.parts());
-                has_room
             }
-            Place::There(host) => {
-                let has_room = host.has_room();
-                others.extend(host.parts());
-                has_room
-            }
-        };
+            Place::There(host) => others.extend(host.parts()),
+        }
         limit = sooner(limit, self.guests.next_look());
         others.extend(self.guests.parts(has_room));
         if let Some(door) = &mut self.door {
@@ -205,7 +223,7 @@ impl Chat {
             Some(limit) => selector.wait_timeout(&mut ends, limit),
             None => selector.wait(&mut ends).map(Some),
         };
-        woken.map_err(|error| Failure::Failed(format!("cannot wait: {error}")))
+        woken.map_err(cannot_wait)
     }
 
     /// Says goodbye, and gives the terminal back.
@@ -217,6 +235,16 @@ impl Chat {
         };
         drop(self.face);
         done.and(left)
+    }
+}
+
+impl Place {
+    /// Whether more can be said now.
+    fn has_room(&self) -> bool {
+        match self {
+            Place::Here(room) => room.has_room(),
+            Place::There(host) => host.has_room(),
+        }
     }
 }
 
@@ -242,6 +270,10 @@ impl Face {
             Face::Plain(_) => Vec::new(),
         }
     }
+}
+
+fn cannot_wait(error: io::Error) -> Failure {
+    Failure::Failed(format!("cannot wait: {error}"))
 }
 
 fn sooner(a: Option<Duration>, b: Option<Duration>) -> Option<Duration> {

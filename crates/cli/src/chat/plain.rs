@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 
 use wharf::{Endpoint, Readable};
 
+use super::seen;
 use super::text;
 use super::words::News;
 use super::{Typed, sentence};
@@ -46,7 +47,7 @@ impl Plain {
 
     pub(super) fn show(&mut self, news: &[News]) -> Result<(), Failure> {
         for news in news {
-            self.output.line(&text::shown(&sentence(news)))?;
+            self.output.line(&seen::shown(&sentence(news)))?;
         }
         self.output.flush()
     }

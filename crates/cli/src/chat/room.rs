@@ -34,8 +34,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(100);
 /// The most that waits to be published; with more, whoever says it is not read.
 const MOST_WAITING: usize = 64;
 
-/// Messages taken at once.
-const MOST_AT_ONCE: usize = 256;
+/// Messages taken at once, and about how many bytes of them: between two times the user has a turn.
+pub(super) const MOST_AT_ONCE: usize = 256;
+pub(super) const BYTES_AT_ONCE: usize = 256 << 10;
 
 /// How long leaving waits for room for what was said last.
 const LEAVING: Duration = Duration::from_secs(5);
@@ -245,12 +246,18 @@ impl Room {
 
     /// Takes in what was said; whether that was all.
     fn hear_what_was_said(&mut self) -> Result<bool, Failure> {
+        let mut bytes = 0;
         for _ in 0..MOST_AT_ONCE {
-            match self.hear_said.try_recv() {
+            if bytes >= BYTES_AT_ONCE {
+                break;
+            }
+            let next = self.hear_said.try_recv();
+            bytes += next.as_ref().map_or(0, |sample| sample.len());
+            match next {
                 Ok(sample) => match serde_json::from_slice::<Said>(&sample) {
                     Ok(Said { nick, text, at, .. }) => {
-                        let nick = text::nick(&nick).unwrap_or_else(|| "?".to_owned());
                         if let Some(text) = text::said(&text) {
+                            let (nick, at) = (text::any_nick(&nick), words::sound_time(at));
                             self.news.push(News::Said { nick, text, at, old: false });
                         }
                     }

@@ -1,5 +1,6 @@
 //! A chat on a terminal: what was said above, the line that is being typed below.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 
@@ -9,19 +10,20 @@ use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
-use unicode_width::UnicodeWidthStr;
 use wharf::Endpoint;
 
 use super::editor::Editor;
-use super::text;
+use super::heard::MOST_HERE;
+use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::output::may_colour;
 
-/// What was said is kept so far back.
+/// What was said is kept so far back: so many lines, and so many bytes of them as they are shown.
 const MOST_LINES: usize = 5_000;
+const MOST_BYTES: usize = 2 << 20;
 
 /// Colours of nicknames: they can be told apart on dark and on light.
 const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::Blue, Color::Yellow, Color::Red];
@@ -31,6 +33,8 @@ pub(super) struct Screen {
     terminal: DefaultTerminal,
     keys: Keys,
     lines: VecDeque<Entry>,
+    /// Of the lines.
+    bytes: usize,
     editor: Editor,
     colour: bool,
     room: String,
@@ -48,6 +52,26 @@ struct Entry {
     nick: Option<String>,
     text: String,
     old: bool,
+    /// For how many columns its rows were counted last, and how many there were.
+    counted: Cell<(usize, usize)>,
+}
+
+impl Entry {
+    fn new(nick: Option<String>, text: String, old: bool) -> Entry {
+        Entry { nick, text, old, counted: Cell::new((0, 0)) }
+    }
+
+    fn bytes(&self) -> usize {
+        self.nick.as_ref().map_or(0, String::len) + self.text.len()
+    }
+
+    /// How many rows it takes: broken once for each width, so that drawing costs what is seen and not what is kept.
+    fn count(&self, columns: usize) -> usize {
+        if self.counted.get().0 != columns {
+            self.counted.set((columns, rows(self, columns).len()));
+        }
+        self.counted.get().1
+    }
 }
 
 fn unusable(error: io::Error) -> Failure {
@@ -63,6 +87,7 @@ impl Screen {
             terminal,
             keys,
             lines: VecDeque::new(),
+            bytes: 0,
             editor: Editor::default(),
             colour: may_colour(),
             room: String::new(),
@@ -81,19 +106,19 @@ impl Screen {
         for news in news {
             self.note_who(news);
             let entry = match news {
-                News::Said { nick, text, old, .. } => {
-                    Entry { nick: Some(text::shown(nick)), text: text::shown(text), old: *old }
-                }
-                other => Entry { nick: None, text: text::shown(&sentence(other)), old: false },
+                News::Said { nick, text, old, .. } => Entry::new(Some(seen::shown(nick)), seen::shown(text), *old),
+                other => Entry::new(None, seen::shown(&sentence(other)), false),
             };
-            if self.lines.len() == MOST_LINES {
-                self.lines.pop_front();
-            }
             if self.scrolled > 0 {
                 // What somebody reads stays where it is.
-                self.scrolled += rows(&entry, self.width()).len();
+                self.scrolled += entry.count(self.width());
             }
+            self.bytes += entry.bytes();
             self.lines.push_back(entry);
+            // At most one is left of what is larger than all.
+            while self.lines.len() > MOST_LINES || (self.bytes > MOST_BYTES && self.lines.len() > 1) {
+                self.bytes -= self.lines.pop_front().map_or(0, |entry| entry.bytes());
+            }
         }
         self.draw()
     }
@@ -101,25 +126,25 @@ impl Screen {
     fn note_who(&mut self, news: &News) {
         match news {
             News::You { nick, room, here } => {
-                (self.nick, self.room) = (text::shown(nick), text::shown(room));
-                self.here = here.iter().map(|nick| text::shown(nick)).collect();
+                (self.nick, self.room) = (seen::shown(nick), seen::shown(room));
+                self.here = here.iter().map(|nick| seen::shown(nick)).collect();
             }
-            News::Joined { nick } => self.here.push(text::shown(nick)),
+            News::Joined { nick } if self.here.len() < MOST_HERE => self.here.push(seen::shown(nick)),
             News::Left { nick } | News::Died { nick } => {
-                let gone = text::shown(nick);
+                let gone = seen::shown(nick);
                 if let Some(at) = self.here.iter().position(|it| *it == gone) {
                     self.here.remove(at);
                 }
             }
             News::Renamed { nick, to } => {
-                let (old, to) = (text::shown(nick), text::shown(to));
+                let (old, to) = (seen::shown(nick), seen::shown(to));
                 if self.nick == old {
                     self.nick = to;
                 } else if let Some(it) = self.here.iter_mut().find(|it| **it == old) {
                     *it = to;
                 }
             }
-            News::Said { .. } | News::Note { .. } => {}
+            News::Joined { .. } | News::Said { .. } | News::Note { .. } => {}
         }
     }
 
@@ -152,6 +177,7 @@ impl Screen {
             KeyCode::Char('u') if control => self.editor.cut_to_start(),
             KeyCode::Char('k') if control => self.editor.cut_to_end(),
             KeyCode::Char('w') if control => self.editor.cut_word(),
+            KeyCode::Char('g') if control => return Some(Typed::Doors),
             KeyCode::Char('l') if control => _ = self.terminal.clear(),
             KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             KeyCode::Char(character) => self.editor.insert(character),
@@ -189,37 +215,36 @@ impl Screen {
 
             let who = match here.len() {
                 0 => "nobody else is here".to_owned(),
-                count => format!("with {count}: {}", here.join(", ")),
+                count => format!("with {count}: {}", names(here, usize::from(head.width))),
             };
             let back = if *scrolled > 0 { "  (scrolled: End goes back)" } else { "" };
             let title = Line::from(vec![Span::from(room.clone()).bold(), Span::from(format!("{back}  {who}"))]);
             frame.render_widget(Paragraph::new(title).reversed(), head);
 
-            // From the last one up, as many as are seen.
-            let mut shown: VecDeque<Line<'static>> = VecDeque::new();
-            let wanted = *page + *scrolled;
+            // From the last one up, as many as are seen and scrolled over.
+            let (mut taken, mut counted) = (0, 0);
             for entry in lines.iter().rev() {
-                if shown.len() >= wanted {
+                if counted >= page.saturating_add(*scrolled) {
                     break;
                 }
-                let own = entry.nick.as_deref() == Some(nick.as_str());
-                for row in rows(entry, width).into_iter().rev() {
-                    shown.push_front(row.line(entry, own, *colour));
-                }
+                taken += 1;
+                counted += entry.count(width);
             }
-            *scrolled = (*scrolled).min(shown.len().saturating_sub(*page));
-            let last = shown.len() - *scrolled;
-            let first = last.saturating_sub(*page);
-            let visible: Vec<Line<'static>> = shown.drain(first..last).collect();
+            *scrolled = (*scrolled).min(counted.saturating_sub(*page));
+            let above = counted.saturating_sub(*page + *scrolled);
+            let drawn = lines.iter().skip(lines.len() - taken).flat_map(|entry| {
+                let (own, colour) = (entry.nick.as_deref() == Some(nick.as_str()), *colour);
+                rows(entry, width).into_iter().map(move |row| row.line(entry, own, colour))
+            });
+            let visible: Vec<Line<'static>> = drawn.skip(above).take(*page).collect();
             // The latest stands right above the line that is typed.
             let top = body.y + u16::try_from(page.saturating_sub(visible.len())).unwrap_or(0);
             let area = ratatui::layout::Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
             frame.render_widget(Paragraph::new(visible), area);
 
             let prompt = format!("{nick}> ");
-            let used = prompt.width().min(usize::from(foot.width) / 2);
-            let prompt: String = if prompt.width() > used { "> ".to_owned() } else { prompt };
-            let used = prompt.width();
+            let prompt = if columns(&prompt) > usize::from(foot.width) / 2 { "> ".to_owned() } else { prompt };
+            let used = columns(&prompt);
             let (text, cursor) = editor.view(usize::from(foot.width).saturating_sub(used).max(1));
             frame.render_widget(Paragraph::new(Line::from(vec![Span::from(prompt).bold(), Span::from(text)])), foot);
             let column = u16::try_from(used + cursor).unwrap_or(u16::MAX);
@@ -235,6 +260,21 @@ impl Drop for Screen {
         // What cannot be restored is told by nobody.
         let _restored = ratatui::try_restore();
     }
+}
+
+/// As many names as so many columns may hold.
+fn names(here: &[String], columns: usize) -> String {
+    let mut names = String::new();
+    for nick in here {
+        if !names.is_empty() {
+            names.push_str(", ");
+        }
+        names.push_str(nick);
+        if seen::columns(&names) > columns {
+            break;
+        }
+    }
+    names
 }
 
 /// One row of an entry on the screen.
@@ -268,32 +308,31 @@ fn hash(nick: &str) -> usize {
     nick.bytes().fold(5381_usize, |hash, byte| hash.wrapping_mul(33) ^ usize::from(byte))
 }
 
-/// Breaks an entry at blanks, and in a word that is longer than a row.
-fn rows(entry: &Entry, columns: usize) -> Vec<Row> {
+/// Breaks an entry at blanks, and in a word that is longer than a row; never inside of what is drawn as one.
+fn rows(entry: &Entry, room: usize) -> Vec<Row> {
     let whole = match &entry.nick {
         Some(nick) => format!("{nick}  {}", entry.text),
         None => entry.text.clone(),
     };
-    let indent = if entry.nick.is_some() && columns > 20 { 2 } else { 0 };
+    let indent = if entry.nick.is_some() && room > 20 { 2 } else { 0 };
     let mut rows = vec![Row { first: true, text: String::new() }];
     let mut used = 0;
     for word in whole.split_inclusive(' ') {
-        let width = word.trim_end_matches(' ').width();
-        if used > indent && used + width > columns {
+        let width = columns(word.trim_end_matches(' '));
+        if used > indent && used + width > room {
             rows.push(Row { first: false, text: " ".repeat(indent) });
             used = indent;
         }
-        for character in word.chars() {
-            let width = text::columns(character);
-            if used + width > columns {
-                if character == ' ' {
+        for (cluster, width) in clusters(word) {
+            if used + width > room {
+                if cluster == " " {
                     continue;
                 }
                 rows.push(Row { first: false, text: " ".repeat(indent) });
                 used = indent;
             }
             if let Some(row) = rows.last_mut() {
-                row.text.push(character);
+                row.text.push_str(cluster);
             }
             used += width;
         }
@@ -306,7 +345,7 @@ mod tests {
     use super::*;
 
     fn broken(nick: Option<&str>, text: &str, columns: usize) -> Vec<String> {
-        let entry = Entry { nick: nick.map(str::to_owned), text: text.to_owned(), old: false };
+        let entry = Entry::new(nick.map(str::to_owned), text.to_owned(), false);
         rows(&entry, columns).into_iter().map(|row| row.text).collect()
     }
 
@@ -317,11 +356,14 @@ mod tests {
         assert_eq!(broken(None, "", 4), [""]);
         assert_eq!(broken(Some("anna"), "a line that is long enough", 24), ["anna  a line that is ", "  long enough"]);
         for columns in 1..40 {
-            let text = "wide 漢字漢字漢字漢字 and e\u{301}e\u{301} accents, averyveryverylongwordthatfitsnowhere";
+            let text = "wide 漢字漢字漢字漢字 🇩🇪🇫🇷🇯🇵 👩\u{200d}👩\u{200d}👧👩\u{200d}🚀 and e\u{301}e\u{301} accents, averyveryverylongwordthatfitsnowhere";
             let rows = broken(Some("bob"), text, columns);
             let squeeze = |text: &str| text.chars().filter(|it| *it != ' ').collect::<String>();
             assert_eq!(squeeze(&rows.concat()), squeeze(&format!("bob{text}")), "{columns}");
-            assert!(rows.iter().all(|row| row.trim_end().width() <= columns.max(2)), "{columns}: {rows:?}");
+            let pieces = rows.iter().flat_map(|row| clusters(row.trim_start()).map(|(cluster, _)| cluster));
+            let whole: Vec<&str> = clusters(text).map(|(cluster, _)| cluster).collect();
+            assert!(pieces.skip(3).all(|it| it == " " || whole.contains(&it)), "{columns}: {rows:?}");
+            assert!(rows.iter().all(|row| seen::columns(row.trim_end()) <= columns.max(2)), "{columns}: {rows:?}");
         }
     }
 }

@@ -85,6 +85,23 @@ impl News {
         News::Note { text: text.into() }
     }
 
+    /// The same with all that somebody else may have written changed so.
+    pub(super) fn map(&self, change: impl Fn(&str) -> String) -> News {
+        match self {
+            News::Said { nick, text, at, old } => {
+                News::Said { nick: change(nick), text: change(text), at: *at, old: *old }
+            }
+            News::You { nick, room, here } => {
+                News::You { nick: change(nick), room: change(room), here: here.iter().map(|it| change(it)).collect() }
+            }
+            News::Joined { nick } => News::Joined { nick: change(nick) },
+            News::Left { nick } => News::Left { nick: change(nick) },
+            News::Died { nick } => News::Died { nick: change(nick) },
+            News::Renamed { nick, to } => News::Renamed { nick: change(nick), to: change(to) },
+            News::Note { text } => News::note(change(text)),
+        }
+    }
+
     pub(super) fn gone(exit: Exit, nick: String) -> News {
         match exit {
             Exit::Left => News::Left { nick },
@@ -102,6 +119,11 @@ pub(super) fn write(what: &impl Serialize) -> Vec<u8> {
 pub(super) fn now() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A time that somebody else says, in milliseconds since 1970: clocks differ, but by no more than a day.
+pub(super) fn sound_time(at: u64) -> u64 {
+    at.min(now().saturating_add(24 * 60 * 60 * 1000))
 }
 
 #[cfg(test)]

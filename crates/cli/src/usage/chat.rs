@@ -7,9 +7,9 @@ use crate::network::NetworkArguments;
 /// What `wharf chat` can be asked.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "On a terminal: type and press Enter; PageUp, PageDown, Up and Down scroll, End goes back to the latest; Ctrl-C, or \
-    Ctrl-D on an empty line, leaves. Elsewhere every line of standard input is said, every line that is said is written, and the end \
-    of the input leaves.\n\n\
+    after_help = "On a terminal: type and press Enter; PageUp, PageDown, Up and Down scroll, End goes back to the latest; Ctrl-G shows \
+    how others come in; Ctrl-C, or Ctrl-D on an empty line, leaves. Elsewhere every line of standard input is said, every line that is \
+    said is written, and the end of the input leaves.\n\n\
     Members of one machine and user meet by the room's name alone. --host lets others join over a network, --web lets browsers in; \
     both are members of the same room. docs/chat.md has the limits.\n\n\
     Exit codes: 0 left; 1 failed; 4 the host of --join closed or died.\n\n\

@@ -10,7 +10,8 @@ use std::thread::JoinHandle;
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, Winsize, tcgetattr, tcsetwinsize};
-use unicode_width::UnicodeWidthChar;
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
 
 use super::scene::await_that;
 
@@ -70,6 +71,13 @@ impl Terminal {
             status.is_some()
         });
         status.expect("awaited")
+    }
+
+    /// The most memory that the command has used so far, in KiB.
+    pub(crate) fn most_memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its high-water mark");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
     }
 
     /// Types.
@@ -151,12 +159,14 @@ fn read(mut near: File, screen: Arc<Mutex<Screen>>) -> JoinHandle<()> {
 }
 
 /// Stands for a cell that the wide character in front of it covers.
-const COVERED: char = '\0';
+const COVERED: &str = "\0";
 
 /// As much of a terminal as these tests need: characters that are put somewhere, and screens that are cleared.
 struct Screen {
-    cells: Vec<Vec<char>>,
+    cells: Vec<Vec<String>>,
     at: (usize, usize),
+    /// Where the last character was put, if nothing has moved the cursor since: what is drawn as one with it goes there.
+    last: Option<(usize, usize)>,
     written: Vec<u8>,
     /// Up to here it is on the screen.
     done: usize,
@@ -164,8 +174,8 @@ struct Screen {
 
 impl Screen {
     fn new(columns: u16, rows: u16) -> Screen {
-        let cells = vec![vec![' '; columns.into()]; rows.into()];
-        Screen { cells, at: (0, 0), written: Vec::new(), done: 0 }
+        let cells = vec![vec![" ".to_owned(); columns.into()]; rows.into()];
+        Screen { cells, at: (0, 0), last: None, written: Vec::new(), done: 0 }
     }
 
     fn resize(&mut self, columns: u16, rows: u16) {
@@ -177,7 +187,7 @@ impl Screen {
     }
 
     fn text(&self) -> String {
-        let seen = |row: &Vec<char>| row.iter().filter(|it| **it != COVERED).collect::<String>();
+        let seen = |row: &Vec<String>| row.iter().filter(|it| *it != COVERED).map(String::as_str).collect::<String>();
         self.cells.iter().map(seen).collect::<Vec<_>>().join("\n")
     }
 
@@ -211,35 +221,49 @@ impl Screen {
                     _ => 4,
                 };
                 let character = std::str::from_utf8(rest.get(..len)?).ok()?.chars().next()?;
-                let (row, column) = self.at;
-                let width = character.width().unwrap_or(0);
-                let cells = self.cells.get_mut(row).filter(|cells| column + width <= cells.len() && width > 0);
-                // One without a width of its own stands on the one before it, and is not kept.
-                if let Some(cells) = cells {
-                    // Of a wide one nothing is left when half of it is gone.
-                    if cells[column] == COVERED {
-                        cells[column - 1] = ' ';
-                    }
-                    cells[column] = character;
-                    cells[column + 1..column + width].fill(COVERED);
-                    cells[column + width..].iter_mut().take_while(|it| **it == COVERED).for_each(|it| *it = ' ');
-                }
-                self.go(row, column + width, len)
+                self.put(character);
+                Some(len)
             }
         }
     }
 
+    /// Puts a character where the cursor is, or to the one that it is drawn as one with.
+    fn put(&mut self, character: char) {
+        let joined = self.last.and_then(|(row, column)| {
+            let both = format!("{}{character}", self.cells.get(row)?.get(column)?);
+            (both.graphemes(true).count() == 1).then_some(((row, column), both))
+        });
+        let ((row, column), text) = joined.unwrap_or_else(|| (self.at, character.to_string()));
+        let width = text.width();
+        let Some(cells) = self.cells.get_mut(row).filter(|cells| column + width <= cells.len() && width > 0) else {
+            self.at = (row, column + width);
+            return;
+        };
+        // Of a wide one nothing is left when half of it is gone.
+        if cells[column] == COVERED {
+            cells[column - 1] = " ".to_owned();
+        }
+        cells[column] = text;
+        cells[column + 1..column + width].fill(COVERED.to_owned());
+        cells[column + width..].iter_mut().take_while(|it| *it == COVERED).for_each(|it| *it = " ".to_owned());
+        self.last = Some((row, column));
+        self.at = (row, column + width);
+    }
+
     fn go(&mut self, row: usize, column: usize, len: usize) -> Option<usize> {
-        self.at = (row, column);
+        (self.at, self.last) = ((row, column), None);
         Some(len)
     }
 
     fn obey(&mut self, what: u8, text: &str) {
         let number = |at: usize, or: usize| text.split(';').nth(at).and_then(|it| it.parse().ok()).unwrap_or(or);
+        if matches!(what, b'H' | b'C' | b'J') {
+            self.last = None;
+        }
         match what {
             b'H' => self.at = (number(0, 1) - 1, number(1, 1) - 1),
             b'C' => self.at.1 += number(0, 1),
-            b'J' if number(0, 0) == 2 => self.cells.iter_mut().for_each(|row| row.fill(' ')),
+            b'J' if number(0, 0) == 2 => self.cells.iter_mut().for_each(|row| row.fill(" ".to_owned())),
             _ => {}
         }
     }
