@@ -26,6 +26,12 @@ pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a count: write a whole number, 0 or more"))
 }
 
+/// Reads how many there are to be of what cannot be none: a whole number from 1 on.
+pub(crate) fn parse_some(text: &str) -> Result<u64, String> {
+    let number = text.trim().parse().ok().filter(|count| *count > 0);
+    number.ok_or_else(|| format!("'{text}' cannot be used: write a whole number, 1 or more"))
+}
+
 /// Reads a rate: so many a second, more than none.
 pub(crate) fn parse_rate(text: &str) -> Result<f64, String> {
     let wrong = || format!("'{text}' is not a rate: write how many a second, such as 30 or 0.5");
