@@ -274,11 +274,13 @@ pub(crate) struct RecvArguments {
 
 /// What `wharf region` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Exit codes: 0 done; 1 failed, such as when there is no such region; 5 something was found (verify).\n\n\
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed, such as when there is no such region; 5 something was found (verify).\n\n\
     Examples:\n\
     \x20 wharf region create board --size 1MiB\n\
     \x20 wharf region ls\n\
-    \x20 wharf region verify board")]
+    \x20 wharf region verify board"
+)]
 pub(crate) struct RegionArguments {
     /// What to do.
     #[command(subcommand)]

@@ -58,6 +58,9 @@ pub(crate) struct StateSetArguments {
     /// Stay until Ctrl-C, whatever becomes of standard input.
     #[arg(long)]
     pub(crate) stay: bool,
+    /// Write a JSON object for each value once it is set: state, version and bytes.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `wharf state get` can be asked.
