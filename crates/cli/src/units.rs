@@ -21,9 +21,28 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     count.checked_mul(factor).ok_or_else(|| format!("'{text}' is more bytes than a 64-bit number holds"))
 }
 
+/// A whole number in groups of three digits, which a person counts at a glance.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Reads a count: a whole number.
 pub(crate) fn parse_count(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("'{text}' is not a count: write a whole number, 0 or more"))
+}
+
+/// Reads how many there are to be of what cannot be none: a whole number from 1 on.
+pub(crate) fn parse_some(text: &str) -> Result<u64, String> {
+    let number = text.trim().parse().ok().filter(|count| *count > 0);
+    number.ok_or_else(|| format!("'{text}' cannot be used: write a whole number, 1 or more"))
 }
 
 /// Reads a rate: so many a second, more than none.
@@ -103,6 +122,16 @@ pub(crate) fn three_digits(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_numbers_are_grouped_and_what_cannot_be_none_is_some() {
+        let all = [0, 7, 999, 1_000, 12_345, 2_000_000].map(grouped);
+        assert_eq!(all, ["0", "7", "999", "1,000", "12,345", "2,000,000"]);
+        assert_eq!(parse_some("1"), Ok(1));
+        for wrong in ["0", "-1", "", "some"] {
+            assert!(parse_some(wrong).is_err_and(|why| why.contains("1 or more")), "{wrong} was taken");
+        }
+    }
 
     #[test]
     fn sizes_are_read_with_and_without_units() {

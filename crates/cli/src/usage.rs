@@ -34,7 +34,13 @@ const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 the command line makes no sense, 3 the time ran out, 4 the peer closed or died too early,
 5 something was found (region verify).
 
-Names live in /dev/shm/wharf-UID, or in the directory that WHARF_DIR names.";
+Names live in /dev/shm/wharf-UID, or in the directory that WHARF_DIR names.
+
+Examples; each command has more of them in its own --help:
+  wharf compare --quick
+  wharf recv shm:greetings                 (one terminal)
+  wharf send shm:greetings hello           (another)
+  wharf top";
 
 /// Processes that talk: share memory in place, or ship messages.
 #[derive(Parser, Debug)]
@@ -97,7 +103,13 @@ pub(crate) enum Verb {
 /// What `wharf compare` can be asked.
 #[derive(Args, Debug)]
 #[command(after_help = "The table and the JSON schema are described in docs/compare.md.\n\n\
-    Exit code 0 when every transport that this machine has carried its bytes verified, else 1.")]
+    Exit codes: 0 every transport that this machine has carried its bytes verified; 1 one did not, or the server was not reached.\n\n\
+    Examples:\n\
+    \x20 wharf compare --quick\n\
+    \x20 wharf compare --transport shm --transport unix --size 4KiB --json\n\
+    \x20 wharf compare --plot compare.svg\n\
+    \x20 wharf compare --serve 192.168.1.7      (there; prints a token and a fingerprint)\n\
+    \x20 wharf compare --remote 192.168.1.7 --token TOKEN --fingerprint SHA256")]
 pub(crate) struct CompareArguments {
     /// Take at most 10 seconds (at most 90 otherwise).
     #[arg(long)]
@@ -262,6 +274,13 @@ pub(crate) struct RecvArguments {
 
 /// What `wharf region` can be asked.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Exit codes: 0 done; 1 failed, such as when there is no such region; 5 something was found (verify).\n\n\
+    Examples:\n\
+    \x20 wharf region create board --size 1MiB\n\
+    \x20 wharf region ls\n\
+    \x20 wharf region verify board"
+)]
 pub(crate) struct RegionArguments {
     /// What to do.
     #[command(subcommand)]
@@ -272,6 +291,10 @@ pub(crate) struct RegionArguments {
 #[derive(Subcommand, Debug)]
 pub(crate) enum RegionVerb {
     /// Create a region of plain bytes with one lock, all zero.
+    #[command(after_help = "Exit codes: 0 created; 1 failed, such as when there is one of this name.\n\n\
+        Examples:\n\
+        \x20 wharf region create board --size 1MiB\n\
+        \x20 wharf region create frames --size 2GiB")]
     Create {
         /// The name.
         name: String,
@@ -280,12 +303,20 @@ pub(crate) enum RegionVerb {
         size: u64,
     },
     /// List the regions of this user.
+    #[command(after_help = "Exit codes: 0 listed, also when there is none; 1 failed.\n\n\
+        Examples:\n\
+        \x20 wharf region ls\n\
+        \x20 wharf region ls --json")]
     Ls {
         /// Write JSON.
         #[arg(long)]
         json: bool,
     },
     /// Say what a region's header says, who has attached it, who holds what and who waits.
+    #[command(after_help = "Exit codes: 0 told; 1 it could not be looked at.\n\n\
+        Examples:\n\
+        \x20 wharf region inspect board\n\
+        \x20 wharf region inspect --file copy-of-board --json")]
     Inspect {
         /// Which region.
         #[command(flatten)]
@@ -296,7 +327,10 @@ pub(crate) enum RegionVerb {
     },
     /// Look for what is wrong with a region: one sentence for each finding, with what to do. Changes nothing.
     #[command(
-        after_help = "Exit code 0 when the region is sound, 5 when something was found, 1 when it could not be looked at."
+        after_help = "Exit codes: 0 the region is sound; 5 something was found; 1 it could not be looked at.\n\n\
+        Examples:\n\
+        \x20 wharf region verify board\n\
+        \x20 wharf region verify board --json"
     )]
     Verify {
         /// Which region.
@@ -309,6 +343,9 @@ pub(crate) enum RegionVerb {
     /// Look at a region again and again: a picture on a terminal, a line for each change elsewhere.
     Watch(WatchArguments),
     /// Remove a region's name; its memory lives until the last process leaves.
+    #[command(after_help = "Exit codes: 0 removed; 1 failed, such as when there is no such region.\n\n\
+        Examples:\n\
+        \x20 wharf region rm board")]
     Rm {
         /// The name.
         name: String,
@@ -328,7 +365,11 @@ pub(crate) struct TargetArguments {
 
 /// What `wharf region watch` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Ends with Ctrl-C, after --count looks, or with 1 when the region is removed.")]
+#[command(after_help = "Ends with Ctrl-C, after --count looks, or when the region is removed.\n\n\
+    Exit codes: 0 after --count looks; 1 failed, or the region was removed.\n\n\
+    Examples:\n\
+    \x20 wharf region watch board\n\
+    \x20 wharf region watch board --interval 250ms --json")]
 pub(crate) struct WatchArguments {
     /// Which region.
     #[command(flatten)]
@@ -491,6 +532,9 @@ mod tests {
             (&["recv", "shm:a", "--wait", "-5s"], ["--wait <TIME>: '-5s' is not a time", "ms, s or m"]),
             (&["region", "create", "a", "--size", "-5"], ["--size <BYTES>: '-5' is not a size", "KiB"]),
             (&["compare", "--size", "-5"], ["--size <BYTES>: '-5' is not a size", "KiB"]),
+            (&["pull", "a", "--jobs", "0"], ["--jobs <N>: '0'", "1 or more"]),
+            (&["serve", "a", "--jobs", "0", "--", "cat"], ["--jobs <N>: '0'", "1 or more"]),
+            (&["push", "a", "--deliveries", "0"], ["--deliveries <N>: '0'", "1 or more"]),
             (&["recv", "shm:a", "--allow-uid", "root"], ["--allow-uid <UID>: 'root'", "digit"]),
         ] {
             let said = complaint(line);

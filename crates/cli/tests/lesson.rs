@@ -44,6 +44,10 @@ fn lesson(scene: &Scene, rows: &[&str], more: &[&str]) -> Vec<Value> {
     let taken = all["rows"].as_array().expect("rows").clone();
     let missing = taken.iter().filter(|row| row["verdict"] == "not_measured").count();
     assert_eq!(finished.status.code(), Some(i32::from(missing > 0)), "{finished:?}");
+    // Each keeps its limit by its own clock, however busy the machine is.
+    for row in &taken {
+        assert!(row["seconds"].as_f64().is_some_and(|seconds| seconds < 10.0), "{row}");
+    }
     assert_eq!(scene.left_behind(), [""; 0]);
     taken
 }
@@ -73,7 +77,10 @@ fn every_row_is_listed_with_its_claim() {
 fn a_lock_is_what_keeps_updates() {
     let scene = Scene::new();
     let rows = lesson(&scene, &["lost-updates"], &[]);
-    assert_eq!(figure(&rows[0], "increments"), 2e6);
+    // On a busy machine there are fewer turns.
+    let increments = figure(&rows[0], "increments");
+    assert!((2e5..=2e6).contains(&increments), "{}", rows[0]);
+    assert!(increments == 2e6 || rows[0]["note"].is_string(), "{}", rows[0]);
     assert_eq!(figure(&rows[0], "with a lock"), 0.0);
     let lost = figure(&rows[0], "without a lock");
     let verdict = if lost > 0.0 { "holds" } else { "depends" };

@@ -14,7 +14,7 @@ use terminal::Terminal;
 use wharf::{Domain, Options};
 
 /// Every transport between processes that carries a stream.
-const TRANSPORTS: [&str; 6] = ["shm", "unix", "pipe", "mq", "tcp", "tls"];
+const TRANSPORTS: [&str; 7] = ["shm", "unix", "pipe", "mq", "tcp", "tls", "ws"];
 
 /// So much is carried, unless the variable says another number of MiB.
 const USUAL_MIB: u64 = 64;
@@ -89,7 +89,7 @@ fn same(one: &Path, other: &Path) -> bool {
 fn receiver(scene: &Scene, transport: &str, more: &[&str]) -> (Running, Vec<String>) {
     let command = |address: &str| scene.wharf(&[&["recv", address], more].concat());
     match transport {
-        "tcp" | "tls" => {
+        "tcp" | "tls" | "ws" => {
             let mut running = start(command(&format!("{transport}:127.0.0.1:0")));
             let told = running.notes_line("listening at ");
             let mut words = told.split_whitespace().map(|word| word.trim_end_matches(','));

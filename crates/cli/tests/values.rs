@@ -48,9 +48,10 @@ fn every_line_is_the_next_value() {
     let scene = Scene::new();
     let mut watch = start(&scene, "watcher", &["state", "watch", "speed"]);
     let mut json = start(&scene, "watcher", &["state", "watch", "speed", "--json", "--count", "4"]);
-    let mut owner = scene.start(&["state", "set", "speed", "--lines"]);
+    let mut owner = scene.start(&["state", "set", "speed", "--lines", "--json"]);
     for (version, value) in [(1, "one"), (2, "two"), (3, "three")] {
         owner.say(format!("{value}\n").as_bytes());
+        owner.says_line(&format!("\"state\":\"speed\",\"version\":{version},\"bytes\":{}", value.len()));
         watch.says_line(value);
         json.says_line(&format!("\"version\":{version},\"text\":\"{value}\""));
     }

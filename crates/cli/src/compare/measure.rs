@@ -1,15 +1,14 @@
 //! One row: start the far side, open lines to it, take every figure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wharf_measure::{Measured, Prober, Summary, Throughput};
 
 use crate::compare::host::Host;
 use crate::compare::idle;
-use crate::compare::isolation;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, Line, Waiter, with_line};
-use crate::compare::order::{Answer, Opening, Order, Waiting};
+use crate::compare::order::{Opening, Order, Waiting};
 use crate::compare::peer::stay_on;
 use crate::compare::place::Place;
 use crate::compare::plan::Plan;
@@ -19,7 +18,7 @@ use crate::compare::report::{
 };
 use crate::compare::sweep::{self, Sweep};
 use crate::compare::system_calls;
-use crate::compare::take::{self, FarSide, unexpected};
+use crate::compare::take::{self, FarSide};
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
@@ -46,21 +45,25 @@ pub(crate) struct Bench<'a> {
 impl Bench<'_> {
     /// Measures one row; whatever happens, there is a row.
     pub(crate) fn row(&self, way: Way) -> Row {
-        let outcome = match self.figures(way) {
-            Ok(figures) => Outcome::Measured(Box::new(figures)),
-            Err(Trouble { why, lacking: true }) => Outcome::Unavailable { why },
-            Err(Trouble { why, lacking: false }) => Outcome::Failed { why },
-        };
-        Row {
-            model: way.model(),
-            transport: way.label(),
-            between: way.between(),
-            by_the_kernel: way.is_by_the_kernel(),
-            crosses_machines: way.crosses_machines(),
-            copies: way.copies(),
-            remark: way.remark(),
-            outcome,
-        }
+        row_of(way, self.figures(way))
+    }
+
+    /// Measures only what the picture draws, begins no further size after `until`, and is given up at `latest`.
+    pub(crate) fn swept_row(&self, way: Way, until: Instant, latest: Instant) -> Row {
+        row_of(way, self.swept(way, until, latest))
+    }
+
+    fn swept(&self, way: Way, until: Instant, latest: Instant) -> Result<Figures, Trouble> {
+        let place = self.place.map_err(|why| Trouble::lacking(why.clone()))?;
+        let pair = self.prober.map(Prober::pair);
+        stay_on(pair.map(|pair| pair.first))?;
+        let limit = latest.saturating_duration_since(Instant::now());
+        let host = Host::start(way, place, pair.map(|pair| pair.second), limit)?;
+        let mut session = Session { bench: self, way, place, host, line: None, label: way.label() };
+        let sweep = self.plan.sweep.as_ref().ok_or_else(nothing_taken)?;
+        let sweep = Sweep { until: Some(until), ..sweep.clone() };
+        let points = session.sweep(&sweep).map_err(|trouble| session.host.explain(trouble))?;
+        Ok(Figures { sweep: Some(points), ..Figures::absent("not asked for") })
     }
 
     fn figures(&self, way: Way) -> Result<Figures, Trouble> {
@@ -77,6 +80,26 @@ impl Bench<'_> {
         Ok(figures)
     }
 }
+
+/// Whatever was found, it is a row.
+fn row_of(way: Way, found: Result<Figures, Trouble>) -> Row {
+    let outcome = match found {
+        Ok(figures) => Outcome::Measured(Box::new(figures)),
+        Err(Trouble { why, lacking: true }) => Outcome::Unavailable { why },
+        Err(Trouble { why, lacking: false }) => Outcome::Failed { why },
+    };
+    Row {
+        model: way.model(),
+        transport: way.label(),
+        between: way.between(),
+        by_the_kernel: way.is_by_the_kernel(),
+        crosses_machines: way.crosses_machines(),
+        copies: way.copies(),
+        remark: way.remark(),
+        outcome,
+    }
+}
+
 /// What a machine lacks is a figure that says so; what goes wrong is still wrong.
 fn tolerate<T>(result: Result<T, Trouble>) -> Result<Figure<T>, Trouble> {
     match result {
@@ -219,17 +242,14 @@ impl Session<'_> {
     fn sweep(&mut self, sweep: &Sweep) -> Result<Vec<Point>, Trouble> {
         self.step("many sizes");
         self.open_for("sweep", Waiting::Usual, sweep::LARGEST)?;
-        sweep.take(&mut self.host, open(&mut self.line)?, self.bench.prober)
+        // Probes spin, which takes long where others have the processors: what has an end does without.
+        let prober = self.bench.prober.filter(|_| sweep.until.is_none());
+        sweep.take(&mut self.host, open(&mut self.line)?, prober)
     }
 
     fn isolation(&mut self) -> Result<Isolation, Trouble> {
         self.step("isolation");
-        self.host.tell(Order::Trespass)?;
-        let watched = isolation::expose(open(&mut self.line)?)?;
-        match self.host.hear()? {
-            Answer::Trespassed(attempts) => isolation::judge(open(&mut self.line)?, watched, attempts),
-            other => Err(unexpected(&other)),
-        }
+        take::isolation(&mut self.host, open(&mut self.line)?)
     }
 
     fn idle(&mut self) -> Result<crate::compare::report::Idle, Trouble> {

@@ -24,12 +24,12 @@ mod ring;
 mod script;
 pub(crate) mod secret;
 mod summary;
-mod sweep;
+pub(crate) mod sweep;
 pub(crate) mod system_calls;
 mod table;
 pub(crate) mod take;
 pub(crate) mod trouble;
-mod watchdog;
+pub(crate) mod watchdog;
 pub(crate) mod way;
 
 use std::time::Instant;
@@ -44,7 +44,7 @@ use place::Place;
 use plan::Plan;
 use plot::Plot;
 use progress::Progress;
-use report::Report;
+use report::{Outcome, Report, Row};
 use way::Way;
 
 /// Runs the comparison and prints what it found, or serves those of others.
@@ -89,15 +89,30 @@ fn measure_all(plan: &Plan) -> Result<Report, Failure> {
     Ok(Report::of(plan, machine, rows))
 }
 
-/// Measures these ways as briefly as figures allow that are to show a difference: what a lesson stands on.
-pub(crate) fn measure_briefly(ways: Vec<Way>, place: &Place) -> Report {
+/// Measures what the picture draws of these ways, and nothing else, as briefly as figures allow that are to show a difference.
+/// Each way has its share of the time until `end`, and is given up at `latest`.
+pub(crate) fn sweep_briefly(ways: Vec<Way>, place: &Place, end: Instant, latest: Instant) -> Report {
     let plan = Plan::brief(ways);
     let prober = Prober::new().ok();
     // Before the rows, which confine this thread to a processor.
     let machine = machine::look(prober.map(Prober::pair));
     let progress = Progress::silent();
     let bench = Bench { plan: &plan, place: Ok(place), prober, progress: &progress };
-    let rows = plan.ways.iter().map(|&way| bench.row(way)).collect();
+    let mut rows = Vec::new();
+    for (at, &way) in plan.ways.iter().enumerate() {
+        let left = end.saturating_duration_since(Instant::now());
+        rows.push(bench.swept_row(way, Instant::now() + left / (plan.ways.len() - at) as u32, latest));
+    }
+    // Figures stand side by side only where every way has them.
+    let sizes = |row: &Row| row.sweep().map(|points| points.iter().map(|point| point.size_bytes).collect::<Vec<_>>());
+    let taken: Vec<Vec<u64>> = rows.iter().filter_map(sizes).collect();
+    for row in &mut rows {
+        if let Outcome::Measured(figures) = &mut row.outcome
+            && let Some(points) = &mut figures.sweep
+        {
+            points.retain(|point| taken.iter().all(|sizes| sizes.contains(&point.size_bytes)));
+        }
+    }
     Report::of(&plan, machine, rows)
 }
 

@@ -93,13 +93,13 @@ impl Plan {
     }
 }
 
-/// What a lesson measures of a row beside its sweep.
+/// Sizes that a lesson would stream, beside its sweep.
 const BRIEF_SIZES: [u64; 2] = [64, 64 << 10];
 /// A sweep has so short a window as if it were one of so many rows.
 const BRIEF_ROWS: usize = 14;
 
 impl Plan {
-    /// As little as shows a difference: about a second for each row, its sweep included.
+    /// As little as shows a difference.
     pub(crate) fn brief(ways: Vec<Way>) -> Plan {
         Plan {
             quick: true,

@@ -99,6 +99,16 @@ pub(crate) struct Row {
     pub(crate) outcome: Outcome,
 }
 
+impl Row {
+    /// What the picture draws of it, where it was measured.
+    pub(crate) fn sweep(&self) -> Option<&[Point]> {
+        match &self.outcome {
+            Outcome::Measured(figures) => figures.sweep.as_deref(),
+            Outcome::Unavailable { .. } | Outcome::Failed { .. } => None,
+        }
+    }
+}
+
 /// How often each byte is copied, by design rather than by measurement.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Copies {
@@ -145,6 +155,22 @@ pub(crate) struct Figures {
     pub(crate) file: Figure<FileCheck>,
     /// What the picture draws; null without one.
     pub(crate) sweep: Option<Vec<Point>>,
+}
+
+impl Figures {
+    /// None at all.
+    pub(crate) fn absent(why: &str) -> Figures {
+        Figures {
+            spinning: Figure::absent(why),
+            sleeping: Figure::absent(why),
+            streams: Vec::new(),
+            system_calls: Figure::absent(why),
+            idle: Figure::absent(why),
+            isolation: Figure::absent(why),
+            file: Figure::absent(why),
+            sweep: None,
+        }
+    }
 }
 
 /// One message size in the picture, on a link that waits as it does by default.

@@ -1,6 +1,6 @@
 //! Many sizes, two figures each: what the picture draws.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wharf_measure::{Prober, State, Throughput};
 
@@ -37,6 +37,8 @@ pub(crate) struct Sweep {
     pub(crate) sizes: Vec<u64>,
     /// How long each figure is taken.
     pub(crate) window: Duration,
+    /// When no further size is begun, and no figure repeated.
+    pub(crate) until: Option<Instant>,
 }
 
 impl Sweep {
@@ -49,7 +51,7 @@ impl Sweep {
         sizes.push(LARGEST);
         let share = budget / (rows.max(1) * sizes.len()) as f64;
         let window = ((share - LOOK) / 2.0 - EXTRA).clamp(SHORTEST_WINDOW, LONGEST_WINDOW);
-        Sweep { sizes, window: Duration::from_secs_f64(window) }
+        Sweep { sizes, window: Duration::from_secs_f64(window), until: None }
     }
 
     /// The same sizes with windows that fit a network, every second one where that takes longer.
@@ -60,7 +62,7 @@ impl Sweep {
         let last = self.sizes.last().copied();
         let mut sizes: Vec<u64> = self.sizes.iter().copied().step_by(2).collect();
         sizes.extend(last.filter(|last| sizes.last() != Some(last)));
-        Sweep { sizes, window }
+        Sweep { sizes, window, until: self.until }
     }
 
     /// Takes both figures at every size that the line carries.
@@ -74,8 +76,12 @@ impl Sweep {
     ) -> Result<Vec<Point>, Trouble> {
         let mut points = Vec::with_capacity(self.sizes.len());
         let mut before = look(prober)?;
-        for &size_bytes in &self.sizes {
+        for size_bytes in self.in_order() {
             if take::too_large(line, size_bytes).is_some() {
+                continue;
+            }
+            // One size is measured however little time there is.
+            if self.is_over() && !points.is_empty() {
                 break;
             }
             let latency_ns = self.latency(far, line, size_bytes)?;
@@ -95,18 +101,45 @@ impl Sweep {
             }
             before = after;
         }
+        points.sort_by_key(|point| point.size_bytes);
         Ok(points)
     }
 }
 
 impl Sweep {
+    /// The smallest first; where the time may be over before the last one, the ends first and then what lies between them, ever
+    /// finer, so that what was measured by then reaches from end to end.
+    fn in_order(&self) -> Vec<u64> {
+        let Some(last) = self.sizes.last().filter(|_| self.until.is_some()) else { return self.sizes.clone() };
+        let mut order = Vec::with_capacity(self.sizes.len());
+        order.extend(self.sizes.first());
+        order.push(*last);
+        for power in (0..u32::BITS).rev() {
+            let further = self.sizes.iter().step_by(1 << power).filter(|size| !order.contains(size));
+            let further: Vec<u64> = further.copied().collect();
+            order.extend(further);
+        }
+        order.dedup();
+        order
+    }
+
+    /// Whether a figure that was begun then has had its time, where time is short: once is enough then.
+    fn is_late(&self, start: Instant) -> bool {
+        self.until.is_some() && start.elapsed() > 2 * self.window
+    }
+
+    fn is_over(&self) -> bool {
+        self.until.is_some_and(|until| Instant::now() >= until)
+    }
+
     /// The lowest of several medians: one of them may be of a moment in which another program had the CPU.
     fn latency(&self, far: &mut impl FarSide, line: &mut AnyLine, size: u64) -> Result<f64, Trouble> {
         let mut lowest = f64::INFINITY;
+        let start = Instant::now();
         for _ in 0..TRIES {
             lowest = lowest.min(take::ping(far, line, size, self.window / TRIES)?.p50_ns);
             // A round trip takes as long as a whole window should: once is enough.
-            if 2.0 * lowest > self.window.as_nanos() as f64 {
+            if 2.0 * lowest > self.window.as_nanos() as f64 || self.is_late(start) {
                 break;
             }
         }
@@ -115,10 +148,11 @@ impl Sweep {
 
     /// The fastest of several streams, for the same reason.
     fn throughput(&self, far: &mut impl FarSide, line: &mut AnyLine, size: u64) -> Result<Throughput, Trouble> {
+        let start = Instant::now();
         let mut fastest = take::pour(far, line, size, self.window / TRIES)?;
         for _ in 1..TRIES {
             // Two messages took as long as a whole window should: once is enough.
-            if fastest.elapsed > self.window {
+            if fastest.elapsed > self.window || self.is_late(start) {
                 break;
             }
             let moved = take::pour(far, line, size, self.window / TRIES)?;
@@ -151,5 +185,18 @@ mod tests {
             }
         }
         assert!(Sweep::new(true, 8).window < Sweep::new(true, 2).window);
+    }
+
+    #[test]
+    fn what_may_be_cut_short_begins_with_its_ends() {
+        let sweep = Sweep::new(true, 4);
+        assert_eq!(sweep.in_order(), sweep.sizes);
+        let bounded = Sweep { until: Some(Instant::now()), ..sweep.clone() };
+        let mut order = bounded.in_order();
+        assert_eq!(order[..2], [8, LARGEST]);
+        assert!(order[2] > 64 && order[2] < LARGEST, "{order:?}");
+        order.sort_unstable();
+        assert_eq!(order, sweep.sizes);
+        assert!(bounded.is_over() && !sweep.is_over());
     }
 }

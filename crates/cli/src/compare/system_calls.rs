@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader};
 use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wharf_measure::Pair;
 use wharf_sys::trace::{PhaseCounts, Tracee};
@@ -21,29 +21,34 @@ const LIMIT: Duration = Duration::from_secs(15);
 
 /// Plays the script once and counts.
 pub(crate) fn count(way: Way, place: &Place, pair: Option<Pair>) -> Result<SystemCalls, Trouble> {
+    count_until(Instant::now() + LIMIT, way, place, pair)
+}
+
+/// The same; who has not ended by then is killed.
+pub(crate) fn count_until(end: Instant, way: Way, place: &Place, pair: Option<Pair>) -> Result<SystemCalls, Trouble> {
     let counts = if way.joins_threads() {
         let cpus = pair.map_or(vec![], |pair| vec![pair.first, pair.second]);
         // It says when it is ready, and nobody waits for it.
         let (output, _unread) = mpsc::channel();
-        trace(script(way, place, "both", &cpus), output)?
+        trace(script(way, place, "both", &cpus), output, end)?
     } else {
-        two_processes(way, place, pair)?
+        two_processes(way, place, pair, end)?
     };
     Ok(sum(&counts, pair.is_some()))
 }
 
 /// Each side has a tracer of its own, because the kernel ties a traced process to one thread. Tracer and traced share a
 /// CPU, so that no tracer waits for the other side's spinning: it is needed only while its own side stands still.
-fn two_processes(way: Way, place: &Place, pair: Option<Pair>) -> Result<Vec<PhaseCounts>, Trouble> {
+fn two_processes(way: Way, place: &Place, pair: Option<Pair>, end: Instant) -> Result<Vec<PhaseCounts>, Trouble> {
     let near = script(way, place, "near", &pair.map_or(vec![], |pair| vec![pair.first]));
     let mut far = script(way, place, "far", &pair.map_or(vec![], |pair| vec![pair.second]));
     let (pass_output, output) = mpsc::channel();
     let (near, far) = std::thread::scope(|scope| {
-        let near = scope.spawn(move || trace(near, pass_output));
+        let near = scope.spawn(move || trace(near, pass_output, end));
         let far = scope.spawn(move || {
             stay_on(pair.map(|pair| pair.second))?;
             far.args(["--meet", &await_ready(&output)?]);
-            trace(far, mpsc::channel().0)
+            trace(far, mpsc::channel().0, end)
         });
         (near.join(), far.join())
     });
@@ -74,9 +79,10 @@ fn script(way: Way, place: &Place, role: &str, cpus: &[usize]) -> Command {
 }
 
 /// Runs one side under trace; its standard output goes to whoever waits for it.
-fn trace(mut command: Command, pass_output: Sender<ChildStdout>) -> Result<Vec<PhaseCounts>, Trouble> {
+fn trace(mut command: Command, pass_output: Sender<ChildStdout>, end: Instant) -> Result<Vec<PhaseCounts>, Trouble> {
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut traced = Tracee::spawn(command, LIMIT).map_err(|error| not_counted(&error))?;
+    let limit = end.saturating_duration_since(Instant::now());
+    let mut traced = Tracee::spawn(command, limit).map_err(|error| not_counted(&error))?;
     let complaint = traced.take_stderr();
     // Where nobody waits for the output it is kept until the end, so that writing to it does not fail.
     let _unread = traced.take_stdout().and_then(|output| pass_output.send(output).err());

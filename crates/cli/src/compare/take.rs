@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use wharf_measure::{Summary, Throughput};
 
 use crate::compare::carry::{self, Carried};
+use crate::compare::isolation;
 use crate::compare::jobs;
 use crate::compare::line::{AnyLine, with_line};
 use crate::compare::order::{Answer, Order};
-use crate::compare::report::{FileCheck, Latency, Rate};
+use crate::compare::report::{FileCheck, Isolation, Latency, Rate};
 use crate::compare::trouble::Trouble;
 use crate::units;
 
@@ -100,6 +101,16 @@ pub(crate) fn file(
     let sent = with_line!(line, line => carry::send_file(line, path, limit, piece, time)?);
     match far.hear()? {
         Answer::File { bytes, crc32, messages } => Ok(check_file(of, sent, Carried { bytes, crc32, messages })),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Lets the far side try to write this side's memory, and sees what came of it.
+pub(crate) fn isolation(far: &mut impl FarSide, line: &mut AnyLine) -> Result<Isolation, Trouble> {
+    far.tell(Order::Trespass)?;
+    let watched = isolation::expose(line)?;
+    match far.hear()? {
+        Answer::Trespassed(attempts) => isolation::judge(line, watched, attempts),
         other => Err(unexpected(&other)),
     }
 }

@@ -3,45 +3,53 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
-use std::time::Duration;
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use crate::compare::place::Place;
+use super::ground::Ground;
 use crate::compare::trouble::Trouble;
+use crate::compare::watchdog::Watchdog;
 
-/// No part takes longer.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A player, seen from whoever directs it. It ends with its director.
+/// A player, seen from whoever directs it. It ends with its director, and with the time of the row.
 pub(crate) struct Player {
-    child: Child,
+    child: Arc<Mutex<Child>>,
+    id: u32,
     orders: Option<ChildStdin>,
     answers: Receiver<String>,
+    /// Kills it when the time is over, so that nobody waits for it any more.
+    watchdog: Option<Watchdog>,
 }
 
 impl Player {
     /// Starts one.
-    pub(crate) fn start(place: &Place) -> Result<Player, Trouble> {
-        Player::of(Command::new("/proc/self/exe"), place.path())
+    pub(crate) fn start(ground: &Ground) -> Result<Player, Trouble> {
+        Player::of(Command::new("/proc/self/exe"), ground.place.path(), ground.deadline())
     }
 
     /// Starts one by a program that does something to it first, and says nothing of what it meets with.
-    pub(crate) fn start_behind(before: &[&str], place: &Path) -> Result<Player, Trouble> {
+    pub(crate) fn start_behind(before: &[&str], place: &Path, deadline: Instant) -> Result<Player, Trouble> {
         let [program, arguments @ ..] = before else { return Err(Trouble::wrong("no program stands before it")) };
         let mut command = Command::new(program);
         // By its own path: the program before it has another one at /proc/self/exe.
         command.args(arguments).arg(std::env::current_exe()?).stderr(Stdio::null());
-        Player::of(command, place)
+        Player::of(command, place, deadline)
     }
 
-    fn of(mut command: Command, place: &Path) -> Result<Player, Trouble> {
+    fn of(mut command: Command, place: &Path, deadline: Instant) -> Result<Player, Trouble> {
         command.arg("__lesson-player").arg("--place").arg(place);
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .map_err(|error| Trouble::lacking(format!("cannot start another process: {error}")))?;
-        let (orders, output) = (child.stdin.take(), child.stdout.take());
+        let (orders, output, id) = (child.stdin.take(), child.stdout.take(), child.id());
+        let child = Arc::new(Mutex::new(child));
+        let watched = Arc::clone(&child);
+        let watchdog = Watchdog::start(deadline.saturating_duration_since(Instant::now()), move || {
+            // One that has ended already needs no killing.
+            let _ended = watched.lock().unwrap_or_else(PoisonError::into_inner).kill();
+        })?;
         let (heard, answers) = mpsc::channel();
         // Ends with the player, which closes its output.
         std::thread::Builder::new().name("answers".into()).spawn(move || {
@@ -52,17 +60,17 @@ impl Player {
                 }
             }
         })?;
-        Ok(Player { child, orders, answers })
+        Ok(Player { child, id, orders, answers, watchdog: Some(watchdog) })
     }
 
     /// Several.
-    pub(crate) fn several(place: &Place, count: usize) -> Result<Vec<Player>, Trouble> {
-        (0..count).map(|_| Player::start(place)).collect()
+    pub(crate) fn several(ground: &Ground, count: usize) -> Result<Vec<Player>, Trouble> {
+        (0..count).map(|_| Player::start(ground)).collect()
     }
 
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
     }
 
     /// Tells it what to do.
@@ -73,15 +81,11 @@ impl Player {
 
     /// Waits for its answer to an order; one that it could not carry out is an error.
     pub(crate) fn hear(&mut self) -> Result<String, Trouble> {
-        match self.answers.recv_timeout(PATIENCE) {
-            Ok(answer) => match answer.strip_prefix("failed ") {
-                Some(why) => Err(Trouble::wrong(format!("another process: {why}"))),
-                None => Ok(answer),
-            },
-            Err(RecvTimeoutError::Timeout) => {
-                Err(Trouble::wrong(format!("another process did not answer within {PATIENCE:?}")))
-            }
-            Err(RecvTimeoutError::Disconnected) => Err(Trouble::wrong("another process has ended")),
+        // The watchdog ends the wait at the latest.
+        let answer = self.answers.recv().map_err(|_| Trouble::wrong("another process has ended"))?;
+        match answer.strip_prefix("failed ") {
+            Some(why) => Err(Trouble::wrong(format!("another process: {why}"))),
+            None => Ok(answer),
         }
     }
 
@@ -102,6 +106,8 @@ impl Drop for Player {
     fn drop(&mut self) {
         // Without orders it ends by itself, unless it is stuck.
         self.orders = None;
-        let _ended = self.child.kill().and_then(|()| self.child.wait());
+        self.watchdog = None;
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        let _ended = child.kill().and_then(|()| child.wait());
     }
 }

@@ -49,7 +49,9 @@ impl Figure {
     pub(crate) fn shown(&self) -> String {
         match self.unit {
             "ns" => crate::units::nanos(self.value),
-            unit if self.value.fract() == 0.0 => format!("{:.0} {unit}", self.value),
+            unit if self.value.fract() == 0.0 && self.value >= 0.0 => {
+                format!("{} {unit}", crate::units::grouped(self.value as u64))
+            }
             unit => format!("{:.2} {unit}", self.value),
         }
     }

@@ -1,10 +1,10 @@
-//! What the rows of a lesson stand on: a private directory, two processors, and a comparison that is measured once.
+//! What the rows of a lesson stand on: a private directory, two processors, and the time that each may take.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use wharf::{Domain, NodeOptions, Options, RegionOptions, Transport};
+use wharf::{Domain, NodeOptions, Options, RegionOptions};
 use wharf_measure::{Pair, Prober, Summary};
 use wharf_sys::cpu;
 
@@ -13,16 +13,18 @@ use crate::compare::line::{AnyLine, Waiter};
 use crate::compare::order::{Opening, Order, Waiting};
 use crate::compare::peer::stay_on;
 use crate::compare::place::Place;
-use crate::compare::report::{Figures, Outcome, Report, Row};
 use crate::compare::take::{self, FarSide};
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 
-/// A far side that takes longer is given up.
-const LIMIT: Duration = Duration::from_secs(30);
+/// So long a row may take, whatever the machine is busy with: the processes that it has started are killed then, a second before
+/// the ten that are promised.
+pub(crate) const ROW_LIMIT: Duration = Duration::from_secs(9);
 
-/// The ways that are measured briefly, for every row that needs one of them.
-const WAYS: [Way; 4] = [Way::Plain, Way::Link(Transport::Shm), Way::Link(Transport::Unix), Way::Link(Transport::Tcp)];
+/// Why a row that took the whole time has nothing to say.
+pub(crate) fn too_busy() -> Trouble {
+    Trouble::lacking(format!("given up after {ROW_LIMIT:?}: the machine is too busy"))
+}
 
 /// What every row is given.
 pub(crate) struct Ground {
@@ -30,7 +32,8 @@ pub(crate) struct Ground {
     pub(crate) place: Place,
     /// The two processors of two sides; none on one.
     pub(crate) pair: Option<Pair>,
-    report: OnceLock<Report>,
+    /// When the row that is measured has begun.
+    began: Mutex<Instant>,
     /// Lines that were opened: a region keeps its name.
     opened: AtomicU64,
 }
@@ -43,7 +46,7 @@ impl Ground {
         Ok(Ground {
             place,
             pair: Prober::new().ok().map(Prober::pair),
-            report: OnceLock::new(),
+            began: Mutex::new(Instant::now()),
             opened: AtomicU64::new(0),
         })
     }
@@ -68,21 +71,19 @@ impl Ground {
         NodeOptions::new().domain(self.domain())
     }
 
-    /// The brief comparison.
-    pub(crate) fn report(&self) -> &Report {
-        self.report.get_or_init(|| crate::compare::measure_briefly(WAYS.to_vec(), &self.place))
+    /// Another row begins, and has the whole time.
+    pub(crate) fn begin_row(&self) {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// What the brief comparison says of one way.
-    pub(crate) fn figures(&self, way: Way) -> Result<&Figures, Trouble> {
-        let row = self.report().rows.iter().find(|row| row.transport == way.label());
-        match row.map(|Row { outcome, .. }| outcome) {
-            Some(Outcome::Measured(figures)) => Ok(figures),
-            Some(Outcome::Unavailable { why } | Outcome::Failed { why }) => {
-                Err(Trouble::lacking(format!("{}: {why}", way.label())))
-            }
-            None => Err(Trouble::wrong(format!("{} was not measured", way.label()))),
-        }
+    /// When this row has to be over.
+    pub(crate) fn deadline(&self) -> Instant {
+        *self.began.lock().unwrap_or_else(PoisonError::into_inner) + ROW_LIMIT
+    }
+
+    /// How much is left of its time.
+    pub(crate) fn left(&self) -> Duration {
+        self.deadline().saturating_duration_since(Instant::now())
     }
 }
 
@@ -93,6 +94,8 @@ pub(crate) enum Cpus {
     Two,
     /// Both on the same.
     One,
+    /// Each on its own where this process may use two; nothing is timed.
+    Any,
 }
 
 /// A line between this process and another one.
@@ -108,11 +111,12 @@ impl Wire<'_> {
     /// Starts the other process. The calling thread is confined to its processor from now on.
     pub(crate) fn start(ground: &Ground, way: Way, cpus: Cpus) -> Result<Wire<'_>, Trouble> {
         let on = match (cpus, ground.pair) {
-            (Cpus::Two, Some(pair)) => {
+            (Cpus::Two | Cpus::Any, Some(pair)) => {
                 stay_on(Some(pair.first))?;
                 Some(pair.second)
             }
             (Cpus::Two, None) => return Err(Trouble::lacking("this process may use one CPU only")),
+            (Cpus::Any, None) => None,
             (Cpus::One, pair) => {
                 let only =
                     pair.map_or_else(|| cpu::allowed().map(|all| all.first().copied()), |pair| Ok(Some(pair.first)))?;
@@ -121,7 +125,7 @@ impl Wire<'_> {
                 None
             }
         };
-        let host = Host::start(way, &ground.place, on, LIMIT)?;
+        let host = Host::start(way, &ground.place, on, ground.left())?;
         Ok(Wire { ground, way, host, line: None })
     }
 

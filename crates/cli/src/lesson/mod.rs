@@ -163,8 +163,11 @@ fn list(rows: &[&'static Row], json: bool, output: &mut Output) -> Result<(), Fa
 /// Takes one row, on a thread of its own: some confine theirs to a processor.
 fn take(row: &'static Row, ground: &Ground) -> Taken {
     let start = Instant::now();
+    ground.begin_row();
     let found = std::thread::scope(|scope| scope.spawn(|| (row.measure)(ground)).join());
     let found = found.unwrap_or_else(|_| Err(Trouble::wrong("a thread of this command has ended by an error in it")));
+    // What its processes met with when their time was over is no reason that helps.
+    let found = found.map_err(|trouble| if ground.left().is_zero() { ground::too_busy() } else { trouble });
     let Finding { verdict, why, figures, note, picture } =
         found.unwrap_or_else(|trouble| Finding::new(Verdict::NotMeasured, trouble.why, Vec::new()));
     Taken {

@@ -94,8 +94,12 @@ impl Part {
                 let (received, missed) = self.drain(number(expected)?)?;
                 return Ok(format!("{received} {missed}"));
             }
-            ["far-away"] => {
-                return super::network::measure(&self.place, self.domain.clone()).map(|ns| format!("{ns:.0}"));
+            ["far-away", cpus @ ..] => {
+                let cpus = match cpus {
+                    [near, far] => Some([number(near)? as usize, number(far)? as usize]),
+                    _ => None,
+                };
+                return super::network::measure(&self.place, self.domain.clone(), cpus).map(|ns| format!("{ns:.0}"));
             }
             ["call", address] => echo(self.links().insecure().wait(Wait::Sleep).connect_timeout(address, MEETING)?)?,
             ["stay-on", cpu] => stay_on(usize::try_from(number(cpu)?).ok())?,

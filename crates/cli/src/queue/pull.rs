@@ -24,6 +24,9 @@ use crate::written::{self, Content, Form};
 /// Items that a puller which only writes them has at once.
 const PREFETCH: usize = 16;
 
+/// More commands at once help nobody.
+const MOST_JOBS: usize = 1024;
+
 /// How long it waits for a pusher that listens, where it is told to wait and not how long: until Ctrl-C.
 const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
@@ -51,7 +54,7 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
     if asked.count == Some(0) {
         return Ok(());
     }
-    let jobs = usize::try_from(asked.jobs).unwrap_or(usize::MAX).clamp(1, 1024);
+    let jobs = usize::try_from(asked.jobs).unwrap_or(usize::MAX).min(MOST_JOBS);
     let place = Place::of(&asked.queue, &asked.network, false)?;
     let mut prefetch = if asked.command.is_empty() { PREFETCH } else { jobs };
     // Who wants so many takes no more from others.
@@ -206,7 +209,10 @@ fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &mut Ending) -> 
         if !backlog.wait_for_room(SLICE) {
             continue;
         }
-        match ear.next(!backlog.wait_for_rest(Duration::ZERO), ending) {
+        let busy = !backlog.wait_for_rest(Duration::ZERO);
+        // Where nothing can be worked on any more it rests, too, and nothing would end the wait below.
+        backlog.check()?;
+        match ear.next(busy, ending) {
             Ok(Some(item)) => backlog.push(item),
             Ok(None) => {}
             Err(Ended::Gone) => over = true,

@@ -59,7 +59,7 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
         None => Some(read_ahead(Input::open(&asked.input)?)?),
     };
     let place = Place::of(&asked.queue, &asked.network, true)?;
-    let mut queue = place.queue.most_deliveries(asked.deliveries.clamp(1, u64::from(u32::MAX)) as u32);
+    let mut queue = place.queue.most_deliveries(u32::try_from(asked.deliveries).unwrap_or(u32::MAX));
     if let Some(limit) = asked.acknowledge_within {
         queue = queue.acknowledge_within(limit);
     }

@@ -22,6 +22,9 @@ use crate::usage::services::ServeArguments;
 /// Requests that wait here, beside those that are worked on; further ones wait where they come from.
 const AHEAD: usize = 64;
 
+/// More commands at once help nobody.
+const MOST_JOBS: usize = 1024;
+
 /// How long answers that have no room at their clients are sent on after the last request.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
 
@@ -63,7 +66,7 @@ pub(crate) fn run(asked: &ServeArguments) -> Result<(), Failure> {
         serve(asked, place.server()?, &work, 1, &mut ending)
     } else {
         let jobs = match asked.jobs {
-            Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX).clamp(1, 1024),
+            Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX).min(MOST_JOBS),
             None => thread::available_parallelism().map_or(1, std::num::NonZero::get),
         };
         serve(asked, place.server()?, &Commands::new(&asked.command), jobs, &mut ending)
@@ -126,6 +129,8 @@ fn receive(
             continue;
         }
         let idle = backlog.wait_for_rest(Duration::ZERO);
+        // Where nothing can be worked on any more it rests, too, and nothing would end the wait below.
+        backlog.check()?;
         if !idle {
             last = Instant::now();
         }

@@ -2,12 +2,22 @@
 
 use std::os::unix::ffi::OsStrExt;
 
+use serde::Serialize;
 use wharf::{Node, StateOwner};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::json::to_json_line;
+use crate::output::Output;
 use crate::usage::values::StateSetArguments;
+
+#[derive(Serialize)]
+struct ShownSet<'a> {
+    state: &'a str,
+    version: u64,
+    bytes: usize,
+}
 
 /// Runs the command.
 pub(super) fn run(asked: &StateSetArguments) -> Result<(), Failure> {
@@ -22,24 +32,36 @@ pub(super) fn run(asked: &StateSetArguments) -> Result<(), Failure> {
         None => (Input::open(&asked.input)?.whole(&mut ending)?, None),
     };
     let node = Node::open()?;
-    let _owner = node.state(&asked.name).owner(&first)?;
+    let owner = node.state(&asked.name).owner(&first)?;
+    tell(asked, owner.version(), &first, &mut Output::take())?;
     match input {
         Some(input) if !asked.stay => input.wait_for_end(&mut ending),
         _ => ending.wait(),
     }
 }
 
+/// Says that a value is there for others, if that was asked.
+fn tell(asked: &StateSetArguments, version: u64, value: &[u8], output: &mut Output) -> Result<(), Failure> {
+    if !asked.json {
+        return Ok(());
+    }
+    output.line(&to_json_line(&ShownSet { state: &asked.name, version, bytes: value.len() })?)?;
+    output.flush()
+}
+
 /// Each line is the next value.
 fn set_lines(asked: &StateSetArguments, mut input: Input, ending: &mut Ending) -> Result<(), Failure> {
     let node = Node::open()?;
     let mut owner: Option<StateOwner> = None;
+    let mut output = Output::take();
     // Ends with the input or a signal.
     while let Some(line) = input.line(ending)? {
         let line = line.to_vec();
-        match &mut owner {
-            None => owner = Some(node.state(&asked.name).owner(&line)?),
-            Some(owner) => _ = owner.set(&line)?,
-        }
+        let version = match &mut owner {
+            None => owner.insert(node.state(&asked.name).owner(&line)?).version(),
+            Some(owner) => owner.set(&line)?,
+        };
+        tell(asked, version, &line, &mut output)?;
     }
     if asked.stay { ending.wait() } else { Ok(()) }
 }

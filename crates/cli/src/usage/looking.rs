@@ -54,6 +54,7 @@ pub(crate) struct StatArguments {
     the other way round); / filters by name or process, Enter keeps the filter, Esc drops it; space pauses; arrows and Page keys \
     scroll.\n\n\
     Where standard output is no terminal, it looks twice, an interval apart, writes one table and ends.\n\n\
+    Exit codes: 0 ended by q, or the table is written; 1 failed.\n\n\
     Examples:\n\
     \x20 wharf top\n\
     \x20 wharf top 'camera/**' --sort bytes\n\

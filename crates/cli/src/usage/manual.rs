@@ -7,7 +7,8 @@ use clap_complete::Shell;
 
 /// What `wharf completions` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n\
+#[command(after_help = "Exit codes: 0 written; 1 failed; 2 no such shell is known.\n\n\
+    Examples:\n\
     \x20 wharf completions bash > ~/.local/share/bash-completion/completions/wharf\n\
     \x20 wharf completions zsh > \"${fpath[1]}/_wharf\"\n\
     \x20 wharf completions fish > ~/.config/fish/completions/wharf.fish")]
@@ -18,7 +19,8 @@ pub(crate) struct CompletionsArguments {
 
 /// What `wharf man` can be asked.
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n\
+#[command(after_help = "Exit codes: 0 written; 1 failed, such as when there is no such directory.\n\n\
+    Examples:\n\
     \x20 wharf man > wharf.1\n\
     \x20 wharf man --all ~/.local/share/man/man1")]
 pub(crate) struct ManArguments {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::topics::InputArguments;
 use crate::network::NetworkArguments;
-use crate::units::{parse_count, parse_duration, parse_rate};
+use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 
 /// What `wharf push` can be asked.
 #[derive(Args, Debug)]
@@ -48,7 +48,7 @@ pub(crate) struct PushArguments {
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) acknowledge_within: Option<Duration>,
     /// Give up an item that was given out so many times and never acknowledged.
-    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = 8, allow_hyphen_values = true)]
+    #[arg(long, value_name = "N", value_parser = parse_some, default_value_t = 8, allow_hyphen_values = true)]
     pub(crate) deliveries: u64,
     /// Write what came of it as JSON.
     #[arg(long)]
@@ -80,8 +80,8 @@ pub(crate) struct PullArguments {
     /// What works on an item.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
-    /// Run so many commands at once, at most.
-    #[arg(long, value_name = "N", value_parser = parse_count, default_value_t = 1, allow_hyphen_values = true)]
+    /// Run so many commands at once, at most; more than 1024 are taken as 1024.
+    #[arg(long, value_name = "N", value_parser = parse_some, default_value_t = 1, allow_hyphen_values = true)]
     pub(crate) jobs: u64,
     /// End after so many items.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::topics::InputArguments;
 use crate::network::NetworkArguments;
-use crate::units::{parse_count, parse_duration, parse_rate};
+use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 
 /// What `wharf call` can be asked.
 #[derive(Args, Debug)]
@@ -85,8 +85,8 @@ pub(crate) struct ServeArguments {
     /// Pipe requests as lines through one command that goes on running.
     #[arg(long = "lines")]
     pub(crate) input_lines: bool,
-    /// Run so many commands at once, at most (as many as there are processors).
-    #[arg(long, value_name = "N", value_parser = parse_count, conflicts_with = "input_lines", allow_hyphen_values = true)]
+    /// Run so many commands at once, at most (as many as there are processors); more than 1024 are taken as 1024.
+    #[arg(long, value_name = "N", value_parser = parse_some, conflicts_with = "input_lines", allow_hyphen_values = true)]
     pub(crate) jobs: Option<u64>,
     /// End after so many requests.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]

@@ -10,6 +10,14 @@ use crate::units::{parse_count, parse_duration, parse_rate};
 
 /// What `wharf state` can be asked.
 #[derive(Args, Debug)]
+#[command(
+    after_help = "Values are plain bytes, here and in a program (Node::state). One that a program keeps as a type of its own \
+    (Node::state_of) is refused.\n\n\
+    Exit codes: 0 done; 1 failed, such as when nobody owns the value, or somebody else does; 3 --timeout ran out.\n\n\
+    Examples:\n\
+    \x20 wharf state set robot/speed 0.5         (one terminal)\n\
+    \x20 wharf state get robot/speed             (another)"
+)]
 pub(crate) struct StateArguments {
     /// What to do.
     #[command(subcommand)]
@@ -50,6 +58,9 @@ pub(crate) struct StateSetArguments {
     /// Stay until Ctrl-C, whatever becomes of standard input.
     #[arg(long)]
     pub(crate) stay: bool,
+    /// Write a JSON object for each value once it is set: state, version and bytes.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `wharf state get` can be asked.
@@ -98,6 +109,10 @@ pub(crate) struct StateWatchArguments {
 
 /// What `wharf event` can be asked.
 #[derive(Args, Debug)]
+#[command(after_help = "Exit codes: 0 done; 1 failed; 3 --timeout ran out.\n\n\
+    Examples:\n\
+    \x20 wharf event wait job/7/done --timeout 1m && echo done     (one terminal)\n\
+    \x20 wharf event notify job/7/done                             (another)")]
 pub(crate) struct EventArguments {
     /// What to do.
     #[command(subcommand)]

@@ -38,7 +38,7 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
 /// Changes a byte of a region; how many cannot attach it any more, and what one of them was told.
 fn damage_region(ground: &Ground) -> Result<(usize, String), Trouble> {
     let _region = ground.regions().create_bytes("lesson-damaged", 4096)?;
-    let mut players = Player::several(&ground.place, DEPEND)?;
+    let mut players = Player::several(ground, DEPEND)?;
     for player in &mut players {
         player.ask("attach lesson-damaged")?;
     }
@@ -61,11 +61,11 @@ fn file_of(ground: &Ground, region: &str) -> Result<PathBuf, Trouble> {
 /// Says something that is no introduction where others have links; how many of those go on.
 fn babble(ground: &Ground) -> Result<usize, Trouble> {
     let mut listener = ground.links().listen("unix:lesson-sound")?;
-    let mut players = Player::several(&ground.place, DEPEND)?;
+    let mut players = Player::several(ground, DEPEND)?;
     let mut links = Vec::new();
     for player in &mut players {
         player.tell("connect unix:lesson-sound")?;
-        links.push(listener.accept_timeout(Duration::from_secs(5))?);
+        links.push(listener.accept_timeout(ground.left())?);
         player.hear()?;
     }
     let path = ground.place.path().join("lesson-sound.unix");
@@ -80,7 +80,7 @@ fn babble(ground: &Ground) -> Result<usize, Trouble> {
         link.recv()?;
         player.tell("echo")?;
         link.send(b"still there?")?;
-        unharmed += usize::from(*link.recv_timeout(Duration::from_secs(5))? == *b"still there?");
+        unharmed += usize::from(*link.recv_timeout(ground.left())? == *b"still there?");
         player.hear()?;
     }
     Ok(unharmed)

@@ -2,18 +2,24 @@
 
 use wharf::Transport;
 
+use crate::compare::order::Waiting;
 use crate::compare::report::Isolation;
+use crate::compare::take;
 use crate::compare::trouble::Trouble;
 use crate::compare::way::Way;
 use crate::lesson::finding::{Figure, Finding, Verdict};
-use crate::lesson::ground::Ground;
+use crate::lesson::ground::{Cpus, Ground, Wire};
 
 pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
-    let of = |way: Way| -> Result<&Isolation, Trouble> {
-        let isolation = &ground.figures(way)?.isolation;
-        isolation.value().ok_or_else(|| Trouble::lacking(isolation.why_absent().unwrap_or_default()))
+    let of = |way: Way| -> Result<Isolation, Trouble> {
+        let mut wire = Wire::start(ground, way, Cpus::Any)?;
+        wire.open(Waiting::Usual)?;
+        let (host, line) = wire.parts()?;
+        take::isolation(host, line)
     };
-    let (plain, shm, unix) = (of(Way::Plain)?, of(Way::Link(Transport::Shm))?, of(Way::Link(Transport::Unix))?);
+    let plain = &of(Way::Plain)?;
+    let shm = &of(Way::Link(Transport::Shm))?;
+    let unix = &of(Way::Link(Transport::Unix))?;
     let changed = |isolation: &Isolation| isolation.attempts.iter().filter(|it| it.outcome == "changed").count();
     let copies = |way: Way| f64::from(way.copies().at_least);
     let mut figures = Vec::new();
@@ -34,11 +40,17 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
         (_, 1..) => Verdict::Holds,
     };
     let why = format!(
-        "the peer changed our memory in a plain region; over shm: {} of {} attempts to write did ({}), although no byte is copied: its \
-         pages have one writer, and the kernel sees to it",
+        "{} of {} attempts of the peer to write our memory changed it in a plain region, and {} of {} over shm: ({}){}",
+        changed(plain),
+        plain.attempts.len(),
         changed(shm),
         shm.attempts.len(),
-        shm.outcome
+        shm.outcome,
+        if changed(shm) == 0 {
+            ", although no byte needs to be copied there: its pages have one writer, and the kernel sees to it"
+        } else {
+            ""
+        }
     );
     Ok(Finding::new(verdict, why, figures)
         .noting("copies are by design, with loans and views; each attempt runs in a child that may die of it"))

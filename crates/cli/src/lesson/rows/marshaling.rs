@@ -17,8 +17,6 @@ use crate::units;
 const POINTS: usize = 100;
 /// How long each of the figures is taken.
 const WINDOW: Duration = Duration::from_millis(150);
-/// How long the other side may take to come.
-const MEETING: Duration = Duration::from_secs(5);
 /// Figures that differ by less than this are the same on a busy machine.
 const SAME: f64 = 1.25;
 
@@ -40,7 +38,7 @@ pub(crate) struct WrittenTrack {
 pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
     let mut track = Track { id: 7, points: [[0.5; 3]; POINTS] };
     let mut written = WrittenTrack { id: 7, points: track.points.to_vec() };
-    let mut other = Player::start(&ground.place)?;
+    let mut other = Player::start(ground)?;
     let mut options = ground.links();
     if let Some(pair) = ground.pair {
         stay_on(Some(pair.first))?;
@@ -50,14 +48,14 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
     let mut listener = options.listen_typed::<Track>("shm:lesson-in-place")?;
     let mut second = options.listen_serde::<WrittenTrack>("shm:lesson-written")?;
     other.tell("tracks")?;
-    let mut link = listener.accept_timeout(MEETING)?;
+    let mut link = listener.accept_timeout(ground.left())?;
     let in_place = ping_pong(WINDOW, || -> Result<(), Trouble> {
         track.id += 1;
         link.send(&track)?;
         same(link.recv()?.id, track.id)
     })?;
     drop(link);
-    let mut link = second.accept_timeout(MEETING)?;
+    let mut link = second.accept_timeout(ground.left())?;
     let marshaled = ping_pong(WINDOW, || -> Result<(), Trouble> {
         written.id += 1;
         link.send(&written)?;

@@ -26,7 +26,7 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
     let mut listener = ground.links().listen("shm:lesson-many")?;
     let mut links = Vec::new();
     let linked = cost(ground, "connect shm:lesson-many", || {
-        let mut link = listener.accept_timeout(std::time::Duration::from_secs(5))?;
+        let mut link = listener.accept_timeout(ground.left())?;
         link.recv()?;
         links.push(link);
         Ok(())
@@ -69,7 +69,7 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
 
 /// Lets several processes come in one way; `met` is what this process does for each of them.
 fn cost(ground: &Ground, order: &str, mut met: impl FnMut() -> Result<(), Trouble>) -> Result<Cost, Trouble> {
-    let mut players = Player::several(&ground.place, COMING + 1)?;
+    let mut players = Player::several(ground, COMING + 1)?;
     let mut own = Vec::new();
     let mut before = Footprint::of_this_process()?;
     for (at, player) in players.iter_mut().enumerate() {
