@@ -32,15 +32,19 @@ impl Ending {
             let (told, tell) = UnixStream::pair()?;
             let (signal, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
             for number in [SIGINT, SIGTERM, SIGHUP] {
-                // In this order: the first signal finds `at_once` false, and sets it for the second.
-                flag::register_conditional_default(number, Arc::clone(&at_once))?;
-                flag::register(number, Arc::clone(&at_once))?;
+                // In this order: from the first line on no signal ends the command by itself, so that one is noted first. The first
+                // signal finds `at_once` false, and sets it for the second.
                 flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
                 low_level::pipe::register(number, tell.try_clone()?)?;
+                flag::register_conditional_default(number, Arc::clone(&at_once))?;
+                flag::register(number, Arc::clone(&at_once))?;
             }
             Ok(Ending { signal, at_once, told: Readable(told) })
         };
-        watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))
+        let ending = watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))?;
+        // One that came in between was noted, and perhaps not told.
+        ending.check()?;
+        Ok(ending)
     }
 
     /// What is ready from the first signal on.

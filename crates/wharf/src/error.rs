@@ -4,7 +4,8 @@ use std::fmt;
 use std::io;
 
 use wharf_message_passing::{
-    AddressError, CallError, ConnectError, NodeError, OpenError, RecvError, SendError, TakeError, TopicNameError,
+    AddressError, AttachError, CallError, ConnectError, NodeError, OpenError, RecvError, SendError, TakeError,
+    TopicNameError,
 };
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
@@ -79,6 +80,13 @@ impl<T: ?Sized> From<LockError<'_, T>> for Error {
     /// Keeps why, and gives back what the error held: a guard of a dead owner stays unrepaired for the next one.
     fn from(error: LockError<'_, T>) -> Self {
         Error::Lock(error.failure())
+    }
+}
+
+impl<E> From<AttachError<E>> for Error {
+    /// Keeps why, and drops the end.
+    fn from(error: AttachError<E>) -> Self {
+        Error::Send(SendError::CannotCarry(error.to_string()))
     }
 }
 

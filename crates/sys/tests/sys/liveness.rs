@@ -328,16 +328,20 @@ fn an_anchored_lock_outlives_its_descriptors_and_not_its_process() -> io::Result
 fn whether_anchors_hold_is_known_of_each_file_system() -> io::Result<()> {
     const TEST: &str = "whether_anchors_hold_is_known_of_each_file_system";
     let _alone = alone();
+    // In a process of its own: the number that is closed here is still noted as one that a forked child closes.
     let keeps = |file: &std::fs::File| -> io::Result<bool> {
-        let Some(lock) = OfdLock::try_acquire(memory::reopen(file, Access::ReadWrite)?, 7)? else {
-            return Err(io::Error::other("nobody else locks it"));
-        };
-        let _anchor = Anchor::new(lock.fd()?)?;
-        let number = lock.fd()?.as_raw_fd();
-        std::mem::forget(lock);
-        // SAFETY: the number is the lock's, which was forgotten: nothing here uses it any more.
-        unsafe { libc::close(number) };
-        is_held_by_other(file, 7)
+        let child = fork(|| {
+            let Some(lock) = OfdLock::try_acquire(memory::reopen(file, Access::ReadWrite)?, 7)? else {
+                return Err(io::Error::other("nobody else locks it"));
+            };
+            let _anchor = Anchor::new(lock.fd()?)?;
+            let number = lock.fd()?.as_raw_fd();
+            std::mem::forget(lock);
+            // SAFETY: the number is the lock's, which was forgotten: nothing here uses it any more.
+            unsafe { libc::close(number) };
+            if is_held_by_other(file, 7)? { Ok(()) } else { Err(io::Error::other("the lock is gone")) }
+        })?;
+        Ok(child.wait()? == End::Exit(0))
     };
     let dir = tempfile::tempdir()?;
     let make = |path: &Path| {
