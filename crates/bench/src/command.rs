@@ -1,6 +1,6 @@
 //! The command line of a program that runs contenders side by side, whosever they are.
 
-use crate::cases::Case;
+use crate::case::Case;
 use crate::crowd::be_party;
 use crate::leavings;
 use crate::meeting::be_peer;

@@ -6,10 +6,12 @@
 //! (see `wharf_measure`). What is judged is ratios.
 
 pub mod by_hand;
+pub mod case;
 pub mod cases;
 pub mod certificates;
 pub mod command;
 pub mod contender;
+pub mod contenders;
 pub mod crowd;
 pub mod handover;
 pub mod leavings;

@@ -1,6 +1,6 @@
 //! What a run says: a table for people, JSON for programs, and a verdict per target.
 
-use crate::cases::{Against, Bound, Case, Measure, Target};
+use crate::case::{Against, Bound, Case, Measure, Target};
 use crate::run::Outcome;
 use crate::samples::Series;
 use std::fmt::Write;

@@ -1,9 +1,10 @@
 //! Who takes part in a run and in which cases: this crate's own, or another crate's.
 
-use crate::cases::{self, Against, Case, Measure};
+use crate::case::{Against, Case, Measure};
 use crate::contender::failed;
 use crate::crowd::AnyCrowd;
 use crate::meeting::AnyContender;
+use crate::{cases, contenders};
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
@@ -23,7 +24,12 @@ pub struct Roster {
 impl Roster {
     /// The contenders and cases of this crate, which leave nothing outside the run's directory.
     pub fn own() -> Roster {
-        Roster { contenders: cases::contenders(), crowds: cases::crowds(), cases: cases::cases(), sweep: || {} }
+        Roster {
+            contenders: contenders::contenders(),
+            crowds: contenders::crowds(),
+            cases: cases::cases(),
+            sweep: || {},
+        }
     }
 
     /// The contender of that name.
@@ -77,7 +83,7 @@ fn unique(names: impl Iterator<Item = &'static str>) -> io::Result<HashSet<&'sta
 mod tests {
     use super::*;
     use crate::by_hand::seqpacket::SeqPacket;
-    use crate::cases::{Bound, Target};
+    use crate::case::{Bound, Target};
 
     fn roster(contenders: &'static [&'static str], judged: Option<&'static str>) -> Roster {
         let target = |ours| Target { ours, against: Against::Floor, state: None, bound: Bound::AtMost(1.0) };

@@ -1,6 +1,6 @@
 //! One run: starts the contenders of a case, checks them, and lets them take turns.
 
-use crate::cases::{Case, Measure};
+use crate::case::{Case, Measure};
 use crate::contender::failed;
 use crate::crowd::{Gathering, most_to_least, ns_per_turn};
 use crate::leavings::{self, Left};

@@ -164,12 +164,12 @@ fn facts(note: &Note) -> Arc<Facts> {
 
 fn sender_of(unused: Unused) -> Sender {
     let facts = facts(&unused.note);
-    Sender::new(SendHalf::Other(Box::new(ChannelSender::new(unused))), facts)
+    Sender::new(SendHalf::Channel(Box::new(ChannelSender::new(unused))), facts)
 }
 
 fn receiver_of(unused: Unused) -> Receiver {
     let facts = facts(&unused.note);
-    Receiver::new(RecvHalf::Other(Box::new(ChannelReceiver::new(unused))), facts)
+    Receiver::new(RecvHalf::Channel(Box::new(ChannelReceiver::new(unused))), facts)
 }
 
 /// Takes the end of a channel that came in a message.

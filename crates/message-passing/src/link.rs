@@ -42,7 +42,7 @@ pub(crate) struct Facts {
 /// | waits in each direction | [`Options::capacity`] | the same, at most the kernel's limit | the same, at most 64 KiB | as many slots of the largest message as fit the capacity, at most `fs.mqueue.msg_max` (usually 10) | see [`Options::capacity`] | as `shm:` |
 /// | `send` when full | waits, or says `Full` ([`Policy`]) | the same | the same | the same, whatever the priority | the same | the same |
 /// | the peer closes | `Closed` after the last message | the same | the same; a sender knows within some 4 ms of sending | the same; the end comes after every message of any priority | as `pipe:` | the same |
-/// | the peer dies | `PeerDied` after the last message | the same | the same | the same; a queue takes what nobody will read, so a sender may learn it up to 100 ms later | `PeerDied` after the last that arrived | cannot happen alone |
+/// | the peer dies | `PeerDied` after the last message | the same | the same; a sender knows within some 4 ms of sending | the same; a queue takes what nobody will read, so a sender may learn it up to 100 ms later | `PeerDied` after the last that arrived | cannot happen alone |
 /// | the connection breaks | cannot happen | cannot happen | cannot happen | cannot happen | `System`, in words; never made anew in silence | cannot happen |
 /// | the peer sends nonsense | `Protocol` | `Protocol` | `Protocol` | `Protocol` | `Protocol` | cannot happen |
 /// | peers that are not trusted | yes | yes | no: whoever holds an end of a pipe can make the other hang | yes | yes | no such peers |

@@ -120,7 +120,7 @@ impl Sender {
     pub(crate) fn wake(&mut self) -> Result<(), SendError> {
         match &mut self.half {
             SendHalf::Log(log) => log.ring(),
-            SendHalf::Other(_) => Ok(()),
+            SendHalf::Channel(_) | SendHalf::Other(_) => Ok(()),
         }
     }
 

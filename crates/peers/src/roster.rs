@@ -10,7 +10,8 @@ use crate::iceoryx::topic::Topic;
 use crate::ring::blobs::Blobs;
 use crate::ring::fixed::Rings;
 use std::sync::Arc;
-use wharf_bench::cases::{self, Against, Bound, Case, Measure, Target};
+use wharf_bench::case::{Against, Bound, Case, Measure, Target};
+use wharf_bench::contenders;
 use wharf_bench::meeting::AnyContender;
 use wharf_bench::roster::Roster;
 use wharf_measure::{State, WakeClass};
@@ -19,7 +20,7 @@ const MIB: usize = 1 << 20;
 
 /// Other libraries' contenders, beside all of wharf-bench's own, and the cases in which they meet.
 pub fn roster() -> Roster {
-    let mut contenders = cases::contenders();
+    let mut contenders = contenders::contenders();
     contenders.extend(others());
     Roster { contenders, crowds: Vec::new(), cases: meetings(), sweep: segments::sweep }
 }

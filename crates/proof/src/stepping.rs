@@ -4,7 +4,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -31,6 +31,9 @@ const FEW: u64 = 10;
 /// More than any of them may have: each is a process of its own.
 const MANY: u64 = 5000;
 
+/// Runs that tell how long a span is.
+const SAMPLES: usize = 5;
+
 /// One operation with its survivors.
 pub trait Stage {
     /// Runs the victim up to its span, lets `walk` lead it on from there, kills it where it stands then, and checks
@@ -44,18 +47,21 @@ pub trait Stage {
 /// When a survivor finds something out of order, or the victim cannot be led there.
 pub fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
     watch();
-    // A span may be longer one time than another, as others stand at that moment; the middle one of five counts.
-    let path = {
+    // A span may be longer one time than another, as others stand at that moment: every instruction that all of these runs have
+    // is killed at, and of those that only some have as many as come up.
+    let paths: Vec<Span> = {
         let mut stage = stage();
-        let paths = (0..5).map(|_| stage.run(|tracee| tracee.path(OPEN, CLOSE)));
-        let mut paths: Vec<Span> = paths.filter_map(|path| path.expect("the victim can be stepped")).collect();
-        paths.sort_by_key(Span::instructions);
-        let middle = paths.len() / 2;
-        paths.into_iter().nth(middle).unwrap_or_else(|| panic!("{what} does not come to its end"))
+        let paths = (0..SAMPLES).map(|_| stage.run(|tracee| tracee.path(OPEN, CLOSE)));
+        paths.filter_map(|path| path.expect("the victim can be stepped")).collect()
+    };
+    let shortest = paths.iter().map(Span::instructions).min().unwrap_or(0);
+    let Some(path) = paths.into_iter().max_by_key(Span::instructions) else {
+        panic!("{what} does not come to its end");
     };
     let len = path.instructions();
-    assert!((FEW..MANY).contains(&len), "{what} has {len} instructions");
-    let (next, killed) = (AtomicU64::new(0), AtomicU64::new(0));
+    assert!(shortest >= FEW && len < MANY, "{what} has {shortest} to {len} instructions");
+    let killed: Vec<AtomicBool> = (0..len).map(|_| AtomicBool::new(false)).collect();
+    let next = AtomicUsize::new(0);
     let began = Instant::now();
     thread::scope(|scope| {
         for worker in cpu::allowed().expect("the allowed processors are known") {
@@ -64,25 +70,20 @@ pub fn walk<S: Stage>(what: &str, stage: impl Fn() -> S + Sync) {
                 // Tracer and victim take turns; handing over within one processor is several times faster.
                 cpu::pin_this_thread(worker).expect("an allowed processor can be chosen");
                 let mut stage = stage();
-                // Bound: `next` counts up to the length of the span.
-                loop {
-                    // Relaxed: only the count matters.
-                    let instructions = next.fetch_add(1, Ordering::Relaxed);
-                    if instructions >= len {
-                        break;
-                    }
-                    if kill_at(&mut stage, path, instructions) {
-                        killed.fetch_add(1, Ordering::Relaxed);
-                    }
+                // Bound: `next` counts up to the length of the span. Relaxed, here and below: the end of the thread orders.
+                while let at = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(killed) = killed.get(at)
+                {
+                    killed.store(kill_at(&mut stage, path, at as u64), Ordering::Relaxed);
                 }
             });
         }
     });
-    let killed = killed.load(Ordering::Relaxed);
-    println!("{what}: {len} instructions, {killed} kills in {:.1} s", began.elapsed().as_secs_f64());
-    // The last instructions may be those of a way that none of these runs took, such as one wake more for one who had not yet
-    // fallen asleep.
-    assert!(killed + len / 4 >= len, "{what}: {killed} kills for {len} instructions");
+    let killed: Vec<bool> = killed.into_iter().map(AtomicBool::into_inner).collect();
+    let kills = killed.iter().filter(|killed| **killed).count();
+    println!("{what}: {shortest} to {len} instructions, {kills} kills in {:.1} s", began.elapsed().as_secs_f64());
+    let missed = killed.iter().take(shortest as usize).position(|killed| !killed);
+    assert!(missed.is_none(), "{what}: not killed at instruction {missed:?}, which all of {SAMPLES} runs had");
 }
 
 /// Runs in which an instruction is looked for; the span may be shorter in some of them.

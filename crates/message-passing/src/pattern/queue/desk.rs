@@ -11,8 +11,7 @@ use wharf_sys::fork;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
 use crate::error::SendError;
-use crate::pattern::private_link::Hub;
-use crate::pattern::private_link::News;
+use crate::pattern::private_link::{Hub, News};
 use crate::peer::Peer;
 use crate::sender::Sender;
 use crate::transport::Ask;

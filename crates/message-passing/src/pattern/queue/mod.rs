@@ -1,8 +1,9 @@
 //! Queues: work shared among processes. Each item goes to one worker, which acknowledges it, or to another.
 //!
 //! Who has what, and what comes back, is decided in `books.rs`: logic without I/O. `pusher.rs` and `puller.rs` move the bytes
-//! over private links (a pusher's in `outlet.rs`), which are made as those of services are, by name or over an address, and do not know how. What a worker
-//! says of its items goes through `desk.rs`, from whatever thread. `mover.rs` moves a pusher's items while its program is elsewhere.
+//! over private links (a pusher's in `outlet.rs`), which are made as those of services are, by name or over an address, and do
+//! not know how. What a worker says of its items goes through `desk.rs`, from whatever thread. `mover.rs` moves a pusher's
+//! items while its program is elsewhere.
 
 mod books;
 mod desk;

@@ -16,7 +16,7 @@ use super::frame::{Head, Kind};
 pub(super) const MOST_CALLS: usize = 1024;
 
 /// What one call was asked for with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub(super) struct Wish {
     pub(super) limit: Option<Duration>,
     pub(super) key: Option<u64>,
@@ -148,7 +148,7 @@ impl Calls {
 
     /// The answer of this call was taken as one of its results: that there are no more is still to be taken.
     pub(super) fn leave_end(&mut self, id: u64) {
-        let wish = Wish { limit: None, key: None, idempotent: false, only: None };
+        let wish = Wish::default();
         let (stage, end) = (Stage::Over, Some(Ok(None)));
         let (request, items) = (Vec::new(), VecDeque::new());
         self.open.insert(id, Open { wish, deadline: None, request, stage, lost: None, items, item_bytes: 0, end });

@@ -18,8 +18,7 @@ use crate::error::ConnectError;
 use crate::handshake::Payload;
 use crate::meet;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
-use crate::pattern::private_link::Guest;
-use crate::pattern::private_link::Hub;
+use crate::pattern::private_link::{Guest, Hub};
 use crate::wait::{self, Pace};
 
 /// The asking end of a service: sends requests to its servers, and receives what comes of them.
@@ -100,8 +99,7 @@ impl Client {
 
     /// A call with more wishes than a deadline.
     pub fn request<'c, 'r>(&'c mut self, request: &'r [u8]) -> Call<'c, 'r> {
-        let wish = Wish { limit: None, key: None, idempotent: false, only: None };
-        Call { client: self, request, wish }
+        Call { client: self, request, wish: Wish::default() }
     }
 
     /// The answer of a call that was started; waits for it until the call's deadline. Of one with several results those that
@@ -201,7 +199,7 @@ impl Client {
     /// Starts a call, without waiting: one that finds no room is sent when there is some.
     #[cfg(feature = "tokio")]
     pub(crate) fn begin(&mut self, request: &[u8], limit: Duration) -> Result<CallId, CallError> {
-        let wish = Wish { limit: Some(limit), key: None, idempotent: false, only: None };
+        let wish = Wish { limit: Some(limit), ..Wish::default() };
         let outlet = &mut self.outlet;
         outlet.check_ours()?;
         outlet.hear();

@@ -21,9 +21,8 @@ use crate::error::{ConnectError, RecvError};
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::node::{Pairing, Registration};
-use crate::pattern::private_link::Hub;
-use crate::pattern::private_link::Rota;
 use crate::pattern::private_link::rest::{self, Own};
+use crate::pattern::private_link::{Hub, Rota};
 use crate::waits::{Announced, Glance, Waits};
 
 /// The most requests of one client that are worked on at once; more are refused.

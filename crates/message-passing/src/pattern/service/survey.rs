@@ -87,7 +87,7 @@ impl Gathering {
         let there = outlet.links.iter_mut().filter(|link| !link.closing);
         let there: Vec<_> = there.map(|link| (link.number, link.who())).collect();
         for (number, server) in there {
-            let wish = Wish { limit: Some(limit), key: None, idempotent: false, only: Some(number) };
+            let wish = Wish { limit: Some(limit), only: Some(number), ..Wish::default() };
             // Nothing that waits already is overtaken on its way to this server.
             let waits = outlet.calls.due_for(number, true).is_some();
             let (call, end) = match outlet.calls.begin(wish, now) {

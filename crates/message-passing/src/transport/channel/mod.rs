@@ -31,6 +31,9 @@ use crate::meet;
 use crate::options::Wait;
 use crate::peer::{Origin, Peer};
 
+/// Whom an end of a channel has met, and the one processor to which he was confined.
+pub(crate) type Whom = (Option<Peer>, Option<usize>);
+
 /// An end that nobody has used. Dropping it tells the other end, as dropping a used one does.
 #[derive(Debug)]
 pub(crate) struct Unused {

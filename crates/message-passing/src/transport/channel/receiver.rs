@@ -8,7 +8,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
-use super::{FORKED, First, Introduced, USED, Unused, first};
+use super::{FORKED, First, Introduced, USED, Unused, Whom, first};
 use crate::address::Transport;
 use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::{ConnectError, RecvError};
@@ -17,7 +17,7 @@ use crate::message::Message;
 use crate::peer::Peer;
 use crate::transport::log_link::{LogReceiver, Rest};
 use crate::transport::signals::Signals;
-use crate::transport::{Frame, PeerMemory, RecvHalf, RecvTransport, Settled, shm, unix};
+use crate::transport::{Frame, PeerMemory, RecvHalf, RecvTransport, shm, unix};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// See the top of the file.
@@ -47,6 +47,26 @@ enum End {
 impl ChannelReceiver {
     pub(crate) fn new(unused: Unused) -> ChannelReceiver {
         ChannelReceiver { state: State::Unused(unused) }
+    }
+
+    /// See [`RecvHalf::untie`].
+    pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
+        match &self.state {
+            State::Unused(unused) if unused.can_travel() => self.take_unused().ok_or(USED),
+            State::Unused(unused) if !unused.lifeline.is_ours() => Err(FORKED),
+            _ => Err(USED),
+        }
+    }
+
+    /// What this has become, if it has, to be used in its place.
+    pub(crate) fn settled(&mut self) -> Option<(RecvHalf, Whom)> {
+        match std::mem::replace(&mut self.state, State::Left) {
+            State::Settled(half, peer, theirs) => Some((*half, (Some(peer), theirs.confined.map(usize::from)))),
+            other => {
+                self.state = other;
+                None
+            }
+        }
     }
 
     /// The half that receives, once the sender has introduced itself.
@@ -221,26 +241,6 @@ impl RecvTransport for ChannelReceiver {
 
     fn peer_memory(&self) -> Option<PeerMemory<'_>> {
         if let State::Settled(half, ..) = &self.state { half.peer_memory() } else { None }
-    }
-
-    fn untie(&mut self) -> Result<Unused, &'static str> {
-        match &self.state {
-            State::Unused(unused) if unused.can_travel() => self.take_unused().ok_or(USED),
-            State::Unused(unused) if !unused.lifeline.is_ours() => Err(FORKED),
-            _ => Err(USED),
-        }
-    }
-
-    fn settled(&mut self) -> Option<Settled<RecvHalf>> {
-        match std::mem::replace(&mut self.state, State::Left) {
-            State::Settled(half, peer, theirs) => {
-                Some(Settled { half: *half, peer: Some(peer), their_cpu: theirs.confined.map(usize::from) })
-            }
-            other => {
-                self.state = other;
-                None
-            }
-        }
     }
 
     fn close(&mut self) {

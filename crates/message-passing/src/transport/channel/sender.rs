@@ -14,7 +14,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, socket};
 
-use super::{FORKED, First, Introduced, USED, Unused, first};
+use super::{FORKED, First, Introduced, USED, Unused, Whom, first};
 use crate::address::Transport;
 use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::SendError;
@@ -23,7 +23,7 @@ use crate::peer::Peer;
 use crate::transport::lifeline::Lifeline;
 use crate::transport::log_link::LogSender;
 use crate::transport::signals::Signals;
-use crate::transport::{Ask, Room, SendHalf, SendTransport, Settled, shm, unix};
+use crate::transport::{Ask, Room, SendHalf, SendTransport, shm, unix};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// See the top of the file.
@@ -69,6 +69,40 @@ enum End {
 impl ChannelSender {
     pub(crate) fn new(unused: Unused) -> ChannelSender {
         ChannelSender { state: State::Unused(unused), wanted: 0 }
+    }
+
+    /// Makes what the first use takes; nothing where it is there already.
+    pub(crate) fn prepare(&mut self) -> Result<(), SendError> {
+        self.half().map(|_| ())
+    }
+
+    /// See [`SendHalf::untie`].
+    pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
+        let what = match &self.state {
+            State::Unused(unused) if unused.can_travel() => {
+                let State::Unused(unused) = std::mem::replace(&mut self.state, State::Left) else {
+                    return Err(USED);
+                };
+                return Ok(unused);
+            }
+            State::Unused(unused) if !unused.lifeline.is_ours() => FORKED,
+            _ => USED,
+        };
+        Err(what)
+    }
+
+    /// What this has become, if it has, to be used in its place.
+    pub(crate) fn settled(&mut self) -> Option<(SendHalf, Whom)> {
+        match std::mem::replace(&mut self.state, State::Left) {
+            State::Settled(half, met) => {
+                let whom = met.map_or((None, None), |met| (Some(met.peer), met.terms.confined.map(usize::from)));
+                Some((*half, whom))
+            }
+            other => {
+                self.state = other;
+                None
+            }
+        }
     }
 
     /// The half that sends, at the first use made on the spot.
@@ -257,10 +291,6 @@ fn left() -> SendError {
 }
 
 impl SendTransport for ChannelSender {
-    fn prepare(&mut self) -> Result<(), SendError> {
-        self.half().map(|_| ())
-    }
-
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         self.push_with(payload, &[], progress, ask)
     }
@@ -318,10 +348,6 @@ impl SendTransport for ChannelSender {
             }
             State::Unused(_) | State::Left => {}
         }
-    }
-
-    fn has_rest(&self) -> bool {
-        false
     }
 
     fn want_room(&mut self, len: usize) {
@@ -415,34 +441,6 @@ impl SendTransport for ChannelSender {
     fn give_back(&mut self, room: Room) {
         if let State::Settled(half, _) = &mut self.state {
             half.give_back(room);
-        }
-    }
-
-    fn untie(&mut self) -> Result<Unused, &'static str> {
-        let what = match &self.state {
-            State::Unused(unused) if unused.can_travel() => {
-                let State::Unused(unused) = std::mem::replace(&mut self.state, State::Left) else {
-                    return Err(USED);
-                };
-                return Ok(unused);
-            }
-            State::Unused(unused) if !unused.lifeline.is_ours() => FORKED,
-            _ => USED,
-        };
-        Err(what)
-    }
-
-    fn settled(&mut self) -> Option<Settled<SendHalf>> {
-        match std::mem::replace(&mut self.state, State::Left) {
-            State::Settled(half, met) => {
-                let (peer, their_cpu) =
-                    met.map_or((None, None), |met| (Some(met.peer), met.terms.confined.map(usize::from)));
-                Some(Settled { half: *half, peer, their_cpu })
-            }
-            other => {
-                self.state = other;
-                None
-            }
         }
     }
 

@@ -1,12 +1,12 @@
 //! A process that plays the part its command line gives it, until it is done or killed.
 //!
-//! Parts: `asking …` (see `asking.rs`), `asked-badly …` (`asked_badly.rs`), `asked-honestly …` (`asked_honestly.rs`), `feed …` (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …` (`berths.rs`), `broadcast …`
-//! (`broadcast.rs`),
-//! `topic …` (`topic.rs`), `work …` (`work.rs`), `worked-badly …` (`worked_badly.rs`), `worked-honestly …`
-//! (`worked_honestly.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`),
-//! `link …` (`link.rs`), `span …` and `primitive …` (`span.rs`, `primitive.rs`, with marks for a
-//! stepping tracer), `fault …` (`fault.rs`, with marks for a failing system call), `scribble …`
-//! (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
+//! Parts: `asking …` (see `asking.rs`), `asked-badly …` (`asked_badly.rs`), `asked-honestly …` (`asked_honestly.rs`), `feed …`
+//! (`feed.rs`), `region …` (`region.rs`), `locks …` (`locks.rs`), `yard …` (`yard.rs`), `medley …` (`medley.rs`), `berths …`
+//! (`berths.rs`), `broadcast …` (`broadcast.rs`), `topic …` (`topic.rs`), `work …` (`work.rs`), `worked-badly …`
+//! (`worked_badly.rs`), `worked-honestly …` (`worked_honestly.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`), `link …`
+//! (`link.rs`), `span …` and `primitive …` (`span.rs`, `primitive.rs`, with marks for a stepping tracer), `fault …`
+//! (`fault.rs`, with marks for a failing system call), `scribble …` (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …`
+//! (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
