@@ -82,6 +82,12 @@ pub fn resident_kib(pid: u32) -> Option<u64> {
     line.trim().trim_end_matches("kB").trim().parse().ok()
 }
 
+/// Resident memory in KiB and open descriptors of process `pid`; 0 and 0 when it is gone.
+pub fn held(pid: u32) -> [u64; 2] {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    [resident_kib(pid).unwrap_or(0), descriptors as u64]
+}
+
 /// Resident memory and open descriptors of an attacked process: the most in the first third of the attack, which fills what is
 /// filled once, and the most after it.
 #[derive(Debug)]
@@ -107,8 +113,7 @@ impl Attacked {
             return;
         }
         self.next = Deadline::after(Duration::from_millis(20));
-        let descriptors = fs::read_dir(format!("/proc/{}/fd", self.process)).map_or(0, Iterator::count);
-        let now = [resident_kib(self.process).unwrap_or(0), descriptors as u64];
+        let now = held(self.process);
         let most = if self.third.passed() { &mut self.late } else { &mut self.early };
         *most = [most[0].max(now[0]), most[1].max(now[1])];
     }

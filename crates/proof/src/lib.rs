@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod asking;
+pub mod attack;
 pub mod berths;
 pub mod board;
 pub mod certificates;

@@ -2,12 +2,12 @@
 //!
 //! `WHARF_PROOF_SECONDS` makes each attack longer (3 seconds unless it is set), `WHARF_PROOF_SEED` repeats one.
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use wharf_proof::footprint::resident_kib;
+use wharf_proof::attack;
+use wharf_proof::footprint::held;
 use wharf_proof::process::{PATIENCE, Process};
 use wharf_proof::random::Random;
 use wharf_proof::scene::Scene;
@@ -17,7 +17,7 @@ const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 /// How much more memory the attacked process may hold after the attack than soon after its beginning.
 const FLAT_KIB: u64 = 8 << 10;
 /// The same for descriptors: peers that are just being met hold some.
-const FLAT_DESCRIPTORS: usize = 80;
+const FLAT_DESCRIPTORS: u64 = 80;
 
 #[test]
 fn a_scribbling_peer_that_is_not_trusted_hurts_nobody() {
@@ -41,9 +41,7 @@ fn garbage_over_unix_hurts_nobody() {
 
 /// One process serves, one attacks it, and an honest third is served before and after.
 fn attack(address: &str, how: &str, setting: &str) {
-    let asked = std::env::var("WHARF_PROOF_SECONDS").ok().and_then(|text| text.parse().ok());
-    let seconds: u64 = asked.unwrap_or(3).max(1);
-    let seed = Random::seed();
+    let (seconds, seed) = (attack::seconds(3), Random::seed());
     println!("{how} at {address} ({setting}) for {seconds} s, WHARF_PROOF_SEED={seed}");
     let scene = Scene::new();
     let serve = ["link", "listen", "tolerate", address, "visitors=1000000000", "max=1000000", setting];
@@ -56,21 +54,21 @@ fn attack(address: &str, how: &str, setting: &str) {
     attacker.expect("ready");
     // The first third fills what is filled once: buffers, caches, the heap's own reserve.
     thread::sleep(Duration::from_secs(seconds) / 3);
-    let early = held(&server);
+    let early = held(server.id());
     let done = attacker.hear(Duration::from_secs(seconds) + PATIENCE);
     let done = done.filter(|said| said.word == "done");
     let done = done.unwrap_or_else(|| panic!("the attack was not carried out: {}", attacker.report()));
-    let late = held(&server);
+    let late = held(server.id());
     drop(attacker);
 
-    println!("{how} at {address}: {}; resident {} KiB, then {} KiB", done.text, early.0, late.0);
+    println!("{how} at {address}: {}; resident {} KiB, then {} KiB", done.text, early[0], late[0]);
     let (taken, broken) = tolerated(&mut server);
     println!("{how} at {address}: the server took {taken} messages and found {broken} links broken");
     // Over shm: a stranger without proper memory is not even met.
     assert!(broken > 0 || (how, address) == ("garbage", "shm:hostile"), "the attack never reached the server");
     assert!(server.runs(), "the attack brought the server down: {}", server.report());
-    assert!(late.0 <= early.0 + FLAT_KIB, "memory grew from {} KiB to {} KiB", early.0, late.0);
-    assert!(late.1 <= early.1 + FLAT_DESCRIPTORS, "descriptors grew from {} to {}", early.1, late.1);
+    assert!(late[0] <= early[0] + FLAT_KIB, "memory grew from {} KiB to {} KiB", early[0], late[0]);
+    assert!(late[1] <= early[1] + FLAT_DESCRIPTORS, "descriptors grew from {} to {}", early[1], late[1]);
     be_served(&scene, address);
     assert!(server.runs(), "{}", server.report());
     drop(server);
@@ -96,10 +94,4 @@ fn tolerated(server: &mut Process) -> (u64, u64) {
         }
     }
     (taken, broken)
-}
-
-/// Resident memory in KiB, and open descriptors.
-fn held(server: &Process) -> (u64, usize) {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.id())).map_or(0, Iterator::count);
-    (resident_kib(server.id()).unwrap_or(0), descriptors)
 }

@@ -6,27 +6,19 @@
 //! WHARF_PROOF_SECONDS=60 cargo test -p wharf-proof --test hostile_queues -- --nocapture
 //! ```
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{NodeOptions, Options, Puller, Pusher, RecvError, Settled, Wait};
+use wharf_proof::attack::Attack;
 use wharf_proof::footprint::Attacked;
-use wharf_proof::process::{PATIENCE, Process};
+use wharf_proof::process::PATIENCE;
 use wharf_proof::promptness::{Company, SOON, watch};
-use wharf_proof::random::Random;
-use wharf_proof::scene::Scene;
 use wharf_proof::working::{ADDRESS, NAME, SILENT, item, read};
 use wharf_sys::clock::Instant;
 
 const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
-
-/// How much more memory the attacked process may hold after the attack than soon after its beginning: besides its heap's own
-/// reserve, what is kept for the few pushers that do not listen at a time.
-const FLAT_KIB: u64 = 12 << 10;
-/// The same for descriptors: pullers that are just being met hold some.
-const FLAT_DESCRIPTORS: u64 = 300;
 
 #[test]
 fn a_puller_that_scribbles_over_its_memory_hurts_nobody() {
@@ -73,25 +65,19 @@ fn a_pusher_that_gives_more_than_was_asked_for_hurts_nobody() {
     attack_a_puller("flood-back");
 }
 
-fn seconds() -> u64 {
-    let asked = std::env::var("WHARF_PROOF_SECONDS").ok().and_then(|text| text.parse().ok());
-    asked.unwrap_or(2).max(1)
-}
-
 /// An honest pusher, by name and at the address, a hostile puller, and at either place an honest one that gets work all the time.
 fn attack_a_pusher(how: &str) {
     watch();
-    let (scene, seconds) = (Scene::new(), seconds());
-    let mut pusher = Process::start(Path::new(VICTIM), &scene, &["worked-honestly", "push"]);
-    pusher.expect("ready");
-    let mut attacker = attacker(how, &scene, seconds);
-    let node = NodeOptions::new().domain(scene.domain()).open().expect("the test's own node");
-    let options = Options::new().domain(scene.domain()).wait(Wait::Sleep);
+    let attack = Attack::new(VICTIM, how);
+    let mut pusher = attack.honest(&["worked-honestly", "push"]);
+    let mut attacker = attack.hostile("worked-badly");
+    let node = NodeOptions::new().domain(attack.scene.domain()).open().expect("the test's own node");
+    let options = Options::new().domain(attack.scene.domain()).wait(Wait::Sleep);
     let pullers = [
         node.queue(NAME).wait(Wait::Sleep).puller().expect("a puller by name"),
         options.queue(ADDRESS).puller_timeout(PATIENCE).expect("a puller at the address"),
     ];
-    let (mut footprint, stage) = (Attacked::new(&pusher, seconds), Stage::new(pusher.id()));
+    let (mut footprint, stage) = (Attacked::new(&pusher, attack.seconds), Stage::new(pusher.id()));
     thread::scope(|scope| {
         let pulling = pullers.map(|puller| scope.spawn(|| pull(how, puller, &stage)));
         // Ends with the attack, which takes so many seconds, or with a puller's failure.
@@ -102,7 +88,7 @@ fn attack_a_pusher(how: &str) {
         // The pusher ends when somebody has made room for its last items.
         stage.closing.store(true, Ordering::Relaxed);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            ended(how, &mut pusher, &mut attacker, footprint);
+            attack.end(&mut pusher, &mut attacker, footprint);
         }));
         stage.over.store(true, Ordering::Relaxed);
         for (thread, place) in pulling.into_iter().zip(["by name", "at the address"]) {
@@ -112,7 +98,7 @@ fn attack_a_pusher(how: &str) {
         ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     });
     drop(node);
-    nothing_remains(how, &scene);
+    attack.assert_nothing_remains();
 }
 
 /// What the test and its honest pullers share.
@@ -168,13 +154,12 @@ fn pull(how: &str, mut puller: Puller, stage: &Stage) -> (u64, Duration) {
 /// An honest puller, by name and at the address, a hostile pusher, and one that is honest, whose items are done in time.
 fn attack_a_puller(how: &str) {
     watch();
-    let (scene, seconds) = (Scene::new(), seconds());
-    let mut attacker = attacker(how, &scene, seconds);
-    let mut puller = Process::start(Path::new(VICTIM), &scene, &["worked-honestly", "pull"]);
-    puller.expect("ready");
-    let node = NodeOptions::new().domain(scene.domain()).open().expect("the test's own node");
+    let attack = Attack::new(VICTIM, how);
+    let mut attacker = attack.hostile("worked-badly");
+    let mut puller = attack.honest(&["worked-honestly", "pull"]);
+    let node = NodeOptions::new().domain(attack.scene.domain()).open().expect("the test's own node");
     let mut pusher = node.queue(NAME).wait(Wait::Sleep).pusher().expect("an honest pusher");
-    let (mut footprint, mut done, mut longest) = (Attacked::new(&puller, seconds), 0_u64, Duration::ZERO);
+    let (mut footprint, mut done, mut longest) = (Attacked::new(&puller, attack.seconds), 0_u64, Duration::ZERO);
     let (what, mut company) = (format!("{how}: an honest item done"), Company::of([puller.id(), std::process::id()]));
     // Ends with the attack, which takes so many seconds.
     while attacker.runs() {
@@ -188,10 +173,10 @@ fn attack_a_puller(how: &str) {
         footprint.look();
     }
     println!("{how}: {done} honest items done, the longest took {longest:?}");
-    ended(how, &mut puller, &mut attacker, footprint);
+    attack.end(&mut puller, &mut attacker, footprint);
     drop(pusher);
     drop(node);
-    nothing_remains(how, &scene);
+    attack.assert_nothing_remains();
 }
 
 fn push(how: &str, pusher: &mut Pusher, number: u64) {
@@ -199,32 +184,4 @@ fn push(how: &str, pusher: &mut Pusher, number: u64) {
         pusher.push_timeout(&item(number), PATIENCE).unwrap_or_else(|error| panic!("{how}, {number}: {error}"));
     let settled = pushed.acked_timeout(PATIENCE).unwrap_or_else(|error| panic!("{how}, item {number}: {error}"));
     assert!(matches!(settled, Settled::Acknowledged { deliveries: 1 }), "{how}, item {number}: {settled:?}");
-}
-
-fn attacker(how: &str, scene: &Scene, seconds: u64) -> Process {
-    let seed = Random::seed();
-    println!("{how} for {seconds} s, WHARF_PROOF_SEED={seed}");
-    let words = ["worked-badly", how, &format!("seconds={seconds}"), &format!("seed={seed}")];
-    let mut attacker = Process::start(Path::new(VICTIM), scene, &words);
-    attacker.expect("ready");
-    attacker
-}
-
-/// The attacker has done what it could, and the honest one is as it was.
-fn ended(how: &str, honest: &mut Process, attacker: &mut Process, mut footprint: Attacked) {
-    let done = attacker.hear(PATIENCE).filter(|said| said.word == "done");
-    let done = done.unwrap_or_else(|| panic!("{how} was not carried out: {}", attacker.report()));
-    footprint.look();
-    honest.close();
-    let worked = honest.hear(PATIENCE).filter(|said| said.word == "done");
-    let worked = worked.unwrap_or_else(|| panic!("{how} brought the honest one down: {}", honest.report()));
-    assert!(honest.death(PATIENCE).status.success(), "{how}: {}", honest.report());
-    println!("{how}: {}; the honest one: {}", done.text, worked.text);
-    footprint.assert_flat(how, FLAT_KIB, FLAT_DESCRIPTORS);
-}
-
-fn nothing_remains(how: &str, scene: &Scene) {
-    drop(NodeOptions::new().domain(scene.domain()).open().expect("a visitor"));
-    // The socket of a listener that was killed, or the end of its file, is nobody's by now.
-    assert_eq!(scene.files(), Vec::<String>::new(), "{how}");
 }

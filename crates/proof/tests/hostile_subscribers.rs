@@ -6,15 +6,15 @@
 //! WHARF_PROOF_SECONDS=60 cargo test -p wharf-proof --test hostile_subscribers -- --nocapture
 //! ```
 
-use std::fs;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 use wharf_message_passing::NodeOptions;
+use wharf_proof::attack;
 use wharf_proof::feed::{Books, POLICIES};
-use wharf_proof::footprint::resident_kib;
+use wharf_proof::footprint::held;
 use wharf_proof::process::{PATIENCE, Process};
 use wharf_proof::promptness::{SOON, assert_within, watch};
 use wharf_proof::random::Random;
@@ -27,7 +27,7 @@ const VICTIM: &str = env!("CARGO_BIN_EXE_victim");
 /// How much more memory the attacked process may hold after the attack than soon after its beginning.
 const FLAT_KIB: u64 = 8 << 10;
 /// The same for descriptors: subscribers that are just being met hold some, and so does the log's next generation.
-const FLAT_DESCRIPTORS: usize = 300;
+const FLAT_DESCRIPTORS: u64 = 300;
 
 /// By their numbers in [`POLICIES`]: blocks with patience, and drops the oldest. To reject, or to block without end, is to
 /// let a subscriber delay the others.
@@ -77,9 +77,7 @@ fn one_that_floods_the_lifeline_hurts_nobody() {
 /// One process serves itself and an attacker; the last third is compared with the first.
 fn attack(how: &str, policy: usize, trust: &str) {
     watch();
-    let asked = std::env::var("WHARF_PROOF_SECONDS").ok().and_then(|text| text.parse().ok());
-    let seconds: u64 = asked.unwrap_or(3).max(1);
-    let seed = Random::seed();
+    let (seconds, seed) = (attack::seconds(3), Random::seed());
     let topic = POLICIES[policy].0;
     let what = format!("{how} at {topic} ({trust})");
     println!("{what} for {seconds} s, WHARF_PROOF_SEED={seed}");
@@ -99,7 +97,7 @@ fn attack(how: &str, policy: usize, trust: &str) {
     }
     // The first third fills what is filled once: buffers, the log, the heap's own reserve.
     thread::sleep(Duration::from_secs(seconds) / 3);
-    let early = (held(&server), books.sent(7).sent);
+    let early = (held(server.id()), books.sent(7).sent);
     if is_stopped {
         thread::sleep(Duration::from_secs(seconds) * 2 / 3);
         signal(&attacker, Signal::CONT);
@@ -107,7 +105,7 @@ fn attack(how: &str, policy: usize, trust: &str) {
     let done = attacker.hear(Duration::from_secs(seconds) + PATIENCE);
     let done = done.filter(|said| said.word == "done");
     let done = done.unwrap_or_else(|| panic!("{what} was not carried out: {}", attacker.report()));
-    let late = (held(&server), books.sent(7).sent);
+    let late = (held(server.id()), books.sent(7).sent);
     drop(attacker);
 
     server.tell("how is it");
@@ -118,7 +116,7 @@ fn attack(how: &str, policy: usize, trust: &str) {
     let numbers: Vec<u64> = served.text.split(' ').filter_map(|number| number.parse().ok()).collect();
     let &[sent, received, missed, micros, since] = &numbers[..] else { panic!("{what}: {served:?}") };
     println!("{what}: {}; {sent} sent, {received} received, {missed} lost, at most {micros} us each", done.text);
-    println!("{what}: {} KiB and {} descriptors, then {} and {}", early.0.0, early.0.1, late.0.0, late.0.1);
+    println!("{what}: {} KiB and {} descriptors, then {} and {}", early.0[0], early.0[1], late.0[0], late.0[1]);
     assert!(server.death(PATIENCE).status.success(), "{what}: {}", server.report());
     assert!(late.1 > early.1, "{what}: nothing was sent in the last two thirds");
     // The server has compared each message itself, or it would have failed.
@@ -126,7 +124,7 @@ fn attack(how: &str, policy: usize, trust: &str) {
     let (since, longest) = (Instant::from_nanos(since), Duration::from_micros(micros));
     let allowed = if policy == PATIENT { ALLOWED } else { Duration::ZERO };
     assert_within(&format!("{what}: sending"), allowed + SOON, since, since.saturating_add(longest));
-    let ((early, early_fds), (late, late_fds)) = (early.0, late.0);
+    let ([early, early_fds], [late, late_fds]) = (early.0, late.0);
     assert!(late <= early + FLAT_KIB, "{what}: memory grew from {early} KiB to {late}");
     assert!(late_fds <= early_fds + FLAT_DESCRIPTORS, "{what}: descriptors grew from {early_fds} to {late_fds}");
 
@@ -139,10 +137,4 @@ fn attack(how: &str, policy: usize, trust: &str) {
 fn signal(process: &Process, signal: Signal) {
     let pid = i32::try_from(process.id()).ok().and_then(Pid::from_raw).expect("a process number");
     kill_process(pid, signal).expect("a process of this test");
-}
-
-/// Resident memory in KiB, and open descriptors.
-fn held(server: &Process) -> (u64, usize) {
-    let descriptors = fs::read_dir(format!("/proc/{}/fd", server.id())).map_or(0, Iterator::count);
-    (resident_kib(server.id()).unwrap_or(0), descriptors)
 }
