@@ -73,6 +73,7 @@ fn stranger(options: &Options, world: &World) -> (Link, WebSocket<TcpStream>) {
     let listening = accepting(options.listen(world.address()).unwrap());
     let socket = TcpStream::connect(network_place()).unwrap();
     socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.set_nodelay(true).unwrap();
     let request = format!("ws://{}/", network_place()).into_client_request().unwrap();
     let (mut socket, answer) = tungstenite::client(request, socket).unwrap();
     assert_eq!(answer.status(), 101);
@@ -254,8 +255,9 @@ pub(crate) fn nonsense_in_the_socket(world: &World) {
     ];
     for nonsense in bad {
         let (mut link, mut socket) = stranger(&world.options(), world);
-        socket.send(Message::binary(frame(3, 1, 0, b"abc"))).unwrap();
-        socket.get_mut().write_all(nonsense).unwrap();
+        // In one piece, so that it is there when the message is read.
+        let good = masked(0x82, &frame(3, 1, 0, b"abc"));
+        socket.get_mut().write_all(&[&good, *nonsense].concat()).unwrap();
         assert_eq!(link.recv_timeout(SOON).unwrap(), *b"abc");
         for _ in 0..2 {
             let end = link.recv_timeout(SOON).map(|it| it.to_vec());

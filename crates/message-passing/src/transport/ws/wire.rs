@@ -62,13 +62,15 @@ struct Incoming {
     more: bool,
     /// The other side has closed.
     ended: bool,
+    /// Why nothing more can be understood. The framing says so once, and would then read on behind it.
+    broken: Option<(io::ErrorKind, String)>,
 }
 
 impl WsWire {
     pub(super) fn new(tcp: TcpWire, mut opening: Opening) -> Self {
         let session =
             Session { unsent: opening.request(), phase: Phase::Opening(opening, Vec::new()), token_shown: false };
-        let incoming = Incoming { message: Bytes::new(), more: false, ended: false };
+        let incoming = Incoming { message: Bytes::new(), more: false, ended: false, broken: None };
         Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
     }
 
@@ -197,6 +199,9 @@ impl Wire for WsWire {
             if filled == room || incoming.ended {
                 return Ok(filled);
             }
+            if let Some((kind, why)) = &incoming.broken {
+                return if filled > 0 { Ok(filled) } else { Err(io::Error::new(*kind, why.clone())) };
+            }
             let mut session = self.session();
             let next = session.open(&self.tcp).and_then(|()| match &mut session.phase {
                 Phase::Open(context) => heard(context.read(&mut Connection(&self.tcp))),
@@ -212,11 +217,12 @@ impl Wire for WsWire {
                 }
                 Ok(Heard::Bytes(_)) => empty += 1,
                 Ok(Heard::End) => incoming.ended = true,
-                Err(error) if filled > 0 => {
-                    incoming.more = error.kind() != io::ErrorKind::WouldBlock;
-                    return Ok(filled);
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                    // What came before it is given first.
+                    incoming.broken = Some((error.kind(), error.to_string()));
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock && patience == Patience::UntilItComes => {
+                Err(_) if filled > 0 => return Ok(filled),
+                Err(_) if patience == Patience::UntilItComes => {
                     poll::wait(&[(self.tcp.inlet()?, Interest::READ)], None)?;
                 }
                 Err(error) => return Err(error),
@@ -226,7 +232,7 @@ impl Wire for WsWire {
 
     fn holds(&self) -> bool {
         let incoming = self.incoming();
-        incoming.ended || incoming.more || !incoming.message.is_empty()
+        incoming.ended || incoming.more || incoming.broken.is_some() || !incoming.message.is_empty()
     }
 
     fn inlet(&self) -> io::Result<BorrowedFd<'_>> {
