@@ -1,8 +1,8 @@
-//! One suite for every transport: each case runs over each of them, one after the other, and leaves nothing behind.
+//! One suite for every transport: each case runs over each of them, and leaves nothing behind.
 //!
-//! It brings its own `main` for three reasons: cases must not run side by side (they count descriptors and pin
-//! threads), a case that hangs must end the run and not stall it, and the same program is started again as the peer
-//! that gets killed.
+//! It brings its own `main` for three reasons: cases must not run side by side in one process (they count descriptors and
+//! pin threads), a case that hangs must not stall the run, and the same program is started again as the peer that gets
+//! killed.
 
 mod asynchronous;
 mod bytes;
@@ -16,6 +16,8 @@ mod fifos;
 mod flow;
 mod garbage;
 mod kills;
+#[path = "../suite/lanes.rs"]
+mod lanes;
 mod limits;
 mod meeting;
 mod parcels;
@@ -36,6 +38,7 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::Duration;
 
+use lanes::{Beside, Entry, Verdict};
 use wharf_message_passing::Trust;
 use world::{Scheme, World};
 
@@ -182,53 +185,28 @@ fn main() -> ExitCode {
     if arguments.first().is_some_and(|it| it == child::MARK) {
         return child::run(&arguments[1..]);
     }
-    // The options of the usual harness that make no sense here are accepted and ignored.
-    let filters: Vec<&String> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
-    let listing = arguments.iter().any(|it| it == "--list");
-    let (mut passed, mut failed, mut skipped, mut filtered) = (0, Vec::new(), Vec::new(), 0);
-    for scheme in TRANSPORTS {
-        for case in CASES.iter().filter(|case| fits(case, scheme)) {
-            let name = format!("{}::{}", scheme.label, case.name);
-            if !filters.is_empty() && !filters.iter().any(|filter| name.contains(filter.as_str())) {
-                filtered += 1;
-            } else if listing {
-                println!("{name}: test");
-            } else {
-                match run(case, scheme) {
-                    Verdict::Passed => {
-                        println!("test {name} ... ok");
-                        passed += 1;
-                    }
-                    Verdict::Skipped(why) => {
-                        println!("test {name} ... ignored, {why}");
-                        skipped.push(format!("{name}: {why}"));
-                    }
-                    Verdict::Failed(why) => {
-                        println!("test {name} ... FAILED: {why}");
-                        failed.push(name);
-                    }
-                }
-            }
-        }
-    }
-    if listing {
-        return ExitCode::SUCCESS;
-    }
-    let verdict = if failed.is_empty() { "ok" } else { "FAILED" };
-    println!();
-    for skipped in &skipped {
-        println!("cannot run here: {skipped}");
-    }
-    for name in &failed {
-        println!("failed: {name}");
-    }
-    println!(
-        "test result: {verdict}. {passed} passed; {} failed; {} ignored; 0 measured; {filtered} filtered out",
-        failed.len(),
-        skipped.len()
-    );
-    // A suite that ran nothing without being asked to has not passed.
-    if failed.is_empty() && (passed > 0 || filtered > 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let all: Vec<(Entry, &Case, &Scheme)> = TRANSPORTS
+        .iter()
+        .flat_map(|scheme| CASES.iter().filter(|case| fits(case, scheme)).map(move |case| (case, scheme)))
+        .map(|(case, scheme)| (entry(case, scheme), case, scheme))
+        .collect();
+    let (entries, all): (Vec<Entry>, Vec<(&Case, &Scheme)>) =
+        all.into_iter().map(|(entry, case, scheme)| (entry, (case, scheme))).unzip();
+    lanes::main(&entries, |name| match entries.iter().position(|entry| entry.name == name) {
+        Some(at) => run(all[at].0, all[at].1),
+        None => Verdict::Failed("there is no such case".to_owned()),
+    })
+}
+
+/// How the case over this transport is called and whom it may run beside.
+fn entry(case: &Case, scheme: &Scheme) -> Entry {
+    let beside = if uses_queues(case, scheme) { Beside::NoOther("message queues") } else { Beside::Anybody };
+    Entry { name: format!("{}::{}", scheme.label, case.name), beside }
+}
+
+/// Whether it makes message queues, all of which have one name while they are made.
+fn uses_queues(case: &Case, scheme: &Scheme) -> bool {
+    scheme.name == "mq" || case.name == "selecting::of_every_transport"
 }
 
 fn fits(case: &Case, scheme: &Scheme) -> bool {
@@ -249,17 +227,10 @@ pub(crate) fn fits_together(scheme: &Scheme) -> bool {
     scheme.trust == Trust::Auto
 }
 
-/// How a case ended.
-enum Verdict {
-    Passed,
-    /// It cannot run on this machine.
-    Skipped(String),
-    Failed(String),
-}
-
 /// Runs one case in a thread of its own, and looks at what it left behind.
 fn run(case: &Case, scheme: &Scheme) -> Verdict {
-    let before = world::left_behind();
+    let queues = uses_queues(case, scheme);
+    let before = world::left_behind(queues);
     let (done, outcome) = mpsc::channel();
     let (run, scheme) = (case.run, *scheme);
     let thread = std::thread::spawn(move || {
@@ -271,12 +242,10 @@ fn run(case: &Case, scheme: &Scheme) -> Verdict {
         let _ = done.send(outcome);
     });
     let Ok(outcome) = outcome.recv_timeout(PATIENCE) else {
-        println!("test {}::{} ... FAILED: not done after {PATIENCE:?}", scheme.label, case.name);
-        // Nothing can end a thread that hangs, short of this.
-        std::process::exit(101);
+        return Verdict::Hung(format!("not done after {PATIENCE:?}"));
     };
     let _ = thread.join();
-    let after = world::settled(&before);
+    let after = world::settled(&before, queues);
     match outcome {
         Err(_) => Verdict::Failed("it panicked, see above".to_owned()),
         Ok(_) if after != before => {

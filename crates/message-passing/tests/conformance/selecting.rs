@@ -13,6 +13,9 @@ use crate::{TRANSPORTS, fits_together};
 
 const SHORT: Duration = Duration::from_millis(30);
 
+/// Less than this of a processor in 300 ms is asleep.
+const IDLE: Duration = Duration::from_millis(6);
+
 /// Small queues, of which many exist at once.
 fn small(world: &World) -> Options {
     let (message, queue) = if world.scheme.name == "mq" { (64, 320) } else { (4096, 16 << 10) };
@@ -133,9 +136,11 @@ pub(crate) fn idles(world: &World) {
         let (before, slept) = (busy(), sleeps());
         wait(Duration::from_millis(300));
         tries.push((busy() - before, sleeps() - slept));
+        if tries.iter().any(|(busy, _)| *busy < IDLE) {
+            break;
+        }
     }
-    let least = tries.iter().min().unwrap();
-    assert!(least.0 < Duration::from_millis(6), "{tries:?} of 300 ms");
+    assert!(tries.iter().any(|(busy, _)| *busy < IDLE), "{tries:?} of 300 ms");
     // It slept once, perhaps twice; one more is the reading of these very numbers.
     assert!(tries.iter().all(|(_, sleeps)| *sleeps <= 5), "{tries:?}");
 }

@@ -283,9 +283,9 @@ impl Drop for Peer {
     }
 }
 
-/// What a case could leave behind in this process: open descriptors, mapped memory of links, threads, and the name of a
-/// message queue.
-pub(crate) fn left_behind() -> BTreeSet<String> {
+/// What a case could leave behind in this process: open descriptors, mapped memory of links, threads, and if it makes some
+/// the name of a message queue.
+pub(crate) fn left_behind(queues: bool) -> BTreeSet<String> {
     let mut left = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fd").unwrap().flatten() {
         // The descriptor of this very listing is gone again when its name is looked at.
@@ -302,7 +302,7 @@ pub(crate) fn left_behind() -> BTreeSet<String> {
         left.insert(format!("thread {}", entry.file_name().to_string_lossy()));
     }
     // A message queue has a name for a moment only, while it is made.
-    if let Ok(Some(name)) = wharf_sys::queue::dead_name() {
+    if queues && let Ok(Some(name)) = wharf_sys::queue::dead_name() {
         left.insert(format!("message queue {name}"));
     }
     left.retain(|it| !it.contains("/proc/") && !it.contains("of /dev/"));
@@ -311,10 +311,10 @@ pub(crate) fn left_behind() -> BTreeSet<String> {
 
 /// What is left behind once everything that is still on its way out is gone: a joined thread may be listed for a
 /// moment longer.
-pub(crate) fn settled(expected: &BTreeSet<String>) -> BTreeSet<String> {
+pub(crate) fn settled(expected: &BTreeSet<String>, queues: bool) -> BTreeSet<String> {
     let deadline = Instant::now() + Duration::from_secs(2);
     loop {
-        let left = left_behind();
+        let left = left_behind(queues);
         if &left == expected || Instant::now() > deadline {
             return left;
         }

@@ -31,5 +31,5 @@ const CASES: &[Case] = cases! {
 };
 
 fn main() -> ExitCode {
-    suite::main(CASES, child::play)
+    suite::main(CASES, &[], child::play)
 }
