@@ -56,7 +56,7 @@ impl Failed {
 pub struct FaultReport {
     /// The call that failed; `None` when the span had fewer calls than asked for.
     pub failed: Option<Failed>,
-    /// Calls of the span that could have been chosen.
+    /// Calls of the span that could have been chosen, up to the one that failed.
     pub calls: u64,
     /// How the program ended.
     pub status: ExitStatus,
@@ -120,7 +120,9 @@ impl Tracee {
         let mut at_exit: Option<Tid> = None;
         // Ends: the watchdog ends the program at its limit.
         loop {
-            self.go(Resume::ToSystemCall)?;
+            // What comes after the failure is nobody's business, and a stop costs many system calls.
+            let is_over = failed.is_some() && at_exit.is_none();
+            self.go(if is_over { Resume::Free } else { Resume::ToSystemCall })?;
             match self.next_stop()? {
                 Stop::Entry { number, arguments: [option, phase, ..], .. } if is_mark(number, option) => {
                     counting = phase == fault.from || (counting && phase != fault.until);
