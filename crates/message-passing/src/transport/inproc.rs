@@ -21,6 +21,7 @@ use crate::transport::lifeline::Lifeline;
 use crate::transport::log_link::Rest;
 use crate::transport::nudge::Nudge;
 use crate::transport::shm;
+use crate::transport::shm::Lines;
 
 /// Connections that may wait to be accepted under one name; the backlog of a listening socket is of this order.
 const BACKLOG: usize = 128;
@@ -150,7 +151,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
         (Some(near_ringer), near_bell),
         there_for_here,
         there_sizes,
-        Arc::new(Lifeline::new(near_line)),
+        Lines::one(Arc::new(Lifeline::new(near_line))),
         ours,
         &theirs,
         limit,
@@ -162,7 +163,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
         (Some(far_ringer), far_bell),
         here_for_there,
         here_sizes,
-        Arc::new(Lifeline::new(far_line)),
+        Lines::one(Arc::new(Lifeline::new(far_line))),
         &theirs,
         ours,
         limit,

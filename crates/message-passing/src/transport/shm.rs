@@ -100,7 +100,8 @@ impl Prepared {
         self.write_params();
         let (ours, hostile, attachments) = (&met.ours, !met.cooperating, Some(attachments));
         let bells = (ringer, rest);
-        halves(&mut self.side, bells, memory, theirs, lifeline, ours, &met.theirs, met.limit, hostile, attachments)
+        let lines = Lines::one(lifeline);
+        halves(&mut self.side, bells, memory, theirs, lines, ours, &met.theirs, met.limit, hostile, attachments)
     }
 }
 
@@ -123,6 +124,20 @@ pub(crate) fn side_of(capacity: u64, align: u64) -> Result<Side, ConnectError> {
     })
 }
 
+/// Where a side hears that it is rung for, and that its peer is gone; and where it rings. One socket, or two where its end of
+/// the one was in the hands of a peer that is not trusted.
+pub(crate) struct Lines {
+    pub(crate) ear: Arc<Lifeline>,
+    pub(crate) mouth: Arc<Lifeline>,
+}
+
+impl Lines {
+    /// One socket for both.
+    pub(crate) fn one(lifeline: Arc<Lifeline>) -> Lines {
+        Lines { ear: Arc::clone(&lifeline), mouth: lifeline }
+    }
+}
+
 /// Joins our side with the peer's memory and builds the halves of a link: with the pipe at which the peer sleeps, if there is
 /// one, and the place where we do. `attachments`: the most descriptors that the peer takes with a message; `None` where a
 /// link carries none at all.
@@ -132,7 +147,7 @@ pub(crate) fn halves(
     (ringer, rest): (Option<Ringer>, Rest),
     peer_memory: OwnedFd,
     peer_geometry: Geometry,
-    lifeline: Arc<Lifeline>,
+    lines: Lines,
     ours: &Terms,
     theirs: &Terms,
     max_message: u64,
@@ -145,9 +160,9 @@ pub(crate) fn halves(
         other => ConnectError::Protocol(other.to_string()),
     })?;
     if attachments.is_none() {
-        lifeline.refuse_descriptors();
+        lines.ear.refuse_descriptors();
     }
-    let signals = Arc::new(Signals::new(lifeline, attachments.is_some()));
+    let signals = Arc::new(Signals::apart(lines.ear, lines.mouth, attachments.is_some()));
     let send = LogSender::new(writer, ringer, Arc::clone(&signals), hostile, attachments);
     let recv = LogReceiver::new(reader, rest, signals, hostile, attachments);
     Ok((SendHalf::Log(send), RecvHalf::Log(recv)))

@@ -6,7 +6,8 @@
 //! as well, and at a [`Nudge`] of its own; it leaves the lifeline alone while the other half looks there in a call.
 //!
 //! Each side of a connection has its own file description and takes no lock that the peer could hold, so this is also the
-//! way to be woken by a peer that is not trusted (a pipe has one lock for both ends).
+//! way to be woken by a peer that is not trusted (a pipe has one lock for both ends). That holds as long as nobody else has this
+//! side's end: whoever is passed an end by a peer that he does not trust hears at one of his own making, and only speaks there.
 //!
 //! Where messages carry descriptors, these travel here too, as parcels: see [`parcels`].
 
@@ -49,6 +50,8 @@ pub(crate) enum Half {
 #[derive(Debug)]
 pub(crate) struct Signals {
     lifeline: Arc<Lifeline>,
+    /// Where this side speaks: the lifeline, or what the peer has passed for it.
+    mouth: Arc<Lifeline>,
     /// Whether parcels come.
     carries: bool,
     /// Either half has found the peer gone; the other need not find out for itself.
@@ -83,8 +86,15 @@ impl Heard {
 impl Signals {
     /// `carries`: what comes over the lifeline may bring descriptors.
     pub(crate) fn new(lifeline: Arc<Lifeline>, carries: bool) -> Self {
+        let mouth = Arc::clone(&lifeline);
+        Self::apart(lifeline, mouth, carries)
+    }
+
+    /// This side hears at one socket and speaks at another.
+    pub(crate) fn apart(lifeline: Arc<Lifeline>, mouth: Arc<Lifeline>, carries: bool) -> Self {
         Self {
             lifeline,
+            mouth,
             carries,
             gone: AtomicBool::new(false),
             heard: Mutex::default(),
@@ -108,7 +118,7 @@ impl Signals {
 
     /// Wakes the given half of the peer. Never waits; a lifeline that is full of rings is success.
     pub(crate) fn ring(&self, half: Half) -> Result<(), RingTrouble> {
-        let fd = self.lifeline.get().map_err(RingTrouble::System)?;
+        let fd = self.mouth.get().map_err(RingTrouble::System)?;
         match socket::send(fd, &[half as u8]) {
             Ok(_) => Ok(()),
             Err(error) => match error.kind() {
@@ -319,6 +329,24 @@ mod tests {
         assert_eq!(there.wait(Half::Receiver, soon()).unwrap(), Wake::TimedOut);
         assert_eq!(there.wait(Half::Sender, soon()).unwrap(), Wake::Rung);
         assert_eq!(there.wait(Half::Sender, soon()).unwrap(), Wake::TimedOut);
+    }
+
+    #[test]
+    fn apart_it_hears_at_one_socket_and_speaks_at_the_other() {
+        let end = |socket| Arc::new(Lifeline::new(socket));
+        let (ear, theirs) = socket::pair(Kind::SeqPacket).unwrap();
+        let (passed, mouth) = socket::pair(Kind::SeqPacket).unwrap();
+        let here = Signals::apart(end(ear), end(mouth), false);
+        let there = Signals::apart(end(passed), end(theirs), false);
+        let soon = || Some(Deadline::after(Duration::from_millis(20)));
+        for (from, to) in [(&here, &there), (&there, &here)] {
+            from.ring(Half::Receiver).unwrap();
+            assert_eq!(to.wait(Half::Receiver, soon()).unwrap(), Wake::Rung);
+            assert_eq!(from.wait(Half::Receiver, soon()).unwrap(), Wake::TimedOut);
+        }
+        drop(there);
+        assert_eq!(here.wait(Half::Receiver, None).unwrap(), Wake::PeerGone);
+        assert!(matches!(here.ring(Half::Sender), Err(RingTrouble::PeerGone)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{Client, Link, Options, Server};
+use wharf_message_passing::{Client, Link, Options, Server, Trust, Wait};
 use wharf_sys::directory::Domain;
 
 use crate::child::answer;
@@ -115,4 +115,28 @@ pub(crate) fn never_reads(world: &World) {
         }
     }
     is_served(&mut server, &mut client);
+}
+
+/// A server that does not trust its clients hears at a socket of its own, also that they ask while it sleeps, and that they are
+/// gone.
+pub(crate) fn sleeps_at_a_socket_of_its_own(world: &World) {
+    for trust in [Trust::Auto, Trust::Hostile] {
+        let node = world.node();
+        let service = || node.service(format!("ear-{trust:?}")).wait(Wait::Sleep);
+        let mut server = service().trust(trust).server().unwrap();
+        let mut client = service().client().unwrap();
+        std::thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                for _ in 0..200 {
+                    assert!(answer(server.recv_timeout(SOON).unwrap()).is_none());
+                }
+            });
+            for _ in 0..200 {
+                assert_eq!(client.call(b"echo fine", SOON).unwrap(), b"fine");
+            }
+            serving.join().unwrap();
+        });
+        drop(client);
+        eventually("the client is gone", || server.try_recv().is_err() && server.clients() == 0);
+    }
 }

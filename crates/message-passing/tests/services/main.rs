@@ -31,7 +31,7 @@ const CASES: &[Case] = cases! {
         a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
-    hostile { garbage, numbers_of_others, never_reads }
+    hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
     addresses { every_transport, python }
     waiting { two_servers_in_one_thread, pending_replies, in_tasks }
     surveys {

@@ -1,7 +1,6 @@
 //! The guest's half of meeting by name: brings half a link to each host, and leaves the whole where its end finds it.
 
 use std::collections::HashMap;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_sys::crash_point;
@@ -9,11 +8,13 @@ use wharf_sys::directory::name_hash;
 use wharf_sys::socket;
 
 use super::hub::Hub;
-use super::terms::{Half, Prepared};
+use super::terms::{Half, Prepared, line};
 use crate::link::Link;
 use crate::node::{Endpoint, Gone, HostInfo, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
 use crate::pattern::meeting::{is_trusted, one_line};
+use crate::transport::lifeline::Lifeline;
+use crate::transport::shm::Lines;
 
 /// The most hosts that wait for an end that does not look; more are refused.
 const MOST_WAITING: usize = 1024;
@@ -36,7 +37,7 @@ pub(in crate::pattern) enum News {
 /// What was brought to a host that has not answered yet.
 struct Offered {
     ours: Prepared,
-    lifeline: OwnedFd,
+    lifeline: Arc<Lifeline>,
     trusted: bool,
 }
 
@@ -68,6 +69,7 @@ impl Endpoint for Guest {
             pair.map_err(|error| Refusal::not_now(format!("cannot make the lifeline of a link: {error}")))?;
         fds.push(theirs);
         let bytes = ours.half().write();
+        let lifeline = Arc::new(Lifeline::new(lifeline));
         self.offered().insert(pairing.id(), Offered { ours, lifeline, trusted });
         Ok(Some(Parcel { bytes, fds }))
     }
@@ -77,7 +79,11 @@ impl Endpoint for Guest {
         let Offered { ours, lifeline, trusted } =
             offered.ok_or_else(|| Refusal::words("it answers what was not offered"))?;
         let theirs = Half::read(&answer.bytes).map_err(Refusal::Words)?;
-        let link = ours.join(theirs, answer.fds, lifeline, pairing, trusted, (&self.options, &self.name));
+        let mut fds = answer.fds;
+        // A host that does not trust us hears at a socket of its own.
+        let mouth = if theirs.has_ear() { line(&mut fds)? } else { Arc::clone(&lifeline) };
+        let lines = Lines { ear: lifeline, mouth };
+        let link = ours.join(theirs, fds, lines, pairing, trusted, (&self.options, &self.name));
         let link = Box::new(link?);
         crash_point!("service.guest.met");
         let joined = News::Joined { pairing: pairing.clone(), identity: identity(pairing), link };

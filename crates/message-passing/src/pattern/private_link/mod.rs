@@ -10,13 +10,11 @@ pub(super) mod rest;
 mod rota;
 mod terms;
 
-use wharf_sys::socket;
-
 pub(super) use self::guest::{CUT_OFF, Guest, News};
 pub(super) use self::hub::Hub;
 pub(super) use self::rota::Rota;
 
-use self::terms::{Half, Prepared};
+use self::terms::{Half, Prepared, line};
 use super::meeting::is_trusted;
 use crate::link::Link;
 use crate::node::{Pairing, Parcel, Refusal};
@@ -35,11 +33,10 @@ pub(super) fn join<T>(
     let trusted = is_trusted(options.trust, pairing);
     let mut fds = offer.fds;
     // The connection for both ends' lives comes last.
-    let lifeline = fds.pop().ok_or_else(|| Refusal::words("no lifeline came"))?;
-    if !matches!(socket::kind_of(&lifeline), Ok(Some(socket::Kind::SeqPacket))) {
-        return Err(Refusal::words("expected a socket of records for the lifeline, found something else"));
-    }
-    let (ours, passed) = Prepared::new(options, trusted.then(|| hub.ringer()))?;
+    let mouth = line(&mut fds)?;
+    let (mut ours, mut passed) = Prepared::new(options, trusted.then(|| hub.ringer()))?;
+    let (lines, theirs_to_speak) = ours.lines(mouth, trusted)?;
+    passed.extend(theirs_to_speak);
     let answer = Parcel { bytes: ours.half().write(), fds: passed };
-    Ok((ours.join(theirs, fds, lifeline, pairing, trusted, (options, name))?, answer))
+    Ok((ours.join(theirs, fds, lines, pairing, trusted, (options, name))?, answer))
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use wharf_shared_memory::log::{Geometry, Side};
 use wharf_sys::cpu;
 use wharf_sys::doorbell::Ringer;
-use wharf_sys::socket::Credentials;
+use wharf_sys::socket::{self, Credentials, Kind};
 
 use crate::address::{Address, Transport};
 use crate::error::ConnectError;
@@ -20,6 +20,7 @@ use crate::pattern::meeting::{no_bell, refusal, two};
 use crate::peer::{Origin, Peer};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::log_link::Rest;
+use crate::transport::shm::Lines;
 use crate::transport::{Joined, shm};
 
 /// The version of these records.
@@ -30,6 +31,9 @@ const FLAG_BELL: u16 = 1;
 
 /// It sleeps before every message.
 const FLAG_SLEEPS: u16 = 2;
+
+/// The last descriptor is where the other side speaks to this one, instead of at the lifeline.
+const FLAG_EAR: u16 = 4;
 
 /// Bytes of a record.
 const RECORD_BYTES: usize = 48;
@@ -50,11 +54,14 @@ pub(in crate::pattern) struct Half {
     confined: Option<u16>,
     bell: bool,
     sleepy: bool,
+    /// Its maker hears at a socket of its own.
+    ear: bool,
 }
 
 impl Half {
     pub(in crate::pattern) fn write(self) -> Vec<u8> {
-        let flags = if self.bell { FLAG_BELL } else { 0 } | if self.sleepy { FLAG_SLEEPS } else { 0 };
+        let said = [(self.bell, FLAG_BELL), (self.sleepy, FLAG_SLEEPS), (self.ear, FLAG_EAR)];
+        let flags = said.iter().filter(|(is_so, _)| *is_so).fold(0, |flags, (_, flag)| flags | flag);
         let mut bytes = Vec::with_capacity(RECORD_BYTES);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&flags.to_le_bytes());
@@ -89,7 +96,14 @@ impl Half {
         let geometry = Geometry::new(small, large, align)
             .ok_or_else(|| format!("no log has rings of {small} and {large} bytes with payloads on {align}"))?;
         let confined = u16::try_from(confined).ok();
-        Ok(Half { geometry, max_message, confined, bell: flags & FLAG_BELL != 0, sleepy: flags & FLAG_SLEEPS != 0 })
+        let says = |flag: u16| flags & flag != 0;
+        let (bell, sleepy, ear) = (says(FLAG_BELL), says(FLAG_SLEEPS), says(FLAG_EAR));
+        Ok(Half { geometry, max_message, confined, bell, sleepy, ear })
+    }
+
+    /// Whether its maker is to be spoken to at a socket that came last.
+    pub(in crate::pattern) fn has_ear(self) -> bool {
+        self.ear
     }
 
     fn terms(self, options: &Options, membarrier: bool) -> Terms {
@@ -104,6 +118,15 @@ impl Half {
             payload: Payload::Bytes,
         }
     }
+}
+
+/// The last of the descriptors that came, at which one speaks to whoever has passed it.
+pub(in crate::pattern) fn line(fds: &mut Vec<OwnedFd>) -> Result<Arc<Lifeline>, Refusal> {
+    let line = fds.pop().ok_or_else(|| Refusal::words("no lifeline came"))?;
+    if !matches!(socket::kind_of(&line), Ok(Some(Kind::SeqPacket))) {
+        return Err(Refusal::words("expected a socket of records for the lifeline, found something else"));
+    }
+    Ok(Arc::new(Lifeline::new(line)))
 }
 
 /// Our half, before the other is known.
@@ -132,6 +155,7 @@ impl Prepared {
             confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
             bell: bell.is_some(),
             sleepy: options.wait == Wait::Sleep,
+            ear: false,
         };
         Ok((Prepared { side, half }, std::iter::once(memory).chain(bell).collect()))
     }
@@ -140,12 +164,33 @@ impl Prepared {
         self.half
     }
 
+    /// Where a host hears and speaks, given the end that its guest has passed; and what is passed to the guest in turn, if
+    /// anything.
+    ///
+    /// Whoever has had a socket's end in his hands may have kept a copy, and can make everybody else who receives there wait: by
+    /// receiving into memory that comes when he likes. Speaking there has no such lock. So a host that does not trust its guest
+    /// hears at a socket of its own.
+    pub(in crate::pattern) fn lines(
+        &mut self,
+        came: Arc<Lifeline>,
+        trusted: bool,
+    ) -> Result<(Lines, Option<OwnedFd>), Refusal> {
+        if trusted {
+            return Ok((Lines::one(came), None));
+        }
+        let pair = socket::pair(Kind::SeqPacket);
+        let (ear, theirs) =
+            pair.map_err(|error| Refusal::not_now(format!("cannot make a socket to hear at: {error}")))?;
+        self.half.ear = true;
+        Ok((Lines { ear: Arc::new(Lifeline::new(ear)), mouth: came }, Some(theirs)))
+    }
+
     /// Joins both halves.
     pub(in crate::pattern) fn join(
         mut self,
         theirs: Half,
         fds: Vec<OwnedFd>,
-        lifeline: OwnedFd,
+        lines: Lines,
         pairing: &Pairing,
         trusted: bool,
         (options, name): (&Options, &str),
@@ -167,14 +212,13 @@ impl Prepared {
         let (our_barriers, their_barriers) = pairing.peer().barriers();
         let ours = self.half.terms(options, our_barriers);
         let their_terms = theirs.terms(options, their_barriers);
-        let lifeline = Arc::new(Lifeline::new(lifeline));
         let ringing = (ringer, rest);
         let halves = shm::halves(
             &mut self.side,
             ringing,
             memory,
             theirs.geometry,
-            lifeline,
+            lines,
             &ours,
             &their_terms,
             limit,
@@ -203,10 +247,12 @@ mod tests {
     fn halves_survive_the_journey_and_nonsense_is_told() {
         let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, 8).unwrap();
         for (bell, sleepy, confined) in [(true, false, None), (false, true, Some(3))] {
-            let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy };
-            assert_eq!(Half::read(&half.write()), Ok(half));
+            for ear in [false, true] {
+                let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy, ear };
+                assert_eq!(Half::read(&half.write()), Ok(half));
+            }
         }
-        let good = Half { geometry, max_message: 1, confined: None, bell: true, sleepy: false }.write();
+        let good = Half { geometry, max_message: 1, confined: None, bell: true, sleepy: false, ear: false }.write();
         for len in 0..good.len() {
             assert!(Half::read(&good[..len]).is_err(), "{len}");
         }
@@ -214,6 +260,26 @@ mod tests {
             let mut bytes = good.clone();
             bytes[at] = byte;
             assert!(!Half::read(&bytes).unwrap_err().contains('\n'));
+        }
+    }
+
+    #[test]
+    fn a_host_hears_a_stranger_only_where_nobody_else_can_receive() {
+        let mut ours = Prepared::new(&Options::new(), None).unwrap().0;
+        for trusted in [true, false] {
+            let (guest, came) = socket::pair(Kind::SeqPacket).unwrap();
+            let (lines, passed) = ours.lines(Arc::new(Lifeline::new(came)), trusted).unwrap();
+            assert_eq!((passed.is_some(), ours.half().has_ear()), (!trusted, !trusted));
+            let hears = || socket::peek(lines.ear.get().unwrap(), &mut [0; 1]).is_ok();
+            socket::send(&guest, b"r").unwrap();
+            assert_eq!(hears(), trusted);
+            if let Some(passed) = passed {
+                socket::send(passed, b"r").unwrap();
+                assert!(hears());
+            }
+            // And speaks where the guest hears.
+            socket::send(lines.mouth.get().unwrap(), b"d").unwrap();
+            assert_eq!(socket::recv(&guest, &mut [0; 1]).unwrap().len, 1);
         }
     }
 

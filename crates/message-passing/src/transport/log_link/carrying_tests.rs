@@ -37,7 +37,8 @@ fn sides(queue_bytes: usize) -> [(SendHalf, RecvHalf); 2] {
     let mut ends = [(&mut here, near), (&mut there, far)].into_iter().zip(memories).map(|((side, socket), theirs)| {
         let lifeline = Arc::new(Lifeline::new(socket));
         let bells = (None, Rest::Lifeline);
-        shm::halves(side, bells, theirs.0, theirs.1, lifeline, &terms, &terms, 1 << 20, true, Some(16)).unwrap()
+        shm::halves(side, bells, theirs.0, theirs.1, shm::Lines::one(lifeline), &terms, &terms, 1 << 20, true, Some(16))
+            .unwrap()
     });
     [ends.next().unwrap(), ends.next().unwrap()]
 }

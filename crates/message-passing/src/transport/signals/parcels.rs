@@ -28,8 +28,8 @@ pub(super) const MOST_UNREAD: u32 = 32;
 impl Signals {
     /// Sends descriptors for a message. `false` when the lifeline is full.
     pub(crate) fn send_parcel(&self, number: u64, fds: &[BorrowedFd<'_>]) -> Result<bool, RingTrouble> {
-        let lifeline = self.lifeline.get().map_err(RingTrouble::System)?;
-        match socket::send_with_fds(lifeline, &parcel::record(number, fds.len()), fds) {
+        let mouth = self.mouth.get().map_err(RingTrouble::System)?;
+        match socket::send_with_fds(mouth, &parcel::record(number, fds.len()), fds) {
             // A record is sent whole or not at all.
             Ok(_) => Ok(true),
             Err(error) => match error.kind() {
@@ -44,7 +44,7 @@ impl Signals {
 
     /// Sleeps until the lifeline may have room for a parcel, this half is rung for, the peer is gone, or the deadline passes.
     pub(crate) fn wait_for_room(&self, half: Half, deadline: Option<Deadline>) -> io::Result<Wake> {
-        let lifeline = self.lifeline.get()?;
+        let (lifeline, mouth) = (self.lifeline.get()?, self.mouth.get()?);
         let mut heard = self.heard();
         if heard.take(half) {
             return Ok(Wake::Rung);
@@ -57,11 +57,11 @@ impl Signals {
         drop(heard);
         // While the other half looks, what it finds for this one is told within a rest.
         let (interest, until) = if looks {
-            (Interest::READ | Interest::WRITE, deadline)
+            (Interest::READ, deadline)
         } else {
-            (Interest::WRITE, Deadline::earlier(deadline, Some(Deadline::after(LONGEST_REST))))
+            (Interest::NONE, Deadline::earlier(deadline, Some(Deadline::after(LONGEST_REST))))
         };
-        let woken = poll::wait(&[(lifeline, interest)], until);
+        let woken = poll::wait(&[(mouth, Interest::WRITE), (lifeline, interest)], until);
         let mut heard = self.heard();
         let drained = if looks {
             heard.looking = false;
