@@ -67,9 +67,9 @@ fn judge_one(target: Target, outcome: &Outcome) -> Judged {
 }
 
 /// The states that a case's figures are told apart by.
-fn states(case: &Case) -> &'static [Option<State>] {
+pub(crate) fn states(case: &Case) -> &'static [Option<State>] {
     match case.measure {
-        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } => {
+        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } | Measure::Hammer { .. } => {
             &[Some(State::Near), Some(State::Far)]
         }
         _ => &[None],
@@ -87,7 +87,7 @@ fn is_fairness(case: &Case) -> bool {
     matches!(case.measure, Measure::Fairness { .. })
 }
 
-fn time(ns: f64) -> String {
+pub(crate) fn time(ns: f64) -> String {
     match ns {
         ns if ns < 1e3 => format!("{ns:.1} ns"),
         ns if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
@@ -111,6 +111,7 @@ fn figure(case: &Case, series: &Series, state: Option<State>) -> Option<String> 
     if let Some(floor) = series.floor_ns(state) {
         let _infallible = write!(text, "  floor {floor:>5.1} ns");
         if stream_bytes(case).is_none()
+            && !matches!(case.measure, Measure::Hammer { .. })
             && let Some(ratio) = series.ratio_to_floor(state)
         {
             let _infallible = write!(text, "  {ratio:.2} x floor");

@@ -80,6 +80,11 @@ impl<'r> Bench<'r> {
         Ok(Bench { roster, root, prober, cpus, budget, matches: 0, _only: only })
     }
 
+    /// From now on so much time for each case.
+    pub fn grant(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
     /// The CPUs of this run: of the measuring side, and of its peer.
     pub fn cpus(&self) -> (usize, usize) {
         self.cpus
@@ -99,17 +104,16 @@ impl<'r> Bench<'r> {
             self.costs(contenders, &mut outcome)?;
             return Ok(outcome);
         }
+        if self.prober.is_none() && wants_two(case.measure) {
+            let reason = wharf_measure::OneCpu.to_string();
+            outcome.left_out = case.contenders.iter().map(|name| ((*name).to_owned(), reason.clone())).collect();
+            return Ok(outcome);
+        }
         if let Measure::Hammer { .. } | Measure::Fairness { .. } = case.measure {
             self.crowds(case, &mut outcome)?;
             return Ok(outcome);
         }
         let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. });
-        let two = matches!(case.measure, Measure::Asleep { class, .. } if class != WakeClass::SameCore);
-        if self.prober.is_none() && (busy || two) {
-            let reason = wharf_measure::OneCpu.to_string();
-            outcome.left_out = case.contenders.iter().map(|name| ((*name).to_owned(), reason.clone())).collect();
-            return Ok(outcome);
-        }
         let mut running = self.start(case, &mut outcome)?;
         let start = Instant::now();
         let mut turn = 0;
@@ -264,17 +268,20 @@ impl<'r> Bench<'r> {
         }
         let start = Instant::now();
         let mut round = 0;
-        let fewest = if let Measure::Fairness { .. } = case.measure { 1 } else { FEWEST_TURNS };
+        let hammers = matches!(case.measure, Measure::Hammer { .. });
+        let fewest = if hammers { FEWEST_TURNS } else { 1 };
         // The clock ends the loop.
-        while round < fewest || start.elapsed() < self.budget.per_case {
+        while round < fewest || self.wants_more(outcome, hammers, start.elapsed()) {
             for at in order(met.len(), round) {
                 let (Some(gathering), Some(series)) = (met.get_mut(at), outcome.series.get_mut(at)) else { continue };
                 watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
-                let figure = match case.measure {
-                    Measure::Hammer { outside } => ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?),
-                    _ => most_to_least(&gathering.hammer(self.budget.per_case, 0)?),
+                let sample = match case.measure {
+                    Measure::Hammer { outside } => {
+                        self.busy(|| Ok((ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?), None)))?
+                    }
+                    _ => plain(most_to_least(&gathering.hammer(self.budget.per_case, 0)?), None),
                 };
-                series.samples.push(Sample { round, ..plain(figure, None) });
+                series.samples.push(Sample { round, ..sample });
             }
             round += 1;
         }
@@ -285,6 +292,15 @@ impl<'r> Bench<'r> {
 impl Drop for Bench<'_> {
     fn drop(&mut self) {
         (self.roster.sweep)();
+    }
+}
+
+/// Whether a figure is one of two processors.
+fn wants_two(measure: Measure) -> bool {
+    match measure {
+        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } | Measure::Hammer { .. } => true,
+        Measure::Asleep { class, .. } => class != WakeClass::SameCore,
+        _ => false,
     }
 }
 
