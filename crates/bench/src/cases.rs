@@ -3,6 +3,7 @@
 use crate::case::{Against, Bound, Case, Measure, Target};
 use crate::contenders::{attaching, copies};
 use crate::lock_cases;
+use crate::report::has_states;
 use wharf_measure::{State, WakeClass};
 
 const MIB: usize = 1 << 20;
@@ -20,6 +21,11 @@ fn over_floor(ours: &'static str, near: f64, far: f64) -> Vec<Target> {
 
 pub(crate) fn at_most(ours: &'static str, factor: f64, other: &'static str) -> Vec<Target> {
     vec![target(ours, Against::Contender(other), None, Bound::AtMost(factor))]
+}
+
+/// In both states of the cores, where the measure tells them apart.
+fn within(ours: &'static str, factor: f64, other: &'static str, measure: Measure) -> Vec<Target> {
+    if has_states(measure) { near_and_far(ours, other, Bound::AtMost(factor)) } else { at_most(ours, factor, other) }
 }
 
 pub(crate) fn near_and_far(ours: &'static str, other: &'static str, bound: Bound) -> Vec<Target> {
@@ -76,7 +82,7 @@ fn unix(id: &'static str, title: &'static str, measure: Measure) -> Case {
         title,
         measure,
         contenders: &["unix: sleep", "seqpacket by hand"],
-        targets: at_most("unix: sleep", 1.05, "seqpacket by hand"),
+        targets: within("unix: sleep", 1.05, "seqpacket by hand", measure),
     }
 }
 
@@ -87,7 +93,7 @@ fn mq(id: &'static str, title: &'static str, measure: Measure) -> Case {
         title,
         measure,
         contenders: &["mq: sleep", "mq by hand", "mq by hand, deaf"],
-        targets: at_most("mq: sleep", 1.05, "mq by hand"),
+        targets: within("mq: sleep", 1.05, "mq by hand", measure),
     }
 }
 
@@ -98,19 +104,21 @@ fn pipe(id: &'static str, title: &'static str, measure: Measure) -> Case {
         title,
         measure,
         contenders: &["pipe: sleep", "fifo by hand", "fifo by hand, ahead"],
-        targets: [at_most("pipe: sleep", 1.05, "fifo by hand"), at_most("pipe: sleep", 1.05, "fifo by hand, ahead")]
-            .concat(),
+        targets: ["fifo by hand", "fifo by hand, ahead"]
+            .into_iter()
+            .flat_map(|other| within("pipe: sleep", 1.05, other, measure))
+            .collect(),
     }
 }
 
 fn tcp(id: &'static str, title: &'static str, measure: Measure) -> Case {
     let contenders = &["tcp: sleep", "tcp by hand"];
-    Case { id, title, measure, contenders, targets: at_most("tcp: sleep", 1.05, "tcp by hand") }
+    Case { id, title, measure, contenders, targets: within("tcp: sleep", 1.05, "tcp by hand", measure) }
 }
 
 fn tls(id: &'static str, title: &'static str, measure: Measure) -> Case {
     let contenders = &["tls: sleep", "tls by hand"];
-    Case { id, title, measure, contenders, targets: at_most("tls: sleep", 1.15, "tls by hand") }
+    Case { id, title, measure, contenders, targets: within("tls: sleep", 1.15, "tls by hand", measure) }
 }
 
 /// Everything that is compared.

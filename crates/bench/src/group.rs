@@ -104,7 +104,7 @@ impl Group {
         let mut columns = Vec::new();
         for column in self.columns {
             let Some((case, outcome)) = run.iter().find(|(case, _)| case.id == column.case) else { continue };
-            for &state in states(case) {
+            for &state in states(case, outcome) {
                 let head = state.map_or(column.head.to_owned(), |state| format!("{}, {}", column.head, state.label()));
                 let seen = Seen { head, case, outcome, state };
                 if seen.series(&self.ours).is_some_and(|series| series.count(state) > 0) {

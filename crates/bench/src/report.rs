@@ -46,10 +46,11 @@ pub fn judge(case: &Case, outcome: &Outcome) -> Vec<Judged> {
 
 fn judge_one(target: Target, outcome: &Outcome) -> Judged {
     let find = |name: &str| outcome.series.iter().find(|series| series.name == name);
+    let state = target.state.filter(|_| has_floors(outcome));
     let cost_ratio = find(target.ours).and_then(|ours| match target.against {
-        Against::Floor => ours.ratio_to_floor(target.state),
-        Against::One => ours.cost_ns(target.state),
-        Against::Contender(other) => ours.ratio_to(find(other)?, target.state),
+        Against::Floor => ours.ratio_to_floor(state),
+        Against::One => ours.cost_ns(state),
+        Against::Contender(other) => ours.ratio_to(find(other)?, state),
     });
     let (ratio, holds) = match target.bound {
         Bound::AtMost(most) => (cost_ratio, cost_ratio.map(|ratio| ratio <= most)),
@@ -66,14 +67,26 @@ fn judge_one(target: Target, outcome: &Outcome) -> Judged {
     Judged { target, ratio, verdict }
 }
 
-/// The states that a case's figures are told apart by.
-pub(crate) fn states(case: &Case) -> &'static [Option<State>] {
-    match case.measure {
-        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } | Measure::Hammer { .. } => {
-            &[Some(State::Near), Some(State::Far)]
-        }
-        _ => &[None],
+/// Whether figures of this kind are told apart by the state of the cores in which they were taken.
+pub(crate) fn has_states(measure: Measure) -> bool {
+    match measure {
+        Measure::Latency { .. }
+        | Measure::Stream { .. }
+        | Measure::Sending { .. }
+        | Measure::AsleepStream { .. }
+        | Measure::Hammer { .. } => true,
+        Measure::Asleep { .. } | Measure::Connections | Measure::Fairness { .. } | Measure::Cost { .. } => false,
     }
+}
+
+/// The states that a case's figures are told apart by.
+pub(crate) fn states(case: &Case, outcome: &Outcome) -> &'static [Option<State>] {
+    if has_states(case.measure) && has_floors(outcome) { &[Some(State::Near), Some(State::Far)] } else { &[None] }
+}
+
+/// With one processor there is no floor.
+fn has_floors(outcome: &Outcome) -> bool {
+    outcome.series.iter().flat_map(|series| &series.samples).any(|sample| sample.floor.is_some())
 }
 
 fn stream_bytes(case: &Case) -> Option<usize> {
@@ -137,7 +150,7 @@ fn bound(target: &Target) -> String {
 pub fn text(case: &Case, outcome: &Outcome) -> String {
     let mut out = format!("{} - {} (load {})\n", case.id, case.title, outcome.load);
     for series in &outcome.series {
-        for &state in states(case) {
+        for &state in states(case, outcome) {
             if let Some(figure) = figure(case, series, state) {
                 let label = state.map_or("", State::label);
                 let _infallible = writeln!(out, "  {label:<4} {:<22} {figure}", series.name);
@@ -164,7 +177,7 @@ pub fn text(case: &Case, outcome: &Outcome) -> String {
 pub fn json(case: &Case, outcome: &Outcome) -> String {
     let mut rows = Vec::new();
     for series in &outcome.series {
-        for &state in states(case) {
+        for &state in states(case, outcome) {
             let Some(cost) = series.cost_ns(state) else { continue };
             rows.push(object(&[
                 ("contender", string(&series.name)),

@@ -6,6 +6,7 @@ use crate::crowd::{Gathering, most_to_least, ns_per_turn};
 use crate::leavings::{self, Left};
 use crate::meeting::Match;
 use crate::only_one::OnlyOne;
+use crate::report;
 use crate::roster::Roster;
 use crate::samples::{Sample, Series};
 use crate::solo::{Makers, cost_ns};
@@ -113,7 +114,7 @@ impl<'r> Bench<'r> {
             self.crowds(case, &mut outcome)?;
             return Ok(outcome);
         }
-        let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. });
+        let busy = report::has_states(case.measure) && self.prober.is_some();
         let mut running = self.start(case, &mut outcome)?;
         let start = Instant::now();
         let mut turn = 0;
@@ -190,7 +191,11 @@ impl<'r> Bench<'r> {
                 let seen = met.latency(size, ASLEEP_SLICE, cpus)?;
                 Ok(plain(seen.p50_ns, Some(seen.p99_ns)))
             }
-            Measure::AsleepStream { size } => Ok(plain(met.stream(size, ASLEEP_SLICE, cpus)?.ns_per_message(), None)),
+            Measure::AsleepStream { size } => {
+                let mut figure = || Ok((met.stream(size, ASLEEP_SLICE, cpus)?.ns_per_message(), None));
+                // What a line costs between the cores shows in the kernel's queues too.
+                if self.prober.is_some() { self.busy(figure) } else { figure().map(|(cost, p99)| plain(cost, p99)) }
+            }
             Measure::Connections => {
                 let mut times = met.connections(CONNECTIONS, cpus)?;
                 times.sort_by(f64::total_cmp);
@@ -268,7 +273,7 @@ impl<'r> Bench<'r> {
         }
         let start = Instant::now();
         let mut round = 0;
-        let hammers = matches!(case.measure, Measure::Hammer { .. });
+        let hammers = report::has_states(case.measure);
         let fewest = if hammers { FEWEST_TURNS } else { 1 };
         // The clock ends the loop.
         while round < fewest || self.wants_more(outcome, hammers, start.elapsed()) {
