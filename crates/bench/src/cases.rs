@@ -24,7 +24,7 @@ pub(crate) fn at_most(ours: &'static str, factor: f64, other: &'static str) -> V
 }
 
 /// In both states of the cores, where the measure tells them apart.
-fn within(ours: &'static str, factor: f64, other: &'static str, measure: Measure) -> Vec<Target> {
+pub(crate) fn within(ours: &'static str, factor: f64, other: &'static str, measure: Measure) -> Vec<Target> {
     if has_states(measure) { near_and_far(ours, other, Bound::AtMost(factor)) } else { at_most(ours, factor, other) }
 }
 
@@ -33,33 +33,38 @@ pub(crate) fn near_and_far(ours: &'static str, other: &'static str, bound: Bound
 }
 
 fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title,
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["shm: sleep", "futex by hand"],
-        targets: at_most("shm: sleep", 1.3, "futex by hand"),
+        targets: within("shm: sleep", 1.3, "futex by hand", measure),
     }
 }
 
 fn topic_asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title,
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["topic: sleep", "event by name", "shm: sleep", "futex by hand"],
-        targets: [at_most("topic: sleep", 1.3, "futex by hand"), at_most("event by name", 1.3, "futex by hand")]
-            .concat(),
+        targets: ["topic: sleep", "event by name"]
+            .into_iter()
+            .flat_map(|ours| within(ours, 1.3, "futex by hand", measure))
+            .collect(),
     }
 }
 
 fn signalled(id: &'static str, class: WakeClass) -> Case {
     let others = ["sem_t", "futex by hand", "futex by hand, in slices"];
-    let both = |other| [at_most("Event", 1.1, other), at_most("Semaphore", 1.1, other)].concat();
+    let measure = Measure::Asleep { size: 8, class };
+    let both = |other| [within("Event", 1.1, other, measure), within("Semaphore", 1.1, other, measure)].concat();
     Case {
         id,
         title: "an event or a permit for a sleeping waiter",
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["Event", "Semaphore", "sem_t", "futex by hand", "futex by hand, in slices"],
         targets: others.into_iter().flat_map(both).collect(),
     }
@@ -67,12 +72,13 @@ fn signalled(id: &'static str, class: WakeClass) -> Case {
 
 fn notified(id: &'static str, class: WakeClass) -> Case {
     let others = ["pthread condvar", "pthread condvar, robust"];
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title: "a change under a mutex, told to a sleeping waiter by a condition variable",
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["Condvar", "pthread condvar", "pthread condvar, robust"],
-        targets: others.into_iter().flat_map(|other| at_most("Condvar", 1.1, other)).collect(),
+        targets: others.into_iter().flat_map(|other| within("Condvar", 1.1, other, measure)).collect(),
     }
 }
 

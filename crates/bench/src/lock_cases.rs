@@ -1,7 +1,7 @@
 //! Locks and last-value cells against others: the cases, and the one table that they make together.
 
 use crate::case::{Against, Bound, Case, Measure, Target};
-use crate::cases::{at_most, near_and_far, target};
+use crate::cases::{at_most, near_and_far, target, within};
 use crate::contenders::{cells, locks, readers, reentrant_locks, writers};
 use crate::group::{Column, Goal, Group, Row};
 use std::time::Duration;
@@ -44,10 +44,11 @@ fn hammered(id: &'static str, title: &'static str, outside: u32, judged: &[&'sta
 
 /// Only those of processes are judged against: two threads of one process change places without changing memory.
 fn handed_over(id: &'static str, class: WakeClass) -> Case {
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title: "a mutex handed over to a sleeping waiter",
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &[
             "Mutex handed over",
             "pthread robust handed over",
@@ -59,7 +60,7 @@ fn handed_over(id: &'static str, class: WakeClass) -> Case {
             "parking_lot::Mutex",
             "Boost.Interprocess",
         ],
-        targets: HANDED_OVER.into_iter().flat_map(|other| at_most("Mutex handed over", 1.1, other)).collect(),
+        targets: HANDED_OVER.into_iter().flat_map(|other| within("Mutex handed over", 1.1, other, measure)).collect(),
     }
 }
 

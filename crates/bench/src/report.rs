@@ -4,7 +4,7 @@ use crate::case::{Against, Bound, Case, Measure, Target};
 use crate::run::Outcome;
 use crate::samples::Series;
 use std::fmt::Write;
-use wharf_measure::State;
+use wharf_measure::{State, WakeClass};
 
 /// Whether a target was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +75,8 @@ pub(crate) fn has_states(measure: Measure) -> bool {
         | Measure::Sending { .. }
         | Measure::AsleepStream { .. }
         | Measure::Hammer { .. } => true,
-        Measure::Asleep { .. } | Measure::Connections | Measure::Fairness { .. } | Measure::Cost { .. } => false,
+        Measure::Asleep { class, .. } => class != WakeClass::SameCore,
+        Measure::Connections | Measure::Fairness { .. } | Measure::Cost { .. } => false,
     }
 }
 
@@ -124,7 +125,7 @@ fn figure(case: &Case, series: &Series, state: Option<State>) -> Option<String> 
     if let Some(floor) = series.floor_ns(state) {
         let _infallible = write!(text, "  floor {floor:>5.1} ns");
         if stream_bytes(case).is_none()
-            && !matches!(case.measure, Measure::Hammer { .. })
+            && matches!(case.measure, Measure::Latency { .. } | Measure::Sending { .. })
             && let Some(ratio) = series.ratio_to_floor(state)
         {
             let _infallible = write!(text, "  {ratio:.2} x floor");
