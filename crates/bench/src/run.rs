@@ -29,9 +29,9 @@ const COST_SLICE: Duration = Duration::from_millis(40);
 const CONNECTIONS: u32 = 100;
 /// Turns at least, so that a median is one.
 const FEWEST_TURNS: u32 = 3;
-/// Turns after which those who stream through the kernel are started anew: where it puts a queue's own memory is luck that
-/// lasts as long as the queue, and has made one contender half as fast again as the same one in the next run.
-const TURNS_PER_START: u32 = 2;
+/// What part of the time of a figure the processors rest after it. The system stops real-time processes that have used more than
+/// 95 % of a second for the rest of it: 50 ms, which made a stream's figure of 150 ms a half worse, in every turn the same one's.
+const REST: u32 = 10;
 
 /// How long a case may take.
 #[derive(Clone, Copy, Debug)]
@@ -124,11 +124,6 @@ impl<'r> Bench<'r> {
         let mut turn = 0;
         // The clock ends the loop.
         while turn < FEWEST_TURNS || self.wants_more(&outcome, busy, start.elapsed()) {
-            if matches!(case.measure, Measure::AsleepStream { .. }) && turn > 0 && turn.is_multiple_of(TURNS_PER_START)
-            {
-                drop(running);
-                running = self.start_anew(case, &outcome)?;
-            }
             self.turn(case, &mut running, &mut outcome, turn)?;
             turn += 1;
         }
@@ -151,36 +146,24 @@ impl<'r> Bench<'r> {
 
     fn start(&mut self, case: &Case, outcome: &mut Outcome) -> io::Result<Vec<Running>> {
         let mut running = Vec::new();
+        wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
         for &name in case.contenders {
+            let contender = self.roster.contender(name)?;
             let at = self.private_directory()?;
-            match self.meet(case, name, at) {
+            watchdog::begin(format!("{}: check of '{name}'", case.id));
+            let met = Arc::clone(contender).start(at, self.cpus.1).and_then(|mut met| {
+                met.check()?;
+                Ok(met)
+            });
+            match met {
                 Ok(met) => {
                     outcome.series.push(Series::new(name));
-                    running.push(met);
+                    running.push(Running { met });
                 }
                 Err(error) => outcome.left_out.push((name.to_owned(), error.to_string())),
             }
         }
         Ok(running)
-    }
-
-    /// Starts anew whoever takes part.
-    fn start_anew(&mut self, case: &Case, outcome: &Outcome) -> io::Result<Vec<Running>> {
-        let mut running = Vec::new();
-        for series in &outcome.series {
-            let at = self.private_directory()?;
-            running.push(self.meet(case, &series.name, at)?);
-        }
-        Ok(running)
-    }
-
-    fn meet(&self, case: &Case, name: &str, at: PathBuf) -> io::Result<Running> {
-        wharf_sys::cpu::pin_this_thread(self.cpus.0)?;
-        let contender = self.roster.contender(name)?;
-        watchdog::begin(format!("{}: check of '{name}'", case.id));
-        let mut met = Arc::clone(contender).start(at, self.cpus.1)?;
-        met.check()?;
-        Ok(Running { met })
     }
 
     /// Every contender once; the order turns round from one turn to the next.
@@ -190,7 +173,7 @@ impl<'r> Bench<'r> {
                 continue;
             };
             watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
-            let mut sample = self.sample(case, &mut *contender.met)?;
+            let mut sample = rested(|| self.sample(case, &mut *contender.met))?;
             sample.round = round;
             series.samples.push(sample);
         }
@@ -267,7 +250,7 @@ impl<'r> Bench<'r> {
                     continue;
                 };
                 watchdog::begin(format!("turn {round} of '{}'", series.name));
-                let cost_ns = cost_ns(&mut **contender, COST_SLICE)?;
+                let cost_ns = rested(|| cost_ns(&mut **contender, COST_SLICE))?;
                 series.samples.push(Sample { round, ..plain(cost_ns, None) });
             }
             round += 1;
@@ -306,7 +289,7 @@ impl<'r> Bench<'r> {
                 watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
                 let sample = match case.measure {
                     Measure::Hammer { outside } => {
-                        self.busy(|| Ok((ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?), None)))?
+                        rested(|| self.busy(|| Ok((ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?), None))))?
                     }
                     _ => plain(most_to_least(&gathering.hammer(self.budget.per_case, 0)?), None),
                 };
@@ -341,6 +324,14 @@ fn order(contenders: usize, round: u32) -> Vec<usize> {
 
 struct Running {
     met: Box<dyn Match>,
+}
+
+/// Rests after whatever was measured.
+fn rested<T>(measure: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let measured = measure();
+    std::thread::sleep(start.elapsed() / REST);
+    measured
 }
 
 /// A figure that no floor bears on.
