@@ -38,7 +38,7 @@ const REST: u32 = 10;
 pub struct Budget {
     /// Time for the turns of one case.
     pub per_case: Duration,
-    /// How much longer a busy-wait case may go on until both states of the cores have been seen.
+    /// How much longer a case of two cores may go on until both states of the cores have been seen.
     pub seek: Duration,
 }
 
