@@ -1,12 +1,14 @@
 //! What is compared with what, and which ratios must hold.
 
 use crate::case::{Against, Bound, Case, Measure, Target};
-use crate::contenders::{attaching, cells, copies, locks, readers, reentrant_locks, writers};
+use crate::contenders::{attaching, copies};
+use crate::lock_cases;
+use crate::report::has_states;
 use wharf_measure::{State, WakeClass};
 
 const MIB: usize = 1 << 20;
 
-fn target(ours: &'static str, against: Against, state: Option<State>, bound: Bound) -> Target {
+pub(crate) fn target(ours: &'static str, against: Against, state: Option<State>, bound: Bound) -> Target {
     Target { ours, against, state, bound }
 }
 
@@ -17,81 +19,52 @@ fn over_floor(ours: &'static str, near: f64, far: f64) -> Vec<Target> {
     ]
 }
 
-fn at_most(ours: &'static str, factor: f64, other: &'static str) -> Vec<Target> {
+pub(crate) fn at_most(ours: &'static str, factor: f64, other: &'static str) -> Vec<Target> {
     vec![target(ours, Against::Contender(other), None, Bound::AtMost(factor))]
 }
 
-fn near_and_far(ours: &'static str, other: &'static str, bound: Bound) -> Vec<Target> {
+/// In both states of the cores, where the measure tells them apart.
+pub(crate) fn within(ours: &'static str, factor: f64, other: &'static str, measure: Measure) -> Vec<Target> {
+    if has_states(measure) { near_and_far(ours, other, Bound::AtMost(factor)) } else { at_most(ours, factor, other) }
+}
+
+pub(crate) fn near_and_far(ours: &'static str, other: &'static str, bound: Bound) -> Vec<Target> {
     [State::Near, State::Far].map(|state| target(ours, Against::Contender(other), Some(state), bound)).to_vec()
 }
 
 fn asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title,
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["shm: sleep", "futex by hand"],
-        targets: at_most("shm: sleep", 1.3, "futex by hand"),
+        targets: within("shm: sleep", 1.3, "futex by hand", measure),
     }
 }
 
 fn topic_asleep(id: &'static str, title: &'static str, class: WakeClass) -> Case {
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title,
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["topic: sleep", "event by name", "shm: sleep", "futex by hand"],
-        targets: [at_most("topic: sleep", 1.3, "futex by hand"), at_most("event by name", 1.3, "futex by hand")]
-            .concat(),
-    }
-}
-
-/// Locks of two processes: none that sleeps in the kernel is to be faster. Locks for threads run between two threads.
-fn hammered(id: &'static str, title: &'static str, outside: u32, bound: f64) -> Case {
-    let sleeping = ["pthread robust", "pthread process-shared", "futex lock by hand"];
-    Case {
-        id,
-        title,
-        measure: Measure::Hammer { outside },
-        contenders: &[
-            "Mutex",
-            "pthread robust",
-            "pthread process-shared",
-            "futex lock by hand",
-            "std::sync::Mutex",
-            "parking_lot::Mutex",
-            "Boost.Interprocess",
-        ],
-        targets: sleeping.into_iter().flat_map(|other| at_most("Mutex", bound, other)).collect(),
-    }
-}
-
-/// Who sleeps in slices and who sleeps for ever are both judged against: the kernel's timer is the price of learning of a death.
-fn handed_over(id: &'static str, class: WakeClass) -> Case {
-    let others =
-        ["pthread robust handed over", "pthread handed over", "futex lock by hand", "futex lock by hand, in slices"];
-    Case {
-        id,
-        title: "a mutex handed over to a sleeping waiter",
-        measure: Measure::Asleep { size: 8, class },
-        contenders: &[
-            "Mutex handed over",
-            "pthread robust handed over",
-            "pthread handed over",
-            "futex lock by hand",
-            "futex lock by hand, in slices",
-        ],
-        targets: others.into_iter().flat_map(|other| at_most("Mutex handed over", 1.1, other)).collect(),
+        targets: ["topic: sleep", "event by name"]
+            .into_iter()
+            .flat_map(|ours| within(ours, 1.3, "futex by hand", measure))
+            .collect(),
     }
 }
 
 fn signalled(id: &'static str, class: WakeClass) -> Case {
     let others = ["sem_t", "futex by hand", "futex by hand, in slices"];
-    let both = |other| [at_most("Event", 1.1, other), at_most("Semaphore", 1.1, other)].concat();
+    let measure = Measure::Asleep { size: 8, class };
+    let both = |other| [within("Event", 1.1, other, measure), within("Semaphore", 1.1, other, measure)].concat();
     Case {
         id,
         title: "an event or a permit for a sleeping waiter",
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["Event", "Semaphore", "sem_t", "futex by hand", "futex by hand, in slices"],
         targets: others.into_iter().flat_map(both).collect(),
     }
@@ -99,12 +72,13 @@ fn signalled(id: &'static str, class: WakeClass) -> Case {
 
 fn notified(id: &'static str, class: WakeClass) -> Case {
     let others = ["pthread condvar", "pthread condvar, robust"];
+    let measure = Measure::Asleep { size: 8, class };
     Case {
         id,
         title: "a change under a mutex, told to a sleeping waiter by a condition variable",
-        measure: Measure::Asleep { size: 8, class },
+        measure,
         contenders: &["Condvar", "pthread condvar", "pthread condvar, robust"],
-        targets: others.into_iter().flat_map(|other| at_most("Condvar", 1.1, other)).collect(),
+        targets: others.into_iter().flat_map(|other| within("Condvar", 1.1, other, measure)).collect(),
     }
 }
 
@@ -114,7 +88,7 @@ fn unix(id: &'static str, title: &'static str, measure: Measure) -> Case {
         title,
         measure,
         contenders: &["unix: sleep", "seqpacket by hand"],
-        targets: at_most("unix: sleep", 1.05, "seqpacket by hand"),
+        targets: within("unix: sleep", 1.05, "seqpacket by hand", measure),
     }
 }
 
@@ -125,7 +99,7 @@ fn mq(id: &'static str, title: &'static str, measure: Measure) -> Case {
         title,
         measure,
         contenders: &["mq: sleep", "mq by hand", "mq by hand, deaf"],
-        targets: at_most("mq: sleep", 1.05, "mq by hand"),
+        targets: within("mq: sleep", 1.05, "mq by hand", measure),
     }
 }
 
@@ -136,19 +110,21 @@ fn pipe(id: &'static str, title: &'static str, measure: Measure) -> Case {
         title,
         measure,
         contenders: &["pipe: sleep", "fifo by hand", "fifo by hand, ahead"],
-        targets: [at_most("pipe: sleep", 1.05, "fifo by hand"), at_most("pipe: sleep", 1.05, "fifo by hand, ahead")]
-            .concat(),
+        targets: ["fifo by hand", "fifo by hand, ahead"]
+            .into_iter()
+            .flat_map(|other| within("pipe: sleep", 1.05, other, measure))
+            .collect(),
     }
 }
 
 fn tcp(id: &'static str, title: &'static str, measure: Measure) -> Case {
     let contenders = &["tcp: sleep", "tcp by hand"];
-    Case { id, title, measure, contenders, targets: at_most("tcp: sleep", 1.05, "tcp by hand") }
+    Case { id, title, measure, contenders, targets: within("tcp: sleep", 1.05, "tcp by hand", measure) }
 }
 
 fn tls(id: &'static str, title: &'static str, measure: Measure) -> Case {
     let contenders = &["tls: sleep", "tls by hand"];
-    Case { id, title, measure, contenders, targets: at_most("tls: sleep", 1.15, "tls by hand") }
+    Case { id, title, measure, contenders, targets: within("tls: sleep", 1.15, "tls by hand", measure) }
 }
 
 /// Everything that is compared.
@@ -158,7 +134,7 @@ pub fn cases() -> Vec<Case> {
     let crossbeam = Against::Contender("crossbeam");
     let two_cores = |size| Measure::Asleep { size, class: WakeClass::TwoCores };
     let same_core = |size| Measure::Asleep { size, class: WakeClass::SameCore };
-    vec![
+    let mut cases = vec![
         Case {
             id: "latency-64",
             title: "64 B one way, both spinning",
@@ -330,64 +306,12 @@ pub fn cases() -> Vec<Case> {
         tls("tls-stream-64", "64 B stream over TLS", Measure::AsleepStream { size: 64 }),
         tls("tls-stream-4k", "4 KiB stream over TLS", Measure::AsleepStream { size: 4 << 10 }),
         tls("tls-stream-64k", "64 KiB stream over TLS", Measure::AsleepStream { size: 64 << 10 }),
-        Case {
-            id: "mutex",
-            title: "uncontended lock and unlock",
-            measure: Measure::Cost { contenders: locks },
-            contenders: &[],
-            targets: [at_most("Mutex", 1.0, "pthread robust"), at_most("Mutex", 1.3, "std::sync::Mutex")].concat(),
-        },
-        Case {
-            id: "mutex-reentrant",
-            title: "uncontended lock and unlock of one that its holder may take again",
-            measure: Measure::Cost { contenders: reentrant_locks },
-            contenders: &[],
-            targets: at_most("ReentrantMutex", 1.0, "pthread robust recursive"),
-        },
-        Case {
-            id: "rwlock-read",
-            title: "uncontended lock and unlock for reading",
-            measure: Measure::Cost { contenders: readers },
-            contenders: &[],
-            targets: at_most("RwLock", 1.2, "pthread rwlock"),
-        },
-        Case {
-            id: "rwlock-write",
-            title: "uncontended lock and unlock for writing",
-            measure: Measure::Cost { contenders: writers },
-            contenders: &[],
-            targets: vec![],
-        },
-        hammered("hammer", "a mutex that two processes want as fast as they can", 0, 1.0),
-        // The work is nearly all of it here, so that equals differ by the noise.
-        hammered("hammer-outside", "the same with some 100 ns of work outside the mutex", 100, 1.0),
-        handed_over("handover-two-cores", WakeClass::TwoCores),
-        handed_over("handover-core-awake", WakeClass::CoreAwake),
-        handed_over("handover-same-core", WakeClass::SameCore),
         signalled("signal-two-cores", WakeClass::TwoCores),
         signalled("signal-core-awake", WakeClass::CoreAwake),
         signalled("signal-same-core", WakeClass::SameCore),
         notified("notify-two-cores", WakeClass::TwoCores),
         notified("notify-core-awake", WakeClass::CoreAwake),
         notified("notify-same-core", WakeClass::SameCore),
-        Case {
-            id: "fairness",
-            title: "eight processes that want one mutex as fast as they can",
-            measure: Measure::Fairness { parties: 8 },
-            contenders: &["Mutex", "pthread robust", "pthread process-shared", "futex lock by hand"],
-            targets: vec![target("Mutex", Against::One, None, Bound::AtMost(2.0))],
-        },
-        Case {
-            id: "latest",
-            title: "64 B in a last-value cell, nobody else there",
-            measure: Measure::Cost { contenders: cells },
-            contenders: &[],
-            targets: [
-                at_most("Latest::read", 3.0, "plain copy"),
-                at_most("Latest::read, read-only", 3.0, "plain copy"),
-            ]
-            .concat(),
-        },
         Case {
             id: "memcpy",
             title: "1 MiB copied between private buffers",
@@ -424,5 +348,7 @@ pub fn cases() -> Vec<Case> {
             contenders: &[],
             targets: at_most("attach", 5.0, "shm_open by hand"),
         },
-    ]
+    ];
+    cases.extend(lock_cases::cases());
+    cases
 }

@@ -2,17 +2,19 @@
 
 use crate::case::Case;
 use crate::crowd::be_party;
+use crate::group::Group;
 use crate::leavings;
 use crate::meeting::be_peer;
 use crate::report::{self, Verdict};
 use crate::roster::Roster;
-use crate::run::{Bench, Budget};
+use crate::run::{Bench, Budget, Outcome};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 const OPTIONS: &str = "\
-  FILTER       run only cases whose name contains one of these words; a whole name means that case alone
+  FILTER       run only cases whose name contains one of these words; a whole name means that case alone, and the
+               name of a group all its cases, with one table at the end
   --json       one JSON object per case and line
   --seconds N  time for each case (default 3)
   --seek N     go on for up to N seconds more until both states of the cores, near and far, were seen
@@ -66,7 +68,9 @@ fn seconds(option: &str, word: Option<String>) -> Result<Duration, String> {
 
 impl Wish {
     fn wants(&self, roster: &Roster, case: &Case) -> bool {
-        let is_whole = |filter: &String| roster.cases.iter().any(|case| case.id == filter);
+        let is_whole = |filter: &String| {
+            roster.cases.iter().any(|case| case.id == filter) || roster.groups.iter().any(|group| group.id == filter)
+        };
         let wanted = |filter: &String| case.id == filter || (!is_whole(filter) && case.id.contains(filter.as_str()));
         self.filters.is_empty() || self.filters.iter().any(wanted)
     }
@@ -86,11 +90,16 @@ fn party(roster: &Roster, name: &str, at: &str, cpu: &str, spread: &str) -> Resu
 }
 
 fn run(roster: &Roster, wish: &Wish) -> Result<bool, String> {
+    let groups: Vec<&Group> =
+        roster.groups.iter().filter(|group| wish.filters.iter().any(|filter| filter == group.id)).collect();
     let chosen: Vec<&Case> = roster.cases.iter().filter(|case| wish.wants(roster, case)).collect();
-    if chosen.is_empty() {
+    if chosen.is_empty() && groups.is_empty() {
         return Err(format!("no case matches {:?}; --list names them", wish.filters));
     }
     if wish.list {
+        for group in groups.into_iter().chain(roster.groups.iter().filter(|_| wish.filters.is_empty())) {
+            println!("{:<20} {}: {}", group.id, group.title, group.cases().collect::<Vec<_>>().join(" "));
+        }
         for case in &chosen {
             println!("{:<20} {}", case.id, case.title);
         }
@@ -108,15 +117,35 @@ fn run(roster: &Roster, wish: &Wish) -> Result<bool, String> {
     }
     let mut all_met = true;
     for case in chosen {
-        let outcome = bench.run(case).map_err(|error| format!("{}: {error}", case.id))?;
-        all_met &= report::judge(case, &outcome).iter().all(|judged| judged.verdict != Verdict::Fail);
+        let outcome = run_case(&mut bench, case, &mut all_met)?;
         if wish.json {
             println!("{}", report::json(case, &outcome));
         } else {
             println!("{}", report::text(case, &outcome));
         }
     }
+    for group in groups {
+        bench.grant(group.budget(wish.budget));
+        let mut outcomes = Vec::new();
+        for case in group.cases().filter_map(|id| roster.cases.iter().find(|case| case.id == id)) {
+            let outcome = run_case(&mut bench, case, &mut all_met)?;
+            if wish.json {
+                println!("{}", report::json(case, &outcome));
+            }
+            outcomes.push((case, outcome));
+        }
+        if !wish.json {
+            let load = outcomes.first().map_or("unknown", |(_, outcome)| &outcome.load);
+            println!("{} - {} (load {load})\n\n{}", group.id, group.title, group.table(&outcomes));
+        }
+    }
     Ok(all_met)
+}
+
+fn run_case(bench: &mut Bench<'_>, case: &Case, all_met: &mut bool) -> Result<Outcome, String> {
+    let outcome = bench.run(case).map_err(|error| format!("{}: {error}", case.id))?;
+    *all_met &= report::judge(case, &outcome).iter().all(|judged| judged.verdict != Verdict::Fail);
+    Ok(outcome)
 }
 
 /// What `main` of such a program does: follows the command line, and serves when a run started it as a peer or a party.

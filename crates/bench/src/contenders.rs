@@ -1,12 +1,12 @@
 //! Everybody who takes part, by name.
 
-use crate::by_hand::boost::Boost;
+use crate::by_hand::boost::{Boost, BoostRwTurn};
 use crate::by_hand::channel::{Crossbeam, Waiting};
 use crate::by_hand::copy::{FixedCopy, LargeCopy};
 use crate::by_hand::fifo::Fifos;
 use crate::by_hand::frames::{BareFrames, Look};
 use crate::by_hand::futex::BareFutex;
-use crate::by_hand::handover::{FutexLocks, PthreadConds, PthreadLocks, Semaphores};
+use crate::by_hand::handover::{FutexLocks, PlainPthreadLocks, PthreadConds, PthreadLocks, Semaphores};
 use crate::by_hand::locks::{FutexLock, ParkingLot, ParkingLotReentrant, Pthread, StdMutex};
 use crate::by_hand::mqueue::Queues;
 use crate::by_hand::pthread::Kind;
@@ -15,12 +15,13 @@ use crate::by_hand::rwlocks::{ParkingLotRwLock, PthreadRwLock, Side, StdRwLock};
 use crate::by_hand::seqpacket::SeqPacket;
 use crate::by_hand::shm_open::ShmOpen;
 use crate::by_hand::tcp::Tcp;
+use crate::by_hand::threads::ThreadLocks;
 use crate::by_hand::tls::Tls;
 use crate::crowd::{AnyCrowd, Crowd};
 use crate::handover::Handed;
 use crate::meeting::AnyContender;
 use crate::solo::{Missing, Solo};
-use crate::turn::Alone;
+use crate::turn::{Alone, Turn};
 use crate::wharf_channels;
 use crate::wharf_handover::{Events, MutexChain, Notices, Permits};
 use crate::wharf_headed::Headed;
@@ -94,6 +95,10 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
         Arc::new(Handed(PthreadLocks("pthread handed over", Kind::Shared))),
         Arc::new(Handed(FutexLocks("futex lock by hand", None))),
         Arc::new(Handed(FutexLocks("futex lock by hand, in slices", Some(SLICE)))),
+        Arc::new(Handed(PlainPthreadLocks::default())),
+        Arc::new(Handed(ThreadLocks::<std::sync::Mutex<()>>::new("std::sync::Mutex"))),
+        Arc::new(Handed(ThreadLocks::<parking_lot::Mutex<()>>::new("parking_lot::Mutex"))),
+        Arc::new(Handed(Boost)),
         Arc::new(Handed(Events)),
         Arc::new(Handed(Permits)),
         Arc::new(Handed(Semaphores)),
@@ -107,8 +112,9 @@ pub fn contenders() -> Vec<Arc<dyn AnyContender>> {
 pub fn crowds() -> Vec<Arc<dyn AnyCrowd>> {
     vec![
         Arc::new(WharfMutex),
-        Arc::new(ROBUST),
-        Arc::new(SHARED),
+        Arc::new(robust()),
+        Arc::new(shared()),
+        Arc::new(plain()),
         Arc::new(FutexLock),
         Arc::new(StdMutex::default()),
         Arc::new(ParkingLot::default()),
@@ -116,30 +122,42 @@ pub fn crowds() -> Vec<Arc<dyn AnyCrowd>> {
     ]
 }
 
-const ROBUST: Pthread = Pthread::new("pthread robust", Kind::Robust);
-const SHARED: Pthread = Pthread::new("pthread process-shared", Kind::Shared);
-const PLAIN: Pthread = Pthread::new("pthread mutex", Kind::Plain);
-const RECURSIVE: Pthread = Pthread::new("pthread robust recursive", Kind::RobustRecursive);
+fn robust() -> Pthread {
+    Pthread::new("pthread robust", Kind::Robust)
+}
 
-fn alone<C: Crowd>(crowd: C, at: &Path) -> io::Result<Box<dyn Solo>>
-where
-    C::Party: 'static,
-{
-    match crowd.open(at) {
-        Ok(party) => Ok(Alone::new(crowd.name(), party)),
+fn shared() -> Pthread {
+    Pthread::new("pthread process-shared", Kind::Shared)
+}
+
+fn plain() -> Pthread {
+    Pthread::new("pthread mutex", Kind::Plain)
+}
+
+/// A lock that nobody else wants, or why it is not there.
+fn present<T: Turn + 'static>(name: &'static str, turn: io::Result<T>) -> io::Result<Box<dyn Solo>> {
+    match turn {
+        Ok(turn) => Ok(Alone::new(name, turn)),
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            Ok(Box::new(Missing { name: crowd.name(), reason: error.to_string() }))
+            Ok(Box::new(Missing { name, reason: error.to_string() }))
         }
         Err(error) => Err(error),
     }
 }
 
+fn alone<C: Crowd>(crowd: C, at: &Path) -> io::Result<Box<dyn Solo>>
+where
+    C::Party: 'static,
+{
+    present(Crowd::name(&crowd), crowd.open(at))
+}
+
 pub(crate) fn locks(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
     Ok(vec![
         alone(WharfMutex, at)?,
-        alone(ROBUST, at)?,
-        alone(SHARED, at)?,
-        alone(PLAIN, at)?,
+        alone(robust(), at)?,
+        alone(shared(), at)?,
+        alone(plain(), at)?,
         alone(FutexLock, at)?,
         alone(StdMutex::default(), at)?,
         alone(ParkingLot::default(), at)?,
@@ -151,7 +169,7 @@ pub(crate) fn reentrant_locks(at: &Path) -> io::Result<Vec<Box<dyn Solo>>> {
     Ok(vec![
         Alone::new("ReentrantMutex", ReentrantTurn::new(at, false)?),
         Alone::new("ReentrantMutex, twice", ReentrantTurn::new(at, true)?),
-        alone(RECURSIVE, at)?,
+        alone(Pthread::new("pthread robust recursive", Kind::RobustRecursive), at)?,
         Alone::new("parking_lot::ReentrantMutex", ParkingLotReentrant::default()),
     ])
 }
@@ -162,6 +180,7 @@ fn rwlocks(at: &Path, side: Side) -> io::Result<Vec<Box<dyn Solo>>> {
         Alone::new("pthread rwlock", PthreadRwLock::new(at, side)?),
         Alone::new("std::sync::RwLock", StdRwLock::new(side)),
         Alone::new("parking_lot::RwLock", ParkingLotRwLock::new(side)),
+        present("Boost.Interprocess", BoostRwTurn::new(at, side))?,
     ])
 }
 

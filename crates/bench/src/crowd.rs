@@ -160,7 +160,7 @@ fn take_turns(turn: &mut impl Turn, limit: Duration, outside: u32) -> io::Result
     }
 }
 
-/// So many multiplications, each of which waits for the one before: about a nanosecond each.
+/// So many multiplications, each of which waits for the one before: two or three nanoseconds each.
 #[inline(always)]
 fn work(amount: u32) {
     let mut number = 3u64;
@@ -316,6 +316,15 @@ mod tests {
         let shares = met.hammer(Duration::from_millis(20), 10).expect("no turn is lost");
         assert_eq!(shares.len(), 3);
         assert!(shares.iter().all(|share| share.turns >= TURNS_PER_LOOK));
+    }
+
+    #[test]
+    fn a_lock_of_threads_is_one_lock_to_all_of_them() {
+        let at = tempfile::tempdir().expect("a directory");
+        let plain = crate::by_hand::locks::Pthread::new("plain", crate::by_hand::pthread::Kind::Plain);
+        let first = cpu::allowed().expect("the system tells")[0];
+        let mut met = Arc::new(plain).gather(at.path().to_path_buf(), 3, (first, first)).expect("threads start");
+        met.check().expect("it is right");
     }
 
     #[test]

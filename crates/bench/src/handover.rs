@@ -41,12 +41,16 @@ pub trait Signal {
     fn hear(&mut self) -> io::Result<()>;
 }
 
-/// A way to let another process go on.
+/// A way to let another process, or thread, go on.
 pub trait Handover: Send + Sync + 'static {
     /// One side.
     type Side: Signal;
     /// Its name in tables and on the command line.
     fn name(&self) -> &'static str;
+    /// Where its two sides live.
+    fn home(&self) -> Home {
+        Home::Processes
+    }
     /// Makes it in the private directory `at`.
     fn open(&self, at: &Path) -> io::Result<Self::Side>;
     /// Finds what was made there.
@@ -91,7 +95,7 @@ impl<H: Handover> Contender for Handed<H> {
     }
 
     fn home(&self) -> Home {
-        Home::Processes
+        self.0.home()
     }
 
     fn only_len(&self) -> Option<usize> {

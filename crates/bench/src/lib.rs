@@ -2,7 +2,7 @@
 //!
 //! Nothing here is a test with a deadline: a figure depends on the machine and on what else it does.
 //! A [`Contender`](contender::Contender) passes a correctness check before it is timed, contenders of
-//! one case take turns within one run, and every busy-wait figure lies between two floor probes
+//! one case take turns within one run, and every figure of two cores but connections lies between two floor probes
 //! (see `wharf_measure`). What is judged is ratios.
 
 pub mod by_hand;
@@ -13,8 +13,10 @@ pub mod command;
 pub mod contender;
 pub mod contenders;
 pub mod crowd;
+pub mod group;
 pub mod handover;
 pub mod leavings;
+pub mod lock_cases;
 pub mod meeting;
 pub mod only_one;
 pub mod parent;

@@ -4,7 +4,7 @@ use crate::case::{Against, Bound, Case, Measure, Target};
 use crate::run::Outcome;
 use crate::samples::Series;
 use std::fmt::Write;
-use wharf_measure::State;
+use wharf_measure::{State, WakeClass};
 
 /// Whether a target was met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +46,11 @@ pub fn judge(case: &Case, outcome: &Outcome) -> Vec<Judged> {
 
 fn judge_one(target: Target, outcome: &Outcome) -> Judged {
     let find = |name: &str| outcome.series.iter().find(|series| series.name == name);
+    let state = target.state.filter(|_| has_floors(outcome));
     let cost_ratio = find(target.ours).and_then(|ours| match target.against {
-        Against::Floor => ours.ratio_to_floor(target.state),
-        Against::One => ours.cost_ns(target.state),
-        Against::Contender(other) => ours.ratio_to(find(other)?, target.state),
+        Against::Floor => ours.ratio_to_floor(state),
+        Against::One => ours.cost_ns(state),
+        Against::Contender(other) => ours.ratio_to(find(other)?, state),
     });
     let (ratio, holds) = match target.bound {
         Bound::AtMost(most) => (cost_ratio, cost_ratio.map(|ratio| ratio <= most)),
@@ -66,14 +67,27 @@ fn judge_one(target: Target, outcome: &Outcome) -> Judged {
     Judged { target, ratio, verdict }
 }
 
-/// The states that a case's figures are told apart by.
-fn states(case: &Case) -> &'static [Option<State>] {
-    match case.measure {
-        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } => {
-            &[Some(State::Near), Some(State::Far)]
-        }
-        _ => &[None],
+/// Whether figures of this kind are told apart by the state of the cores in which they were taken.
+pub(crate) fn has_states(measure: Measure) -> bool {
+    match measure {
+        Measure::Latency { .. }
+        | Measure::Stream { .. }
+        | Measure::Sending { .. }
+        | Measure::AsleepStream { .. }
+        | Measure::Hammer { .. } => true,
+        Measure::Asleep { class, .. } => class != WakeClass::SameCore,
+        Measure::Connections | Measure::Fairness { .. } | Measure::Cost { .. } => false,
     }
+}
+
+/// The states that a case's figures are told apart by.
+pub(crate) fn states(case: &Case, outcome: &Outcome) -> &'static [Option<State>] {
+    if has_states(case.measure) && has_floors(outcome) { &[Some(State::Near), Some(State::Far)] } else { &[None] }
+}
+
+/// With one processor there is no floor.
+fn has_floors(outcome: &Outcome) -> bool {
+    outcome.series.iter().flat_map(|series| &series.samples).any(|sample| sample.floor.is_some())
 }
 
 fn stream_bytes(case: &Case) -> Option<usize> {
@@ -87,7 +101,7 @@ fn is_fairness(case: &Case) -> bool {
     matches!(case.measure, Measure::Fairness { .. })
 }
 
-fn time(ns: f64) -> String {
+pub(crate) fn time(ns: f64) -> String {
     match ns {
         ns if ns < 1e3 => format!("{ns:.1} ns"),
         ns if ns < 1e6 => format!("{:.2} µs", ns / 1e3),
@@ -111,6 +125,7 @@ fn figure(case: &Case, series: &Series, state: Option<State>) -> Option<String> 
     if let Some(floor) = series.floor_ns(state) {
         let _infallible = write!(text, "  floor {floor:>5.1} ns");
         if stream_bytes(case).is_none()
+            && matches!(case.measure, Measure::Latency { .. } | Measure::Sending { .. })
             && let Some(ratio) = series.ratio_to_floor(state)
         {
             let _infallible = write!(text, "  {ratio:.2} x floor");
@@ -136,7 +151,7 @@ fn bound(target: &Target) -> String {
 pub fn text(case: &Case, outcome: &Outcome) -> String {
     let mut out = format!("{} - {} (load {})\n", case.id, case.title, outcome.load);
     for series in &outcome.series {
-        for &state in states(case) {
+        for &state in states(case, outcome) {
             if let Some(figure) = figure(case, series, state) {
                 let label = state.map_or("", State::label);
                 let _infallible = writeln!(out, "  {label:<4} {:<22} {figure}", series.name);
@@ -163,7 +178,7 @@ pub fn text(case: &Case, outcome: &Outcome) -> String {
 pub fn json(case: &Case, outcome: &Outcome) -> String {
     let mut rows = Vec::new();
     for series in &outcome.series {
-        for &state in states(case) {
+        for &state in states(case, outcome) {
             let Some(cost) = series.cost_ns(state) else { continue };
             rows.push(object(&[
                 ("contender", string(&series.name)),

@@ -1,10 +1,12 @@
 //! Who takes part in a run and in which cases: this crate's own, or another crate's.
 
+use crate::by_hand::boost_library;
 use crate::case::{Against, Case, Measure};
 use crate::contender::failed;
 use crate::crowd::AnyCrowd;
+use crate::group::Group;
 use crate::meeting::AnyContender;
-use crate::{cases, contenders};
+use crate::{cases, contenders, lock_cases};
 use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
@@ -17,18 +19,21 @@ pub struct Roster {
     pub crowds: Vec<Arc<dyn AnyCrowd>>,
     /// What is compared with what.
     pub cases: Vec<Case>,
+    /// Cases that make one table together.
+    pub groups: Vec<Group>,
     /// Removes what contenders leave outside the run's own directory; called when the run ends, by its watchdog too.
     pub sweep: fn(),
 }
 
 impl Roster {
-    /// The contenders and cases of this crate, which leave nothing outside the run's directory.
+    /// The contenders and cases of this crate.
     pub fn own() -> Roster {
         Roster {
             contenders: contenders::contenders(),
             crowds: contenders::crowds(),
             cases: cases::cases(),
-            sweep: || {},
+            groups: vec![lock_cases::group()],
+            sweep: boost_library::sweep,
         }
     }
 
@@ -48,7 +53,15 @@ impl Roster {
     pub fn check(&self) -> io::Result<()> {
         let pairs = unique(self.contenders.iter().map(|contender| contender.name()))?;
         let locks = unique(self.crowds.iter().map(|crowd| crowd.name()))?;
-        unique(self.cases.iter().map(|case| case.id))?;
+        let cases = unique(self.cases.iter().map(|case| case.id))?;
+        for group in &self.groups {
+            if let Some(stranger) = group.cases().find(|case| !cases.contains(case)) {
+                return Err(failed(format!("{} names the case '{stranger}', which does not exist", group.id)));
+            }
+            if cases.contains(group.id) {
+                return Err(failed(format!("the name '{}' is given twice", group.id)));
+            }
+        }
         for case in &self.cases {
             let known = match case.measure {
                 Measure::Cost { .. } => continue, // one-party contenders make themselves, in a run
@@ -94,7 +107,13 @@ mod tests {
             contenders,
             targets: judged.into_iter().map(target).collect(),
         };
-        Roster { contenders: vec![Arc::new(SeqPacket)], crowds: vec![], cases: vec![case], sweep: || {} }
+        Roster {
+            contenders: vec![Arc::new(SeqPacket)],
+            crowds: vec![],
+            cases: vec![case],
+            groups: vec![],
+            sweep: || {},
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::crowd::{Gathering, most_to_least, ns_per_turn};
 use crate::leavings::{self, Left};
 use crate::meeting::Match;
 use crate::only_one::OnlyOne;
+use crate::report;
 use crate::roster::Roster;
 use crate::samples::{Sample, Series};
 use crate::solo::{Makers, cost_ns};
@@ -28,12 +29,16 @@ const COST_SLICE: Duration = Duration::from_millis(40);
 const CONNECTIONS: u32 = 100;
 /// Turns at least, so that a median is one.
 const FEWEST_TURNS: u32 = 3;
+/// What part of the time of a figure the processors rest after it. The system stops real-time processes that have used more than
+/// 95 % of a second for the rest of it: 50 ms, which made a stream's figure of 150 ms a half worse, in every turn the same one's.
+const REST: u32 = 10;
+
 /// How long a case may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// Time for the turns of one case.
     pub per_case: Duration,
-    /// How much longer a busy-wait case may go on until both states of the cores have been seen.
+    /// How much longer a case of two cores may go on until both states of the cores have been seen.
     pub seek: Duration,
 }
 
@@ -80,6 +85,11 @@ impl<'r> Bench<'r> {
         Ok(Bench { roster, root, prober, cpus, budget, matches: 0, _only: only })
     }
 
+    /// From now on so much time for each case.
+    pub fn grant(&mut self, budget: Budget) {
+        self.budget = budget;
+    }
+
     /// The CPUs of this run: of the measuring side, and of its peer.
     pub fn cpus(&self) -> (usize, usize) {
         self.cpus
@@ -99,17 +109,16 @@ impl<'r> Bench<'r> {
             self.costs(contenders, &mut outcome)?;
             return Ok(outcome);
         }
-        if let Measure::Hammer { .. } | Measure::Fairness { .. } = case.measure {
-            self.crowds(case, &mut outcome)?;
-            return Ok(outcome);
-        }
-        let busy = matches!(case.measure, Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. });
-        let two = matches!(case.measure, Measure::Asleep { class, .. } if class != WakeClass::SameCore);
-        if self.prober.is_none() && (busy || two) {
+        if self.prober.is_none() && wants_two(case.measure) {
             let reason = wharf_measure::OneCpu.to_string();
             outcome.left_out = case.contenders.iter().map(|name| ((*name).to_owned(), reason.clone())).collect();
             return Ok(outcome);
         }
+        if let Measure::Hammer { .. } | Measure::Fairness { .. } = case.measure {
+            self.crowds(case, &mut outcome)?;
+            return Ok(outcome);
+        }
+        let busy = report::has_states(case.measure) && self.prober.is_some();
         let mut running = self.start(case, &mut outcome)?;
         let start = Instant::now();
         let mut turn = 0;
@@ -164,7 +173,7 @@ impl<'r> Bench<'r> {
                 continue;
             };
             watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
-            let mut sample = self.sample(case, &mut *contender.met)?;
+            let mut sample = rested(|| self.sample(case, &mut *contender.met))?;
             sample.round = round;
             series.samples.push(sample);
         }
@@ -180,13 +189,20 @@ impl<'r> Bench<'r> {
             }),
             Measure::Stream { size } => self.busy(|| Ok((met.stream(size, BUSY_SLICE, cpus)?.ns_per_message(), None))),
             Measure::Sending { size } => self.busy(|| Ok((met.sending(size, BUSY_SLICE, cpus)?, None))),
+            // What a line costs between the cores shows in the kernel, too.
             Measure::Asleep { size, class } => {
                 let cpus = self.prober.map_or(cpus, |prober| class.cpus(prober.pair()));
-                let _awake = self.prober.map(|prober| class.prepare(prober.pair())).transpose()?;
-                let seen = met.latency(size, ASLEEP_SLICE, cpus)?;
-                Ok(plain(seen.p50_ns, Some(seen.p99_ns)))
+                let mut figure = || {
+                    let _awake = self.prober.map(|prober| class.prepare(prober.pair())).transpose()?;
+                    let seen = met.latency(size, ASLEEP_SLICE, cpus)?;
+                    Ok((seen.p50_ns, Some(seen.p99_ns)))
+                };
+                if report::has_states(case.measure) { self.busy(figure) } else { calm(figure()) }
             }
-            Measure::AsleepStream { size } => Ok(plain(met.stream(size, ASLEEP_SLICE, cpus)?.ns_per_message(), None)),
+            Measure::AsleepStream { size } => {
+                let mut figure = || Ok((met.stream(size, ASLEEP_SLICE, cpus)?.ns_per_message(), None));
+                if self.prober.is_some() { self.busy(figure) } else { calm(figure()) }
+            }
             Measure::Connections => {
                 let mut times = met.connections(CONNECTIONS, cpus)?;
                 times.sort_by(f64::total_cmp);
@@ -234,7 +250,7 @@ impl<'r> Bench<'r> {
                     continue;
                 };
                 watchdog::begin(format!("turn {round} of '{}'", series.name));
-                let cost_ns = cost_ns(&mut **contender, COST_SLICE)?;
+                let cost_ns = rested(|| cost_ns(&mut **contender, COST_SLICE))?;
                 series.samples.push(Sample { round, ..plain(cost_ns, None) });
             }
             round += 1;
@@ -264,17 +280,20 @@ impl<'r> Bench<'r> {
         }
         let start = Instant::now();
         let mut round = 0;
-        let fewest = if let Measure::Fairness { .. } = case.measure { 1 } else { FEWEST_TURNS };
+        let hammers = report::has_states(case.measure);
+        let fewest = if hammers { FEWEST_TURNS } else { 1 };
         // The clock ends the loop.
-        while round < fewest || start.elapsed() < self.budget.per_case {
+        while round < fewest || self.wants_more(outcome, hammers, start.elapsed()) {
             for at in order(met.len(), round) {
                 let (Some(gathering), Some(series)) = (met.get_mut(at), outcome.series.get_mut(at)) else { continue };
                 watchdog::begin(format!("{}: turn {round} of '{}'", case.id, series.name));
-                let figure = match case.measure {
-                    Measure::Hammer { outside } => ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?),
-                    _ => most_to_least(&gathering.hammer(self.budget.per_case, 0)?),
+                let sample = match case.measure {
+                    Measure::Hammer { outside } => {
+                        rested(|| self.busy(|| Ok((ns_per_turn(&gathering.hammer(HAMMER_SLICE, outside)?), None))))?
+                    }
+                    _ => plain(most_to_least(&gathering.hammer(self.budget.per_case, 0)?), None),
                 };
-                series.samples.push(Sample { round, ..plain(figure, None) });
+                series.samples.push(Sample { round, ..sample });
             }
             round += 1;
         }
@@ -288,6 +307,15 @@ impl Drop for Bench<'_> {
     }
 }
 
+/// Whether a figure is one of two processors.
+fn wants_two(measure: Measure) -> bool {
+    match measure {
+        Measure::Latency { .. } | Measure::Stream { .. } | Measure::Sending { .. } | Measure::Hammer { .. } => true,
+        Measure::Asleep { class, .. } => class != WakeClass::SameCore,
+        _ => false,
+    }
+}
+
 /// The order of contenders, which turns round from one turn to the next.
 fn order(contenders: usize, round: u32) -> Vec<usize> {
     let forward = 0..contenders;
@@ -296,6 +324,19 @@ fn order(contenders: usize, round: u32) -> Vec<usize> {
 
 struct Running {
     met: Box<dyn Match>,
+}
+
+/// Rests after whatever was measured.
+fn rested<T>(measure: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let measured = measure();
+    std::thread::sleep(start.elapsed() / REST);
+    measured
+}
+
+/// A figure that no floor bears on.
+fn calm(figure: io::Result<(f64, Option<f64>)>) -> io::Result<Sample> {
+    figure.map(|(cost_ns, p99_ns)| plain(cost_ns, p99_ns))
 }
 
 fn plain(cost_ns: f64, p99_ns: Option<f64>) -> Sample {

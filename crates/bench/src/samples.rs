@@ -11,7 +11,7 @@ pub struct Sample {
     pub cost_ns: f64,
     /// Its 99th percentile, where there is one.
     pub p99_ns: Option<f64>,
-    /// The floor it was taken over, for busy-wait figures.
+    /// The floor it was taken over, for figures of two cores.
     pub floor: Option<Floor>,
     /// Whether the probes around it agreed; always so where none are needed.
     pub steady: bool,

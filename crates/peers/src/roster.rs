@@ -22,7 +22,7 @@ const MIB: usize = 1 << 20;
 pub fn roster() -> Roster {
     let mut contenders = contenders::contenders();
     contenders.extend(others());
-    Roster { contenders, crowds: Vec::new(), cases: meetings(), sweep: segments::sweep }
+    Roster { contenders, crowds: Vec::new(), cases: meetings(), groups: Vec::new(), sweep: segments::sweep }
 }
 
 /// Of several powers of two, each has the room with which it streamed fastest. Latency does not depend on it.

@@ -2,12 +2,13 @@
 //! over a bare futex.
 
 use crate::by_hand::locks::bare;
-use crate::by_hand::mapped::Mapped;
+use crate::by_hand::mapped::{InCommon, Mapped};
 use crate::by_hand::pthread::{Cond, Kind, Mutex, Sem};
+use crate::contender::Home;
 use crate::handover::{Chain, Handover, Locks, Signal, Who};
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use std::time::Duration;
 const STRIDE: usize = 64;
 const LEN: usize = 6 * STRIDE;
 
-fn open(at: &Path) -> io::Result<Rc<Mapped>> {
-    Mapped::create(&at.join("objects"), LEN).map(Rc::new)
+fn open(at: &Path) -> io::Result<Arc<Mapped>> {
+    Mapped::create(&at.join("objects"), LEN).map(Arc::new)
 }
 
-fn find(at: &Path) -> io::Result<Rc<Mapped>> {
-    Mapped::open(&at.join("objects")).map(Rc::new)
+fn find(at: &Path) -> io::Result<Arc<Mapped>> {
+    Mapped::open(&at.join("objects")).map(Arc::new)
 }
 
 /// Three pthread mutexes of one kind.
@@ -44,14 +45,44 @@ impl Handover for PthreadLocks {
     }
 
     fn open(&self, at: &Path) -> io::Result<Self::Side> {
-        let memory = open(at)?;
-        let make = |which: usize| Mutex::make(&memory, which * STRIDE, self.1);
-        Chain::begin([make(0)?, make(1)?, make(2)?], Who::First)
+        begin(&open(at)?, self.1)
     }
 
     fn join(&self, at: &Path) -> io::Result<Self::Side> {
-        let memory = find(at)?;
-        Chain::begin([0, 1, 2].map(|which| Mutex::find(&memory, which * STRIDE)), Who::Second)
+        join(&find(at)?)
+    }
+}
+
+fn begin(memory: &Arc<Mapped>, kind: Kind) -> io::Result<Chain<[Mutex; 3]>> {
+    let make = |which: usize| Mutex::make(memory, which * STRIDE, kind);
+    Chain::begin([make(0)?, make(1)?, make(2)?], Who::First)
+}
+
+fn join(memory: &Arc<Mapped>) -> io::Result<Chain<[Mutex; 3]>> {
+    Chain::begin([0, 1, 2].map(|which| Mutex::find(memory, which * STRIDE)), Who::Second)
+}
+
+/// Three pthread mutexes for the threads of one process.
+#[derive(Default)]
+pub struct PlainPthreadLocks(InCommon);
+
+impl Handover for PlainPthreadLocks {
+    type Side = Chain<[Mutex; 3]>;
+
+    fn name(&self) -> &'static str {
+        "pthread mutex"
+    }
+
+    fn home(&self) -> Home {
+        Home::Threads
+    }
+
+    fn open(&self, at: &Path) -> io::Result<Self::Side> {
+        begin(&self.0.create(&at.join("objects"), LEN)?, Kind::Plain)
+    }
+
+    fn join(&self, _at: &Path) -> io::Result<Self::Side> {
+        join(&self.0.find()?)
     }
 }
 
@@ -59,7 +90,7 @@ impl Handover for PthreadLocks {
 pub struct FutexLocks(pub &'static str, pub Option<Duration>);
 
 /// Where they lie.
-pub struct ThreeWords(Rc<Mapped>, Option<Duration>);
+pub struct ThreeWords(Arc<Mapped>, Option<Duration>);
 
 impl Locks for ThreeWords {
     fn lock(&mut self, which: usize) -> io::Result<()> {
@@ -133,7 +164,7 @@ pub struct PthreadConds(pub &'static str, pub Kind);
 
 /// One side of them.
 pub struct CondPair {
-    memory: Rc<Mapped>,
+    memory: Arc<Mapped>,
     mutex: Mutex,
     conds: [Cond; 2],
     who: Who,

@@ -1,6 +1,6 @@
 //! Locks that are not ours, around a counter: pthread's, the standard library's, parking_lot's, and one over a bare futex.
 
-use crate::by_hand::mapped::Mapped;
+use crate::by_hand::mapped::{InCommon, Mapped};
 use crate::by_hand::pthread::{self, Kind};
 use crate::contender::{Home, failed};
 use crate::crowd::Crowd;
@@ -8,7 +8,6 @@ use crate::turn::Turn;
 use std::hint::black_box;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use wharf_sys::futex;
@@ -32,22 +31,22 @@ fn counted(memory: &Mapped) -> u64 {
 }
 
 /// A pthread mutex of one kind.
-#[derive(Clone, Copy)]
 pub struct Pthread {
     name: &'static str,
     kind: Kind,
+    in_common: InCommon,
 }
 
 impl Pthread {
     /// That kind under a name.
     pub const fn new(name: &'static str, kind: Kind) -> Pthread {
-        Pthread { name, kind }
+        Pthread { name, kind, in_common: InCommon::new() }
     }
 }
 
 /// A counter under a pthread mutex.
 pub struct PthreadTurn {
-    memory: Rc<Mapped>,
+    memory: Arc<Mapped>,
     mutex: pthread::Mutex,
     recursive: bool,
 }
@@ -91,13 +90,19 @@ impl Crowd for Pthread {
     }
 
     fn open(&self, at: &Path) -> io::Result<PthreadTurn> {
-        let memory = Rc::new(Mapped::create(&at.join(self.name), LEN)?);
+        let memory = match self.home() {
+            Home::Threads => self.in_common.create(&at.join(self.name), LEN)?,
+            Home::Processes => Arc::new(Mapped::create(&at.join(self.name), LEN)?),
+        };
         let mutex = pthread::Mutex::make(&memory, LOCK, self.kind)?;
         Ok(PthreadTurn { memory, mutex, recursive: self.kind == Kind::RobustRecursive })
     }
 
     fn join(&self, at: &Path) -> io::Result<PthreadTurn> {
-        let memory = Rc::new(Mapped::open(&at.join(self.name))?);
+        let memory = match self.home() {
+            Home::Threads => self.in_common.find()?,
+            Home::Processes => Arc::new(Mapped::open(&at.join(self.name))?),
+        };
         let mutex = pthread::Mutex::find(&memory, LOCK);
         Ok(PthreadTurn { memory, mutex, recursive: self.kind == Kind::RobustRecursive })
     }

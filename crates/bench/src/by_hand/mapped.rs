@@ -7,6 +7,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A shared, writable mapping of a whole file; unmapped on drop.
 pub struct Mapped {
@@ -17,6 +18,8 @@ pub struct Mapped {
 // SAFETY: the mapping is plain memory, valid from every thread until it is dropped; what is done with it
 // through atomics or raw copies is the contender's protocol.
 unsafe impl Send for Mapped {}
+// SAFETY: as above; a shared reference gives out atomics and addresses, and what is done at an address is argued there.
+unsafe impl Sync for Mapped {}
 
 impl Mapped {
     /// Creates the file with `len` zero bytes and maps it.
@@ -78,5 +81,29 @@ impl Drop for Mapped {
     fn drop(&mut self) {
         // SAFETY: the mapping is ours, of this length, and nothing borrowed from `self` outlives it.
         unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
+/// The mapping that the threads of one process have in common. A lock that is for threads only must be used at one address.
+#[derive(Default)]
+pub struct InCommon(Mutex<Option<Arc<Mapped>>>);
+
+impl InCommon {
+    /// None yet.
+    pub const fn new() -> InCommon {
+        InCommon(Mutex::new(None))
+    }
+
+    /// Makes a new one, as [`Mapped::create`] does, in place of the one before.
+    pub fn create(&self, path: &Path, len: usize) -> io::Result<Arc<Mapped>> {
+        let made = Arc::new(Mapped::create(path, len)?);
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The one that was made last.
+    pub fn find(&self) -> io::Result<Arc<Mapped>> {
+        let found = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        found.ok_or_else(|| io::Error::other("no thread of this process has made the mapping yet"))
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod ahead;
 pub mod boost;
+pub mod boost_library;
 pub mod channel;
 pub mod copy;
 pub mod fifo;
@@ -17,4 +18,5 @@ pub mod rwlocks;
 pub mod seqpacket;
 pub mod shm_open;
 pub mod tcp;
+pub mod threads;
 pub mod tls;

@@ -5,7 +5,7 @@
 
 use crate::by_hand::mapped::Mapped;
 use std::io;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// Which attributes a mutex has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +38,14 @@ fn tried(error: i32) -> io::Result<bool> {
 /// An object of type `T` at a place in shared memory.
 struct Object<T> {
     at: *mut T,
-    _memory: Rc<Mapped>,
+    _memory: Arc<Mapped>,
 }
 
 impl<T> Object<T> {
-    fn new(memory: &Rc<Mapped>, offset: usize) -> Object<T> {
+    fn new(memory: &Arc<Mapped>, offset: usize) -> Object<T> {
         let at = memory.at(offset).cast::<T>();
         assert!(at.is_aligned() && offset + size_of::<T>() <= memory.len());
-        Object { at, _memory: Rc::clone(memory) }
+        Object { at, _memory: Arc::clone(memory) }
     }
 }
 
@@ -54,7 +54,7 @@ pub struct Mutex(Object<libc::pthread_mutex_t>);
 
 impl Mutex {
     /// Makes a free one at this place.
-    pub fn make(memory: &Rc<Mapped>, offset: usize, kind: Kind) -> io::Result<Mutex> {
+    pub fn make(memory: &Arc<Mapped>, offset: usize, kind: Kind) -> io::Result<Mutex> {
         let mutex = Mutex::find(memory, offset);
         // SAFETY: the attributes are integers, for which all bits zero is a valid value before `init`.
         let mut attributes: libc::pthread_mutexattr_t = unsafe { std::mem::zeroed() };
@@ -81,7 +81,7 @@ impl Mutex {
     }
 
     /// The one that was made at this place.
-    pub fn find(memory: &Rc<Mapped>, offset: usize) -> Mutex {
+    pub fn find(memory: &Arc<Mapped>, offset: usize) -> Mutex {
         Mutex(Object::new(memory, offset))
     }
 
@@ -111,7 +111,7 @@ pub struct RwLock(Object<libc::pthread_rwlock_t>);
 
 impl RwLock {
     /// Makes a free one at this place.
-    pub fn make(memory: &Rc<Mapped>, offset: usize) -> io::Result<RwLock> {
+    pub fn make(memory: &Arc<Mapped>, offset: usize) -> io::Result<RwLock> {
         let lock = RwLock(Object::new(memory, offset));
         // SAFETY: the attributes are integers, for which all bits zero is a valid value before `init`.
         let mut attributes: libc::pthread_rwlockattr_t = unsafe { std::mem::zeroed() };
@@ -157,7 +157,7 @@ pub struct Cond(Object<libc::pthread_cond_t>);
 
 impl Cond {
     /// Makes one at this place.
-    pub fn make(memory: &Rc<Mapped>, offset: usize) -> io::Result<Cond> {
+    pub fn make(memory: &Arc<Mapped>, offset: usize) -> io::Result<Cond> {
         let cond = Cond::find(memory, offset);
         // SAFETY: the attributes are integers, for which all bits zero is a valid value before `init`.
         let mut attributes: libc::pthread_condattr_t = unsafe { std::mem::zeroed() };
@@ -171,7 +171,7 @@ impl Cond {
     }
 
     /// The one that was made at this place.
-    pub fn find(memory: &Rc<Mapped>, offset: usize) -> Cond {
+    pub fn find(memory: &Arc<Mapped>, offset: usize) -> Cond {
         Cond(Object::new(memory, offset))
     }
 
@@ -193,7 +193,7 @@ pub struct Sem(Object<libc::sem_t>);
 
 impl Sem {
     /// Makes one at zero at this place.
-    pub fn make(memory: &Rc<Mapped>, offset: usize) -> io::Result<Sem> {
+    pub fn make(memory: &Arc<Mapped>, offset: usize) -> io::Result<Sem> {
         let sem = Sem::find(memory, offset);
         // SAFETY: the place is mapped, aligned and large enough (`Object::new`), and nobody uses it yet.
         match unsafe { libc::sem_init(sem.0.at, 1, 0) } {
@@ -203,7 +203,7 @@ impl Sem {
     }
 
     /// The one that was made at this place.
-    pub fn find(memory: &Rc<Mapped>, offset: usize) -> Sem {
+    pub fn find(memory: &Arc<Mapped>, offset: usize) -> Sem {
         Sem(Object::new(memory, offset))
     }
 

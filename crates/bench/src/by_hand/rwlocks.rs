@@ -7,7 +7,7 @@ use crate::turn::Turn;
 use std::hint::black_box;
 use std::io;
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 const LOCK: usize = 0;
@@ -27,7 +27,7 @@ pub enum Side {
 /// pthread's, process-shared.
 pub struct PthreadRwLock {
     side: Side,
-    memory: Rc<Mapped>,
+    memory: Arc<Mapped>,
     lock: pthread::RwLock,
     sum: u64,
 }
@@ -35,7 +35,7 @@ pub struct PthreadRwLock {
 impl PthreadRwLock {
     /// One of its own in the directory `at`, taken from one side.
     pub fn new(at: &Path, side: Side) -> io::Result<PthreadRwLock> {
-        let memory = Rc::new(Mapped::create(&at.join("pthread-rwlock"), LEN)?);
+        let memory = Arc::new(Mapped::create(&at.join("pthread-rwlock"), LEN)?);
         let lock = pthread::RwLock::make(&memory, LOCK)?;
         // Relaxed: nobody else is there.
         memory.word(VALUE).store(u64::from(side == Side::Read), Ordering::Relaxed);
