@@ -99,8 +99,10 @@ fn loom_whoever_sees_a_version_sees_what_came_before_it() {
             thread::spawn(move || {
                 elsewhere.store(1, Ordering::Relaxed);
                 cell.write();
+                cell.step();
             })
         };
+        cell.step();
         if cell.sequence.version() == 1 {
             assert_eq!(elsewhere.load(Ordering::Relaxed), 1);
         }
