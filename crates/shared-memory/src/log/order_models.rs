@@ -4,13 +4,13 @@
 //! need no second thread, lead up to that place, so that there are few orders of what comes then.
 #![allow(unsafe_code)]
 
-use super::Geometry;
 use super::broadcast_models::{
     GEOMETRY, Memory, bounded, broadcast_in, drain, fill, hear, join, message, write_dropping,
 };
 use super::held::Pins;
 use super::model::{ModelReader, pair};
 use super::reader::{Heard, Polled, Quick};
+use super::{Fences, Geometry};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use loom::thread;
 use std::sync::Arc;
@@ -156,6 +156,30 @@ fn what_is_let_go_of_is_written_over_only_afterwards() {
         });
         let _there_or_around_it = writer.try_write(&[3; 2 * SHORT], false);
         letting_go.join().unwrap();
+    });
+}
+
+/// The place of a floor is used again by the floor after the next: who has read it then would stand behind the next one.
+#[test]
+fn a_place_that_is_used_again_while_it_is_read_is_not_gone_to() {
+    bounded(2).check(|| {
+        let (mut writer, memory) = broadcast_in(GEOMETRY, true);
+        let (mut reader, _) = join(&mut writer, &memory, false, true);
+        let full = fill(&mut writer);
+        write_dropping(&mut writer, full).unwrap();
+        // One floor more with a message, and one without.
+        let writing = thread::spawn(move || {
+            if write_dropping(&mut writer, full + 1).is_ok() {
+                writer.drop_chunk(&Fences);
+            }
+            writer
+        });
+        // To the floor, and on from there.
+        for _ in 0..2 {
+            hear(&mut reader);
+        }
+        let writer = writing.join().unwrap();
+        drain(reader, writer.sent());
     });
 }
 
