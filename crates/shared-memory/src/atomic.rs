@@ -62,6 +62,17 @@ pub(crate) fn order_update_before_load() {
     fence(Ordering::SeqCst);
 }
 
+/// Keeps what a thread stores from here on after what it has stored, for one who comes when the thread is no more: the
+/// compiler must not move a store across this, and the processor is out of it. loom moves no store, but it shows some of
+/// them late; so in a model the fence between threads stands for the one against the compiler.
+#[inline(always)]
+pub(crate) fn keep_stores_after() {
+    #[cfg(not(loom))]
+    compiler_fence(Ordering::SeqCst);
+    #[cfg(loom)]
+    fence(Ordering::Release);
+}
+
 #[cfg(loom)]
 mod modelled {
     pub(crate) use loom::cell::UnsafeCell;

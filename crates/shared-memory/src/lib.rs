@@ -47,7 +47,6 @@ pub mod biased;
 pub mod board;
 #[cfg(not(loom))]
 mod error;
-#[cfg(not(loom))]
 pub mod journaled;
 mod latest;
 pub mod log;

@@ -1,4 +1,5 @@
 //! The re-entrant mutex: the same thread again and again, no other thread, and the death of its holder.
+#![allow(unsafe_code)]
 
 mod actors;
 
@@ -137,6 +138,36 @@ fn a_holder_killed_two_deep_is_succeeded_once() {
     }
     assert!(!region.is_inconsistent());
     assert!(region.try_lock().is_ok());
+}
+
+#[test]
+fn a_forked_childs_copies_of_guards_give_nothing_back() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let (outer, inner) = (region.lock().unwrap(), region.lock().unwrap());
+    // SAFETY: the child only uses this library, which promises to work there, and leaves by `_exit`.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let refused = catch_unwind(AssertUnwindSafe(|| {
+            drop(inner);
+            drop(outer);
+            matches!(region.lock(), Err(ReentrantError::Forked))
+        }));
+        // SAFETY: ends the child without running what belongs to the parent.
+        unsafe { libc::_exit(if refused.unwrap_or(false) { 0 } else { 1 }) };
+    }
+    let mut status = 0;
+    // SAFETY: the pointer is to a live integer, and the child is ours.
+    let collected = unsafe { libc::waitpid(child, &mut status, 0) };
+    assert_eq!((collected, status), (child, 0));
+    assert_eq!(region.look().holders[0].count, 2);
+    let refused = thread::scope(|scope| {
+        scope.spawn(|| matches!(region.try_lock(), Err(ReentrantError::WouldBlock))).join().unwrap()
+    });
+    assert!(refused, "the child's dropping of the guards changed nothing here");
+    drop(inner);
+    drop(outer);
+    assert!(region.look().holders.is_empty());
 }
 
 #[test]

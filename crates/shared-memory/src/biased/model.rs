@@ -7,7 +7,9 @@ use super::cell;
 
 #[test]
 fn loom_owner_and_visitor_see_all_that_the_other_did() {
-    loom::model(|| {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(|| {
         let (mut owner, visitor) = cell(0, false);
         let visiting = thread::spawn(move || visitor.visit(|value| *value += 10).unwrap());
         owner.with(|value| *value += 1);
@@ -20,6 +22,7 @@ fn loom_owner_and_visitor_see_all_that_the_other_did() {
 #[test]
 fn loom_two_visitors_take_turns() {
     let mut model = loom::model::Builder::new();
+    // One less: three threads have many more orders.
     model.preemption_bound = Some(3);
     model.check(|| {
         let (mut owner, visitor) = cell(0, false);

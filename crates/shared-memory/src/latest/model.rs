@@ -72,7 +72,7 @@ impl Cell {
 
 #[test]
 fn loom_a_read_is_whole_whatever_the_writer_does() {
-    loom::model(|| {
+    explore(4, || {
         let cell = Arc::new(Cell::new());
         let writer = {
             let cell = cell.clone();
@@ -85,6 +85,28 @@ fn loom_a_read_is_whole_whatever_the_writer_does() {
         cell.check_read();
         writer.join().unwrap();
         assert_eq!(cell.check_read(), Some(2));
+    });
+}
+
+/// What was done before a write, elsewhere than in the cell.
+#[test]
+fn loom_whoever_sees_a_version_sees_what_came_before_it() {
+    loom::model(|| {
+        let cell = Arc::new(Cell::new());
+        let elsewhere = Arc::new(AtomicU64::new(0));
+        let writer = {
+            let (cell, elsewhere) = (cell.clone(), elsewhere.clone());
+            thread::spawn(move || {
+                elsewhere.store(1, Ordering::Relaxed);
+                cell.write();
+                cell.step();
+            })
+        };
+        cell.step();
+        if cell.sequence.version() == 1 {
+            assert_eq!(elsewhere.load(Ordering::Relaxed), 1);
+        }
+        writer.join().unwrap();
     });
 }
 
@@ -133,7 +155,7 @@ fn loom_a_version_that_was_seen_is_a_value_that_can_be_read() {
 
 #[test]
 fn loom_a_writer_that_stops_half_way_leaves_the_previous_value_and_the_next_writer_goes_on() {
-    loom::model(|| {
+    explore(4, || {
         let cell = Arc::new(Cell::new());
         let writers = {
             let cell = cell.clone();

@@ -2,6 +2,7 @@
 
 use super::boxed::BoxedRing;
 use super::held::Pins;
+use super::model::{ModelReader, ModelWriter};
 use super::page::Page;
 use super::reader::{Heard, Reader};
 use super::start::Start;
@@ -11,48 +12,55 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::sync::Arc;
 
-type ModelWriter = Writer<BoxedRing, Arc<Page>>;
-type ModelReader = Reader<BoxedRing, Arc<Page>>;
-
 /// Several words of payload, so that a torn message shows, and too many for the small ring: fewer messages fill the log,
 /// and fewer steps lead around it.
 const LEN: u64 = 32;
 
 /// Smaller than `Geometry::new` allows: two messages fill it.
-const GEOMETRY: Geometry = Geometry { small_bytes: 64, large_bytes: 128, align: 8 };
+pub(super) const GEOMETRY: Geometry = Geometry { small_bytes: 64, large_bytes: 128, align: 8 };
 
 #[derive(Clone)]
-struct Memory {
-    rings: [BoxedRing; 2],
-    page: Arc<Page>,
+pub(super) struct Memory {
+    pub(super) rings: [BoxedRing; 2],
+    pub(super) page: Arc<Page>,
+    geometry: Geometry,
 }
 
 impl Memory {
-    fn new() -> Memory {
-        let rings = [BoxedRing::new(GEOMETRY.small_bytes), BoxedRing::new(GEOMETRY.large_bytes)];
-        Memory { rings, page: Page::boxed() }
+    pub(super) fn new(geometry: Geometry) -> Memory {
+        let rings = [BoxedRing::new(geometry.small_bytes), BoxedRing::new(geometry.large_bytes)];
+        Memory { rings, page: Page::boxed(), geometry }
     }
 }
 
 fn broadcast(may_drop: bool) -> (ModelWriter, Memory) {
-    let memory = Memory::new();
+    broadcast_in(GEOMETRY, may_drop)
+}
+
+pub(super) fn broadcast_in(geometry: Geometry, may_drop: bool) -> (ModelWriter, Memory) {
+    let memory = Memory::new(geometry);
     let [small, large] = memory.rings.clone();
     let terms = BroadcastTerms { may_drop, ..BroadcastTerms::default() };
-    let writer = Writer::new(small, large, Arc::clone(&memory.page), GEOMETRY, Barriers::FENCES).into_broadcast(terms);
+    let writer = Writer::new(small, large, Arc::clone(&memory.page), geometry, Barriers::FENCES).into_broadcast(terms);
     (writer, memory)
 }
 
-fn join(writer: &mut ModelWriter, memory: &Memory, copies: bool, may_drop: bool) -> (ModelReader, Arc<Page>) {
+pub(super) fn join(
+    writer: &mut ModelWriter,
+    memory: &Memory,
+    copies: bool,
+    may_drop: bool,
+) -> (ModelReader, Arc<Page>) {
     let page = Page::boxed();
     let terms = SeatTerms { trusted: !copies, barriers: Barriers::FENCES };
     let (_, start) = writer.join(Arc::clone(&page), terms, 0).unwrap();
     let [small, large] = memory.rings.clone();
     let (own, peer) = (Arc::clone(&page), Arc::clone(&memory.page));
-    let reader = Reader::new(small, large, own, peer, GEOMETRY, start, copies, 1024, Barriers::FENCES);
+    let reader = Reader::new(small, large, own, peer, memory.geometry, start, copies, 1024, Barriers::FENCES);
     (reader.into_broadcast(start, may_drop), page)
 }
 
-fn message(number: u64) -> [u8; LEN as usize] {
+pub(super) fn message(number: u64) -> [u8; LEN as usize] {
     let mut bytes = [0; LEN as usize];
     for word in bytes.chunks_exact_mut(8) {
         word.copy_from_slice(&number.to_le_bytes());
@@ -60,7 +68,7 @@ fn message(number: u64) -> [u8; LEN as usize] {
     bytes
 }
 
-fn write_dropping(writer: &mut ModelWriter, number: u64) -> Result<(), WriteError> {
+pub(super) fn write_dropping(writer: &mut ModelWriter, number: u64) -> Result<(), WriteError> {
     match writer.try_write(&message(number), false) {
         Err(WriteError::Full) => {
             writer.make_room_by_dropping(LEN, &Fences)?;
@@ -71,7 +79,7 @@ fn write_dropping(writer: &mut ModelWriter, number: u64) -> Result<(), WriteErro
 }
 
 /// Writes until the log is full; how many there are then.
-fn fill(writer: &mut ModelWriter) -> u64 {
+pub(super) fn fill(writer: &mut ModelWriter) -> u64 {
     while writer.try_write(&message(writer.sent()), false).is_ok() {}
     writer.sent()
 }
@@ -87,7 +95,7 @@ fn bytes(reader: &ModelReader) -> Vec<u8> {
 }
 
 /// Polls once; whatever comes must be what was sent under its sequence, and a gap exactly as large as was told.
-fn hear(reader: &mut ModelReader) -> Heard {
+pub(super) fn hear(reader: &mut ModelReader) -> Heard {
     let next = reader.taken();
     let heard = reader.poll_broadcast().unwrap();
     match heard {
@@ -101,13 +109,13 @@ fn hear(reader: &mut ModelReader) -> Heard {
     heard
 }
 
-fn drain(mut reader: ModelReader, sent: u64) {
+pub(super) fn drain(mut reader: ModelReader, sent: u64) {
     // Ends: each turn takes a message, or passes a frame without one.
     while hear(&mut reader) != Heard::Empty {}
     assert_eq!(reader.taken(), sent, "every message was taken, or told to be missed");
 }
 
-fn bounded(preemptions: usize) -> loom::model::Builder {
+pub(super) fn bounded(preemptions: usize) -> loom::model::Builder {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 20_000;
@@ -127,9 +135,8 @@ fn one_reader_under_a_writer_that_drops(copies: bool) {
             }
             writer
         });
-        for _ in 0..2 {
-            hear(&mut reader);
-        }
+        // One look: two at a time are what `a_place_that_is_used_again_while_it_is_read_is_not_gone_to` takes.
+        hear(&mut reader);
         let writer = writing.join().unwrap();
         drain(reader, writer.sent());
     });
@@ -312,7 +319,7 @@ fn a_stream_moves_on_and_nothing_is_lost() {
         let (mut writer, memory) = broadcast(false);
         let (mut reader, page) = join(&mut writer, &memory, false, false);
         let pins = Pins::new(page, 1024);
-        let next = Memory::new();
+        let next = Memory::new(GEOMETRY);
         let told: Arc<Mutex<Option<Start>>> = Arc::default();
         let (successor, telling) = (next.clone(), Arc::clone(&told));
         let writing = thread::spawn(move || {
@@ -355,7 +362,7 @@ fn a_writer_that_waits_in_a_new_generation_is_rung_by_a_reader_that_enters_it() 
     bounded(2).check(|| {
         let (mut writer, memory) = broadcast(false);
         let (mut reader, _) = join(&mut writer, &memory, false, false);
-        let next = Memory::new();
+        let next = Memory::new(GEOMETRY);
         let [small, large] = next.rings.clone();
         let start = writer.renew(small, large, Arc::clone(&next.page), GEOMETRY).unwrap();
         let full = fill(&mut writer);

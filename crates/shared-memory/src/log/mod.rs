@@ -30,6 +30,8 @@ mod held;
 mod mapped;
 #[cfg(all(test, loom))]
 mod model;
+#[cfg(all(test, loom))]
+mod order_models;
 mod page;
 mod pin;
 mod reader;

@@ -10,10 +10,10 @@ use loom::sync::{Condvar, Mutex};
 use loom::thread;
 use std::sync::Arc;
 
-type ModelWriter = Writer<BoxedRing, Arc<Page>>;
-type ModelReader = Reader<BoxedRing, Arc<Page>>;
+pub(super) type ModelWriter = Writer<BoxedRing, Arc<Page>>;
+pub(super) type ModelReader = Reader<BoxedRing, Arc<Page>>;
 
-fn pair(small: u64, large: u64, readers: usize) -> (ModelWriter, Vec<ModelReader>) {
+pub(super) fn pair(small: u64, large: u64, readers: usize) -> (ModelWriter, Vec<ModelReader>) {
     // Smaller than `Geometry::new` allows, so that a few messages wrap and switch.
     let geometry = Geometry { small_bytes: small, large_bytes: large, align: 8 };
     let rings = [BoxedRing::new(small), BoxedRing::new(large)];
@@ -60,7 +60,9 @@ fn number(reader: &ModelReader) -> u64 {
 
 #[test]
 fn one_writer_and_one_reader_through_wraps() {
-    loom::model(|| {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(4);
+    builder.check(|| {
         let (mut writer, mut readers) = pair(64, 64, 1);
         let mut reader = readers.remove(0);
         let writing = thread::spawn(move || {
@@ -165,7 +167,9 @@ fn one_writer_and_two_readers() {
 
 #[test]
 fn a_sleeping_reader_is_always_rung() {
-    loom::model(|| {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(4);
+    builder.check(|| {
         let (mut writer, mut readers) = pair(64, 64, 1);
         let mut reader = readers.remove(0);
         let bell = Arc::new(Doorbell::default());
@@ -202,7 +206,9 @@ fn a_sleeping_reader_is_always_rung() {
 /// The reader of a link in one direction leaves its page where the writer looks after each message, and looks at the log then.
 #[test]
 fn a_reader_that_comes_late_is_met_or_finds_what_was_written() {
-    loom::model(|| {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(4);
+    builder.check(|| {
         let geometry = Geometry { small_bytes: 64, large_bytes: 64, align: 8 };
         let rings = [BoxedRing::new(64), BoxedRing::new(64)];
         let (page, own) = (Page::boxed(), Page::boxed());

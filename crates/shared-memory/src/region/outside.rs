@@ -25,7 +25,7 @@ pub(crate) struct Outside {
 impl Outside {
     /// Reads the participant table for the first time.
     pub(crate) fn new(file: File, plan: Plan) -> io::Result<Outside> {
-        let slots = (0..plan.max_participants).map(|_| Slot::blank()).collect();
+        let slots = (0..plan.max_participants).map(|_| Slot::default()).collect();
         let outside = Outside { file, plan, slots };
         for slot in 0..plan.max_participants {
             outside.look_again(slot)?;

@@ -27,6 +27,9 @@ pub(crate) mod raw_condvar;
 mod raw_condvar_models;
 #[cfg(all(test, loom))]
 mod raw_models;
+mod raw_reentrant;
+#[cfg(all(test, loom))]
+mod raw_reentrant_models;
 pub(crate) mod raw_rwlock;
 #[cfg(all(test, loom))]
 mod raw_rwlock_models;

@@ -247,7 +247,6 @@ impl RawLock {
     }
 
     /// The holder says that the data under the lock is in doubt.
-    #[cfg(not(loom))]
     pub(crate) fn mark_inconsistent(&self) {
         // Relaxed: as in `mark_consistent`.
         self.word.fetch_or(INCONSISTENT, Ordering::Relaxed);

@@ -19,6 +19,7 @@ use super::look::{Hold, Look, Said, Seen, look_at};
 use super::owner::Owner;
 use super::patience::{Wanted, wake_one};
 use super::raw::{self, Condition, RawLock};
+use super::raw_reentrant::{Again, Name, RawReentrant};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use crate::plain::{Field, Layout};
 use crate::{Plain, Shared};
@@ -65,8 +66,6 @@ pub type ReentrantError<'a, T> = AcquireError<ReentrantOwnerDied<'a, T>>;
 #[repr(C)]
 pub struct ReentrantMutex<T: Plain> {
     raw: RawLock,
-    /// The attachment's bits in the upper half, the thread's id in the lower one; 0 while nobody holds the lock. Written
-    /// by the holder only.
     holder: AtomicU64,
     depth: AtomicU32,
     value: UnsafeCell<T>,
@@ -124,7 +123,7 @@ impl<T: Plain> ReentrantMutex<T> {
     ) -> Result<ReentrantGuard<'_, T>, ReentrantError<'_, T>> {
         let condition = match acquire::take_free(&self.raw) {
             Some(me) => {
-                self.name(me);
+                self.words().name(name(me));
                 Condition::Consistent
             }
             None => self.enter_again_or(wait)?,
@@ -138,27 +137,19 @@ impl<T: Plain> ReentrantMutex<T> {
 
     fn enter_again_or(&self, wait: impl FnOnce() -> Result<Condition, LockFailure>) -> Result<Condition, LockFailure> {
         let (me, _) = caller(&self.raw)?;
-        // Relaxed, both: if it names this thread, this thread wrote it. The attachment is compared too, because ids
-        // of threads collide between pid namespaces.
-        if self.holder.load(Ordering::Relaxed) == name(me) {
-            let depth = self.depth.load(Ordering::Relaxed).checked_add(1).ok_or(LockFailure::WouldBlock)?;
-            self.depth.store(depth, Ordering::Relaxed);
-            wharf_sys::crash_point!("reentrant.lock.again");
-            let doubt = self.raw.is_inconsistent();
-            return Ok(if doubt { Condition::Inconsistent } else { Condition::Consistent });
+        match self.words().enter_again(name(me)) {
+            Again::Entered(condition) => return Ok(condition),
+            Again::TooDeep => return Err(LockFailure::WouldBlock),
+            Again::NotHeld => {}
         }
         let condition = wait()?;
-        self.name(me);
+        self.words().name(name(me));
         Ok(condition)
     }
 
-    /// The lock was just taken: writes down by which thread.
     #[inline(always)]
-    fn name(&self, me: Owner) {
-        // Relaxed, both: only this thread can find its own name, and the next holder writes both anew.
-        self.depth.store(1, Ordering::Relaxed);
-        self.holder.store(name(me), Ordering::Relaxed);
-        wharf_sys::crash_point!("reentrant.lock.named");
+    fn words(&self) -> RawReentrant<'_> {
+        RawReentrant { lock: &self.raw, holder: &self.holder, depth: &self.depth }
     }
 
     fn wanted(&self) -> Wanted {
@@ -174,10 +165,10 @@ impl<T: Plain> ReentrantMutex<T> {
     }
 }
 
-/// Process and thread in one number.
+/// The calling thread of the attachment `me`.
 #[inline(always)]
-fn name(me: Owner) -> u64 {
-    u64::from(me.bits()) << 32 | u64::from(liveness::thread_id())
+fn name(me: Owner) -> Name {
+    Name::new(me, liveness::thread_id())
 }
 
 /// Reads the words of a re-entrant mutex: lock, heir, thread, attachment, depth.
@@ -223,21 +214,7 @@ impl<T: Plain> Held<'_, T> {
         if self.fork_epoch != fork::epoch() {
             return;
         }
-        let lock = self.lock;
-        if broken {
-            lock.raw.mark_inconsistent();
-        }
-        // Relaxed: only this thread writes it.
-        let depth = lock.depth.load(Ordering::Relaxed).saturating_sub(1);
-        lock.depth.store(depth, Ordering::Relaxed);
-        wharf_sys::crash_point!("reentrant.unlock.counted");
-        if depth > 0 {
-            return;
-        }
-        // Relaxed: whoever takes the lock next writes its own name.
-        lock.holder.store(0, Ordering::Relaxed);
-        let doubt = lock.raw.is_inconsistent();
-        lock.raw.give_back(if doubt { Condition::Inconsistent } else { Condition::Consistent }, wake_one);
+        self.lock.words().leave(broken, wake_one);
     }
 }
 
