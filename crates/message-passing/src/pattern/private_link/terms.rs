@@ -31,6 +31,9 @@ const FLAG_BELL: u16 = 1;
 /// It sleeps before every message.
 const FLAG_SLEEPS: u16 = 2;
 
+/// It reads the short headers of services.
+const FLAG_SHORT_HEADERS: u16 = 4;
+
 /// Bytes of a record.
 const RECORD_BYTES: usize = 48;
 
@@ -50,11 +53,14 @@ pub(in crate::pattern) struct Half {
     confined: Option<u16>,
     bell: bool,
     sleepy: bool,
+    pub(in crate::pattern) short_headers: bool,
 }
 
 impl Half {
     pub(in crate::pattern) fn write(self) -> Vec<u8> {
-        let flags = if self.bell { FLAG_BELL } else { 0 } | if self.sleepy { FLAG_SLEEPS } else { 0 };
+        let flag = |is_set: bool, flag: u16| if is_set { flag } else { 0 };
+        let flags =
+            flag(self.bell, FLAG_BELL) | flag(self.sleepy, FLAG_SLEEPS) | flag(self.short_headers, FLAG_SHORT_HEADERS);
         let mut bytes = Vec::with_capacity(RECORD_BYTES);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&flags.to_le_bytes());
@@ -89,7 +95,8 @@ impl Half {
         let geometry = Geometry::new(small, large, align)
             .ok_or_else(|| format!("no log has rings of {small} and {large} bytes with payloads on {align}"))?;
         let confined = u16::try_from(confined).ok();
-        Ok(Half { geometry, max_message, confined, bell: flags & FLAG_BELL != 0, sleepy: flags & FLAG_SLEEPS != 0 })
+        let [bell, sleepy, short_headers] = [FLAG_BELL, FLAG_SLEEPS, FLAG_SHORT_HEADERS].map(|flag| flags & flag != 0);
+        Ok(Half { geometry, max_message, confined, bell, sleepy, short_headers })
     }
 
     fn terms(self, options: &Options, membarrier: bool) -> Terms {
@@ -132,6 +139,7 @@ impl Prepared {
             confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
             bell: bell.is_some(),
             sleepy: options.wait == Wait::Sleep,
+            short_headers: true,
         };
         Ok((Prepared { side, half }, std::iter::once(memory).chain(bell).collect()))
     }
@@ -202,11 +210,14 @@ mod tests {
     #[test]
     fn halves_survive_the_journey_and_nonsense_is_told() {
         let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, 8).unwrap();
-        for (bell, sleepy, confined) in [(true, false, None), (false, true, Some(3))] {
-            let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy };
+        for (bell, sleepy, confined, short_headers) in
+            [(true, false, None, false), (false, true, Some(3), false), (false, false, None, true)]
+        {
+            let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy, short_headers };
             assert_eq!(Half::read(&half.write()), Ok(half));
         }
-        let good = Half { geometry, max_message: 1, confined: None, bell: true, sleepy: false }.write();
+        let good = Half { geometry, max_message: 1, confined: None, bell: true, sleepy: false, short_headers: true };
+        let good = good.write();
         for len in 0..good.len() {
             assert!(Half::read(&good[..len]).is_err(), "{len}");
         }

@@ -47,6 +47,8 @@ pub(super) struct ServerLink {
     pairing: Option<Pairing>,
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
+    /// It reads short headers.
+    pub(super) short: bool,
     /// It takes no more requests.
     pub(super) closing: bool,
     /// A request that is sent in part.
@@ -75,7 +77,7 @@ pub(super) struct Outlet {
     turn: usize,
     next_link: u64,
     frame: Vec<u8>,
-    /// For the answer of a quick call.
+    /// How long the answer of a quick call may be.
     pub(super) spare: Spare,
     found: Vec<Found>,
     candidates: Vec<Candidate>,
@@ -92,10 +94,10 @@ pub(super) enum Tried {
 
 /// What became of a call that was asked in the quick way.
 pub(super) enum Asked {
-    /// It is over.
-    Answered(Vec<u8>),
+    /// It is over, and the answer is where it was wanted.
+    Answered,
     /// It was sent, and is one of the open calls now.
-    Open(u64),
+    Open(Result<u64, CallError>),
     /// Nothing was done: it is a call like all others.
     NotYet,
 }
@@ -144,7 +146,7 @@ impl Outlet {
         Ok(ready(self).then_some(()))
     }
 
-    pub(super) fn add(&mut self, link: Link, identity: u64, pairing: Option<Pairing>) {
+    pub(super) fn add(&mut self, link: Link, identity: u64, pairing: Option<Pairing>, short: bool) {
         let (sender, receiver) = link.split();
         self.next_link += 1;
         self.links.push(ServerLink {
@@ -153,6 +155,7 @@ impl Outlet {
             pairing,
             sender,
             receiver,
+            short,
             closing: false,
             begun: None,
             cancels: Vec::new(),
@@ -161,14 +164,22 @@ impl Outlet {
     }
 
     /// Takes in who has come.
+    #[inline(always)]
     pub(super) fn hear(&mut self) {
-        let Meeting::Named { hub, .. } = &self.meeting else { return };
-        if !hub.has_news() {
-            return;
+        if matches!(&self.meeting, Meeting::Named { hub, .. } if hub.has_news()) {
+            self.take_news();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_news(&mut self) {
+        let Meeting::Named { hub, .. } = &self.meeting else { return };
         for news in hub.take() {
             match news {
-                News::Joined { pairing, identity, link } => self.add(*link, identity, Some(pairing)),
+                News::Joined { pairing, identity, link, short_headers } => {
+                    self.add(*link, identity, Some(pairing), short_headers);
+                }
                 News::Left(pairing) => {
                     if let Some(link) = self.links.iter_mut().find(|link| link.is_of(pairing)) {
                         // Its link says what it has sent before, and how it ended.
@@ -326,8 +337,9 @@ impl Outlet {
             while link.begun.is_none()
                 && let Some(number) = link.cancels.first()
             {
-                let head = Head::new(Kind::Cancel, *number).write();
-                if link.sender.half.push(&head, &mut 0, Ask::Nothing).is_err() {
+                self.frame.clear();
+                Head::new(Kind::Cancel, *number).put(link.short, &[], &mut self.frame);
+                if link.sender.half.push(&self.frame, &mut 0, Ask::Nothing).is_err() {
                     break;
                 }
                 link.cancels.remove(0);
@@ -389,8 +401,8 @@ impl Outlet {
                 self.frame.clear();
                 let number = self.calls.next_number();
                 let Some((_, _, kept)) = self.calls.request(id) else { return Tried::Sent };
-                self.frame.extend_from_slice(&Head { kind: Kind::Request, id: number, left }.write());
-                self.frame.extend_from_slice(request.unwrap_or(kept));
+                let head = Head { kind: Kind::Request, id: number, left };
+                head.put(link.short, request.unwrap_or(kept), &mut self.frame);
                 let mut progress = 0;
                 match link.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
                     Ok(()) => {
