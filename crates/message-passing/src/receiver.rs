@@ -119,6 +119,13 @@ impl Receiver {
         false
     }
 
+    /// The same, but no part of the caller's code: for callers who keep so much else in registers that the tries would be slower
+    /// among it.
+    #[inline(never)]
+    pub(crate) fn found_apart(&mut self, again: u32) -> bool {
+        self.found_quickly(again)
+    }
+
     /// The message that [`found_quickly`](Self::found_quickly) found.
     #[inline(always)]
     pub(crate) fn found_in_place(&self) -> Message<'_> {

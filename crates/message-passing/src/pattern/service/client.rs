@@ -200,7 +200,6 @@ impl Client {
     /// Asks, waits for the answer and puts it into this memory.
     #[inline(always)]
     pub(super) fn ask(&mut self, request: &[u8], wish: Wish, into: &mut Vec<u8>) -> Result<(), CallError> {
-        into.clear();
         match self.outlet.ask_quickly(request, wish, self.pace.quick_tries(), into) {
             Asked::Answered => Ok(()),
             asked => self.ask_slowly(request, wish, asked, into),
@@ -210,6 +209,7 @@ impl Client {
     #[cold]
     #[inline(never)]
     fn ask_slowly(&mut self, request: &[u8], wish: Wish, asked: Asked, into: &mut Vec<u8>) -> Result<(), CallError> {
+        into.clear();
         let id = match asked {
             Asked::Answered => return Ok(()),
             Asked::Open(id) => id?,

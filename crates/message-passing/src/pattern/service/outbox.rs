@@ -533,3 +533,7 @@ impl Drop for LentWay<'_> {
         self.outbox.drained.notify_all();
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

@@ -367,7 +367,8 @@ impl Outlet {
 
     /// Tries to send a call; its request is given, or kept among the calls.
     pub(super) fn try_send(&mut self, id: u64, request: Option<&[u8]>) -> Tried {
-        // Each server that is found closed is one less to choose from.
+        // Each server that is found closed or without room is one less to choose from.
+        let mut full = Vec::new();
         for _ in 0..=self.links.len() {
             let begun = self.links.iter().position(|link| link.begun.as_ref().is_some_and(|it| it.id == id));
             let Some((wish, deadline, kept)) = self.calls.request(id) else { return Tried::Sent };
@@ -377,9 +378,13 @@ impl Outlet {
                     &self.links,
                     &self.calls,
                     (wish.key, self.terms.choice, self.turn),
+                    &full,
                     (&mut self.candidates, &mut self.positions),
                 ),
             }) else {
+                if !full.is_empty() {
+                    return Tried::NotNow;
+                }
                 if wish.only.is_some() {
                     return Tried::Never(CallError::NotTaken);
                 }
@@ -389,8 +394,13 @@ impl Outlet {
                 return Tried::NotNow;
             };
             let Some(link) = self.links.get_mut(at) else { return Tried::NotNow };
+            let may_go_elsewhere = wish.key.is_none() && wish.only.is_none();
             if begun.is_none() {
                 if link.begun.is_some() || !link.cancels.is_empty() {
+                    if may_go_elsewhere {
+                        full.push(link.number);
+                        continue;
+                    }
                     return Tried::NotNow;
                 }
                 let payload = request.unwrap_or(kept);
@@ -417,6 +427,10 @@ impl Outlet {
                     Err(SendError::Full) if progress > 0 => {
                         link.begun = Some(Begun { id, number, message: self.frame.clone(), progress });
                         return Tried::NotNow;
+                    }
+                    Err(SendError::Full) if may_go_elsewhere => {
+                        full.push(link.number);
+                        continue;
                     }
                     Err(SendError::Full) => return Tried::NotNow,
                     Err(SendError::Closed | SendError::PeerDied { .. }) => {
@@ -454,15 +468,16 @@ impl Outlet {
     }
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> std::io::Result<()> {
-        // Room counts where the first call that may go anywhere would go now, and where one is that may go nowhere else: room
-        // elsewhere would wake for nothing, again and again.
-        let anywhere = self.calls.due().find(|id| self.calls.only(*id).is_none());
-        let wish = anywhere.and_then(|id| self.calls.request(id)).map(|(wish, ..)| wish);
-        let chosen = wish.and_then(|wish| {
+        // Room counts wherever the first call that is bound to no server may go: anywhere, or, with a key, where that says. And
+        // where one is that may go nowhere else. Room elsewhere would wake for nothing, again and again.
+        let unbound = self.calls.due().find(|id| self.calls.only(*id).is_none());
+        let key = unbound.and_then(|id| self.calls.request(id)).and_then(|(wish, ..)| wish.key);
+        let chosen = key.and_then(|key| {
             choose(
                 &self.links,
                 &self.calls,
-                (wish.key, self.terms.choice, self.turn),
+                (Some(key), self.terms.choice, self.turn),
+                &[],
                 (&mut self.candidates, &mut self.positions),
             )
         });
@@ -479,7 +494,10 @@ impl Outlet {
             // One that has closed has room for ever.
             let few = !link.cancels.is_empty() || link.sender.half.has_rest();
             let begun = link.begun.as_ref().map(|begun| begun.message.len());
-            let due = self.calls.due_for(link.number, chosen == Some(at)).and_then(|id| self.calls.request(id));
+            let due = self
+                .calls
+                .due_for(link.number, key.is_none() || chosen == Some(at))
+                .and_then(|id| self.calls.request(id));
             let wanted = begun.or(few.then_some(HEAD_BYTES));
             let wanted = wanted.or_else(|| due.map(|(_, _, request)| HEAD_BYTES + request.len()));
             if let Some(wanted) = wanted.filter(|_| !link.closing) {
@@ -515,19 +533,21 @@ impl ServerLink {
     }
 }
 
-/// Which server is asked: one that takes requests.
+/// Which server is asked: one that takes requests, and is not among those that were found full.
 fn choose(
     links: &[ServerLink],
     calls: &Calls,
     (key, how, turn): (Option<u64>, choice::Choice, usize),
+    full: &[u64],
     (candidates, positions): (&mut Vec<Candidate>, &mut Vec<usize>),
 ) -> Option<usize> {
+    let may_take = |link: &ServerLink| !link.closing && !full.contains(&link.number);
     if let [link] = links {
-        return (!link.closing).then_some(0);
+        return may_take(link).then_some(0);
     }
     candidates.clear();
     positions.clear();
-    for (at, link) in links.iter().enumerate().filter(|(_, link)| !link.closing) {
+    for (at, link) in links.iter().enumerate().filter(|(_, link)| may_take(link)) {
         candidates.push(Candidate { identity: link.identity, busy: calls.busy(link.number) });
         positions.push(at);
     }

@@ -17,8 +17,8 @@ use crate::transport::log_link::Pushed;
 const LEAST_LIMIT: Duration = Duration::from_millis(1);
 
 impl Outlet {
-    /// Asks, and tries `tries` times for the answer, which is put into this memory. That is empty; unless there is some, it is asked
-    /// for while the request is on its way.
+    /// Asks, and tries `tries` times for the answer, which is put into this memory, in place of what is
+    /// there. Unless there is some, it is asked for while the request is on its way.
     #[inline(always)]
     pub(super) fn ask_quickly(&mut self, request: &[u8], wish: Wish, tries: u32, into: &mut Vec<u8>) -> Asked {
         if self.check_ours().is_err() {
@@ -50,7 +50,7 @@ impl Outlet {
         crash_point!("service.call.sent");
         sender.prepare(len);
         self.spare.prepare(into);
-        if link.receiver.found_quickly(tries) {
+        if link.receiver.found_apart(tries) {
             let message = link.receiver.found_in_place();
             if let Some((id, _, answer)) = Head::read_expected(&message, Kind::Reply)
                 && id == number

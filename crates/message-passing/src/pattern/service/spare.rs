@@ -3,9 +3,6 @@
 /// More than so many bytes are not kept: a server has very many clients, and what is larger takes longer to copy.
 const MOST_BYTES: usize = 1024;
 
-/// Bytes that are copied in the caller's own code.
-const SHORT_BYTES: usize = 128;
-
 /// See the top of the file.
 #[derive(Debug, Default)]
 pub(super) struct Spare {
@@ -19,16 +16,21 @@ impl Spare {
     pub(super) fn prepare(&self, memory: &mut Vec<u8>) {
         if memory.capacity() == 0 && self.len <= MOST_BYTES {
             memory.reserve_exact(self.len);
+            // A length lets the message be copied without a call. Not zeroes: memory of zeroes is asked for in another way, which
+            // is slower where there is some at hand.
+            memory.resize(self.len, 1);
         }
     }
 
-    /// Puts the message into this memory, which is empty.
+    /// Puts the message into this memory, in place of what is there.
     #[inline(always)]
     pub(super) fn fill(&mut self, memory: &mut Vec<u8>, message: &[u8]) {
         self.len = message.len();
-        match memory.capacity() < message.len() {
-            true => memory.extend_from_slice(message),
-            false => copy(message, memory),
+        if memory.len() == message.len() {
+            copy(message, memory);
+        } else {
+            memory.clear();
+            memory.extend_from_slice(message);
         }
     }
 }
@@ -41,21 +43,27 @@ pub(super) fn trim(memory: &mut Vec<u8>) {
     }
 }
 
-/// Puts a message into memory that has room for it: a short one in the caller's own code and in pairs of words. What reads it next,
+/// Copies a message into memory of the same length: a short one in the caller's own code and in pairs of words. What reads it next,
 /// be it in words or in such pairs, then finds each of them in one store that has not reached the cache yet; wider stores may
 /// straddle two lines, and then every read of them waits (docs/performance.md).
 #[inline(always)]
-fn copy(message: &[u8], memory: &mut Vec<u8>) {
-    if message.len() > SHORT_BYTES {
-        memory.extend_from_slice(message);
-        return;
+fn copy(message: &[u8], memory: &mut [u8]) {
+    match message.len() {
+        16..=32 => ends::<16>(message, memory),
+        33..=64 => ends::<32>(message, memory),
+        65..=128 => ends::<64>(message, memory),
+        _ => memory.copy_from_slice(message),
     }
-    let (pairs, rest) = message.as_chunks::<16>();
-    for pair in pairs {
-        memory.extend_from_slice(pair);
+}
+
+/// Copies the first `N` bytes and the last: all of them where there are no more than twice as many.
+#[inline(always)]
+fn ends<const N: usize>(message: &[u8], memory: &mut [u8]) {
+    if let (Some(from), Some(to)) = (message.first_chunk::<N>(), memory.first_chunk_mut::<N>()) {
+        *to = *from;
     }
-    for byte in rest {
-        memory.push(*byte);
+    if let (Some(from), Some(to)) = (message.last_chunk::<N>(), memory.last_chunk_mut::<N>()) {
+        *to = *from;
     }
 }
 
@@ -66,8 +74,8 @@ mod tests {
     #[test]
     fn a_message_as_long_as_the_one_before_finds_memory() {
         let mut spare = Spare::default();
-        for len in [5, 16, 33, 64, 127, 128, 129, MOST_BYTES] {
-            let message: Vec<u8> = (0..len).map(|at| at as u8).collect();
+        for len in [0, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, MOST_BYTES] {
+            let message: Vec<u8> = (0..len).map(|at| at as u8 ^ 0x5A).collect();
             let mut memory = Vec::new();
             spare.prepare(&mut memory);
             spare.fill(&mut memory, &message);
