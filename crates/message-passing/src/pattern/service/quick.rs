@@ -50,7 +50,7 @@ impl Outlet {
         crash_point!("service.call.sent");
         sender.prepare(len);
         self.spare.prepare(into);
-        if link.receiver.found_apart(tries) {
+        if link.receiver.found_in_turn(tries) {
             let message = link.receiver.found_in_place();
             if let Some((id, _, answer)) = Head::read_expected(&message, Kind::Reply)
                 && id == number
