@@ -85,6 +85,11 @@ impl Receiver {
     /// `again` times more.
     #[inline(always)]
     pub(crate) fn found_quickly(&mut self, again: u32) -> bool {
+        self.found_within::<PAUSED_TRIES>(again)
+    }
+
+    #[inline(always)]
+    fn found_within<const PAUSED: u32>(&mut self, again: u32) -> bool {
         let RecvHalf::Log(log) = &mut self.half else { return false };
         match log.poll_quickly() {
             Quick::Message => {
@@ -101,7 +106,7 @@ impl Receiver {
         for done in 1..=again {
             // Between two messages of a stream a pause lets the sender get ahead. A wait that lasts longer is one for an
             // answer: then the next line is asked for with every look, and no pause stands between it and the message.
-            if done <= PAUSED_TRIES {
+            if done <= PAUSED {
                 std::hint::spin_loop();
             } else {
                 log.touch_next_line();
@@ -117,6 +122,14 @@ impl Receiver {
         }
         self.rhythm.long();
         false
+    }
+
+    /// The same for whoever waits for an answer, or for whoever asks next, and has had something to do since it last spoke: no
+    /// try has a pause. It is no part of the caller's code, who keeps so much else in registers that the tries would be slower
+    /// among it.
+    #[inline(never)]
+    pub(crate) fn found_in_turn(&mut self, again: u32) -> bool {
+        self.found_within::<0>(again)
     }
 
     /// The message that [`found_quickly`](Self::found_quickly) found.

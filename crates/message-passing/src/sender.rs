@@ -105,6 +105,12 @@ impl Sender {
         }
     }
 
+    /// [`send_quickly`](Self::send_quickly) that is no part of the caller's code: for the rarer of two ways.
+    #[inline(never)]
+    pub(crate) fn send_quickly_apart(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
+        self.send_quickly(head, rest)
+    }
+
     /// Has room ready for the next message, if that is as long as the one that was just sent: for senders that wait for an
     /// answer, and so have time for it now and none later.
     #[inline(always)]
@@ -480,6 +486,7 @@ impl Sender {
     }
 
     /// The largest message that this link carries, in bytes.
+    #[inline]
     pub fn max_message(&self) -> usize {
         self.limit
     }

@@ -7,7 +7,7 @@ use wharf_message_passing::{CallError, Options, Outcome};
 use wharf_sys::directory::Domain;
 
 use crate::child::{answer, serve};
-use crate::world::{SOON, World};
+use crate::world::{SOON, World, eventually};
 
 pub(crate) fn every_transport(world: &World) {
     let options = Options::new().domain(Domain::at(world.path()).unwrap());
@@ -67,4 +67,31 @@ pub(crate) fn python(world: &World) {
         assert_eq!(said[1].0, "0\n1\n2\n", "{}", said[1].1);
         assert!(said[2].1.contains("on purpose"), "{:?}", said[2]);
     });
+}
+
+/// Over an address headers are long, for whoever is there may be older than the short ones; both are read.
+pub(crate) fn both_headers(world: &World) {
+    let options = Options::new().domain(Domain::at(world.path()).unwrap());
+    let mut server = options.service("unix:both").server().unwrap();
+    let mut link = std::thread::scope(|scope| {
+        let meeting = scope.spawn(|| options.connect("unix:both").unwrap());
+        eventually("it is there", || server.clients() == 1);
+        meeting.join().unwrap()
+    });
+    let short = |kind: u64, id: u64, millis: u64| (0x20 | kind | id << 8 | millis << 48).to_le_bytes();
+    link.send(&[&short(1, 1, 9_000)[..], b"echo short"].concat()).unwrap();
+    let request = server.recv_timeout(SOON).unwrap();
+    let left = request.time_left().unwrap();
+    assert!(left <= Duration::from_secs(9) && left > Duration::from_secs(4), "{left:?}");
+    request.reply(b"long").unwrap();
+    let mut expected = vec![1, 4, 0, 0, 0, 0, 0, 0];
+    expected.extend_from_slice(&1u64.to_le_bytes());
+    expected.extend_from_slice(&0u64.to_le_bytes());
+    expected.extend_from_slice(b"long");
+    assert_eq!(link.recv_timeout(SOON).unwrap().bytes(), expected);
+    link.send(&short(1, (1 << 40) - 1, 0xFFFF)).unwrap();
+    let request = server.recv_timeout(SOON).unwrap();
+    assert_eq!((request.time_left(), request.len()), (None, 0));
+    link.send(&short(2, (1 << 40) - 1, 0)).unwrap();
+    eventually("it is given up", || request.is_cancelled());
 }

@@ -25,14 +25,14 @@ const CASES: &[Case] = cases! {
         waits_for_a_server, cancelled, a_stream_is_cancelled,
         cancelled_before_it_is_received, dropped_requests_have_failed, too_many_at_once, across_threads
     }
-    choices { one_after_the_other, the_least_busy, sticky }
+    choices { one_after_the_other, the_least_busy, sticky, a_full_one_is_passed_over, whichever_has_room_first }
     full { requests_wait_for_room, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
     deaths {
         a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
-    addresses { every_transport, python }
+    addresses { every_transport, python, both_headers }
     waiting { two_servers_in_one_thread, pending_replies, in_tasks }
     surveys {
         everybody_answers, several_results, every_kind_of_end, a_late_answer_is_nobodys, nobody_there, one_that_joins_is_not_asked,

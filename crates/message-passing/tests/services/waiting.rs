@@ -77,8 +77,8 @@ pub(crate) fn pending_replies(world: &World) {
             for round in 0..20 {
                 let text = format!("echo {round}");
                 let answered = one.request(text.as_bytes()).limit(SOON).start().unwrap();
-                let held = two.request(b"hold").limit(Duration::from_millis(20)).start().unwrap();
                 let began = Instant::now();
+                let held = two.request(b"hold").limit(Duration::from_millis(20)).start().unwrap();
                 let mut seen = Vec::new();
                 while seen.len() < 2 {
                     let mut list: Vec<(&mut dyn Endpoint, Ready)> = Vec::new();

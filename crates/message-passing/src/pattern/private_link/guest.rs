@@ -28,6 +28,8 @@ pub(in crate::pattern) enum News {
         pairing: Pairing,
         identity: u64,
         link: Box<Link>,
+        /// The host reads the short headers of services.
+        short_headers: bool,
     },
     /// It is gone; what it has sent can still be received.
     Left(PairingId),
@@ -86,7 +88,12 @@ impl Endpoint for Guest {
         let link = ours.join(theirs, fds, lines, pairing, trusted, (&self.options, &self.name));
         let link = Box::new(link?);
         crash_point!("service.guest.met");
-        let joined = News::Joined { pairing: pairing.clone(), identity: identity(pairing), link };
+        let joined = News::Joined {
+            pairing: pairing.clone(),
+            identity: identity(pairing),
+            link,
+            short_headers: theirs.short_headers,
+        };
         match self.hub.leave(joined, MOST_WAITING) {
             true => Ok(()),
             false => Err(Refusal::not_now("it does not look at who comes")),

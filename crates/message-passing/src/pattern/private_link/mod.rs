@@ -20,15 +20,23 @@ use crate::link::Link;
 use crate::node::{Pairing, Parcel, Refusal};
 use crate::options::Options;
 
-/// The host's half of meeting: joins what a guest has brought with a half of its own. The link, and what the guest is to be
-/// answered with.
+/// What has come of an offer.
+pub(super) struct Met {
+    pub(super) link: Link,
+    /// The guest reads the short headers of services.
+    pub(super) short_headers: bool,
+    /// What the guest is to be answered with.
+    pub(super) answer: Parcel,
+}
+
+/// The host's half of meeting: joins what a guest has brought with a half of its own.
 pub(super) fn join<T>(
     offer: Parcel,
     pairing: &Pairing,
     hub: &Hub<T>,
     options: &Options,
     name: &str,
-) -> Result<(Link, Parcel), Refusal> {
+) -> Result<Met, Refusal> {
     let theirs = Half::read(&offer.bytes).map_err(Refusal::Words)?;
     let trusted = is_trusted(options.trust, pairing);
     let mut fds = offer.fds;
@@ -38,5 +46,6 @@ pub(super) fn join<T>(
     let (lines, theirs_to_speak) = ours.lines(mouth, trusted)?;
     passed.extend(theirs_to_speak);
     let answer = Parcel { bytes: ours.half().write(), fds: passed };
-    Ok((ours.join(theirs, fds, lines, pairing, trusted, (options, name))?, answer))
+    let link = ours.join(theirs, fds, lines, pairing, trusted, (options, name))?;
+    Ok(Met { link, short_headers: theirs.short_headers, answer })
 }

@@ -32,8 +32,11 @@ const FLAG_BELL: u16 = 1;
 /// It sleeps before every message.
 const FLAG_SLEEPS: u16 = 2;
 
+/// It reads the short headers of services.
+const FLAG_SHORT_HEADERS: u16 = 4;
+
 /// The last descriptor is where the other side speaks to this one, instead of at the lifeline.
-const FLAG_EAR: u16 = 4;
+const FLAG_EAR: u16 = 8;
 
 /// Bytes of a record.
 const RECORD_BYTES: usize = 48;
@@ -54,13 +57,19 @@ pub(in crate::pattern) struct Half {
     confined: Option<u16>,
     bell: bool,
     sleepy: bool,
+    pub(in crate::pattern) short_headers: bool,
     /// Its maker hears at a socket of its own.
     ear: bool,
 }
 
 impl Half {
     pub(in crate::pattern) fn write(self) -> Vec<u8> {
-        let said = [(self.bell, FLAG_BELL), (self.sleepy, FLAG_SLEEPS), (self.ear, FLAG_EAR)];
+        let said = [
+            (self.bell, FLAG_BELL),
+            (self.sleepy, FLAG_SLEEPS),
+            (self.short_headers, FLAG_SHORT_HEADERS),
+            (self.ear, FLAG_EAR),
+        ];
         let flags = said.iter().filter(|(is_so, _)| *is_so).fold(0, |flags, (_, flag)| flags | flag);
         let mut bytes = Vec::with_capacity(RECORD_BYTES);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
@@ -96,9 +105,9 @@ impl Half {
         let geometry = Geometry::new(small, large, align)
             .ok_or_else(|| format!("no log has rings of {small} and {large} bytes with payloads on {align}"))?;
         let confined = u16::try_from(confined).ok();
-        let says = |flag: u16| flags & flag != 0;
-        let (bell, sleepy, ear) = (says(FLAG_BELL), says(FLAG_SLEEPS), says(FLAG_EAR));
-        Ok(Half { geometry, max_message, confined, bell, sleepy, ear })
+        let [bell, sleepy, short_headers, ear] =
+            [FLAG_BELL, FLAG_SLEEPS, FLAG_SHORT_HEADERS, FLAG_EAR].map(|flag| flags & flag != 0);
+        Ok(Half { geometry, max_message, confined, bell, sleepy, short_headers, ear })
     }
 
     /// Whether its maker is to be spoken to at a socket that came last.
@@ -155,6 +164,7 @@ impl Prepared {
             confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
             bell: bell.is_some(),
             sleepy: options.wait == Wait::Sleep,
+            short_headers: true,
             ear: false,
         };
         Ok((Prepared { side, half }, std::iter::once(memory).chain(bell).collect()))
@@ -246,13 +256,25 @@ mod tests {
     #[test]
     fn halves_survive_the_journey_and_nonsense_is_told() {
         let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, 8).unwrap();
-        for (bell, sleepy, confined) in [(true, false, None), (false, true, Some(3))] {
-            for ear in [false, true] {
-                let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy, ear };
-                assert_eq!(Half::read(&half.write()), Ok(half));
-            }
+        for (bell, sleepy, confined, short_headers, ear) in [
+            (true, false, None, false, false),
+            (false, true, Some(3), false, false),
+            (false, false, None, true, false),
+            (false, false, None, false, true),
+        ] {
+            let half = Half { geometry, max_message: 1 << 28, confined, bell, sleepy, short_headers, ear };
+            assert_eq!(Half::read(&half.write()), Ok(half));
         }
-        let good = Half { geometry, max_message: 1, confined: None, bell: true, sleepy: false, ear: false }.write();
+        let good = Half {
+            geometry,
+            max_message: 1,
+            confined: None,
+            bell: true,
+            sleepy: false,
+            short_headers: true,
+            ear: false,
+        };
+        let good = good.write();
         for len in 0..good.len() {
             assert!(Half::read(&good[..len]).is_err(), "{len}");
         }

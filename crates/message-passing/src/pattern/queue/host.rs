@@ -7,7 +7,7 @@ use wharf_sys::crash_point;
 use crate::link::Link;
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
-use crate::pattern::private_link::{self, Hub};
+use crate::pattern::private_link::{self, Hub, Met};
 
 /// The most pullers that wait for a pusher that does not look; more are refused.
 const MOST_WAITING: usize = 1024;
@@ -27,7 +27,7 @@ pub(super) struct Host {
 
 impl Endpoint for Host {
     fn offered(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
-        let (link, answer) = private_link::join(offer, pairing, &self.hub, &self.options, &self.name)?;
+        let Met { link, answer, .. } = private_link::join(offer, pairing, &self.hub, &self.options, &self.name)?;
         crash_point!("queue.host.met");
         match self.hub.leave(News::Joined(pairing.clone(), Box::new(link)), MOST_WAITING) {
             true => Ok(answer),

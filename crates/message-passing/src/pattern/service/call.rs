@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::calls::{Taken, Wish};
 use super::client::Client;
 use super::error::CallError;
+use super::spare::trim;
 
 /// A call that was started: [`Client::wait`] waits for what comes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +24,7 @@ impl<'c> Call<'c, '_> {
     /// The caller waits for so long, and no longer: until the request is sent, until it is answered. Its server learns how
     /// much of it is left. Without, it waits for ever. What this side takes in after that time is late, also where it was busy
     /// with something else when it came: the call is a [`CallError::Timeout`].
+    #[inline]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.wish.limit = Some(limit);
         self
@@ -45,8 +47,21 @@ impl<'c> Call<'c, '_> {
     ///
     /// # Errors
     /// As [`Client::call`].
+    #[inline]
     pub fn call(self) -> Result<Vec<u8>, CallError> {
-        self.client.ask(self.request, self.wish)
+        let mut answer = Vec::new();
+        self.client.ask(self.request, self.wish, &mut answer)?;
+        trim(&mut answer);
+        Ok(answer)
+    }
+
+    /// Asks, waits for the answer, and puts it into memory of the caller's.
+    ///
+    /// # Errors
+    /// As [`Client::call_into`].
+    #[inline]
+    pub fn call_into(self, answer: &mut Vec<u8>) -> Result<(), CallError> {
+        self.client.ask(self.request, self.wish, answer)
     }
 
     /// Asks for several results.

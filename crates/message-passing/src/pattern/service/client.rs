@@ -72,7 +72,7 @@ impl Client {
         let link =
             meet::connect(&address, options, payload, limit.unwrap_or(options.handshake_timeout), limit.is_some())?;
         let mut client = Client::new(address.as_str(), Meeting::Connected, terms);
-        client.outlet.add(link, 0, None);
+        client.outlet.add(link, 0, None, false);
         Ok(client)
     }
 
@@ -85,8 +85,19 @@ impl Client {
     ///
     /// # Errors
     /// [`CallError`], which says whether the request was never sent, sent with an unknown outcome, or answered.
+    #[inline]
     pub fn call(&mut self, request: &[u8], limit: Duration) -> Result<Vec<u8>, CallError> {
         self.request(request).limit(limit).call()
+    }
+
+    /// [`call`](Self::call) that puts the answer into memory of the caller's, in place of what is there: with enough of it, a small
+    /// answer that comes soon takes no other.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); the memory is then empty.
+    #[inline]
+    pub fn call_into(&mut self, request: &[u8], limit: Duration, answer: &mut Vec<u8>) -> Result<(), CallError> {
+        self.request(request).limit(limit).call_into(answer)
     }
 
     /// Asks for several results, which the iterator waits for, all of them at most `limit`.
@@ -98,6 +109,7 @@ impl Client {
     }
 
     /// A call with more wishes than a deadline.
+    #[inline]
     pub fn request<'c, 'r>(&'c mut self, request: &'r [u8]) -> Call<'c, 'r> {
         Call { client: self, request, wish: Wish::default() }
     }
@@ -185,15 +197,30 @@ impl Client {
         self.outlet.calls.len()
     }
 
-    /// Asks, and waits for the answer.
-    pub(super) fn ask(&mut self, request: &[u8], wish: Wish) -> Result<Vec<u8>, CallError> {
-        self.outlet.check_ours()?;
-        let id = match self.outlet.ask_quickly(request, wish, self.pace.quick_tries())? {
-            Asked::Answered(answer) => return Ok(answer),
-            Asked::Open(id) => id,
+    /// Asks, waits for the answer and puts it into this memory.
+    #[inline(always)]
+    pub(super) fn ask(&mut self, request: &[u8], wish: Wish, into: &mut Vec<u8>) -> Result<(), CallError> {
+        match self.outlet.ask_quickly(request, wish, self.pace.quick_tries(), into) {
+            Asked::Answered => Ok(()),
+            asked => self.ask_slowly(request, wish, asked, into),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn ask_slowly(&mut self, request: &[u8], wish: Wish, asked: Asked, into: &mut Vec<u8>) -> Result<(), CallError> {
+        into.clear();
+        let id = match asked {
+            Asked::Answered => return Ok(()),
+            Asked::Open(id) => id?,
             Asked::NotYet => self.start(request, wish)?,
         };
-        self.wait(CallId(id))
+        let answer = self.wait(CallId(id))?;
+        match into.capacity() < answer.len() {
+            true => *into = answer,
+            false => into.extend_from_slice(&answer),
+        }
+        Ok(())
     }
 
     /// Starts a call, without waiting: one that finds no room is sent when there is some.

@@ -10,7 +10,7 @@ use wharf_sys::crash_point;
 use super::outbox::Outbox;
 use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Refusal};
 use crate::options::Options;
-use crate::pattern::private_link::{self, Hub};
+use crate::pattern::private_link::{self, Hub, Met};
 use crate::receiver::Receiver;
 
 /// The most clients that wait for a server that does not look; more are refused.
@@ -52,13 +52,14 @@ impl Host {
     }
 
     fn meet(&self, pairing: &Pairing, offer: Parcel) -> Result<Parcel, Refusal> {
-        let (link, answer) = private_link::join(offer, pairing, &self.hub, &self.options, &self.name)?;
+        let Met { link, short_headers, answer } =
+            private_link::join(offer, pairing, &self.hub, &self.options, &self.name)?;
         crash_point!("service.host.met");
         let (sender, receiver) = link.split();
         // Relaxed: only that numbers differ matters.
         let number = 1 + self.met.fetch_add(1, Ordering::Relaxed);
         let hub = Arc::clone(&self.hub);
-        let outbox = Arc::new(Outbox::new(sender, number, hub, Some(pairing.clone()), self.most_kept));
+        let outbox = Arc::new(Outbox::new(sender, number, hub, Some(pairing.clone()), self.most_kept, short_headers));
         self.outboxes().insert(pairing.id(), Arc::clone(&outbox));
         match self.hub.leave(News::Joined(pairing.clone(), Box::new(receiver), outbox), MOST_WAITING) {
             true => Ok(answer),

@@ -1,9 +1,7 @@
 //! What comes to a server: whom it hears, in which order, and where it sleeps meanwhile.
 
-use std::borrow::Cow;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
 use wharf_sys::clock::{Deadline, Instant};
@@ -12,11 +10,12 @@ use wharf_sys::doorbell::Bell;
 use wharf_sys::poll::Found;
 
 use super::Terms;
-use super::frame::{Head, Kind, time_left};
+use super::frame::{Head, Kind, NO_LIMIT, nanos_left};
 use super::host::{Host, News};
 use super::inflow::{Inflow, Said, Silent, read};
-use super::outbox::{Begun, LentWay, Outbox, Without};
+use super::outbox::{Begun, LentWay, MOST_OPEN, Outbox, Without};
 use super::request::{Request, Ticket};
+use super::spare::Spare;
 use crate::error::{ConnectError, RecvError};
 use crate::link::Link;
 use crate::listener::Listener;
@@ -24,9 +23,6 @@ use crate::node::{Pairing, Registration};
 use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{Hub, Rota};
 use crate::waits::{Announced, Glance, Waits};
-
-/// The most requests of one client that are worked on at once; more are refused.
-const MOST_OPEN: usize = super::calls::MOST_CALLS;
 
 /// A listener is asked after so many turns that found requests, and before every sleep.
 const TURNS_PER_ACCEPT: u32 = 256;
@@ -37,8 +33,8 @@ const MOST_AT_ONCE: usize = 64;
 /// Tries for a request of the client that asked last before the others have a turn: some hundred nanoseconds.
 pub(super) const TRIES_BESIDE_OTHERS: u32 = 32;
 
-/// A deadline that is so far off needs no exact clock.
-const FAR: Duration = Duration::from_secs(1);
+/// A deadline that is so many nanoseconds off needs no exact clock.
+const FAR_NANOS: u64 = 1_000_000_000;
 
 /// Where clients come from.
 #[allow(clippy::large_enum_variant, reason = "one per server")]
@@ -54,6 +50,9 @@ pub(super) struct Caller {
     pairing: Option<Pairing>,
     /// The latest request that was taken.
     pub(super) last: u64,
+    /// For its next request, and how long that may be.
+    blank: Option<Box<Ticket>>,
+    spare: Spare,
     /// It rings when it says something next.
     announced: bool,
 }
@@ -138,14 +137,15 @@ impl Inlet {
     }
 
     fn add(&mut self, inflow: Inflow, outbox: Arc<Outbox>, pairing: Option<Pairing>) {
-        self.callers.push(Caller { inflow, outbox, pairing, last: 0, announced: false });
+        let (spare, blank) = (Spare::default(), None);
+        self.callers.push(Caller { inflow, outbox, pairing, last: 0, spare, blank, announced: false });
     }
 
     fn connected(&mut self, link: Link) {
         let (sender, receiver) = link.split();
         self.next_number += 1;
         let hub = Arc::clone(&self.hub);
-        let outbox = Arc::new(Outbox::new(sender, self.next_number, hub, None, self.terms.most_kept));
+        let outbox = Arc::new(Outbox::new(sender, self.next_number, hub, None, self.terms.most_kept, false));
         self.add(Inflow::shared(receiver, &outbox), outbox, None);
     }
 
@@ -276,14 +276,20 @@ impl Inlet {
         if self.kept || caller.announced || self.hub.has_news() {
             return None;
         }
+        // What a request takes is made ready while nobody waits for it.
+        if caller.blank.is_none() {
+            caller.blank = Some(Ticket::blank(&caller.outbox, self.terms.patience, &caller.spare));
+        }
         let message = caller.inflow.next_quickly(tries)?;
         self.rota.found_latest();
-        if let Some((id, left, payload)) = Head::read_expected(&message, Kind::Request)
+        if let Some((id, nanos, payload)) = Head::read_expected(&message, Kind::Request)
             && id > caller.last
+            && let Some(blank) = caller.blank.take()
         {
             caller.last = id;
             crash_point!("service.request.taken");
-            return take(&self.door, &caller.outbox, self.terms.patience, (id, time_left(left)), payload.into());
+            begin(&self.door, &caller.outbox, id, nanos, payload.len())?;
+            return Some(blank.fill(id, deadline(nanos), payload, &mut caller.spare));
         }
         let said = read(&message);
         self.heard(at, said)
@@ -315,7 +321,10 @@ impl Inlet {
         }
         caller.last = id;
         crash_point!("service.request.taken");
-        take(&self.door, &caller.outbox, self.terms.patience, (id, left), bytes.into())
+        let nanos = nanos_left(left);
+        begin(&self.door, &caller.outbox, id, nanos, bytes.len())?;
+        let blank = Ticket::blank(&caller.outbox, self.terms.patience, &Spare::default());
+        Some(blank.begin(id, deadline(nanos), bytes))
     }
 
     /// Has the clients who ring at our bell ring when they say something next. Their links stay announced until they do, so
@@ -389,45 +398,37 @@ impl Inlet {
     }
 }
 
-/// A request with this number, whose caller still waits for so long; `None` when it is not worked on.
+/// Notes a request with this number as begun; `None` when it is not worked on.
 #[inline(always)]
-fn take(
-    door: &Door,
-    outbox: &Arc<Outbox>,
-    patience: Duration,
-    (id, left): (u64, Option<Duration>),
-    payload: Cow<'_, [u8]>,
-) -> Option<Request> {
+fn begin(door: &Door, outbox: &Outbox, id: u64, nanos: u64, len: usize) -> Option<()> {
     if let Door::Named(registration, _) = door {
         let counters = registration.counters();
         counters.add(Counter::ReceivedMessages, 1);
-        counters.add(Counter::ReceivedBytes, payload.len() as u64);
+        counters.add(Counter::ReceivedBytes, len as u64);
     }
-    if left.is_some_and(|left| left.is_zero()) {
+    if nanos == 0 {
         // Its caller has given it up by itself, and hears nothing of it.
         return None;
     }
-    let mut spare = match outbox.begin(id, MOST_OPEN) {
-        Begun::Yes(spare) => spare,
+    match outbox.begin(id) {
+        Begun::Yes => Some(()),
         Begun::TooMany => {
             let why = format!("{MOST_OPEN} requests of this client are being worked on, which is the most");
             // One that cannot hear it is found out by the next look.
             let _ = outbox.say(Kind::Refused, id, why.as_bytes(), Without::CutOff);
-            return None;
+            None
         }
-        Begun::Over => return None,
-    };
-    let bytes = match payload {
-        Cow::Borrowed(payload) => spare.filled(payload),
-        Cow::Owned(bytes) => bytes,
-    };
-    let deadline = left.map(|left| now(left).saturating_add(left));
-    let ticket = Ticket { outbox: Arc::clone(outbox), id, deadline, patience, answered: false };
-    Some(Request { bytes, ticket })
+        Begun::Over => None,
+    }
 }
 
-/// The time, for a deadline that is so far off: from afar the clock's last tick does, which costs a fraction. The server
-/// then takes the caller's time to be over up to 10 ms early.
-fn now(left: Duration) -> Instant {
-    if left >= FAR { Instant::last_tick() } else { Instant::now() }
+/// When so many nanoseconds are over. From afar the clock's last tick does, which costs a fraction; the server then takes the
+/// caller's time to be over up to 10 ms early.
+#[inline(always)]
+fn deadline(nanos: u64) -> Option<Instant> {
+    if nanos == NO_LIMIT {
+        return None;
+    }
+    let now = if nanos >= FAR_NANOS { Instant::last_tick() } else { Instant::now() };
+    Some(Instant::from_nanos(now.as_nanos().saturating_add(nanos)))
 }

@@ -3,6 +3,7 @@
 //! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
@@ -13,7 +14,6 @@ use wharf_sys::fork;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::inflow::Intake;
-use super::spare::Spare;
 use crate::error::SendError;
 use crate::node::Pairing;
 use crate::pattern::private_link::Hub;
@@ -40,10 +40,17 @@ pub(super) enum Without {
     Keep,
 }
 
+/// The most requests of one client that are worked on at once; more are refused.
+pub(super) const MOST_OPEN: usize = super::calls::MOST_CALLS;
+
+/// No request: their numbers begin at 1.
+const NOBODY: u64 = 0;
+
 /// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begun {
-    /// It is open; memory for what it says.
-    Yes(Spare),
+    /// It is open.
+    Yes,
     /// It is not: others are.
     TooMany,
     /// It is not: nothing can be said to its client.
@@ -68,21 +75,30 @@ struct State {
     way: Option<Box<Way>>,
     kept: VecDeque<Kept>,
     bytes: usize,
-    /// Requests that are being worked on, and whether their caller has given them up.
+    /// Requests that are being worked on, but for the one in the seat, and whether their caller has given them up.
     open: Vec<(u64, bool)>,
-    /// The latest request that was begun.
+    /// The caller of the request in the seat has given it up. Never set while nobody is there.
+    seat_cancelled: bool,
+    /// The latest request that was begun, as far as the seat does not say it.
     last: u64,
     /// Later requests that their caller has given up already: such a word may overtake its request.
     early: Vec<u64>,
-    /// For the next request.
-    spare: Spare,
     /// Nothing can be said any more, and why.
     over: Option<String>,
 }
 
 /// See the top of the file.
+///
+/// A request that is the only one of its client is begun without the lock, which would be in the way of its answer: it takes
+/// the *seat*. Only whoever receives requests seats one, and only where nobody sits; it leaves under the lock, as everything
+/// else happens there. Who holds the lock may see the seat as it was before the latest request sat down. A word that gives that
+/// one up is then kept as for one that is still to come, and whoever looks next finds both ([`catch_up`](Self::catch_up)).
 pub(super) struct Outbox {
     state: Mutex<State>,
+    /// The request in the seat.
+    seat: AtomicU64,
+    /// Nothing can be said any more: as in the state, for those who do without the lock.
+    ended: AtomicBool,
     /// Some of what was kept is sent.
     drained: Condvar,
     hub: Arc<Hub<News>>,
@@ -93,6 +109,8 @@ pub(super) struct Outbox {
     number: u64,
     max_message: usize,
     most_kept: usize,
+    /// The client reads short headers.
+    short: bool,
     epoch: u32,
 }
 
@@ -103,6 +121,7 @@ impl Outbox {
         hub: Arc<Hub<News>>,
         pairing: Option<Pairing>,
         most_kept: usize,
+        short: bool,
     ) -> Outbox {
         let peer = sender.peer().clone();
         Outbox {
@@ -112,11 +131,13 @@ impl Outbox {
                 kept: VecDeque::new(),
                 bytes: 0,
                 open: Vec::new(),
+                seat_cancelled: false,
                 last: 0,
                 early: Vec::new(),
-                spare: Spare::default(),
                 over: None,
             }),
+            seat: AtomicU64::new(NOBODY),
+            ended: AtomicBool::new(false),
             drained: Condvar::new(),
             hub,
             intake: OnceLock::new(),
@@ -124,6 +145,7 @@ impl Outbox {
             peer,
             number,
             most_kept,
+            short,
             epoch: fork::epoch(),
         }
     }
@@ -150,39 +172,86 @@ impl Outbox {
         if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
     }
 
-    /// Notes a request as begun, unless so many are open.
-    #[inline]
-    pub(super) fn begin(&self, id: u64, most: usize) -> Begun {
-        let mut state = self.state();
-        if state.over.is_some() {
+    /// Notes a request as begun, unless too many are open. For whoever receives requests alone.
+    #[inline(always)]
+    pub(super) fn begin(&self, id: u64) -> Begun {
+        // Relaxed, all three: who answers a request was given it by this thread, and whoever else looks holds the lock and makes
+        // do with what was there before (see the struct).
+        if self.ended.load(Ordering::Relaxed) {
             return Begun::Over;
         }
-        state.last = id;
-        let mut cancelled = false;
-        if !state.early.is_empty() {
-            cancelled = state.early.contains(&id);
-            state.early.retain(|early| *early > id);
+        if self.seat.load(Ordering::Relaxed) == NOBODY {
+            self.seat.store(id, Ordering::Relaxed);
+            return Begun::Yes;
         }
-        if state.open.len() >= most {
+        self.begin_beside(id)
+    }
+
+    #[inline(never)]
+    fn begin_beside(&self, id: u64) -> Begun {
+        let mut state = self.state();
+        self.catch_up(&mut state);
+        let cancelled = state.early.contains(&id);
+        state.last = id;
+        state.early.retain(|early| *early > id);
+        if state.open.len() + 1 >= MOST_OPEN {
             return Begun::TooMany;
         }
         state.open.push((id, cancelled));
-        Begun::Yes(std::mem::take(&mut state.spare))
+        Begun::Yes
+    }
+
+    /// Brings together the request in the seat and words that have overtaken it.
+    #[inline(always)]
+    fn catch_up(&self, state: &mut State) {
+        if !state.early.is_empty() {
+            self.catch_up_with_early(state);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn catch_up_with_early(&self, state: &mut State) {
+        let seated = self.seat.load(Ordering::Relaxed);
+        state.seat_cancelled |= seated != NOBODY && state.early.contains(&seated);
+        let last = state.last.max(seated);
+        state.early.retain(|early| *early > last);
+    }
+
+    /// A request is not worked on any more; whether its caller had given it up.
+    #[inline]
+    fn release(&self, state: &mut State, id: u64) -> bool {
+        self.catch_up(state);
+        if self.seat.load(Ordering::Relaxed) == id {
+            state.last = state.last.max(id);
+            let cancelled = std::mem::take(&mut state.seat_cancelled);
+            // Relaxed: the next that sits down there touches nothing but this word without the lock.
+            self.seat.store(NOBODY, Ordering::Relaxed);
+            return cancelled;
+        }
+        let at = state.open.iter().position(|(it, _)| *it == id);
+        at.is_some_and(|at| state.open.swap_remove(at).1)
     }
 
     /// The caller has given this request up.
     pub(super) fn cancel(&self, id: u64) {
         let mut state = self.state();
-        if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
+        self.catch_up(&mut state);
+        let seated = self.seat.load(Ordering::Relaxed);
+        if seated == id && id != NOBODY {
+            state.seat_cancelled = true;
+        } else if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
             *cancelled = true;
-            // Whoever streams to it waits no longer.
-            self.drained.notify_all();
-        } else if id > state.last {
+        } else if id > state.last.max(seated) {
             if state.early.len() == MOST_EARLY {
                 state.early.remove(0);
             }
             state.early.push(id);
+        } else {
+            return;
         }
+        // Whoever streams to it waits no longer.
+        self.drained.notify_all();
     }
 
     /// Requests can be received here by the way, for what their caller says of those that are being worked on.
@@ -194,7 +263,7 @@ impl Outbox {
     /// This request is not worked on any more, and nobody waits for a word of it.
     pub(super) fn forget(&self, id: u64) {
         if self.check_ours().is_ok() {
-            self.state().open.retain(|(it, _)| *it != id);
+            self.release(&mut self.state(), id);
         }
     }
 
@@ -206,8 +275,10 @@ impl Outbox {
         if let Some(intake) = self.intake.get().and_then(Weak::upgrade) {
             intake.look_ahead(self);
         }
-        let state = self.state();
-        state.over.is_some() || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
+        let mut state = self.state();
+        self.catch_up(&mut state);
+        let in_seat = state.seat_cancelled && self.seat.load(Ordering::Relaxed) == id;
+        state.over.is_some() || in_seat || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
     }
 
     /// Says something about a request, without waiting.
@@ -216,12 +287,11 @@ impl Outbox {
         self.say_in(self.state(), kind, id, payload, without)
     }
 
-    /// Says the answer to a request; its memory serves the next.
-    pub(super) fn reply(&self, id: u64, answer: &[u8], request: Vec<u8>) -> Result<(), SendError> {
+    /// Says the answer to a request.
+    #[inline]
+    pub(super) fn reply(&self, id: u64, answer: &[u8]) -> Result<(), SendError> {
         self.check_ours()?;
-        let mut state = self.state();
-        state.spare.put(request);
-        self.say_in(state, Kind::Reply, id, answer, Without::CutOff)
+        self.say_in(self.state(), Kind::Reply, id, answer, Without::CutOff)
     }
 
     #[inline]
@@ -233,40 +303,65 @@ impl Outbox {
         payload: &[u8],
         without: Without,
     ) -> Result<(), SendError> {
-        if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused)
-            && let Some(at) = state.open.iter().position(|(it, _)| *it == id)
-        {
-            let (_, cancelled) = state.open.swap_remove(at);
-            if cancelled {
-                // Nobody waits for it.
-                return Ok(());
-            }
+        if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused) && self.release(&mut state, id) {
+            // Nobody waits for it.
+            return Ok(());
         }
         if state.over.is_some() {
             return Err(SendError::Closed);
         }
         crash_point!("service.reply.before");
         let head = Head::new(kind, id);
+        match self.push_quickly(&mut state, head, payload) {
+            Pushed::Yes => {
+                crash_point!("service.reply.sent");
+                Ok(())
+            }
+            pushed => self.say_slowly(state, head, payload, without, pushed),
+        }
+    }
+
+    /// Sends it if that takes nothing but stores, and has room ready for the next.
+    #[inline(always)]
+    fn push_quickly(&self, state: &mut State, head: Head, payload: &[u8]) -> Pushed {
+        let too_large = HEAD_BYTES + payload.len() > self.max_message;
+        let Some(way) = state.way.as_deref_mut().filter(|_| state.kept.is_empty() && !too_large) else {
+            return Pushed::No;
+        };
+        let sender = &mut way.sender;
+        let (pushed, len) = match head.short().filter(|_| self.short) {
+            Some(word) => (sender.send_quickly(&[word], payload), size_of_val(&word) + payload.len()),
+            None => (sender.send_quickly_apart(&head.words(), payload), HEAD_BYTES + payload.len()),
+        };
+        if pushed == Pushed::Yes {
+            sender.prepare(len);
+        }
+        pushed
+    }
+
+    /// What is not quick, or has to wake the client.
+    #[inline(never)]
+    fn say_slowly(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        head: Head,
+        payload: &[u8],
+        without: Without,
+        pushed: Pushed,
+    ) -> Result<(), SendError> {
         let State { way, kept, bytes, over, .. } = &mut *state;
         if kept.is_empty()
             && let Some(way) = way
         {
             let Way { sender, frame } = &mut **way;
             let mut progress = 0;
-            let said = match sender.send_quickly(&head.words(), payload) {
-                Pushed::Yes => {
-                    crash_point!("service.reply.sent");
-                    sender.prepare(HEAD_BYTES + payload.len());
-                    return Ok(());
-                }
-                Pushed::ToASleeper => sender.wake(),
-                Pushed::No => {
-                    sender.check(HEAD_BYTES + payload.len())?;
-                    frame.clear();
-                    frame.extend_from_slice(&head.write());
-                    frame.extend_from_slice(payload);
-                    sender.half.push(frame, &mut progress, Ask::Nothing)
-                }
+            let said = if pushed == Pushed::ToASleeper {
+                sender.wake()
+            } else {
+                sender.check(HEAD_BYTES + payload.len())?;
+                frame.clear();
+                head.put(self.short, payload, frame);
+                sender.half.push(frame, &mut progress, Ask::Nothing)
             };
             match said {
                 Ok(()) => {
@@ -283,6 +378,7 @@ impl Outbox {
                 }
                 Err(error) => {
                     *over = Some(error.to_string());
+                    self.ended.store(true, Ordering::Relaxed);
                     self.hub.wake();
                     return Err(error);
                 }
@@ -307,9 +403,8 @@ impl Outbox {
             }
         }
         let mut message = Vec::with_capacity(len);
-        message.extend_from_slice(&head.write());
-        message.extend_from_slice(payload);
-        state.bytes += len;
+        head.put(self.short, payload, &mut message);
+        state.bytes += message.len();
         state.kept.push_back(Kept { message, progress: 0 });
         drop(state);
         self.hub.wake();
@@ -401,6 +496,8 @@ impl Outbox {
                 let _ = pairing.tell(crate::pattern::private_link::CUT_OFF, why.as_bytes(), Vec::new());
             }
             state.over = Some(why);
+            // Relaxed: whoever does without the lock may find it out late, as over a link.
+            self.ended.store(true, Ordering::Relaxed);
         }
         state.kept.clear();
         state.bytes = 0;
@@ -436,3 +533,7 @@ impl Drop for LentWay<'_> {
         self.outbox.drained.notify_all();
     }
 }
+
+#[cfg(test)]
+#[path = "outbox_tests.rs"]
+mod tests;

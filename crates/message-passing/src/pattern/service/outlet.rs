@@ -47,6 +47,8 @@ pub(super) struct ServerLink {
     pairing: Option<Pairing>,
     pub(super) sender: Sender,
     pub(super) receiver: Receiver,
+    /// It reads short headers.
+    pub(super) short: bool,
     /// It takes no more requests.
     pub(super) closing: bool,
     /// A request that is sent in part.
@@ -75,7 +77,7 @@ pub(super) struct Outlet {
     turn: usize,
     next_link: u64,
     frame: Vec<u8>,
-    /// For the answer of a quick call.
+    /// How long the answer of a quick call may be.
     pub(super) spare: Spare,
     found: Vec<Found>,
     candidates: Vec<Candidate>,
@@ -92,10 +94,10 @@ pub(super) enum Tried {
 
 /// What became of a call that was asked in the quick way.
 pub(super) enum Asked {
-    /// It is over.
-    Answered(Vec<u8>),
+    /// It is over, and the answer is where it was wanted.
+    Answered,
     /// It was sent, and is one of the open calls now.
-    Open(u64),
+    Open(Result<u64, CallError>),
     /// Nothing was done: it is a call like all others.
     NotYet,
 }
@@ -144,7 +146,7 @@ impl Outlet {
         Ok(ready(self).then_some(()))
     }
 
-    pub(super) fn add(&mut self, link: Link, identity: u64, pairing: Option<Pairing>) {
+    pub(super) fn add(&mut self, link: Link, identity: u64, pairing: Option<Pairing>, short: bool) {
         let (sender, receiver) = link.split();
         self.next_link += 1;
         self.links.push(ServerLink {
@@ -153,6 +155,7 @@ impl Outlet {
             pairing,
             sender,
             receiver,
+            short,
             closing: false,
             begun: None,
             cancels: Vec::new(),
@@ -161,14 +164,22 @@ impl Outlet {
     }
 
     /// Takes in who has come.
+    #[inline(always)]
     pub(super) fn hear(&mut self) {
-        let Meeting::Named { hub, .. } = &self.meeting else { return };
-        if !hub.has_news() {
-            return;
+        if matches!(&self.meeting, Meeting::Named { hub, .. } if hub.has_news()) {
+            self.take_news();
         }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn take_news(&mut self) {
+        let Meeting::Named { hub, .. } = &self.meeting else { return };
         for news in hub.take() {
             match news {
-                News::Joined { pairing, identity, link } => self.add(*link, identity, Some(pairing)),
+                News::Joined { pairing, identity, link, short_headers } => {
+                    self.add(*link, identity, Some(pairing), short_headers);
+                }
                 News::Left(pairing) => {
                     if let Some(link) = self.links.iter_mut().find(|link| link.is_of(pairing)) {
                         // Its link says what it has sent before, and how it ended.
@@ -326,8 +337,9 @@ impl Outlet {
             while link.begun.is_none()
                 && let Some(number) = link.cancels.first()
             {
-                let head = Head::new(Kind::Cancel, *number).write();
-                if link.sender.half.push(&head, &mut 0, Ask::Nothing).is_err() {
+                self.frame.clear();
+                Head::new(Kind::Cancel, *number).put(link.short, &[], &mut self.frame);
+                if link.sender.half.push(&self.frame, &mut 0, Ask::Nothing).is_err() {
                     break;
                 }
                 link.cancels.remove(0);
@@ -355,7 +367,8 @@ impl Outlet {
 
     /// Tries to send a call; its request is given, or kept among the calls.
     pub(super) fn try_send(&mut self, id: u64, request: Option<&[u8]>) -> Tried {
-        // Each server that is found closed is one less to choose from.
+        // Each server that is found closed or without room is one less to choose from.
+        let mut full = Vec::new();
         for _ in 0..=self.links.len() {
             let begun = self.links.iter().position(|link| link.begun.as_ref().is_some_and(|it| it.id == id));
             let Some((wish, deadline, kept)) = self.calls.request(id) else { return Tried::Sent };
@@ -365,9 +378,13 @@ impl Outlet {
                     &self.links,
                     &self.calls,
                     (wish.key, self.terms.choice, self.turn),
+                    &full,
                     (&mut self.candidates, &mut self.positions),
                 ),
             }) else {
+                if !full.is_empty() {
+                    return Tried::NotNow;
+                }
                 if wish.only.is_some() {
                     return Tried::Never(CallError::NotTaken);
                 }
@@ -377,8 +394,13 @@ impl Outlet {
                 return Tried::NotNow;
             };
             let Some(link) = self.links.get_mut(at) else { return Tried::NotNow };
+            let may_go_elsewhere = wish.key.is_none() && wish.only.is_none();
             if begun.is_none() {
                 if link.begun.is_some() || !link.cancels.is_empty() {
+                    if may_go_elsewhere {
+                        full.push(link.number);
+                        continue;
+                    }
                     return Tried::NotNow;
                 }
                 let payload = request.unwrap_or(kept);
@@ -389,8 +411,8 @@ impl Outlet {
                 self.frame.clear();
                 let number = self.calls.next_number();
                 let Some((_, _, kept)) = self.calls.request(id) else { return Tried::Sent };
-                self.frame.extend_from_slice(&Head { kind: Kind::Request, id: number, left }.write());
-                self.frame.extend_from_slice(request.unwrap_or(kept));
+                let head = Head { kind: Kind::Request, id: number, left };
+                head.put(link.short, request.unwrap_or(kept), &mut self.frame);
                 let mut progress = 0;
                 match link.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
                     Ok(()) => {
@@ -405,6 +427,10 @@ impl Outlet {
                     Err(SendError::Full) if progress > 0 => {
                         link.begun = Some(Begun { id, number, message: self.frame.clone(), progress });
                         return Tried::NotNow;
+                    }
+                    Err(SendError::Full) if may_go_elsewhere => {
+                        full.push(link.number);
+                        continue;
                     }
                     Err(SendError::Full) => return Tried::NotNow,
                     Err(SendError::Closed | SendError::PeerDied { .. }) => {
@@ -442,15 +468,16 @@ impl Outlet {
     }
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> std::io::Result<()> {
-        // Room counts where the first call that may go anywhere would go now, and where one is that may go nowhere else: room
-        // elsewhere would wake for nothing, again and again.
-        let anywhere = self.calls.due().find(|id| self.calls.only(*id).is_none());
-        let wish = anywhere.and_then(|id| self.calls.request(id)).map(|(wish, ..)| wish);
-        let chosen = wish.and_then(|wish| {
+        // Room counts wherever the first call that is bound to no server may go: anywhere, or, with a key, where that says. And
+        // where one is that may go nowhere else. Room elsewhere would wake for nothing, again and again.
+        let unbound = self.calls.due().find(|id| self.calls.only(*id).is_none());
+        let key = unbound.and_then(|id| self.calls.request(id)).and_then(|(wish, ..)| wish.key);
+        let chosen = key.and_then(|key| {
             choose(
                 &self.links,
                 &self.calls,
-                (wish.key, self.terms.choice, self.turn),
+                (Some(key), self.terms.choice, self.turn),
+                &[],
                 (&mut self.candidates, &mut self.positions),
             )
         });
@@ -467,7 +494,10 @@ impl Outlet {
             // One that has closed has room for ever.
             let few = !link.cancels.is_empty() || link.sender.half.has_rest();
             let begun = link.begun.as_ref().map(|begun| begun.message.len());
-            let due = self.calls.due_for(link.number, chosen == Some(at)).and_then(|id| self.calls.request(id));
+            let due = self
+                .calls
+                .due_for(link.number, key.is_none() || chosen == Some(at))
+                .and_then(|id| self.calls.request(id));
             let wanted = begun.or(few.then_some(HEAD_BYTES));
             let wanted = wanted.or_else(|| due.map(|(_, _, request)| HEAD_BYTES + request.len()));
             if let Some(wanted) = wanted.filter(|_| !link.closing) {
@@ -503,19 +533,21 @@ impl ServerLink {
     }
 }
 
-/// Which server is asked: one that takes requests.
+/// Which server is asked: one that takes requests, and is not among those that were found full.
 fn choose(
     links: &[ServerLink],
     calls: &Calls,
     (key, how, turn): (Option<u64>, choice::Choice, usize),
+    full: &[u64],
     (candidates, positions): (&mut Vec<Candidate>, &mut Vec<usize>),
 ) -> Option<usize> {
+    let may_take = |link: &ServerLink| !link.closing && !full.contains(&link.number);
     if let [link] = links {
-        return (!link.closing).then_some(0);
+        return may_take(link).then_some(0);
     }
     candidates.clear();
     positions.clear();
-    for (at, link) in links.iter().enumerate().filter(|(_, link)| !link.closing) {
+    for (at, link) in links.iter().enumerate().filter(|(_, link)| may_take(link)) {
         candidates.push(Candidate { identity: link.identity, busy: calls.busy(link.number) });
         positions.push(at);
     }

@@ -17,46 +17,67 @@ use crate::transport::log_link::Pushed;
 const LEAST_LIMIT: Duration = Duration::from_millis(1);
 
 impl Outlet {
-    /// Asks, and tries `tries` times for the answer.
+    /// Asks, and tries `tries` times for the answer, which is put into this memory, in place of what is
+    /// there. Unless there is some, it is asked for while the request is on its way.
     #[inline(always)]
-    pub(super) fn ask_quickly(&mut self, request: &[u8], wish: Wish, tries: u32) -> Result<Asked, CallError> {
+    pub(super) fn ask_quickly(&mut self, request: &[u8], wish: Wish, tries: u32, into: &mut Vec<u8>) -> Asked {
+        if self.check_ours().is_err() {
+            return Asked::NotYet;
+        }
         self.hear();
         let alone = self.calls.len() == 0;
-        let [link] = &mut self.links[..] else { return Ok(Asked::NotYet) };
+        let [link] = &mut self.links[..] else { return Asked::NotYet };
         let busy = link.closing || link.begun.is_some() || !link.cancels.is_empty();
-        if !alone || busy || wish.limit.is_some_and(|limit| limit < LEAST_LIMIT) {
-            return Ok(Asked::NotYet);
+        // Whatever its head is, a request may be as long as one with a long head.
+        let too_large = HEAD_BYTES + request.len() > link.sender.max_message();
+        if !alone || busy || too_large || wish.limit.is_some_and(|limit| limit < LEAST_LIMIT) {
+            return Asked::NotYet;
         }
         let number = self.calls.next_number();
         let head = Head { kind: Kind::Request, id: number, left: wish.limit };
-        match link.sender.send_quickly(&head.words(), request) {
+        let sender = &mut link.sender;
+        let (pushed, len) = match head.short().filter(|_| link.short) {
+            Some(word) => (sender.send_quickly(&[word], request), size_of_val(&word) + request.len()),
+            None => (sender.send_quickly_apart(&head.words(), request), HEAD_BYTES + request.len()),
+        };
+        match pushed {
             Pushed::Yes => {}
             // Where it does not hear the ring, its end shows below, where answers are waited for.
-            Pushed::ToASleeper => drop(link.sender.wake()),
+            Pushed::ToASleeper => drop(sender.wake()),
             // Too large, no room, not in memory, or the end: that is told in words.
-            Pushed::No => return Ok(Asked::NotYet),
+            Pushed::No => return Asked::NotYet,
         }
         crash_point!("service.call.sent");
+        sender.prepare(len);
+        self.spare.prepare(into);
+        if link.receiver.found_in_turn(tries) {
+            let message = link.receiver.found_in_place();
+            if let Some((id, _, answer)) = Head::read_expected(&message, Kind::Reply)
+                && id == number
+            {
+                self.spare.fill(into, answer);
+                return Asked::Answered;
+            }
+            return self.open_with_word(request, wish, number);
+        }
         let server = link.number;
-        link.sender.prepare(HEAD_BYTES + request.len());
-        self.spare.prepare();
-        if !link.receiver.found_quickly(tries) {
-            return self.open(request, wish, server, number).map(Asked::Open);
-        }
+        Asked::Open(self.open(request, wish, server, number))
+    }
+
+    /// Something else than the answer came: the books say what it means.
+    #[cold]
+    #[inline(never)]
+    fn open_with_word(&mut self, request: &[u8], wish: Wish, number: u64) -> Asked {
+        let [link] = &mut self.links[..] else { return Asked::NotYet };
+        let server = link.number;
         let message = link.receiver.found_in_place();
-        if let Some((id, _, answer)) = Head::read_expected(&message, Kind::Reply)
-            && id == number
-        {
-            return Ok(Asked::Answered(self.spare.filled(answer)));
-        }
-        // Something else: the books say what it means.
         let said = Head::read(&message).map(|(head, payload)| (head, payload.to_vec()));
-        let id = self.open(request, wish, server, number)?;
+        let id = self.open(request, wish, server, number);
         match said {
             Ok((head, payload)) => self.take_in(server, Ok((head, &payload))),
             Err(why) => self.take_in(server, Err(why)),
         }
-        Ok(Asked::Open(id))
+        Asked::Open(id)
     }
 
     /// Puts a call that was sent into the books.

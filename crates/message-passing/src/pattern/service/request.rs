@@ -9,6 +9,7 @@ use wharf_sys::clock::Instant;
 
 use super::frame::Kind;
 use super::outbox::{Outbox, Without};
+use super::spare::{Spare, trim};
 use crate::error::SendError;
 use crate::peer::Peer;
 
@@ -26,34 +27,79 @@ impl fmt::Display for ClientId {
 ///
 /// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once, if it still waits.
 pub struct Request {
-    pub(super) bytes: Vec<u8>,
-    pub(super) ticket: Ticket,
+    pub(super) ticket: Box<Ticket>,
 }
 
-/// The right to answer once.
+/// A request in work: what is asked, and the right to answer it once.
+///
+/// It is made before the request is there ([`blank`](Self::blank)), while nobody waits, and moves as one word.
 pub(super) struct Ticket {
-    pub(super) outbox: Arc<Outbox>,
-    pub(super) id: u64,
-    pub(super) deadline: Option<Instant>,
-    pub(super) patience: Duration,
-    pub(super) answered: bool,
+    bytes: Vec<u8>,
+    outbox: Arc<Outbox>,
+    id: u64,
+    deadline: Option<Instant>,
+    patience: Duration,
+    answered: bool,
 }
 
 impl Ticket {
-    fn last(&mut self, kind: Kind, payload: &[u8], without: Without) -> Result<(), SendError> {
-        self.answered = true;
-        let outcome = self.outbox.say(kind, self.id, payload, without);
-        self.or_failed(outcome)
+    /// One for whatever this client asks next.
+    #[inline(never)]
+    pub(super) fn blank(outbox: &Arc<Outbox>, patience: Duration, spare: &Spare) -> Box<Ticket> {
+        let mut bytes = Vec::new();
+        spare.prepare(&mut bytes);
+        let outbox = Arc::clone(outbox);
+        Box::new(Ticket { bytes, outbox, id: 0, deadline: None, patience, answered: true })
     }
 
-    /// The answer, and what is left of the request.
-    fn reply(&mut self, answer: &[u8], request: Vec<u8>) -> Result<(), SendError> {
+    /// The request, which is begun, with a copy of what is asked.
+    #[inline(always)]
+    pub(super) fn fill(
+        mut self: Box<Self>,
+        id: u64,
+        deadline: Option<Instant>,
+        bytes: &[u8],
+        spare: &mut Spare,
+    ) -> Request {
+        spare.fill(&mut self.bytes, bytes);
+        trim(&mut self.bytes);
+        self.start(id, deadline)
+    }
+
+    /// The same, of what is asked in memory of its own.
+    pub(super) fn begin(mut self: Box<Self>, id: u64, deadline: Option<Instant>, bytes: Vec<u8>) -> Request {
+        self.bytes = bytes;
+        self.start(id, deadline)
+    }
+
+    #[inline(always)]
+    fn start(mut self: Box<Self>, id: u64, deadline: Option<Instant>) -> Request {
+        self.id = id;
+        self.deadline = deadline;
+        self.answered = false;
+        Request { ticket: self }
+    }
+
+    fn last(&mut self, kind: Kind, payload: &[u8], without: Without) -> Result<(), SendError> {
         self.answered = true;
-        let outcome = self.outbox.reply(self.id, answer, request);
-        self.or_failed(outcome)
+        match self.outbox.say(kind, self.id, payload, without) {
+            Ok(()) => Ok(()),
+            failed => self.or_failed(failed),
+        }
+    }
+
+    /// The answer.
+    #[inline]
+    fn reply(&mut self, answer: &[u8]) -> Result<(), SendError> {
+        self.answered = true;
+        match self.outbox.reply(self.id, answer) {
+            Ok(()) => Ok(()),
+            failed => self.or_failed(failed),
+        }
     }
 
     /// Says that the call has failed where the answer is too large.
+    #[cold]
     fn or_failed(&self, outcome: Result<(), SendError>) -> Result<(), SendError> {
         if let Err(SendError::TooLarge { len, limit }) = &outcome {
             let words = format!("the answer has {len} bytes, and the link carries {limit}");
@@ -93,8 +139,9 @@ impl Drop for Ticket {
 
 impl Request {
     /// What is asked.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.ticket.bytes
     }
 
     /// How long the caller still waits; zero when it does not any more, `None` when it waits for ever.
@@ -123,8 +170,9 @@ impl Request {
     /// # Errors
     /// [`SendError::Closed`] or [`SendError::PeerDied`] when the client is gone; [`SendError::Full`] when it has not read its
     /// answers for so long that it was cut off; [`SendError::TooLarge`], which its caller is told.
+    #[inline]
     pub fn reply(mut self, answer: &[u8]) -> Result<(), SendError> {
-        self.ticket.reply(answer, self.bytes)
+        self.ticket.reply(answer)
     }
 
     /// Says that the call has failed, and why: at most 512 bytes of it arrive.
@@ -136,7 +184,8 @@ impl Request {
     }
 
     /// Answers with several results, one after the other.
-    pub fn stream(self) -> ReplyStream {
+    pub fn stream(mut self) -> ReplyStream {
+        self.ticket.bytes = Vec::new();
         ReplyStream { ticket: self.ticket }
     }
 }
@@ -144,21 +193,22 @@ impl Request {
 impl Deref for Request {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        &self.ticket.bytes
     }
 }
 
 impl fmt::Debug for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Request").field("client", &self.client()).field("len", &self.bytes.len()).finish()
+        f.debug_struct("Request").field("client", &self.client()).field("len", &self.len()).finish()
     }
 }
 
 /// Several results to one request. Dropping it without [`end`](Self::end), in a panic too, tells the caller that the call has
 /// failed, after the results that were sent.
 pub struct ReplyStream {
-    ticket: Ticket,
+    ticket: Box<Ticket>,
 }
 
 impl ReplyStream {

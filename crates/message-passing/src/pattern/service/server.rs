@@ -97,16 +97,24 @@ impl Server {
     ///
     /// # Errors
     /// [`RecvError::System`] when the system refuses something, [`RecvError::Forked`].
+    #[inline]
     pub fn recv(&mut self) -> Result<Request, RecvError> {
-        self.recv_within(Limit::Never)
+        match self.recv_quickly() {
+            Some(request) => Ok(request),
+            None => self.recv_within(Limit::Never),
+        }
     }
 
     /// Receives the next request; waits for it, at most `limit`.
     ///
     /// # Errors
     /// [`RecvError::Timeout`] when none came in time; otherwise as [`recv`](Self::recv).
+    #[inline]
     pub fn recv_timeout(&mut self, limit: Duration) -> Result<Request, RecvError> {
-        self.recv_within(Limit::After(limit))
+        match self.recv_quickly() {
+            Some(request) => Ok(request),
+            None => self.recv_within(Limit::After(limit)),
+        }
     }
 
     /// Receives the next request if there is one now.
@@ -119,14 +127,21 @@ impl Server {
         self.inlet.owed.take().unwrap_or(Err(RecvError::Empty))
     }
 
+    /// The common case, made part of the caller.
+    #[inline(always)]
+    fn recv_quickly(&mut self) -> Option<Request> {
+        if self.inlet.owed.is_some() || self.inlet.check_ours().is_err() {
+            return None;
+        }
+        self.inlet.look_quickly(self.pace.quick_tries())
+    }
+
+    #[inline(never)]
     fn recv_within(&mut self, limit: Limit) -> Result<Request, RecvError> {
         let inlet = &mut self.inlet;
         inlet.check_ours()?;
         if let Some(owed) = inlet.owed.take() {
             return owed;
-        }
-        if let Some(request) = inlet.look_quickly(self.pace.quick_tries()) {
-            return Ok(request);
         }
         if let Some(request) = inlet.look()? {
             return Ok(request);

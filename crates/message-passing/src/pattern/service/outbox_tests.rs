@@ -1,0 +1,141 @@
+//! Which requests are known as given up, in whatever order it is said: with and without the seat.
+
+use std::sync::Arc;
+
+use wharf_sys::directory::Domain;
+use wharf_sys::doorbell;
+
+use super::*;
+use crate::options::Options;
+use crate::receiver::Receiver;
+
+struct World {
+    outbox: Outbox,
+    /// What the client receives.
+    client: Receiver,
+    _private: tempfile::TempDir,
+}
+
+fn world() -> World {
+    let private = tempfile::tempdir().unwrap();
+    let options = Options::new().domain(Domain::at(private.path()).unwrap());
+    let mut listener = options.listen("inproc:outbox").unwrap();
+    let link = options.connect("inproc:outbox").unwrap();
+    let (sender, _) = listener.accept().unwrap().split();
+    let (_, ringer) = doorbell::crowd().unwrap();
+    let outbox = Outbox::new(sender, 1, Arc::new(Hub::new(ringer)), None, 1 << 20, true);
+    World { outbox, client: link.split().1, _private: private }
+}
+
+impl World {
+    fn begin(&self, ids: impl IntoIterator<Item = u64>) {
+        for id in ids {
+            assert_eq!(self.outbox.begin(id), Begun::Yes, "{id}");
+        }
+    }
+
+    /// Which of these are known as given up.
+    fn cancelled(&self, ids: impl IntoIterator<Item = u64>) -> Vec<u64> {
+        ids.into_iter().filter(|id| self.outbox.is_cancelled(*id)).collect()
+    }
+
+    /// Answers a request; whether the answer was sent.
+    fn answer(&mut self, id: u64) -> bool {
+        self.outbox.reply(id, b"answer").unwrap();
+        match self.client.try_recv() {
+            Ok(message) => Head::read(&message) == Ok((Head::new(Kind::Reply, id), b"answer")),
+            Err(_) => false,
+        }
+    }
+
+    fn early(&self) -> Vec<u64> {
+        self.outbox.state().early.clone()
+    }
+}
+
+#[test]
+fn each_is_given_up_by_its_own_number_wherever_it_is() {
+    let mut world = world();
+    world.begin(1..=4);
+    assert_eq!(world.outbox.seat.load(Ordering::Relaxed), 1);
+    assert!(world.cancelled(1..=4).is_empty());
+    world.outbox.cancel(3);
+    assert_eq!(world.cancelled(1..=4), [3]);
+    world.outbox.cancel(1);
+    assert_eq!(world.cancelled(1..=4), [1, 3]);
+    let answered: Vec<bool> = (1..=4).map(|id| world.answer(id)).collect();
+    assert_eq!(answered, [false, true, false, true], "nobody waits for those that are given up");
+    assert!(world.early().is_empty() && world.outbox.state().open.is_empty());
+    // The seat is free again, and has forgotten who sat there.
+    world.begin([5]);
+    assert_eq!(world.outbox.seat.load(Ordering::Relaxed), 5);
+    assert!(world.cancelled([5]).is_empty() && world.answer(5));
+}
+
+#[test]
+fn a_word_that_overtakes_its_request_counts() {
+    let mut world = world();
+    world.outbox.cancel(1);
+    world.outbox.cancel(3);
+    world.outbox.cancel(9);
+    world.begin(1..=3);
+    assert_eq!(world.cancelled(1..=3), [1, 3]);
+    assert_eq!(world.early(), [9]);
+    assert!(!world.answer(1) && world.answer(2) && !world.answer(3));
+}
+
+/// Whoever gives a request up may not see yet that it sits in the seat, and then keeps the word as for a later one. Whatever
+/// comes first with the lock, it is found: another request that begins, an answer, a question.
+#[test]
+fn a_word_that_has_just_missed_its_request_counts() {
+    let missed = || {
+        let world = world();
+        world.begin([7]);
+        world.outbox.state().early.push(7);
+        world
+    };
+    let mut world = missed();
+    assert_eq!(world.cancelled([7]), [7]);
+    assert!(!world.answer(7));
+    let mut world = missed();
+    assert!(!world.answer(7));
+    let mut world = missed();
+    world.begin([8]);
+    assert_eq!((world.cancelled([7, 8]), world.early()), (vec![7], vec![]));
+    assert!(!world.answer(7) && world.answer(8));
+    let mut world = missed();
+    world.outbox.cancel(20);
+    assert_eq!((world.cancelled([7]), world.early()), (vec![7], vec![20]));
+    world.outbox.forget(7);
+    world.begin([8]);
+    assert!(world.cancelled([8]).is_empty() && world.answer(8));
+}
+
+#[test]
+fn words_about_what_is_over_are_not_kept() {
+    let mut world = world();
+    world.begin(1..=3);
+    for id in [2, 1, 3] {
+        assert!(world.answer(id));
+    }
+    (1..=3).for_each(|id| world.outbox.cancel(id));
+    assert!(world.early().is_empty());
+    world.begin([4]);
+    assert!(world.cancelled([4]).is_empty());
+}
+
+#[test]
+fn so_many_are_worked_on_and_no_more() {
+    let mut world = world();
+    let most = MOST_OPEN as u64;
+    world.begin(1..=most);
+    assert_eq!(world.outbox.begin(most + 1), Begun::TooMany);
+    assert!(world.answer(1), "the one in the seat");
+    world.begin([most + 2]);
+    assert_eq!(world.outbox.begin(most + 3), Begun::TooMany);
+    assert!(world.answer(2), "one beside it");
+    world.begin([most + 4]);
+    assert_eq!(world.outbox.begin(most + 5), Begun::TooMany);
+    world.outbox.cut_off("it is enough".to_owned());
+    assert_eq!(world.outbox.begin(most + 6), Begun::Over);
+}
