@@ -175,13 +175,7 @@ impl Running {
 
     /// How often its threads have gone to sleep so far: what an idle command does no more of.
     pub(crate) fn sleeps(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads").flatten();
-        let status = tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
-        let count = |status: String| {
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
-            line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
-        };
-        status.map(count).sum()
+        sleeps(self.id())
     }
 
     /// Waits until it has slept for a whole second without waking.
@@ -225,6 +219,17 @@ impl Running {
         };
         Finished { status, stdout: self.output.all(), stderr: String::from_utf8(self.complaint.all()).expect("text") }
     }
+}
+
+/// How often the threads of a process have gone to sleep so far.
+pub(crate) fn sleeps(id: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("its threads").flatten();
+    let status = tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
+    let count = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
+        line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    status.map(count).sum()
 }
 
 impl Drop for Running {
