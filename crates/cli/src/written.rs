@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::json::to_json_line;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

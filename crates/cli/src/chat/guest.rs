@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use wharf::Endpoint;
 
 use super::room::Room;
-use super::seen::shown;
 use super::text;
 use super::words::{self, Exit, News, Wish};
 use crate::failure::Failure;
+use crate::printable::printable;
 
 /// The most guests.
 pub(super) const MOST_GUESTS: usize = 64;
@@ -160,7 +160,7 @@ impl Guests {
     pub(super) fn tell(&mut self, news: &[News], room: &mut Room) -> Result<(), Failure> {
         for news in news {
             let message = words::write(news);
-            let to_show = words::write(&news.map(shown));
+            let to_show = words::write(&news.map(printable));
             if let News::Said { nick, text, at, .. } = news {
                 let news = News::Said { nick: nick.clone(), text: text.clone(), at: *at, old: true };
                 self.history.push_back(Kept { news, bytes: message.len().max(to_show.len()) });
@@ -228,7 +228,7 @@ impl Guest {
     }
 
     fn tell(&mut self, news: &News) -> bool {
-        let message = if self.line.shows() { words::write(&news.map(shown)) } else { words::write(news) };
+        let message = if self.line.shows() { words::write(&news.map(printable)) } else { words::write(news) };
         self.line.tell(&message)
     }
 
