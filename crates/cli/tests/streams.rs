@@ -410,6 +410,9 @@ fn the_time_may_run_out_while_waiting_for_the_peer() {
         &["unix:x", "50ms"],
     );
     says(&scene.run(&["recv", "unix:x", "--wait-for-peer", "--timeout", "50ms"]).refused(3), &["unix:x", "50ms"]);
+    // Who listens waits for the peer as it waits for a message.
+    says(&scene.run(&["recv", "unix:x", "--timeout", "50ms"]).refused(3), &["unix:x", "50ms"]);
+    says(&scene.run(&["send", "unix:x", "hello", "--listen", "--timeout", "50ms"]).refused(3), &["unix:x", "50ms"]);
     says(&scene.run(&["recv", "unix:x", "--connect", "--wait", "50ms"]).refused(3), &["unix:x", "50ms"]);
     let line = scene.run(&["send", "unix:x", "hello", "--wait-for-peer", "--wait", "1s"]).refused(2);
     says(&line, &["--wait-for-peer", "--wait"]);
@@ -479,6 +482,9 @@ fn what_speaks_to_a_terminal_is_escaped_on_one() {
     let mut receiver = Terminal::run(scene.wharf(&["recv", "unix:x"]), 80, 24);
     let mut link = link(&scene, "unix:x");
     link.send(b"one\x1b[2Jtwo\x07").expect("a peer");
+    // One line end is that of the line.
+    link.send(b"three\n").expect("a peer");
+    link.send(b"four\n\n").expect("a peer");
     // A stream is no way round.
     link.send(&opening(8)).expect("a peer");
     link.recv().expect("an answer");
@@ -488,6 +494,10 @@ fn what_speaks_to_a_terminal_is_escaped_on_one() {
     link.recv().expect("an answer");
     drop(link);
     receiver.shows("one\\u{1b}[2Jtwo\\u{7}");
+    receiver.shows("three");
+    receiver.shows("four\\n");
+    receiver.hides("three\\n");
+    receiver.hides("four\\n\\n");
     receiver.shows("\\u{1b}]0;evil");
     let (status, written) = receiver.finish();
     assert!(status.success() && !written.contains('\x1b') && !written.contains('\x07'), "{written:?}");
