@@ -370,7 +370,7 @@ fn other_programs_in_the_topics_of_a_room() {
     publish("said", "no JSON");
     anna.says_line("* somebody published what is no message of a chat");
     publish("said", r#"{"id":1,"nick":"e\u001b[31mvil","text":"x\u001b[2Jy\nz","at":18446744073709551615}"#);
-    anna.says_line("<e[31mvil> x\\u{1b}[2Jy\\u{a}z");
+    anna.says_line("<e[31mvil> x\\u{1b}[2Jy\\nz");
     publish("who", "[]");
     publish("who", r#"{"members":[{"id":7,"nick":"ghost","since":0},{"id":8,"nick":"\u001b","since":0}],"gone":[]}"#);
     for line in ["* ghost joined", "* ? joined", "* ghost died", "* ? died"] {
