@@ -135,9 +135,14 @@ impl Heard {
         await_that(part, || {
             // In this order: what came last is looked through.
             let over = self.reader.as_ref().is_none_or(JoinHandle::is_finished);
-            let text = String::from_utf8_lossy(&self.bytes.lock().expect("no reader panics")).into_owned();
-            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            found = lines.map(str::trim).find(|line| line.contains(part)).map(str::to_owned);
+            let bytes = self.bytes.lock().expect("no reader panics");
+            let text = String::from_utf8_lossy(&bytes);
+            // All at once, and not line by line: there may be ten thousand.
+            found = text.find(part).and_then(|at| {
+                let (before, behind) = text.split_at(at);
+                let start = before.rfind('\n').map_or(0, |it| it + 1);
+                Some(text[start..at + behind.find('\n')?].trim().to_owned())
+            });
             found.is_some() || over
         });
         found.unwrap_or_else(|| panic!("it ended without saying {part:?}"))
