@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::output::is_plain;
+use crate::printable::hides;
 
 /// JSON over several lines.
 pub(crate) fn to_json(value: &impl Serialize) -> Result<String, Failure> {
@@ -23,7 +23,7 @@ fn not_written(error: serde_json::Error) -> Failure {
 fn quiet(json: &str) -> String {
     let mut quiet = String::with_capacity(json.len());
     for character in json.chars() {
-        if character == '\n' || is_plain(character) {
+        if character == '\n' || !hides(character) {
             quiet.push(character);
         } else {
             for unit in character.encode_utf16(&mut [0; 2]) {
@@ -43,7 +43,7 @@ mod tests {
         let hostile = "a\x1b[31m\u{9b}2J\u{202e}\u{7f}é\n\u{e0001}";
         for json in [to_json(&hostile), to_json_line(&[hostile])] {
             let json = json.unwrap_or_else(|error| panic!("{error}"));
-            assert!(json.chars().all(is_plain), "{json:?}");
+            assert!(!json.chars().any(|it| it != '\n' && hides(it)), "{json:?}");
             let back: serde_json::Value = serde_json::from_str(&json).unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(back.get(0).unwrap_or(&back), hostile);
         }

@@ -21,6 +21,7 @@ mod network;
 mod output;
 mod pace;
 mod peers;
+mod printable;
 mod queue;
 mod recv;
 mod region;

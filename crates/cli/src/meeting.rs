@@ -42,7 +42,7 @@ pub(crate) fn meet(
         accept(&mut listener, asked, ending)?
     } else {
         // Whoever connects leaves nothing behind.
-        ending.meanwhile(|| match patience(asked) {
+        ending.meanwhile(|| match patience(asked, asked.wait_for_peer) {
             None if asked.wait_for_peer => options.connect_timeout(address, FOR_EVER),
             None => options.connect(address),
             Some(limit) => options.connect_timeout(address, limit),
@@ -63,15 +63,15 @@ pub(crate) fn announce_address(address: &Address, asked: &Address, made: Option<
     }
 }
 
-/// How long the peer is waited for, where that has an end.
-fn patience(asked: &MeetingArguments) -> Option<Duration> {
-    asked.wait.or(if asked.wait_for_peer { asked.timeout } else { None })
+/// How long the peer is waited for, where that has an end: who waits for it at all waits no longer than for a message.
+fn patience(asked: &MeetingArguments, waits: bool) -> Option<Duration> {
+    asked.wait.or(if waits { asked.timeout } else { None })
 }
 
 /// Waits for the peer. Whoever did not fit is named at once to a user who wants to know, and to any other when nobody
 /// comes that does.
 fn accept(listener: &mut Listener, asked: &MeetingArguments, ending: &mut Ending) -> Result<Link, Failure> {
-    let limit = patience(asked);
+    let limit = patience(asked, true);
     let end = limit.map(|limit| Instant::now() + limit);
     let mut told = 0;
     // Each round waits; the limit, a signal, or else the first peer that fits, ends them.

@@ -54,39 +54,9 @@ fn failed(file: Option<&str>, error: io::Error) -> Failure {
     }
 }
 
-/// Text from somebody else as one line that says nothing to a terminal: control characters are written as escapes.
-pub(crate) fn printable(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_plain(character) {
-            plain.push(character);
-        } else {
-            plain.extend(character.escape_debug());
-        }
-    }
-    plain
-}
-
-/// Whether a character is one to read: no control character, and none that changes the order of others.
-pub(crate) fn is_plain(character: char) -> bool {
-    matches!(character, '\'' | '"' | '\\') || character.escape_debug().len() == 1
-}
-
 /// Whether standard output may carry colour: a terminal, and nobody asked for none.
 pub(crate) fn may_colour() -> bool {
     let refused = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     io::stdout().is_terminal() && !refused("NO_COLOR") && !dumb
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_speaks_to_a_terminal_is_escaped() {
-        assert_eq!(printable("a\x1b[31m\nb\u{202e}"), "a\\u{1b}[31m\\nb\\u{202e}");
-        let plain = r#"it's "that" – é \ 5 µs"#;
-        assert_eq!(printable(plain), plain);
-    }
 }

@@ -4,13 +4,16 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use wharf_sys::directory::Replacement;
+
 use crate::failure::Failure;
 
-/// A file that is being written under a hidden name beside its own. Dropped before it is complete, it is removed.
+/// A file that is being written out of sight. Dropped before it is complete, it is gone; a kill leaves nothing, or what the next one
+/// for the same place removes.
 pub(crate) struct Unfinished {
     path: PathBuf,
     /// `None` where the path names a device or a pipe, which is written as it is, and when it is complete.
-    hidden: Option<PathBuf>,
+    replacement: Option<Replacement>,
 }
 
 impl Unfinished {
@@ -35,38 +38,21 @@ impl Unfinished {
         let path = if there.is_some() { fs::canonicalize(path)? } else { path.to_owned() };
         if there.as_ref().is_some_and(|there| !there.is_file()) {
             let file = File::options().write(true).open(&path)?;
-            return Ok((Unfinished { path, hidden: None }, file));
+            return Ok((Unfinished { path, replacement: None }, file));
         }
-        let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-        let hidden = path.with_file_name(format!(".{name}.{}", std::process::id()));
-        // Only an earlier process with our number, killed while it wrote, can have left one.
-        if fs::symlink_metadata(&hidden).is_ok_and(|left| left.is_file()) {
-            fs::remove_file(&hidden)?;
-        }
-        let file = File::create_new(&hidden)?;
-        let begun = Unfinished { path, hidden: Some(hidden) };
+        let replacement = Replacement::begin(&path)?;
+        let file = File::from(replacement.file().try_clone_to_owned()?);
         if let Some(there) = there {
             file.set_permissions(there.permissions())?;
         }
-        Ok((begun, file))
+        Ok((Unfinished { path, replacement: Some(replacement) }, file))
     }
 
     /// It is complete: gives it its name.
-    pub(crate) fn finish(mut self) -> Result<(), Failure> {
-        let Some(hidden) = &self.hidden else { return Ok(()) };
-        fs::rename(hidden, &self.path)
-            .map_err(|error| Failure::Failed(format!("cannot write '{}': {error}", self.path.display())))?;
-        self.hidden = None;
-        Ok(())
-    }
-}
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        if let Some(hidden) = &self.hidden {
-            // What cannot be removed cannot be helped.
-            let _left = fs::remove_file(hidden);
-        }
+    pub(crate) fn finish(self) -> Result<(), Failure> {
+        let path = self.path;
+        let complete = |error| Failure::Failed(format!("cannot write '{}': {error}", path.display()));
+        self.replacement.map_or(Ok(()), Replacement::complete).map_err(complete)
     }
 }
 

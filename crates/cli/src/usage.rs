@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::network::NetworkArguments;
-use crate::output::printable;
+use crate::printable::printable;
 use crate::units::{parse_count, parse_duration, parse_rate, parse_size};
 
 use self::chat::ChatArguments;

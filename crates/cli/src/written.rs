@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::json::to_json_line;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 
 /// How messages are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +61,8 @@ pub(crate) fn write<'a, O: Serialize>(
     match form {
         Form::Raw => output.bytes(bytes),
         Form::Lines => output.bytes(bytes).and_then(|()| output.bytes(b"\n")),
-        Form::Shown => output.line(&printable(&String::from_utf8_lossy(bytes))),
+        // The line's own end stands for one that the message brings, as what 'echo' writes does.
+        Form::Shown => output.line(&printable(&String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or(bytes)))),
         Form::Json => output.line(&to_json_line(&object(Content::of(bytes)))?),
     }
 }

@@ -308,9 +308,9 @@ fn guests_over_a_network() {
         says(&stranger.refused(1), &["no token"]);
         host.says_line("refused");
         // Many lines at once arrive in order, although a guest is slowed down.
-        let many: String = (0..1500).map(|number| format!("guest line {number}\n")).collect();
+        let many: String = (0..1100).map(|number| format!("guest line {number}\n")).collect();
         far.say(many.as_bytes());
-        near.says_line("<near2> guest line 1499");
+        near.says_line("<near2> guest line 1099");
         let mut dying = scene.start(&[&join[..], &["--nick", "dying", "--token-file", word]].concat());
         dying.says_line("* you are dying");
         dying.signal("KILL");
@@ -319,7 +319,7 @@ fn guests_over_a_network() {
         near.says_line("* near2 left");
         let mut last = scene.start(&[&join[..], &["--nick", "last", "--token-file", word]].concat());
         last.says_line("* you are last");
-        last.says_line("<near2> guest line 1499");
+        last.says_line("<near2> guest line 1099");
         drop(host.finish().well());
         // Before its own input ends, which would be leaving.
         last.notes_line("the host has closed the room");
@@ -334,7 +334,7 @@ fn guests_over_a_network() {
             .filter_map(|line| line.strip_prefix("<near2> guest line "))
             .map(|it| it.parse().expect("a number"))
             .collect();
-        assert!(said.iter().copied().eq(0..1500), "{scheme}: {} lines", said.len());
+        assert!(said.iter().copied().eq(0..1100), "{scheme}: {} lines", said.len());
     }
 }
 
@@ -370,7 +370,7 @@ fn other_programs_in_the_topics_of_a_room() {
     publish("said", "no JSON");
     anna.says_line("* somebody published what is no message of a chat");
     publish("said", r#"{"id":1,"nick":"e\u001b[31mvil","text":"x\u001b[2Jy\nz","at":18446744073709551615}"#);
-    anna.says_line("<e[31mvil> x\\u{1b}[2Jy\\u{a}z");
+    anna.says_line("<e[31mvil> x\\u{1b}[2Jy\\nz");
     publish("who", "[]");
     publish("who", r#"{"members":[{"id":7,"nick":"ghost","since":0},{"id":8,"nick":"\u001b","since":0}],"gone":[]}"#);
     for line in ["* ghost joined", "* ? joined", "* ghost died", "* ? died"] {

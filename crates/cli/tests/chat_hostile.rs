@@ -1,16 +1,18 @@
-//! `wharf chat --join` at a host that means harm: it neither takes the terminal away from its user nor fills the memory.
+//! `wharf chat --join` at a host that means harm: it neither takes the terminal away from its user nor fills the memory. And a host
+//! with members that never stop: they take the room from nobody.
 
 mod scene;
 mod terminal;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use scene::{Scene, await_that};
 use serde_json::{Value, json};
 use terminal::Terminal;
-use wharf::{Link, Listener, Options};
+use wharf::{Link, Listener, Options, Receiver};
 
 /// As long as a message over a link to a chat may be.
 const MOST_MESSAGE: usize = 256 << 10;
@@ -127,4 +129,95 @@ fn what_a_host_says_is_cut_to_what_a_member_may_say() {
     assert_eq!(ended.status.code(), Some(4), "{ended:?}");
     let heard = String::from_utf8(ended.stdout).expect("text");
     assert!(heard.lines().all(|line| line != "root" && line.len() < 30_000));
+}
+
+/// Members that say as much as they are let, and how much that is each time.
+const LOUD: usize = 3;
+const LOUD_WORD: usize = 4000;
+
+/// What others may have said between a word and its being heard: all that was on its way when it was said has to come first, which is
+/// less than this in every buffer on that way.
+const MOST_BETWEEN: usize = 3000;
+
+/// Longer than the way of a word takes on a busy machine.
+const SOON: Duration = Duration::from_secs(60);
+
+fn enter(address: &str, nick: &str) -> Link {
+    let options = Options::new().max_message(MOST_MESSAGE);
+    let mut link = options.connect_timeout(address, SOON).expect("it is let in");
+    link.send(json!({ "k": "hello", "nick": nick }).to_string().as_bytes()).expect("it is heard");
+    link
+}
+
+/// The next thing that somebody says: who, and what.
+fn next_said(receiver: &mut Receiver) -> (String, String) {
+    loop {
+        let message = receiver.recv_timeout(SOON).expect("something is said");
+        let news: Value = serde_json::from_slice(&message).expect("JSON");
+        if news["k"] == "said" {
+            return (
+                news["nick"].as_str().expect("a name").to_owned(),
+                news["text"].as_str().expect("a text").to_owned(),
+            );
+        }
+    }
+}
+
+/// How many words of others come before this one of that member.
+fn others_before(receiver: &mut Receiver, nick: &str, word: &str) -> usize {
+    (0..=MOST_BETWEEN)
+        .find(|_| next_said(receiver) == (nick.to_owned(), word.to_owned()))
+        .unwrap_or_else(|| panic!("{MOST_BETWEEN} words of others came before {word:?} of {nick}"))
+}
+
+/// Says something without an end, and takes what it is told: whoever does not is shown out.
+fn be_loud(address: &str, nick: &str, enough: &AtomicBool) {
+    let mut link = enter(address, nick);
+    let word = json!({ "k": "say", "text": "x".repeat(LOUD_WORD) }).to_string();
+    while !enough.load(Ordering::Relaxed) {
+        let _full = link.send_timeout(word.as_bytes(), Duration::from_millis(1));
+        while link.try_recv().is_ok() {}
+    }
+}
+
+/// Tells the loud ones that it is enough, also when the test has failed.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn whoever_says_most_takes_the_room_from_nobody() {
+    let scene = Scene::new();
+    let mut host = scene.start(&["chat", "k", "--nick", "host", "--host", "tcp:127.0.0.1:0"]);
+    let told = host.says_line("others join with: ");
+    let address = told.split_once("--join ").expect("an address").1.to_owned();
+    let enough = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _ends = Ends(&enough);
+        for number in 0..LOUD {
+            let (address, enough) = (&address, &enough);
+            scope.spawn(move || be_loud(address, &format!("loud{number}"), enough));
+            // In front of whoever comes later.
+            host.says_line(&format!("<loud{number}> x"));
+        }
+        let (mut sender, mut receiver) = enter(&address, "quiet").split();
+        let mut between = Vec::new();
+        for number in 0..5 {
+            let word = format!("word {number}");
+            sender.send(json!({ "k": "say", "text": word }).to_string().as_bytes()).expect("it is heard");
+            between.push(others_before(&mut receiver, "quiet", &word));
+            // Nor from the user, who is there in another way.
+            host.say(format!("{word}\n").as_bytes());
+            between.push(others_before(&mut receiver, "host", &word));
+        }
+        println!("words of others in between: {between:?}");
+        // It was loud all the time.
+        assert!(between.iter().sum::<usize>() > 0, "{between:?}");
+    });
+    drop(host.finish().well());
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
 }

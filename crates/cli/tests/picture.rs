@@ -84,7 +84,7 @@ fn what_cannot_be_drawn_is_said_before_anything_is_measured() {
         (in_directory("a"), &["no ending", "FILE.svg or FILE.png"]),
         (in_directory("taken.svg"), &["is a directory"]),
         (in_directory("missing/a.png"), &["cannot write", "No such file"]),
-        ("/proc/a.svg".to_owned(), &["cannot write /proc/a.svg"]),
+        ("/proc/a.svg".to_owned(), &["cannot write '/proc/a.svg'"]),
     ] {
         let start = std::time::Instant::now();
         // Without --quick this would take a minute and more.

@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use scene::{Running, Scene, await_that, says, skipped, start};
 use terminal::Terminal;
@@ -138,7 +138,9 @@ fn a_large_file_arrives_the_same_over_every_transport_in_little_memory() {
         let (receiver, to) = receiver(&scene, transport, &["--file", target.to_str().expect("text")]);
         let to: Vec<&str> = to.iter().map(String::as_str).collect();
         let sender = scene.start(&[&["send", "--file", source_text, "--json"], to.as_slice()].concat());
+        let began = Instant::now();
         let (sent, received, most) = watch(sender, receiver);
+        println!("{transport}: {:.2} s, {} MiB at most", began.elapsed().as_secs_f64(), most >> 10);
         let told = String::from_utf8(sent.well()).expect("text");
         says(&told, &[&format!("\"bytes\":{}", (mib << 20) + 12_345), "\"messages\":1", "\"crc32\":\""]);
         assert!(received.status.success(), "{transport}: {received:?}");
@@ -249,6 +251,13 @@ fn bytes_that_changed_on_their_way_are_told_on_both_sides_and_leave_no_file() {
     says(&sender.finish().refused(1), &["not what was sent", &(9 << 20).to_string()]);
 }
 
+/// How much a process has written into a file of that directory, which need not have a name yet; `None` before it has begun one.
+fn written_in(files: &Scene, process: u32) -> Option<u64> {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).ok()?.flatten().map(|it| it.path());
+    let mut lens = open.filter(|it| fs::read_link(it).is_ok_and(|to| to.starts_with(files.path())));
+    lens.find_map(|it| fs::metadata(it).ok()).map(|it| it.len())
+}
+
 /// More than one message takes.
 fn large(files: &Scene) -> PathBuf {
     let path = files.path().join("large");
@@ -301,8 +310,7 @@ fn a_killed_sender_or_receiver_is_told_and_no_half_of_a_file_is_left() {
         // Its input does not end, so it is in the middle of a stream.
         sender.say(&vec![7; 9 << 20]);
         await_that("a part has arrived", || {
-            files.left_behind().iter().any(|name| fs::metadata(files.path().join(name)).is_ok_and(|it| it.len() > 0))
-                || !receiver.runs()
+            written_in(&files, receiver.id()).is_some_and(|len| len > 0) || !receiver.runs()
         });
         sender.signal("KILL");
         sender.finish();
@@ -319,6 +327,41 @@ fn a_killed_sender_or_receiver_is_told_and_no_half_of_a_file_is_left() {
         receiver.finish();
         sender.say(&vec![7; 9 << 20]);
         says(&sender.finish().refused(4), &["not confirmed"]);
+    }
+}
+
+#[test]
+fn a_killed_receiver_leaves_no_half_of_a_file_and_takes_none_from_a_living_one() {
+    let files = Scene::new();
+    let target = files.path().join("target");
+    let text = target.to_str().expect("text");
+    // In the place of an old one, and where there is none.
+    for old in [None, Some("old")] {
+        old.map_or(Ok(()), |old| fs::write(&target, old)).expect("a file");
+        let begin = || {
+            let scene = Scene::new();
+            let receiver = scene.start(&["recv", "shm:x", "--file", text]);
+            let mut link = link(&scene, "shm:x");
+            link.send_rendezvous(b"new", None).expect("a peer");
+            await_that("it has begun the file", || written_in(&files, receiver.id()).is_some());
+            (scene, receiver, link)
+        };
+        let (living_scene, living, living_link) = begin();
+        let (_scene, killed, _link) = begin();
+        killed.signal("KILL");
+        killed.finish();
+        let (_scene, later, later_link) = begin();
+        drop(later_link);
+        later.finish().well();
+        assert_eq!(fs::read(&target).expect("a file"), b"new");
+        // The one that was there all the time has its file still.
+        fs::remove_file(&target).expect("a file");
+        drop(living_link);
+        living.finish().well();
+        assert_eq!(fs::read(&target).expect("a file"), b"new");
+        assert_eq!(files.left_behind(), ["target"]);
+        assert_eq!(living_scene.left_behind(), [""; 0]);
+        fs::remove_file(&target).expect("a file");
     }
 }
 
@@ -351,7 +394,7 @@ fn control_c_leaves_nothing_behind() {
         let receiver = scene.start(&["recv", address, "--file", target.to_str().expect("text")]);
         let mut link = link(&scene, address);
         link.send_rendezvous(b"hello", None).expect("a peer");
-        await_that("it has begun the file", || !files.left_behind().is_empty());
+        await_that("it has begun the file", || written_in(&files, receiver.id()).is_some());
         receiver.signal("INT");
         assert!(receiver.finish().status.code().is_none());
         assert_eq!(files.left_behind(), [""; 0], "{address}");
@@ -367,6 +410,9 @@ fn the_time_may_run_out_while_waiting_for_the_peer() {
         &["unix:x", "50ms"],
     );
     says(&scene.run(&["recv", "unix:x", "--wait-for-peer", "--timeout", "50ms"]).refused(3), &["unix:x", "50ms"]);
+    // Who listens waits for the peer as it waits for a message.
+    says(&scene.run(&["recv", "unix:x", "--timeout", "50ms"]).refused(3), &["unix:x", "50ms"]);
+    says(&scene.run(&["send", "unix:x", "hello", "--listen", "--timeout", "50ms"]).refused(3), &["unix:x", "50ms"]);
     says(&scene.run(&["recv", "unix:x", "--connect", "--wait", "50ms"]).refused(3), &["unix:x", "50ms"]);
     let line = scene.run(&["send", "unix:x", "hello", "--wait-for-peer", "--wait", "1s"]).refused(2);
     says(&line, &["--wait-for-peer", "--wait"]);
@@ -436,6 +482,9 @@ fn what_speaks_to_a_terminal_is_escaped_on_one() {
     let mut receiver = Terminal::run(scene.wharf(&["recv", "unix:x"]), 80, 24);
     let mut link = link(&scene, "unix:x");
     link.send(b"one\x1b[2Jtwo\x07").expect("a peer");
+    // One line end is that of the line.
+    link.send(b"three\n").expect("a peer");
+    link.send(b"four\n\n").expect("a peer");
     // A stream is no way round.
     link.send(&opening(8)).expect("a peer");
     link.recv().expect("an answer");
@@ -445,6 +494,10 @@ fn what_speaks_to_a_terminal_is_escaped_on_one() {
     link.recv().expect("an answer");
     drop(link);
     receiver.shows("one\\u{1b}[2Jtwo\\u{7}");
+    receiver.shows("three");
+    receiver.shows("four\\n");
+    receiver.hides("three\\n");
+    receiver.hides("four\\n\\n");
     receiver.shows("\\u{1b}]0;evil");
     let (status, written) = receiver.finish();
     assert!(status.success() && !written.contains('\x1b') && !written.contains('\x07'), "{written:?}");

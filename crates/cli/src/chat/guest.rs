@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use wharf::Endpoint;
 
 use super::room::Room;
-use super::seen::shown;
 use super::text;
 use super::words::{self, Exit, News, Wish};
 use crate::failure::Failure;
+use crate::printable::printable;
 
 /// The most guests.
 pub(super) const MOST_GUESTS: usize = 64;
@@ -81,6 +81,8 @@ struct Guest {
 /// See the top of the file.
 pub(super) struct Guests {
     guests: Vec<Guest>,
+    /// Whose turn it is to be heard.
+    turn: usize,
     /// What was said last, for those who come.
     history: VecDeque<Kept>,
 }
@@ -98,7 +100,7 @@ const BYTES_OF_HISTORY: usize = MOST_WAITING / 2;
 
 impl Guests {
     pub(super) fn new() -> Self {
-        Self { guests: Vec::new(), history: VecDeque::new() }
+        Self { guests: Vec::new(), turn: 0, history: VecDeque::new() }
     }
 
     /// Takes one in; one too many is told so.
@@ -120,47 +122,58 @@ impl Guests {
         self.guests.push(Guest { line, member: None, came: now, credit, counted: now, waits: false });
     }
 
-    /// Hears everybody who may speak.
+    /// Hears everybody who may speak: a word of each in turn, so that whoever says most takes the room from nobody.
     pub(super) fn serve(&mut self, room: &mut Room) -> Result<(), Failure> {
         let now = Instant::now();
-        let mut at = 0;
-        // Each round goes on to the next, or takes one away.
-        while let Some(guest) = self.guests.get_mut(at) {
-            guest.waits = guest.line.flush();
-            let mut over = None;
-            // A guest gives as many words as it has credit for.
-            while over.is_none() && room.has_room() && guest.has_credit(now) {
-                match guest.line.hear() {
-                    Heard::Nothing => break,
-                    Heard::Over(exit) => over = Some(exit),
-                    Heard::Message(bytes) => {
-                        guest.credit -= 1.0;
-                        over = guest.obey(&bytes, room, &self.history)?;
-                    }
+        self.guests.iter_mut().for_each(|guest| guest.waits = guest.line.flush());
+        // Ends when nobody in a row has anything to say: a guest gives as many words as it has credit for.
+        let mut silent = 0;
+        while silent < self.guests.len() && room.has_room() {
+            // Next time it begins behind whoever spoke last, however little there was room for.
+            let at = self.turn % self.guests.len();
+            self.turn = at + 1;
+            let Some(guest) = self.guests.get_mut(at) else { break };
+            if !guest.has_credit(now) {
+                silent += 1;
+                continue;
+            }
+            match guest.line.hear() {
+                Heard::Nothing => silent += 1,
+                Heard::Over(exit) => {
+                    silent = 0;
+                    self.show_out(at, exit, room)?;
                 }
-            }
-            if guest.member.is_none() && now.duration_since(guest.came) > INTRODUCTION {
-                over = Some(Exit::Died);
-            }
-            match over {
-                None => at += 1,
-                Some(exit) => {
-                    let mut guest = self.guests.remove(at);
-                    guest.line.close();
-                    if let Some((id, _)) = guest.member {
-                        room.dismiss(id, exit)?;
+                Heard::Message(bytes) => {
+                    silent = 0;
+                    guest.credit -= 1.0;
+                    if let Some(exit) = guest.obey(&bytes, room, &self.history)? {
+                        self.show_out(at, exit, room)?;
                     }
                 }
             }
         }
+        let is_late = |guest: &Guest| guest.member.is_none() && now.duration_since(guest.came) > INTRODUCTION;
+        while let Some(late) = self.guests.iter().position(is_late) {
+            self.show_out(late, Exit::Died, room)?;
+        }
         Ok(())
+    }
+
+    /// It is over for this one; whoever stood behind it has its turn.
+    fn show_out(&mut self, at: usize, exit: Exit, room: &mut Room) -> Result<(), Failure> {
+        let mut guest = self.guests.remove(at);
+        guest.line.close();
+        if at < self.turn {
+            self.turn -= 1;
+        }
+        guest.member.map_or(Ok(()), |(id, _)| room.dismiss(id, exit))
     }
 
     /// Tells everybody what happens.
     pub(super) fn tell(&mut self, news: &[News], room: &mut Room) -> Result<(), Failure> {
         for news in news {
             let message = words::write(news);
-            let to_show = words::write(&news.map(shown));
+            let to_show = words::write(&news.map(printable));
             if let News::Said { nick, text, at, .. } = news {
                 let news = News::Said { nick: nick.clone(), text: text.clone(), at: *at, old: true };
                 self.history.push_back(Kept { news, bytes: message.len().max(to_show.len()) });
@@ -173,7 +186,7 @@ impl Guests {
             // Each round goes on to the next, or takes one away.
             while let Some(guest) = self.guests.get_mut(at) {
                 at += 1;
-                let Some((id, name)) = &mut guest.member else { continue };
+                let Some((_, name)) = &mut guest.member else { continue };
                 match news {
                     News::Joined { nick } if nick == name => continue,
                     News::Renamed { nick, to } if nick == name => name.clone_from(to),
@@ -182,10 +195,8 @@ impl Guests {
                 }
                 if !guest.line.tell(if guest.line.shows() { &to_show } else { &message }) {
                     // It does not read. Its name is free again; what it missed it cannot be told.
-                    let id = *id;
                     at -= 1;
-                    self.guests.remove(at).line.close();
-                    room.dismiss(id, Exit::Died)?;
+                    self.show_out(at, Exit::Died, room)?;
                 }
             }
         }
@@ -228,7 +239,7 @@ impl Guest {
     }
 
     fn tell(&mut self, news: &News) -> bool {
-        let message = if self.line.shows() { words::write(&news.map(shown)) } else { words::write(news) };
+        let message = if self.line.shows() { words::write(&news.map(printable)) } else { words::write(news) };
         self.line.tell(&message)
     }
 

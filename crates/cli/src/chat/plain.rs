@@ -6,12 +6,12 @@ use std::os::fd::AsFd;
 
 use wharf::{Endpoint, Readable};
 
-use super::seen;
 use super::text;
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::printable::printable;
 use crate::usage::complain;
 
 /// Bytes of one read.
@@ -47,7 +47,7 @@ impl Plain {
 
     pub(super) fn show(&mut self, news: &[News]) -> Result<(), Failure> {
         for news in news {
-            self.output.line(&seen::shown(&sentence(news)))?;
+            self.output.line(&printable(&sentence(news)))?;
         }
         self.output.flush()
     }

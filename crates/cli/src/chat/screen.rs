@@ -20,6 +20,7 @@ use super::{Typed, sentence};
 use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::output::may_colour;
+use crate::printable::printable;
 
 /// What was said is kept so far back: so many lines, and so many bytes of them as they are shown.
 const MOST_LINES: usize = 5_000;
@@ -106,8 +107,8 @@ impl Screen {
         for news in news {
             self.note_who(news);
             let entry = match news {
-                News::Said { nick, text, old, .. } => Entry::new(Some(seen::shown(nick)), seen::shown(text), *old),
-                other => Entry::new(None, seen::shown(&sentence(other)), false),
+                News::Said { nick, text, old, .. } => Entry::new(Some(printable(nick)), printable(text), *old),
+                other => Entry::new(None, printable(&sentence(other)), false),
             };
             if self.scrolled > 0 {
                 // What somebody reads stays where it is.
@@ -126,18 +127,18 @@ impl Screen {
     fn note_who(&mut self, news: &News) {
         match news {
             News::You { nick, room, here } => {
-                (self.nick, self.room) = (seen::shown(nick), seen::shown(room));
-                self.here = here.iter().map(|nick| seen::shown(nick)).collect();
+                (self.nick, self.room) = (printable(nick), printable(room));
+                self.here = here.iter().map(|nick| printable(nick)).collect();
             }
-            News::Joined { nick } if self.here.len() < MOST_HERE => self.here.push(seen::shown(nick)),
+            News::Joined { nick } if self.here.len() < MOST_HERE => self.here.push(printable(nick)),
             News::Left { nick } | News::Died { nick } => {
-                let gone = seen::shown(nick);
+                let gone = printable(nick);
                 if let Some(at) = self.here.iter().position(|it| *it == gone) {
                     self.here.remove(at);
                 }
             }
             News::Renamed { nick, to } => {
-                let (old, to) = (seen::shown(nick), seen::shown(to));
+                let (old, to) = (printable(nick), printable(to));
                 if self.nick == old {
                     self.nick = to;
                 } else if let Some(it) = self.here.iter_mut().find(|it| **it == old) {

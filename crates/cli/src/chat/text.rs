@@ -2,8 +2,9 @@
 
 use unicode_width::UnicodeWidthChar;
 
-use super::seen::{alike, hides, shown};
+use super::seen::alike;
 use crate::failure::Failure;
+use crate::printable::{hides, printable};
 
 /// The longest message, in bytes.
 pub(super) const MOST_TEXT: usize = 4096;
@@ -27,7 +28,7 @@ pub(super) fn nick(wish: &str) -> Option<String> {
     let sound = |it: &char| !hides(*it) && !it.is_whitespace() && !matches!(it, '<' | '>' | '*');
     // Enough to find that many among accents that are not shown.
     let seen: String = wish.chars().filter(sound).skip_while(|it| it.width() == Some(0)).take(64 * MOST_NICK).collect();
-    let nick: String = shown(&seen).chars().take(MOST_NICK).collect();
+    let nick: String = printable(&seen).chars().take(MOST_NICK).collect();
     (!nick.is_empty()).then_some(nick)
 }
 
@@ -43,7 +44,7 @@ pub(super) fn own_nick(asked: Option<&str>) -> Result<String, Failure> {
             Some(usable) if usable == wish => Ok(usable),
             _ => Err(Failure::Usage(format!(
                 "--nick: '{}' is no nickname: use 1 to {MOST_NICK} characters without blanks, '<', '>', '*' and what is not seen",
-                shown(wish)
+                printable(wish)
             ))),
         },
         None => Ok(std::env::var("USER").ok().and_then(|user| nick(&user)).unwrap_or_else(|| "guest".to_owned())),
@@ -76,7 +77,7 @@ pub(super) fn check_room(room: &str) -> Result<(), Failure> {
     }
     Err(Failure::Usage(format!(
         "'{}' is no name of a room: use 1 to 64 letters, digits, '-', '_' and '.'",
-        shown(room)
+        printable(room)
     )))
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::compare::carry;
 use crate::compare::jobs;
 use crate::compare::plan::Plan;
-use crate::output::printable;
+use crate::printable::printable;
 
 /// Name and version of the JSON document; docs/compare.md describes it.
 pub(crate) const SCHEMA: &str = "wharf.compare/1";

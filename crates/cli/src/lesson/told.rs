@@ -2,7 +2,7 @@
 
 use super::Taken;
 use super::finding::Verdict;
-use crate::output::printable;
+use crate::printable::printable;
 
 /// Columns of the text.
 const WIDTH: usize = 96;

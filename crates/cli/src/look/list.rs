@@ -8,7 +8,8 @@ use super::words::{age, carried, process};
 use super::{endpoints, role, watch};
 use crate::failure::Failure;
 use crate::json::to_json;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::usage::looking::LsArguments;
 
 /// Runs the command.

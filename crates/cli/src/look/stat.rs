@@ -8,7 +8,8 @@ use super::words::{age, carried, process};
 use super::{endpoints, role};
 use crate::failure::Failure;
 use crate::json::to_json;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::units;
 use crate::usage::looking::StatArguments;
 

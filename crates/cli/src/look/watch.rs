@@ -10,7 +10,8 @@ use super::words::{carried, process};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::json::to_json_line;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 
 #[derive(Serialize)]
 struct ShownChange<'a> {

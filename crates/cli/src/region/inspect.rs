@@ -6,7 +6,8 @@ use super::shown::Shown;
 use super::words;
 use crate::failure::Failure;
 use crate::json::to_json;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::units;
 use crate::usage::TargetArguments;
 

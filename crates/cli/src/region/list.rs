@@ -7,7 +7,8 @@ use super::shown::Shown;
 use super::target::in_our_words;
 use crate::failure::Failure;
 use crate::json::to_json;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::units;
 use crate::usage::complain;
 

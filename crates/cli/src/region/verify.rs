@@ -6,7 +6,8 @@ use super::shown::ShownFindings;
 use super::words::counted;
 use crate::failure::Failure;
 use crate::json::to_json;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::usage::TargetArguments;
 
 /// Looks once; fails if anything was found.

@@ -15,7 +15,8 @@ use super::inspect::describe;
 use super::shown::Shown;
 use crate::failure::Failure;
 use crate::json::to_json_line;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::units;
 use crate::usage::WatchArguments;
 

@@ -2,7 +2,7 @@
 
 use super::rows::Row;
 use crate::look::role;
-use crate::output::printable;
+use crate::printable::printable;
 use crate::units;
 use crate::usage::looking::SortBy;
 

@@ -20,7 +20,8 @@ use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::keys::Keys;
 use crate::look::directory;
-use crate::output::{may_colour, printable};
+use crate::output::may_colour;
+use crate::printable::printable;
 use crate::units;
 use crate::usage::looking::TopArguments;
 

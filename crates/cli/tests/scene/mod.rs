@@ -135,9 +135,14 @@ impl Heard {
         await_that(part, || {
             // In this order: what came last is looked through.
             let over = self.reader.as_ref().is_none_or(JoinHandle::is_finished);
-            let text = String::from_utf8_lossy(&self.bytes.lock().expect("no reader panics")).into_owned();
-            let lines = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
-            found = lines.map(str::trim).find(|line| line.contains(part)).map(str::to_owned);
+            let bytes = self.bytes.lock().expect("no reader panics");
+            let text = String::from_utf8_lossy(&bytes);
+            // All at once, and not line by line: there may be ten thousand.
+            found = text.find(part).and_then(|at| {
+                let (before, behind) = text.split_at(at);
+                let start = before.rfind('\n').map_or(0, |it| it + 1);
+                Some(text[start..at + behind.find('\n')?].trim().to_owned())
+            });
             found.is_some() || over
         });
         found.unwrap_or_else(|| panic!("it ended without saying {part:?}"))
@@ -175,13 +180,7 @@ impl Running {
 
     /// How often its threads have gone to sleep so far: what an idle command does no more of.
     pub(crate) fn sleeps(&self) -> u64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.id())).expect("its threads").flatten();
-        let status = tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
-        let count = |status: String| {
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
-            line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
-        };
-        status.map(count).sum()
+        sleeps(self.id())
     }
 
     /// Waits until it has slept for a whole second without waking.
@@ -225,6 +224,17 @@ impl Running {
         };
         Finished { status, stdout: self.output.all(), stderr: String::from_utf8(self.complaint.all()).expect("text") }
     }
+}
+
+/// How often the threads of a process have gone to sleep so far.
+pub(crate) fn sleeps(id: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).expect("its threads").flatten();
+    let status = tasks.map(|task| std::fs::read_to_string(task.path().join("status")).unwrap_or_default());
+    let count = |status: String| {
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:").map(str::to_owned));
+        line.and_then(|count| count.trim().parse::<u64>().ok()).unwrap_or_default()
+    };
+    status.map(count).sum()
 }
 
 impl Drop for Running {

@@ -73,6 +73,11 @@ impl Terminal {
         status.expect("awaited")
     }
 
+    /// The command's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The most memory that the command has used so far, in KiB.
     pub(crate) fn most_memory(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");

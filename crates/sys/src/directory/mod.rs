@@ -13,6 +13,7 @@ mod lock;
 mod name;
 mod private_fifos;
 mod publish;
+mod replace;
 mod socket_name;
 
 pub use domain::Domain;
@@ -25,6 +26,7 @@ pub use lock::{NameLock, PathLock, lock_path};
 pub use name::{Name, NameError};
 pub use private_fifos::{PairId, PrivateFifos, VisitorFifos, remove_dead_fifos};
 pub use publish::publish_file;
+pub use replace::Replacement;
 pub use socket_name::UnixListenerFd;
 
 use std::io;

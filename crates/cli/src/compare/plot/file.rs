@@ -1,8 +1,9 @@
 //! Where the picture goes: checked before anything is measured, written whole or not at all.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use crate::unfinished::Unfinished;
 
 /// How the picture is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,10 +36,8 @@ impl Target {
         if path.is_dir() {
             return Err(format!("--plot: {} is a directory: name a file", path.display()));
         }
-        let target = Target { path: path.to_owned(), format };
-        let (trial, _file) = target.begin()?;
-        fs::remove_file(&trial).map_err(|error| target.unwritable(&error))?;
-        Ok(target)
+        Unfinished::check(path).map_err(|failure| format!("--plot: {failure}"))?;
+        Ok(Target { path: path.to_owned(), format })
     }
 
     /// What a message calls it.
@@ -51,36 +50,20 @@ impl Target {
         self.format
     }
 
-    /// Writes under another name, then renames: whoever looks sees the old picture or the new one.
+    /// Writes out of sight: whoever looks sees the old picture or the new one.
     pub(crate) fn write(&self, bytes: &[u8]) -> Result<(), String> {
-        let (unfinished, mut file) = self.begin()?;
+        let told = |failure| format!("--plot: {failure}");
+        let (unfinished, mut file) = Unfinished::begin(&self.path).map_err(told)?;
         let written = file.write_all(bytes).and_then(|()| file.sync_all());
-        written.and_then(|()| fs::rename(&unfinished, &self.path)).map_err(|error| {
-            // What cannot be removed cannot be helped, and the error that matters is the first one.
-            let _left = fs::remove_file(&unfinished);
-            self.unwritable(&error)
-        })
-    }
-
-    /// A new file beside the target, under a hidden name that no other comparison uses.
-    fn begin(&self) -> Result<(PathBuf, File), String> {
-        let name = self.path.file_name().map(|name| name.to_string_lossy()).unwrap_or_default();
-        let unfinished = self.path.with_file_name(format!(".{name}.{}", std::process::id()));
-        // Only an earlier process with our number, killed while it wrote, can have left one.
-        if fs::symlink_metadata(&unfinished).is_ok_and(|there| there.is_file()) {
-            fs::remove_file(&unfinished).map_err(|error| self.unwritable(&error))?;
-        }
-        let file = File::create_new(&unfinished).map_err(|error| self.unwritable(&error))?;
-        Ok((unfinished, file))
-    }
-
-    fn unwritable(&self, error: &io::Error) -> String {
-        format!("--plot: cannot write {}: {error}", self.path.display())
+        written.map_err(|error| format!("--plot: cannot write '{}': {error}", self.path.display()))?;
+        unfinished.finish().map_err(told)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn entries(directory: &Path) -> Vec<String> {

@@ -1,7 +1,7 @@
 //! What the picture says in words: whose figures they are, and in which state the cores were.
 
 use crate::compare::report::{Point, Report, Row};
-use crate::output::printable;
+use crate::printable::printable;
 
 /// The first line.
 pub(crate) fn title(report: &Report) -> String {

@@ -14,7 +14,7 @@ use crate::compare::remote::words::{Ask, LONGEST, PROTOCOL, Say, hear, tell};
 use crate::compare::report::RemoteMachine;
 use crate::compare::take::{FarSide, unexpected};
 use crate::compare::trouble::Trouble;
-use crate::output::printable;
+use crate::printable::printable;
 
 /// The server's own bounds, and time for its word that one was reached.
 const PATIENCE: Duration = Duration::from_secs(bounds::FILE.as_secs() + 10);

@@ -17,7 +17,8 @@ use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
 use crate::failure::Failure;
 use crate::identity::Identity;
-use crate::output::{Output, printable};
+use crate::output::Output;
+use crate::printable::printable;
 use crate::usage::CompareArguments;
 
 /// How often a server that waits for clients looks whether it is to end.

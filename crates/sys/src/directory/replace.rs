@@ -1,0 +1,299 @@
+//! A file that is written out of sight and takes its name, in place of one before it, when it is complete.
+//!
+//! Where the file system has nameless files it is one until then, so that a kill leaves nothing. Elsewhere, and for the moment
+//! that taking somebody's place takes, it has a hidden name beside its own and is locked: whoever writes to the same place later
+//! finds it unlocked, and removes it. A file whose writer lives is locked, whatever its name says.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::memory::proc_path;
+
+/// What a hidden name says behind the name of its file; two numbers follow.
+const UNFINISHED: &[u8] = b".unfinished-";
+
+/// Bytes of the file's name in a hidden one: with what is around them they fit what a file system allows.
+const MOST_OF_A_NAME: usize = 200;
+
+/// How often a hidden name that exists already is tried again under another number.
+const TRIES: u32 = 100;
+
+/// The most entries of a directory that are looked through for what others left.
+const MOST_ENTRIES: usize = 65_536;
+
+/// The mode, less the process's mask.
+const MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// A file on its way. Dropped before it is complete, it is gone.
+#[derive(Debug)]
+pub struct Replacement {
+    /// Where it will be, opened for nothing but paths.
+    directory: OwnedFd,
+    name: OsString,
+    file: OwnedFd,
+    /// Its name so far, where it has to have one.
+    hidden: Option<OsString>,
+}
+
+impl Replacement {
+    /// Begins one, for `path`, and removes what killed processes have left there.
+    pub fn begin(path: &Path) -> io::Result<Replacement> {
+        let (directory, name) = open_parent(path)?;
+        sweep(directory.as_fd(), &name);
+        let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
+        match retry_on_intr(|| rustix::fs::openat(&directory, ".", flags, MODE)) {
+            // It gets its name through /proc.
+            Ok(file) if rustix::fs::stat(proc_path(&file).as_str()).is_ok() => {
+                lock(&file)?;
+                Ok(Replacement { directory, name, file, hidden: None })
+            }
+            Ok(_) | Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
+                Replacement::begin_hidden(directory, name)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn begin_hidden(directory: OwnedFd, name: OsString) -> io::Result<Replacement> {
+        for hidden in hidden_names(&name) {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = match retry_on_intr(|| rustix::fs::openat(&directory, &hidden, flags, MODE)) {
+                Ok(file) => file,
+                Err(Errno::EXIST) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // A sweep may have come between the making and the locking; then it holds the lock, or the name is gone.
+            if lock(&file)? && rustix::fs::fstat(&file)?.st_nlink == 1 {
+                return Ok(Replacement { directory, name, file, hidden: Some(hidden) });
+            }
+        }
+        Err(Errno::EXIST.into())
+    }
+
+    /// What is written to.
+    pub fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    /// It is complete: gives it its name in one step, whether there is one of that name or not.
+    pub fn complete(mut self) -> io::Result<()> {
+        if self.hidden.is_none() {
+            match self.link(&self.name) {
+                Ok(()) => return Ok(()),
+                // Linking does not replace; renaming does, and takes a name to begin with.
+                Err(Errno::EXIST) => self.hide()?,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if let Some(hidden) = &self.hidden {
+            rustix::fs::renameat(&self.directory, hidden, &self.directory, &self.name)?;
+            self.hidden = None;
+        }
+        // The lock said that it has a writer; the complete file has none, though its descriptor may be open for a while.
+        let _ = retry_on_intr(|| rustix::fs::flock(&self.file, FlockOperation::Unlock));
+        Ok(())
+    }
+
+    fn link(&self, name: &OsStr) -> Result<(), Errno> {
+        rustix::fs::linkat(CWD, proc_path(&self.file).as_str(), &self.directory, name, AtFlags::SYMLINK_FOLLOW)
+    }
+
+    /// Gives a nameless file a hidden name. It is locked from its beginning.
+    fn hide(&mut self) -> Result<(), Errno> {
+        for hidden in hidden_names(&self.name) {
+            match self.link(&hidden) {
+                Ok(()) => {
+                    self.hidden = Some(hidden);
+                    return Ok(());
+                }
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Errno::EXIST)
+    }
+}
+
+impl Drop for Replacement {
+    fn drop(&mut self) {
+        if let Some(hidden) = &self.hidden {
+            // What cannot be removed is found unlocked by the next one.
+            let _ = rustix::fs::unlinkat(&self.directory, hidden, AtFlags::empty());
+        }
+    }
+}
+
+fn open_parent(path: &Path) -> io::Result<(OwnedFd, OsString)> {
+    let name = path.file_name().ok_or_else(|| {
+        let told = format!("expected the path of a file, found {}; name a file in a directory", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, told)
+    })?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = retry_on_intr(|| rustix::fs::openat(CWD, parent, flags, Mode::empty()))?;
+    Ok((directory, name.to_owned()))
+}
+
+/// Locks a file that nobody else has reason to lock, `false` when somebody has. A file system that knows no locks lets nobody sweep.
+fn lock(file: &OwnedFd) -> io::Result<bool> {
+    match retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)) {
+        Ok(()) | Err(Errno::NOLCK | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn hidden_prefix(name: &OsStr) -> Vec<u8> {
+    let name = name.as_bytes();
+    [b".", name.get(..MOST_OF_A_NAME).unwrap_or(name), UNFINISHED].concat()
+}
+
+/// Names to try, one after the other.
+fn hidden_names(name: &OsStr) -> impl Iterator<Item = OsString> + use<> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let (prefix, pid) = (hidden_prefix(name), std::process::id());
+    (0..TRIES).map(move |_| {
+        let number = format!("{pid}-{}", NEXT.fetch_add(1, Ordering::Relaxed));
+        OsStr::from_bytes(&[&prefix, number.as_bytes()].concat()).to_owned()
+    })
+}
+
+/// Whether an entry is the hidden name of a file with that prefix.
+fn is_hidden(entry: &[u8], prefix: &[u8]) -> bool {
+    let Some(numbers) = entry.strip_prefix(prefix) else { return false };
+    let parts: Vec<&[u8]> = numbers.split(|byte| *byte == b'-').collect();
+    parts.len() == 2 && parts.iter().all(|part| !part.is_empty() && part.iter().all(u8::is_ascii_digit))
+}
+
+/// Removes hidden files for that name whose writers are gone. A directory that may not be read, or is too full, keeps them.
+fn sweep(directory: BorrowedFd<'_>, name: &OsStr) {
+    let prefix = hidden_prefix(name);
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let Ok(readable) = rustix::fs::openat(directory, ".", flags, Mode::empty()) else { return };
+    let Ok(entries) = rustix::fs::Dir::new(readable) else { return };
+    for entry in entries.take(MOST_ENTRIES).flatten() {
+        let hidden = entry.file_name();
+        if !is_hidden(hidden.to_bytes(), &prefix) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(directory, hidden, flags, Mode::empty()) else { continue };
+        if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            continue;
+        }
+        // Only whoever holds the lock takes the name away from a file, so what it names now it names until we have removed it.
+        let there = rustix::fs::statat(directory, hidden, AtFlags::SYMLINK_NOFOLLOW);
+        let is_it = rustix::fs::fstat(&file)
+            .is_ok_and(|ours| there.is_ok_and(|there| (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)));
+        if is_it {
+            // Somebody else's, in a directory of many, stays.
+            let _ = rustix::fs::unlinkat(directory, hidden, AtFlags::empty());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::io::{BufRead, BufReader, Write};
+    use std::process::{Child, Command, Stdio};
+
+    use super::*;
+
+    const ACTS: &str = "WHARF_TEST_REPLACES";
+
+    fn entries(path: &Path) -> Vec<String> {
+        let entries = fs::read_dir(path).expect("a directory").flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn write(to: &Replacement, bytes: &[u8]) {
+        let file = to.file().try_clone_to_owned().expect("a descriptor");
+        File::from(file).write_all(bytes).expect("room");
+    }
+
+    fn begin_hidden(path: &Path) -> Replacement {
+        let (directory, name) = open_parent(path).expect("a directory");
+        Replacement::begin_hidden(directory, name).expect("a hidden file")
+    }
+
+    #[test]
+    fn whoever_looks_sees_the_old_file_or_the_new_one() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        let ways: [fn(&Path) -> Replacement; 2] = [|path| Replacement::begin(path).expect("a file"), begin_hidden];
+        for (at, begin) in ways.iter().cycle().take(4).enumerate() {
+            let before = fs::read(&path).ok();
+            let begun = begin(&path);
+            write(&begun, &[b'0' + at as u8]);
+            assert_eq!(fs::read(&path).ok(), before);
+            begun.complete().expect("its name");
+            assert_eq!(fs::read(&path).expect("a file"), [b'0' + at as u8]);
+            assert_eq!(entries(place.path()), ["n"]);
+            drop(begin(&path));
+            assert_eq!(entries(place.path()), ["n"]);
+        }
+    }
+
+    /// What a process does that the test below starts: it begins a file, says so, and goes on for as long as it lives.
+    #[test]
+    fn actor() {
+        let Some(path) = std::env::var_os(ACTS) else { return };
+        let begun = begin_hidden(Path::new(&path));
+        write(&begun, b"half");
+        println!("\nit writes");
+        let _ended = io::stdin().read_line(&mut String::new());
+    }
+
+    fn writer(path: &Path) -> Child {
+        let mut command = Command::new(std::env::current_exe().expect("this program"));
+        command.args(["--exact", "directory::replace::tests::actor", "--nocapture", "--test-threads=1"]);
+        command.env(ACTS, path).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = command.spawn().expect("a process");
+        let said = BufReader::new(child.stdout.as_mut().expect("a pipe")).lines();
+        assert!(said.map_while(Result::ok).any(|line| line == "it writes"));
+        child
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_and_what_a_living_one_writes_is_not() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        // A user's own, which only looks alike.
+        for own in [".n.unfinished-7", ".n.unfinished-7-x", ".n.unfinished-7-7-7", ".m.unfinished-7-7"] {
+            fs::write(place.path().join(own), "precious").expect("a file");
+        }
+        let own = entries(place.path());
+        let (mut living, mut killed) = (writer(&path), writer(&path));
+        killed.kill().and_then(|()| killed.wait()).expect("a killed process");
+        assert_eq!(entries(place.path()).len(), own.len() + 2);
+        drop(Replacement::begin(&path).expect("a file"));
+        let theirs: Vec<String> = entries(place.path()).into_iter().filter(|it| !own.contains(it)).collect();
+        assert_eq!(theirs.len(), 1, "{theirs:?}");
+        assert!(theirs[0].starts_with(&format!(".n.unfinished-{}-", living.id())), "{theirs:?}");
+        living.kill().and_then(|()| living.wait()).expect("a killed process");
+        Replacement::begin(&path).expect("a file").complete().expect("its name");
+        assert_eq!(entries(place.path()), [own, vec!["n".to_owned()]].concat());
+    }
+
+    #[test]
+    fn a_long_name_has_a_hidden_one_that_fits() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n".repeat(255));
+        for _ in 0..2 {
+            begin_hidden(&path).complete().expect("its name");
+            Replacement::begin(&path).expect("a file").complete().expect("its name");
+        }
+        assert_eq!(entries(place.path()).len(), 1);
+        assert!(Replacement::begin(Path::new("/")).is_err() && Replacement::begin(Path::new("..")).is_err());
+    }
+}
