@@ -1,6 +1,7 @@
 //! The roles in which this program is started again.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use wharf_message_passing::{Item, Puller, Wait};
@@ -40,6 +41,32 @@ pub(crate) fn work_off(puller: &mut Puller, idle: Duration) -> Vec<Vec<u8>> {
         item.ack().unwrap();
     }
     done
+}
+
+/// All of them work while something else goes on; what each was given is in the answer.
+pub(crate) fn beside(pullers: &mut [Puller], meanwhile: impl FnOnce()) -> Vec<Vec<Vec<u8>>> {
+    /// Whatever comes of what goes on, they end with it.
+    struct Over<'a>(&'a AtomicBool);
+    impl Drop for Over<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let over = AtomicBool::new(false);
+    let works = |puller: &mut Puller| {
+        let mut done = Vec::new();
+        while !over.load(Ordering::Relaxed) {
+            done.extend(work_off(puller, Duration::from_millis(2)));
+        }
+        done
+    };
+    std::thread::scope(|scope| {
+        let _over = Over(&over);
+        let working: Vec<_> = pullers.iter_mut().map(|puller| scope.spawn(|| works(puller))).collect();
+        meanwhile();
+        over.store(true, Ordering::Relaxed);
+        working.into_iter().map(|it| it.join().unwrap()).collect()
+    })
 }
 
 /// Says its process id, and works until it is told to end, or is killed.

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use wharf_message_passing::{RecvError, SendError, Settled, Wait};
 use wharf_sys::random;
 
-use crate::child::work_off;
+use crate::child::beside;
 use crate::world::{Process, SOON, World, eventually};
 
 pub(crate) fn a_killed_puller(world: &World) {
@@ -62,26 +62,18 @@ pub(crate) fn a_stopped_puller(world: &World) {
     worker.signal(Signal::STOP);
     let items: Vec<_> = (0..4).map(|number| strict.push(format!("do {number}").as_bytes()).unwrap().id()).collect();
     let mut other = queue.puller().unwrap();
-    std::thread::scope(|scope| {
-        let working = scope.spawn(|| work_off(&mut other, Duration::from_millis(300)).len());
+    let done = beside(std::slice::from_mut(&mut other), || {
         for item in items {
             assert_eq!(strict.wait(item, SOON).unwrap(), Settled::Acknowledged { deliveries: 2 });
         }
-        assert_eq!(working.join().unwrap(), 4);
     });
+    assert_eq!(done[0].len(), 4);
     worker.signal(Signal::CONT);
     // It does them as well, and is heard again.
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                work_off(&mut other, Duration::from_millis(1));
-            }
-        });
+    beside(std::slice::from_mut(&mut other), || {
         for _ in 0..20 {
             strict.push(b"do more").unwrap().acked_timeout(SOON).unwrap();
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     assert_eq!((strict.unsettled(), strict.cut_off().0, strict.pullers()), (0, 0, 2));
     worker.end();
@@ -140,8 +132,8 @@ pub(crate) fn a_killed_pusher(world: &World) {
     assert!(matches!(puller.recv_timeout(Duration::from_millis(5)), Err(RecvError::Timeout)));
     let mut next = world.start("pushes", &["widow", "10"]);
     next.line();
-    assert_eq!(work_off(&mut puller, Duration::from_millis(300)).len(), 10);
-    next.expect("0 left, Ok(())");
+    let done = beside(std::slice::from_mut(&mut puller), || next.expect("0 left, Ok(())"));
+    assert_eq!(done[0].len(), 10);
     next.end();
 }
 

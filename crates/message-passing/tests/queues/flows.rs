@@ -8,7 +8,7 @@ use wharf_message_passing::{
 };
 use wharf_sys::directory::Domain;
 
-use crate::child::work_off;
+use crate::child::{beside, work_off};
 use crate::world::{SOON, World, eventually};
 
 const MOMENT: Duration = Duration::from_millis(30);
@@ -67,13 +67,15 @@ pub(crate) fn evenly(world: &World) {
     for number in 0..95_u32 {
         pusher.push(&number.to_le_bytes()).unwrap();
     }
-    std::thread::scope(|scope| {
-        let working: Vec<_> = pullers.iter_mut().map(|it| scope.spawn(|| work_off(it, MOMENT).len())).collect();
-        assert!(matches!(pusher.flush(MOMENT * 3), Err(SendError::Timeout)));
-        let done: Vec<_> = working.into_iter().map(|it| it.join().unwrap()).collect();
-        assert_eq!(done.iter().sum::<usize>(), 90);
-        assert!(done.iter().all(|count| *count >= 5), "{done:?}");
+    let done = beside(&mut pullers, || {
+        eventually("all is done but what the slow one has", || {
+            assert!(matches!(pusher.flush(MOMENT), Err(SendError::Timeout)));
+            pusher.unsettled() == 5
+        });
     });
+    let done: Vec<usize> = done.iter().map(Vec::len).collect();
+    assert_eq!(done.iter().sum::<usize>(), 90);
+    assert!(done.iter().all(|count| *count >= 5), "{done:?}");
     drop(slow);
     eventually("what it had is there again", || {
         let _ = pusher.pullers();
@@ -250,17 +252,15 @@ pub(crate) fn large_items(world: &World) {
     let node = world.node();
     let mut pusher = node.queue("large").max_message(1_000_016).pusher().unwrap();
     let mut puller = node.queue("large").puller().unwrap();
-    std::thread::scope(|scope| {
-        let working = scope.spawn(move || work_off(&mut puller, Duration::from_millis(300)));
+    let done = beside(std::slice::from_mut(&mut puller), || {
         for number in 0..20_u32 {
             let len = if number % 3 == 0 { 1_000_000 } else { 3000 };
             pusher.push(&vec![number as u8; len]).unwrap();
         }
         pusher.flush(SOON).unwrap();
-        let done = working.join().unwrap();
-        let expected = |number: usize| vec![number as u8; if number.is_multiple_of(3) { 1_000_000 } else { 3000 }];
-        assert!(done.len() == 20 && (0..20).all(|number| done[number] == expected(number)));
     });
+    let expected = |number: usize| vec![number as u8; if number.is_multiple_of(3) { 1_000_000 } else { 3000 }];
+    assert!(done[0].len() == 20 && (0..20).all(|number| done[0][number] == expected(number)));
     assert!(matches!(pusher.push(&vec![0; 1_000_001]), Err(SendError::TooLarge { len: 1_000_001, limit: 1_000_000 })));
     // One that takes less is told so, and does not hold up the queue.
     let mut small = node.queue("large").max_message(1000).puller().unwrap();
