@@ -11,7 +11,7 @@
 /// Pauses for which a receiver stands back at first: some 260 ns, in which a sender that is fast writes a dozen small messages.
 const FIRST_GAP: u32 = 10;
 
-/// The most pauses: a microsecond. Longer ones brought no more (docs/performance.md).
+/// The most pauses: a microsecond, by which messages of a stream may come later (docs/performance.md).
 const LONGEST_GAP: u32 = 40;
 
 /// A gap that finds fewer messages than this grows twice as long.
