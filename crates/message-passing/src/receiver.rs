@@ -176,8 +176,8 @@ impl Receiver {
     /// order. Says how many they were; `each` has seen every one.
     ///
     /// What ends the batch early (nothing more is there, or the link has ended) is not told now but by the next call, after
-    /// the messages that came before it. Over `shm:` the sender learns of the batch as a whole, or of an eighth of the
-    /// queue at a time where that is less.
+    /// the messages that came before it. Over `shm:` the sender learns of the batch as a whole, or of 4 KiB at a time where
+    /// that is less; one that sleeps for room is woken by an eighth of the queue.
     ///
     /// ```
     /// # use wharf_message_passing::{Options, RecvError};

@@ -3,12 +3,19 @@
 //! A receiver that follows its sender closely takes from it, with every look, the line that the sender is about to write:
 //! the two then go on in turns, line by line. One that stands back for a moment finds many messages at once, in lines that
 //! the sender is done with, and both work at full speed. Standing back costs latency, so it is done in a stream only,
-//! and given up as soon as it finds no more than a few messages.
+//! given up as soon as it finds no more than a few messages, and for longer only where the messages come so slowly, because
+//! the cores are far apart, that a short time brings few of them.
 //!
 //! Plain counting, without a clock.
 
-/// Pauses for which a receiver stands back: some 260 ns, in which a sender that is fast writes a dozen small messages.
-const GAP_PAUSES: u32 = 10;
+/// Pauses for which a receiver stands back at first: some 260 ns, in which a sender that is fast writes a dozen small messages.
+const FIRST_GAP: u32 = 10;
+
+/// The most pauses: a microsecond, by which messages of a stream may come later (docs/performance.md).
+const LONGEST_GAP: u32 = 40;
+
+/// A gap that finds fewer messages than this grows twice as long.
+const FULL_RUN: u32 = 48;
 
 /// A wait of at most so many tries is a short one: the sender is at work on the next message. An answer takes longer.
 const SHORT_TRIES: u32 = 4;
@@ -32,7 +39,7 @@ pub(crate) struct Rhythm {
     short: u32,
     /// Short waits in a row after which standing back is tried.
     needed: u32,
-    /// Pauses before the first look of a wait: [`GAP_PAUSES`] in a stream, otherwise 0.
+    /// Pauses before the first look of a wait: [`FIRST_GAP`] to [`LONGEST_GAP`] in a stream, otherwise 0.
     gap: u32,
 }
 
@@ -52,13 +59,16 @@ impl Rhythm {
     pub(crate) fn dry(&mut self) -> u32 {
         if self.gap == 0 {
             if self.short >= self.needed {
-                self.gap = GAP_PAUSES;
+                self.gap = FIRST_GAP;
             }
         } else if self.run < LEAST_RUN {
             (self.gap, self.short) = (0, 0);
             self.needed = (self.needed * 2).min(MOST_SHORT);
         } else {
             self.needed = FEWEST_SHORT;
+            if self.run < FULL_RUN {
+                self.gap = (self.gap * 2).min(LONGEST_GAP);
+            }
         }
         self.run = 0;
         self.gap
@@ -97,10 +107,19 @@ mod tests {
             assert_eq!(burst(&mut rhythm, 1, 0), 0);
         }
         for _ in 0..1000 {
-            assert_eq!(burst(&mut rhythm, 1, LEAST_RUN - 1), GAP_PAUSES);
+            assert_eq!(burst(&mut rhythm, 1, FULL_RUN - 1), FIRST_GAP);
         }
-        assert_eq!(burst(&mut rhythm, 1, 0), GAP_PAUSES);
+        assert_eq!(burst(&mut rhythm, 1, 0), FIRST_GAP);
         assert_eq!(burst(&mut rhythm, 1, 0), 0, "the gap before found one message only");
+    }
+
+    #[test]
+    fn gaps_that_find_few_messages_grow_up_to_the_longest() {
+        let mut rhythm = Rhythm::new();
+        let mut gaps: Vec<u32> = (0..FEWEST_SHORT + 100).map(|_| burst(&mut rhythm, 1, LEAST_RUN - 1)).collect();
+        gaps.retain(|gap| *gap > 0);
+        assert_eq!(gaps[..4], [FIRST_GAP, 2 * FIRST_GAP, LONGEST_GAP, LONGEST_GAP]);
+        assert!(gaps.iter().all(|gap| *gap <= LONGEST_GAP));
     }
 
     #[test]

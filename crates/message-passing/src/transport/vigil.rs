@@ -63,8 +63,8 @@ impl Silence {
 }
 
 /// A sender looks at the clock with every message, but no more often than with every 32nd while it sends fast, and at the
-/// peer when this much time has passed since the message before, or since the peer last took one: a slow sender learns of
-/// a death with its next message, and one that was fast with its 32nd at the latest.
+/// peer when this much time has passed since the message before, or, within a quarter of it, since the peer last took one: a slow
+/// sender learns of a death with its next message, and one that was fast with its 32nd at the latest.
 const LONG_GAP: Duration = Duration::from_millis(100);
 const FAST_GAP: Duration = Duration::from_millis(1);
 const MESSAGES_PER_CLOCK: u64 = 32;
@@ -95,14 +95,20 @@ impl Watch {
         sent >= self.next
     }
 
-    /// Looks at the clock, and at what the peer has taken of the messages `sent`; `true` when it is time to look at the peer.
-    pub(super) fn wants_a_look(&mut self, now: Instant, sent: u64, taken: u64) -> bool {
+    /// Looks at the clock, and when that says so at what the peer has taken of the messages `sent`; `true` when it is time to look
+    /// at the peer. What it has taken stands in a line that it writes all the time, and is asked for no more often than it must.
+    pub(super) fn wants_a_look(&mut self, now: Instant, sent: u64, taken: impl FnOnce() -> u64) -> bool {
         let gap = now.saturating_since(self.last);
         self.last = now;
         self.every = if gap < FAST_GAP { (self.every * 2).min(MESSAGES_PER_CLOCK) } else { 1 };
         self.next = sent + self.every;
+        let since_lively = now.saturating_since(self.lively);
+        if gap < LONG_GAP && since_lively < LONG_GAP / 4 {
+            return false;
+        }
+        let taken = taken();
         // What it took may have been taken at the beginning of the gap, so a long gap needs a look all the same.
-        let quiet = taken == self.taken && now.saturating_since(self.lively) >= LONG_GAP;
+        let quiet = taken == self.taken && since_lively >= LONG_GAP;
         let look = gap >= LONG_GAP || quiet;
         if look || taken != self.taken {
             self.lively = now;
@@ -123,15 +129,15 @@ mod tests {
         let mut watch = Watch { next: 0, every: 1, last: start, lively: start, taken: 0 };
         for second in 1..5 {
             assert!(watch.is_due(second), "every message of a slow sender looks at the clock");
-            assert!(watch.wants_a_look(at(second * 1000), second, second), "whatever the peer has taken meanwhile");
+            assert!(watch.wants_a_look(at(second * 1000), second, || second), "whatever the peer has taken meanwhile");
         }
         for _ in 0..10 {
-            assert!(!watch.wants_a_look(at(4000), 5, 4));
+            assert!(!watch.wants_a_look(at(4000), 5, || 4));
         }
         assert_eq!(watch.next, 5 + MESSAGES_PER_CLOCK);
         assert!(!watch.is_due(4 + MESSAGES_PER_CLOCK));
         assert!(watch.is_due(5 + MESSAGES_PER_CLOCK));
-        assert!(watch.wants_a_look(at(4151), 5 + MESSAGES_PER_CLOCK, 4));
+        assert!(watch.wants_a_look(at(4151), 5 + MESSAGES_PER_CLOCK, || 4));
         assert!(watch.is_due(6 + MESSAGES_PER_CLOCK));
     }
 
@@ -141,10 +147,10 @@ mod tests {
         let at = |millis: u64| start.saturating_add(Duration::from_millis(millis));
         let mut watch = Watch { next: 0, every: 1, last: start, lively: start, taken: 0 };
         for turn in 1..200 {
-            assert!(!watch.wants_a_look(at(turn * 5), turn, turn), "it takes every message");
+            assert!(!watch.wants_a_look(at(turn * 5), turn, || turn), "it takes every message");
         }
-        let looks = (200..300).filter(|turn| watch.wants_a_look(at(turn * 5), *turn, 199)).count();
-        assert_eq!(looks, 5, "half a second of silence, a look every 100 ms");
+        let looks = (200..300).filter(|turn| watch.wants_a_look(at(turn * 5), *turn, || 199)).count();
+        assert_eq!(looks, 4, "half a second of silence that shows 25 ms late at most, a look every 100 ms");
     }
 
     #[test]

@@ -26,14 +26,28 @@ const IDLE_FRAMES_PER_POLL: u32 = 8;
 /// Parts of a message that one poll takes before it reports "there is more": the caller looks at its deadline between.
 const PARTS_PER_POLL: u32 = 256;
 
+/// The most bytes after which a reader says how far it is, in whatever ring: a writer in the large ring comes back to the small one
+/// when it sees that its readers have all but caught up.
+const SAID_AFTER_AT_MOST: u64 = 4096;
+
 /// One ring as its reader sees it.
 #[derive(Debug)]
 struct Track<R> {
     ring: R,
     /// Position of the next header to look at.
     head: u64,
-    /// What the writer was last told.
+    /// What the writer was last told, and rung for if it slept.
     published: u64,
+    /// What it can see, which may be more.
+    said: u64,
+}
+
+impl<R: Ring> Track<R> {
+    /// Whether it is time to say how far we are.
+    #[inline(always)]
+    fn is_due(&self) -> bool {
+        self.head - self.said >= (self.ring.size() / 8).min(SAID_AFTER_AT_MOST)
+    }
 }
 
 /// Where the message that the last poll found lies.
@@ -136,7 +150,12 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         max_message: u64,
         barriers: Barriers,
     ) -> Self {
-        let track = |ring: R, which: usize| Track { ring, head: start.heads[which], published: start.heads[which] };
+        let track = |ring: R, which: usize| Track {
+            ring,
+            head: start.heads[which],
+            published: start.heads[which],
+            said: start.heads[which],
+        };
         for which in [SMALL, LARGE] {
             // Release, as every store to these words; the writer counts us in only after the handshake anyway.
             own.released[which].store(start.heads[which], Ordering::Release);
@@ -203,11 +222,10 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     #[inline(always)]
     pub(crate) fn poll_quickly(&mut self) -> Quick {
         let track = &mut self.tracks[self.current & 1];
-        let size = track.ring.size();
         track.head += self.lent;
         self.lent = 0;
         let head = track.head;
-        let due = head - track.published >= size / 8;
+        let due = track.is_due();
         // Acquire: as in `poll`.
         let word = track.ring.word(head).load(Ordering::Acquire);
         let found = match self.takes(head, word) {
@@ -216,9 +234,9 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
             false => Quick::Unusual,
         };
-        // As in `poll`, but behind the look at the header, which is what the caller waits for.
+        // Behind the look at the header, which is what the caller waits for.
         if due {
-            self.publish();
+            self.say();
         }
         found
     }
@@ -432,13 +450,28 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.taken
     }
 
+    /// Says how far we are in the current ring. Who sleeps until there is room is told as seldom as ever, an eighth of the ring at a
+    /// time: woken for less, it would soon sleep again.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn say(&mut self) {
+        let current = self.current & 1;
+        let track = &mut self.tracks[current];
+        if track.head - track.published >= track.ring.size() / 8 {
+            return self.publish();
+        }
+        track.said = track.head;
+        // Release: as in `publish`.
+        self.own.released[current].store(track.head, Ordering::Release);
+    }
+
     /// Tells the writer how far we are, and notes whether it sleeps on that.
     #[cold]
     #[inline(never)]
     pub(crate) fn publish(&mut self) {
         for which in [SMALL, LARGE] {
             let track = &mut self.tracks[which];
-            track.published = track.head;
+            (track.published, track.said) = (track.head, track.head);
             // Release pairs with the writer's acquire load in `refresh`: our reads of these frames are done.
             self.own.released[which].store(track.head, Ordering::Release);
         }

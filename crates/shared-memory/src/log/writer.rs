@@ -10,6 +10,7 @@ mod checkpoints;
 mod floor;
 mod generation;
 mod history;
+mod linger;
 mod obstacles;
 mod parts;
 mod room;
@@ -25,6 +26,7 @@ use super::ring::Ring;
 use super::{Barriers, Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use audience::Audience;
+use linger::Linger;
 use seats::Seat;
 use std::ops::Deref;
 use wharf_sys::crash_point;
@@ -90,6 +92,8 @@ pub(crate) struct Writer<R, P> {
     /// Parts of a message were committed and the rest never will be.
     abort_due: bool,
     closed: bool,
+    /// Whether to wait for room in the small ring.
+    linger: Linger,
     /// What a broadcast needs beside all that; `None` for a link.
     audience: Option<Audience>,
 }
@@ -111,6 +115,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             must_ring: false,
             abort_due: false,
             closed: false,
+            linger: Linger::default(),
             audience: None,
         };
         writer.set_bounds();

@@ -100,7 +100,8 @@ impl LogSender {
     #[cold]
     #[inline(never)]
     fn look_around(&mut self) {
-        let due = self.watch.wants_a_look(Instant::now(), self.log.sent(), self.log.taken());
+        let log = &self.log;
+        let due = self.watch.wants_a_look(Instant::now(), log.sent(), || log.taken());
         if due || self.signals.known_gone() {
             self.look_at_peer();
         }

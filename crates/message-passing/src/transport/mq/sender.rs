@@ -83,7 +83,7 @@ impl MqSender {
     /// peer is due.
     #[inline]
     fn begin(&mut self) -> Result<(), SendError> {
-        if self.watch.is_due(self.sent) && self.watch.wants_a_look(Instant::now(), self.sent, 0) {
+        if self.watch.is_due(self.sent) && self.watch.wants_a_look(Instant::now(), self.sent, || 0) {
             self.look()?;
         }
         match self.gone {

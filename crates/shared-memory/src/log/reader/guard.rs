@@ -91,7 +91,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.current = ring & 1;
         for (track, head) in self.tracks.iter_mut().zip(heads) {
             track.head = head;
-            track.published = head;
+            (track.published, track.said) = (head, head);
         }
         self.found = Found::Nothing;
         self.lent = 0;
@@ -125,7 +125,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         let size = track.ring.size();
         let head = track.head + self.lent;
         track.head = head;
-        let due = head - track.published >= size / 8;
+        let due = track.is_due();
         // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs with
         // the barrier behind the raising of the floor, which we therefore see below.
         let word = track.ring.word(head).load(Ordering::Acquire);
@@ -137,7 +137,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         {
             self.find_nothing();
             if due {
-                self.publish_unpinned();
+                self.unpin();
+                self.say();
             }
             return if word == 0 && !self.is_lapped() { Quick::Nothing } else { Quick::Unusual };
         }
@@ -154,7 +155,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.taken += 1;
         // Behind the look at the header, which is what the caller waits for.
         if due {
-            self.publish();
+            self.say();
         }
         Quick::Message
     }

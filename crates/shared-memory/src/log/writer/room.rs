@@ -12,6 +12,10 @@ use wharf_sys::crash_point;
 /// worth: rarer would keep a caught-up stream in cold memory, more often would fetch the readers' page for nothing.
 const REVIEW_BYTES: u64 = 16 * 1024;
 
+/// It comes back when its readers are no more than so many small rings behind. What is left in the large one they read while
+/// it fills the small one.
+const COMES_BACK_AT: u64 = 2;
+
 impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     pub(super) fn largest_in(&self, which: usize) -> u64 {
         let size = self.tracks[which].ring.size();
@@ -37,6 +41,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.note_checkpoint();
         self.refresh()?;
         self.settle_abort()?;
+        self.linger(len)?;
         let grows = self.audience.as_ref().is_some_and(|audience| audience.terms.grows);
         let found = self.find_room(len) || (!grows && self.find_room_in_history(len));
         self.set_bounds();
@@ -57,7 +62,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             (fits_small && self.fit(SMALL, len)) || self.fit(LARGE, len)
         } else {
             let backlog = self.tracks[LARGE].head - self.tracks[LARGE].tail;
-            let caught_up = backlog <= self.tracks[SMALL].ring.size() / 2;
+            let caught_up = backlog <= COMES_BACK_AT * self.tracks[SMALL].ring.size();
             (fits_small && caught_up && self.fit(SMALL, len))
                 || self.fit(LARGE, len)
                 || (fits_small && self.fit(SMALL, len))
@@ -71,9 +76,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         }
         let track = &self.tracks[which];
         let size = track.ring.size();
-        let offset = track.head & (size - 1);
         let (frame, reserve) = (self.grid.frame(len), self.grid.reserve());
-        let pad = if ends_inside(offset, len, size) { 0 } else { self.grid.to_next_lap(offset, size) };
+        let pad = self.pad_before(which, len);
         let fits = track.head + pad + frame + reserve <= track.limit;
         // Never fits behind a pad, even with everything released: send the pad ahead and wait until it is skipped.
         let pad_ahead = !fits && pad + frame + reserve > size && track.head + pad + reserve <= track.limit;
@@ -85,6 +89,14 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             self.commit_sized(Header::pack(Kind::Pad, 0, 0), pad);
         }
         fits
+    }
+
+    /// Bytes of the pad that a frame needs before it in ring `which`.
+    pub(super) fn pad_before(&self, which: usize, len: u64) -> u64 {
+        let track = &self.tracks[which];
+        let size = track.ring.size();
+        let offset = track.head & (size - 1);
+        if ends_inside(offset, len, size) { 0 } else { self.grid.to_next_lap(offset, size) }
     }
 
     pub(super) fn switch_to(&mut self, which: usize) {
