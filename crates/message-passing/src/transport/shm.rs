@@ -155,10 +155,14 @@ pub(crate) fn halves(
     attachments: Option<usize>,
 ) -> Result<(SendHalf, RecvHalf), ConnectError> {
     let terms = LogTerms { hostile, max_message, barriers: barriers(ours, theirs) };
-    let (writer, reader) = side.join(peer_memory, peer_geometry, terms).map_err(|error| match error {
+    let (mut writer, reader) = side.join(peer_memory, peer_geometry, terms).map_err(|error| match error {
         LogError::System { doing, source } => ConnectError::system(doing, source),
         other => ConnectError::Protocol(other.to_string()),
     })?;
+    let share_a_processor = ours.confined.is_some() && ours.confined == theirs.confined;
+    if !share_a_processor && (ours.flags | theirs.flags) & FLAG_SLEEPY == 0 {
+        writer.may_linger();
+    }
     if attachments.is_none() {
         lines.ear.refuse_descriptors();
     }

@@ -61,6 +61,12 @@ impl LogWriter {
         Ok(())
     }
 
+    /// From now on a message that finds the small ring full may wait a few microseconds for room there, where it is worth it:
+    /// for links whose two sides run on two processors and do not sleep at once.
+    pub fn may_linger(&mut self) {
+        self.writer.may_linger();
+    }
+
     /// Writes a message of at most [`largest_frame`](Self::largest_frame) bytes, whole or not at all. With
     /// `rendezvous` the reader says at once when it takes it.
     #[inline(always)]

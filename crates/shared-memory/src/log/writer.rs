@@ -122,6 +122,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         writer
     }
 
+    /// It may wait for a moment for room in the small ring: there are two processors, and both sides have time to spin.
+    pub(crate) fn may_linger(&mut self) {
+        self.linger.allow();
+    }
+
     fn heads(&self) -> [u64; 2] {
         [self.tracks[SMALL].head, self.tracks[LARGE].head]
     }

@@ -4,7 +4,8 @@
 //! (docs/performance.md), and a reader that keeps up releases an eighth of it within a microsecond or two. One that does not is
 //! not waited for: after each wait in vain so many more of them are left out.
 //!
-//! Plain counting, without a clock.
+//! Plain counting, without a clock. It is for links whose two sides do not share one processor and who do not want to sleep at
+//! once; everybody else's writer never waits here.
 
 use super::{SMALL, Writer};
 use crate::atomic::{Ordering, spin_loop};
@@ -26,6 +27,8 @@ const MOST_LEFT_OUT: u32 = 1023;
 /// What waiting has brought lately.
 #[derive(Debug, Default)]
 pub(super) struct Linger {
+    /// Whether it may wait at all.
+    allowed: bool,
     /// Waits that are still to be left out.
     left: u32,
     /// How many were left out after the last wait in vain.
@@ -33,6 +36,10 @@ pub(super) struct Linger {
 }
 
 impl Linger {
+    pub(super) fn allow(&mut self) {
+        self.allowed = true;
+    }
+
     /// Whether to wait this time.
     fn is_due(&mut self) -> bool {
         match self.left.checked_sub(1) {
@@ -60,7 +67,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         // Relaxed: a hint. A reader that sleeps releases nothing before it is rung for.
         let sleeps = |page: &Page| page.data_ticket.load(Ordering::Relaxed) != 0;
         let is_warm = self.current == SMALL && len <= self.largest_in(SMALL);
-        if !is_warm || self.fits_in_front(len) || self.seats.iter().any(|seat| sleeps(&seat.page)) {
+        if !self.linger.allowed
+            || !is_warm
+            || self.fits_in_front(len)
+            || self.seats.iter().any(|seat| sleeps(&seat.page))
+        {
             return Ok(());
         }
         if !self.linger.is_due() {
