@@ -146,3 +146,30 @@ pub(crate) fn in_tasks(world: &World) {
         });
     }
 }
+
+/// A request that is larger than the link comes in many parts. Whoever waits for requests in a selector sees some of them when it
+/// looks once more before it sleeps, and must be rung for the rest.
+pub(crate) fn large_requests(world: &World) {
+    const CALLS: u8 = 30;
+    let node = world.node();
+    let mut server = node.service("large").server().unwrap();
+    let mut client = node.service("large").client().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut selector = Selector::new();
+            let mut answered = 0;
+            while answered < CALLS {
+                assert!(selector.wait_timeout(&mut [(&mut server, 0)], SOON).unwrap().is_some(), "after {answered}");
+                if let Ok(request) = server.try_recv() {
+                    let sum = request.bytes().iter().fold(0_u64, |sum, byte| sum + u64::from(*byte));
+                    request.reply(&sum.to_le_bytes()).unwrap();
+                    answered += 1;
+                }
+            }
+        });
+        for number in 0..CALLS {
+            let request = vec![number; 3_000_000];
+            assert_eq!(client.call(&request, SOON).unwrap(), (u64::from(number) * 3_000_000).to_le_bytes());
+        }
+    });
+}

@@ -57,6 +57,23 @@ pub(super) struct Caller {
     announced: bool,
 }
 
+impl Caller {
+    /// Has it ring again when it says something, after a part of something was taken; `false` when there is more already.
+    #[cold]
+    #[inline(never)]
+    fn announces_again(&mut self) -> bool {
+        let Some(receiver) = self.inflow.at_our_bell() else { return true };
+        // A refused order makes the one who sleeps do so in slices: it has asked for one itself.
+        receiver.announce().order();
+        if receiver.glance() == Glance::Ready {
+            receiver.awake();
+            return false;
+        }
+        self.announced = true;
+        true
+    }
+}
+
 /// See the top of the file.
 pub(super) struct Inlet {
     pub(super) door: Door,
@@ -241,9 +258,8 @@ impl Inlet {
     #[inline]
     fn look_at(&mut self, at: usize) -> Option<Request> {
         let caller = self.callers.get_mut(at)?;
-        if caller.announced
-            && let Some(receiver) = caller.inflow.at_our_bell()
-        {
+        let was_announced = caller.announced;
+        if was_announced && let Some(receiver) = caller.inflow.at_our_bell() {
             if receiver.glance() != Glance::Ready {
                 return None;
             }
@@ -254,6 +270,8 @@ impl Inlet {
         for _ in 0..MOST_AT_ONCE {
             let caller = self.callers.get_mut(at)?;
             match caller.inflow.next() {
+                // Whoever looks here may have announced itself for a sleep already, and what was there was no whole request.
+                Ok(None) if was_announced && !caller.announces_again() => {}
                 Ok(None) => return None,
                 said => {
                     if let Some(request) = self.heard(at, said) {
@@ -263,6 +281,8 @@ impl Inlet {
                 }
             }
         }
+        // There may be more, for which nobody rings.
+        self.hub.wake();
         None
     }
 
