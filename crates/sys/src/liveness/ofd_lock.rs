@@ -15,6 +15,8 @@ pub struct OfdLock {
     /// Always there, until `release` takes it.
     fd: Option<ForkClosedFd>,
     byte: u64,
+    /// Device and number of the locked file.
+    file: (u64, u64),
 }
 
 impl OfdLock {
@@ -27,7 +29,10 @@ impl OfdLock {
         // From here on a forked child closes its copy; also when the lock is not ours yet.
         let fd = ForkClosedFd::new(fd);
         match set(fd.get()?, &request) {
-            Ok(()) => Ok(Some(OfdLock { fd: Some(fd), byte })),
+            Ok(()) => {
+                let file = file_of(fd.get()?)?;
+                Ok(Some(OfdLock { fd: Some(fd), byte, file }))
+            }
             Err(error) if matches!(error.raw_os_error(), Some(libc::EAGAIN | libc::EACCES)) => Ok(None),
             Err(error) if error.raw_os_error() == Some(libc::EBADF) => Err(io::Error::new(
                 io::ErrorKind::PermissionDenied,
@@ -39,6 +44,9 @@ impl OfdLock {
 
     /// Gives the lock up and the descriptor back, to lock another byte with.
     pub fn release(mut self) -> io::Result<OwnedFd> {
+        if !self.is_ours() {
+            return Err(io::Error::other("the descriptor of this lock was closed by somebody else"));
+        }
         self.unlock();
         self.fd.take().ok_or_else(spent)?.into_fd()
     }
@@ -53,6 +61,12 @@ impl OfdLock {
         self.fd.as_ref().ok_or_else(spent)?.get()
     }
 
+    /// Whether the descriptor is what it was: programs close descriptors that are not theirs, and the number of one that was
+    /// closed is given to the next file.
+    fn is_ours(&self) -> bool {
+        self.fd().and_then(file_of).is_ok_and(|file| file == self.file)
+    }
+
     fn unlock(&self) {
         // In a forked child the descriptor is closed and this does nothing. In the holder the lock is
         // released by name as well, in case a copy of the descriptor still exists somewhere.
@@ -64,7 +78,13 @@ impl OfdLock {
 
 impl Drop for OfdLock {
     fn drop(&mut self) {
-        self.unlock();
+        if self.is_ours() {
+            return self.unlock();
+        }
+        // What has the number now is not ours to unlock or to close. (In a forked child there is nothing at all.)
+        if let Some(Ok(other)) = self.fd.take().map(ForkClosedFd::into_fd) {
+            std::mem::forget(other);
+        }
     }
 }
 
@@ -77,6 +97,11 @@ pub fn is_held_by_other(fd: impl AsFd, byte: u64) -> io::Result<bool> {
         return Err(io::Error::last_os_error());
     }
     Ok(i32::from(answer.l_type) != libc::F_UNLCK)
+}
+
+fn file_of(fd: BorrowedFd<'_>) -> io::Result<(u64, u64)> {
+    let stat = rustix::fs::fstat(fd)?;
+    Ok((stat.st_dev, stat.st_ino))
 }
 
 fn spent() -> io::Error {
@@ -108,4 +133,30 @@ fn request(kind: i32, byte: u64) -> io::Result<libc::flock64> {
     request.l_start = start;
     request.l_len = 1;
     Ok(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory;
+
+    #[test]
+    fn a_descriptor_that_has_become_anothers_is_left_alone() -> io::Result<()> {
+        let (ours, theirs) = (memory::memfd("ours")?, memory::memfd("theirs")?);
+        let number = ours.as_raw_fd();
+        let lock = OfdLock::try_acquire(ours, 7)?.ok_or_else(spent)?;
+        // SAFETY: the number is closed and opened again as another file in one step; nobody else uses it meanwhile.
+        assert_eq!(unsafe { libc::dup2(theirs.as_raw_fd(), number) }, number);
+        set(theirs.as_fd(), &request(libc::F_WRLCK, 7)?)?;
+        assert!(lock.fd().is_ok());
+        drop(lock);
+        // Locked through one description, which both numbers stand for, and still open there.
+        let another = memory::reopen(&theirs, memory::Access::ReadWrite)?;
+        assert!(is_held_by_other(&another, 7)?);
+        // SAFETY: asks for the flags of a number; no memory is involved.
+        assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1);
+        // SAFETY: nobody owns this number any more.
+        drop(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) });
+        Ok(())
+    }
 }
