@@ -230,6 +230,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_without_time_gets_past_dead_readers_and_not_past_living_ones() {
+        let [dead, living, me] = [0, 1, 2].map(|slot| Owner::new(slot, 1));
+        for (reader, expected) in [(dead, Ok(Entered::Reading(0))), (living, Err(crate::sync::surroundings::OutOfTime))]
+        {
+            let lock = RawRwLock::<1>::new();
+            assert_eq!(lock.try_read(reader, |_| false, |_| {}), Ok(0));
+            let around = Script::new(dead, |_| Slept::OutOfTime);
+            assert_eq!(lock.read(me, &around, |_| {}, |_| true), expected);
+        }
+    }
+
+    #[test]
     fn a_process_beyond_the_cells_borrows_a_free_one() {
         let lock = RawRwLock::<2>::new();
         let nobody_gone = |_| false;

@@ -48,8 +48,13 @@ impl<const N: usize> RawRwLock<N> {
             match self.try_read(me, |owner| around.has_left(owner), wake_all) {
                 Ok(at) => return Ok(Entered::Reading(at)),
                 Err(Refused::Full) => {
-                    self.wait_for_a_cell(me, around)?;
-                    continue;
+                    if self.wait_for_a_cell(me, around).is_ok() {
+                        continue;
+                    }
+                    // Whoever has no time to wait sees the dead as well, or somebody who only tries would never get past them.
+                    self.readers().strike(|owner| owner != me && around.is_dead(owner));
+                    let last = self.try_read(me, |owner| around.has_left(owner), wake_all);
+                    return last.map(Entered::Reading).map_err(|_| OutOfTime);
                 }
                 Err(Refused::Closed) => {}
             }
