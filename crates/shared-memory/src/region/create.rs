@@ -96,7 +96,7 @@ pub(crate) fn not_joined(region: &str, error: JoinError) -> RegionError {
 }
 
 /// What the system said while creating. A missing directory must not read as a missing region.
-fn failed(region: &str, source: std::io::Error) -> RegionError {
+pub(crate) fn failed(region: &str, source: std::io::Error) -> RegionError {
     match RegionError::from_io("create", region, source) {
         RegionError::NotFound { region } => RegionError::System {
             action: "create",

@@ -1,6 +1,6 @@
 //! The header page of a region: written once before publication, read once and checked at attach.
 
-use std::hash::{BuildHasher, RandomState};
+use std::io;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::description::Description;
@@ -92,16 +92,18 @@ pub(crate) enum HeaderError {
 
 impl Header {
     /// The header of a new region.
-    pub(crate) fn new(kind: Kind, hash: u64, type_name: &str, plan: Plan, description: Description) -> Header {
+    pub(crate) fn new(
+        kind: Kind,
+        hash: u64,
+        type_name: &str,
+        plan: Plan,
+        description: Description,
+    ) -> io::Result<Header> {
         let created = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut creation_id = [0_u8; 16];
-        for (at, half) in creation_id.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            // The standard library's hashers are keyed with random numbers of the system.
-            *half = RandomState::new().hash_one(at).to_le_bytes();
-        }
+        let creation_id = wharf_sys::random::bits_128()?;
         // Bound: a letter has at most four bytes, so a place between letters is found within four turns.
         let cut = (0..=NAME_MAX).rev().find_map(|len| type_name.get(..len));
-        Header {
+        Ok(Header {
             kind,
             hash,
             plan,
@@ -109,7 +111,7 @@ impl Header {
             created_ns: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
             type_name: if type_name.len() > NAME_MAX { cut.unwrap_or_default() } else { type_name }.to_owned(),
             description,
-        }
+        })
     }
 
     /// The page as it lies in the file.
@@ -236,7 +238,7 @@ mod tests {
 
     fn sample() -> Header {
         let plan = Plan::new(256, 100).unwrap();
-        Header::new(Kind::Typed, 0x1234, "Mutex<u64>", plan, Description::one(ObjectKind::Mutex, 100))
+        Header::new(Kind::Typed, 0x1234, "Mutex<u64>", plan, Description::one(ObjectKind::Mutex, 100)).unwrap()
     }
 
     #[test]
@@ -300,7 +302,7 @@ mod tests {
     #[test]
     fn long_type_names_are_cut_between_letters() {
         let long = "ä".repeat(NAME_MAX);
-        let header = Header::new(Kind::Typed, 1, &long, Plan::new(1, 8).unwrap(), Description::default());
+        let header = Header::new(Kind::Typed, 1, &long, Plan::new(1, 8).unwrap(), Description::default()).unwrap();
         assert_eq!(header.type_name.len(), NAME_MAX);
         assert_eq!(Header::from_page(&header.to_page()), Ok(header));
     }
