@@ -154,7 +154,7 @@ impl Place {
 /// Memory with room for such objects, and the library that serves them.
 pub struct Objects {
     memory: Arc<Mapped>,
-    library: Loaded,
+    code: Loaded,
 }
 
 impl Objects {
@@ -163,13 +163,13 @@ impl Objects {
         let library = compiled()?;
         std::fs::write(at.join(NOTE), library.as_os_str().as_bytes())?;
         let memory = Arc::new(Mapped::create(&at.join("boost"), len)?);
-        Ok(Objects { memory, library: Loaded::load(&library)? })
+        Ok(Objects { memory, code: Loaded::load(&library)? })
     }
 
     /// Finds what was made there.
     pub fn open(at: &Path) -> io::Result<Objects> {
-        let library = Loaded::load(Path::new(&std::fs::read_to_string(at.join(NOTE))?))?;
-        Ok(Objects { memory: Arc::new(Mapped::open(&at.join("boost"))?), library })
+        let code = Loaded::load(Path::new(&std::fs::read_to_string(at.join(NOTE))?))?;
+        Ok(Objects { memory: Arc::new(Mapped::open(&at.join("boost"))?), code })
     }
 
     /// The memory.
@@ -193,13 +193,13 @@ impl BoostMutex {
     /// Makes a free one at this place, which nobody uses yet.
     pub fn make(objects: &Objects, offset: usize) -> io::Result<BoostMutex> {
         let mutex = BoostMutex::find(objects, offset)?;
-        mutex.place.act(objects.library.function(c"bench_mutex_make")?);
+        mutex.place.act(objects.code.function(c"bench_mutex_make")?);
         Ok(mutex)
     }
 
     /// The one that was made at this place.
     pub fn find(objects: &Objects, offset: usize) -> io::Result<BoostMutex> {
-        let function = |name| objects.library.function(name);
+        let function = |name| objects.code.function(name);
         Ok(BoostMutex {
             place: Place::new(&objects.memory, offset, BoostMutex::LEN),
             lock: function(c"bench_mutex_lock")?,
@@ -242,7 +242,7 @@ impl BoostRwLock {
 
     /// Makes a free one at this place, which nobody uses yet.
     pub fn make(objects: &Objects, offset: usize) -> io::Result<BoostRwLock> {
-        let function = |name| objects.library.function(name);
+        let function = |name| objects.code.function(name);
         let lock = BoostRwLock {
             place: Place::new(&objects.memory, offset, BoostRwLock::LEN),
             read: function(c"bench_rwlock_read")?,
