@@ -62,9 +62,11 @@ impl OfdLock {
     }
 
     /// Whether the descriptor is what it was: programs close descriptors that are not theirs, and the number of one that was
-    /// closed is given to the next file.
+    /// closed is given to the next file, or to another description of this one. From there our byte is seen as another's, as long
+    /// as anything keeps our description.
     fn is_ours(&self) -> bool {
-        self.fd().and_then(file_of).is_ok_and(|file| file == self.file)
+        let Ok(fd) = self.fd() else { return false };
+        file_of(fd).is_ok_and(|file| file == self.file) && is_held_by_other(fd, self.byte).is_ok_and(|other| !other)
     }
 
     fn unlock(&self) {
@@ -138,25 +140,33 @@ fn request(kind: i32, byte: u64) -> io::Result<libc::flock64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::memory;
+    use crate::memory::Anchor;
+    use crate::memory::{self, Access};
 
+    /// Of another file, or another description of the same one while an anchor keeps ours.
     #[test]
     fn a_descriptor_that_has_become_anothers_is_left_alone() -> io::Result<()> {
-        let (ours, theirs) = (memory::memfd("ours")?, memory::memfd("theirs")?);
-        let number = ours.as_raw_fd();
-        let lock = OfdLock::try_acquire(ours, 7)?.ok_or_else(spent)?;
-        // SAFETY: the number is closed and opened again as another file in one step; nobody else uses it meanwhile.
-        assert_eq!(unsafe { libc::dup2(theirs.as_raw_fd(), number) }, number);
-        set(theirs.as_fd(), &request(libc::F_WRLCK, 7)?)?;
-        assert!(lock.fd().is_ok());
-        drop(lock);
-        // Locked through one description, which both numbers stand for, and still open there.
-        let another = memory::reopen(&theirs, memory::Access::ReadWrite)?;
-        assert!(is_held_by_other(&another, 7)?);
-        // SAFETY: asks for the flags of a number; no memory is involved.
-        assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1);
-        // SAFETY: nobody owns this number any more.
-        drop(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) });
+        for (same_file, byte) in [(false, 7), (true, 9)] {
+            let ours = memory::memfd("ours")?;
+            let theirs = match same_file {
+                true => memory::reopen(&ours, Access::ReadWrite)?,
+                false => memory::memfd("theirs")?,
+            };
+            let number = ours.as_raw_fd();
+            let lock = OfdLock::try_acquire(ours, 7)?.ok_or_else(spent)?;
+            let _anchor = Anchor::new(lock.fd()?)?;
+            // SAFETY: the number is closed and opened again as another file in one step; nobody else uses it meanwhile.
+            assert_eq!(unsafe { libc::dup2(theirs.as_raw_fd(), number) }, number);
+            set(theirs.as_fd(), &request(libc::F_WRLCK, byte)?)?;
+            drop(lock);
+            // Locked through one description, which both numbers stand for, and still open there.
+            let another = memory::reopen(&theirs, Access::ReadWrite)?;
+            assert!(is_held_by_other(&another, byte)?);
+            // SAFETY: asks for the flags of a number; no memory is involved.
+            assert_ne!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1, "{same_file}");
+            // SAFETY: nobody owns this number any more.
+            drop(unsafe { <OwnedFd as std::os::fd::FromRawFd>::from_raw_fd(number) });
+        }
         Ok(())
     }
 }
