@@ -57,23 +57,6 @@ pub(super) struct Caller {
     announced: bool,
 }
 
-impl Caller {
-    /// Has it ring again when it says something, after a part of something was taken; `false` when there is more already.
-    #[cold]
-    #[inline(never)]
-    fn announces_again(&mut self) -> bool {
-        let Some(receiver) = self.inflow.at_our_bell() else { return true };
-        // A refused order makes the one who sleeps do so in slices: it has asked for one itself.
-        receiver.announce().order();
-        if receiver.glance() == Glance::Ready {
-            receiver.awake();
-            return false;
-        }
-        self.announced = true;
-        true
-    }
-}
-
 /// See the top of the file.
 pub(super) struct Inlet {
     pub(super) door: Door,
@@ -84,6 +67,8 @@ pub(super) struct Inlet {
     turn: Vec<usize>,
     found: Vec<Found>,
     turns: u32,
+    /// Somebody was announced, and something of his was taken that was no whole request: nobody rings for the rest.
+    unannounced: bool,
     /// The next call that receives says this.
     pub(super) owed: Option<Result<Request, RecvError>>,
     next_number: u64,
@@ -106,6 +91,7 @@ impl Inlet {
             turn: Vec::new(),
             found: Vec::new(),
             turns: 0,
+            unannounced: false,
             owed: None,
             next_number: 0,
             kept: false,
@@ -270,9 +256,7 @@ impl Inlet {
         for _ in 0..MOST_AT_ONCE {
             let caller = self.callers.get_mut(at)?;
             match caller.inflow.next() {
-                // Whoever looks here may have announced itself for a sleep already, and what was there was no whole request.
-                Ok(None) if was_announced && !caller.announces_again() => {}
-                Ok(None) => return None,
+                Ok(None) => break,
                 said => {
                     if let Some(request) = self.heard(at, said) {
                         self.rota.found(at);
@@ -281,8 +265,7 @@ impl Inlet {
                 }
             }
         }
-        // There may be more, for which nobody rings.
-        self.hub.wake();
+        self.unannounced |= was_announced;
         None
     }
 
@@ -366,6 +349,17 @@ impl Inlet {
             self.owed = self.accept().and_then(|()| self.look_at_all()).transpose();
         }
         self.owed.is_some()
+    }
+
+    /// The same for whoever sleeps next unless there is something: then he looks once more instead, where a look has taken what
+    /// he was to be rung for.
+    pub(super) fn owes_before_a_sleep(&mut self) -> bool {
+        self.unannounced = false;
+        let owes = self.owe();
+        if !owes && self.unannounced {
+            self.hub.wake();
+        }
+        owes
     }
 
     /// Whether everybody who is waited for rings there.

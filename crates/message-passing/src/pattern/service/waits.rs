@@ -29,7 +29,7 @@ impl Waits for Server {
         let inlet = &mut self.inlet;
         match (&inlet.door, inlet.owed.is_some() || inlet.check_ours().is_err()) {
             (_, true) => Glance::Ready,
-            (Door::Named(..), _) => match inlet.owe() {
+            (Door::Named(..), _) => match inlet.owes_before_a_sleep() {
                 true => Glance::Ready,
                 false => Glance::Nothing,
             },
