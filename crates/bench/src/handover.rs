@@ -128,6 +128,11 @@ pub trait Locks {
     fn unlock(&mut self, which: usize) -> io::Result<()>;
 }
 
+/// Gives back the lock of which this is the guard.
+pub(crate) fn give_back<G>(held: &mut Option<G>, which: usize) -> io::Result<()> {
+    held.take().map(drop).ok_or_else(|| failed(format!("lock {which} is given back by a side that does not hold it")))
+}
+
 /// One side of three locks.
 pub struct Chain<L> {
     locks: L,

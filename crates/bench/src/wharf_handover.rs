@@ -1,7 +1,7 @@
 //! Wharf's primitives as hand-overs to a sleeping process.
 
 use crate::contender::{failed, foreign};
-use crate::handover::{Chain, Handover, Locks, Signal, Who};
+use crate::handover::{Chain, Handover, Locks, Signal, Who, give_back};
 use crate::wharf_regions::options;
 use std::fmt::Display;
 use std::io;
@@ -210,13 +210,7 @@ impl Locks for HeldLocks {
     }
 
     fn unlock(&mut self, which: usize) -> io::Result<()> {
-        match self.held[which].take() {
-            Some(guard) => {
-                drop(guard);
-                Ok(())
-            }
-            None => Err(failed(format!("lock {which} is given back by a side that does not hold it"))),
-        }
+        give_back(&mut self.held[which], which)
     }
 }
 

@@ -2,12 +2,11 @@
 
 use crate::by_hand::boost_library::{BoostMutex, BoostRwLock, Objects};
 use crate::by_hand::mapped::Mapped;
-use crate::by_hand::rwlocks::Side;
+use crate::by_hand::rwlocks::{InMemory, SharedRwLock, Side};
 use crate::contender::Home;
 use crate::crowd::Crowd;
 use crate::handover::{Chain, Handover, Locks, Who};
 use crate::turn::Turn;
-use std::hint::black_box;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -122,67 +121,39 @@ impl Handover for Boost {
 }
 
 /// Boost's lock for readers and writers, taken from one side.
-pub struct BoostRwTurn {
-    side: Side,
-    memory: Arc<Mapped>,
-    lock: BoostRwLock,
-    sum: u64,
-}
-
-const VALUE: usize = BoostRwLock::LEN;
+pub type BoostRwTurn = InMemory<BoostRwLock>;
 
 impl BoostRwTurn {
     /// One of its own in the directory `at`.
     pub fn new(at: &Path, side: Side) -> io::Result<BoostRwTurn> {
-        let objects = Objects::create(at, VALUE + 8)?;
+        let objects = Objects::create(at, BoostRwLock::VALUE + 8)?;
         let lock = BoostRwLock::make(&objects, OBJECT)?;
-        let memory = Arc::clone(objects.memory());
-        // Relaxed: nobody else is there.
-        memory.word(VALUE).store(u64::from(side == Side::Read), Ordering::Relaxed);
-        Ok(BoostRwTurn { side, memory, lock, sum: 0 })
+        Ok(InMemory::of(Arc::clone(objects.memory()), lock, side))
     }
 }
 
-impl Turn for BoostRwTurn {
+impl SharedRwLock for BoostRwLock {
+    const VALUE: usize = BoostRwLock::LEN;
+
     #[inline(always)]
-    fn once(&mut self) -> io::Result<()> {
-        // Relaxed, all: the lock orders them.
-        let value = self.memory.word(VALUE);
-        match self.side {
-            Side::Read => {
-                self.lock.read();
-                self.sum += black_box(value.load(Ordering::Relaxed));
-                self.lock.read_end();
-            }
-            Side::Write => {
-                self.lock.write();
-                value.store(value.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-                self.lock.write_end();
-            }
+    fn take(&self, side: Side) -> io::Result<()> {
+        match side {
+            Side::Read => self.read(),
+            Side::Write => self.write(),
         }
         Ok(())
     }
 
-    fn count(&mut self) -> io::Result<u64> {
-        Ok(match self.side {
-            Side::Read => self.sum,
-            Side::Write => self.memory.word(VALUE).load(Ordering::Relaxed),
-        })
+    #[inline(always)]
+    fn give_back(&self, side: Side) -> io::Result<()> {
+        match side {
+            Side::Read => self.read_end(),
+            Side::Write => self.write_end(),
+        }
+        Ok(())
     }
 
-    fn excludes(&mut self) -> io::Result<bool> {
-        match self.side {
-            Side::Read => self.lock.read(),
-            Side::Write => self.lock.write(),
-        }
-        let again = self.lock.try_write();
-        if again {
-            self.lock.write_end();
-        }
-        match self.side {
-            Side::Read => self.lock.read_end(),
-            Side::Write => self.lock.write_end(),
-        }
-        Ok(!again)
+    fn try_write(&self) -> io::Result<bool> {
+        Ok(self.try_write())
     }
 }

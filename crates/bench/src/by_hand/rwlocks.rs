@@ -24,58 +24,99 @@ pub enum Side {
     Write,
 }
 
-/// pthread's, process-shared.
-pub struct PthreadRwLock {
+/// A lock for readers and writers in memory that processes share.
+pub trait SharedRwLock {
+    /// Where the value lies that it guards, from the start of that memory.
+    const VALUE: usize;
+
+    /// Takes it from one side.
+    fn take(&self, side: Side) -> io::Result<()>;
+
+    /// Gives it back.
+    fn give_back(&self, side: Side) -> io::Result<()>;
+
+    /// Takes it for writing if nobody has it.
+    fn try_write(&self) -> io::Result<bool>;
+}
+
+/// Such a lock and its value, taken from one side.
+pub struct InMemory<L> {
     side: Side,
     memory: Arc<Mapped>,
-    lock: pthread::RwLock,
+    lock: L,
     sum: u64,
 }
+
+impl<L: SharedRwLock> InMemory<L> {
+    /// One that lies in this memory.
+    pub fn of(memory: Arc<Mapped>, lock: L, side: Side) -> InMemory<L> {
+        // Relaxed: nobody else is there.
+        memory.word(L::VALUE).store(u64::from(side == Side::Read), Ordering::Relaxed);
+        InMemory { side, memory, lock, sum: 0 }
+    }
+}
+
+impl<L: SharedRwLock> Turn for InMemory<L> {
+    #[inline(always)]
+    fn once(&mut self) -> io::Result<()> {
+        self.lock.take(self.side)?;
+        // Relaxed, all: the lock orders them.
+        let value = self.memory.word(L::VALUE);
+        match self.side {
+            Side::Read => self.sum += black_box(value.load(Ordering::Relaxed)),
+            Side::Write => value.store(value.load(Ordering::Relaxed) + 1, Ordering::Relaxed),
+        }
+        self.lock.give_back(self.side)
+    }
+
+    fn count(&mut self) -> io::Result<u64> {
+        Ok(match self.side {
+            Side::Read => self.sum,
+            Side::Write => self.memory.word(L::VALUE).load(Ordering::Relaxed),
+        })
+    }
+
+    fn excludes(&mut self) -> io::Result<bool> {
+        self.lock.take(self.side)?;
+        let again = self.lock.try_write()?;
+        if again {
+            self.lock.give_back(Side::Write)?;
+        }
+        self.lock.give_back(self.side)?;
+        Ok(!again)
+    }
+}
+
+/// pthread's, process-shared.
+pub type PthreadRwLock = InMemory<pthread::RwLock>;
 
 impl PthreadRwLock {
     /// One of its own in the directory `at`, taken from one side.
     pub fn new(at: &Path, side: Side) -> io::Result<PthreadRwLock> {
         let memory = Arc::new(Mapped::create(&at.join("pthread-rwlock"), LEN)?);
         let lock = pthread::RwLock::make(&memory, LOCK)?;
-        // Relaxed: nobody else is there.
-        memory.word(VALUE).store(u64::from(side == Side::Read), Ordering::Relaxed);
-        Ok(PthreadRwLock { side, memory, lock, sum: 0 })
+        Ok(InMemory::of(memory, lock, side))
     }
 }
 
-impl Turn for PthreadRwLock {
+impl SharedRwLock for pthread::RwLock {
+    const VALUE: usize = VALUE;
+
     #[inline(always)]
-    fn once(&mut self) -> io::Result<()> {
-        // Relaxed, all: the lock orders them.
-        let value = self.memory.word(VALUE);
-        match self.side {
-            Side::Read => {
-                self.lock.read()?;
-                self.sum += black_box(value.load(Ordering::Relaxed));
-            }
-            Side::Write => {
-                self.lock.write()?;
-                value.store(value.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-            }
+    fn take(&self, side: Side) -> io::Result<()> {
+        match side {
+            Side::Read => self.read(),
+            Side::Write => self.write(),
         }
-        self.lock.unlock()
     }
 
-    fn count(&mut self) -> io::Result<u64> {
-        Ok(match self.side {
-            Side::Read => self.sum,
-            Side::Write => self.memory.word(VALUE).load(Ordering::Relaxed),
-        })
+    #[inline(always)]
+    fn give_back(&self, _: Side) -> io::Result<()> {
+        self.unlock()
     }
 
-    fn excludes(&mut self) -> io::Result<bool> {
-        match self.side {
-            Side::Read => self.lock.read()?,
-            Side::Write => self.lock.write()?,
-        }
-        let excludes = !self.lock.try_write()?;
-        self.lock.unlock()?;
-        Ok(excludes)
+    fn try_write(&self) -> io::Result<bool> {
+        self.try_write()
     }
 }
 

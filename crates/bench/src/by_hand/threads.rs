@@ -1,7 +1,7 @@
 //! Hand-overs between two threads by locks that Rust programs use there: the standard library's mutex and parking_lot's.
 
 use crate::contender::{Home, failed};
-use crate::handover::{Chain, Handover, Locks, Who};
+use crate::handover::{Chain, Handover, Locks, Who, give_back};
 use std::io;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -67,13 +67,7 @@ impl<L: ThreadLock> Locks for Held<L> {
     }
 
     fn unlock(&mut self, which: usize) -> io::Result<()> {
-        match self.held[which].take() {
-            Some(guard) => {
-                drop(guard);
-                Ok(())
-            }
-            None => Err(failed(format!("lock {which} is given back by a side that does not hold it"))),
-        }
+        give_back(&mut self.held[which], which)
     }
 }
 
