@@ -65,12 +65,12 @@ pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
         }
     };
     let ear = Ear { receiver, timeout: asked.meeting.timeout, ending };
-    let mut desk = Desk { ear, sink: Sink::new(asked, file), received: 0, pieces: 0 };
+    let mut desk = Desk { ear, sink: Sink::new(asked, file, unfinished), received: 0, pieces: 0 };
     let outcome = desk.receive(&mut sender, asked.count);
     // What has arrived is not held back because of what has not.
     desk.sink.flush()?;
     outcome?;
-    unfinished.map_or(Ok(()), Unfinished::finish)
+    desk.sink.finish()
 }
 
 /// Where messages come from.
@@ -135,23 +135,31 @@ struct Sink {
     output: Output,
     /// Where the content goes instead, if a file was named.
     file: Option<Output>,
+    /// Until the file has its name.
+    unfinished: Option<Unfinished>,
     form: Form,
     lines: bool,
 }
 
 impl Sink {
-    fn new(asked: &RecvArguments, file: Option<Output>) -> Sink {
+    fn new(asked: &RecvArguments, file: Option<Output>, unfinished: Option<Unfinished>) -> Sink {
         let form = match &file {
             Some(_) if asked.json => Form::Json,
             Some(_) => Form::Raw,
             None => Form::chosen(asked.lines, asked.json),
         };
-        Sink { output: Output::take(), file, form, lines: asked.lines }
+        Sink { output: Output::take(), file, unfinished, form, lines: asked.lines }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
         self.file.as_mut().map_or(Ok(()), Output::flush)?;
         self.output.flush()
+    }
+
+    /// What is there is complete: the file gets its name, if it has none yet.
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.file.as_mut().map_or(Ok(()), Output::flush)?;
+        self.unfinished.take().map_or(Ok(()), Unfinished::finish)
     }
 
     /// Writes a message.
@@ -248,6 +256,8 @@ impl Taker for Desk {
 
     fn settle(&mut self, arrived: Summary) -> Result<(), Failure> {
         self.sink.end_line()?;
+        // Its sender is told next, and goes away: from now on the file must be there.
+        self.sink.finish()?;
         if self.sink.form == Form::Json {
             // The last one was the empty message.
             let (message, pieces) = (self.received, self.pieces.saturating_sub(1));

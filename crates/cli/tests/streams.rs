@@ -525,6 +525,24 @@ fn so_many_so_fast_and_what_came_of_it() {
 }
 
 #[test]
+fn nobody_is_told_that_a_stream_is_written_when_its_file_cannot_be_named() {
+    let (scene, files) = (Scene::new(), Scene::new());
+    let target = files.path().join("target");
+    let text = target.to_str().expect("text");
+    let mut receiver = scene.start_listener(&["recv", "shm:x", "--file", text]);
+    let mut sender = scene.start(&["send", "shm:x"]);
+    sender.say(&vec![7; 9 << 20]);
+    await_that("a part has arrived", || {
+        written_in(&files, receiver.id()).is_some_and(|len| len > 0) || !receiver.runs()
+    });
+    // What is there by now cannot be replaced by a file.
+    fs::create_dir(&target).expect("a directory");
+    // Its input ends.
+    says(&sender.finish().refused(4), &["not confirmed"]);
+    says(&receiver.finish().refused(1), &["cannot write", "target"]);
+}
+
+#[test]
 fn a_file_appears_when_it_is_complete() {
     let (scene, files) = (Scene::new(), Scene::new());
     let target = files.path().join("target");
