@@ -27,6 +27,12 @@ struct Bench {
 const _: fn() = || {
     fn may_be_seen_after_a_panic<T: std::panic::RefUnwindSafe>() {}
     may_be_seen_after_a_panic::<Region<Bench>>();
+    may_be_seen_after_a_panic::<Region<wharf_shared_memory::Mutex<u64>>>();
+    may_be_seen_after_a_panic::<Region<wharf_shared_memory::ReentrantMutex<u64>>>();
+    may_be_seen_after_a_panic::<Region<wharf_shared_memory::Latest<u64>>>();
+    may_be_seen_after_a_panic::<Region<wharf_shared_memory::Condvar>>();
+    may_be_seen_after_a_panic::<Region<wharf_shared_memory::Barrier<2>>>();
+    may_be_seen_after_a_panic::<Region<wharf_shared_memory::Once>>();
 };
 
 fn bench(stage: &Stage) -> Region<Bench> {

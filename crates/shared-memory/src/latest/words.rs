@@ -3,6 +3,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
+use std::panic::RefUnwindSafe;
 
 use crate::atomic::{AtomicU8, AtomicU16, AtomicU32, AtomicU64, Ordering};
 use crate::plain::Plain;
@@ -19,6 +20,9 @@ pub(super) struct Words<T>(UnsafeCell<T>);
 // SAFETY: once shared, the bytes are reached only as atomics, by `load` and `store`; and a `Plain` value may be used
 // by any thread.
 unsafe impl<T: Plain> Sync for Words<T> {}
+
+/// A panic leaves them as they were, or in the copy that does not count.
+impl<T: Plain> RefUnwindSafe for Words<T> {}
 
 impl<T: Plain> Words<T> {
     const LEN: usize = size_of::<T>();

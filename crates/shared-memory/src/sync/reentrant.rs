@@ -6,6 +6,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::mem::offset_of;
 use std::ops::Deref;
+use std::panic::RefUnwindSafe;
 use std::thread;
 use std::time::Duration;
 
@@ -73,6 +74,9 @@ pub struct ReentrantMutex<T: Plain> {
 
 // SAFETY: the value is only reached through the lock, by one thread at a time; a `Plain` value is `Send`.
 unsafe impl<T: Plain> Sync for ReentrantMutex<T> {}
+
+/// As of the other locks: a panic in the middle of a change leaves it inconsistent, and the next one is told.
+impl<T: Plain> RefUnwindSafe for ReentrantMutex<T> {}
 
 // SAFETY: zero bytes are a free lock over a valid value, and so is whatever a killed process leaves behind: the lock word
 // says whether the other two words count. It holds a slot, a generation and a thread's id that is compared together with
