@@ -114,18 +114,20 @@ fn connect(words: &Words, address: &str) -> Result<(), Failure> {
 }
 
 fn accept(words: &Words, address: &str) -> Result<(), Failure> {
-    let mut listener = introduction(words)?.listen(address)?;
+    let listen = || -> Result<Listener, Failure> { Ok(introduction(words)?.listen(address)?) };
+    // The first one sets up what all later ones use.
+    drop(visitor(&mut listen()?)?);
+    let before = Footprint::now();
+    let mut listener = listen()?;
     say("listening", "")?;
     drop(visitor(&mut listener)?);
-    trial(|| Ok(listener.accept_timeout(VISIT)?), drop_and_succeed)?;
+    drop(outcome(|| Ok(listener.accept_timeout(VISIT)?))?);
     // The listener of a failed accept accepts the next visitor.
     drop(visitor(&mut listener)?);
     say("accepted-again", "")?;
-    Ok(())
-}
-
-fn drop_and_succeed<T>(_: Option<T>) -> Result<(), Failure> {
-    Ok(())
+    // It may keep memory in reserve for somebody who has not introduced himself yet: what is left is counted behind it.
+    drop(listener);
+    nothing_left_of(&before)
 }
 
 /// Accepts somebody, passing over visitors that are gone before they were met.
@@ -329,26 +331,37 @@ fn trial<T>(
     afterwards: impl FnOnce(Option<T>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let before = Footprint::now();
+    let made = outcome(operation)?;
+    if made.is_none()
+        && let Some(surplus) = Footprint::now().more_than(&before)
+    {
+        say("leaked", &surplus)?;
+    }
+    afterwards(made)?;
+    nothing_left_of(&before)
+}
+
+/// Does the operation between the marks, and says what came of it; `None` where it was refused.
+fn outcome<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<Option<T>, Failure> {
     mark(OPEN);
     let result = operation();
     mark(CLOSE);
-    let made = match result {
+    match result {
         Ok(made) => {
             say("succeeded", "")?;
-            Some(made)
+            Ok(Some(made))
         }
+        // What the error keeps alive counts as held, and it ends here.
         Err(error) => {
             say("refused", &error.to_string())?;
-            // What the error keeps alive counts as held.
-            drop(error);
-            if let Some(surplus) = Footprint::now().more_than(&before) {
-                say("leaked", &surplus)?;
-            }
-            None
+            Ok(None)
         }
-    };
-    afterwards(made)?;
-    if let Some(surplus) = Footprint::now().more_than(&before) {
+    }
+}
+
+/// Says what there is more of than before, and that this process goes on.
+fn nothing_left_of(before: &Footprint) -> Result<(), Failure> {
+    if let Some(surplus) = Footprint::now().more_than(before) {
         say("leaked", &surplus)?;
     }
     say("still-works", "")?;
