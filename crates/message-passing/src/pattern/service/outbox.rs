@@ -2,6 +2,8 @@
 //!
 //! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
 
+mod open;
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
@@ -11,6 +13,8 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::fork;
 
+use self::open::NOBODY;
+pub(super) use self::open::{Begun, MOST_OPEN};
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::inflow::Intake;
@@ -22,9 +26,6 @@ use crate::room::Room;
 use crate::sender::Sender;
 use crate::transport::Ask;
 use crate::transport::log_link::Pushed;
-
-/// The most requests that are given up before they are received; of more the oldest are not known.
-const MOST_EARLY: usize = super::calls::MOST_CALLS;
 
 /// Whoever waits for room of a client looks again after this long: the sender may have been busy in another thread.
 const LOOK: Duration = Duration::from_millis(5);
@@ -38,23 +39,6 @@ pub(super) enum Without {
     Refuse,
     /// Keep it all the same: it is a header and some words, and there are no more of them than requests.
     Keep,
-}
-
-/// The most requests of one client that are worked on at once; more are refused.
-pub(super) const MOST_OPEN: usize = super::calls::MOST_CALLS;
-
-/// No request: their numbers begin at 1.
-const NOBODY: u64 = 0;
-
-/// What became of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Begun {
-    /// It is open.
-    Yes,
-    /// It is not: others are.
-    TooMany,
-    /// It is not: nothing can be said to its client.
-    Over,
 }
 
 /// A message on its way.
@@ -172,113 +156,10 @@ impl Outbox {
         if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
     }
 
-    /// Notes a request as begun, unless too many are open. For whoever receives requests alone.
-    #[inline(always)]
-    pub(super) fn begin(&self, id: u64) -> Begun {
-        // Relaxed, all three: who answers a request was given it by this thread, and whoever else looks holds the lock and makes
-        // do with what was there before (see the struct).
-        if self.ended.load(Ordering::Relaxed) {
-            return Begun::Over;
-        }
-        if self.seat.load(Ordering::Relaxed) == NOBODY {
-            self.seat.store(id, Ordering::Relaxed);
-            return Begun::Yes;
-        }
-        self.begin_beside(id)
-    }
-
-    #[inline(never)]
-    fn begin_beside(&self, id: u64) -> Begun {
-        let mut state = self.state();
-        self.catch_up(&mut state);
-        let cancelled = state.early.contains(&id);
-        state.last = id;
-        state.early.retain(|early| *early > id);
-        if state.open.len() + 1 >= MOST_OPEN {
-            return Begun::TooMany;
-        }
-        state.open.push((id, cancelled));
-        Begun::Yes
-    }
-
-    /// Brings together the request in the seat and words that have overtaken it.
-    #[inline(always)]
-    fn catch_up(&self, state: &mut State) {
-        if !state.early.is_empty() {
-            self.catch_up_with_early(state);
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn catch_up_with_early(&self, state: &mut State) {
-        let seated = self.seat.load(Ordering::Relaxed);
-        state.seat_cancelled |= seated != NOBODY && state.early.contains(&seated);
-        let last = state.last.max(seated);
-        state.early.retain(|early| *early > last);
-    }
-
-    /// A request is not worked on any more; whether its caller had given it up.
-    #[inline]
-    fn release(&self, state: &mut State, id: u64) -> bool {
-        self.catch_up(state);
-        if self.seat.load(Ordering::Relaxed) == id {
-            state.last = state.last.max(id);
-            let cancelled = std::mem::take(&mut state.seat_cancelled);
-            // Relaxed: the next that sits down there touches nothing but this word without the lock.
-            self.seat.store(NOBODY, Ordering::Relaxed);
-            return cancelled;
-        }
-        let at = state.open.iter().position(|(it, _)| *it == id);
-        at.is_some_and(|at| state.open.swap_remove(at).1)
-    }
-
-    /// The caller has given this request up.
-    pub(super) fn cancel(&self, id: u64) {
-        let mut state = self.state();
-        self.catch_up(&mut state);
-        let seated = self.seat.load(Ordering::Relaxed);
-        if seated == id && id != NOBODY {
-            state.seat_cancelled = true;
-        } else if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
-            *cancelled = true;
-        } else if id > state.last.max(seated) {
-            if state.early.len() == MOST_EARLY {
-                state.early.remove(0);
-            }
-            state.early.push(id);
-        } else {
-            return;
-        }
-        // Whoever streams to it waits no longer.
-        self.drained.notify_all();
-    }
-
     /// Requests can be received here by the way, for what their caller says of those that are being worked on.
     pub(super) fn look_into(&self, intake: &Arc<Intake>) {
         // Once: whoever makes the one makes the other.
         let _ = self.intake.set(Arc::downgrade(intake));
-    }
-
-    /// This request is not worked on any more, and nobody waits for a word of it.
-    pub(super) fn forget(&self, id: u64) {
-        if self.check_ours().is_ok() {
-            self.release(&mut self.state(), id);
-        }
-    }
-
-    /// Whether nobody waits for the answer to this request.
-    pub(super) fn is_cancelled(&self, id: u64) -> bool {
-        if self.check_ours().is_err() {
-            return true;
-        }
-        if let Some(intake) = self.intake.get().and_then(Weak::upgrade) {
-            intake.look_ahead(self);
-        }
-        let mut state = self.state();
-        self.catch_up(&mut state);
-        let in_seat = state.seat_cancelled && self.seat.load(Ordering::Relaxed) == id;
-        state.over.is_some() || in_seat || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
     }
 
     /// Says something about a request, without waiting.
