@@ -1,24 +1,39 @@
 //! What a terminal says: keys, and that it has another size.
 
+mod decode;
+
 use std::fs::File;
 use std::io::{self, IsTerminal, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-use ratatui::crossterm::event::{self, Event};
+use ratatui::crossterm::event::KeyEvent;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGWINCH;
 use signal_hook::low_level;
 use wharf::{Endpoint, Readable};
 
+use self::decode::Decoder;
 use crate::failure::Failure;
 
-/// See the top of the file. Waited for beside anything else, and asked only when there is something: crossterm's own wait hears
-/// of no signal, and never returns once the terminal is gone.
+/// As much is taken at once, whoever pastes: the rest is there the next time.
+const MOST: usize = 64 << 10;
+
+/// See the top of the file. Waited for beside anything else, and asked only when there is something. The bytes are read here: the
+/// events of crossterm forget a key that comes together with another size, never end where a paste fills their buffer, and never
+/// return once the terminal is gone (0.29, `event/source/unix/mio.rs`).
 pub(crate) struct Keys {
     typed: Readable<File>,
     /// Readable when the terminal has got another size.
     resized: Readable<UnixStream>,
+    decoder: Decoder,
+}
+
+/// What a terminal said.
+pub(crate) enum Said {
+    Key(KeyEvent),
+    /// It has another size.
+    Resized,
 }
 
 impl Keys {
@@ -27,7 +42,7 @@ impl Keys {
         let (resized, tell) = UnixStream::pair()?;
         resized.set_nonblocking(true)?;
         low_level::pipe::register(SIGWINCH, tell)?;
-        Ok(Keys { typed: Readable(File::from(typed)), resized: Readable(resized) })
+        Ok(Keys { typed: Readable(File::from(typed)), resized: Readable(resized), decoder: Decoder::default() })
     }
 
     /// What is ready when there is something to [`take`](Self::take).
@@ -37,9 +52,12 @@ impl Keys {
 
     /// What came meanwhile, without waiting. Fails when the terminal was taken away: a command that is in front is told so by a
     /// signal, any other finds its terminal readable from then on, with nothing to read.
-    pub(crate) fn take(&mut self) -> Result<Vec<Event>, Failure> {
+    pub(crate) fn take(&mut self) -> Result<Vec<Said>, Failure> {
+        let mut said = Vec::new();
         // Only that it came counts.
-        let _size = self.resized.0.read(&mut [0; 64]);
+        if self.resized.0.read(&mut [0; 64]).is_ok() {
+            said.push(Said::Resized);
+        }
         if !io::stdin().is_terminal() {
             // Nobody sees what is written from here on, and whoever writes to a terminal that is gone fails, or panics.
             if let Ok(null) = File::options().write(true).open("/dev/null") {
@@ -48,11 +66,28 @@ impl Keys {
             return Err(Failure::Failed("the terminal is gone".to_owned()));
         }
         let failed = |error| Failure::Failed(format!("cannot read from the terminal: {error}"));
-        let mut events = Vec::new();
-        // Ends when nothing is there; whoever pastes much has it taken at once.
-        while event::poll(Duration::ZERO).map_err(failed)? {
-            events.push(event::read().map_err(failed)?);
+        let mut bytes = Vec::new();
+        let mut piece = [0; 4096];
+        while bytes.len() < MOST && self.is_typed().map_err(failed)? {
+            let len = match self.typed.0.read(&mut piece) {
+                Ok(0) => return Err(Failure::Failed("the terminal is gone".to_owned())),
+                Ok(len) => len,
+                Err(error) if matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock) => break,
+                Err(error) => return Err(failed(error)),
+            };
+            bytes.extend_from_slice(piece.get(..len).unwrap_or_default());
         }
-        Ok(events)
+        said.extend(self.decoder.decode(&bytes).into_iter().map(Said::Key));
+        Ok(said)
+    }
+
+    /// Whether a read would not wait.
+    fn is_typed(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.typed.0, PollFlags::IN)];
+        match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
+            Ok(ready) => Ok(ready > 0),
+            Err(rustix::io::Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 }

@@ -200,6 +200,11 @@ fn on_a_terminal() {
     screen.shows("anna> abc");
     screen.press("\x01\x0bwide 漢字\r");
     script.says_line("<anna> wide 漢字");
+    // Much that is pasted comes as one line, and Ctrl-L draws everything anew.
+    let pasted = "p".repeat(2_048);
+    screen.press(&format!("{pasted}\r"));
+    script.says_line(&format!("<anna> {pasted}"));
+    screen.press("\x0c");
     // What others write never speaks to this terminal.
     script.say("evil \x1b]0;owned\x07 \x1b[31mred\x1b[0m \u{9b}2J\n".as_bytes());
     screen.shows("evil \\u{1b}]0;owned\\u{7}");

@@ -273,6 +273,8 @@ fn a_browser_and_a_terminal() {
     // A page of elsewhere, with the right token, does not come in.
     let link = format!("ws://{place}/socket?token={token}");
     let mut elsewhere = browser.open("data:text/html,<p>elsewhere");
+    // What is evaluated before it is there is gone with the page that it replaces.
+    elsewhere.shows("elsewhere");
     let script = format!(
         "window.outcome = 'waiting'; const socket = new WebSocket('{link}'); socket.onopen = () => outcome = 'open'; \
          socket.onerror = () => outcome = 'refused'"

@@ -170,6 +170,14 @@ fn top_lives_on_a_terminal_and_leaves_it_as_it_was() {
     top.shows("PAUSED");
     top.resize(60, 10);
     top.hides("MEMORY");
+    // Both are there when it looks again: no key is lost beside another size.
+    top.signal("STOP");
+    top.resize(100, 20);
+    top.press("/sub");
+    top.signal("CONT");
+    top.shows("filter: sub_");
+    top.press("\r");
+    top.shows("filter: sub (Esc");
     top.press("q");
     let (status, wrote) = top.finish();
     assert!(status.success(), "{status}");

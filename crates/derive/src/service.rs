@@ -5,8 +5,8 @@ use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{
-    Error, FnArg, Generics, Ident, ItemTrait, Pat, Path, ReceiverKind, Result, ReturnType, TraitItem, TraitItemFn,
-    Type, parse_quote,
+    Error, FnArg, GenericArgument, Generics, Ident, ItemTrait, Pat, Path, PathArguments, ReceiverKind, Result,
+    ReturnType, TraitItem, TraitItemFn, Type, TypeImplTrait, TypeParamBound, parse_quote,
 };
 
 use crate::input::together;
@@ -19,8 +19,16 @@ struct Method<'a> {
     name: &'a Ident,
     text: String,
     arguments: Vec<(&'a Ident, &'a Type)>,
-    output: Option<&'a Type>,
+    output: Output<'a>,
     docs: Vec<&'a syn::Attribute>,
+}
+
+/// What comes back.
+enum Output<'a> {
+    /// One answer; `()` where the method gives none.
+    One(Option<&'a Type>),
+    /// Results one after another: the method gives an iterator of these.
+    Many(&'a Type),
 }
 
 pub(crate) fn expand(item: &ItemTrait, home: &Path) -> Result<TokenStream> {
@@ -55,16 +63,39 @@ fn client(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
         format!(" Asks a [`{name}`] in another process. Each call waits at most as long as this client's limit says.");
     let calls = methods.iter().map(|Method { name, text, arguments, output, docs }| {
         let (names, types): (Vec<_>, Vec<_>) = arguments.iter().copied().unzip();
-        let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
         // The span of the types puts "cannot be encoded" under them, not under the macro's name.
-        let call = quote_spanned!(output.span()=> self.caller.call::<(#(#types,)*), #output>(#text, &(#(#names,)*)));
-        quote! {
-            #(#docs)*
-            ///
-            /// # Errors
-            /// Why there is no answer, and whether the call was never sent, is unknown, or was answered.
-            pub fn #name(&mut self, #(#names: #types),*) -> ::core::result::Result<#output, #parts::CallError> {
-                #call
+        match output {
+            Output::One(output) => {
+                let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
+                let call =
+                    quote_spanned!(output.span()=> self.caller.call::<(#(#types,)*), #output>(#text, &(#(#names,)*)));
+                quote! {
+                    #(#docs)*
+                    ///
+                    /// # Errors
+                    /// Why there is no answer, and whether the call was never sent, is unknown, or was answered.
+                    pub fn #name(&mut self, #(#names: #types),*) -> ::core::result::Result<#output, #parts::CallError> {
+                        #call
+                    }
+                }
+            }
+            Output::Many(item) => {
+                let call =
+                    quote_spanned!(item.span()=> self.caller.stream::<(#(#types,)*), #item>(#text, &(#(#names,)*)));
+                quote! {
+                    #(#docs)*
+                    ///
+                    /// The results as they come. An error is the last of them; dropping this cancels the call.
+                    ///
+                    /// # Errors
+                    /// Why the call was never sent.
+                    pub fn #name(
+                        &mut self,
+                        #(#names: #types),*
+                    ) -> ::core::result::Result<#parts::Stream<'_, #item>, #parts::CallError> {
+                        #call
+                    }
+                }
             }
         }
     });
@@ -115,11 +146,23 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
     let about = format!(" Answers with a [`{name}`] what others ask.");
     let arms = methods.iter().map(|Method { name, text, arguments, output, .. }| {
         let (names, types): (Vec<_>, Vec<_>) = arguments.iter().copied().unzip();
-        let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
-        let put = quote_spanned!(output.span()=> #parts::put::<#output>);
+        let asked = quote!(#ident::#name(state, #(#names),*));
+        let answer = match output {
+            Output::One(output) => {
+                let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
+                let put = quote_spanned!(output.span()=> #parts::put::<#output>);
+                quote!(#parts::answer(request, #put(&#asked)))
+            }
+            Output::Many(item) => {
+                let stream = quote_spanned!(item.span()=> #parts::stream::<#item>);
+                quote!(#stream(request, #asked))
+            }
+        };
         quote! {
-            #text => #parts::take::<(#(#types,)*)>(#text, arguments)
-                .and_then(|(#(#names,)*)| #put(&#ident::#name(state, #(#names),*))),
+            #text => match #parts::take::<(#(#types,)*)>(#text, arguments) {
+                ::core::result::Result::Ok((#(#names,)*)) => #answer,
+                ::core::result::Result::Err(why) => #parts::fail(request, &why),
+            },
         }
     });
     quote! {
@@ -168,14 +211,16 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
 
             /// Answers one request: in any thread that has the state.
             pub fn answer(state: &mut S, request: #parts::Request) {
-                let outcome = match #parts::method(&request) {
+                match #parts::method(&request) {
                     ::core::result::Result::Ok((method, arguments)) => match method {
                         #(#arms)*
-                        other => ::core::result::Result::Err(#parts::unknown(#name, other)),
+                        other => {
+                            let why = #parts::unknown(#name, other);
+                            #parts::fail(request, &why);
+                        }
                     },
-                    ::core::result::Result::Err(why) => ::core::result::Result::Err(why),
-                };
-                #parts::answer(request, outcome);
+                    ::core::result::Result::Err(why) => #parts::fail(request, &why),
+                }
             }
 
             /// The server below.
@@ -252,15 +297,46 @@ fn method(function: &TraitItemFn) -> Result<Method<'_>> {
         wrong.push(Error::new(signature.ident.span(), text));
     }
     let output = match &signature.output {
-        ReturnType::Default => None,
-        ReturnType::Type(_, output) => {
-            wrong.extend(unfit(output, "an answer"));
-            Some(&**output)
-        }
+        ReturnType::Default => Output::One(None),
+        ReturnType::Type(_, output) => match &**output {
+            Type::ImplTrait(several) => match item_of(several) {
+                Some(item) => {
+                    wrong.extend(unfit(item, "a result"));
+                    Output::Many(item)
+                }
+                None => {
+                    let text =
+                        "an answer is a type with a name, or `impl Iterator<Item = T>` for results one after another";
+                    wrong.push(Error::new(several.span(), text));
+                    Output::One(None)
+                }
+            },
+            output => {
+                wrong.extend(unfit(output, "an answer"));
+                Output::One(Some(output))
+            }
+        },
     };
     together(wrong)?;
     let docs = function.attrs.iter().filter(|attribute| attribute.path().is_ident("doc")).collect();
     Ok(Method { name: &signature.ident, text: signature.ident.unraw().to_string(), arguments, output, docs })
+}
+
+/// The `T` of `impl Iterator<Item = T>`, and of nothing else.
+fn item_of(several: &TypeImplTrait) -> Option<&Type> {
+    let mut bounds = several.bounds.iter();
+    let (Some(TypeParamBound::Trait(bound)), None) = (bounds.next(), bounds.next()) else {
+        return None;
+    };
+    let last = bound.path.segments.last().filter(|last| last.ident == "Iterator")?;
+    let PathArguments::AngleBracketed(arguments) = &last.arguments else {
+        return None;
+    };
+    let mut arguments = arguments.args.iter();
+    match (arguments.next(), arguments.next()) {
+        (Some(GenericArgument::AssocType(item)), None) if item.ident == "Item" => Some(&item.ty),
+        _ => None,
+    }
 }
 
 /// Why a type can be no part of a message, as far as its first word shows.

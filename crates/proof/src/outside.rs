@@ -87,12 +87,11 @@ pub fn files(root: &Path) -> Vec<String> {
     files
 }
 
-/// Names that the kernel knows of sockets in a scene, and of those without a file that could be ours.
+/// Names that the kernel knows of sockets in a scene. No socket here has a name without a file.
 fn names_of_sockets(scene: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let name = |line: &str| line.split_ascii_whitespace().nth(7).map(str::to_owned);
-    let ours = |name: &String| Path::new(name).starts_with(scene) || name.starts_with("@wharf");
-    table.lines().skip(1).filter_map(name).filter(ours).collect()
+    table.lines().skip(1).filter_map(name).filter(|name| Path::new(name).starts_with(scene)).collect()
 }
 
 /// Processes that have their directory of names in a scene, all but this one.

@@ -23,6 +23,8 @@ trait Bank {
     fn transfer(&mut self, from: String, to: String, amount: u64) -> Result<(), Refusal>;
     /// Every account.
     fn accounts(&self) -> Vec<(String, u64)>;
+    /// What an account grows to, year by year, for as long as somebody asks.
+    fn growth(&self, account: String, percent: u64) -> impl Iterator<Item = u64>;
 }
 
 #[derive(Default)]
@@ -48,6 +50,11 @@ impl Bank for Vault {
     fn accounts(&self) -> Vec<(String, u64)> {
         self.accounts.iter().map(|(name, there)| (name.clone(), *there)).collect()
     }
+
+    fn growth(&self, account: String, percent: u64) -> impl Iterator<Item = u64> {
+        let there = self.accounts.get(&account).copied();
+        std::iter::successors(there, move |there| there.checked_add(there.checked_mul(percent)? / 100))
+    }
 }
 
 fn node(directory: &str) -> wharf::Result<Node> {
@@ -68,6 +75,11 @@ fn main() -> wharf::Result<()> {
     println!("to bob: {:?}", bank.transfer("ada".to_owned(), "bob".to_owned(), 30)?);
     println!("again: {:?}", bank.transfer("ada".to_owned(), "bob".to_owned(), 300)?);
     println!("from eve: {:?}", bank.transfer("eve".to_owned(), "bob".to_owned(), 1)?);
+    println!("in all: {:?}", bank.accounts()?);
+    // Dropping what comes cancels the call: the server goes on no longer than somebody listens.
+    for (year, there) in bank.growth("ada".to_owned(), 10)?.take(4).enumerate() {
+        println!("year {year}: {}", there?);
+    }
     println!("in all: {:?}", bank.accounts()?);
     child.kill()?;
     child.wait()?;

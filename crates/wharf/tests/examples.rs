@@ -97,7 +97,7 @@ fn a_bank_reads_like_a_trait_and_refuses_in_types() {
         "to bob: Ok(())",
         "again: Err(TooLittle { there: 70, wanted: 300 })",
         "from eve: Err(NoAccount(\"eve\"))",
-        "in all: [(\"ada\", 70), (\"bob\", 30)]",
+        "in all: [(\"ada\", 70), (\"bob\", 30)]\nyear 0: 70\nyear 1: 77\nyear 2: 84\nyear 3: 92\nin all: [",
     ] {
         assert!(said.contains(line), "{line:?} is missing in {said}");
     }

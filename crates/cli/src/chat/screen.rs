@@ -4,8 +4,8 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::io;
 
-use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::layout::{Constraint, Layout, Position};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
@@ -18,7 +18,7 @@ use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
-use crate::keys::Keys;
+use crate::keys::{Keys, Said};
 use crate::output::may_colour;
 use crate::printable::printable;
 
@@ -152,8 +152,8 @@ impl Screen {
     /// What was typed meanwhile.
     pub(super) fn read(&mut self) -> Result<Vec<Typed>, Failure> {
         let mut typed = Vec::new();
-        for event in self.keys.take()? {
-            if let Event::Key(key) = event {
+        for said in self.keys.take()? {
+            if let Said::Key(key) = said {
                 typed.extend(self.press(key));
             }
         }
@@ -162,9 +162,6 @@ impl Screen {
     }
 
     fn press(&mut self, key: KeyEvent) -> Option<Typed> {
-        if key.kind == KeyEventKind::Release {
-            return None;
-        }
         let control = key.modifiers.contains(KeyModifiers::CONTROL);
         match key.code {
             KeyCode::Char('c') if control => return Some(Typed::Leave),
@@ -179,7 +176,7 @@ impl Screen {
             KeyCode::Char('k') if control => self.editor.cut_to_end(),
             KeyCode::Char('w') if control => self.editor.cut_word(),
             KeyCode::Char('g') if control => return Some(Typed::Doors),
-            KeyCode::Char('l') if control => _ = self.terminal.clear(),
+            KeyCode::Char('l') if control => self.repaint(),
             KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             KeyCode::Char(character) => self.editor.insert(character),
             KeyCode::Enter => {
@@ -200,6 +197,13 @@ impl Screen {
             _ => {}
         }
         None
+    }
+
+    /// Everything anew with the next drawing. (`clear` would ask the terminal where its cursor is, and take keys for the answer.)
+    fn repaint(&mut self) {
+        let size = self.terminal.size().unwrap_or_default();
+        // A terminal that cannot be cleared fails at the drawing.
+        let _cleared = self.terminal.resize(Rect::from((Position::ORIGIN, size)));
     }
 
     fn width(&self) -> usize {
@@ -240,7 +244,7 @@ impl Screen {
             let visible: Vec<Line<'static>> = drawn.skip(above).take(*page).collect();
             // The latest stands right above the line that is typed.
             let top = body.y + u16::try_from(page.saturating_sub(visible.len())).unwrap_or(0);
-            let area = ratatui::layout::Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
+            let area = Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
             frame.render_widget(Paragraph::new(visible), area);
 
             let prompt = format!("{nick}> ");

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
-use ratatui::crossterm::event::Event;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
@@ -18,7 +17,7 @@ use super::table::aligned;
 use super::view::{View, Wish};
 use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::keys::Keys;
+use crate::keys::{Keys, Said};
 use crate::look::directory;
 use crate::output::may_colour;
 use crate::printable::printable;
@@ -83,10 +82,10 @@ impl Screen {
             }
             let wait = next.saturating_duration_since(Instant::now());
             ending.wait_for_any(&mut keys.endpoints(), Some(wait))?;
-            let events = keys.take()?;
-            changed = !events.is_empty();
-            for event in events {
-                if let Event::Key(key) = event
+            let said = keys.take()?;
+            changed = !said.is_empty();
+            for said in said {
+                if let Said::Key(key) = said
                     && view.press(key) == Wish::End
                 {
                     return Ok(());

@@ -1,6 +1,6 @@
 //! What the user sees of the rows: sorted, filtered, scrolled; and what the keys do to that.
 
-use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::order::Order;
 use super::rows::Row;
@@ -87,9 +87,6 @@ impl View {
 
     /// Does what a key means.
     pub(super) fn press(&mut self, key: KeyEvent) -> Wish {
-        if key.kind == KeyEventKind::Release {
-            return Wish::Go;
-        }
         if key.modifiers.contains(KeyModifiers::CONTROL) {
             return if key.code == KeyCode::Char('c') { Wish::End } else { Wish::Go };
         }

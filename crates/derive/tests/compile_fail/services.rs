@@ -32,6 +32,9 @@ trait Methods {
     fn borrowed(&self, text: &str); //~ an argument cannot be a reference: it travels to another process
     fn lent(&self) -> &u8; //~ an answer cannot be a reference: it travels to another process
     fn any(&self, what: impl Clone); //~ an argument cannot be `impl Trait`: the other process must know its type
+    fn shown(&self) -> impl Clone; //~ an answer is a type with a name, or `impl Iterator<Item = T>` for results one after another
+    fn paired(&self) -> impl Iterator<Item = u8> + Clone; //~ an answer is a type with a name, or `impl Iterator<Item = T>`
+    fn lent_one_by_one(&self) -> impl Iterator<Item = &u8>; //~ a result cannot be a reference: it travels to another process
     fn generic<T>(&self, what: T); //~ `generic` cannot be generic: the other process must know which types travel
     fn taken_apart(&self, (left, right): (u8, u8)); //~ an argument of a service's method has a plain name
     fn pointed_at(&self, at: *const u8); //~ an argument cannot be a pointer: it means nothing in another process

@@ -13,6 +13,7 @@ mod hostile;
 mod suite;
 mod surveys;
 mod surveys_at_random;
+mod traits;
 mod waiting;
 
 use std::process::ExitCode;
@@ -40,6 +41,7 @@ const CASES: &[Case] = cases! {
         too_many, too_large, fifty_servers, values, encoded, at_addresses, selected, in_tasks
     }
     surveys_at_random { servers_that_die }
+    traits { one_by_one, nobody_takes }
     crowds { five_hundred_clients, one_beside_the_idle }
 };
 

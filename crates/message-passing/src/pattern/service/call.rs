@@ -95,6 +95,13 @@ pub struct Results<'a> {
     over: bool,
 }
 
+impl Results<'_> {
+    /// There are no more, whatever comes.
+    pub(super) fn end(&mut self) {
+        self.over = true;
+    }
+}
+
 impl Iterator for Results<'_> {
     type Item = Result<Vec<u8>, CallError>;
 

@@ -1,13 +1,16 @@
 //! What the code names that `#[service]` writes: how the method and its arguments travel, and how it is answered.
 //!
 //! A request is the method's name, with its length in front, and behind it the arguments as a tuple, all of it in postcard. The
-//! reply is the answer. A method that nobody knows, and arguments of other types, are failures in words.
+//! reply is the answer; a method that gives an iterator is answered by a stream of its items. A method that nobody knows, and arguments of other types, are failures in words.
 
+use std::fmt;
+use std::marker::PhantomData;
 use std::time::Duration;
 
 use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 
+use super::Results;
 pub use super::{CallError, Client, Request, Server, Service};
 pub use crate::error::RecvError;
 use crate::error::SendError;
@@ -41,10 +44,54 @@ impl Caller {
     /// # Errors
     /// As [`Client::call`]; [`CallError::Misunderstood`] when the answer is not of this type.
     pub fn call<A: Serialize, R: DeserializeOwned>(&mut self, method: &str, arguments: &A) -> Result<R, CallError> {
-        let request = postcard::to_stdvec(&(method, arguments));
-        let request = request.map_err(|error| CallError::NotSent(SendError::Encode(error.to_string())))?;
-        let answer = self.client.call(&request, self.limit)?;
+        let answer = self.client.call(&request(method, arguments)?, self.limit)?;
         decode(&answer).map_err(|why| CallError::Misunderstood(format!("{method}: {why}")))
+    }
+
+    /// Asks for one method that is answered by several results.
+    ///
+    /// # Errors
+    /// As [`Client::call_stream`].
+    pub fn stream<A: Serialize, R: DeserializeOwned>(
+        &mut self,
+        method: &'static str,
+        arguments: &A,
+    ) -> Result<Stream<'_, R>, CallError> {
+        let results = self.client.call_stream(&request(method, arguments)?, self.limit)?;
+        Ok(Stream { results, method, of: PhantomData })
+    }
+}
+
+fn request<A: Serialize>(method: &str, arguments: &A) -> Result<Vec<u8>, CallError> {
+    let request = postcard::to_stdvec(&(method, arguments));
+    request.map_err(|error| CallError::NotSent(SendError::Encode(error.to_string())))
+}
+
+/// The results of a method that gives an iterator, as they come. An error is the last of them. Dropping it cancels the call.
+pub struct Stream<'c, R> {
+    results: Results<'c>,
+    method: &'static str,
+    of: PhantomData<fn() -> R>,
+}
+
+impl<R: DeserializeOwned> Iterator for Stream<'_, R> {
+    type Item = Result<R, CallError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.results.next()?;
+        Some(item.and_then(|bytes| {
+            decode(&bytes).map_err(|why| {
+                // What one of them does not hold, the others do not either.
+                self.results.end();
+                CallError::Misunderstood(format!("{}: {why}", self.method))
+            })
+        }))
+    }
+}
+
+impl<R> fmt::Debug for Stream<'_, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stream").field("method", &self.method).field("results", &self.results).finish()
     }
 }
 
@@ -80,10 +127,35 @@ pub fn unknown(service: &str, method: &str) -> String {
 
 /// Answers. A client that is gone by then needs no answer.
 pub fn answer(request: Request, outcome: Result<Vec<u8>, String>) {
-    let _ = match outcome {
-        Ok(bytes) => request.reply(&bytes),
-        Err(why) => request.fail(&why),
-    };
+    match outcome {
+        Ok(bytes) => drop(request.reply(&bytes)),
+        Err(why) => fail(request, &why),
+    }
+}
+
+/// Answers by results one after another, until there are no more of them or nobody wants more. The next one is asked for when the
+/// client has room for it: one that takes nothing for as long as the service's patience is told that its call has failed.
+pub fn stream<R: Serialize>(request: Request, results: impl Iterator<Item = R>) {
+    let mut stream = request.stream();
+    // Ends with the results, or with the client.
+    for result in results {
+        let failed = match put(&result).map(|bytes| stream.send(&bytes)) {
+            Ok(Ok(())) => continue,
+            // Nobody is there to be told.
+            Ok(Err(SendError::Closed | SendError::PeerDied { .. })) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(why) => why,
+        };
+        // A client that is gone needs no words.
+        let _ = stream.fail(&failed);
+        return;
+    }
+    let _ = stream.end();
+}
+
+/// Says why there is no answer. A client that is gone by then needs none.
+pub fn fail(request: Request, why: &str) {
+    let _ = request.fail(why);
 }
 
 fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {

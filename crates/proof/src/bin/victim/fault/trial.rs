@@ -20,6 +20,12 @@ const CLOSE: u64 = 2;
 /// How long others of the scene may have something that looks like ours.
 const MOMENT: Duration = Duration::from_secs(5);
 
+/// What there was before an operation.
+pub(super) struct Before {
+    outside: BTreeSet<String>,
+    held: Footprint,
+}
+
 /// How an operation is tried.
 pub(super) struct Trial {
     /// It is the first of its kind in this process, which then holds more afterwards: what all later ones use.
@@ -53,47 +59,62 @@ impl Trial {
         self.cold
     }
 
-    /// Does the operation between the marks, says what came of it, and looks for what is left.
+    /// Does the operation between the marks, and looks for what is left: after an error, and after `afterwards`.
     pub(super) fn run<T>(
         &self,
         operation: impl FnOnce() -> Result<T, Failure>,
         afterwards: impl FnOnce(Option<T>) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let outside = self.outside.now();
-        let before = Footprint::now();
+        let before = self.before();
+        let made = self.outcome(operation)?;
+        match made {
+            // What was made may have a name, but a message queue never keeps one.
+            Some(_) => self.tell_left(|it| before.outside.contains(it) || !it.starts_with("queue"))?,
+            None => self.tell_surplus(&before)?,
+        }
+        afterwards(made)?;
+        self.nothing_left_of(&before)
+    }
+
+    /// What there is now.
+    pub(super) fn before(&self) -> Before {
+        Before { outside: self.outside.now(), held: Footprint::now() }
+    }
+
+    /// Does the operation between the marks, and says what came of it; `None` where it was refused.
+    pub(super) fn outcome<T>(&self, operation: impl FnOnce() -> Result<T, Failure>) -> Result<Option<T>, Failure> {
         mark(OPEN);
         let result = operation();
         mark(CLOSE);
-        let made = match result {
+        match result {
             Ok(made) => {
                 say("succeeded", "")?;
-                // What was made may have a name, but a message queue never keeps one.
-                self.tell_left(|it| outside.contains(it) || !it.starts_with("queue"))?;
-                Some(made)
+                Ok(Some(made))
             }
+            // What the error keeps alive counts as held, and it ends here.
             Err(error) => {
                 say("refused", &error.to_string())?;
-                // What the error keeps alive counts as held.
-                drop(error);
-                self.tell_surplus(&before, &outside)?;
-                None
+                Ok(None)
             }
-        };
-        afterwards(made)?;
-        self.tell_surplus(&before, &outside)?;
+        }
+    }
+
+    /// Says what there is more of than before, and that this process goes on.
+    pub(super) fn nothing_left_of(&self, before: &Before) -> Result<(), Failure> {
+        self.tell_surplus(before)?;
         say("still-works", "")?;
         Ok(())
     }
 
     /// Says what is held that was not held before, and what is outside that was not there.
-    fn tell_surplus(&self, before: &Footprint, outside: &BTreeSet<String>) -> Result<(), Failure> {
-        let surplus = Footprint::now().more_than(before);
+    fn tell_surplus(&self, before: &Before) -> Result<(), Failure> {
+        let surplus = Footprint::now().more_than(&before.held);
         match surplus {
             _ if self.cold => say("held", &surplus.unwrap_or_default())?,
             Some(surplus) => say("leaked", &surplus)?,
             None => {}
         }
-        self.tell_left(|it| outside.contains(it))
+        self.tell_left(|it| before.outside.contains(it))
     }
 
     fn tell_left(&self, expected: impl Fn(&str) -> bool) -> Result<(), Failure> {
