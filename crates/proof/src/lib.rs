@@ -18,6 +18,7 @@ pub mod footprint;
 pub mod letter;
 pub mod living;
 pub mod medley;
+pub mod outside;
 pub mod place;
 pub mod points;
 pub mod process;

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use wharf_sys::directory::Domain;
 
+use crate::outside::files;
+
 /// A directory that stands in for the user's directory of names, removed when the scene ends.
 pub struct Scene {
     directory: TempDir,
@@ -29,6 +31,11 @@ impl Scene {
         self.directory.path().join("names")
     }
 
+    /// The folder of the whole scene: everything that it leaves in files is below.
+    pub fn folder(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// The directory of names, for this process's own regions and links.
     ///
     /// # Panics
@@ -49,20 +56,7 @@ impl Scene {
 
     /// Every file below the directory of names, by its path from there, sorted. Folders do not count.
     pub fn files(&self) -> Vec<String> {
-        let (mut files, mut folders) = (Vec::new(), vec![self.names()]);
-        // Ends: no folder has more than one name.
-        while let Some(folder) = folders.pop() {
-            for entry in fs::read_dir(&folder).into_iter().flatten().flatten() {
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                    folders.push(entry.path());
-                } else {
-                    let path = entry.path();
-                    files.push(path.strip_prefix(self.names()).unwrap_or(&path).display().to_string());
-                }
-            }
-        }
-        files.sort();
-        files
+        files(&self.names())
     }
 
     /// Checks that only files remain for which `expected` holds.

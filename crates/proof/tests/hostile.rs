@@ -1,6 +1,10 @@
 //! A peer that scribbles over all memory it shares, and one that sends garbage: nobody else is hurt.
 //!
-//! `WHARF_PROOF_SECONDS` makes each attack longer (3 seconds unless it is set), `WHARF_PROOF_SEED` repeats one.
+//! `WHARF_PROOF_SECONDS` makes each attack longer (3 seconds unless it is set), `WHARF_PROOF_SEED` repeats one. The long form:
+//!
+//! ```text
+//! WHARF_PROOF_SECONDS=30 cargo test -p wharf-proof --test hostile -- --nocapture
+//! ```
 
 use std::path::Path;
 use std::thread;

@@ -88,9 +88,12 @@ pub fn make(slots: usize, slot_bytes: usize) -> io::Result<OwnedFd> {
             let error = match make_under(&name, slots, slot_bytes) {
                 Ok(queue) => {
                     crate::crash_point!("queue.made");
-                    // Another maker may have removed the name already; it stands for nothing.
-                    let _gone = unlink(&name);
-                    return Ok(queue);
+                    // Another maker may have removed the name already; it stands for nothing. A queue that kept it would
+                    // count against this user's limits after everybody's end, so there is a second try.
+                    return match unlink(&name).or_else(|_| unlink(&name)) {
+                        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(fail(error)),
+                        _ => Ok(queue),
+                    };
                 }
                 Err(error) => error,
             };

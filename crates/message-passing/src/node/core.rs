@@ -1,6 +1,6 @@
 //! What a node knows: its endpoints, the lifelines to other nodes, and who is paired with whom.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64};
@@ -117,7 +117,7 @@ pub(super) struct Announced {
 pub(super) struct Owed {
     pub(super) line: Arc<Line>,
     pub(super) number: u64,
-    pub(super) left: HashSet<PairingId>,
+    pub(super) left: BTreeSet<PairingId>,
     /// Its user, if that is not trusted.
     pub(super) stranger: Option<u32>,
 }
@@ -125,30 +125,30 @@ pub(super) struct Owed {
 /// What changes while a node lives.
 #[derive(Default)]
 pub(super) struct State {
-    pub(super) endpoints: HashMap<EndpointId, Arc<Registered>>,
-    pub(super) lines: HashMap<u64, Arc<Line>>,
+    pub(super) endpoints: BTreeMap<EndpointId, Arc<Registered>>,
+    pub(super) lines: BTreeMap<u64, Arc<Line>>,
     /// Who is at the other end of those that have introduced themselves, or that we have called.
-    pub(super) peers: HashMap<u64, Arc<PeerNode>>,
+    pub(super) peers: BTreeMap<u64, Arc<PeerNode>>,
     /// The lifeline on which a node is spoken to.
-    pub(super) known: HashMap<NodeId, u64>,
+    pub(super) known: BTreeMap<NodeId, u64>,
     /// Ordered by lifeline.
     pub(super) pairings: BTreeMap<PairingId, Paired>,
     /// The same, ordered by endpoint.
     of_endpoint: BTreeSet<(EndpointId, PairingId)>,
     /// Guests by the one name that they mean, and those that mean several.
-    guests: HashMap<Pattern, HashMap<String, Vec<Arc<Registered>>>>,
+    guests: BTreeMap<Pattern, BTreeMap<String, Vec<Arc<Registered>>>>,
     wild: Vec<Arc<Registered>>,
     /// Which host each guest has, or is about to have: one pairing for each two endpoints.
-    pub(super) hosts: HashMap<(EndpointId, NodeId, EndpointId), PairingId>,
+    pub(super) hosts: BTreeMap<(EndpointId, NodeId, EndpointId), PairingId>,
     /// Announcements that were not acknowledged yet.
-    pub(super) announced: HashMap<u64, Announced>,
+    pub(super) announced: BTreeMap<u64, Announced>,
     pub(super) owed: Vec<Owed>,
     /// The numbers of offers that came on each lifeline.
-    pub(super) numbers: HashMap<u64, Numbers>,
+    pub(super) numbers: BTreeMap<u64, Numbers>,
     /// Meetings that are tried again.
     pub(super) later: Agenda,
     /// Pairings of guests here with users who are not trusted, by user, and the most of them with one.
-    with_strangers: HashMap<u32, usize>,
+    with_strangers: BTreeMap<u32, usize>,
     pub(super) most_with_stranger: usize,
     next_line: u64,
     next_number: u64,
@@ -431,7 +431,10 @@ impl State {
                 None => self.known.remove(&peer.id),
             };
         }
-        let announced = self.announced.extract_if(|_, it| it.line == number).map(|(_, it)| it).collect();
+        let (theirs, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.announced).into_iter().partition(|(_, it)| it.line == number);
+        self.announced = others;
+        let announced = theirs.into_values().collect();
         self.owed.retain(|owed| owed.line.number != number);
         Ended { pairings: self.end_pairings(number), announced }
     }

@@ -3,7 +3,7 @@
 //! Neither side could say so itself without a word for each message: a publisher does not know how far a subscriber is, and
 //! a subscriber that does not look does not know what is sent.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::identity::{Part, Pattern};
 use super::info::EndpointInfo;
@@ -11,13 +11,13 @@ use super::name::Filter;
 
 /// Sets the depth of every end for which it can be told.
 pub(super) fn work_out(all: &mut [EndpointInfo]) {
-    let mut hosts: HashMap<(Pattern, &str), Vec<usize>> = HashMap::new();
+    let mut hosts: BTreeMap<(Pattern, &str), Vec<usize>> = BTreeMap::new();
     for (at, host) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Host && goes_to_all(it)) {
         hosts.entry((host.pattern, &host.name)).or_default().push(at);
     }
     let mut told: Vec<(usize, u64)> = Vec::new();
     // The slowest of each publisher's subscribers; `None` once one of them cannot be told.
-    let mut slowest: HashMap<usize, Option<u64>> = HashMap::new();
+    let mut slowest: BTreeMap<usize, Option<u64>> = BTreeMap::new();
     for (at, guest) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Guest && goes_to_all(it)) {
         let heard = heard_by(guest, all, &hosts);
         let depth = (heard.len() as u64 == guest.sources).then(|| waiting(guest, heard.iter().map(|at| &all[*at])));
@@ -48,7 +48,7 @@ fn goes_to_all(end: &EndpointInfo) -> bool {
 }
 
 /// The publishers that this subscriber hears.
-fn heard_by(guest: &EndpointInfo, all: &[EndpointInfo], hosts: &HashMap<(Pattern, &str), Vec<usize>>) -> Vec<usize> {
+fn heard_by(guest: &EndpointInfo, all: &[EndpointInfo], hosts: &BTreeMap<(Pattern, &str), Vec<usize>>) -> Vec<usize> {
     let carries = |it: &EndpointInfo| (it.type_hash, it.type_size);
     // The two ends of one member of a bus.
     let apart = |it: &EndpointInfo| it.node == guest.node && it.apart == Some(guest.slot);

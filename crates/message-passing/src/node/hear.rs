@@ -239,7 +239,7 @@ impl Core {
         }
         crash_point!("node.announce-heard");
         let mut state = self.state();
-        let left: std::collections::HashSet<PairingId> = guests
+        let left: std::collections::BTreeSet<PairingId> = guests
             .iter()
             .filter_map(|guest| state.hosts.get(&(guest.id, peer.id, meeting.host)).copied())
             .filter(|id| state.pairings.get(id).is_some_and(|paired| paired.stage != Stage::Live))

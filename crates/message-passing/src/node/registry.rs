@@ -131,7 +131,12 @@ impl Registry {
             match published {
                 // Through its name: by that name others are told when it is written, or closed by a kill.
                 Ok(_nameless) => {
-                    folder.open_file(&name, Access::ReadWrite).map(|file| *named.borrow_mut() = Some(file))
+                    let opened = folder.open_file(&name, Access::ReadWrite);
+                    if opened.is_err() {
+                        // Nobody holds it yet, so it would be a dead one's; what cannot be removed is.
+                        let _ = folder.unlink(&name);
+                    }
+                    opened.map(|file| *named.borrow_mut() = Some(file))
                 }
                 Err(PublishError::System(error)) => Err(error),
                 Err(PublishError::Build(error)) => {

@@ -1,6 +1,6 @@
 //! The node's thread: the only one that hears what others say, and that ends a lifeline. It never waits for a peer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -43,7 +43,7 @@ pub(super) struct Turn {
     /// Connections that have not introduced themselves, in the order in which they came, which is that of their deadlines.
     strangers: BTreeMap<u64, (Credentials, bool, Deadline)>,
     /// How much each peer may still say, and when those who have said too much are heard again.
-    quotas: HashMap<u64, Quota>,
+    quotas: BTreeMap<u64, Quota>,
     deaf: BTreeMap<(Instant, u64), ()>,
     /// When the door is opened again.
     shut: Option<Deadline>,
@@ -57,7 +57,7 @@ impl Turn {
         Turn {
             core,
             strangers: BTreeMap::new(),
-            quotas: HashMap::new(),
+            quotas: BTreeMap::new(),
             deaf: BTreeMap::new(),
             shut: None,
             most_lines,

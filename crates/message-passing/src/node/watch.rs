@@ -1,6 +1,6 @@
 //! Watching a domain: endpoints that appear and vanish.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
@@ -57,7 +57,7 @@ pub struct NodeWatch {
     set: Epoll,
     timer: Timer,
     folder: Option<FolderWatch>,
-    seen: HashMap<NodeId, Seen>,
+    seen: BTreeMap<NodeId, Seen>,
     ready: VecDeque<Change>,
     /// What went wrong while it was waited for together with others; the next call says it.
     failed: Option<NodeError>,
@@ -68,7 +68,7 @@ pub struct NodeWatch {
 
 struct Seen {
     changes: u64,
-    endpoints: HashMap<(u32, u32), EndpointInfo>,
+    endpoints: BTreeMap<(u32, u32), EndpointInfo>,
 }
 
 impl Node {
@@ -98,7 +98,7 @@ impl NodeWatch {
                 set,
                 timer,
                 folder,
-                seen: HashMap::new(),
+                seen: BTreeMap::new(),
                 ready: VecDeque::new(),
                 failed: None,
                 looked: None,
@@ -208,7 +208,7 @@ impl NodeWatch {
 
     fn look_at_boards(&mut self) -> io::Result<()> {
         let registry = &self.node.handle.core.registry;
-        let there: HashSet<NodeId> = registry.nodes()?.into_iter().collect();
+        let there: BTreeSet<NodeId> = registry.nodes()?.into_iter().collect();
         let gone: Vec<NodeId> = self.seen.keys().filter(|id| !there.contains(id)).copied().collect();
         for id in gone {
             self.note(id, None);
@@ -241,7 +241,7 @@ impl NodeWatch {
             self.ready.extend(before.into_values().map(Change::Vanished));
             return;
         };
-        let now: HashMap<_, _> = endpoints.into_iter().map(|it| (it.slot, it)).collect();
+        let now: BTreeMap<_, _> = endpoints.into_iter().map(|it| (it.slot, it)).collect();
         let vanished = before.iter().filter(|(slot, _)| !now.contains_key(slot));
         self.ready.extend(vanished.map(|(_, it)| Change::Vanished(it.clone())));
         let appeared = now.iter().filter(|(slot, _)| !before.contains_key(slot));

@@ -1,6 +1,6 @@
 //! `inproc:` – the same log between two threads of one process; they meet in a table instead of a directory.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -44,11 +44,11 @@ struct Waiting {
 /// child inherits the table, but not the threads that listen.
 type Key = (u32, Option<PathBuf>, String);
 
-static TABLE: Mutex<Option<HashMap<Key, Waiting>>> = Mutex::new(None);
+static TABLE: Mutex<BTreeMap<Key, Waiting>> = Mutex::new(BTreeMap::new());
 static CHANGED: Condvar = Condvar::new();
 static DOORS: AtomicU64 = AtomicU64::new(0);
 
-fn table() -> MutexGuard<'static, Option<HashMap<Key, Waiting>>> {
+fn table() -> MutexGuard<'static, BTreeMap<Key, Waiting>> {
     // Nothing panics while it holds the table, and no entry is ever half made.
     TABLE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -68,8 +68,7 @@ impl Door {
     pub(crate) fn open(name: &Name, options: &Options, ours: Terms) -> Result<Self, ConnectError> {
         fork::watch();
         let key = key(name, options);
-        let mut table = table();
-        let doors = table.get_or_insert_default();
+        let mut doors = table();
         if doors.contains_key(&key) {
             return Err(ConnectError::NameTaken { address: format!("inproc:{}", name.as_str()) });
         }
@@ -83,8 +82,7 @@ impl Door {
 
     /// Whether somebody waits to be accepted.
     pub(crate) fn has_visitors(&self) -> bool {
-        let table = table();
-        table.as_ref().and_then(|doors| doors.get(&self.key)).is_some_and(|waiting| !waiting.joined.is_empty())
+        table().get(&self.key).is_some_and(|waiting| !waiting.joined.is_empty())
     }
 
     /// How whoever comes wakes a listener that waits for more than this.
@@ -97,9 +95,7 @@ impl Door {
         let mut table = table();
         // Ends with a connection or with the deadline.
         loop {
-            if let Some(joined) =
-                table.as_mut().and_then(|doors| doors.get_mut(&self.key)).and_then(|waiting| waiting.joined.pop_front())
-            {
+            if let Some(joined) = table.get_mut(&self.key).and_then(|waiting| waiting.joined.pop_front()) {
                 return Ok(Some(joined));
             }
             let left = match deadline.map(Deadline::remaining) {
@@ -114,7 +110,7 @@ impl Door {
 
 impl Drop for Door {
     fn drop(&mut self) {
-        let waiting = table().as_mut().and_then(|doors| doors.remove(&self.key));
+        let waiting = table().remove(&self.key);
         // Closed outside of the table: closing rings bells.
         drop(waiting);
     }
@@ -127,7 +123,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
     let nobody = || ConnectError::NobodyListening { address: address() };
     let (number, theirs, their_options) = {
         let table = table();
-        let waiting = table.as_ref().and_then(|doors| doors.get(&key)).ok_or_else(nobody)?;
+        let waiting = table.get(&key).ok_or_else(nobody)?;
         if waiting.joined.len() >= BACKLOG {
             return Err(ConnectError::Refused { reason: format!("{BACKLOG} connections already wait to be accepted") });
         }
@@ -173,7 +169,7 @@ pub(crate) fn connect(name: &Name, options: &Options, ours: &Terms) -> Result<Jo
 
     let far = Joined { send: far.0, recv: far.1, theirs: ours.clone(), limit };
     let mut table = table();
-    let door = table.as_mut().and_then(|doors| doors.get_mut(&key)).filter(|door| door.number == number);
+    let door = table.get_mut(&key).filter(|door| door.number == number);
     // The door may have closed meanwhile, and another of its name expects another kind of peer.
     let nudge = match door {
         Some(door) => {

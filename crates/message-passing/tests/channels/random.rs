@@ -1,6 +1,6 @@
 //! Processes that make channels, pass ends around, send through them, and are killed at random.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use wharf_message_passing::{Attachment, Options, Receiver, RecvError, Transport};
@@ -27,8 +27,8 @@ struct Watched {
 pub(crate) fn kills(world: &World) {
     let mut dice = Dice::new("random::kills");
     let seed = dice.seed;
-    let mut puppets: HashMap<u64, (Puppet, Vec<u64>)> = HashMap::new();
-    let (mut channels, mut next) = (HashMap::<u64, Watched>::new(), 0);
+    let mut puppets: BTreeMap<u64, (Puppet, Vec<u64>)> = BTreeMap::new();
+    let (mut channels, mut next) = (BTreeMap::<u64, Watched>::new(), 0);
     let (mut kills, mut moves, mut ended) = (0, 0, 0);
     let began = Instant::now();
     while began.elapsed() < TIME {

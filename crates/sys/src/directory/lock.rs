@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -137,20 +137,32 @@ fn open(domain: &Domain, file_name: &Path) -> io::Result<OwnedFd> {
     opened.map_err(|error| refused("lock", &path, error))
 }
 
+fn lock_file(file: &OwnedFd) -> Result<(), Errno> {
+    retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive))
+}
+
 /// Takes the lock of the file called `locked`; `None` when somebody holds it.
 pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock>> {
     let file_name = lock_name(locked);
     let path = domain.path().join(&file_name);
     let fail = |error| refused("lock", &path, error);
+    let held = |file| Held { fd: ForkClosedFd::new(file), domain: domain.clone(), file_name: file_name.clone() };
     for _ in 0..TRIES {
         let file = open(domain, &file_name)?;
-        match retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+        match lock_file(&file) {
             Ok(()) => {}
             Err(Errno::AGAIN) => return Ok(None),
-            Err(error) => return Err(fail(error)),
+            Err(error) => {
+                // What was made here goes again, if it can be locked after all: nobody's proof may be removed.
+                if lock_file(&file).is_ok() {
+                    drop(held(file));
+                }
+                return Err(fail(error));
+            }
         }
-        if is_still_there(domain.fd(), &file_name, file.as_fd()).map_err(fail)? {
-            let held = Held { fd: ForkClosedFd::new(file), domain: domain.clone(), file_name };
+        // From here on, whatever fails removes the file.
+        let held = held(file);
+        if is_still_there(domain.fd(), &file_name, held.fd.get()?).map_err(fail)? {
             return Ok(Some(NameLock { held: Arc::new(held) }));
         }
     }
@@ -173,6 +185,7 @@ fn is_still_there(directory: BorrowedFd<'_>, name: &Path, file: BorrowedFd<'_>) 
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
+    use std::os::fd::AsFd;
 
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The guest's half of meeting by name: brings half a link to each host, and leaves the whole where its end finds it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use wharf_sys::crash_point;
@@ -48,7 +48,7 @@ pub(in crate::pattern) struct Guest {
     pub(in crate::pattern) hub: Arc<Hub<News>>,
     pub(in crate::pattern) options: Options,
     pub(in crate::pattern) name: String,
-    offered: Mutex<HashMap<PairingId, Offered>>,
+    offered: Mutex<BTreeMap<PairingId, Offered>>,
 }
 
 impl Guest {
@@ -56,7 +56,7 @@ impl Guest {
         Guest { hub, options, name, offered: Mutex::default() }
     }
 
-    fn offered(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
+    fn offered(&self) -> MutexGuard<'_, BTreeMap<PairingId, Offered>> {
         // Nothing in here panics.
         self.offered.lock().unwrap_or_else(PoisonError::into_inner)
     }

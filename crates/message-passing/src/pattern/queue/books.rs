@@ -4,7 +4,7 @@
 //! pushed it, a *place* in the books as long as it is kept, and, each time that it is delivered, a *number* on the wire.
 //! Numbers only grow, so that what a puller says of a delivery that was taken from it is known to be late.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use wharf_sys::clock::Instant;
@@ -126,7 +126,7 @@ pub(super) struct Books {
     turn: usize,
     next_id: u64,
     next_number: u64,
-    outcomes: HashMap<u64, Settled>,
+    outcomes: BTreeMap<u64, Settled>,
     outcomes_in_order: VecDeque<u64>,
 }
 
@@ -145,7 +145,7 @@ impl Books {
             turn: 0,
             next_id: 0,
             next_number: 0,
-            outcomes: HashMap::new(),
+            outcomes: BTreeMap::new(),
             outcomes_in_order: VecDeque::new(),
         }
     }

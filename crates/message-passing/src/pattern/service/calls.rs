@@ -3,7 +3,7 @@
 //! Logic without I/O and clock: whoever moves the bytes says what happened and when. A call has an *id* for its caller and, each
 //! time that it is sent, a *number* on the wire; numbers only grow, so a server can say which ones it has taken.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
@@ -45,7 +45,8 @@ impl Hasher for Spread {
     }
 }
 
-type Numbered<T> = HashMap<u64, T, BuildHasherDefault<Spread>>;
+#[expect(clippy::disallowed_types, reason = "its hash needs no seed")]
+type Numbered<T> = std::collections::HashMap<u64, T, BuildHasherDefault<Spread>>;
 
 /// A sending that was given up: the server should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! The server's half of meeting by name: makes a link with each client that comes, leaves it where the server finds it, and
 //! hears at once which requests are given up.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,7 @@ pub(super) struct Host {
     pub(super) name: String,
     /// Bytes of answers that are kept for each client.
     pub(super) most_kept: usize,
-    outboxes: Mutex<HashMap<PairingId, Arc<Outbox>>>,
+    outboxes: Mutex<BTreeMap<PairingId, Arc<Outbox>>>,
     met: AtomicU64,
 }
 
@@ -41,7 +41,7 @@ impl Host {
         Host { hub, options, name, most_kept, outboxes: Mutex::default(), met: AtomicU64::new(0) }
     }
 
-    fn outboxes(&self) -> MutexGuard<'_, HashMap<PairingId, Arc<Outbox>>> {
+    fn outboxes(&self) -> MutexGuard<'_, BTreeMap<PairingId, Arc<Outbox>>> {
         // Nothing in here panics.
         self.outboxes.lock().unwrap_or_else(PoisonError::into_inner)
     }

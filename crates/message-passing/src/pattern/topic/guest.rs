@@ -1,7 +1,7 @@
 //! The subscriber's half of meeting: brings a page to each publisher, and leaves what comes of it where the subscriber
 //! finds it.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -72,7 +72,7 @@ struct Mail {
     /// There are some that the subscriber was not woken for.
     fresh: bool,
     /// The publishers that it has, or will have when it looks: of others there are no news. One that is over is none.
-    standing: HashMap<PairingId, Standing>,
+    standing: BTreeMap<PairingId, Standing>,
     /// How many of the news are publishers of users who are not trusted, and moves of such.
     strangers: usize,
     moves_of_strangers: usize,
@@ -161,7 +161,7 @@ pub(super) struct Guest {
     pub(super) hold_bytes: u64,
     /// It sleeps before every message.
     sleepy: bool,
-    pages: Mutex<HashMap<PairingId, Offered>>,
+    pages: Mutex<BTreeMap<PairingId, Offered>>,
     /// The publisher that is met again just now, and the message that is to come next from it.
     again: Mutex<Option<(NodeId, EndpointId, u64)>>,
     mail: Mutex<Mail>,
@@ -243,7 +243,7 @@ impl Guest {
         self.mail.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn pages(&self) -> MutexGuard<'_, HashMap<PairingId, Offered>> {
+    fn pages(&self) -> MutexGuard<'_, BTreeMap<PairingId, Offered>> {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,7 +1,10 @@
 //! Parts with marks around one set-up operation, for a tracer that makes one of its calls fail.
 //!
-//! Afterwards the part compares what the process holds with what it held before, and does the
-//! operation once more without a fault: an error must leave nothing behind and nothing broken.
+//! Afterwards the part compares what the process holds, and has put outside itself, with what it held before, and does
+//! the operation once more without a fault: an error must leave nothing behind and nothing broken.
+
+mod regions;
+mod trial;
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,21 +12,15 @@ use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use wharf_message_passing::{Attachment, ConnectError, Link, Listener, Node, Options, Transport};
-use wharf_proof::board::Board;
-use wharf_proof::footprint::Footprint;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
-use wharf_shared_memory::{Region, SealedBuffer};
-use wharf_sys::trace::mark;
+use wharf_shared_memory::SealedBuffer;
 
+use self::trial::Trial;
 use crate::heir::{heir, transport};
 use crate::link::options;
 use crate::{Failure, told};
 
-/// The mark before the operation.
-const OPEN: u64 = 1;
-/// The mark after it.
-const CLOSE: u64 = 2;
 /// How long an introduction may take; a fault can silence it.
 const INTRODUCTION: Duration = Duration::from_millis(300);
 /// How long a message of a channel may take; a fault can lose the ring for it, and nothing else.
@@ -31,78 +28,69 @@ const ON_ITS_WAY: Duration = Duration::from_secs(1);
 /// How long a part waits for a visitor.
 const VISIT: Duration = Duration::from_secs(5);
 
-/// `fault create|attach|connect|accept|listen|knock|carry|unload|channel|spawn|inherit|node|publish|subscribe|own|watch|notify|hear
-/// PLACE`.
+/// `fault OPERATION PLACE [cold=yes] [queues=yes] …`.
 pub(crate) fn play(words: &Words) -> Result<(), Failure> {
-    let place = words.at(2, "a name or an address")?;
+    let place = words.at(2, "a name, an address or a path")?;
+    let trial = &Trial::new(words)?;
     match words.at(1, "which operation")? {
-        "create" => create(place),
-        "attach" => attach(place),
-        "listen" => listen(words, place),
-        "connect" => connect(words, place),
-        "accept" => accept(words, place),
+        "create" => regions::create(trial, place),
+        "create-file" => regions::create_file(trial, place.as_ref()),
+        "open-or-create" => regions::open_or_create(trial, place),
+        "anonymous" => regions::anonymous(trial),
+        "attach" => regions::attach(trial, place),
+        "attach-file" => regions::attach_file(trial, place.as_ref()),
+        "attach-read-only" => regions::attach_read_only(trial, place),
+        "listen" => listen(trial, words, place),
+        "connect" => connect(trial, words, place),
+        "accept" => accept(trial, words, place),
+        "meet" => meet(trial, words, place),
+        "queue" => queue(trial),
         "knock" => knock(words, place),
-        "carry" => carry(words, place),
-        "unload" => unload(words, place),
-        "channel" => channel(transport(place)?),
-        "spawn" => spawn(transport(place)?),
-        "inherit" => inherit(transport(place)?),
-        "node" => node(),
-        "publish" => end(|node| Ok(node.topic(place).publisher()?)),
-        "subscribe" => end(|node| Ok(node.topic(place).subscriber()?)),
-        "own" => end(|node| Ok(node.state(place).owner(&Vec::new())?)),
-        "watch" => end(|node| Ok(node.state(place).watcher()?)),
-        "notify" => end(|node| Ok(node.event(place).notifier()?)),
-        "hear" => end(|node| Ok(node.event(place).listener()?)),
+        "carry" => carry(trial, words, place),
+        "unload" => unload(trial, words, place),
+        "channel" => channel(trial, transport(place)?),
+        "spawn" => spawn(trial, transport(place)?),
+        "inherit" => inherit(trial, transport(place)?),
+        "node" => node(trial),
+        "publish" => end(trial, |node| Ok(node.topic(place).publisher()?)),
+        "subscribe" => end(trial, |node| Ok(node.topic(place).subscriber()?)),
+        "own" => end(trial, |node| Ok(node.state(place).owner(&Vec::new())?)),
+        "watch" => end(trial, |node| Ok(node.state(place).watcher()?)),
+        "notify" => end(trial, |node| Ok(node.event(place).notifier()?)),
+        "hear" => end(trial, |node| Ok(node.event(place).listener()?)),
+        "serve" => end(trial, |node| Ok(node.service(place).server()?)),
+        "call" => end(trial, |node| Ok(node.service(place).client()?)),
+        "push" => end(trial, |node| Ok(node.queue(place).pusher()?)),
+        "pull" => end(trial, |node| Ok(node.queue(place).puller()?)),
         other => Err(format!("no part is called 'fault {other}'").into()),
     }
-}
-
-fn create(name: &str) -> Result<(), Failure> {
-    // The first region of a process also sets up what all later ones use.
-    drop(Region::<Board>::create(&format!("{name}-first"))?);
-    trial(
-        || Ok(Region::<Board>::create(name)?),
-        |faulted| {
-            drop(faulted.is_none().then(|| Region::<Board>::create(name)).transpose()?);
-            Ok(())
-        },
-    )
-}
-
-fn attach(name: &str) -> Result<(), Failure> {
-    drop(Region::<Board>::attach(name)?);
-    trial(
-        || Ok(Region::<Board>::attach(name)?),
-        |_| {
-            let region = Region::<Board>::attach(name)?;
-            region.pair.lock().map(drop).map_err(|error| error.to_string().into())
-        },
-    )
 }
 
 fn introduction(words: &Words) -> Result<Options, Failure> {
     Ok(options(words)?.handshake_timeout(INTRODUCTION))
 }
 
-fn listen(words: &Words, address: &str) -> Result<(), Failure> {
+fn listen(trial: &Trial, words: &Words, address: &str) -> Result<(), Failure> {
     let options = introduction(words)?;
-    drop(options.listen(address)?);
-    trial(
+    let listen = || -> Result<(), Failure> {
+        drop(options.listen(address)?);
+        Ok(())
+    };
+    trial.warm(listen)?;
+    trial.run(
         || Ok(options.listen(address)?),
         |faulted| {
             // The name must be free again first.
             drop(faulted);
-            drop(options.listen(address)?);
-            Ok(())
+            listen()
         },
     )
 }
 
-fn connect(words: &Words, address: &str) -> Result<(), Failure> {
+fn connect(trial: &Trial, words: &Words, address: &str) -> Result<(), Failure> {
     let options = introduction(words)?;
-    greet(&mut options.connect(address)?)?;
-    trial(
+    trial.warm(|| greet(&mut options.connect(address)?))?;
+    trial.run(
         || Ok(options.connect(address)?),
         |faulted| {
             if let Some(mut link) = faulted {
@@ -113,21 +101,21 @@ fn connect(words: &Words, address: &str) -> Result<(), Failure> {
     )
 }
 
-fn accept(words: &Words, address: &str) -> Result<(), Failure> {
+fn accept(trial: &Trial, words: &Words, address: &str) -> Result<(), Failure> {
     let listen = || -> Result<Listener, Failure> { Ok(introduction(words)?.listen(address)?) };
     // The first one sets up what all later ones use.
-    drop(visitor(&mut listen()?)?);
-    let before = Footprint::now();
+    trial.warm(|| visitor(&mut listen()?).map(drop))?;
+    let before = trial.before();
     let mut listener = listen()?;
     say("listening", "")?;
-    drop(visitor(&mut listener)?);
-    drop(outcome(|| Ok(listener.accept_timeout(VISIT)?))?);
+    trial.warm(|| visitor(&mut listener).map(drop))?;
+    drop(trial.outcome(|| Ok(listener.accept_timeout(VISIT)?))?);
     // The listener of a failed accept accepts the next visitor.
     drop(visitor(&mut listener)?);
     say("accepted-again", "")?;
     // It may keep memory in reserve for somebody who has not introduced himself yet: what is left is counted behind it.
     drop(listener);
-    nothing_left_of(&before)
+    trial.nothing_left_of(&before)
 }
 
 /// Accepts somebody, passing over visitors that are gone before they were met.
@@ -142,6 +130,30 @@ fn visitor(listener: &mut Listener) -> Result<Link, Failure> {
         }
     }
     Err(last.map_or_else(|| "no visitor".into(), Failure::from))
+}
+
+/// A message queue, as the links over them have it.
+fn queue(trial: &Trial) -> Result<(), Failure> {
+    let make = || Ok(wharf_sys::queue::make(1, 8)?);
+    trial.warm(|| make().map(drop))?;
+    trial.run(make, |_| make().map(drop))
+}
+
+/// Both sides in one thread of this process.
+fn meet(trial: &Trial, words: &Words, address: &str) -> Result<(), Failure> {
+    let options = introduction(words)?;
+    let meet = || -> Result<(), Failure> {
+        let mut listener = options.listen(address)?;
+        let mut link = options.connect(address)?;
+        let mut other = listener.accept_timeout(VISIT)?;
+        link.send(b"hello")?;
+        match &*other.recv_timeout(VISIT)? {
+            b"hello" => Ok(()),
+            another => Err(format!("another message than was sent: {another:?}").into()),
+        }
+    };
+    trial.warm(meet)?;
+    trial.run(meet, |_| meet())
 }
 
 /// Connects again and again, so that an accepting side always finds a visitor.
@@ -166,19 +178,19 @@ fn knock(words: &Words, address: &str) -> Result<(), Failure> {
 const PARCELS: usize = 3;
 
 /// Sends sealed buffers to somebody who takes anything.
-fn carry(words: &Words, address: &str) -> Result<(), Failure> {
+fn carry(trial: &Trial, words: &Words, address: &str) -> Result<(), Failure> {
     let link = RefCell::new(introduction(words)?.connect(address)?);
     let parcel = || -> Result<(), Failure> {
         let buffer = SealedBuffer::copy_of(b"sealed")?;
         Ok(link.borrow_mut().send_with_timeout(b"letter", &[Attachment::from(&buffer)], VISIT)?)
     };
-    parcel()?;
+    trial.warm(parcel)?;
     // A link on which a call failed goes on: what was not sent can be sent again.
-    trial(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
+    trial.run(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
 }
 
 /// Receives sealed buffers from somebody who sends as many as fit.
-fn unload(words: &Words, address: &str) -> Result<(), Failure> {
+fn unload(trial: &Trial, words: &Words, address: &str) -> Result<(), Failure> {
     let link = RefCell::new(introduction(words)?.connect(address)?);
     let parcel = || -> Result<(), Failure> {
         let mut link = link.borrow_mut();
@@ -186,13 +198,13 @@ fn unload(words: &Words, address: &str) -> Result<(), Failure> {
         drop(message.take_buffer()?);
         Ok(())
     };
-    parcel()?;
+    trial.warm(parcel)?;
     // What came with the last message and was not taken is closed by the next call.
-    trial(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
+    trial.run(|| (0..PARCELS).try_for_each(|_| parcel()), |_| parcel())
 }
 
 /// Makes channels, sends the ends of one through another, takes them out and uses them.
-fn channel(transport: Transport) -> Result<(), Failure> {
+fn channel(trial: &Trial, transport: Transport) -> Result<(), Failure> {
     let pass = || -> Result<(), Failure> {
         let (mut outer, mut inner) = Options::new().channel(transport)?;
         let (tx, rx) = Options::new().channel(transport)?;
@@ -207,12 +219,12 @@ fn channel(transport: Transport) -> Result<(), Failure> {
         }
         Ok(())
     };
-    pass()?;
-    trial(pass, |_| pass())
+    trial.warm(pass)?;
+    trial.run(pass, |_| pass())
 }
 
 /// Starts an heir and hands it a link.
-fn spawn(transport: Transport) -> Result<(), Failure> {
+fn spawn(trial: &Trial, transport: Transport) -> Result<(), Failure> {
     let options = Options::new().handshake_timeout(VISIT);
     let start = || -> Result<(Child, Link), Failure> {
         let mut command = heir()?;
@@ -228,8 +240,8 @@ fn spawn(transport: Transport) -> Result<(), Failure> {
         child.wait()?;
         Ok(())
     };
-    talk(start()?)?;
-    trial(start, |faulted| {
+    trial.warm(|| talk(start()?))?;
+    trial.run(start, |faulted| {
         if let Some(both) = faulted {
             talk(both)?;
         }
@@ -239,10 +251,10 @@ fn spawn(transport: Transport) -> Result<(), Failure> {
 
 /// Takes the link that the test has handed over. It can do so once, so what happens only the first time is done with a
 /// link to itself.
-fn inherit(transport: Transport) -> Result<(), Failure> {
+fn inherit(trial: &Trial, transport: Transport) -> Result<(), Failure> {
     let options = Options::new().handshake_timeout(INTRODUCTION);
-    meet_oneself(transport)?;
-    trial(
+    trial.warm(|| meet_oneself(transport))?;
+    trial.run(
         || Ok(options.inherited()?),
         |faulted| {
             let taken = faulted.is_some();
@@ -269,10 +281,10 @@ fn meet_oneself(transport: Transport) -> Result<(), Failure> {
 }
 
 /// Opens a node and closes it again.
-fn node() -> Result<(), Failure> {
+fn node(trial: &Trial) -> Result<(), Failure> {
     // The first node of a process also sets up what all later ones use.
-    drop(Node::open()?);
-    trial(
+    trial.warm(|| Ok(Node::open().map(drop)?))?;
+    trial.run(
         || Ok(Node::open()?),
         |faulted| {
             drop(faulted);
@@ -304,66 +316,27 @@ fn wait_for_sleepers() -> Result<(), Failure> {
 }
 
 /// Opens an end of a node, and once more afterwards.
-fn end<T>(open: impl Fn(&Node) -> Result<T, Failure>) -> Result<(), Failure> {
-    let node = Node::open()?;
-    drop(open(&node)?);
-    // What a thread does at its start is not ours, and must not fail here.
-    wait_for_sleepers()?;
-    trial(
-        || open(&node),
-        |faulted| {
-            // A state can be owned once only.
-            drop(faulted);
-            drop(open(&node)?);
-            Ok(())
-        },
-    )
+fn end<T>(trial: &Trial, open: impl Fn(&Node) -> Result<T, Failure>) -> Result<(), Failure> {
+    let warm = if trial.is_cold() { None } else { Some(Node::open()?) };
+    let both = || -> Result<(T, Node), Failure> {
+        // What a process does first includes opening the node.
+        let node = warm.clone().map_or_else(Node::open, Ok)?;
+        Ok((open(&node)?, node))
+    };
+    trial.warm(|| {
+        drop(both()?);
+        // What a thread does at its start is not ours, and must not fail here.
+        wait_for_sleepers()
+    })?;
+    trial.run(both, |faulted| {
+        // A state can be owned once only.
+        drop(faulted);
+        drop(both()?);
+        Ok(())
+    })
 }
 
 /// Sends one letter, so that a link that was made is seen to work.
 fn greet(link: &mut Link) -> Result<(), Failure> {
     Ok(link.send_rendezvous(b"hello", Some(VISIT))?)
-}
-
-/// Does the operation between the marks, says what came of it, and looks for what is left.
-fn trial<T>(
-    operation: impl FnOnce() -> Result<T, Failure>,
-    afterwards: impl FnOnce(Option<T>) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let before = Footprint::now();
-    let made = outcome(operation)?;
-    if made.is_none()
-        && let Some(surplus) = Footprint::now().more_than(&before)
-    {
-        say("leaked", &surplus)?;
-    }
-    afterwards(made)?;
-    nothing_left_of(&before)
-}
-
-/// Does the operation between the marks, and says what came of it; `None` where it was refused.
-fn outcome<T>(operation: impl FnOnce() -> Result<T, Failure>) -> Result<Option<T>, Failure> {
-    mark(OPEN);
-    let result = operation();
-    mark(CLOSE);
-    match result {
-        Ok(made) => {
-            say("succeeded", "")?;
-            Ok(Some(made))
-        }
-        // What the error keeps alive counts as held, and it ends here.
-        Err(error) => {
-            say("refused", &error.to_string())?;
-            Ok(None)
-        }
-    }
-}
-
-/// Says what there is more of than before, and that this process goes on.
-fn nothing_left_of(before: &Footprint) -> Result<(), Failure> {
-    if let Some(surplus) = Footprint::now().more_than(before) {
-        say("leaked", &surplus)?;
-    }
-    say("still-works", "")?;
-    Ok(())
 }
