@@ -181,6 +181,22 @@ fn one_who_goes_on_as_a_reader_does_not_wait_for_those_who_waited_to_read() {
     writer.expect("reading");
 }
 
+#[test]
+fn an_upgradable_reader_goes_on_as_a_reader_although_every_cell_is_taken() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut readers = [(); 2].map(|()| Actor::start(&stage, "read small"));
+    readers.iter().for_each(|reader| reader.expect("holding"));
+    let reads = region.small.upgradable_read_timeout(PATIENCE).unwrap().downgrade().unwrap();
+    // It keeps out whoever wants more than to read, until it leaves.
+    readers.iter_mut().for_each(Actor::kill);
+    assert!(matches!(region.small.write_timeout(Duration::from_millis(20)), Err(RwLockError::Timeout)));
+    assert!(matches!(region.small.try_upgradable_read(), Err(RwLockError::WouldBlock)));
+    drop(region.small.read_timeout(PATIENCE).unwrap());
+    drop(reads);
+    drop(region.small.write_timeout(PATIENCE).unwrap());
+}
+
 /// How often the calling thread has gone to sleep.
 fn sleeps() -> i64 {
     // SAFETY: numbers, all of which may be zero.
