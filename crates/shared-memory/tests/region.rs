@@ -1,4 +1,5 @@
 //! Regions: made whole, found by name, path or descriptor, and refused with a clear word when anything is wrong.
+#![allow(unsafe_code)]
 
 mod actors;
 
@@ -10,7 +11,9 @@ use std::process::Command;
 
 use actors::{Actor, Stage, is_root, listen, part, skip, stage_options, tell};
 use wharf_shared_memory::region::{self, RegionKind};
-use wharf_shared_memory::{BytesRegion, Mutex, Plain, ReadOnlyRegion, Region, RegionError, RegionOptions, Shared};
+use wharf_shared_memory::{
+    BytesRegion, Layout, Mutex, Plain, ReadOnlyRegion, Region, RegionError, RegionOptions, Shared,
+};
 
 #[derive(Shared)]
 #[repr(C)]
@@ -308,6 +311,29 @@ fn what_is_no_file_under_a_name_is_called_what_it_is() {
     region::unlink_in(&domain, "link").unwrap();
     region::unlink_in(&domain, "pipe").unwrap();
     assert_eq!(region::list_in(&domain).unwrap().len(), 1);
+}
+
+/// A mutex as a program of another version draws it: as large, and of the same name.
+struct OtherVersion(Mutex<u64>);
+
+// SAFETY: all that is said of a mutex holds for it.
+unsafe impl Shared for OtherVersion {
+    const LAYOUT: Layout = {
+        let mutex = <Mutex<u64>>::LAYOUT;
+        Layout::cell(mutex.name, &[1, 1], mutex.fields, mutex.size, mutex.align)
+    };
+}
+
+#[test]
+fn a_primitive_of_another_version_is_refused() {
+    let stage = Stage::new();
+    let options = stage.options();
+    let region: Region<OtherVersion> = options.create("versions").unwrap();
+    drop(region.0.lock().unwrap());
+    let Err(error) = options.attach::<Mutex<u64>>("versions") else { panic!("it is another version") };
+    assert!(matches!(error, RegionError::OtherType { .. }), "{error:?}");
+    assert!(error.to_string().contains("version"), "{error}");
+    assert!(options.attach::<OtherVersion>("versions").is_ok());
 }
 
 #[test]

@@ -19,7 +19,7 @@ use super::lock_error::{AcquireError, LockFailure};
 use super::look::{Hold, Look, Said, Seen, look_at};
 use super::owner::Owner;
 use super::patience::{Wanted, wake_one};
-use super::raw::{self, Condition, RawLock};
+use super::raw::{self, Condition, LOCK_VERSION, RawLock};
 use super::raw_reentrant::{Again, Name, RawReentrant};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use crate::plain::{Field, Layout};
@@ -82,7 +82,8 @@ impl<T: Plain> RefUnwindSafe for ReentrantMutex<T> {}
 // says whether the other two words count. It holds a slot, a generation and a thread's id that is compared together with
 // them, no address, and dropping it does nothing. The layout names the one type parameter.
 unsafe impl<T: Plain> Shared for ReentrantMutex<T> {
-    const LAYOUT: Layout = Layout::cell("ReentrantMutex", Self::FIELDS, size_of::<Self>(), align_of::<Self>());
+    const LAYOUT: Layout =
+        Layout::cell("ReentrantMutex", &[1, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>());
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, value), T::LAYOUT)];
 }
 

@@ -15,7 +15,7 @@ use super::lock_error::{AcquireError, LockFailure};
 use super::look::{Look, Seen, look_at};
 use super::owner::Owner;
 use super::patience::{AT_ONCE, Patience, Wanted, wake_all, wake_one};
-use super::raw::Condition;
+use super::raw::{Condition, LOCK_VERSION};
 use super::raw_rwlock::{Entered, RawRwLock, Reads};
 use super::rwlock_guard::{Held, RwLockOwnerDied, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard};
 use crate::atomic::UnsafeCell;
@@ -93,7 +93,7 @@ impl<T: Plain, const READERS: usize> RefUnwindSafe for RwLock<T, READERS> {}
 unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
     const LAYOUT: Layout = {
         assert!(READERS > 0 && READERS <= 1023, "an RwLock has 1 to 1,023 cells for readers");
-        Layout::cell("RwLock", Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("RwLock", &[1, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, value), T::LAYOUT)];
 }
