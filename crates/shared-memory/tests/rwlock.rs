@@ -363,6 +363,38 @@ fn a_killed_writer_is_succeeded_by_a_writer_and_unrepaired_data_stays_in_doubt()
 }
 
 #[test]
+fn whoever_takes_it_from_the_dead_as_if_nothing_had_happened_has_it_as_it_asked() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let break_it = || {
+        let panicked = std::panic::catch_unwind(|| {
+            let _held = region.pair.write();
+            panic!("while it is held");
+        });
+        assert!(panicked.is_err() && region.pair.is_inconsistent());
+    };
+    break_it();
+    let reads = region.pair.read().or_else(RwLockError::repaired).unwrap();
+    // Others read, too, or may upgrade; nobody writes.
+    drop(region.pair.try_upgradable_read().unwrap());
+    assert!(matches!(region.pair.try_write(), Err(RwLockError::WouldBlock)));
+    drop(reads);
+    break_it();
+    let looks = region.pair.upgradable_read().or_else(RwLockError::repaired).unwrap();
+    drop(region.pair.try_read().unwrap());
+    assert!(matches!(region.pair.try_upgradable_read(), Err(RwLockError::WouldBlock)));
+    drop(looks.upgrade().unwrap());
+    break_it();
+    let writes = region.pair.write().or_else(RwLockError::repaired).unwrap();
+    assert!(matches!(region.pair.try_read(), Err(RwLockError::WouldBlock)));
+    drop(writes);
+    // Any other error stays what it is.
+    let held = region.pair.write().unwrap();
+    assert!(matches!(region.pair.try_read().or_else(RwLockError::repaired), Err(RwLockError::WouldBlock)));
+    drop(held);
+}
+
+#[test]
 fn a_killed_upgradable_reader_leaves_nothing_in_doubt() {
     let stage = Stage::new();
     let region = bench(&stage);

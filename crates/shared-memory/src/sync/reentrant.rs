@@ -15,7 +15,7 @@ use wharf_sys::{fork, liveness};
 
 use super::acquire::{self, caller};
 use super::kind::{Mode, ObjectKind};
-use super::lock_error::{AcquireError, LockFailure};
+use super::lock_error::{AcquireError, AfterRepair, LockFailure};
 use super::look::{Hold, Look, Said, Seen, look_at};
 use super::owner::Owner;
 use super::patience::{Wanted, wake_one};
@@ -273,6 +273,12 @@ impl<'a, T: Plain> ReentrantOwnerDied<'a, T> {
             lock.raw.mark_consistent();
         }
         ReentrantGuard { held: Held { lock, fork_epoch, thread }, panicking: thread::panicking() }
+    }
+}
+
+impl<'a, T: Plain> AfterRepair<ReentrantOwnerDied<'a, T>> for ReentrantGuard<'a, T> {
+    fn after_repair(died: ReentrantOwnerDied<'a, T>) -> Self {
+        died.repaired()
     }
 }
 

@@ -12,8 +12,9 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::fork;
 
 use super::kind::Mode;
-use super::lock_error::LockFailure;
-use super::patience::{AT_ONCE, wake_all, wake_one};
+use super::lock_error::{AfterRepair, LockFailure};
+use super::owner::Owner;
+use super::patience::{AT_ONCE, Patience, wake_all, wake_one};
 use super::raw::Condition;
 use super::raw_rwlock::Reads;
 use super::rwlock::RwLock;
@@ -66,6 +67,19 @@ impl<'a, T: Plain, const N: usize> Held<'a, T, N> {
     fn value_mut(&mut self) -> &mut T {
         // SAFETY: as in `value`; only guards that are alone call this, and `&mut self` makes it the only access.
         unsafe { self.value.as_mut() }
+    }
+
+    /// Who goes on as a reader, and what it takes to judge the others.
+    fn reader(self) -> Result<(Owner, Patience<'a>), LockFailure> {
+        if self.is_ours() { self.lock.patience(Mode::Read, None) } else { Err(LockFailure::Forked) }
+    }
+
+    /// Alone no more, but still the one who may upgrade.
+    fn let_readers_in(&self) {
+        let raw = self.lock.raw();
+        let left = raw.end_alone(Condition::Consistent);
+        wharf_sys::crash_point!("rwlock.downgrade.ended");
+        raw.open(left, wake_all);
     }
 
     fn leave_alone(&self, condition: Condition) {
@@ -139,10 +153,7 @@ impl<'a, T: Plain, const N: usize> RwLockWriteGuard<'a, T, N> {
     /// out too until its guard is dropped, and shows as one. An error in a forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
         let held = self.held;
-        if !held.is_ours() {
-            return Err(LockFailure::Forked);
-        }
-        let (me, patience) = held.lock.patience(Mode::Read, None)?;
+        let (me, patience) = held.reader()?;
         // The lock moves into the new guard.
         std::mem::forget(self);
         let reads = held.lock.raw().downgrade(me, |owner| patience.has_left(owner), wake_all, wake_one);
@@ -159,10 +170,7 @@ impl<'a, T: Plain, const N: usize> RwLockWriteGuard<'a, T, N> {
         }
         // The lock moves into the new guard.
         std::mem::forget(self);
-        let raw = held.lock.raw();
-        let left = raw.end_alone(Condition::Consistent);
-        wharf_sys::crash_point!("rwlock.downgrade.ended");
-        raw.open(left, wake_all);
+        held.let_readers_in();
         Ok(RwLockUpgradableGuard::new(held))
     }
 }
@@ -241,10 +249,7 @@ impl<'a, T: Plain, const N: usize> RwLockUpgradableGuard<'a, T, N> {
     /// shows as one. An error in a forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
         let held = self.held;
-        if !held.is_ours() {
-            return Err(LockFailure::Forked);
-        }
-        let (me, patience) = held.lock.patience(Mode::Read, None)?;
+        let (me, patience) = held.reader()?;
         // The lock moves into the new guard.
         std::mem::forget(self);
         let reads = held.lock.raw().downgrade_upgradable(me, |owner| patience.has_left(owner), wake_one);
@@ -311,6 +316,38 @@ impl<'a, T: Plain, const N: usize> RwLockOwnerDied<'a, T, N> {
         // doubt, as with any writer.
         std::mem::forget(self);
         RwLockWriteGuard::new(held)
+    }
+}
+
+impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockWriteGuard<'a, T, N> {
+    fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
+        died.repaired()
+    }
+}
+
+impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockUpgradableGuard<'a, T, N> {
+    fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
+        let held = died.held;
+        // The lock moves into the new guard.
+        std::mem::forget(died);
+        if held.is_ours() {
+            held.let_readers_in();
+        }
+        RwLockUpgradableGuard::new(held)
+    }
+}
+
+impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockReadGuard<'a, T, N> {
+    fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
+        let held = died.held;
+        // The lock moves into the new guard.
+        std::mem::forget(died);
+        let reads = match held.reader() {
+            Ok((me, patience)) => held.lock.raw().downgrade(me, |owner| patience.has_left(owner), wake_all, wake_one),
+            // A forked child's copy, which gives nothing back.
+            Err(_) => Reads::AsHolder,
+        };
+        RwLockReadGuard::new(held, reads)
     }
 }
 
