@@ -476,7 +476,7 @@ fn a_region_is_listed_and_inspected_from_outside() {
     let slot: u32 = stays.hear().parse().unwrap();
     let info = region::inspect_in(&stage.domain(), "seen").unwrap();
     assert_eq!((info.name.as_str(), info.type_name.as_str(), info.kind), ("seen", "Counters", RegionKind::Typed));
-    assert_eq!((info.hash, info.size, info.version), (Counters::LAYOUT.hash, Region::size(&region), 3));
+    assert_eq!((info.hash, info.size, info.version), (Counters::LAYOUT.hash, Region::size(&region), 4));
     assert_eq!((info.max_participants, info.root_size), (256, size_of::<Counters>() as u64));
     assert!(info.created.unwrap().elapsed().unwrap().as_secs() < 600);
     let pids: Vec<u32> = info.participants.iter().map(|participant| participant.pid).collect();
