@@ -14,7 +14,7 @@ use wharf_proof::scene::Scene;
 use wharf_proof::stepping::{HELD, LIMIT, OPEN, Stage, spawn, walk, walk_and_kill};
 use wharf_proof::yard::Yard;
 use wharf_shared_memory::{
-    Attempt, BarrierError, LockError, Look, Member, Permit, ReentrantError, Region, RegionOptions, Shared,
+    Attempt, BarrierError, LockError, Look, Member, Permit, ReentrantError, Region, RegionOptions, RwLockError, Shared,
 };
 use wharf_sys::clock::Instant;
 use wharf_sys::trace::{Reached, Tracee};
@@ -63,6 +63,31 @@ fn killed_at_work_that_is_done_once_it_is_done_once() {
 fn killed_when_it_locks_again_or_gives_back_twice_the_next_one_gets_the_lock() {
     for verb in ["again", "unlock-again"] {
         walk(verb, || Play::<Locks>::new(verb, locked_again));
+    }
+}
+
+#[test]
+fn killed_when_it_becomes_a_writer_or_a_reader_the_next_ones_read_and_write() {
+    walk("look", || Play::<Locks>::new("look", looked_at));
+    for verb in ["upgrade", "look-down"] {
+        walk(verb, || Play::<Locks>::new(verb, turned));
+    }
+    for verb in ["downgrade", "step-down"] {
+        walk(&format!("{verb} with a reader"), || Play::<Locks>::new(verb, opened));
+    }
+}
+
+#[test]
+fn killed_as_a_reader_without_a_cell_it_is_in_nobodys_way() {
+    for verb in ["read-on", "end-read-on"] {
+        walk(verb, || Play::<Locks>::new(verb, read_on));
+    }
+}
+
+#[test]
+fn killed_when_it_takes_something_back_or_comes_or_leaves_everything_works() {
+    for verb in ["forget", "reset", "join", "leave"] {
+        walk(verb, || Play::<Yard>::new(verb, all_works));
     }
 }
 
@@ -284,6 +309,64 @@ fn locked_again(locks: &Locks, lead: &mut dyn FnMut() -> Instant) {
     assert!(!others(), "given back once of twice");
     drop(outer);
     assert!(others(), "given back twice");
+}
+
+/// Writes whoever died, and leaves the lock in order.
+fn write_book(locks: &Locks) {
+    match locks.book.write_timeout(LIMIT) {
+        Ok(mut pair) => pair.advance(),
+        // The victim was alone, and changed nothing in the span.
+        Err(RwLockError::OwnerDied(died)) => assert!(died.repaired().agrees()),
+        Err(error) => panic!("the survivor: {error}"),
+    }
+}
+
+/// Nobody is in doubt any more, or holds anything.
+fn is_in_order(locks: &Locks) {
+    assert!(locks.book.try_read().is_ok_and(|pair| pair.agrees()));
+    assert!(locks.book.look().holders.is_empty());
+}
+
+fn looked_at(locks: &Locks, lead: &mut dyn FnMut() -> Instant) {
+    let death = lead();
+    // Whoever only looked leaves no doubt.
+    drop(locks.book.write_timeout(LIMIT).expect("in order"));
+    assert_soon("the lock", death, Instant::now());
+    is_in_order(locks);
+}
+
+fn turned(locks: &Locks, lead: &mut dyn FnMut() -> Instant) {
+    with_a_waiter("a writer", &locks.book, lead, || write_book(locks), || ());
+    is_in_order(locks);
+}
+
+/// One that waits to read behind a writer, who opens the lock.
+fn opened(locks: &Locks, lead: &mut dyn FnMut() -> Instant) {
+    let read = || match locks.book.read_timeout(LIMIT) {
+        Ok(pair) => assert!(pair.agrees()),
+        Err(RwLockError::OwnerDied(died)) => assert!(died.repaired().agrees()),
+        Err(error) => panic!("the survivor: {error}"),
+    };
+    with_a_waiter("a reader", &locks.book, lead, read, || ());
+    write_book(locks);
+    is_in_order(locks);
+}
+
+fn read_on(locks: &Locks, lead: &mut dyn FnMut() -> Instant) {
+    let reads = locks.few.read_timeout(LIMIT).expect("nobody writes");
+    let death = lead();
+    drop(reads);
+    drop(locks.few.write_timeout(LIMIT).expect("in order"));
+    assert_soon("the lock", death, Instant::now());
+}
+
+fn all_works(yard: &Yard, lead: &mut dyn FnMut() -> Instant) {
+    lead();
+    // Bound: one is dead.
+    if let Err(BarrierError::Broken { .. }) = yard.two.join().and_then(|first| yard.two.join().map(|_| drop(first))) {
+        assert_eq!(yard.two.rearm(), Ok(true));
+    }
+    yard.assert_works("the survivor");
 }
 
 /// Runs the operation with somebody asleep, to its end, and counts its wakes. Without them all goes well too, at the end of a

@@ -39,8 +39,8 @@ pub enum RegionError {
     /// The region's root has another type than this program asks for.
     #[error(
         "region {region} holds another type: this program expects {expected} (layout {expected_hash:016x}), \
-         the region holds {found} (layout {found_hash:016x}); build both programs from the same definition, or \
-         unlink the region and create it anew"
+         the region holds {found} (layout {found_hash:016x}); build both programs from the same definition \
+         and with the same version of wharf, or unlink the region and create it anew"
     )]
     OtherType {
         /// Name or path.

@@ -73,10 +73,10 @@ pub use self::sealed::{SealedBuffer, SealedBufferBuilder};
 pub use self::shared::Shared;
 #[cfg(not(loom))]
 pub use self::sync::{
-    AcquireError, Attempt, Auto, Barrier, BarrierError, Condvar, Counted, Dead, Event, Holder, LockError, LockFailure,
-    Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit, ReentrantError,
-    ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
-    RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, UpgradeError, Waiter,
+    AcquireError, AfterRepair, Attempt, Auto, Barrier, BarrierError, Condvar, Counted, Dead, Event, Holder, LockError,
+    LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once, OwnerDiedGuard, Permit,
+    ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, RwLock, RwLockError, RwLockOwnerDied,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, Seen, Semaphore, UpgradeError, Waiter,
 };
 pub use wharf_derive::{Plain, Shared};
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use actors::{Actor, PATIENCE, Stage, listen, part, skip, stage_options, tell};
 use rustix::process::Signal;
 use wharf_shared_memory::region;
-use wharf_shared_memory::{LockError, Mutex, Region, RegionError};
+use wharf_shared_memory::{LockError, Mutex, Region, RegionError, RegionOptions};
 
 const RACERS: usize = 8;
 const ROUNDS: u64 = 60;
@@ -128,6 +128,36 @@ fn actor() {
             Err(why) => format!("not possible: {why}"),
         }),
         "move to another clock and try" => tell(&move_to_another_clock_and_try()),
+        "execute itself on an overlay" => {
+            let path = std::env::var_os("WHARF_TEST_OVERLAY").unwrap();
+            let options = RegionOptions::new().max_participants(2);
+            let region: Region<Mutex<u64>> = options.open_or_create_file(path).unwrap();
+            let before: u32 = std::env::var("WHARF_TEST_IMAGE").map_or(0, |before| before.parse().unwrap());
+            match region.lock_timeout(PATIENCE) {
+                Ok(guard) if before == 0 => std::mem::forget(guard),
+                Err(LockError::OwnerDied(guard)) if before > 0 => std::mem::forget(guard.repaired()),
+                other => panic!("after {before}: {other:?}"),
+            }
+            tell(&format!("has it after {before}"));
+            if before == 4 {
+                // One that has only closed its descriptors keeps what it has, by the judgement of another attachment.
+                for fd in 3..1024 {
+                    // SAFETY: nothing in this process uses them any more but the region, which must do without.
+                    unsafe { libc::close(fd) };
+                }
+                let path = std::env::var_os("WHARF_TEST_OVERLAY").unwrap();
+                let again: Region<Mutex<u64>> = options.attach_file(path).unwrap();
+                let outcome = again.lock_timeout(Duration::from_millis(100));
+                tell(&format!("without descriptors: {}", matches!(outcome, Err(LockError::Timeout))));
+                listen();
+                // The library's own descriptors are gone: closing them again would hit others.
+                std::process::exit(0);
+            }
+            use std::os::unix::process::CommandExt;
+            let mut again = Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", "actor", "--nocapture", "--test-threads=1"]);
+            panic!("{}", again.env("WHARF_TEST_IMAGE", (before + 1).to_string()).exec());
+        }
         "execute itself" => {
             let region: Region<Mutex<u64>> = stage_options().attach("images").unwrap();
             // The program before this one held it, in the same process.
@@ -571,11 +601,29 @@ fn one_that_moved_to_another_clock_takes_nobody_for_dead() {
 
 #[test]
 fn a_program_that_executes_itself_gets_back_what_it_held_and_no_slot_is_lost() {
+    execute_itself(|stage| Actor::start(stage, "execute itself"));
+}
+
+/// Where the program after it is not told from the one before by its addresses: the anchor alone has to prove it.
+#[test]
+fn a_program_that_executes_itself_at_the_same_addresses_gets_back_what_it_held() {
+    if !Command::new("setarch").args(["--addr-no-randomize", "true"]).status().is_ok_and(|it| it.success()) {
+        let why = "addresses cannot be fixed with setarch";
+        return skip("a_program_that_executes_itself_at_the_same_addresses_gets_back_what_it_held", why);
+    }
+    execute_itself(|stage| {
+        let mut command = Command::new("setarch");
+        command.arg("--addr-no-randomize").arg(std::env::current_exe().unwrap());
+        Actor::start_through(stage, "execute itself", command)
+    });
+}
+
+fn execute_itself(start: impl Fn(&Stage) -> Actor) {
     let stage = Stage::new();
     // The test, the program before, and the one after it.
     let options = stage.options().max_participants(3);
     let region: Region<Mutex<u64>> = options.create("images").unwrap();
-    let mut program = Actor::start(&stage, "execute itself");
+    let mut program = start(&stage);
     for _ in 0..4 {
         let slot = program.hear();
         assert!(["1", "2"].contains(&slot.as_str()), "{slot}");
@@ -588,6 +636,42 @@ fn a_program_that_executes_itself_gets_back_what_it_held_and_no_slot_is_lost() {
     program.hear();
     program.kill();
     assert!(matches!(region.lock_timeout(PATIENCE), Err(LockError::OwnerDied(_))));
+}
+
+/// On an overlay a mapping does not keep a lock, so a living process whose byte is free may only have closed its descriptors.
+#[test]
+fn on_an_overlay_what_a_program_held_is_handed_over_when_it_executes_itself() {
+    const TEST: &str = "on_an_overlay_what_a_program_held_is_handed_over_when_it_executes_itself";
+    // The layers of an overlay may not lie in another overlay.
+    const SCRIPT: &str = "mount -t tmpfs none \"$0\" && cd \"$0\" && mkdir lower upper work over \
+        && mount -t overlay overlay -o lowerdir=lower,upperdir=upper,workdir=work over \
+        && cd / && exec \"$@\" || echo actor: no overlay here";
+    let stage = Stage::new();
+    let place = stage.path().join("place");
+    std::fs::create_dir(&place).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", SCRIPT]).arg(&place);
+    command.arg(std::env::current_exe().unwrap()).env("WHARF_TEST_OVERLAY", place.join("over/region"));
+    if !Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "true"])
+        .status()
+        .is_ok_and(|it| it.success())
+    {
+        return skip(TEST, "no namespaces of users and mounts");
+    }
+    let actor = Actor::start_through(&stage, "execute itself on an overlay", command);
+    let fixed = |file: &str, says: &str| std::fs::read_to_string(file).is_ok_and(|text| text.trim() == says);
+    if fixed("/proc/sys/kernel/randomize_va_space", "0") || fixed("/proc/self/personality", "00040000") {
+        return skip(TEST, "programs are not put at random addresses");
+    }
+    match actor.hear().as_str() {
+        "no overlay here" => return skip(TEST, "no overlay can be mounted"),
+        heard => assert_eq!(heard, "has it after 0"),
+    }
+    for before in 1..=4 {
+        actor.expect(&format!("has it after {before}"));
+    }
+    actor.expect("without descriptors: true");
 }
 
 #[test]

@@ -5,7 +5,10 @@ use std::mem::offset_of;
 
 use proptest::prelude::*;
 use wharf_shared_memory::plain::{Shape, bytes_of, read, zeroed};
-use wharf_shared_memory::{Flag, Layout, Plain, Text};
+use wharf_shared_memory::{
+    Barrier, Condvar, Event, Flag, Journaled, Latest, Layout, Mutex, Once, Plain, ReentrantMutex, RwLock, Semaphore,
+    Shared, Text,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Plain)]
 #[repr(C)]
@@ -161,4 +164,40 @@ proptest! {
 fn zeroes_are_a_value() {
     let pose: Pose = zeroed();
     assert_eq!(pose, Pose { x: 0.0, y: 0.0, heading: [0.0; 2] });
+}
+
+/// The hash of a region tells the versions apart that `docs/layout.md` draws.
+#[test]
+fn the_pictures_and_the_primitives_name_the_same_versions() {
+    let pages = include_str!("../../../docs/layout.md");
+    // The sentence with which a section begins.
+    let first = |title: &str| {
+        let (_, section) = pages.split_once(&format!("\n## {title}\n\nVersion ")).expect(title);
+        section.split_once('.').expect("a sentence").0
+    };
+    let version = |title| {
+        let digits: String = first(title).chars().take_while(char::is_ascii_digit).collect();
+        digits.parse::<u32>().expect(title)
+    };
+    let primitives = [
+        <Mutex<u64>>::LAYOUT,
+        <ReentrantMutex<u64>>::LAYOUT,
+        <RwLock<u64>>::LAYOUT,
+        Condvar::LAYOUT,
+        <Latest<u64>>::LAYOUT,
+        <Semaphore<1>>::LAYOUT,
+        <Event>::LAYOUT,
+        <Barrier<1>>::LAYOUT,
+        Once::LAYOUT,
+        <Journaled<u64> as Plain>::LAYOUT,
+    ];
+    for layout in primitives {
+        let (title, mut versions) = (layout.name, vec![version(layout.name)]);
+        for (words, part) in [("a lock", "Lock"), ("a sleepers' word", "Sleepers' word")] {
+            if first(title).contains(words) {
+                versions.push(version(part));
+            }
+        }
+        assert_eq!(layout.versions, versions, "{title}");
+    }
 }

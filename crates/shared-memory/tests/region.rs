@@ -1,4 +1,5 @@
 //! Regions: made whole, found by name, path or descriptor, and refused with a clear word when anything is wrong.
+#![allow(unsafe_code)]
 
 mod actors;
 
@@ -10,7 +11,9 @@ use std::process::Command;
 
 use actors::{Actor, Stage, is_root, listen, part, skip, stage_options, tell};
 use wharf_shared_memory::region::{self, RegionKind};
-use wharf_shared_memory::{BytesRegion, Mutex, Plain, ReadOnlyRegion, Region, RegionError, RegionOptions, Shared};
+use wharf_shared_memory::{
+    BytesRegion, Layout, Mutex, Plain, ReadOnlyRegion, Region, RegionError, RegionOptions, Shared,
+};
 
 #[derive(Shared)]
 #[repr(C)]
@@ -310,6 +313,29 @@ fn what_is_no_file_under_a_name_is_called_what_it_is() {
     assert_eq!(region::list_in(&domain).unwrap().len(), 1);
 }
 
+/// A mutex as a program of another version draws it: as large, and of the same name.
+struct OtherVersion(Mutex<u64>);
+
+// SAFETY: all that is said of a mutex holds for it.
+unsafe impl Shared for OtherVersion {
+    const LAYOUT: Layout = {
+        let mutex = <Mutex<u64>>::LAYOUT;
+        Layout::cell(mutex.name, &[1, 1], mutex.fields, mutex.size, mutex.align)
+    };
+}
+
+#[test]
+fn a_primitive_of_another_version_is_refused() {
+    let stage = Stage::new();
+    let options = stage.options();
+    let region: Region<OtherVersion> = options.create("versions").unwrap();
+    drop(region.0.lock().unwrap());
+    let Err(error) = options.attach::<Mutex<u64>>("versions") else { panic!("it is another version") };
+    assert!(matches!(error, RegionError::OtherType { .. }), "{error:?}");
+    assert!(error.to_string().contains("version"), "{error}");
+    assert!(options.attach::<OtherVersion>("versions").is_ok());
+}
+
 #[test]
 fn a_file_that_others_may_write_or_name_is_refused() {
     let stage = Stage::new();
@@ -450,7 +476,7 @@ fn a_region_is_listed_and_inspected_from_outside() {
     let slot: u32 = stays.hear().parse().unwrap();
     let info = region::inspect_in(&stage.domain(), "seen").unwrap();
     assert_eq!((info.name.as_str(), info.type_name.as_str(), info.kind), ("seen", "Counters", RegionKind::Typed));
-    assert_eq!((info.hash, info.size, info.version), (Counters::LAYOUT.hash, Region::size(&region), 3));
+    assert_eq!((info.hash, info.size, info.version), (Counters::LAYOUT.hash, Region::size(&region), 4));
     assert_eq!((info.max_participants, info.root_size), (256, size_of::<Counters>() as u64));
     assert!(info.created.unwrap().elapsed().unwrap().as_secs() < 600);
     let pids: Vec<u32> = info.participants.iter().map(|participant| participant.pid).collect();

@@ -181,6 +181,22 @@ fn one_who_goes_on_as_a_reader_does_not_wait_for_those_who_waited_to_read() {
     writer.expect("reading");
 }
 
+#[test]
+fn an_upgradable_reader_goes_on_as_a_reader_although_every_cell_is_taken() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut readers = [(); 2].map(|()| Actor::start(&stage, "read small"));
+    readers.iter().for_each(|reader| reader.expect("holding"));
+    let reads = region.small.upgradable_read_timeout(PATIENCE).unwrap().downgrade().unwrap();
+    // It keeps out whoever wants more than to read, until it leaves.
+    readers.iter_mut().for_each(Actor::kill);
+    assert!(matches!(region.small.write_timeout(Duration::from_millis(20)), Err(RwLockError::Timeout)));
+    assert!(matches!(region.small.try_upgradable_read(), Err(RwLockError::WouldBlock)));
+    drop(region.small.read_timeout(PATIENCE).unwrap());
+    drop(reads);
+    drop(region.small.write_timeout(PATIENCE).unwrap());
+}
+
 /// How often the calling thread has gone to sleep.
 fn sleeps() -> i64 {
     // SAFETY: numbers, all of which may be zero.
@@ -344,6 +360,38 @@ fn a_killed_writer_is_succeeded_by_a_writer_and_unrepaired_data_stays_in_doubt()
     }
     assert!(!region.pair.is_inconsistent() && region.pair.look().holders.is_empty());
     assert!(region.pair.try_write().is_ok());
+}
+
+#[test]
+fn whoever_takes_it_from_the_dead_as_if_nothing_had_happened_has_it_as_it_asked() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let break_it = || {
+        let panicked = std::panic::catch_unwind(|| {
+            let _held = region.pair.write();
+            panic!("while it is held");
+        });
+        assert!(panicked.is_err() && region.pair.is_inconsistent());
+    };
+    break_it();
+    let reads = region.pair.read().or_else(RwLockError::repaired).unwrap();
+    // Others read, too, or may upgrade; nobody writes.
+    drop(region.pair.try_upgradable_read().unwrap());
+    assert!(matches!(region.pair.try_write(), Err(RwLockError::WouldBlock)));
+    drop(reads);
+    break_it();
+    let looks = region.pair.upgradable_read().or_else(RwLockError::repaired).unwrap();
+    drop(region.pair.try_read().unwrap());
+    assert!(matches!(region.pair.try_upgradable_read(), Err(RwLockError::WouldBlock)));
+    drop(looks.upgrade().unwrap());
+    break_it();
+    let writes = region.pair.write().or_else(RwLockError::repaired).unwrap();
+    assert!(matches!(region.pair.try_read(), Err(RwLockError::WouldBlock)));
+    drop(writes);
+    // Any other error stays what it is.
+    let held = region.pair.write().unwrap();
+    assert!(matches!(region.pair.try_read().or_else(RwLockError::repaired), Err(RwLockError::WouldBlock)));
+    drop(held);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use wharf_message_passing::{
 };
 use wharf_shared_memory::journaled::JournalDamaged;
 use wharf_shared_memory::plain::TextError;
-use wharf_shared_memory::{BarrierError, LockError, LockFailure, RegionError, SealedError};
+use wharf_shared_memory::{AcquireError, BarrierError, LockFailure, Plain, RegionError, SealedError, UpgradeError};
 use wharf_sys::directory::{DirectoryError, NameError};
 
 /// Everything that can go wrong in this crate. The text is one sentence, and so is the debug form, because that is
@@ -76,10 +76,17 @@ pub enum Error {
 /// The result of anything in this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
-impl<T: ?Sized> From<LockError<'_, T>> for Error {
+impl<G> From<AcquireError<G>> for Error {
     /// Keeps why, and gives back what the error held: a guard of a dead owner stays unrepaired for the next one.
-    fn from(error: LockError<'_, T>) -> Self {
+    fn from(error: AcquireError<G>) -> Self {
         Error::Lock(error.failure())
+    }
+}
+
+impl<T: Plain, const READERS: usize> From<UpgradeError<'_, T, READERS>> for Error {
+    /// Keeps why, and gives back the lock.
+    fn from(error: UpgradeError<'_, T, READERS>) -> Self {
+        Error::Lock(error.failure)
     }
 }
 
@@ -99,6 +106,7 @@ impl fmt::Debug for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wharf_shared_memory::{LockError, ReentrantError, RwLockError};
 
     #[test]
     fn a_main_that_fails_prints_a_sentence() {
@@ -121,6 +129,8 @@ mod tests {
                 fail(SendError::Full),
                 fail(RecvError::Empty),
                 fail(LockError::<u64>::Timeout),
+                fail(RwLockError::<u64>::Timeout),
+                fail(ReentrantError::<u64>::Timeout),
                 fail(LockFailure::Timeout),
                 fail(BarrierError::Failed(LockFailure::Full)),
                 fail(io::Error::other("x")),

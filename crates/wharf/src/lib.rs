@@ -140,12 +140,12 @@ pub use wharf_message_passing::{
 pub use wharf_shared_memory::__derive;
 pub use wharf_shared_memory::facade::{Plain, Shared};
 pub use wharf_shared_memory::{
-    AcquireError, Attempt, Auto, Barrier, BarrierError, BytesRegion, Condvar, Counted, Dead, Event, Flag, Holder,
-    Journaled, Latest, Layout, LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard, ObjectKind, Once,
-    OwnerDiedGuard, Permit, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex, ReentrantOwnerDied, Region,
-    RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied, RwLockReadGuard,
-    RwLockUpgradableGuard, RwLockWriteGuard, SealedBuffer, SealedBufferBuilder, SealedError, Seen, Semaphore, Text,
-    UpgradeError, Waiter, Watch, journaled, plain, region,
+    AcquireError, AfterRepair, Attempt, Auto, Barrier, BarrierError, BytesRegion, Condvar, Counted, Dead, Event, Flag,
+    Holder, Journaled, Latest, Layout, LockError, LockFailure, Look, Manual, Member, Mode, Mutex, MutexGuard,
+    ObjectKind, Once, OwnerDiedGuard, Permit, ReadOnlyRegion, ReentrantError, ReentrantGuard, ReentrantMutex,
+    ReentrantOwnerDied, Region, RegionError, RegionInfo, RegionOptions, RwLock, RwLockError, RwLockOwnerDied,
+    RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard, SealedBuffer, SealedBufferBuilder, SealedError, Seen,
+    Semaphore, Text, UpgradeError, Waiter, Watch, journaled, plain, region,
 };
 pub use wharf_sys::directory::{DirectoryError, Domain, Name, NameError};
 

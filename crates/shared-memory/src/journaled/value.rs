@@ -92,7 +92,7 @@ unsafe impl<T: Plain> Plain for Journaled<T> {
             size_of::<Self>() == HEADER_LEN + 2 * size_of::<T>() && offset_of!(Self, copies) == HEADER_LEN,
             "the size of a journaled value must be a multiple of 4 bytes and its alignment at most 32; add a field of bytes"
         );
-        Layout::cell("Journaled", Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("Journaled", &[1], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, copies), T::LAYOUT)];
 }

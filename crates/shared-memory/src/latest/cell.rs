@@ -13,8 +13,8 @@ use crate::atomic::{spin_loop, yield_now};
 use crate::plain::{Field, Layout, Plain};
 use crate::shared::Shared;
 use crate::sync::look::look_at;
-use crate::sync::raw::RawLock;
-use crate::sync::sleepers::{Sleepers, wake};
+use crate::sync::raw::{LOCK_VERSION, RawLock};
+use crate::sync::sleepers::{SLEEPERS_VERSION, Sleepers, wake};
 use crate::sync::{Guarded, LockError, LockFailure, Look, MutexGuard, ObjectKind, Seen, caller};
 
 /// How often a read tries again before it lets others run. Two processes that did nothing but write and read 4 KiB
@@ -72,7 +72,13 @@ pub struct Latest<T: Plain> {
 // written. Everything inside is atomic. There is no address in it, dropping it does nothing, and the layout names
 // the one type parameter.
 unsafe impl<T: Plain> Shared for Latest<T> {
-    const LAYOUT: Layout = Layout::cell("Latest", Self::FIELDS, size_of::<Self>(), align_of::<Self>());
+    const LAYOUT: Layout = Layout::cell(
+        "Latest",
+        &[3, LOCK_VERSION, SLEEPERS_VERSION],
+        Self::FIELDS,
+        size_of::<Self>(),
+        align_of::<Self>(),
+    );
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, copies), T::LAYOUT)];
 }
 

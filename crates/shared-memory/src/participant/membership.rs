@@ -174,6 +174,7 @@ fn myself() -> io::Result<Identity> {
         start_time: me.start_time,
         pid_namespace: me.pid_namespace,
         uid: socket::my_uid(),
+        image: liveness::image().unwrap_or(0),
         since_ns: u64::try_from(since.as_nanos()).unwrap_or(u64::MAX),
         program: liveness::program_name(me.pid).unwrap_or_default(),
     })

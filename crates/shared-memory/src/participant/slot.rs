@@ -77,6 +77,8 @@ pub(crate) struct Identity {
     pub(crate) pid_namespace: u64,
     /// User id.
     pub(crate) uid: u32,
+    /// Which of the programs that the process runs one after the other: `liveness::image`, or 0 if that is not known.
+    pub(crate) image: u32,
     /// When it attached, in nanoseconds since 1970.
     pub(crate) since_ns: u64,
     /// The program's name, cut to 24 bytes.
@@ -92,7 +94,7 @@ pub(crate) struct Slot {
     start_time: AtomicU64,
     pid_namespace: AtomicU64,
     uid: AtomicU32,
-    _reserved: AtomicU32,
+    image: AtomicU32,
     since_ns: AtomicU64,
     program: [AtomicU64; NAME_LEN / 8],
 }
@@ -116,6 +118,7 @@ impl Slot {
         self.start_time.store(word(1), Ordering::Relaxed);
         self.pid_namespace.store(word(2), Ordering::Relaxed);
         self.uid.store(half(6), Ordering::Relaxed);
+        self.image.store(half(7), Ordering::Relaxed);
         self.since_ns.store(word(4), Ordering::Relaxed);
         for (at, part) in self.program.iter().enumerate() {
             part.store(word(5 + at), Ordering::Relaxed);
@@ -157,6 +160,7 @@ impl Slot {
         self.start_time.store(who.start_time, Ordering::Relaxed);
         self.pid_namespace.store(who.pid_namespace, Ordering::Relaxed);
         self.uid.store(who.uid, Ordering::Relaxed);
+        self.image.store(who.image, Ordering::Relaxed);
         self.since_ns.store(who.since_ns, Ordering::Relaxed);
         let mut name = [0_u8; NAME_LEN];
         // Bound: a letter has at most four bytes, so a place between letters is found within four turns.
@@ -194,6 +198,7 @@ impl Slot {
             start_time: self.start_time.load(Ordering::Relaxed),
             pid_namespace: self.pid_namespace.load(Ordering::Relaxed),
             uid: self.uid.load(Ordering::Relaxed),
+            image: self.image.load(Ordering::Relaxed),
             since_ns: self.since_ns.load(Ordering::Relaxed),
             // Any process may have scribbled here: shown, never trusted.
             program: String::from_utf8_lossy(text).into_owned(),
@@ -215,7 +220,7 @@ mod tests {
     }
 
     fn somebody(program: &str) -> Identity {
-        Identity { pid: 7, start_time: 8, pid_namespace: 9, uid: 10, since_ns: 11, program: program.into() }
+        Identity { pid: 7, start_time: 8, pid_namespace: 9, uid: 10, image: 12, since_ns: 11, program: program.into() }
     }
 
     #[test]
@@ -253,6 +258,7 @@ mod tests {
             bytes[at..at + 8].copy_from_slice(&number.to_ne_bytes());
         }
         bytes[24..28].copy_from_slice(&10_u32.to_ne_bytes());
+        bytes[28..32].copy_from_slice(&12_u32.to_ne_bytes());
         bytes[40..46].copy_from_slice(b"camera");
         let copy = Slot::default();
         copy.copy_from(&bytes);

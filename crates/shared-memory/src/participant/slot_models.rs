@@ -19,8 +19,8 @@ const SECOND: Owner = Owner::new(1, 1);
 fn somebody(generation: u32) -> Identity {
     let number = u64::from(generation);
     let program = generation.to_string();
-    let (pid, uid) = (generation, generation);
-    Identity { pid, start_time: number, pid_namespace: number, uid, since_ns: number, program }
+    let (pid, uid, image) = (generation, generation, generation);
+    Identity { pid, start_time: number, pid_namespace: number, uid, image, since_ns: number, program }
 }
 
 /// One slot, the kernel's lock on its byte, and a lock in the region with the value under it.

@@ -80,7 +80,7 @@ impl Witness<'_> {
             // the slot.
             Standing::Dead => true,
             // Without a lock and without an anchor that would keep it, it may only have closed its descriptors.
-            Standing::Alive => !held && liveness::maps_file(who.pid, self.file.inode).is_ok_and(|mapped| !mapped),
+            Standing::Alive => !held && process.has_executed(who.image),
             Standing::OtherNamespace => !held,
         }
     }

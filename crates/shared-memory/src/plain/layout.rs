@@ -22,6 +22,9 @@ pub struct Layout {
     pub fields: &'static [Field],
     /// What kind of type it is.
     pub shape: Shape,
+    /// Of a primitive: the version of its own words, then those of the parts that it is made of, as `docs/layout.md` numbers
+    /// them. Otherwise none.
+    pub versions: &'static [u32],
 }
 
 /// What kind of type a [`Layout`] describes.
@@ -63,32 +66,50 @@ impl Field {
 impl Layout {
     /// A type that is not taken apart.
     pub const fn scalar(name: &'static str, size: usize, align: usize) -> Layout {
-        Layout::new(Shape::Scalar, name, &[], size, align)
+        Layout::new(Shape::Scalar, name, &[], &[], size, align)
     }
 
     /// An array of `len` elements; `element` holds exactly the one field that describes an element.
     pub const fn array(element: &'static [Field], len: usize, size: usize, align: usize) -> Layout {
-        Layout::new(Shape::Array { len }, "array", element, size, align)
+        Layout::new(Shape::Array { len }, "array", &[], element, size, align)
     }
 
     /// A struct.
     pub const fn record(name: &'static str, fields: &'static [Field], size: usize, align: usize) -> Layout {
-        Layout::new(Shape::Record, name, fields, size, align)
+        Layout::new(Shape::Record, name, &[], fields, size, align)
     }
 
-    /// A primitive around one value; `value` holds exactly the one field that describes the value.
-    pub const fn cell(name: &'static str, value: &'static [Field], size: usize, align: usize) -> Layout {
-        Layout::new(Shape::Cell, name, value, size, align)
+    /// A primitive around one value; `value` holds exactly the one field that describes the value. Its own words and those of
+    /// its parts are told by their versions: programs that disagree about one must not share it.
+    pub const fn cell(
+        name: &'static str,
+        versions: &'static [u32],
+        value: &'static [Field],
+        size: usize,
+        align: usize,
+    ) -> Layout {
+        Layout::new(Shape::Cell, name, versions, value, size, align)
     }
 
-    const fn new(shape: Shape, name: &'static str, fields: &'static [Field], size: usize, align: usize) -> Layout {
+    const fn new(
+        shape: Shape,
+        name: &'static str,
+        versions: &'static [u32],
+        fields: &'static [Field],
+        size: usize,
+        align: usize,
+    ) -> Layout {
         let (tag, len) = match shape {
             Shape::Scalar => (b's', 0),
             Shape::Array { len } => (b'a', len),
             Shape::Record => (b'r', 0),
             Shape::Cell => (b'c', 0),
         };
-        let mut hash = Fnv::new().byte(tag).text(name).number(len as u64).number(fields.len() as u64);
+        let mut hash = Fnv::new().byte(tag).text(name);
+        if let Shape::Cell = shape {
+            hash = hash.versions(versions);
+        }
+        let mut hash = hash.number(len as u64).number(fields.len() as u64);
         let mut at = 0;
         while at < fields.len() {
             let field = &fields[at];
@@ -96,7 +117,7 @@ impl Layout {
             at += 1;
         }
         let hash = hash.number(size as u64).number(align as u64).finish();
-        Layout { hash, name, size, align, fields, shape }
+        Layout { hash, name, size, align, fields, shape, versions }
     }
 }
 
@@ -162,6 +183,17 @@ impl Fnv {
         self.number(text.len() as u64).bytes(text.as_bytes())
     }
 
+    /// How many there are goes first.
+    const fn versions(self, versions: &[u32]) -> Fnv {
+        let mut hash = self.number(versions.len() as u64);
+        let mut at = 0;
+        while at < versions.len() {
+            hash = hash.number(versions[at] as u64);
+            at += 1;
+        }
+        hash
+    }
+
     const fn bytes(mut self, bytes: &[u8]) -> Fnv {
         let mut at = 0;
         while at < bytes.len() {
@@ -214,7 +246,11 @@ mod tests {
             Layout::record("Pair", LETTER_MOVED, 8, 4),
             Layout::record("Pair", BASE, 16, 4),
             Layout::record("Pair", BASE, 8, 8),
-            Layout::cell("Pair", BASE, 8, 4),
+            Layout::cell("Pair", &[], BASE, 8, 4),
+            Layout::cell("Pair", &[1], BASE, 8, 4),
+            Layout::cell("Pair", &[2], BASE, 8, 4),
+            Layout::cell("Pair", &[2, 1], BASE, 8, 4),
+            Layout::cell("Pair", &[2, 2], BASE, 8, 4),
             Layout::array(ELEMENT, 2, 8, 4),
             Layout::array(ELEMENT, 3, 8, 4),
         ];
@@ -228,7 +264,7 @@ mod tests {
     fn a_layout_reads_like_the_type() {
         const ARRAY: Layout = Layout::array(ELEMENT, 3, 12, 4);
         const VALUE: &[Field] = &[Field::new("value", 4, ARRAY)];
-        const CELL: Layout = Layout::cell("Mutex", VALUE, 16, 4);
+        const CELL: Layout = Layout::cell("Mutex", &[2], VALUE, 16, 4);
         const INNER: &[Field] = &[A];
         const FIELDS: &[Field] =
             &[Field::new("cell", 0, CELL), Field::new("n", 16, Layout::record("Inner", INNER, 4, 4))];

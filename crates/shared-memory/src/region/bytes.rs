@@ -12,8 +12,9 @@ use super::header::Kind;
 use super::options::RegionOptions;
 use super::typed;
 use crate::RegionError;
+use crate::plain::Layout;
 use crate::sync::look::look_at;
-use crate::sync::raw::RawLock;
+use crate::sync::raw::{LOCK_VERSION, RawLock};
 use crate::sync::{Guarded, Holder, LockError, Look, MutexGuard, ObjectKind, Seen};
 
 /// Where the bytes begin in the root: the lock has a cache line of its own.
@@ -121,10 +122,13 @@ impl BytesRegion {
         }
     }
 
+    /// Of the lock and the place of the bytes; how many there are is compared by itself.
+    pub(crate) const HASH: u64 = Layout::cell("bytes", &[1, LOCK_VERSION], &[], BYTES_AT, BYTES_AT).hash;
+
     pub(crate) fn expected(len_bytes: Option<usize>) -> Expected {
         Expected {
             kind: Kind::Bytes,
-            hash: 0,
+            hash: BytesRegion::HASH,
             type_name: BytesRegion::type_name(len_bytes),
             root_len: len_bytes.and_then(BytesRegion::root_len),
         }

@@ -10,7 +10,7 @@ use crate::sync::owner::MAX_SLOTS;
 /// Bytes of the header page, and the unit in which regions are measured.
 pub(crate) const PAGE: usize = 4096;
 /// The layout version that this library writes and understands.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 const MAGIC: [u8; 8] = *b"WHARFRGN";
 const NAME_AT: usize = 256;

@@ -228,8 +228,9 @@ impl RegionOptions {
     fn make_bytes(&self, place: Place, len_bytes: usize) -> Result<BytesRegion, RegionError> {
         let root_len = BytesRegion::root_len(len_bytes).unwrap_or(usize::MAX);
         let (plan, objects) = (self.plan(root_len)?, Description::one(ObjectKind::Bytes, root_len as u64));
-        let header = Header::new(Kind::Bytes, 0, &BytesRegion::type_name(Some(len_bytes)), plan, objects)
-            .map_err(|source| create::failed(&place.to_string(), source))?;
+        let header =
+            Header::new(Kind::Bytes, BytesRegion::HASH, &BytesRegion::type_name(Some(len_bytes)), plan, objects)
+                .map_err(|source| create::failed(&place.to_string(), source))?;
         create::create(place, self.trust.mode, header, |_| Ok(())).map(BytesRegion::new)
     }
 

@@ -70,7 +70,7 @@ pub struct Condvar {
 // SAFETY: zero bytes are a fresh condition variable, and so is any other number. It is one atomic word; it holds no address
 // and dropping it does nothing.
 unsafe impl Shared for Condvar {
-    const LAYOUT: Layout = Layout::cell("Condvar", &[], size_of::<Self>(), align_of::<Self>());
+    const LAYOUT: Layout = Layout::cell("Condvar", &[1], &[], size_of::<Self>(), align_of::<Self>());
 }
 
 impl Default for Condvar {

@@ -13,7 +13,7 @@ use wharf_sys::fork;
 
 use super::acquire;
 use super::kind::{Mode, ObjectKind};
-use super::lock_error::{LockError, LockFailure};
+use super::lock_error::{AfterRepair, LockError, LockFailure};
 use super::patience::{Wanted, wake_one};
 use super::raw::{Condition, RawLock};
 
@@ -207,6 +207,12 @@ impl<'a, T: ?Sized> OwnerDiedGuard<'a, T> {
         }
         let held = Held { raw, value, fork_epoch, kind, access };
         MutexGuard { held, panicking: thread::panicking() }
+    }
+}
+
+impl<'a, T: ?Sized> AfterRepair<OwnerDiedGuard<'a, T>> for MutexGuard<'a, T> {
+    fn after_repair(died: OwnerDiedGuard<'a, T>) -> Self {
+        died.repaired()
     }
 }
 

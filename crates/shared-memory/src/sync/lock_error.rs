@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt;
 
-use super::guard::{MutexGuard, OwnerDiedGuard};
+use super::guard::OwnerDiedGuard;
 
 /// Why a mutex was not simply taken.
 pub type LockError<'a, T> = AcquireError<OwnerDiedGuard<'a, T>>;
@@ -79,7 +79,16 @@ impl<G> AcquireError<G> {
     }
 }
 
-impl<'a, T: ?Sized> AcquireError<OwnerDiedGuard<'a, T>> {
+/// A guard of a lock over data in order, made of the guard `D` that a lock hands over when its holder died.
+///
+/// [`MutexGuard`](super::MutexGuard) and [`ReentrantGuard`](super::ReentrantGuard) are, and of a lock for readers and writers all
+/// three: whoever asked to read goes on as a reader.
+pub trait AfterRepair<D> {
+    /// Says that the data is in order, and goes on with the lock as it was asked for.
+    fn after_repair(died: D) -> Self;
+}
+
+impl<D> AcquireError<D> {
     /// Takes the lock of a holder that died as if nothing had happened; every other error stays. For a value that is in order
     /// whatever its holder was about to do, such as a single number, or [`Journaled`](crate::Journaled). Without it, one death
     /// keeps everybody else out for ever.
@@ -99,11 +108,30 @@ impl<'a, T: ?Sized> AcquireError<OwnerDiedGuard<'a, T>> {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
+    /// It is the same for every lock, and for every way of taking one: what was asked for is what one gets.
+    ///
+    /// ```
+    /// use wharf_shared_memory::{Region, RwLock, RwLockError};
+    ///
+    /// # let private = tempfile::tempdir()?;
+    /// # let limit = Region::<RwLock<u64>>::create_file(private.path().join("limit"))?;
+    /// # let break_it = || std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    /// #     let _held = limit.write();
+    /// #     panic!("while it is held");
+    /// # }));
+    /// # let _panicked = break_it();
+    /// *limit.write().or_else(RwLockError::repaired)? = 5;
+    /// # let _panicked = break_it();
+    /// let seen = *limit.read().or_else(RwLockError::repaired)?;
+    /// # assert_eq!(seen, 5);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
     /// # Errors
     /// The one that it is called on, unless that is [`OwnerDied`](Self::OwnerDied).
-    pub fn repaired(self) -> Result<MutexGuard<'a, T>, Self> {
+    pub fn repaired<G: AfterRepair<D>>(self) -> Result<G, Self> {
         match self {
-            AcquireError::OwnerDied(broken) => Ok(broken.repaired()),
+            AcquireError::OwnerDied(died) => Ok(G::after_repair(died)),
             other => Err(other),
         }
     }

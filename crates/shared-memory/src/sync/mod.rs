@@ -61,7 +61,7 @@ pub(crate) use self::guard::Guarded;
 pub use self::guard::{MutexGuard, OwnerDiedGuard};
 pub use self::kind::{Mode, ObjectKind};
 #[cfg(not(loom))]
-pub use self::lock_error::{AcquireError, LockError, LockFailure};
+pub use self::lock_error::{AcquireError, AfterRepair, LockError, LockFailure};
 #[cfg(not(loom))]
 pub use self::look::{Holder, Look, Seen, Waiter};
 #[cfg(not(loom))]

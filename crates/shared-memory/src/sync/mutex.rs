@@ -11,7 +11,7 @@ use super::guard::{Guarded, MutexGuard};
 use super::kind::ObjectKind;
 use super::lock_error::LockError;
 use super::look::{Holder, Look, Seen, look_at};
-use super::raw::RawLock;
+use super::raw::{LOCK_VERSION, RawLock};
 use crate::atomic::UnsafeCell;
 use crate::plain::{Field, Layout};
 use crate::{Plain, Shared};
@@ -71,7 +71,8 @@ impl<T: Plain> RefUnwindSafe for Mutex<T> {}
 // processes. It holds a slot and a generation, no address, and dropping it does nothing. The layout names the one
 // type parameter.
 unsafe impl<T: Plain> Shared for Mutex<T> {
-    const LAYOUT: Layout = Layout::cell("Mutex", Self::FIELDS, size_of::<Self>(), align_of::<Self>());
+    const LAYOUT: Layout =
+        Layout::cell("Mutex", &[2, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>());
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, value), T::LAYOUT)];
 }
 

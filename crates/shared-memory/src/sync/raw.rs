@@ -12,6 +12,9 @@ use super::surroundings::{Nap, OutOfTime, Slept, Surroundings};
 use crate::atomic::{AtomicU32, Ordering, fence, spin_loop};
 use heir::{Heir, Standing};
 
+/// The version of the two words, as `docs/layout.md` draws them.
+#[cfg(not(loom))]
+pub(crate) const LOCK_VERSION: u32 = 2;
 /// Set while somebody may be asleep on the word: whoever gives the lock back wakes one sleeper.
 const WAITERS: u32 = 1 << 31;
 /// Set from the moment a holder died or panicked until somebody says that the data is repaired.

@@ -390,16 +390,54 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
             assert_eq!(world.value(), 2);
         });
     }
-    explore(4, || {
-        let world = World::new(0);
-        let tries = thread::spawn({
-            let world = world.clone();
-            move || assert!(!world.lock.take_from_dead(SECOND, |owner| world.has_left(owner)))
+    for only_asks in [false, true] {
+        explore(4, move || {
+            let world = World::new(0);
+            let other = thread::spawn({
+                let world = world.clone();
+                move || {
+                    if only_asks {
+                        assert!(world.lock.holder().is_none_or(|owner| !world.has_left(owner)));
+                    } else {
+                        assert!(!world.lock.take_from_dead(SECOND, |owner| world.has_left(owner)));
+                    }
+                }
+            });
+            // Release: pairs with the Acquire in `has_left`.
+            world.generation.store(NEWCOMER.generation(), Ordering::Release);
+            assert!(world.lock.take_free(NEWCOMER));
+            other.join().unwrap();
         });
-        // Release: pairs with the Acquire in `has_left`.
-        world.generation.store(NEWCOMER.generation(), Ordering::Release);
-        assert!(world.lock.take_free(NEWCOMER));
-        tries.join().unwrap();
+    }
+}
+
+/// The dead one had it twice, with the same word, and another one in between. Only the death itself is proved here, and tells
+/// nothing of what came before: the exchange that takes over does.
+#[test]
+fn whoever_takes_over_sees_what_was_done_before_the_dead_one_took_it_again() {
+    explore(3, || {
+        let world = World::new(0);
+        let dead = Arc::new(AtomicU32::new(0));
+        assert!(world.lock.take_free(FIRST));
+        let successor = thread::spawn({
+            let (world, dead) = (world.clone(), dead.clone());
+            move || {
+                // Relaxed: see above.
+                let taken = world.lock.take_from_dead(SECOND, |_| dead.load(Ordering::Relaxed) == 1);
+                if taken {
+                    world.change_value();
+                }
+            }
+        });
+        world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
+        if world.lock.take_free(THIRD) {
+            world.change_value();
+            world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
+            if world.lock.take_free(FIRST) {
+                dead.store(1, Ordering::Relaxed);
+            }
+        }
+        successor.join().unwrap();
     });
 }
 

@@ -43,6 +43,15 @@ pub(crate) enum Entered {
     Alone,
 }
 
+/// What one has who went on as a reader.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reads {
+    /// This cell.
+    InCell(usize),
+    /// `intent`, since there was no cell.
+    AsHolder,
+}
+
 /// A lock for readers of up to `N` processes at a time, and writers. All zero is free.
 #[derive(Debug)]
 #[cfg_attr(not(loom), repr(C))]
@@ -265,17 +274,54 @@ mod tests {
         let lock = RawRwLock::<2>::new();
         assert_eq!(lock.write_free(me), Ok(()));
         lock.stage.fetch_or(READERS, Ordering::Relaxed);
-        let around = Script::new(me, |_| panic!("it waits for a cell"));
         // Whoever waited comes in as soon as the lock opens.
         let came_in = std::cell::RefCell::new(Vec::new());
         let come = |_: &AtomicU32| {
             came_in.borrow_mut().extend([one, two].map(|owner| lock.try_read(owner, |_| false, |_| {})));
         };
-        assert_eq!(lock.downgrade(me, &around, come, |_| true), 0);
+        assert_eq!(lock.downgrade(me, |_| false, come, |_| true), Reads::InCell(0));
         assert_eq!(*came_in.borrow(), [Ok(1), Err(Refused::Full)]);
         assert_eq!((lock.intent().holder(), lock.condition()), (None, Condition::Consistent));
         // A writer that comes then waits for both readers.
         assert_eq!(lock.write_free(two), Err(true));
         assert_eq!(lock.readers().first(), Some(Some(me)));
+    }
+
+    #[test]
+    fn one_who_finds_no_cell_goes_on_as_a_reader_all_the_same() {
+        let [me, one, two] = [0, 1, 2].map(|slot| Owner::new(slot, 1));
+        for alone in [true, false] {
+            let lock = RawRwLock::<1>::new();
+            if alone {
+                assert_eq!(lock.write_free(me), Ok(()));
+                // In passing, and stopped before it has looked whether the lock is closed.
+                assert_eq!(lock.readers().enter(one, |_| false), Some(0));
+                assert_eq!(lock.downgrade(me, |_| false, |_| {}, |_| true), Reads::AsHolder);
+            } else {
+                assert!(lock.intent().take_free(me));
+                assert_eq!(lock.try_read(one, |_| false, |_| {}), Ok(0));
+                assert_eq!(lock.downgrade_upgradable(me, |_| false, |_| true), Reads::AsHolder);
+            }
+            // It keeps writers out, and lets readers in.
+            assert_eq!(lock.write_free(two), Err(false));
+            lock.leave(0, |_| {});
+            assert_eq!(lock.try_read(two, |_| false, |_| {}), Ok(0));
+            lock.leave(0, |_| {});
+            lock.leave_as_holder(|_| true);
+            assert_eq!(lock.write_free(two), Ok(()));
+        }
+    }
+
+    #[test]
+    fn one_who_dies_as_a_reader_without_a_cell_leaves_no_doubt() {
+        let [me, one, two] = [0, 1, 2].map(|slot| Owner::new(slot, 1));
+        let lock = RawRwLock::<1>::new();
+        assert_eq!(lock.write_free(me), Ok(()));
+        assert_eq!(lock.readers().enter(one, |_| false), Some(0));
+        assert_eq!(lock.downgrade(me, |_| false, |_| {}, |_| true), Reads::AsHolder);
+        lock.leave(0, |_| {});
+        let around = Script::new(me, |_| Slept::SliceOver);
+        assert_eq!(lock.intent().take(two, &around), Ok(Condition::Inconsistent));
+        assert!(!lock.settle(Condition::Inconsistent, |_| {}));
     }
 }

@@ -15,11 +15,11 @@ use wharf_sys::{fork, liveness};
 
 use super::acquire::{self, caller};
 use super::kind::{Mode, ObjectKind};
-use super::lock_error::{AcquireError, LockFailure};
+use super::lock_error::{AcquireError, AfterRepair, LockFailure};
 use super::look::{Hold, Look, Said, Seen, look_at};
 use super::owner::Owner;
 use super::patience::{Wanted, wake_one};
-use super::raw::{self, Condition, RawLock};
+use super::raw::{self, Condition, LOCK_VERSION, RawLock};
 use super::raw_reentrant::{Again, Name, RawReentrant};
 use crate::atomic::{AtomicU32, AtomicU64, Ordering, UnsafeCell};
 use crate::plain::{Field, Layout};
@@ -82,7 +82,8 @@ impl<T: Plain> RefUnwindSafe for ReentrantMutex<T> {}
 // says whether the other two words count. It holds a slot, a generation and a thread's id that is compared together with
 // them, no address, and dropping it does nothing. The layout names the one type parameter.
 unsafe impl<T: Plain> Shared for ReentrantMutex<T> {
-    const LAYOUT: Layout = Layout::cell("ReentrantMutex", Self::FIELDS, size_of::<Self>(), align_of::<Self>());
+    const LAYOUT: Layout =
+        Layout::cell("ReentrantMutex", &[1, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>());
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, value), T::LAYOUT)];
 }
 
@@ -272,6 +273,12 @@ impl<'a, T: Plain> ReentrantOwnerDied<'a, T> {
             lock.raw.mark_consistent();
         }
         ReentrantGuard { held: Held { lock, fork_epoch, thread }, panicking: thread::panicking() }
+    }
+}
+
+impl<'a, T: Plain> AfterRepair<ReentrantOwnerDied<'a, T>> for ReentrantGuard<'a, T> {
+    fn after_repair(died: ReentrantOwnerDied<'a, T>) -> Self {
+        died.repaired()
     }
 }
 

@@ -15,8 +15,8 @@ use super::lock_error::{AcquireError, LockFailure};
 use super::look::{Look, Seen, look_at};
 use super::owner::Owner;
 use super::patience::{AT_ONCE, Patience, Wanted, wake_all, wake_one};
-use super::raw::Condition;
-use super::raw_rwlock::{Entered, RawRwLock};
+use super::raw::{Condition, LOCK_VERSION};
+use super::raw_rwlock::{Entered, RawRwLock, Reads};
 use super::rwlock_guard::{Held, RwLockOwnerDied, RwLockReadGuard, RwLockUpgradableGuard, RwLockWriteGuard};
 use crate::atomic::UnsafeCell;
 use crate::participant::{self, Access, Attachment};
@@ -70,8 +70,8 @@ pub type RwLockError<'a, T, const READERS: usize = 61> = AcquireError<RwLockOwne
 ///
 /// # Limits
 ///
-/// Threads of at most `READERS` *processes* read at one time, 61 unless said otherwise; one more waits until one of them
-/// leaves. Each takes 8 bytes: the lock and its 61 cells are 512 bytes. A thread that reads and locks again to write
+/// Threads of at most `READERS` *processes* read at one time, 61 unless said otherwise, and one that went on as a reader;
+/// one more waits until one of them leaves. Each takes 8 bytes: the lock and its 61 cells are 512 bytes. A thread that reads and locks again to write
 /// waits for itself; so does one that reads twice while a writer waits in between.
 #[repr(C)]
 pub struct RwLock<T: Plain, const READERS: usize = 61> {
@@ -93,7 +93,7 @@ impl<T: Plain, const READERS: usize> RefUnwindSafe for RwLock<T, READERS> {}
 unsafe impl<T: Plain, const READERS: usize> Shared for RwLock<T, READERS> {
     const LAYOUT: Layout = {
         assert!(READERS > 0 && READERS <= 1023, "an RwLock has 1 to 1,023 cells for readers");
-        Layout::cell("RwLock", Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("RwLock", &[1, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[Field::new("value", offset_of!(Self, value), T::LAYOUT)];
 }
@@ -191,7 +191,7 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
         let Access::Member(me) = participant::lookup(&self.raw)?.access() else { return None };
         let cell = self.raw.read_free(me, wake_all)?;
         wharf_sys::crash_point!("rwlock.read.after");
-        Some(RwLockReadGuard::new(self.held(), cell))
+        Some(RwLockReadGuard::new(self.held(), Reads::InCell(cell)))
     }
 
     #[cold]
@@ -204,7 +204,7 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
         match self.raw.read(me, &patience, wake_all, wake_one) {
             Ok(Entered::Reading(cell)) => {
                 wharf_sys::crash_point!("rwlock.read.after");
-                Ok(RwLockReadGuard::new(self.held(), cell))
+                Ok(RwLockReadGuard::new(self.held(), Reads::InCell(cell)))
             }
             Ok(Entered::Alone) => Err(AcquireError::OwnerDied(RwLockOwnerDied::new(self.held()))),
             Err(_out_of_time) => Err(AcquireError::Timeout),

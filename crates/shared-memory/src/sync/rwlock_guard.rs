@@ -12,10 +12,13 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::fork;
 
 use super::kind::Mode;
-use super::lock_error::LockFailure;
-use super::patience::{AT_ONCE, wake_all, wake_one};
+use super::lock_error::{AfterRepair, LockFailure};
+use super::owner::Owner;
+use super::patience::{AT_ONCE, Patience, wake_all, wake_one};
 use super::raw::Condition;
+use super::raw_rwlock::Reads;
 use super::rwlock::RwLock;
+use super::surroundings::Surroundings;
 use crate::Plain;
 
 /// The lock is held in some way; how it is given back is decided by the guard around this.
@@ -66,6 +69,19 @@ impl<'a, T: Plain, const N: usize> Held<'a, T, N> {
         unsafe { self.value.as_mut() }
     }
 
+    /// Who goes on as a reader, and what it takes to judge the others.
+    fn reader(self) -> Result<(Owner, Patience<'a>), LockFailure> {
+        if self.is_ours() { self.lock.patience(Mode::Read, None) } else { Err(LockFailure::Forked) }
+    }
+
+    /// Alone no more, but still the one who may upgrade.
+    fn let_readers_in(&self) {
+        let raw = self.lock.raw();
+        let left = raw.end_alone(Condition::Consistent);
+        wharf_sys::crash_point!("rwlock.downgrade.ended");
+        raw.open(left, wake_all);
+    }
+
     fn leave_alone(&self, condition: Condition) {
         if self.is_ours() {
             self.lock.raw().leave_alone(condition, wake_all, wake_one);
@@ -81,21 +97,25 @@ impl<'a, T: Plain, const N: usize> Held<'a, T, N> {
 #[must_use = "the lock is given back as soon as the guard is dropped"]
 pub struct RwLockReadGuard<'a, T: Plain, const READERS: usize = 61> {
     held: Held<'a, T, READERS>,
-    cell: usize,
+    reads: Reads,
 }
 
 impl<'a, T: Plain, const N: usize> RwLockReadGuard<'a, T, N> {
     #[inline(always)]
-    pub(super) fn new(held: Held<'a, T, N>, cell: usize) -> RwLockReadGuard<'a, T, N> {
-        RwLockReadGuard { held, cell }
+    pub(super) fn new(held: Held<'a, T, N>, reads: Reads) -> RwLockReadGuard<'a, T, N> {
+        RwLockReadGuard { held, reads }
     }
 }
 
 impl<T: Plain, const N: usize> Drop for RwLockReadGuard<'_, T, N> {
     #[inline(always)]
     fn drop(&mut self) {
-        if self.held.is_ours() {
-            self.held.lock.raw().leave(self.cell, wake_all);
+        if !self.held.is_ours() {
+            return;
+        }
+        match self.reads {
+            Reads::InCell(at) => self.held.lock.raw().leave(at, wake_all),
+            Reads::AsHolder => self.held.lock.raw().leave_as_holder(wake_one),
         }
     }
 }
@@ -129,17 +149,15 @@ impl<'a, T: Plain, const N: usize> RwLockWriteGuard<'a, T, N> {
 
     /// Goes on reading, and lets other readers in; no writer comes in between.
     ///
-    /// Does not wait, however many wait to read. An error in a forked child, whose parent holds the lock.
+    /// Does not wait, however many wait to read or read already: if every cell is taken, this reader keeps upgradable readers
+    /// out too until its guard is dropped, and shows as one. An error in a forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
         let held = self.held;
-        if !held.is_ours() {
-            return Err(LockFailure::Forked);
-        }
-        let (me, patience) = held.lock.patience(Mode::Read, None)?;
+        let (me, patience) = held.reader()?;
         // The lock moves into the new guard.
         std::mem::forget(self);
-        let cell = held.lock.raw().downgrade(me, &patience, wake_all, wake_one);
-        Ok(RwLockReadGuard::new(held, cell))
+        let reads = held.lock.raw().downgrade(me, |owner| patience.has_left(owner), wake_all, wake_one);
+        Ok(RwLockReadGuard::new(held, reads))
     }
 
     /// Goes on reading as the one who may upgrade, and lets other readers in; no writer comes in between.
@@ -152,10 +170,7 @@ impl<'a, T: Plain, const N: usize> RwLockWriteGuard<'a, T, N> {
         }
         // The lock moves into the new guard.
         std::mem::forget(self);
-        let raw = held.lock.raw();
-        let left = raw.end_alone(Condition::Consistent);
-        wharf_sys::crash_point!("rwlock.downgrade.ended");
-        raw.open(left, wake_all);
+        held.let_readers_in();
         Ok(RwLockUpgradableGuard::new(held))
     }
 }
@@ -230,18 +245,15 @@ impl<'a, T: Plain, const N: usize> RwLockUpgradableGuard<'a, T, N> {
 
     /// Goes on as an ordinary reader; no writer comes in between.
     ///
-    /// Waits while as many other processes read as the lock has room for (`READERS`), without a limit: never if there are
-    /// fewer participants. Whoever has reason to fear that drops the guard and takes the lock anew, with a timeout.
-    /// An error in a forked child, whose parent holds the lock.
+    /// Does not wait: if every cell is taken, this reader keeps other upgradable readers out until its guard is dropped, and
+    /// shows as one. An error in a forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
         let held = self.held;
-        let (me, patience) = held.lock.patience(Mode::Read, None)?;
+        let (me, patience) = held.reader()?;
         // The lock moves into the new guard.
         std::mem::forget(self);
-        let raw = held.lock.raw();
-        let cell = raw.enter_as_holder(me, &patience);
-        raw.intent().give_back(Condition::Consistent, wake_one);
-        Ok(RwLockReadGuard::new(held, cell))
+        let reads = held.lock.raw().downgrade_upgradable(me, |owner| patience.has_left(owner), wake_one);
+        Ok(RwLockReadGuard::new(held, reads))
     }
 
     fn upgrade_until(self, deadline: Option<Deadline>) -> Result<RwLockWriteGuard<'a, T, N>, UpgradeError<'a, T, N>> {
@@ -304,6 +316,38 @@ impl<'a, T: Plain, const N: usize> RwLockOwnerDied<'a, T, N> {
         // doubt, as with any writer.
         std::mem::forget(self);
         RwLockWriteGuard::new(held)
+    }
+}
+
+impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockWriteGuard<'a, T, N> {
+    fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
+        died.repaired()
+    }
+}
+
+impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockUpgradableGuard<'a, T, N> {
+    fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
+        let held = died.held;
+        // The lock moves into the new guard.
+        std::mem::forget(died);
+        if held.is_ours() {
+            held.let_readers_in();
+        }
+        RwLockUpgradableGuard::new(held)
+    }
+}
+
+impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockReadGuard<'a, T, N> {
+    fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
+        let held = died.held;
+        // The lock moves into the new guard.
+        std::mem::forget(died);
+        let reads = match held.reader() {
+            Ok((me, patience)) => held.lock.raw().downgrade(me, |owner| patience.has_left(owner), wake_all, wake_one),
+            // A forked child's copy, which gives nothing back.
+            Err(_) => Reads::AsHolder,
+        };
+        RwLockReadGuard::new(held, reads)
     }
 }
 

@@ -8,6 +8,9 @@
 use crate::atomic::{AtomicU32, Ordering, fence, spin_loop};
 use crate::sync::surroundings::{Nap, Slept, Surroundings};
 
+/// The version of the word, as `docs/layout.md` draws it.
+#[cfg(not(loom))]
+pub(crate) const SLEEPERS_VERSION: u32 = 1;
 /// Somebody may be asleep, or about to be.
 const ASLEEP: u32 = 1;
 /// Whoever changes something wakes in any case: for sleepers that cannot write this word.

@@ -28,6 +28,16 @@ impl Proc {
         self.stat_in("self/stat")
     }
 
+    /// What the kernel told the program of the process that it numbers `pid`, at its start.
+    pub(super) fn auxiliary_vector(&self, pid: u32) -> io::Result<Vec<u8>> {
+        self.read(&format!("{pid}/auxv"))
+    }
+
+    /// The same of the calling process.
+    pub(super) fn own_auxiliary_vector(&self) -> io::Result<Vec<u8>> {
+        self.read("self/auxv")
+    }
+
     /// The calling process's pid namespace (low half) and time namespace (high half).
     pub(super) fn own_namespaces(&self) -> io::Result<u64> {
         let pids = self.inode("self/ns/pid")?;

@@ -1,7 +1,7 @@
 //! Naming a process so that the name cannot come to mean another: pid, start time and namespace.
 
-use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader};
+use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -129,25 +129,6 @@ fn user_in(status: &str) -> Option<(u32, u32)> {
         line.split_ascii_whitespace().nth(1)?.parse().ok()
     };
     Some((effective("Uid:")?, effective("Gid:")?))
-}
-
-/// Whether a process maps the file with this inode number, on whatever device: some file systems show
-/// another device to `stat` than in `/proc/PID/maps`. An error means that it cannot be found out.
-///
-/// A process that has executed another program keeps its id and start time, but none of its mappings.
-pub fn maps_file(pid: u32, inode: u64) -> io::Result<bool> {
-    let maps = BufReader::new(File::open(format!("/proc/{pid}/maps"))?);
-    let wanted = inode.to_string();
-    // Bounded by the kernel's limit on mappings of one process.
-    for line in maps.split(b'\n') {
-        let line = line?;
-        // Range, permissions, offset, device, inode.
-        let mut fields = line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty());
-        if fields.nth(4) == Some(wanted.as_bytes()) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 fn no_proc(error: io::Error) -> io::Error {

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustix::process::Signal;
 use wharf_sys::liveness::{self, OfdLock, ProcessId, Standing, is_held_by_other};
-use wharf_sys::memory::{self, Access, Anchor, Mapping};
+use wharf_sys::memory::{self, Access, Anchor};
 
 use crate::forked::{Child, End, Gate, alone, become_user, fork, is_root, mount, skipped, sleep_for_ever};
 
@@ -403,24 +403,36 @@ fn a_lock_released_or_dropped_is_free() -> io::Result<()> {
 }
 
 #[test]
-fn programs_have_names_and_mappings() -> io::Result<()> {
+fn a_process_that_executes_a_program_is_told_from_what_it_was() -> io::Result<()> {
+    let _alone = alone();
+    let (me, image) = (ProcessId::me()?, liveness::image()?);
+    assert_eq!(liveness::image()?, image);
+    assert!(!me.has_executed(image) && me.has_executed(image ^ 1), "{image:x}");
+    assert!(!me.has_executed(0), "what it was is not known");
+    let earlier = ProcessId { start_time: me.start_time.wrapping_sub(1), ..me };
+    assert!(!earlier.has_executed(image ^ 1), "another one has the number");
+    assert!(!ProcessId { pid: u32::MAX, ..me }.has_executed(image), "nobody has the number");
+    let (forked, id) = sleeper()?;
+    assert!(!id.has_executed(image), "it runs what its parent runs");
+    forked.kill()?;
+    // Forked from us, and another program since: its number is known from when it was born.
+    let mut other = std::process::Command::new("sleep").arg("10").spawn()?;
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", other.id()))?;
+    let start_time = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(19)?.parse().ok());
+    let executed = ProcessId { pid: other.id(), start_time: start_time.unwrap_or(0), ..me }.has_executed(image);
+    other.kill()?;
+    other.wait()?;
+    assert!(executed);
+    Ok(())
+}
+
+#[test]
+fn programs_have_names() -> io::Result<()> {
     let _alone = alone();
     let own = std::env::current_exe()?;
     let own = own.file_name().map(|name| name.to_string_lossy().into_owned());
     assert_eq!(liveness::program_name(std::process::id()), own);
     assert_eq!(liveness::program_name(u32::MAX), None);
 
-    let memfd = memory::memfd("mapped")?;
-    memory::set_len(&memfd, 4096)?;
-    let inode = wharf_sys::directory::facts(&memfd)?.inode;
-    assert!(!liveness::maps_file(std::process::id(), inode)?);
-    let _mapping = Mapping::map(memfd.as_fd(), 4096, Access::ReadOnly)?;
-    assert!(liveness::maps_file(std::process::id(), inode)?);
-    let mut other = std::process::Command::new("sleep").arg("10").spawn()?;
-    let mapped = liveness::maps_file(other.id(), inode);
-    other.kill()?;
-    other.wait()?;
-    assert!(!mapped?, "a program that was executed maps nothing of ours");
-    assert!(liveness::maps_file(u32::MAX, inode).is_err());
     Ok(())
 }

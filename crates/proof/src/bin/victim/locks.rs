@@ -33,7 +33,9 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
             "book" if round % 2 == 0 => write(&region)?,
             "book" => read(&region)?,
             "upgrade-in-vain" => upgrade_in_vain(&region)?,
+            "step-down" => step_down(&region)?,
             "read-few" => read_few(&region)?,
+            "read-on-few" => read_on_few(&region)?,
             "hold-read" => hold_read(&region)?,
             "hold-write" => hold_write(&region)?,
             "hold-again" => hold_again(&region)?,
@@ -139,6 +141,26 @@ fn hold_again(region: &Locks) -> Result<(), Failure> {
 fn read_few(region: &Locks) -> Result<(), Failure> {
     let pair = region.few.read_timeout(PATIENCE).map_err(|error| error.to_string())?;
     if pair.agrees() { Ok(()) } else { Err(format!("a lock in order guards {:?}", *pair).into()) }
+}
+
+/// Looks where only one process can read at a time, and goes on as a reader although another one does.
+fn read_on_few(region: &Locks) -> Result<(), Failure> {
+    let looked = region.few.upgradable_read_timeout(PATIENCE).map_err(|error| error.to_string())?;
+    in_order(looked.downgrade()?).map(drop)
+}
+
+/// From alone to one who may upgrade, and from there to a reader.
+fn step_down(region: &Locks) -> Result<(), Failure> {
+    let mut pair = alone(region)?;
+    pair.advance();
+    let after = *pair;
+    let looked = pair.downgrade_to_upgradable()?;
+    let seen = *looked;
+    let read = looked.downgrade()?;
+    if seen != after || *read != after {
+        return Err(format!("wrote {after:?}, then saw {seen:?}, then {:?}", *read).into());
+    }
+    Ok(())
 }
 
 /// Wants to be alone while somebody else reads, and gives up.

@@ -18,6 +18,10 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     match words.at(1, "which operation")? {
         "write" => write(&Region::attach(name)?),
         verb @ ("notify" | "notify-all" | "again" | "unlock-again") => with_locks(&Region::attach(name)?, verb),
+        verb @ ("look" | "upgrade" | "downgrade" | "step-down" | "look-down") => {
+            in_the_book(&Region::attach(name)?, verb)
+        }
+        verb @ ("read-on" | "end-read-on") => in_the_few(&Region::attach(name)?, verb),
         verb => in_the_yard(&Region::attach(name)?, verb),
     }
 }
@@ -67,6 +71,32 @@ fn in_the_yard(yard: &Region<Yard>, verb: &str) -> Result<(), Failure> {
             mark(HELD);
             inside(|| yard.items.wait())?;
         }
+        "forget" => {
+            yard.later.give()?;
+            yard.later.take()?.forget();
+            yard.later.give()?;
+            let permit = yard.later.take()?;
+            mark(HELD);
+            inside(|| permit.forget());
+        }
+        "reset" => {
+            yard.gate.set()?;
+            yard.gate.reset()?;
+            yard.gate.set()?;
+            mark(HELD);
+            inside(|| yard.gate.reset())?;
+        }
+        "join" => {
+            drop(yard.two.join()?);
+            mark(HELD);
+            drop(inside(|| yard.two.join())?);
+        }
+        "leave" => {
+            drop(yard.two.join()?);
+            let member = yard.two.join()?;
+            mark(HELD);
+            inside(|| drop(member));
+        }
         "commit" => {
             yard.pair.lock().map_err(|error| error.to_string())?.update(|pair| pair.advance());
             let mut pair = yard.pair.lock().map_err(|error| error.to_string())?;
@@ -102,6 +132,65 @@ fn write(board: &Region<Board>) -> Result<(), Failure> {
     board.reading.write(&Reading::of(round + 1))?;
     mark(HELD);
     inside(|| board.reading.write(&Reading::of(round + 2)))?;
+    Ok(())
+}
+
+/// Turns one way of holding the lock for readers and writers into another.
+fn in_the_book(locks: &Region<Locks>, verb: &str) -> Result<(), Failure> {
+    let look = || locks.book.upgradable_read().map_err(|error| error.to_string());
+    let alone = || {
+        let mut pair = locks.book.write().map_err(|error| error.to_string())?;
+        pair.advance();
+        Ok::<_, String>(pair)
+    };
+    match verb {
+        "look" => {
+            drop(look()?);
+            mark(HELD);
+            drop(inside(look)?);
+        }
+        "upgrade" => {
+            drop(look()?.upgrade().map_err(|error| error.to_string())?);
+            let looked = look()?;
+            mark(HELD);
+            drop(inside(|| looked.upgrade()).map_err(|error| error.to_string())?);
+        }
+        "downgrade" => {
+            drop(alone()?.downgrade()?);
+            let pair = alone()?;
+            mark(HELD);
+            drop(inside(|| pair.downgrade())?);
+        }
+        "step-down" => {
+            drop(alone()?.downgrade_to_upgradable()?);
+            let pair = alone()?;
+            mark(HELD);
+            drop(inside(|| pair.downgrade_to_upgradable())?);
+        }
+        _ => {
+            drop(look()?.downgrade()?);
+            let looked = look()?;
+            mark(HELD);
+            drop(inside(|| looked.downgrade())?);
+        }
+    }
+    Ok(())
+}
+
+/// Goes on as a reader where another one has the only cell, or ends that.
+fn in_the_few(locks: &Region<Locks>, verb: &str) -> Result<(), Failure> {
+    let look = || locks.few.upgradable_read().map_err(|error| error.to_string());
+    drop(look()?.downgrade()?);
+    let looked = look()?;
+    if verb == "read-on" {
+        mark(HELD);
+        drop(inside(|| looked.downgrade())?);
+    } else {
+        // The other one reads from here on.
+        mark(HELD);
+        let reads = looked.downgrade()?;
+        inside(|| drop(reads));
+    }
     Ok(())
 }
 

@@ -68,7 +68,7 @@ pub struct Barrier<const N: usize> {
 unsafe impl<const N: usize> Shared for Barrier<N> {
     const LAYOUT: Layout = {
         assert!(0 < N && N <= MAX_MEMBERS, "a barrier has 1 to 1023 members");
-        Layout::cell("Barrier", Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("Barrier", &[1], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[Field::new("members", offset_of!(Self, members), <[u32; N] as Plain>::LAYOUT)];
 }

@@ -303,8 +303,9 @@ impl Rounds<'_> {
         // since nobody arrives at a broken barrier.
         while state & BROKEN != 0 && state & REPAIRS == before {
             let whole = (state & ROUNDS) | (before.wrapping_add(REPAIR) & REPAIRS);
-            // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. Acquire: as in `arrive`.
-            match self.state.compare_exchange(state, whole, Ordering::AcqRel, Ordering::Acquire) {
+            // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. No Acquire: only a repair changes
+            // the word of a broken barrier, and counts itself in it; so this exchanges what was last read, with Acquire.
+            match self.state.compare_exchange(state, whole, Ordering::Release, Ordering::Acquire) {
                 Ok(_) => {
                     wharf_sys::crash_point!("barrier.rearm.whole");
                     return true;

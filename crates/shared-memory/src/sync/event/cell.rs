@@ -16,7 +16,7 @@ use crate::plain::{Field, Layout};
 use crate::sync::acquire::caller;
 use crate::sync::look::{Look, Seen, look_at};
 use crate::sync::patience::{Patience, Wanted};
-use crate::sync::sleepers::{Sleepers, wake};
+use crate::sync::sleepers::{SLEEPERS_VERSION, Sleepers, wake};
 use crate::sync::{LockFailure, Mode, ObjectKind};
 
 /// An event that stays set until it is reset, and lets everybody through meanwhile.
@@ -133,7 +133,7 @@ pub struct Event<K: Kind = Manual> {
 unsafe impl<K: Kind> Shared for Event<K> {
     const LAYOUT: Layout = {
         assert!(offset_of!(Self, word) == 0);
-        Layout::cell("Event", Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("Event", &[1, SLEEPERS_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[K::WORD];
 }

@@ -14,6 +14,7 @@ use crate::sync::guard::{Guarded, MutexGuard, OwnerDiedGuard};
 use crate::sync::look::{Look, Seen, look_at};
 use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
+use crate::sync::raw::LOCK_VERSION;
 use crate::sync::sleepers::wake;
 use crate::sync::{LockError, LockFailure, Mode, ObjectKind};
 
@@ -73,7 +74,8 @@ pub struct Once {
 // SAFETY: zero bytes are a free lock over work that is not done; any value of either word is valid. Both are atomic, there
 // is no address in it, dropping it does nothing, and the layout describes its two words.
 unsafe impl Shared for Once {
-    const LAYOUT: Layout = Layout::cell("Once", Self::FIELDS, size_of::<Self>(), align_of::<Self>());
+    const LAYOUT: Layout =
+        Layout::cell("Once", &[1, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>());
     const FIELDS: &'static [Field] = &[];
 }
 

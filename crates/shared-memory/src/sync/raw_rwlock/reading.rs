@@ -3,7 +3,7 @@
 use super::super::owner::Owner;
 use super::super::raw::Condition;
 use super::super::surroundings::{Nap, OutOfTime, Slept, Surroundings};
-use super::{CLOSED, DOUBT, Entered, READERS, RawRwLock, Refused};
+use super::{CLOSED, DOUBT, Entered, READERS, RawRwLock, Reads, Refused};
 use crate::atomic::{AtomicU32, Ordering, order_update_before_load};
 
 impl<const N: usize> RawRwLock<N> {
@@ -58,8 +58,9 @@ impl<const N: usize> RawRwLock<N> {
                 }
                 Err(Refused::Closed) => {}
             }
-            // Acquire: pairs with the Release in `open`.
-            let stage = self.stage.load(Ordering::Acquire);
+            // Relaxed: it says only what to try next. An exchange of this word decides whether we sleep on it, our own entry
+            // whether we read, and `intent` orders whatever we find as its holder.
+            let stage = self.stage.load(Ordering::Relaxed);
             let writer = self.intent.holder();
             match writer {
                 // Whoever closed it is at work, and readers get in when it opens.
@@ -115,34 +116,58 @@ impl<const N: usize> RawRwLock<N> {
     }
 
     /// One who is alone goes on as a reader. It enters a cell while everybody else is kept out, and opens the lock then: the
-    /// other way round, those who waited to read could take every cell before it, and keep it from giving `intent` back.
+    /// other way round, those who waited to read could take every cell before it.
     pub(crate) fn downgrade(
         &self,
         me: Owner,
-        around: &impl Surroundings,
+        gone: impl Fn(Owner) -> bool,
         wake_all: impl Fn(&AtomicU32),
         wake_one: impl Fn(&AtomicU32) -> bool,
-    ) -> usize {
-        let at = self.enter_as_holder(me, around);
+    ) -> Reads {
+        let cell = self.enter_as_holder(me, gone);
         let left = self.end_alone(Condition::Consistent);
         wharf_sys::crash_point!("rwlock.downgrade.ended");
         self.open(left, wake_all);
-        self.intent.give_back(Condition::Consistent, wake_one);
-        at
+        self.keep(cell, wake_one)
     }
 
-    /// The holder of `intent` enters as a reader too. To one who is alone there is a cell at once, since others only look
-    /// in; to an upgradable reader as soon as one of the processes that read leaves, if they use them all.
-    pub(crate) fn enter_as_holder(&self, me: Owner, around: &impl Surroundings) -> usize {
-        // Bound: as in `read`, without a deadline.
-        loop {
-            if let Some(at) = self.readers().enter(me, |owner| around.has_left(owner)) {
-                wharf_sys::crash_point!("rwlock.downgrade.entered");
-                return at;
+    /// An upgradable reader goes on as an ordinary one.
+    pub(crate) fn downgrade_upgradable(
+        &self,
+        me: Owner,
+        gone: impl Fn(Owner) -> bool,
+        wake_one: impl Fn(&AtomicU32) -> bool,
+    ) -> Reads {
+        let cell = self.enter_as_holder(me, gone);
+        self.keep(cell, wake_one)
+    }
+
+    /// The holder of `intent` enters as a reader too, if there is a cell. All of them can be taken even while it is alone:
+    /// by those who have entered in passing and do not leave before they have seen that the lock is closed.
+    fn enter_as_holder(&self, me: Owner, gone: impl Fn(Owner) -> bool) -> Option<usize> {
+        let cell = self.readers().enter(me, gone);
+        wharf_sys::crash_point!("rwlock.downgrade.entered");
+        cell
+    }
+
+    /// The holder of `intent` keeps its cell; without one it keeps `intent`, which keeps writers out as well. So it never
+    /// waits for a cell.
+    fn keep(&self, cell: Option<usize>, wake_one: impl Fn(&AtomicU32) -> bool) -> Reads {
+        match cell {
+            Some(at) => {
+                self.intent.give_back(Condition::Consistent, wake_one);
+                Reads::InCell(at)
             }
-            // Without a deadline this cannot fail.
-            let _left = self.wait_for_a_cell(me, around);
+            None => Reads::AsHolder,
         }
+    }
+
+    /// One who goes on as a reader without a cell gives back what it kept.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn leave_as_holder(&self, wake_one: impl Fn(&AtomicU32) -> bool) {
+        wharf_sys::crash_point!("rwlock.unread.as-holder");
+        self.intent.give_back(Condition::Consistent, wake_one);
     }
 
     fn wait_for_a_cell(&self, me: Owner, around: &impl Surroundings) -> Result<(), OutOfTime> {

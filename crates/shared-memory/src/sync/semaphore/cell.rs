@@ -14,7 +14,7 @@ use crate::plain::{Field, Layout};
 use crate::sync::acquire::caller;
 use crate::sync::look::{Look, Seen, look_at};
 use crate::sync::patience::{Patience, Wanted};
-use crate::sync::sleepers::{Sleepers, wake};
+use crate::sync::sleepers::{SLEEPERS_VERSION, Sleepers, wake};
 use crate::sync::{LockFailure, Mode, ObjectKind};
 use crate::{Plain, Shared};
 
@@ -86,7 +86,7 @@ pub struct Semaphore<const FREE: usize, const ABSENT: usize = 0> {
 unsafe impl<const FREE: usize, const ABSENT: usize> Shared for Semaphore<FREE, ABSENT> {
     const LAYOUT: Layout = {
         assert!(FREE + ABSENT > 0, "a semaphore without any permit lets nobody in; give it a number");
-        Layout::cell("Semaphore", Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("Semaphore", &[1, SLEEPERS_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[
         Field::new("free", offset_of!(Self, free_first), <[u32; FREE] as Plain>::LAYOUT),
