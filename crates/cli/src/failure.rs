@@ -43,6 +43,17 @@ impl Failure {
         })
     }
 
+    /// The same with something more to say.
+    pub(crate) fn adding(self, more: &str) -> Failure {
+        match self {
+            Failure::Failed(why) => Failure::Failed(format!("{why}; {more}")),
+            Failure::Usage(why) => Failure::Usage(format!("{why}; {more}")),
+            Failure::Timeout(why) => Failure::Timeout(format!("{why}; {more}")),
+            Failure::PeerGone(why) => Failure::PeerGone(format!("{why}; {more}")),
+            Failure::Found | Failure::Signal(_) | Failure::NobodyReads => self,
+        }
+    }
+
     /// Tells the user, and returns the exit code.
     pub(crate) fn tell(&self) -> ExitCode {
         match self {

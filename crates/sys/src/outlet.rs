@@ -16,6 +16,12 @@ use crate::memory::reopen_as;
 use crate::pipe::ATOMIC;
 use crate::poll::{self, Interest};
 
+/// Flags for opening what is to be written without waiting: neither for room, nor, at a FIFO, for somebody who reads it.
+pub const NO_WAITING: i32 = libc::O_NONBLOCK | libc::O_NOCTTY;
+
+/// The error of opening a FIFO that way while nobody reads it.
+pub const NOBODY_READS: i32 = libc::ENXIO;
+
 /// Where bytes go.
 #[derive(Debug)]
 pub struct Outlet {

@@ -38,7 +38,7 @@ impl Scene {
 
     /// The command with its names in this directory.
     pub(crate) fn wharf(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        let mut command = heeding_signals(env!("CARGO_BIN_EXE_wharf"));
         command.args(arguments).env("WHARF_DIR", self.path());
         command
     }
@@ -77,6 +77,21 @@ impl Scene {
         let entries = std::fs::read_dir(self.path()).expect("the directory");
         entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
+}
+
+/// The command as it is started from a shell in front: signals that end it are not ignored, though these tests may run in the
+/// background, or under `nohup`.
+fn heeding_signals(program: &str) -> Command {
+    let status = std::fs::read_to_string("/proc/self/status").expect("this process");
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("what it ignores");
+    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask");
+    // HUP, INT and TERM.
+    if ignored & (1 | 1 << 1 | 1 << 14) == 0 {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", program]);
+    command
 }
 
 /// Looks again and again until it is so, and fails after the limit.
