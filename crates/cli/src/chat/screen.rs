@@ -2,18 +2,19 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Stdout};
 
 use ratatui::crossterm::event::{Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::layout::{Constraint, Layout, Position};
+use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use ratatui::{DefaultTerminal, Frame};
+use ratatui::{Frame, Terminal};
 use wharf::Endpoint;
 
 use super::editor::Editor;
 use super::heard::MOST_HERE;
+use super::rows::Rows;
 use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
@@ -31,7 +32,7 @@ const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::B
 
 /// See the top of the file.
 pub(super) struct Screen {
-    terminal: DefaultTerminal,
+    terminal: Terminal<Rows<Stdout>>,
     keys: Keys,
     lines: VecDeque<Entry>,
     /// Of the lines.
@@ -83,7 +84,9 @@ impl Screen {
     pub(super) fn open() -> Result<Screen, Failure> {
         let keys = Keys::open().map_err(unusable)?;
         // It is as it was when this ends, by a panic as well.
-        let terminal = ratatui::try_init().map_err(unusable)?;
+        let prepared = ratatui::try_init().map_err(unusable)?;
+        let terminal =
+            prepared.size().and_then(|size| Terminal::new(Rows::new(io::stdout(), size))).map_err(unusable)?;
         Ok(Screen {
             terminal,
             keys,
@@ -179,7 +182,10 @@ impl Screen {
             KeyCode::Char('k') if control => self.editor.cut_to_end(),
             KeyCode::Char('w') if control => self.editor.cut_word(),
             KeyCode::Char('g') if control => return Some(Typed::Doors),
-            KeyCode::Char('l') if control => _ = self.terminal.clear(),
+            // Clears without asking the terminal where its cursor is; what cannot be cleared now is told by the drawing.
+            KeyCode::Char('l') if control => {
+                _ = self.terminal.size().and_then(|size| self.terminal.resize(Rect::from((Position::ORIGIN, size))));
+            }
             KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             KeyCode::Char(character) => self.editor.insert(character),
             KeyCode::Enter => {
@@ -240,7 +246,7 @@ impl Screen {
             let visible: Vec<Line<'static>> = drawn.skip(above).take(*page).collect();
             // The latest stands right above the line that is typed.
             let top = body.y + u16::try_from(page.saturating_sub(visible.len())).unwrap_or(0);
-            let area = ratatui::layout::Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
+            let area = Rect { y: top, height: body.bottom().saturating_sub(top), ..body };
             frame.render_widget(Paragraph::new(visible), area);
 
             let prompt = format!("{nick}> ");

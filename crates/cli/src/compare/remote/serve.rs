@@ -17,6 +17,7 @@ use crate::compare::trouble::Trouble;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::network::reachable;
 use crate::output::Output;
 use crate::printable::printable;
 use crate::usage::CompareArguments;
@@ -76,17 +77,6 @@ fn announce(offer: &Offer, listener: &Listener) -> Result<(), Failure> {
     }
     output.line(&command)?;
     output.flush()
-}
-
-/// An address that listens everywhere is reached at none of that name: this machine's own name stands for it.
-fn reachable(at: &wharf::Address) -> String {
-    match address::host_and_port(at) {
-        Some(("0.0.0.0" | "[::]", port)) => {
-            let host = machine::host().unwrap_or_else(|| "HOST".into());
-            format!("{}:{host}:{port}", at.transport())
-        }
-        _ => at.to_string(),
-    }
 }
 
 /// Takes a newcomer in on a thread of its own, so that a silent one keeps nobody waiting.
