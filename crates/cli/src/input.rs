@@ -3,6 +3,7 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use wharf::Readable;
 
@@ -130,6 +131,13 @@ impl Input {
             }
         }
         Ok(filled)
+    }
+
+    /// Whether it is the device in which there never is anything: what the shell gives a command in the background of a script, and
+    /// the system a command whose standard input is closed.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let facts = (self.file.0.metadata(), std::fs::metadata("/dev/null"));
+        matches!(facts, (Ok(it), Ok(null)) if it.file_type().is_char_device() && it.rdev() == null.rdev())
     }
 
     /// Waits until it ends; what comes before that is dropped.

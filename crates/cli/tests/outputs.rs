@@ -8,7 +8,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
-use scene::{Scene, await_that, says, start};
+use scene::{Scene, await_that, says, skipped, start};
 
 const SIGINT: i32 = 2;
 
@@ -72,11 +72,11 @@ fn control_c_ends_who_writes_where_nobody_reads() {
 fn a_time_limit_counts_for_who_reads_the_output_as_well() {
     let scene = Scene::new();
     let text = "x".repeat(1000);
-    let receiver = Unread::start(scene.wharf(&["recv", "shm:x", "--timeout", "500ms", "--wait", "1m"]));
+    let receiver = Unread::start(scene.wharf(&["recv", "shm:x", "--timeout", "2s", "--wait", "1m"]));
     let sender = scene.start(&["send", "shm:x", &text, "--count", "1000000", "--wait", "1m"]);
     let (status, complaint) = receiver.finish();
     assert_eq!(status.code(), Some(3), "{complaint}");
-    says(&complaint, &["wharf: timeout: nobody has read what was written for 500 ms"]);
+    says(&complaint, &["wharf: timeout: nobody has read what was written for 2.0"]);
     drop(sender);
 }
 
@@ -186,7 +186,7 @@ fn messages_that_came_whole_are_kept_and_named() {
     let path = files.path().join("out");
     let out = path.to_str().expect("text");
     // The time runs out after two of them.
-    let receiver = scene.start(&["recv", "unix:x", "--file", out, "--lines", "--timeout", "500ms", "--wait", "1m"]);
+    let receiver = scene.start(&["recv", "unix:x", "--file", out, "--lines", "--timeout", "2s", "--wait", "1m"]);
     let mut sender = scene.start(&["send", "unix:x", "--lines", "--wait", "1m"]);
     sender.say(b"one\ntwo\n");
     let told = receiver.finish().refused(3);
@@ -214,4 +214,42 @@ fn a_directory_that_is_not_there_is_told_before_anybody_is_met() {
     let told = scene.run(&["recv", "unix:x", "--file", path.to_str().expect("text")]).refused(2);
     says(&told, &["--file: '", "new/' names a directory, and a file is to be written"]);
     assert!(scene.left_behind().is_empty() && files.left_behind().is_empty());
+}
+
+#[test]
+fn a_full_or_read_only_directory_of_names_is_named_with_what_helps() {
+    let scene = Scene::new();
+    let small = scene.path().join("small");
+    fs::create_dir(&small).expect("a directory");
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "size=16k,mode=700", "none"]).arg(&small).output();
+    if !mounted.is_ok_and(|mounted| mounted.status.success()) {
+        skipped("a_full_or_read_only_directory_of_names_is_named_with_what_helps", "this user may not mount");
+        return;
+    }
+    let _filled_as_far_as_it_goes = fs::write(small.join("fill"), vec![0; 1 << 20]);
+    let place = small.to_str().expect("text");
+    let run = |arguments: &[&str]| {
+        let mut command = scene.wharf(arguments);
+        command.env("WHARF_DIR", &small);
+        start(command).finish()
+    };
+    let full = [run(&["sub", "x", "--timeout", "1s"]), run(&["region", "create", "x", "--size", "1MiB"])];
+    let comparison = run(&["compare", "--quick", "--transport", "ws"]);
+    let unmounted = Command::new("umount").arg("-l").arg(&small).status();
+    let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", "ro,mode=700", "none"]).arg(&small).status();
+    let read_only = run(&["region", "create", "x", "--size", "1MiB"]);
+    let again = Command::new("umount").arg("-l").arg(&small).status();
+    for status in [unmounted, mounted, again] {
+        assert!(status.is_ok_and(|status| status.success()));
+    }
+    for refused in full {
+        says(&refused.refused(1), &["no room for", place, "remove what is not needed there", "set WHARF_DIR"]);
+    }
+    let told = String::from_utf8_lossy(&comparison.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = format!("{told} {}", comparison.stderr);
+    says(&told, &["set WHARF_DIR"]);
+    says(
+        &read_only.refused(1),
+        &["region 'x': ", place, "is on a read-only file system", "set WHARF_DIR to another directory"],
+    );
 }

@@ -141,3 +141,23 @@ fn what_makes_no_sense_is_refused_in_a_line() {
     says(&scene.run(&["event", "wait", "a", "--follow", "--count", "3"]).refused(2), &["--follow"]);
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
+
+/// In the background of a script there is no input to wait for: the value stays until a signal.
+#[test]
+fn a_value_stays_where_there_is_no_input() {
+    let scene = Scene::new();
+    for input in ["< /dev/null", "<&-"] {
+        let mut shell = std::process::Command::new("sh");
+        let script = format!("exec \"$0\" state set robot/speed 0.5 --json {input}");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_wharf")]).env("WHARF_DIR", scene.path());
+        let mut owner = scene::start(shell);
+        owner.says_line("robot/speed");
+        // Whoever asks twice has given it time to go.
+        for _ in 0..2 {
+            assert_eq!(scene.run(&["state", "get", "robot/speed"]).well(), b"0.5");
+        }
+        assert!(owner.runs(), "{input}");
+        owner.signal("TERM");
+        assert_eq!(owner.finish().status.signal(), Some(15));
+    }
+}

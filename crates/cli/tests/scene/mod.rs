@@ -81,7 +81,7 @@ impl Scene {
 
 /// The command as it is started from a shell in front: signals that end it are not ignored, though these tests may run in the
 /// background, or under `nohup`.
-fn heeding_signals(program: &str) -> Command {
+pub(crate) fn heeding_signals(program: &str) -> Command {
     let status = std::fs::read_to_string("/proc/self/status").expect("this process");
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("what it ignores");
     let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask");
