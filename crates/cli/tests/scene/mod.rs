@@ -64,7 +64,9 @@ impl Scene {
     pub(crate) fn start_listener(&self, arguments: &[&str]) -> Running {
         let sockets = || {
             let entries = std::fs::read_dir(self.path()).expect("the directory").flatten();
-            entries.filter(|entry| entry.file_type().is_ok_and(|it| it.is_socket() || it.is_fifo())).count()
+            // One with a hidden name is on its way to its own.
+            let named = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
+            named.filter(|entry| entry.file_type().is_ok_and(|it| it.is_socket() || it.is_fifo())).count()
         };
         let before = sockets();
         let mut running = self.start(arguments);
