@@ -1,7 +1,6 @@
 //! What an interrupted run would leave behind, and who takes it away.
 
 use crate::by_hand::mqueue;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use std::ffi::CString;
 use std::io;
@@ -53,7 +52,7 @@ pub fn remove() {
 
 /// From now on Ctrl-C, a hang-up and a polite kill remove all that before they end this process, and its peers with it.
 pub fn remove_on_signals() -> io::Result<()> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+    let mut signals = Signals::new(wharf_sys::signal::ending())?;
     std::thread::Builder::new().name("signals".into()).spawn(move || {
         if let Some(signal) = signals.forever().next() {
             remove();

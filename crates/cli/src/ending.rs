@@ -1,21 +1,45 @@
 //! Ctrl-C and its like, told to whoever waits, so that everything that is open is closed before the command ends by it.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::SIGTERM;
 use signal_hook::{flag, low_level};
 use wharf::{Endpoint, Readable, Selector};
+use wharf_sys::clock::Deadline;
+use wharf_sys::poll::{self, Interest};
+use wharf_sys::signal;
 
 use crate::failure::Failure;
 
 /// How long a wait that cannot hear of signals lasts at most: as long as Ctrl-C may take.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
 
-/// The signals that end the command. The first one is told; a second one ends it where it stands.
+/// What the first watch is told, for whoever writes and has no watch at hand.
+static FIRST: OnceLock<Watched> = OnceLock::new();
+
+struct Watched {
+    signal: Arc<AtomicUsize>,
+    told: OwnedFd,
+}
+
+/// What ended a wait for room.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Room {
+    /// There is some, or an error to be found.
+    There,
+    /// This signal came first.
+    Signal(i32),
+    /// The time ran out first.
+    Timeout,
+}
+
+/// The signals that end the command. The first one is told; a second one ends it where it stands. What was ignored when the command
+/// was started, as under `nohup`, stays so.
 pub(crate) struct Ending {
     /// The signal that came, or 0.
     signal: Arc<AtomicUsize>,
@@ -31,7 +55,7 @@ impl Ending {
         let watch = || -> io::Result<Ending> {
             let (told, tell) = UnixStream::pair()?;
             let (signal, at_once) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-            for number in [SIGINT, SIGTERM, SIGHUP] {
+            for &number in signal::ending() {
                 // In this order: from the first line on no signal ends the command by itself, so that one is noted first. The first
                 // signal finds `at_once` false, and sets it for the second.
                 flag::register_usize(number, Arc::clone(&signal), usize::try_from(number).unwrap_or_default())?;
@@ -39,6 +63,8 @@ impl Ending {
                 flag::register_conditional_default(number, Arc::clone(&at_once))?;
                 flag::register(number, Arc::clone(&at_once))?;
             }
+            let first = Watched { signal: Arc::clone(&signal), told: told.try_clone()?.into() };
+            let _later_ones_are_told_as_well = FIRST.set(first);
             Ok(Ending { signal, at_once, told: Readable(told) })
         };
         let ending = watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))?;
@@ -121,6 +147,22 @@ impl Ending {
             Some(limit) => selector.wait_timeout(&mut list, limit).map_err(cannot_wait)?.unwrap_or(()),
         }
         self.check()
+    }
+}
+
+/// Waits until this can be written, until the deadline at most; a signal ends it, if they are watched at all.
+pub(crate) fn wait_for_room(out: BorrowedFd<'_>, deadline: Option<Deadline>) -> io::Result<Room> {
+    let first = FIRST.get();
+    let told = first.map(|it| (it.told.as_fd(), Interest::READ));
+    let all: Vec<_> = [(out, Interest::WRITE)].into_iter().chain(told).collect();
+    let ready = poll::wait(&all, deadline)?;
+    if ready.any(0) {
+        return Ok(Room::There);
+    }
+    // Its byte comes after it is noted.
+    match first.map_or(0, |it| it.signal.load(Ordering::Relaxed)) {
+        0 => Ok(Room::Timeout),
+        signal => Ok(Room::Signal(i32::try_from(signal).unwrap_or(SIGTERM))),
     }
 }
 

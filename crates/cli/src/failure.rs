@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use signal_hook::low_level::emulate_default_handler;
 use wharf::{CallError, ConnectError, NodeError, OpenError, RecvError, SendError};
+use wharf_sys::directory::Domain;
 
 use crate::usage::complain;
 
@@ -41,6 +42,17 @@ impl Failure {
             // What a shell makes of a command that ends by a signal.
             Failure::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
         })
+    }
+
+    /// The same with something more to say.
+    pub(crate) fn adding(self, more: &str) -> Failure {
+        match self {
+            Failure::Failed(why) => Failure::Failed(format!("{why}; {more}")),
+            Failure::Usage(why) => Failure::Usage(format!("{why}; {more}")),
+            Failure::Timeout(why) => Failure::Timeout(format!("{why}; {more}")),
+            Failure::PeerGone(why) => Failure::PeerGone(format!("{why}; {more}")),
+            Failure::Found | Failure::Signal(_) | Failure::NobodyReads => self,
+        }
     }
 
     /// Tells the user, and returns the exit code.
@@ -110,10 +122,26 @@ impl From<ConnectError> for Failure {
     }
 }
 
+/// Whether the directory of names has no room for so many bytes.
+fn is_full(asked: u64) -> bool {
+    rustix::fs::statvfs(Domain::usual_path().as_path())
+        .is_ok_and(|there| there.f_bavail.saturating_mul(there.f_frsize) < asked)
+}
+
+/// Says where there is no room, and what helps.
+pub(crate) fn no_room(what: &str) -> String {
+    let place = Domain::usual_path();
+    format!("{what}, in {}: remove what is not needed there, or set WHARF_DIR to another directory", place.display())
+}
+
 impl From<NodeError> for Failure {
     fn from(error: NodeError) -> Failure {
         let why = error.to_string();
         match error {
+            // Memory of links is nowhere; where the directory of names is full, that is what has no room.
+            NodeError::NoRoom { asked, free } if is_full(asked) => {
+                Failure::Failed(no_room(&format!("no room for {asked} bytes, and {free} are free")))
+            }
             NodeError::Name(_) | NodeError::Options(_) => Failure::Usage(why),
             _ => Failure::Failed(why),
         }

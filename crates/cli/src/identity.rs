@@ -3,6 +3,8 @@
 use std::fmt;
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use wharf::Tls;
 
 /// Bytes of a fingerprint.
@@ -46,6 +48,11 @@ impl Fingerprint {
         Fingerprint(bytes)
     }
 
+    /// That of the first certificate in a text, which is the one that a side shows.
+    pub(crate) fn of_pem(text: &str) -> Option<Fingerprint> {
+        CertificateDer::from_pem_slice(text.as_bytes()).ok().map(|certificate| Fingerprint::of(&certificate))
+    }
+
     /// Reads 64 hexadecimal letters; colons between them are allowed, as other programs write them.
     pub(crate) fn read(text: &str) -> Result<Fingerprint, String> {
         let letters: Vec<u8> = text.bytes().filter(|letter| *letter != b':').collect();
@@ -87,6 +94,8 @@ mod tests {
         let identity = Identity::make().expect("a certificate");
         let text = identity.fingerprint.to_string();
         assert!(Fingerprint::read(&text) == Ok(identity.fingerprint));
+        assert!(Fingerprint::of_pem(&identity.certificate) == Some(identity.fingerprint));
+        assert!(Fingerprint::of_pem(&identity.key).is_none());
         let colons: Vec<&str> = (0..text.len()).step_by(2).map(|at| &text[at..at + 2]).collect();
         assert!(Fingerprint::read(&colons.join(":").to_uppercase()) == Ok(identity.fingerprint));
         assert!(Identity::make().expect("another").fingerprint != identity.fingerprint);

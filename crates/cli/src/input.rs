@@ -3,6 +3,8 @@
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek};
 use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::time::Duration;
 
 use wharf::Readable;
 
@@ -15,6 +17,9 @@ const LARGEST: usize = wharf::DEFAULT_MAX_MESSAGE_BYTES;
 
 /// Bytes of one read.
 const PIECE: usize = 64 << 10;
+
+/// How often a command in the background looks whether it has come to the front of its terminal.
+const BACKGROUND: Duration = Duration::from_secs(1);
 
 /// Standard input or a file.
 pub(crate) struct Input {
@@ -132,14 +137,33 @@ impl Input {
         Ok(filled)
     }
 
-    /// Waits until it ends; what comes before that is dropped.
+    /// Whether it is the device in which there never is anything: what the shell gives a command in the background of a script, and
+    /// the system a command whose standard input is closed.
+    pub(crate) fn is_nothing(&self) -> bool {
+        let facts = (self.file.0.metadata(), std::fs::metadata("/dev/null"));
+        matches!(facts, (Ok(it), Ok(null)) if it.file_type().is_char_device() && it.rdev() == null.rdev())
+    }
+
+    /// Waits until it ends; what comes before that is dropped. What is typed while another command is in front of the terminal is
+    /// that one's.
     pub(crate) fn wait_for_end(mut self, ending: &mut Ending) -> Result<(), Failure> {
         // Ends with the input.
         while !self.ended {
+            ending.wait_with(&mut self.file)?;
+            if self.is_in_background() {
+                // Whoever reads now is stopped, and nobody tells when it is in front again.
+                ending.pause(BACKGROUND)?;
+                continue;
+            }
             self.read_more(ending)?;
             self.buffer.clear();
         }
         Ok(())
+    }
+
+    /// Whether it is a terminal in front of which another command is.
+    fn is_in_background(&self) -> bool {
+        rustix::termios::tcgetpgrp(&self.file.0).is_ok_and(|front| front != rustix::process::getpgrp())
     }
 
     fn read_more(&mut self, ending: &mut Ending) -> Result<(), Failure> {

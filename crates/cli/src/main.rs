@@ -20,6 +20,7 @@ mod meeting;
 mod network;
 mod output;
 mod pace;
+mod patience;
 mod peers;
 mod printable;
 mod queue;

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use wharf::{Address, AddressError, ConnectError, Link, Listener, Options, Transport};
+use wharf_sys::directory::Domain;
 
 use crate::ending::Ending;
 use crate::failure::{Failure, in_own_words};
@@ -11,6 +12,12 @@ use crate::usage::{MeetingArguments, complain};
 
 /// How soon a user who wants to know hears of a peer that was refused.
 const LOOK: Duration = Duration::from_millis(100);
+
+/// How long whoever listens may take to introduce himself, unless he gets less.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// No time at all would be a mistake.
+const SHORTEST: Duration = Duration::from_millis(1);
 
 /// Which side waits when the user does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +41,7 @@ pub(crate) fn meet(
 ) -> Result<Link, Failure> {
     let parsed = check(address)?;
     let listens = asked.listen || (habit == Habit::Listens && !asked.connect);
+    check_others(&parsed, asked)?;
     let options = asked.allow_uid.iter().fold(options.clone(), |options, uid| options.allow_uid(*uid));
     let (options, made) = asked.network.apply(options, &parsed, listens)?;
     let link = if listens {
@@ -44,7 +52,11 @@ pub(crate) fn meet(
         // Whoever connects leaves nothing behind.
         ending.meanwhile(|| match patience(asked, asked.wait_for_peer) {
             None if asked.wait_for_peer => options.connect_timeout(address, FOR_EVER),
-            None => options.connect(address),
+            // Who is there and says nothing is given no longer than anybody else.
+            None => asked
+                .timeout
+                .map_or(options.clone(), |limit| options.handshake_timeout(limit.clamp(SHORTEST, SILENCE)))
+                .connect(address),
             Some(limit) => options.connect_timeout(address, limit),
         })??
     };
@@ -52,6 +64,28 @@ pub(crate) fn meet(
         complain(&format!("linked with {}", link.peer()));
     }
     Ok(link)
+}
+
+/// Refuses to admit users who cannot come: a name stands in this side's directory of names.
+fn check_others(address: &Address, asked: &MeetingArguments) -> Result<(), Failure> {
+    let is_name = match address.transport() {
+        Transport::Shm | Transport::Mq => true,
+        Transport::Unix | Transport::Pipe => !address.name().contains('/'),
+        _ => false,
+    };
+    if asked.allow_uid.is_empty() || !is_name {
+        return Ok(());
+    }
+    match Domain::existing() {
+        // Writable for a group, or made by the first who listens in it.
+        Ok(Some(domain)) if domain.file_mode() & 0o020 == 0 => Err(Failure::Usage(format!(
+            "--allow-uid: {address} is a name in {}, which no other user may enter: have both sides set WHARF_DIR to a directory of a \
+             group that both are in (chmod 2770), or use unix:PATH with a path that both can reach",
+            domain.path().display()
+        ))),
+        // What is wrong with it is said by whoever uses it.
+        _ => Ok(()),
+    }
 }
 
 /// Says what the other side has to know and cannot: a port that the system chose, a certificate that was just made.

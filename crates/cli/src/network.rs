@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use wharf::{Address, Options, Tls, Transport};
 
+use crate::compare::machine;
 use crate::failure::Failure;
 use crate::identity::{Fingerprint, Identity};
 
@@ -103,6 +104,34 @@ impl NetworkArguments {
         options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
     }
 
+    /// What whoever connects to a listener at this address with these options types behind its address; `made` is the certificate that
+    /// was made for this run, if one was.
+    pub(crate) fn for_who_connects(&self, address: &Address, made: Option<Fingerprint>) -> Result<String, Failure> {
+        let mut options = String::new();
+        if let Some(pin) = made.map_or_else(|| self.own_pin(), |made| Ok(Some(made)))? {
+            options.push_str(&format!(" --pin {pin}"));
+        }
+        if !self.ca.is_empty() {
+            options.push_str(" --cert YOURS.pem --key YOURS.key");
+        }
+        if self.insecure {
+            options.push_str(" --insecure");
+        }
+        if let Some(path) = &self.token_file {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            options.push_str(&format!(" --token-file {}", quoted(&path.display().to_string())));
+        } else if address.transport().crosses_machines() && std::env::var_os(TOKEN_VARIABLE).is_some() {
+            options.push_str(&format!("   (with this side's {TOKEN_VARIABLE})"));
+        }
+        Ok(options)
+    }
+
+    /// The fingerprint of the certificate that was given.
+    fn own_pin(&self) -> Result<Option<Fingerprint>, Failure> {
+        let Some(path) = &self.cert else { return Ok(None) };
+        Ok(Fingerprint::of_pem(&read_pem("--cert", path)?))
+    }
+
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
     fn check(&self, transport: Transport, listens: bool) -> Result<(), Failure> {
         let tls = transport == Transport::Tls;
@@ -174,6 +203,25 @@ impl NetworkArguments {
     }
 }
 
+/// The address at which others reach whoever listens there: one that listens everywhere is reached at none of that name, and this
+/// machine's own name stands for it.
+pub(crate) fn reachable(at: &Address) -> String {
+    let everywhere = ["0.0.0.0:", "[::]:"].iter().find_map(|host| at.name().strip_prefix(host));
+    match everywhere.filter(|_| at.transport().crosses_machines()) {
+        Some(port) => format!("{}:{}:{port}", at.transport(), machine::host().unwrap_or_else(|| "HOST".into())),
+        None => at.to_string(),
+    }
+}
+
+/// A word as a shell takes it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:@,%[]".contains(letter);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let outcome = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
@@ -194,4 +242,25 @@ fn read_pem(option: &str, path: &Path) -> Result<String, Failure> {
         let path = path.display();
         Failure::Usage(format!("{option}: '{path}' is no PEM text: expected a line that starts with -----BEGIN"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_can_be_typed() {
+        for (word, expected) in
+            [("/a/b.c", "/a/b.c"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$(x)", "'$(x)'")]
+        {
+            assert_eq!(quoted(word), expected);
+        }
+        let at = |text: &str| reachable(&Address::parse(text).expect("an address"));
+        assert_eq!(at("tcp:127.0.0.1:7000"), "tcp:127.0.0.1:7000");
+        assert_eq!(at("unix:/tmp/0.0.0.0:1"), "unix:/tmp/0.0.0.0:1");
+        let host = machine::host().expect("a name");
+        assert_eq!(at("tls:0.0.0.0:7000"), format!("tls:{host}:7000"));
+        assert_eq!(at("tls:[::]:7000"), format!("tls:{host}:7000"));
+        assert_eq!(at("ws:0.0.0.0:7000/chat"), format!("ws:{host}:7000/chat"));
+    }
 }

@@ -1,5 +1,6 @@
 //! `wharf recv`: messages to standard output or a file, as raw bytes, as lines, or as JSON.
 
+use std::fs::File;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -54,23 +55,23 @@ pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     let link = meet(&asked.address, &asked.meeting, Habit::Listens, &Options::new(), &mut ending)?;
     let (mut sender, receiver) = link.split();
-    let (unfinished, file) = match &asked.file {
+    let timeout = asked.meeting.timeout;
+    let vessel = match &asked.file {
         None => {
             ending.nothing_to_close()?;
-            (None, None)
+            None
         }
         Some(path) => {
-            let (unfinished, file) = Unfinished::begin(path)?;
-            (Some(unfinished), Some(Output::to(file, path)))
+            let (unfinished, file) = Unfinished::begin_within(path, timeout, &mut ending)?;
+            Some(Vessel::new(unfinished, file, path, timeout)?)
         }
     };
-    let ear = Ear { receiver, timeout: asked.meeting.timeout, ending };
-    let mut desk = Desk { ear, sink: Sink::new(asked, file, unfinished), received: 0, pieces: 0 };
-    let outcome = desk.receive(&mut sender, asked.count);
-    // What has arrived is not held back because of what has not.
-    desk.sink.flush()?;
-    outcome?;
-    desk.sink.finish()
+    let ear = Ear { receiver, timeout, ending };
+    let mut desk = Desk { ear, sink: Sink::new(asked, vessel), received: 0, pieces: 0 };
+    match desk.receive(&mut sender, asked.count) {
+        Ok(()) => desk.sink.finish(),
+        Err(failure) => Err(desk.sink.give_up(failure)),
+    }
 }
 
 /// Where messages come from.
@@ -110,6 +111,7 @@ impl Ear {
         let mut end = None;
         // Ends with a message, the sender, the limit, or a signal.
         loop {
+            self.ending.check()?;
             match self.receiver.try_recv() {
                 Ok(message) => return Ok(look(sink, &message)?),
                 Err(RecvError::Empty) => {}
@@ -130,36 +132,108 @@ impl Ear {
     }
 }
 
+/// The file that messages go to.
+struct Vessel {
+    output: Output,
+    /// Until it has its name.
+    unfinished: Option<Unfinished>,
+    /// The same file once more, for cutting it; not what is no file, or somebody else's as well.
+    own: Option<File>,
+    /// How it is called in a sentence.
+    name: String,
+    len_bytes: u64,
+    /// How many messages are in it, and how many bytes they have: one that was cut short is not among them.
+    whole: (u64, u64),
+}
+
+impl Vessel {
+    fn new(
+        unfinished: Unfinished,
+        file: File,
+        path: &std::path::Path,
+        timeout: Option<Duration>,
+    ) -> Result<Vessel, Failure> {
+        let name = path.display().to_string();
+        let copy = unfinished.is_new().then(|| file.try_clone()).transpose();
+        let own = copy.map_err(|error| Failure::Failed(format!("cannot write '{name}': {error}")))?;
+        let output = Output::to(file, path).within(timeout);
+        Ok(Vessel { output, unfinished: Some(unfinished), own, name, len_bytes: 0, whole: (0, 0) })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.len_bytes += bytes.len() as u64;
+        self.output.bytes(bytes)
+    }
+
+    /// All that was written until now are whole messages, one more than before.
+    fn end_message(&mut self) {
+        self.whole = (self.whole.0 + 1, self.len_bytes);
+    }
+
+    /// What is there is complete: the file gets its name, if it has none yet.
+    fn finish(&mut self) -> Result<(), Failure> {
+        self.output.flush()?;
+        self.unfinished.take().map_or(Ok(()), Unfinished::finish)
+    }
+
+    /// Leaves in the file what came whole, if it has its name or is to have it; says how many messages that are.
+    fn keep_whole(&mut self, named: bool) -> Result<u64, Failure> {
+        let (messages, len_bytes) = self.whole;
+        let Some(own) = &self.own else { return Ok(0) };
+        if messages == 0 || (self.unfinished.is_some() && !named) {
+            return Ok(0);
+        }
+        self.output.flush()?;
+        own.set_len(len_bytes)
+            .map_err(|error| Failure::Failed(format!("cannot cut '{}' to what came whole: {error}", self.name)))?;
+        self.finish()?;
+        Ok(messages)
+    }
+}
+
 /// Where messages go.
 struct Sink {
     output: Output,
     /// Where the content goes instead, if a file was named.
-    file: Option<Output>,
-    /// Until the file has its name.
-    unfinished: Option<Unfinished>,
+    file: Option<Vessel>,
     form: Form,
     lines: bool,
 }
 
 impl Sink {
-    fn new(asked: &RecvArguments, file: Option<Output>, unfinished: Option<Unfinished>) -> Sink {
+    fn new(asked: &RecvArguments, file: Option<Vessel>) -> Sink {
         let form = match &file {
             Some(_) if asked.json => Form::Json,
             Some(_) => Form::Raw,
             None => Form::chosen(asked.lines, asked.json),
         };
-        Sink { output: Output::take(), file, unfinished, form, lines: asked.lines }
+        Sink { output: Output::take().within(asked.meeting.timeout), file, form, lines: asked.lines }
     }
 
     fn flush(&mut self) -> Result<(), Failure> {
-        self.file.as_mut().map_or(Ok(()), Output::flush)?;
+        self.file.as_mut().map_or(Ok(()), |file| file.output.flush())?;
         self.output.flush()
     }
 
-    /// What is there is complete: the file gets its name, if it has none yet.
+    /// What is there is complete.
     fn finish(&mut self) -> Result<(), Failure> {
-        self.file.as_mut().map_or(Ok(()), Output::flush)?;
-        self.unfinished.take().map_or(Ok(()), Unfinished::finish)
+        self.output.flush()?;
+        self.file.as_mut().map_or(Ok(()), Vessel::finish)
+    }
+
+    /// What has arrived is not held back because of what has not: it is written, and a file with all messages that came whole gets its
+    /// name, where nothing but the sender failed. Returns why there are no more.
+    fn give_up(&mut self, failure: Failure) -> Failure {
+        let named = matches!(failure, Failure::Timeout(_) | Failure::PeerGone(_));
+        let kept = self.file.as_mut().map_or(Ok(0), |file| file.keep_whole(named));
+        match (kept, self.output.flush(), &self.file) {
+            (Err(worse), ..) | (Ok(_), Err(worse), _) => worse,
+            (Ok(messages @ 1..), Ok(()), Some(file)) => {
+                let what = if messages == 1 { "1 message" } else { &format!("{messages} messages") };
+                failure.adding(&format!("what came whole, {what}, is in '{}'", file.name))
+            }
+            _ => failure,
+        }
     }
 
     /// Writes a message.
@@ -169,17 +243,24 @@ impl Sink {
             let object = |content| ShownMessage { message: number, bytes, content: Some(content) };
             return written::write(&mut self.output, self.form, message, object);
         };
-        file.bytes(message)?;
-        self.end_line()?;
+        file.write(message)?;
+        self.end_message()?;
         if self.form == Form::Json {
             self.output.line(&to_json_line(&ShownMessage { message: number, bytes, content: None })?)?;
         }
         Ok(())
     }
 
-    fn end_line(&mut self) -> Result<(), Failure> {
+    /// A message, or a stream, is written.
+    fn end_message(&mut self) -> Result<(), Failure> {
         match (&mut self.file, self.form) {
-            (Some(file), _) if self.lines => file.bytes(b"\n"),
+            (Some(file), _) => {
+                if self.lines {
+                    file.write(b"\n")?;
+                }
+                file.end_message();
+                Ok(())
+            }
             (None, Form::Lines | Form::Shown) => self.output.bytes(b"\n"),
             _ => Ok(()),
         }
@@ -188,7 +269,7 @@ impl Sink {
     /// Writes a piece of a stream.
     fn piece(&mut self, number: u64, piece: u64, bytes: &[u8]) -> Result<(), Failure> {
         match (&mut self.file, self.form) {
-            (Some(file), _) => file.bytes(bytes),
+            (Some(file), _) => file.write(bytes),
             (None, Form::Raw | Form::Lines) => self.output.bytes(bytes),
             (None, Form::Shown) => self.output.bytes(printable(&String::from_utf8_lossy(bytes)).as_bytes()),
             (None, Form::Json) => {
@@ -255,7 +336,7 @@ impl Taker for Desk {
     }
 
     fn settle(&mut self, arrived: Summary) -> Result<(), Failure> {
-        self.sink.end_line()?;
+        self.sink.end_message()?;
         // Its sender is told next, and goes away: from now on the file must be there.
         self.sink.finish()?;
         if self.sink.form == Form::Json {

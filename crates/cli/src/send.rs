@@ -1,7 +1,6 @@
 //! `wharf send`: a message, the whole of an input, or every line of it.
 
 use std::os::unix::ffi::OsStrExt;
-use std::time::Duration;
 
 use serde::Serialize;
 use wharf::{Options, Receiver, SendError, Sender};
@@ -13,6 +12,7 @@ use crate::json::to_json_line;
 use crate::meeting::{Habit, meet};
 use crate::output::Output;
 use crate::pace::Pace;
+use crate::patience::Patience;
 use crate::stream::{self, Opening, Summary};
 use crate::usage::{LinkPolicy, SendArguments};
 
@@ -46,13 +46,18 @@ pub(crate) fn run(asked: &SendArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     // The load comes first: nobody should be called before there is something to say.
     let load = load(asked, &mut ending)?;
+    let mut patience = Patience::begin(asked.meeting.timeout);
     let link = meet(&asked.address, &asked.meeting, Habit::Connects, &Options::new(), &mut ending)?;
     ending.nothing_to_close()?;
+    if asked.meeting.wait.is_some() {
+        // Meeting has had a limit of its own.
+        patience = Patience::begin(asked.meeting.timeout);
+    }
     let (sender, receiver) = link.split();
     let sent = Sent { address: &asked.address, ..Sent::default() };
     let pace = Pace::new(asked.rate);
     let rejects = asked.policy == LinkPolicy::Reject;
-    let mut desk = Desk { sender, receiver, timeout: asked.meeting.timeout, rejects, pace, ending, sent };
+    let mut desk = Desk { sender, receiver, patience, rejects, pace, ending, sent };
     match load {
         Load::Message(message) => desk.send(&message, asked.count.unwrap_or(1))?,
         Load::Lines(lines) => desk.send_lines(lines, asked.count.unwrap_or(u64::MAX))?,
@@ -96,7 +101,7 @@ fn load(asked: &SendArguments, ending: &mut Ending) -> Result<Load, Failure> {
 struct Desk<'a> {
     sender: Sender,
     receiver: Receiver,
-    timeout: Option<Duration>,
+    patience: Patience,
     /// What finds no room is left out.
     rejects: bool,
     pace: Pace,
@@ -111,7 +116,7 @@ impl Desk<'_> {
         for left in (0..count).rev() {
             self.pace.wait(&mut self.ending)?;
             if left == 0 && !disguised && !self.rejects {
-                self.sender.send_rendezvous(message, self.timeout)?;
+                self.sender.send_rendezvous(message, self.patience.left())?;
                 self.note(message.len() as u64);
             } else {
                 self.put(message, disguised)?;
@@ -121,6 +126,8 @@ impl Desk<'_> {
     }
 
     fn send_lines(&mut self, mut lines: Input, count: u64) -> Result<(), Failure> {
+        // They come when they come.
+        self.patience.renew();
         // Ends with the count or the input.
         for _ in 0..count {
             let Some(line) = lines.line(&mut self.ending)? else { break };
@@ -132,7 +139,7 @@ impl Desk<'_> {
 
     /// Sends one message; one that is `disguised` looks like the opening of a stream.
     fn put(&mut self, message: &[u8], disguised: bool) -> Result<(), Failure> {
-        match self.timeout {
+        match self.patience.left() {
             _ if disguised => self.give_message(message)?,
             _ if self.rejects => match self.sender.try_send(message) {
                 Ok(()) => {}
@@ -150,15 +157,16 @@ impl Desk<'_> {
     }
 
     fn note(&mut self, bytes: u64) {
+        self.patience.renew();
         self.sent.messages += 1;
         self.sent.bytes += bytes;
     }
 
     fn give(&mut self, mut input: Input) -> Result<(), Failure> {
         let opening = Opening { len_bytes: input.len_bytes() };
-        let Desk { sender, receiver, timeout, ending, .. } = self;
+        let Desk { sender, receiver, patience, ending, .. } = self;
         let Summary { len_bytes, crc32 } =
-            stream::give(sender, receiver, opening, *timeout, |into| input.fill(into, ending))?;
+            stream::give(sender, receiver, opening, patience, |into| input.fill(into, ending))?;
         self.sent.crc32 = Some(format!("{crc32:08x}"));
         self.note(len_bytes);
         Ok(())
@@ -167,7 +175,7 @@ impl Desk<'_> {
     /// Sends a message that looks like the opening of a stream, in a stream: so it arrives as what it is.
     fn give_message(&mut self, mut message: &[u8]) -> Result<(), Failure> {
         let opening = Opening { len_bytes: Some(message.len() as u64) };
-        stream::give(&mut self.sender, &mut self.receiver, opening, self.timeout, |into| {
+        stream::give(&mut self.sender, &mut self.receiver, opening, &mut self.patience, |into| {
             let (now, later) = message.split_at(message.len().min(into.len()));
             into.get_mut(..now.len()).unwrap_or_default().copy_from_slice(now);
             message = later;

@@ -163,10 +163,11 @@ pub(crate) struct MeetingArguments {
     /// Wait for the peer to appear: as long as --timeout says, else without an end. Who listens always does.
     #[arg(long, conflicts_with = "wait")]
     pub(crate) wait_for_peer: bool,
-    /// Give up when the peer lets a single message wait longer than this.
+    /// Give up when the peer lets a single message wait longer than this, the time to meet it included for the first (without
+    /// --wait); or when nobody reads the output for so long.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
-    /// Admit a peer that runs as this user, too; for a unix:PATH that both can reach. Repeatable.
+    /// Admit a peer that runs as this user, too; for a unix:PATH that both can reach, or a name in a group's WHARF_DIR. Repeatable.
     #[arg(long, value_name = "UID")]
     pub(crate) allow_uid: Vec<u32>,
     /// Say on standard error where this side listens, whom it refused and why, and with whom it is linked.
@@ -236,7 +237,8 @@ pub(crate) enum LinkPolicy {
 #[derive(Args, Debug)]
 #[command(
     after_help = "Writes the messages' bytes, one after the other; on a terminal, a line for each, with what could speak to \
-    it escaped. Ends when the sender closes, or after --count messages. Listens unless --connect is given.\n\n\
+    it escaped. Ends when the sender closes, or after --count messages. Listens unless --connect is given. When the time runs out or \
+    the sender is gone, --file keeps the messages that came whole before.\n\n\
     Each line of --json is a message: message (its number, from 0), bytes, and text, or hex where the bytes are no UTF-8; of a \
     stream each piece, and at its end bytes and crc32. docs/send-recv.md describes it.\n\n\
     Exit codes: 0 received; 1 failed; 2 the command line makes no sense; 3 --wait or --timeout ran out; 4 the sender died, or closed \
@@ -261,7 +263,9 @@ pub(crate) struct RecvArguments {
     /// Write a line end after every message.
     #[arg(long)]
     pub(crate) lines: bool,
-    /// Write into this file instead of standard output. It appears, or replaces the one before, when all is received.
+    /// Write into this file instead of standard output. It appears when all is received, or replaces the one before and keeps its
+    /// permissions (without set-id bits) and owner; a symbolic link stays, and what it leads to is replaced; other hard links keep the
+    /// old content. A pipe, a device or /dev/fd/N is written straight.
     #[arg(long, value_name = "PATH")]
     pub(crate) file: Option<std::path::PathBuf>,
     /// Write a JSON object a line; with --file without the content.

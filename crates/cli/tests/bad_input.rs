@@ -197,6 +197,36 @@ fn permission_denied() {
     }
 }
 
+/// A name stands in a directory: in this user's own nobody else can come to it, in a group's all members can.
+#[test]
+fn names_and_other_users() {
+    let scene = Scene::new();
+    for verb in ["recv", "send"] {
+        let told = scene.run(&[verb, "shm:x", "--allow-uid", "54321", "--timeout", "1s"]).refused(2);
+        says(&told, &["--allow-uid: shm:x is a name in ", "WHARF_DIR to a directory of a group", "unix:PATH"]);
+    }
+    let group = scene.path().join("group");
+    std::fs::create_dir(&group).expect("a directory");
+    let set = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(mode))
+    };
+    let opened = std::os::unix::fs::chown(&group, Some(OTHER_USER), Some(0)).and_then(|()| set(&group, 0o2770));
+    let opened = opened.and_then(|()| set(scene.path(), 0o755));
+    let receiver = as_user(&scene, OTHER_USER, &["recv", "shm:x", "--allow-uid", "0", "--wait", "1m"]);
+    let (Ok(()), Some(mut receiver)) = (opened, receiver) else {
+        eprintln!("skipped: names_and_other_users: this user may not become another");
+        return;
+    };
+    let receiver = start({
+        receiver.env("WHARF_DIR", &group);
+        receiver
+    });
+    let mut sender = scene.wharf(&["send", "shm:x", "over memory", "--allow-uid", "54321", "--wait", "1m"]);
+    sender.env("WHARF_DIR", &group);
+    start(sender).finish().well();
+    assert_eq!(receiver.finish().well(), b"over memory");
+}
+
 #[test]
 fn a_peer_that_is_another_user() {
     let scene = Scene::new();

@@ -266,6 +266,76 @@ fn emoji_flags_and_accents_on_a_terminal() {
     drop(lines(anna));
 }
 
+/// On a terminal that draws flags and families wider than most do, nothing of them remains when other lines come to their place.
+#[test]
+fn nothing_remains_of_what_a_terminal_draws_wider() {
+    let scene = Scene::new();
+    let family = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
+    let mut anna = member(&scene, "anna", &[]);
+    let mut screen = Terminal::run_unjoined(scene.wharf(&["chat", "kitchen", "--nick", "bob"]), 60, 8);
+    screen.shows("you are bob");
+    for line in [format!("{family} x"), format!("x {family}"), "🇩🇪🇫🇷".to_owned(), format!("{family}{family}🇩🇪")]
+    {
+        anna.say(format!("{line}\n").as_bytes());
+    }
+    screen.shows("anna");
+    let plain: Vec<String> = (1..=6).map(|number| format!("line {number}")).collect();
+    anna.say(format!("{}\n", plain.join("\n")).as_bytes());
+    screen.shows("line 6");
+    let expected: Vec<String> = plain.iter().map(|line| format!("anna  {line}")).collect();
+    assert_eq!(screen.rows().get(1..7), Some(&expected[..]), "{:?}", screen.rows());
+    // Nor in the line that is typed.
+    screen.press(&family.repeat(3));
+    anna.say(b"line 7\n");
+    screen.shows("line 7");
+    screen.press("\x15ok");
+    screen.shows("bob> ok");
+    assert_eq!(screen.rows().last().map(String::as_str), Some("bob> ok"));
+    // Clearing asks the terminal nothing, and draws all of it again.
+    screen.press("\x0c!");
+    screen.shows("bob> ok!");
+    assert_eq!(screen.rows().get(6).map(String::as_str), Some("anna  line 7"));
+    screen.press("\x03");
+    let (status, written) = screen.finish();
+    assert!(status.success() && !written.contains("\x1b[6n"), "{status}");
+    drop(lines(anna));
+}
+
+/// What a host tells others to type is all they need, wherever they are.
+#[test]
+fn the_command_that_lets_others_in_is_whole() {
+    let scene = Scene::new();
+    let place = scene.path().join("a b");
+    std::fs::create_dir(&place).expect("a directory");
+    let word = place.join("word");
+    std::fs::write(&word, "open sesame\n").expect("a file");
+    let (word, name) = (word.to_str().expect("text"), std::fs::read_to_string("/proc/sys/kernel/hostname"));
+    let name = name.expect("a name");
+    let everywhere = &["--host", "tcp:0.0.0.0:0", "--insecure", "--token-file", word];
+    let mut host = member(&scene, "host", everywhere);
+    let told = host.says_line("others join with: ");
+    says(
+        &told,
+        &[
+            &format!("wharf chat kitchen --join tcp:{}:", name.trim()),
+            " --insecure",
+            &format!(" --token-file '{word}'"),
+        ],
+    );
+    assert!(!told.contains("0.0.0.0"), "{told}");
+    drop(host);
+    // Through a shell, with the quotes, as somebody types it.
+    let mut host = member(&scene, "host", &["--host", "tls:127.0.0.1:0", "--token-file", word]);
+    let told = host.says_line("others join with: ");
+    let command = told.split("others join with: wharf ").nth(1).expect("a command").to_owned();
+    let mut shell = std::process::Command::new("sh");
+    let script = format!("exec \"$0\" {command} --nick typed");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_wharf")]).env("WHARF_DIR", scene.path());
+    let mut typed = scene::start(shell);
+    typed.says_line("* you are typed in kitchen, with ");
+    drop((typed.finish(), host));
+}
+
 #[test]
 fn ctrl_c_and_no_colour() {
     let scene = Scene::new();
@@ -297,10 +367,14 @@ fn guests_over_a_network() {
         let address = format!("{scheme}:127.0.0.1:0");
         let mut host = member(&scene, "host", &["--host", &address, "--token-file", word]);
         let told = host.says_line("others join with: ");
+        // The command as it is told is all that it takes.
         let join: Vec<&str> = told.split("wharf ").nth(1).expect("a command").split_whitespace().collect();
+        let at = join.iter().position(|it| *it == "--token-file").expect("the word");
+        assert_eq!(join.get(at + 1), Some(&word), "{told}");
+        let without_word = [&join[..at], &join[at + 2..]].concat();
         near.say(b"before\n");
         host.says_line("<near> before");
-        let mut far = scene.start(&[&join[..], &["--nick", "near", "--token-file", word]].concat());
+        let mut far = scene.start(&[&join[..], &["--nick", "near"]].concat());
         far.says_line("* you are near2 in kitchen, with ");
         far.says_line("<near> before");
         near.says_line("* near2 joined");
@@ -309,20 +383,20 @@ fn guests_over_a_network() {
             hearer.says_line("<near2> from afar");
         }
         // Who does not know the word does not come in, and the host says so.
-        let stranger = scene.run(&[&join[..], &["--nick", "stranger"]].concat());
+        let stranger = scene.run(&[&without_word[..], &["--nick", "stranger"]].concat());
         says(&stranger.refused(1), &["no token"]);
         host.says_line("refused");
         // Many lines at once arrive in order, although a guest is slowed down.
         let many: String = (0..1100).map(|number| format!("guest line {number}\n")).collect();
         far.say(many.as_bytes());
         near.says_line("<near2> guest line 1099");
-        let mut dying = scene.start(&[&join[..], &["--nick", "dying", "--token-file", word]].concat());
+        let mut dying = scene.start(&[&join[..], &["--nick", "dying"]].concat());
         dying.says_line("* you are dying");
         dying.signal("KILL");
         near.says_line("* dying died");
         drop(far.finish().well());
         near.says_line("* near2 left");
-        let mut last = scene.start(&[&join[..], &["--nick", "last", "--token-file", word]].concat());
+        let mut last = scene.start(&[&join[..], &["--nick", "last"]].concat());
         last.says_line("* you are last");
         last.says_line("<near2> guest line 1099");
         drop(host.finish().well());

@@ -143,6 +143,15 @@ fn regions_in_files_are_looked_at_by_path() {
     let done = scene.run(&["region", "verify", "--file", &shown]);
     assert_eq!((done.status.code(), done.stderr.as_str()), (Some(5), ""));
     says(&text(done.stdout), &["not a usable region", "14 bytes", "create the region anew"]);
+    // Of what cannot be read nobody knows who has attached it.
+    fs::write(scene.path().join("odd.region"), "something else").expect("a file");
+    let table = text(scene.run(&["region", "ls"]).well());
+    let row = table.lines().find(|line| line.starts_with("odd ")).unwrap_or_else(|| panic!("no row in {table}"));
+    assert_eq!(row.split_whitespace().take(4).collect::<Vec<_>>(), ["odd", "14", "B", "unknown"], "{table}");
+    let listed: Value = serde_json::from_slice(&scene.run(&["region", "ls", "--json"]).well()).expect("JSON");
+    let odd = listed.as_array().and_then(|all| all.iter().find(|it| it["name"] == "odd")).expect("it is listed");
+    assert!(odd["participants"].is_null() && odd["size_bytes"] == 14, "{odd}");
+    fs::remove_file(scene.path().join("odd.region")).expect("ours");
     says(&scene.run(&["region", "verify", "--file", "/nowhere"]).refused(1), &["/nowhere"]);
     says(&scene.run(&["region", "verify", "nothing"]).refused(1), &["nothing", "wharf region ls"]);
     for verb in ["inspect", "verify", "watch"] {

@@ -224,6 +224,17 @@ fn silence_is_a_timeout() {
     }
 }
 
+/// One limit for all: who is there and says nothing gets no more of it than who does not answer.
+#[test]
+fn a_mute_listener_is_given_as_long_as_any_other() {
+    let scene = Scene::new();
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("tcp:{}", mute.local_addr().expect("its address"));
+    let told = scene.run(&["send", &address, "hi", "--timeout", "300ms"]).refused(3);
+    says(&told, &["within 300"]);
+    drop(mute);
+}
+
 #[test]
 fn nobody_reading_the_output_is_a_clean_end() {
     let scene = Scene::new();

@@ -1,11 +1,13 @@
 //! `wharf state` and `wharf event`: real processes that own, watch, wait and give notice.
 
 mod scene;
+mod terminal;
 
 use std::os::unix::process::ExitStatusExt;
 
-use scene::{Running, Scene, await_that, says};
+use scene::{Running, Scene, await_that, says, skipped};
 use serde_json::Value;
+use terminal::Terminal;
 
 const SIGINT: i32 = 2;
 
@@ -140,4 +142,69 @@ fn what_makes_no_sense_is_refused_in_a_line() {
     says(&scene.run(&["event", "wiat", "a"]).refused(2), &["did you mean 'wait'"]);
     says(&scene.run(&["event", "wait", "a", "--follow", "--count", "3"]).refused(2), &["--follow"]);
     assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+/// In the background of a script there is no input to wait for: the value stays until a signal.
+#[test]
+fn a_value_stays_where_there_is_no_input() {
+    let scene = Scene::new();
+    for input in ["< /dev/null", "<&-"] {
+        let mut shell = std::process::Command::new("sh");
+        let script = format!("exec \"$0\" state set robot/speed 0.5 --json {input}");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_wharf")]).env("WHARF_DIR", scene.path());
+        let mut owner = scene::start(shell);
+        owner.says_line("robot/speed");
+        // Whoever asks twice has given it time to go.
+        for _ in 0..2 {
+            assert_eq!(scene.run(&["state", "get", "robot/speed"]).well(), b"0.5");
+        }
+        assert!(owner.runs(), "{input}");
+        owner.signal("TERM");
+        assert_eq!(owner.finish().status.signal(), Some(15));
+    }
+}
+
+/// A job in the background of a terminal is not stopped by what is typed to others.
+#[test]
+fn a_value_stays_while_others_are_in_front_of_the_terminal() {
+    let scene = Scene::new();
+    let tools = ["bash", "setsid"].map(|tool| std::process::Command::new(tool).arg("--version").output().is_ok());
+    if tools.contains(&false) {
+        skipped("a_value_stays_while_others_are_in_front_of_the_terminal", "bash or setsid is missing");
+        return;
+    }
+    let mut shell = std::process::Command::new("setsid");
+    shell
+        .args(["--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"])
+        .env("WHARF_DIR", scene.path())
+        .env("PS1", "> ");
+    let mut shell = Terminal::run(shell, 100, 30);
+    shell.press(&format!("{} state set robot/speed 0.5 &\n", env!("CARGO_BIN_EXE_wharf")));
+    let value = || scene.run(&["state", "get", "robot/speed", "--timeout", "100s"]).well();
+    assert_eq!(value(), b"0.5");
+    // Each key wakes whoever waits for this terminal.
+    for number in 0..5 {
+        shell.press(&format!("echo typed $((1000 + {number}))\n"));
+        shell.shows(&format!("typed {}", 1000 + number));
+    }
+    assert_eq!(value(), b"0.5");
+    shell.press("echo state $(cut -d' ' -f3 /proc/$!/stat) end\n");
+    shell.shows("state S end");
+    // At the front its end is the end of the input.
+    let list: Value = serde_json::from_slice(&scene.run(&["ls", "--json"]).well()).expect("JSON");
+    let pid =
+        list.as_array().and_then(|all| all.iter().find(|it| it["role"] == "owner")).expect("it owns")["pid"].clone();
+    shell.press("fg\n");
+    await_that("it is in front", || {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        // Behind the name: its state, parent, group, session, terminal, and the group in front of that.
+        let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
+        fields.get(2) == fields.get(5)
+    });
+    shell.press("\x04");
+    shell.press("echo came $((1000 + 9))\n");
+    shell.shows("came 1009");
+    says(&scene.run(&["state", "get", "robot/speed"]).refused(1), &["nobody owns"]);
+    shell.press("exit\n");
+    shell.finish();
 }

@@ -155,6 +155,17 @@ fn keep(handed: Handed) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(there, FdFlags::CLOEXEC)?)
 }
 
+/// Another descriptor of what this process has open under a number, a standard stream for example, for somebody who was given the
+/// number by a user. It shares the place in a file with that one.
+pub fn duplicate(number: RawFd) -> io::Result<OwnedFd> {
+    if number < 0 {
+        return Err(Errno::BADF.into());
+    }
+    // SAFETY: used for one call, which makes another descriptor of whatever is open there or refuses, and not kept.
+    let there = unsafe { BorrowedFd::borrow_raw(number) };
+    Ok(rustix::io::fcntl_dupfd_cloexec(there, STREAMS)?)
+}
+
 /// Removes a variable from this process's environment, so that programs that it starts do not see it, if that is safe:
 /// the environment is memory that the C library hands out to all threads, so nothing is removed, and `false` is the
 /// answer, once there is a second thread.
@@ -170,6 +181,18 @@ pub fn forget_variable(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_leads_to_what_is_open_there() {
+        let file = tempfile::tempfile().expect("a file");
+        let same = duplicate(std::os::fd::AsRawFd::as_raw_fd(&file)).expect("it is open");
+        let inode = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).expect("its status").st_ino;
+        use std::os::fd::AsFd;
+        assert_eq!(inode(file.as_fd()), inode(same.as_fd()));
+        for number in [-1, RawFd::MAX] {
+            assert_eq!(duplicate(number).expect_err("nothing").raw_os_error(), Some(Errno::BADF.raw_os_error()));
+        }
+    }
 
     #[test]
     fn a_mark_is_read_as_it_is_written() {

@@ -15,6 +15,7 @@ pub mod futex;
 pub mod inherit;
 pub mod liveness;
 pub mod memory;
+pub mod outlet;
 pub mod pipe;
 pub mod poll;
 pub mod queue;
@@ -22,6 +23,7 @@ pub mod random;
 #[cfg(feature = "tokio")]
 pub mod reactor;
 pub mod shortage;
+pub mod signal;
 pub mod socket;
 #[cfg(feature = "trace")]
 pub mod trace;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use wharf::{Endpoint, Link, Listener, Options, Receiver, RecvError, SendError, Sender};
+use wharf::{Address, Endpoint, Link, Listener, Options, Receiver, RecvError, SendError, Sender};
 
 use super::guest::{Guests, Heard, Line, MOST_WAITING, Pace};
 use super::heard::heard;
@@ -130,8 +130,8 @@ impl Door {
     }
 
     /// Where it is.
-    pub(super) fn address(&self) -> String {
-        self.listener.address().to_string()
+    pub(super) fn address(&self) -> &Address {
+        self.listener.address()
     }
 
     /// Takes in whoever is there.

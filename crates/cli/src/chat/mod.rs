@@ -3,7 +3,7 @@
 //! One thread waits for all of it. A room is either one of this machine (`room.rs`: topics, and who is there made by
 //! `census.rs`), or one at a host (`link.rs`). Into a room of this machine guests may come (`guest.rs`): over links (`link.rs`)
 //! and with browsers (`web/`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`,
-//! `editor.rs`), or as lines (`plain.rs`). What goes to and fro is in `words.rs`, what may stand in it in `text.rs`, how
+//! `rows.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and fro is in `words.rs`, what may stand in it in `text.rs`, how
 //! wide it is seen in `seen.rs`.
 
 mod census;
@@ -13,6 +13,7 @@ mod heard;
 mod link;
 mod plain;
 mod room;
+mod rows;
 mod screen;
 mod seen;
 mod text;
@@ -34,6 +35,7 @@ use self::words::News;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::meeting::check;
+use crate::network::{quoted, reachable};
 use crate::usage::chat::ChatArguments;
 
 /// What a user does.
@@ -100,8 +102,9 @@ pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
 fn host(address: &str, asked: &ChatArguments, doors: &mut Vec<News>) -> Result<Door, Failure> {
     let (options, made) = asked.network.apply(Options::new(), &check(address)?, true)?;
     let door = Door::open(address, &options)?;
-    let known = made.map_or(String::new(), |fingerprint| format!(" --pin {fingerprint}"));
-    doors.push(News::note(format!("others join with: wharf chat {} --join {}{known}", asked.room, door.address())));
+    let more = asked.network.for_who_connects(door.address(), made)?;
+    let at = quoted(&reachable(door.address()));
+    doors.push(News::note(format!("others join with: wharf chat {} --join {at}{more}", asked.room)));
     Ok(door)
 }
 

@@ -2,18 +2,19 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Stdout};
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use ratatui::{DefaultTerminal, Frame};
+use ratatui::{Frame, Terminal};
 use wharf::Endpoint;
 
 use super::editor::Editor;
 use super::heard::MOST_HERE;
+use super::rows::Rows;
 use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
@@ -31,7 +32,7 @@ const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::B
 
 /// See the top of the file.
 pub(super) struct Screen {
-    terminal: DefaultTerminal,
+    terminal: Terminal<Rows<Stdout>>,
     keys: Keys,
     lines: VecDeque<Entry>,
     /// Of the lines.
@@ -83,7 +84,9 @@ impl Screen {
     pub(super) fn open() -> Result<Screen, Failure> {
         let keys = Keys::open().map_err(unusable)?;
         // It is as it was when this ends, by a panic as well.
-        let terminal = ratatui::try_init().map_err(unusable)?;
+        let prepared = ratatui::try_init().map_err(unusable)?;
+        let terminal =
+            prepared.size().and_then(|size| Terminal::new(Rows::new(io::stdout(), size))).map_err(unusable)?;
         Ok(Screen {
             terminal,
             keys,

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use wharf_sys::directory::{Domain, Name, NameLock};
 use wharf_sys::socket::my_uid;
@@ -69,7 +68,7 @@ impl Place {
 
     /// From now on Ctrl-C, a hang-up and a polite kill remove the directory before they end this process.
     pub(crate) fn clean_up_on_signals(&self) -> std::io::Result<()> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = Signals::new(wharf_sys::signal::ending())?;
         let leavings = self.leavings();
         std::thread::Builder::new().name("signals".into()).spawn(move || {
             if let Some(signal) = signals.forever().next() {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::failure::no_room;
 use wharf::{ConnectError, LockError, RecvError, RegionError, SendError};
 
 /// Why a step could not be done.
@@ -39,7 +40,10 @@ impl fmt::Display for Trouble {
 
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
-        Trouble::wrong(error.to_string())
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::lacking(no_room(&error.to_string())),
+            _ => Trouble::wrong(error.to_string()),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(super) fn run(asked: &EventWaitArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     let node = Node::open()?;
     let mut listener = node.event(&asked.name).listener()?;
-    let mut output = Output::take();
+    let mut output = Output::take().within(asked.timeout);
     let mut tell = |notices: u64| {
         let told = ShownNotices { event: &asked.name, notices };
         let line = if asked.json { to_json_line(&told)? } else { notices.to_string() };

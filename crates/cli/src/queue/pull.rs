@@ -144,7 +144,7 @@ enum Ended {
 /// Writes items; one counts as done when it is written.
 fn write(asked: &PullArguments, puller: Puller, ending: &mut Ending) -> Result<(), Failure> {
     let form = Form::chosen(asked.lines, asked.json);
-    let mut output = Output::take();
+    let mut output = Output::take().within(asked.timeout);
     let mut ear = Ear::new(puller, asked);
     // Ends with the count, the pushers, the time limit, a signal, or when nobody reads.
     while ear.wants_more() {

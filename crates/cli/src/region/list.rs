@@ -3,7 +3,7 @@
 use wharf::region;
 use wharf_sys::directory::Domain;
 
-use super::shown::Shown;
+use super::shown::{Shown, has_facts, is_known};
 use super::target::in_our_words;
 use crate::failure::Failure;
 use crate::json::to_json;
@@ -26,9 +26,11 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
         let widest = regions.iter().map(|info| info.name.chars().count()).max().unwrap_or(0).max("NAME".len());
         output.line(&format!("{:widest$}  {:>9}  {:>8}  TYPE", "NAME", "SIZE", "ATTACHED"))?;
         for info in &regions {
-            let attached = info.participants.iter().filter(|it| it.alive).count();
+            let unknown = || "unknown".to_owned();
+            let size = if has_facts(info) { units::size(info.size) } else { unknown() };
+            let alive = info.participants.iter().filter(|it| it.alive).count();
+            let attached = if is_known(info) { alive.to_string() } else { unknown() };
             let kind = info.problem.as_deref().unwrap_or(&info.type_name);
-            let size = units::size(info.size);
             output.line(&printable(&format!("{:widest$}  {size:>9}  {attached:>8}  {kind}", info.name)))?;
         }
     }

@@ -16,7 +16,8 @@ pub(crate) struct Shown<'a> {
     type_name: &'a str,
     layout_hash: String,
     layout_version: u32,
-    size_bytes: u64,
+    /// `null` where even the file system does not say.
+    size_bytes: Option<u64>,
     root_size_bytes: u64,
     areas: Vec<ShownArea>,
     uid: u32,
@@ -24,7 +25,8 @@ pub(crate) struct Shown<'a> {
     creation_id: String,
     created_unix_seconds: Option<f64>,
     max_participants: u32,
-    participants: Vec<ShownParticipant<'a>>,
+    /// `null` where its header could not be read.
+    participants: Option<Vec<ShownParticipant<'a>>>,
     objects: Vec<ShownObject<'a>>,
     objects_omitted: u64,
     waiters_unlisted: u32,
@@ -84,6 +86,17 @@ struct ShownWaiter<'a> {
     waited_seconds: f64,
 }
 
+/// Whether its header could be read: else nobody knows who has attached it.
+pub(crate) fn is_known(info: &RegionInfo) -> bool {
+    info.kind != RegionKind::Unknown
+}
+
+/// Whether the file system has said something of its file: else nobody knows how large it is. A file that could be opened has
+/// permissions.
+pub(crate) fn has_facts(info: &RegionInfo) -> bool {
+    is_known(info) || info.mode != 0
+}
+
 impl<'a> Shown<'a> {
     /// Everything that was seen.
     pub(crate) fn new(info: &'a RegionInfo) -> Shown<'a> {
@@ -97,7 +110,7 @@ impl<'a> Shown<'a> {
             type_name: &info.type_name,
             layout_hash: format!("{:016x}", info.hash),
             layout_version: info.version,
-            size_bytes: info.size,
+            size_bytes: has_facts(info).then_some(info.size),
             root_size_bytes: info.root_size,
             areas: info.areas.iter().map(ShownArea::new).collect(),
             uid: info.uid,
@@ -105,7 +118,7 @@ impl<'a> Shown<'a> {
             creation_id: info.creation_id.iter().map(|byte| format!("{byte:02x}")).collect(),
             created_unix_seconds: info.created.and_then(unix_seconds),
             max_participants: info.max_participants,
-            participants: info.participants.iter().map(ShownParticipant::new).collect(),
+            participants: is_known(info).then(|| info.participants.iter().map(ShownParticipant::new).collect()),
             objects: info.objects.iter().map(ShownObject::new).collect(),
             objects_omitted: info.objects_omitted,
             waiters_unlisted: info.objects.first().map_or(0, |it| it.seen.unlisted),

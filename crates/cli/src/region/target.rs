@@ -2,6 +2,7 @@
 
 use wharf::RegionError;
 use wharf::region::{self, RegionInfo, Verified};
+use wharf_sys::directory::Domain;
 
 use crate::failure::Failure;
 use crate::usage::TargetArguments;
@@ -52,6 +53,15 @@ pub(crate) fn in_our_words(name: &str, error: RegionError) -> Failure {
         }
         RegionError::Taken { .. } => Failure::Failed(format!(
             "region '{name}' exists already: choose another name, or remove it with 'wharf region rm {name}'"
+        )),
+        RegionError::ReadOnlyFileSystem { .. } => Failure::Failed(format!(
+            "region '{name}': {} is on a read-only file system: remount it writable, or set WHARF_DIR to another directory",
+            Domain::usual_path().display()
+        )),
+        RegionError::NoRoom { asked, free, .. } => Failure::Failed(format!(
+            "there is no room for region '{name}' in {}: it needs {asked} bytes, {free} are free; remove what is not needed there, make \
+             it smaller, or set WHARF_DIR to another directory",
+            Domain::usual_path().display()
         )),
         // What the directory of names says of a refusal ends with what to do.
         RegionError::Denied { source, .. } if source.get_ref().is_some() => {

@@ -1,18 +1,14 @@
 //! `wharf region watch`: looks again and again, and tells what has changed.
 
 use std::io::{self, IsTerminal};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use signal_hook::low_level::emulate_default_handler;
 use wharf::region::RegionInfo;
 
 use super::changes::{self, Told};
 use super::inspect::describe;
 use super::shown::Shown;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::json::to_json_line;
 use crate::output::Output;
@@ -28,18 +24,15 @@ const CLEAR: &str = "\x1b[H\x1b[2J";
 
 /// Looks until it is told to end.
 pub(crate) fn run(asked: &WatchArguments) -> Result<(), Failure> {
-    let signals = signals().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))?;
+    let mut ending = Ending::watch()?;
     let mut watch =
         Watch { output: Output::take(), draws: io::stdout().is_terminal(), told: None, began: Instant::now() };
     let mut looks = 0_u64;
     // Bound: the count, or a signal, or an error.
     while asked.count.is_none_or(|count| looks < count) {
-        if looks > 0
-            && let Some(signal) = next_signal(&signals, asked.interval.max(SHORTEST))
-        {
-            // Whatever was written is whole. As the signal would have it, so that a script around us ends, too.
-            return emulate_default_handler(signal)
-                .map_err(|error| Failure::Failed(format!("cannot end by signal {signal}: {error}")));
+        if looks > 0 {
+            // Whatever was written is whole.
+            ending.pause(asked.interval.max(SHORTEST))?;
         }
         let info = asked.target.inspect()?;
         looks += 1;
@@ -52,32 +45,6 @@ pub(crate) fn run(asked: &WatchArguments) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Signals that end the command, as they come. From now on they end it nowhere else.
-fn signals() -> io::Result<Receiver<i32>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
-    let (tell, told) = channel();
-    thread::spawn(move || {
-        for signal in signals.forever() {
-            if tell.send(signal).is_err() {
-                return;
-            }
-        }
-    });
-    Ok(told)
-}
-
-fn next_signal(signals: &Receiver<i32>, within: Duration) -> Option<i32> {
-    match signals.recv_timeout(within) {
-        Ok(signal) => Some(signal),
-        Err(RecvTimeoutError::Timeout) => None,
-        Err(RecvTimeoutError::Disconnected) => {
-            // The thread that listens never ends by itself; without it, time still passes between two looks.
-            thread::sleep(within);
-            None
-        }
-    }
 }
 
 struct Watch {

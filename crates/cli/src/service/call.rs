@@ -69,7 +69,7 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
             key.hash(&mut hasher);
             hasher.finish()
         }),
-        output: Output::take(),
+        output: Output::take().within(asked.timeout),
         form: Form::chosen(asked.input.lines, asked.json),
         calls: 0,
     };

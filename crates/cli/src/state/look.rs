@@ -27,7 +27,13 @@ pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
             )));
         }
     };
-    write(&mut Output::take(), Form::chosen(asked.lines, asked.json), &asked.name, value.0, &value.1)
+    write(
+        &mut Output::take().within(asked.timeout),
+        Form::chosen(asked.lines, asked.json),
+        &asked.name,
+        value.0,
+        &value.1,
+    )
 }
 
 /// Writes every value that it sees.
@@ -35,7 +41,7 @@ pub(super) fn watch(asked: &StateWatchArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     let node = Node::open()?;
     let mut watcher = node.state(&asked.name).watcher()?;
-    let mut output = Output::take();
+    let mut output = Output::take().within(asked.timeout);
     let form = Form::chosen(true, asked.json);
     let mut written = 0;
     // Ends with the count, the time limit, a signal, or when nobody reads.

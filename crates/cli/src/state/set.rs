@@ -35,7 +35,8 @@ pub(super) fn run(asked: &StateSetArguments) -> Result<(), Failure> {
     let owner = node.state(&asked.name).owner(&first)?;
     tell(asked, owner.version(), &first, &mut Output::take())?;
     match input {
-        Some(input) if !asked.stay => input.wait_for_end(&mut ending),
+        // Nobody can end what reads nothing from the start: it is as if there were no standard input.
+        Some(input) if !asked.stay && !input.is_nothing() => input.wait_for_end(&mut ending),
         _ => ending.wait(),
     }
 }

@@ -7,6 +7,7 @@ use wharf::{Receiver, RecvError, SendError, Sender};
 use super::bar::Bar;
 use super::{Opening, PIECE, Summary, Tally};
 use crate::failure::Failure;
+use crate::patience::Patience;
 
 /// How long whoever listens may take to say that it understands streams: `wharf recv` says so at once, and a program that does
 /// not know them never does.
@@ -19,12 +20,14 @@ pub(crate) fn give(
     sender: &mut Sender,
     receiver: &mut Receiver,
     opening: Opening,
-    timeout: Option<Duration>,
+    patience: &mut Patience,
     mut fill: impl FnMut(&mut [u8]) -> Result<usize, Failure>,
 ) -> Result<Summary, Failure> {
     let message = opening.message();
-    put(sender, &message, timeout)?;
-    await_understanding(receiver, &message, timeout)?;
+    put(sender, &message, patience.left())?;
+    await_understanding(receiver, &message, patience.left())?;
+    patience.renew();
+    let timeout = patience.left();
     let mut piece = vec![0; PIECE.min(sender.max_message())];
     let (mut tally, bar) = (Tally::default(), Bar::begin(opening.len_bytes));
     // Ends with the input.

@@ -47,7 +47,7 @@ pub(crate) fn run(asked: &SubArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let mut sink = Sink {
-        output: Output::take(),
+        output: Output::take().within(asked.timeout),
         form: Form::chosen(asked.lines, asked.json),
         written: 0,
         count: asked.count,

@@ -39,7 +39,8 @@ pub(crate) enum StateVerb {
 #[derive(Args, Debug)]
 #[command(
     after_help = "A value is there as long as its one owner, which is this command: it ends with Ctrl-C, or with its standard \
-    input unless --stay is given. Without VALUE, standard input (or --file) is read to its end, and it stays until Ctrl-C.\n\n\
+    input unless --stay is given. Where that is /dev/null or closed, as for a job that a script or a service manager runs in the \
+    background, it has none to wait for and stays until a signal ends it. A job behind others on a terminal stays, too. Without VALUE, standard input (or --file) is read to its end, and it stays until Ctrl-C.\n\n\
     Exit codes: 0 at the end of standard input; 1 failed, such as when somebody else owns the value.\n\n\
     Examples:\n\
     \x20 wharf state set robot/speed 0.5\n\

@@ -27,7 +27,16 @@ pub(crate) struct Terminal {
 
 impl Terminal {
     /// Starts it on a screen of this size.
-    pub(crate) fn run(mut command: Command, columns: u16, rows: u16) -> Terminal {
+    pub(crate) fn run(command: Command, columns: u16, rows: u16) -> Terminal {
+        Terminal::on(command, columns, rows, true)
+    }
+
+    /// The same on a terminal that knows of no flags and no joined emoji: it draws each of their parts by itself, and side by side.
+    pub(crate) fn run_unjoined(command: Command, columns: u16, rows: u16) -> Terminal {
+        Terminal::on(command, columns, rows, false)
+    }
+
+    fn on(mut command: Command, columns: u16, rows: u16, joins: bool) -> Terminal {
         let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&near).expect("a terminal of ours");
         unlockpt(&near).expect("a terminal to open");
@@ -40,7 +49,7 @@ impl Terminal {
         let child = command.spawn().expect("the command starts");
         drop(command);
         let keys = File::from(near);
-        let screen = Arc::new(Mutex::new(Screen::new(columns, rows)));
+        let screen = Arc::new(Mutex::new(Screen { joins, ..Screen::new(columns, rows) }));
         let reader = read(keys.try_clone().expect("a copy"), Arc::clone(&screen));
         Terminal { child, keys, far, screen, reader }
     }
@@ -105,6 +114,11 @@ impl Terminal {
         await_that(text, || self.with(|screen| screen.written().contains(text)));
     }
 
+    /// What stands on the screen, row by row, without blanks at their ends.
+    pub(crate) fn rows(&self) -> Vec<String> {
+        self.with(|screen| screen.text().lines().map(|row| row.trim_end().to_owned()).collect())
+    }
+
     /// Where this stands on the screen, in reading order.
     pub(crate) fn place_of(&self, text: &str) -> Option<usize> {
         self.with(|screen| screen.text().find(text))
@@ -149,6 +163,11 @@ impl Terminal {
     }
 }
 
+/// How wide the characters of a text are, each by itself.
+fn alone_width(text: &str) -> usize {
+    text.chars().map(|it| if ('\u{1f1e6}'..='\u{1f1ff}').contains(&it) { 2 } else { it.to_string().width() }).sum()
+}
+
 fn size(columns: u16, rows: u16) -> Winsize {
     Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 }
 }
@@ -175,12 +194,14 @@ struct Screen {
     written: Vec<u8>,
     /// Up to here it is on the screen.
     done: usize,
+    /// Several characters may be drawn as one.
+    joins: bool,
 }
 
 impl Screen {
     fn new(columns: u16, rows: u16) -> Screen {
         let cells = vec![vec![" ".to_owned(); columns.into()]; rows.into()];
-        Screen { cells, at: (0, 0), last: None, written: Vec::new(), done: 0 }
+        Screen { cells, at: (0, 0), last: None, written: Vec::new(), done: 0, joins: true }
     }
 
     fn resize(&mut self, columns: u16, rows: u16) {
@@ -235,11 +256,14 @@ impl Screen {
     /// Puts a character where the cursor is, or to the one that it is drawn as one with.
     fn put(&mut self, character: char) {
         let joined = self.last.and_then(|(row, column)| {
+            if !self.joins && character.to_string().width() > 0 {
+                return None;
+            }
             let both = format!("{}{character}", self.cells.get(row)?.get(column)?);
             (both.graphemes(true).count() == 1).then_some(((row, column), both))
         });
         let ((row, column), text) = joined.unwrap_or_else(|| (self.at, character.to_string()));
-        let width = text.width();
+        let width = if self.joins { text.width() } else { alone_width(&text) };
         let Some(cells) = self.cells.get_mut(row).filter(|cells| column + width <= cells.len() && width > 0) else {
             self.at = (row, column + width);
             return;
@@ -262,12 +286,17 @@ impl Screen {
 
     fn obey(&mut self, what: u8, text: &str) {
         let number = |at: usize, or: usize| text.split(';').nth(at).and_then(|it| it.parse().ok()).unwrap_or(or);
-        if matches!(what, b'H' | b'C' | b'J') {
+        if matches!(what, b'H' | b'C' | b'J' | b'K') {
             self.last = None;
         }
         match what {
             b'H' => self.at = (number(0, 1) - 1, number(1, 1) - 1),
             b'C' => self.at.1 += number(0, 1),
+            b'K' if number(0, 0) == 2 => {
+                if let Some(row) = self.cells.get_mut(self.at.0) {
+                    row.fill(" ".to_owned());
+                }
+            }
             b'J' if number(0, 0) == 2 => self.cells.iter_mut().for_each(|row| row.fill(" ".to_owned())),
             _ => {}
         }

@@ -3,15 +3,18 @@
 //! Where the file system has nameless files it is one until then, so that a kill leaves nothing. Elsewhere, and for the moment
 //! that taking somebody's place takes, it has a hidden name beside its own and is locked: whoever writes to the same place later
 //! finds it unlocked, and removes it. A file whose writer lives is locked, whatever its name says.
+//!
+//! A file that takes another's place takes over who may do what with it: owner, group and permissions, as far as this process may give
+//! them away. Until then nobody but this user reads it.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Uid};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::memory::proc_path;
@@ -28,8 +31,14 @@ const TRIES: u32 = 100;
 /// The most entries of a directory that are looked through for what others left.
 const MOST_ENTRIES: usize = 65_536;
 
-/// The mode, less the process's mask.
+/// The mode of a file that takes nobody's place, less the process's mask.
 const MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// The mode, until it has that of the file whose place it takes.
+const PRIVATE: Mode = Mode::from_raw_mode(0o600);
+
+/// What is kept of a mode. Not the bits that lend the owner's rights to whoever runs the file: they were given to what was in it.
+const PERMISSIONS: u32 = 0o777;
 
 /// A file on its way. Dropped before it is complete, it is gone.
 #[derive(Debug)]
@@ -42,36 +51,84 @@ pub struct Replacement {
     hidden: Option<OsString>,
 }
 
+/// Who may do what with the file whose place is taken.
+#[derive(Clone, Copy, Debug)]
+struct Rights {
+    uid: u32,
+    gid: u32,
+    mode: u32,
+}
+
+impl Rights {
+    /// Those of the file of this name, if there is one. Refuses one that this user may not write: its directory would let him replace
+    /// it, and whoever protects a file from being written means its content.
+    fn of(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Rights>> {
+        let there = match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(there) if FileType::from_raw_mode(there.st_mode) == FileType::RegularFile => there,
+            Ok(_) | Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        rustix::fs::accessat(directory, name, Access::WRITE_OK, AtFlags::empty())?;
+        Ok(Some(Rights { uid: there.st_uid, gid: there.st_gid, mode: there.st_mode & PERMISSIONS }))
+    }
+
+    /// Gives them to a new file of this user, as far as he may.
+    fn give(self, file: &OwnedFd) -> io::Result<()> {
+        let ours = rustix::fs::fstat(file)?;
+        if ours.st_uid != self.uid {
+            // Refused to all but a few: then it is this user's, with the owner's permissions.
+            let _ = rustix::fs::fchown(file, Some(Uid::from_raw(self.uid)), None);
+        }
+        let has_group =
+            ours.st_gid == self.gid || rustix::fs::fchown(file, None, Some(Gid::from_raw(self.gid))).is_ok();
+        // Another group than was meant has been among all others, and may do no more than they.
+        let mode = if has_group { self.mode } else { self.mode & !0o070 | (self.mode & 0o007) << 3 };
+        match rustix::fs::fchmod(file, Mode::from_raw_mode(mode)) {
+            // A file system without permissions of its own.
+            Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
 impl Replacement {
     /// Begins one, for `path`, and removes what killed processes have left there.
+    ///
+    /// A file that is there keeps its owner and group, where this process may give files to them, and its permissions without set-id
+    /// bits; lists of rights and other attributes are not kept. [`io::ErrorKind::PermissionDenied`] when it may not be written.
     pub fn begin(path: &Path) -> io::Result<Replacement> {
         let (directory, name) = open_parent(path)?;
         sweep(directory.as_fd(), &name);
+        let rights = Rights::of(directory.as_fd(), &name)?;
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match retry_on_intr(|| rustix::fs::openat(&directory, ".", flags, MODE)) {
+        match retry_on_intr(|| rustix::fs::openat(&directory, ".", flags, first_mode(rights))) {
             // It gets its name through /proc.
             Ok(file) if rustix::fs::stat(proc_path(&file).as_str()).is_ok() => {
                 lock(&file)?;
+                rights.map_or(Ok(()), |rights| rights.give(&file))?;
                 Ok(Replacement { directory, name, file, hidden: None })
             }
             Ok(_) | Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
-                Replacement::begin_hidden(directory, name)
+                Replacement::begin_hidden(directory, name, rights)
             }
             Err(error) => Err(error.into()),
         }
     }
 
-    fn begin_hidden(directory: OwnedFd, name: OsString) -> io::Result<Replacement> {
+    fn begin_hidden(directory: OwnedFd, name: OsString, rights: Option<Rights>) -> io::Result<Replacement> {
         for hidden in hidden_names(&name) {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = match retry_on_intr(|| rustix::fs::openat(&directory, &hidden, flags, MODE)) {
+            let file = match retry_on_intr(|| rustix::fs::openat(&directory, &hidden, flags, first_mode(rights))) {
                 Ok(file) => file,
                 Err(Errno::EXIST) => continue,
                 Err(error) => return Err(error.into()),
             };
             // A sweep may have come between the making and the locking; then it holds the lock, or the name is gone.
             if lock(&file)? && rustix::fs::fstat(&file)?.st_nlink == 1 {
-                return Ok(Replacement { directory, name, file, hidden: Some(hidden) });
+                // From here on it is removed again when something fails.
+                let begun = Replacement { directory, name, file, hidden: Some(hidden) };
+                rights.map_or(Ok(()), |rights| rights.give(&begun.file))?;
+                return Ok(begun);
             }
         }
         Err(Errno::EXIST.into())
@@ -130,6 +187,11 @@ impl Drop for Replacement {
     }
 }
 
+/// Of a new file: one that takes a file's place is nobody else's before it has that one's rights.
+fn first_mode(rights: Option<Rights>) -> Mode {
+    if rights.is_some() { PRIVATE } else { MODE }
+}
+
 fn open_parent(path: &Path) -> io::Result<(OwnedFd, OsString)> {
     let name = path.file_name().ok_or_else(|| {
         let told = format!("expected the path of a file, found {}; name a file in a directory", path.display());
@@ -183,8 +245,7 @@ fn sweep(directory: BorrowedFd<'_>, name: &OsStr) {
         if !is_hidden(hidden.to_bytes(), &prefix) {
             continue;
         }
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let Ok(file) = rustix::fs::openat(directory, hidden, flags, Mode::empty()) else { continue };
+        let Ok(file) = open_to_lock(directory, hidden) else { continue };
         if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
             continue;
         }
@@ -199,10 +260,18 @@ fn sweep(directory: BorrowedFd<'_>, name: &OsStr) {
     }
 }
 
+/// Opens a file for its lock alone. Over NFS that takes a descriptor that may write; a file that may only be read has one elsewhere.
+fn open_to_lock(directory: BorrowedFd<'_>, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags | OFlags::WRONLY, Mode::empty())
+        .or_else(|_| rustix::fs::openat(directory, name, flags | OFlags::RDONLY, Mode::empty()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs::{self, File};
     use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
     use std::process::{Child, Command, Stdio};
 
     use super::*;
@@ -223,15 +292,92 @@ mod tests {
 
     fn begin_hidden(path: &Path) -> Replacement {
         let (directory, name) = open_parent(path).expect("a directory");
-        Replacement::begin_hidden(directory, name).expect("a hidden file")
+        let rights = Rights::of(directory.as_fd(), &name).expect("a file that may be written, or none");
+        Replacement::begin_hidden(directory, name, rights).expect("a hidden file")
+    }
+
+    /// Both ways to begin one.
+    const WAYS: [fn(&Path) -> Replacement; 2] = [|path| Replacement::begin(path).expect("a file"), begin_hidden];
+
+    #[test]
+    fn a_file_that_takes_a_place_takes_over_its_rights_but_not_to_be_run_as_its_owner() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        let mode = |of: &fs::Metadata| of.mode() & 0o7777;
+        for (begin, (before, after)) in WAYS.iter().flat_map(|begin| {
+            [(0o4755, 0o755), (0o2755, 0o755), (0o7777, 0o777), (0o600, 0o600), (0o640, 0o640), (0o606, 0o606)]
+                .map(|modes| (begin, modes))
+        }) {
+            fs::write(&path, "old").expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).expect("its mode");
+            // Only a few may give a file away; they give it back.
+            let foreign = std::os::unix::fs::chown(&path, Some(12_345), Some(54_321)).is_ok();
+            fs::set_permissions(&path, fs::Permissions::from_mode(before)).expect("its mode");
+            begin(&path).complete().expect("its name");
+            let there = fs::metadata(&path).expect("a file");
+            assert_eq!((mode(&there), there.len()), (after, 0), "{before:o}");
+            assert!(!foreign || (there.uid(), there.gid()) == (12_345, 54_321), "{there:?}");
+            fs::remove_file(&path).expect("ours");
+        }
+        // Another group has been among all others.
+        let mine = File::create(&path).expect("a file");
+        let rights = Rights { uid: fs::metadata(&path).expect("a file").uid(), gid: u32::MAX - 1, mode: 0o664 };
+        let no_group = rustix::fs::fchown(&mine, None, Some(Gid::from_raw(rights.gid))).is_err();
+        rights.give(&mine.into()).expect("a mode");
+        assert_eq!(mode(&fs::metadata(&path).expect("a file")), if no_group { 0o644 } else { 0o664 });
+    }
+
+    #[test]
+    fn nobody_else_reads_what_will_be_private() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        let mode = |it: &Replacement| rustix::fs::fstat(it.file()).expect("its status").st_mode & 0o7777;
+        let public = WAYS.map(|begin| mode(&begin(&path)));
+        assert!(public.iter().all(|mode| mode & 0o600 == 0o600), "{public:?}");
+        fs::write(&path, "secret").expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
+        assert_eq!(WAYS.map(|begin| mode(&begin(&path))), [0o600; 2]);
+        assert_eq!(first_mode(Some(Rights { uid: 0, gid: 0, mode: 0o644 })), PRIVATE);
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_written_is_not_replaced() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        fs::write(&path, "precious").expect("a file");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o444)).expect("its mode");
+        // Some may write everything.
+        let may = File::options().write(true).open(&path).is_ok();
+        match Replacement::begin(&path) {
+            Err(error) => assert!(!may && error.kind() == io::ErrorKind::PermissionDenied, "{error}"),
+            Ok(begun) => {
+                assert!(may);
+                begun.complete().expect("its name");
+                assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o7777, 0o444);
+            }
+        }
+    }
+
+    #[test]
+    fn other_names_of_a_file_keep_what_it_was() {
+        let place = tempfile::tempdir().expect("a directory");
+        let (path, other) = (place.path().join("n"), place.path().join("other"));
+        for begin in WAYS {
+            fs::write(&path, "old").expect("a file");
+            fs::hard_link(&path, &other).expect("another name");
+            let begun = begin(&path);
+            write(&begun, b"new");
+            begun.complete().expect("its name");
+            assert_eq!([&path, &other].map(|it| fs::read(it).expect("a file")), [b"new", b"old"]);
+            fs::remove_file(&other).expect("ours");
+        }
     }
 
     #[test]
     fn whoever_looks_sees_the_old_file_or_the_new_one() {
         let place = tempfile::tempdir().expect("a directory");
         let path = place.path().join("n");
-        let ways: [fn(&Path) -> Replacement; 2] = [|path| Replacement::begin(path).expect("a file"), begin_hidden];
-        for (at, begin) in ways.iter().cycle().take(4).enumerate() {
+        for (at, begin) in WAYS.iter().cycle().take(4).enumerate() {
             let before = fs::read(&path).ok();
             let begun = begin(&path);
             write(&begun, &[b'0' + at as u8]);

@@ -92,6 +92,15 @@ mod tests {
         Sec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==";
 
     #[test]
+    fn the_page_counts_as_who_hears_it_does() {
+        use crate::chat::text::{MOST_NICK, MOST_TEXT};
+        assert!(PAGE.contains(&format!("const MOST_BYTES = {MOST_TEXT}, MOST_NICK = {MOST_NICK};")));
+        // A field counts units of UTF-16: a text has no more of them than bytes, a name at most two for a character.
+        assert!(PAGE.contains(&format!("maxlength=\"{MOST_TEXT}\"")));
+        assert!(PAGE.contains(&format!("maxlength=\"{}\"", 2 * MOST_NICK)));
+    }
+
+    #[test]
     fn who_comes_in_and_who_does_not() {
         for (request, status) in [
             ("GET /?token=TOKEN HTTP/1.1\nHost: 127.0.0.1:80".to_owned(), "200"),

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use wharf::{ConnectError, Link, Listener};
 
 use crate::compare::machine;
@@ -15,8 +14,10 @@ use crate::compare::remote::session;
 use crate::compare::remote::words::{LONGEST, PROTOCOL, Say, tell};
 use crate::compare::secret::Secret;
 use crate::compare::trouble::Trouble;
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::identity::Identity;
+use crate::network::reachable;
 use crate::output::Output;
 use crate::printable::printable;
 use crate::usage::CompareArguments;
@@ -42,12 +43,11 @@ pub(crate) fn run(asked: &CompareArguments, at: &str) -> Result<(), Failure> {
     let over = offer.address.transport();
     let options = offer.listening(over).map_err(|trouble| Failure::Usage(format!("--serve: {}", trouble.why)))?;
     let mut listener = options.max_message(LONGEST).listen(offer.address.as_str())?;
-    let ended = end_on_signals()?;
+    let ending = Ending::watch()?;
     announce(&offer, &listener)?;
     let desk = Arc::new(Desk { offer, busy: AtomicBool::new(false), newcomers: AtomicUsize::new(0) });
-    // A signal ends the loop.
-    // Relaxed: the flag orders nothing, it only has to arrive.
-    while !ended.load(Ordering::Relaxed) {
+    // A signal ends the loop, as it was to be.
+    while ending.check().is_ok() {
         match listener.accept_timeout(LOOK) {
             Ok(link) => receive(&desk, link),
             Err(ConnectError::Timeout { .. }) => {}
@@ -59,15 +59,6 @@ pub(crate) fn run(asked: &CompareArguments, at: &str) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-fn end_on_signals() -> Result<Arc<AtomicBool>, Failure> {
-    let ended = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM, SIGHUP] {
-        signal_hook::flag::register(signal, Arc::clone(&ended))
-            .map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C, so nothing was begun: {error}")))?;
-    }
-    Ok(ended)
 }
 
 /// What whoever sits at the other machine needs, ready to be copied.
@@ -86,17 +77,6 @@ fn announce(offer: &Offer, listener: &Listener) -> Result<(), Failure> {
     }
     output.line(&command)?;
     output.flush()
-}
-
-/// An address that listens everywhere is reached at none of that name: this machine's own name stands for it.
-fn reachable(at: &wharf::Address) -> String {
-    match address::host_and_port(at) {
-        Some(("0.0.0.0" | "[::]", port)) => {
-            let host = machine::host().unwrap_or_else(|| "HOST".into());
-            format!("{}:{host}:{port}", at.transport())
-        }
-        _ => at.to_string(),
-    }
 }
 
 /// Takes a newcomer in on a thread of its own, so that a silent one keeps nobody waiting.

@@ -1,0 +1,43 @@
+//! Which signals end a program that has something to close first.
+#![allow(unsafe_code)]
+
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+/// Ctrl-C, a polite kill, and a terminal that is gone.
+const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// The signals among SIGINT, SIGTERM and SIGHUP that are to end this program: all but those that it was started with orders to
+/// ignore, as `nohup` gives them, or a shell to what it runs in the background. Whoever installs handlers installs them for these and
+/// no others.
+///
+/// Found out at the first call, and the same ever after: so the first call comes before any handler.
+pub fn ending() -> &'static [i32] {
+    static FOUND: OnceLock<Vec<i32>> = OnceLock::new();
+    FOUND.get_or_init(|| ENDING.into_iter().filter(|signal| !is_ignored(*signal)).collect())
+}
+
+/// Whether nothing happens when the signal comes.
+fn is_ignored(signal: i32) -> bool {
+    let mut action = MaybeUninit::<libc::sigaction>::uninit();
+    // SAFETY: without a new action nothing is changed, and what there is is written to memory that is ours and large enough.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), action.as_mut_ptr()) };
+    if asked != 0 {
+        return false;
+    }
+    // SAFETY: the call has succeeded, so all of it is written.
+    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_ignored_from_the_start_ends_nothing() {
+        // The runtime of every Rust program ignores this one, and nobody ignores that.
+        assert!(is_ignored(libc::SIGPIPE));
+        assert!(!is_ignored(libc::SIGKILL) && !is_ignored(0));
+        assert!(ending().iter().all(|signal| ENDING.contains(signal) && !is_ignored(*signal)));
+    }
+}
