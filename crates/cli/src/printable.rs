@@ -24,12 +24,9 @@ pub(crate) fn printable(text: &str) -> String {
             let next = |text: &str, at: usize| text.get(at..).and_then(|rest| rest.chars().next());
             let joined = next(cluster, behind);
             // A mark that begins a character of its own, or follows what became an escape, is on nothing.
-            let is_on_nothing = character.width() == Some(0) && (at == 0 || before.is_none());
-            let has_no_place = match character {
-                JOINER | NON_JOINER => false,
-                _ => is_on_nothing,
-            };
-            if has_no_place || !has_a_place(character, before, joined, next(text, start + behind)) {
+            let is_mark = character.width() == Some(0) && !matches!(character, JOINER | NON_JOINER);
+            let is_on_nothing = is_mark && (at == 0 || before.is_none());
+            if is_on_nothing || !has_a_place(character, before, joined, next(text, start + behind)) {
                 shown.extend(character.escape_default());
                 (before, combining) = (None, 0);
                 continue;

@@ -72,12 +72,20 @@ fn control_c_ends_who_writes_where_nobody_reads() {
 fn a_time_limit_counts_for_who_reads_the_output_as_well() {
     let scene = Scene::new();
     let text = "x".repeat(1000);
-    let receiver = Unread::start(scene.wharf(&["recv", "shm:x", "--timeout", "2s", "--wait", "1m"]));
-    let sender = scene.start(&["send", "shm:x", &text, "--count", "1000000", "--wait", "1m"]);
-    let (status, complaint) = receiver.finish();
-    assert_eq!(status.code(), Some(3), "{complaint}");
-    says(&complaint, &["wharf: timeout: nobody has read what was written for 2.0"]);
-    drop(sender);
+    let mut complaints = Vec::new();
+    // Where the sender is kept from its work for so long, the receiver has nothing to write, and says that instead.
+    for _ in 0..5 {
+        let receiver = Unread::start(scene.wharf(&["recv", "shm:x", "--timeout", "1s", "--wait", "1m"]));
+        let sender = scene.start(&["send", "shm:x", &text, "--count", "1000000", "--wait", "1m"]);
+        let (status, complaint) = receiver.finish();
+        assert_eq!(status.code(), Some(3), "{complaint}");
+        drop(sender);
+        if complaint.starts_with("wharf: timeout: nobody has read what was written for 1.00 s") {
+            return;
+        }
+        complaints.push(complaint);
+    }
+    panic!("{complaints:?}");
 }
 
 #[test]
@@ -186,7 +194,7 @@ fn messages_that_came_whole_are_kept_and_named() {
     let path = files.path().join("out");
     let out = path.to_str().expect("text");
     // The time runs out after two of them.
-    let receiver = scene.start(&["recv", "unix:x", "--file", out, "--lines", "--timeout", "2s", "--wait", "1m"]);
+    let receiver = scene.start(&["recv", "unix:x", "--file", out, "--lines", "--timeout", "3s", "--wait", "1m"]);
     let mut sender = scene.start(&["send", "unix:x", "--lines", "--wait", "1m"]);
     sender.say(b"one\ntwo\n");
     let told = receiver.finish().refused(3);

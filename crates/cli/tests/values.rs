@@ -188,18 +188,24 @@ fn a_value_stays_while_others_are_in_front_of_the_terminal() {
         shell.shows(&format!("typed {}", 1000 + number));
     }
     assert_eq!(value(), b"0.5");
-    shell.press("echo state $(cut -d' ' -f3 /proc/$!/stat) end\n");
-    shell.shows("state S end");
-    // At the front its end is the end of the input.
     let list: Value = serde_json::from_slice(&scene.run(&["ls", "--json"]).well()).expect("JSON");
     let pid =
         list.as_array().and_then(|all| all.iter().find(|it| it["role"] == "owner")).expect("it owns")["pid"].clone();
+    // Behind the name: its state, parent, group, session, terminal, and the group in front of that.
+    let fields = || -> Vec<String> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
+        stat.rsplit_once(") ").expect("a name").1.split(' ').map(str::to_owned).collect()
+    };
+    await_that("it sleeps", || {
+        let fields = fields();
+        assert_ne!(fields[0], "T", "it is stopped");
+        fields[0] == "S"
+    });
+    // At the front its end is the end of the input.
     shell.press("fg\n");
     await_that("it is in front", || {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
-        // Behind the name: its state, parent, group, session, terminal, and the group in front of that.
-        let fields: Vec<&str> = stat.rsplit_once(") ").expect("a name").1.split(' ').collect();
-        fields.get(2) == fields.get(5)
+        let fields = fields();
+        fields[2] == fields[5]
     });
     shell.press("\x04");
     shell.press("echo came $((1000 + 9))\n");
