@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use wharf::{Attachment, Link, Listener, Options, Receiver, Sender, Transport, Wait};
+use wharf::{Attachment, Link, Listener, Options, Receiver, SendError, Sender, Transport, Wait};
 use wharf_sys::directory::Domain;
 
 /// A link that stands, over which ends are handed.
@@ -115,7 +115,11 @@ impl Contender for Handed {
         };
         door.link = Some(Arc::clone(&link));
         let mut tx = lock(&link).recv().map_err(foreign)?.take_sender().map_err(foreign)?;
-        tx.send(b"").map_err(foreign)?;
+        match tx.send(b"") {
+            // Whoever has it may have gone before this end looks for an answer; it checks itself that it came.
+            Ok(()) | Err(SendError::Closed) => {}
+            Err(error) => return Err(foreign(error)),
+        }
         Ok(HandedEnd { half: Half::Sender(Box::new(tx)), link })
     }
 

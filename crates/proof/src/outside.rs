@@ -87,7 +87,7 @@ pub fn files(root: &Path) -> Vec<String> {
     files
 }
 
-/// Names that the kernel knows of sockets in a scene. No socket here has a name without a file.
+/// Names that the kernel knows of sockets in a scene. A name without a file goes with its descriptors, which are counted elsewhere.
 fn names_of_sockets(scene: &Path) -> Vec<String> {
     let table = fs::read_to_string("/proc/net/unix").unwrap_or_default();
     let name = |line: &str| line.split_ascii_whitespace().nth(7).map(str::to_owned);
