@@ -127,6 +127,20 @@ impl Process {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
+    /// Stops it, and waits until each of its threads stands still.
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+        let tasks = format!("/proc/{}/task", self.child.id());
+        let stands = |task: std::fs::DirEntry| {
+            std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "))
+        };
+        let deadline = Deadline::after(LONG);
+        while !std::fs::read_dir(&tasks).unwrap().flatten().all(stands) {
+            assert!(!deadline.passed(), "it does not stop");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// Kills it, and says when.
     fn kill(&mut self) -> Instant {
         let now = Instant::now();
@@ -260,7 +274,7 @@ fn a_stopped_process_pairs_late_and_holds_up_nobody() {
     stopped.order("host a");
     stopped.order("guest a");
     assert!(stopped.hears("done") && stopped.hears("done"));
-    stopped.signal(Signal::STOP);
+    stopped.stop();
     let short = |part| EndpointSpec { patience: Duration::from_millis(100), ..spec(part, "a") };
     let (guest, host) = (fake(), fake());
     let guest_end = node.register(short(Part::Guest), guest.clone()).unwrap();
