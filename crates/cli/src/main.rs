@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod attend;
 mod backlog;
 mod chat;
 mod children;
@@ -9,6 +10,7 @@ mod compare;
 mod ending;
 mod event;
 mod failure;
+mod group;
 mod identity;
 mod input;
 mod json;

@@ -108,6 +108,51 @@ fn lines_go_through_one_command() {
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 
+/// Whether this process has ended; whoever is to reap it may not have.
+fn has_ended(pid: &str) -> bool {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
+    status.map_or(true, |status| status.contains("State:\tZ"))
+}
+
+#[test]
+fn what_a_command_has_started_is_ended_with_it_and_its_place_is_free() {
+    let scene = Scene::new();
+    let place = scene.path().join("started");
+    std::fs::create_dir(&place).expect("a directory");
+    let script = format!(
+        "read -r line; [ $line = quick ] && exec echo quick; sleep 1000 & echo $! > {0}/$!.new; mv {0}/$!.new {0}/$!; wait",
+        place.display()
+    );
+    let server = serve(&scene, &["slow", "--jobs", "2", "--", "sh", "-c", &script]);
+    let started = || -> Vec<String> {
+        let entries = std::fs::read_dir(&place).expect("the directory").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.contains('.')).collect()
+    };
+    let callers = [scene.start(&["call", "slow", "x\n"]), scene.start(&["call", "slow", "x\n"])];
+    await_that("both run", || started().len() == 2);
+    for caller in callers {
+        caller.signal("INT");
+        caller.finish();
+    }
+    await_that("what they have started is ended", || started().iter().all(|pid| has_ended(pid)));
+    assert_eq!(scene.run(&["call", "slow", "quick\n"]).well(), b"quick\n");
+    std::fs::remove_dir_all(&place).expect("the directory");
+    interrupted(&scene, server);
+}
+
+#[test]
+fn what_a_command_leaves_behind_holds_up_nobody() {
+    let scene = Scene::new();
+    let mark = scene.path().join("left");
+    let script = format!("sleep 1000 & echo $! > {}; echo done", mark.display());
+    let server = serve(&scene, &["leaves", "--jobs", "1", "--", "sh", "-c", &script]);
+    assert_eq!(scene.run(&["call", "leaves", "x"]).well(), b"done\n");
+    // It is nobody's any more, and not ended: the command wanted it so.
+    end_sleeper(&mark);
+    interrupted(&scene, server);
+}
+
 #[test]
 fn commands_run_side_by_side_and_no_more_than_asked_for() {
     let scene = Scene::new();

@@ -162,6 +162,41 @@ fn a_killed_workers_items_go_to_another() {
 }
 
 #[test]
+fn what_a_command_has_started_is_ended_with_it() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "pid");
+    let script = format!("sleep 1000 & echo $! > {path}; wait");
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "work"]);
+    let worker = scene.start(&["pull", "jobs", "--", "sh", "-c", &script]);
+    await_that("it works", || noted(&mark));
+    worker.signal("INT");
+    assert_eq!(worker.finish().status.signal(), Some(SIGINT));
+    let pid = std::fs::read_to_string(&mark).expect("it ran");
+    // Whoever is to reap it may not have.
+    let status = || std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
+    await_that("it is ended", || status().map_or(true, |status| status.contains("State:\tZ")));
+    std::fs::remove_file(&mark).expect("the mark");
+    assert_eq!(scene.run(&["pull", "jobs", "--count", "1"]).well(), b"work");
+    pusher.finish().well();
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_command_leaves_behind_holds_up_nobody() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "pid");
+    let (item, item_path) = file(&scene, "item");
+    // More than a pipe holds; nobody reads it, and one who stays could.
+    std::fs::write(&item, vec![b'x'; 2 << 20]).expect("a file");
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "--file", &item_path]);
+    let script = format!("exec 3<&0; sleep 1000 <&3 >/dev/null 2>&1 & echo $! > {path}");
+    assert_eq!(scene.run(&["pull", "jobs", "--count", "1", "--", "sh", "-c", &script]).well(), b"");
+    pusher.finish().well();
+    end_noted(&mark);
+    std::fs::remove_file(&item).expect("the item");
+}
+
+#[test]
 fn whoever_is_stopped_loses_its_item_after_a_while_if_asked_for() {
     let scene = Scene::new();
     let (mark, path) = file(&scene, "pid");

@@ -1,6 +1,7 @@
 //! `wharf pull`: takes work, and writes it or runs a command for it.
 
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -10,10 +11,12 @@ use serde::Serialize;
 use wharf::{Item, Puller, RecvError};
 
 use super::place::Place;
+use crate::attend::attend;
 use crate::backlog::Backlog;
 use crate::children::Children;
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
+use crate::group::Group;
 use crate::json::to_json_line;
 use crate::output::Output;
 use crate::units;
@@ -231,15 +234,12 @@ fn run_for(item: Item, asked: &PullArguments, children: &Children<()>, output: &
         // Standard output is for the objects.
         command.stdout(io::stderr());
     }
-    let mut child = command
-        .spawn()
+    let (group, pipes) = Group::start(&mut command)
         .map_err(|error| Failure::Failed(format!("cannot run '{}': {error}", program.to_string_lossy())))?;
-    let input = child.stdin.take();
-    let number = children.enter(child, ());
-    if let Some(mut input) = input {
-        // A command that does not read its input does without. One that reads it late is waited for here.
-        let _ = input.write_all(&item);
-    }
+    let end = group.end();
+    let number = children.enter(group, ());
+    // Where that fails, its end is waited for all the same.
+    let _ = attend(pipes, end.as_fd(), &item, &mut |_, _| {});
     let (status, _) = children.leave(number);
     let status = status.map_err(|error| Failure::Failed(format!("cannot wait for the command: {error}")))?;
     let (deliveries, bytes) = (item.deliveries(), item.len());

@@ -65,7 +65,8 @@ pub(crate) struct CallArguments {
 #[command(
     after_help = "Runs COMMAND for each request: the request on its standard input, its standard output as the answer. When it ends \
     with anything but 0, the call has failed, with the last line of its standard error as the reason. A command whose caller \
-    does not wait any more is killed. Any number of servers share one name.\n\n\
+    does not wait any more is killed, with everything that it has started, but for what has left its process group. Any number of \
+    servers share one name.\n\n\
     With --lines COMMAND runs once: each request is a line on its standard input, and the next line that it writes is the answer \
     (it must write each line at once; many programs do so only when asked: sed -u, awk with fflush(), python -u).\n\n\
     Each line of --json is a request: service, request_bytes, reply_bytes, failed (why, or null) and seconds.\n\n\
