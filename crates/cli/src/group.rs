@@ -59,6 +59,12 @@ impl Group {
             let _ = kill_process_group(self.pid, Signal::KILL);
         }
     }
+
+    /// Kills all that are in the group, and waits for the command itself.
+    pub(crate) fn kill_and_wait(&mut self) {
+        self.kill();
+        self.over |= self.child.wait().is_ok();
+    }
 }
 
 fn watch(child: &mut Child) -> Result<(Pid, OwnedFd, Pipes), Errno> {

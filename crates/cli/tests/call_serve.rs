@@ -115,6 +115,54 @@ fn has_ended(pid: &str) -> bool {
 }
 
 #[test]
+fn a_line_too_many_reaches_nobody() {
+    let scene = Scene::new();
+    // Every word is a line, all of them in one write.
+    let words = "while read -r line; do printf '%s\\n' $line; done";
+    let server = serve(&scene, &["words", "--lines", "--", "sh", "-c", words]);
+    assert_eq!(scene.run(&["call", "words", "10 20"]).well(), b"10");
+    assert_eq!(scene.run(&["call", "words", "6"]).well(), b"6");
+    assert_eq!(scene.run_with(&["call", "words", "--lines"], b"1 2 3\n4\n5\n").well(), b"1\n4\n5\n");
+    server.signal("INT");
+    let done = server.finish();
+    assert_eq!(done.status.signal(), Some(SIGINT));
+    let said: Vec<&str> = done.stderr.lines().collect();
+    assert_eq!(said, ["wharf: started 'sh' anew: it had written more than one line for a request"; 2]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_line_that_comes_too_late_reaches_nobody() {
+    let scene = Scene::new();
+    let (mark, go) = (scene.path().join("asked"), scene.path().join("go"));
+    let script = format!(
+        "while read -r line; do case $line in late) echo $$ > {}; while [ ! -e {} ]; do sleep 0.01; done;; esac; echo $line; done",
+        mark.display(),
+        go.display()
+    );
+    let server = serve(&scene, &["some", "--lines", "--", "sh", "-c", &script]);
+    // Its time is over, it is interrupted, or gone.
+    scene.run(&["call", "some", "late", "--timeout", "1s"]).refused(3);
+    assert_eq!(scene.run(&["call", "some", "a"]).well(), b"a");
+    for signal in ["INT", "KILL"] {
+        let _ = std::fs::remove_file(&mark);
+        let caller = scene.start(&["call", "some", "late"]);
+        await_that("it is asked", || std::fs::read_to_string(&mark).is_ok_and(|pid| pid.ends_with('\n')));
+        caller.signal(signal);
+        caller.finish();
+        std::fs::write(&go, "").expect("a file");
+        assert_eq!(scene.run(&["call", "some", "b"]).well(), b"b");
+        std::fs::remove_file(&go).expect("the file");
+    }
+    std::fs::remove_file(&mark).expect("the mark");
+    server.signal("INT");
+    let done = server.finish();
+    assert_eq!(done.status.signal(), Some(SIGINT));
+    let anew = done.stderr.lines().filter(|line| line.contains("started 'sh' anew: it had not answered")).count();
+    assert!(anew >= 2, "{done:?}");
+}
+
+#[test]
 fn what_a_command_has_started_is_ended_with_it_and_its_place_is_free() {
     let scene = Scene::new();
     let place = scene.path().join("started");

@@ -1,7 +1,7 @@
 //! `wharf serve`: answers a service by running commands.
 
-use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,7 @@ pub(super) trait Work: Sync {
     fn look_after(&self) -> Result<(), Failure>;
 
     /// Readable once nothing can be answered any more, if that can happen while nothing is asked.
-    fn end_of_all(&self) -> Option<BorrowedFd<'_>> {
+    fn end_of_all(&self) -> Option<Arc<OwnedFd>> {
         None
     }
 
