@@ -1,13 +1,18 @@
 //! A command in a process group of its own, so that whatever it has started is ended with it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::Arc;
+use std::time::Duration;
 
+use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::attend::ready_of;
+use crate::guard;
 
 /// See the top of the file. A process that leaves the group, as `setsid` makes one, is not ended with it.
 pub(crate) struct Group {
@@ -15,7 +20,7 @@ pub(crate) struct Group {
     pid: Pid,
     /// Readable once the command itself has ended.
     end: Arc<OwnedFd>,
-    /// It was waited for, and its number may be another's.
+    /// It has ended or is about to, and is waited for: its number may be another's.
     over: bool,
 }
 
@@ -31,7 +36,10 @@ impl Group {
     pub(crate) fn start(command: &mut Command) -> io::Result<(Group, Pipes)> {
         let mut child = command.process_group(0).spawn()?;
         match watch(&mut child) {
-            Ok((pid, end, pipes)) => Ok((Group { child, pid, end: Arc::new(end), over: false }, pipes)),
+            Ok((pid, end, pipes)) => {
+                guard::enter(pid);
+                Ok((Group { child, pid, end: Arc::new(end), over: false }, pipes))
+            }
             Err(error) => {
                 // It has been told nothing yet.
                 let _ = child.kill().and_then(|()| child.wait());
@@ -47,9 +55,14 @@ impl Group {
 
     /// How the command itself has ended, if it has.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
-        let ended = self.child.try_wait()?;
-        self.over |= ended.is_some();
-        Ok(ended)
+        if !self.over {
+            let [ended] = ready_of([Some((self.end.as_fd(), PollFlags::IN))], Some(Duration::ZERO))?;
+            if !ended {
+                return Ok(None);
+            }
+            self.give_up();
+        }
+        self.child.try_wait()
     }
 
     /// Kills all that are in the group, unless the command was waited for: the group may be another's then.
@@ -63,7 +76,14 @@ impl Group {
     /// Kills all that are in the group, and waits for the command itself.
     pub(crate) fn kill_and_wait(&mut self) {
         self.kill();
-        self.over |= self.child.wait().is_ok();
+        self.give_up();
+        let _ = self.child.wait();
+    }
+
+    /// From now on the command may be waited for: the group's number is nobody's who is known here.
+    fn give_up(&mut self) {
+        self.over = true;
+        guard::leave(self.pid);
     }
 }
 

@@ -11,6 +11,7 @@ mod ending;
 mod event;
 mod failure;
 mod group;
+mod guard;
 mod identity;
 mod input;
 mod json;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
         Verb::Region(asked) => region::run(&asked),
         Verb::ComparePeer(asked) => compare::run_peer(&asked),
         Verb::LessonPlayer(asked) => lesson::run_player(&asked),
+        Verb::CommandGuard => guard::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -254,8 +254,10 @@ fn whoever_waits_for_requests_or_answers_sleeps() {
     server.idles();
     // The end of the command that answers wakes it.
     let children = format!("/proc/{0}/task/{0}/children", server.id());
-    let child = std::fs::read_to_string(children).expect("its children");
-    assert!(Command::new("kill").args(["-KILL", child.trim()]).status().expect("kill exists").success());
+    let children = std::fs::read_to_string(children).expect("its children");
+    let named = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "cat\n");
+    let child = children.split_whitespace().find(named).expect("the command");
+    assert!(Command::new("kill").args(["-KILL", child]).status().expect("kill exists").success());
     says(&server.finish().refused(1), &["'cat' has ended"]);
     let mark = scene.path().join("asked");
     let server = serve(&scene, &["slow", "--", "sh", "-c", &format!("echo $$ > {}; exec sleep 1000", mark.display())]);
@@ -272,7 +274,7 @@ fn whoever_waits_for_requests_or_answers_sleeps() {
 fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     let scene = Scene::new();
     let mark = scene.path().join("asked");
-    let script = format!("echo $$ > {}; exec sleep 1000", mark.display());
+    let script = format!("read -r line; sleep 1000 & echo $! > {}; wait", mark.display());
     let dies = |idempotent: &[&str]| {
         let server = serve(&scene, &["heir", "--", "sh", "-c", &script]);
         let caller = scene.start(&[&["call", "heir", "x", "--timeout", "100s"], idempotent].concat());
@@ -283,14 +285,14 @@ fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     server.signal("KILL");
     server.finish();
     says(&caller.finish().refused(4), &["outcome unknown"]);
-    end_sleeper(&mark);
+    sleeper_ends(&mark);
 
     let (server, caller) = dies(&["--idempotent"]);
     let heir = serve(&scene, &["heir", "--", "echo", "heir"]);
     server.signal("KILL");
     server.finish();
     assert_eq!(caller.finish().well(), b"heir\n");
-    end_sleeper(&mark);
+    sleeper_ends(&mark);
     heir.signal("INT");
     assert_eq!(heir.finish().status.signal(), Some(SIGINT));
     // What the killed ones left is removed by whoever comes by; empty folders may stay.
@@ -298,7 +300,14 @@ fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     assert_eq!(files(scene.path()), 0);
 }
 
-/// Ends the command that a killed server has left, which is itself the process that it noted.
+/// What the command of a killed server has started, and noted, is ended: nobody does its work any more.
+fn sleeper_ends(mark: &Path) {
+    let pid = std::fs::read_to_string(mark).expect("it ran");
+    await_that("what it has started is ended", || has_ended(&pid));
+    std::fs::remove_file(mark).expect("the mark");
+}
+
+/// Ends what a command has noted and left running.
 fn end_sleeper(mark: &Path) {
     let pid = std::fs::read_to_string(mark).expect("it ran");
     let ended = Command::new("kill").args(["-KILL", pid.trim()]).status();
