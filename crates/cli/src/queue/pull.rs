@@ -12,13 +12,14 @@ use wharf::{Item, Puller, RecvError};
 
 use super::place::Place;
 use crate::attend::attend;
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, MOST_JOBS};
 use crate::children::Children;
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
 use crate::group::Group;
 use crate::json::to_json_line;
 use crate::output::Output;
+use crate::peers::{self, FOR_EVER};
 use crate::units;
 use crate::usage::complain;
 use crate::usage::queues::PullArguments;
@@ -26,12 +27,6 @@ use crate::written::{self, Content, Form};
 
 /// Items that a puller which only writes them has at once.
 const PREFETCH: usize = 16;
-
-/// More commands at once help nobody.
-const MOST_JOBS: usize = 1024;
-
-/// How long it waits for a pusher that listens, where it is told to wait and not how long: until Ctrl-C.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Serialize)]
 struct ShownItem<'a> {
@@ -69,7 +64,7 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
     };
     if asked.wait_for_peer {
         let whom = format!("pushes into '{}'", asked.queue);
-        crate::peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
+        peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
     }
     if asked.command.is_empty() { write(asked, puller, &mut ending) } else { work(asked, puller, jobs, &mut ending) }
 }
@@ -216,7 +211,10 @@ fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &mut Ending) -> 
         // Where nothing can be worked on any more it rests, too, and nothing would end the wait below.
         backlog.check()?;
         match ear.next(busy, ending) {
-            Ok(Some(item)) => backlog.push(item),
+            Ok(Some(item)) => {
+                let bytes = item.len();
+                backlog.push(item, bytes);
+            }
             Ok(None) => {}
             Err(Ended::Gone) => over = true,
             Err(Ended::Failed(failure)) => return Err(failure),

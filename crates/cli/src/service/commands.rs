@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io;
 use std::os::fd::AsFd;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::Arc;
 
 use wharf::Request;
 
@@ -23,7 +24,7 @@ const LAST_WORDS: usize = 4096;
 pub(super) struct Commands<'a> {
     command: &'a [OsString],
     /// Each with the request that it runs for.
-    running: Children<Request>,
+    running: Children<Arc<Request>>,
 }
 
 impl<'a> Commands<'a> {
@@ -47,15 +48,16 @@ impl Work for Commands<'_> {
                 return Err(Failure::Failed(why));
             }
         };
-        let (asked, end) = (request.bytes().to_vec(), group.end());
-        let number = self.running.enter(group, request);
+        let (asked, end) = (Arc::new(request), group.end());
+        let number = self.running.enter(group, Arc::clone(&asked));
         let (mut answer, mut last_words) = (Written::default(), LastWords::default());
         let attended = attend(pipes, end.as_fd(), &asked, &mut |voice, said| match voice {
             Voice::Output => answer.add(said),
             Voice::Complaint => last_words.add(said),
         });
         let (status, request) = self.running.leave(number);
-        let Some(request) = request else { return Ok(()) };
+        drop(asked);
+        let Some(request) = request.and_then(Arc::into_inner) else { return Ok(()) };
         let answer = attended
             .map_err(|error| format!("cannot read what the command writes: {error}"))
             .and_then(|()| answer.end());
@@ -64,7 +66,7 @@ impl Work for Commands<'_> {
     }
 
     fn look_after(&self) -> Result<(), Failure> {
-        self.running.kill_where(Request::is_cancelled);
+        self.running.kill_where(|request| request.is_cancelled());
         Ok(())
     }
 

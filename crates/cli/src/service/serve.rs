@@ -11,7 +11,7 @@ use wharf::{Readable, RecvError, Request, Server};
 use super::commands::Commands;
 use super::lines::Lines;
 use super::place::Place;
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, MOST_JOBS};
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
 use crate::json::to_json_line;
@@ -19,11 +19,9 @@ use crate::output::Output;
 use crate::units;
 use crate::usage::services::ServeArguments;
 
-/// Requests that wait here, beside those that are worked on; further ones wait where they come from.
+/// Requests that wait here, beside those that are worked on, as long as they are not too large together; further ones wait where they come
+/// from.
 const AHEAD: usize = 64;
-
-/// More commands at once help nobody.
-const MOST_JOBS: usize = 1024;
 
 /// How long answers that have no room at their clients are sent on after the last request.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -138,7 +136,8 @@ fn receive(
             Ok(request) => {
                 received += 1;
                 last = Instant::now();
-                backlog.push(request);
+                let bytes = request.len();
+                backlog.push(request, bytes);
             }
             Err(RecvError::Empty) => {
                 let left = asked.timeout.map(|limit| limit.saturating_sub(last.elapsed()));
