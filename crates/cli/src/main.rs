@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod absent;
 mod attend;
 mod backlog;
 mod chat;

@@ -367,6 +367,23 @@ fn it_waits_for_whoever_serves() {
 }
 
 #[test]
+fn a_name_that_nobody_serves_is_explained() {
+    let scene = Scene::new();
+    let line = scene.run(&["call", "bad name!", "x"]).refused(1);
+    says(&line, &["nobody serves 'bad name!': \"wharf serve 'bad name!' -- COMMAND\" does"]);
+    let mut owner = scene.start(&["state", "set", "speed", "5", "--json"]);
+    owner.says_line("speed");
+    let line = scene.run(&["call", "speed", "x"]).refused(1);
+    says(&line, &["nobody serves 'speed', which is a state: 'wharf state get speed' reads it"]);
+    owner.signal("INT");
+    owner.finish();
+    let server = serve(&scene, &["words", "--", "wc", "-w"]);
+    let line = scene.run(&["state", "get", "words"]).refused(1);
+    says(&line, &["nobody owns 'words', which is a service: 'wharf call words' asks it"]);
+    interrupted(&scene, server);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_in_a_line() {
     let scene = Scene::new();
     says(&scene.run(&["serve", "a"]).refused(2), &["<COMMAND>", "missing"]);
