@@ -48,10 +48,10 @@ fn peers(directory: &Path) -> usize {
 
 /// Starts a case, waits until `made` says that it is under way, and interrupts it.
 fn interrupt(case: &str, signal: (&str, i32), made: impl Fn(&[PathBuf]) -> bool) {
-    // Tests that run in the background, or under nohup, ignore some of the signals, and so would what they start.
-    let mut command = Command::new("env");
-    command
-        .args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_wharf-bench"), case, "--seconds", "600"])
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wharf-bench"));
+    // Tests may run in the background, where signals are ignored.
+    wharf_sys::signal::heed(&mut command);
+    command.args([case, "--seconds", "600"])
         .stdout(Stdio::null())
         .stderr(Stdio::null());
     let mut running = Running(command.spawn().expect("the bench starts"));

@@ -6,6 +6,12 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
+/// While so much waits here, nothing more is taken in: whatever waits is a whole message in memory. One that is larger fits where nothing waits.
+pub(crate) const MOST_BYTES: usize = 64 << 20;
+
+/// More commands at once help nobody.
+pub(crate) const MOST_JOBS: usize = 1024;
+
 /// What waits, and how the work is going.
 pub(crate) struct Backlog<T> {
     state: Mutex<State<T>>,
@@ -17,7 +23,9 @@ pub(crate) struct Backlog<T> {
 }
 
 struct State<T> {
-    waiting: VecDeque<T>,
+    /// Each with its size in bytes.
+    waiting: VecDeque<(T, usize)>,
+    waiting_bytes: usize,
     /// Somebody works on so many.
     running: usize,
     /// Nothing more comes.
@@ -29,13 +37,16 @@ struct State<T> {
 impl<T> Backlog<T> {
     /// For so many that wait or are worked on.
     pub(crate) fn new(most: usize) -> Backlog<T> {
-        let state = State { waiting: VecDeque::new(), running: 0, closed: false, broken: None };
+        let state = State { waiting: VecDeque::new(), waiting_bytes: 0, running: 0, closed: false, broken: None };
         Backlog { state: Mutex::new(state), came: Condvar::new(), went: Condvar::new(), most }
     }
 
     /// Waits for room for one more, at most so long; whether there is some.
     pub(crate) fn wait_for_room(&self, limit: Duration) -> bool {
-        let full = |state: &mut State<T>| state.waiting.len() + state.running >= self.most && state.broken.is_none();
+        let full = |state: &mut State<T>| {
+            let (many, much) = (state.waiting.len() + state.running >= self.most, state.waiting_bytes >= MOST_BYTES);
+            (many || much) && state.broken.is_none()
+        };
         let waited = self.went.wait_timeout_while(self.state(), limit, full);
         !full(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
     }
@@ -47,9 +58,12 @@ impl<T> Backlog<T> {
         !busy(&mut waited.unwrap_or_else(PoisonError::into_inner).0)
     }
 
-    /// Adds one.
-    pub(crate) fn push(&self, it: T) {
-        self.state().waiting.push_back(it);
+    /// Adds one of so many bytes.
+    pub(crate) fn push(&self, it: T, bytes: usize) {
+        let mut state = self.state();
+        state.waiting_bytes += bytes;
+        state.waiting.push_back((it, bytes));
+        drop(state);
         self.came.notify_one();
     }
 
@@ -58,8 +72,11 @@ impl<T> Backlog<T> {
         let mut state = self.state();
         // Ends with one that waits, or when it is closed.
         loop {
-            if let Some(it) = state.waiting.pop_front() {
+            if let Some((it, bytes)) = state.waiting.pop_front() {
                 state.running += 1;
+                state.waiting_bytes -= bytes;
+                drop(state);
+                self.went.notify_all();
                 return Some(it);
             }
             if state.closed {
@@ -79,7 +96,10 @@ impl<T> Backlog<T> {
     pub(crate) fn close(&self, dropped: bool) {
         let mut state = self.state();
         state.closed = true;
-        let waiting = if dropped { std::mem::take(&mut state.waiting) } else { VecDeque::new() };
+        let mut waiting = VecDeque::new();
+        if dropped {
+            (waiting, state.waiting_bytes) = (std::mem::take(&mut state.waiting), 0);
+        }
         drop(state);
         drop(waiting);
         self.came.notify_all();
@@ -108,9 +128,9 @@ mod tests {
     #[test]
     fn there_is_room_for_as_many_as_was_said() {
         let backlog = Backlog::new(2);
-        backlog.push('a');
+        backlog.push('a', 1);
         assert!(backlog.wait_for_room(Duration::ZERO));
-        backlog.push('b');
+        backlog.push('b', 1);
         assert!(!backlog.wait_for_room(Duration::ZERO) && !backlog.wait_for_rest(Duration::ZERO));
         assert_eq!(backlog.next(), Some('a'));
         assert!(!backlog.wait_for_room(Duration::ZERO), "it is worked on");
@@ -125,12 +145,28 @@ mod tests {
     #[test]
     fn what_is_dropped_is_not_worked_on_and_trouble_is_told_once() {
         let backlog = Backlog::new(2);
-        backlog.push('a');
+        backlog.push('a', 1);
         backlog.close(true);
         assert_eq!(backlog.next(), None);
         backlog.give_up(Failure::Failed("first".into()));
         backlog.give_up(Failure::Failed("second".into()));
         assert!(matches!(backlog.check(), Err(Failure::Failed(why)) if why == "first"));
         assert!(backlog.check().is_ok());
+    }
+
+    #[test]
+    fn no_more_bytes_wait_than_was_said_and_one_that_is_larger() {
+        let backlog = Backlog::new(8);
+        backlog.push('a', MOST_BYTES - 1);
+        assert!(backlog.wait_for_room(Duration::ZERO));
+        backlog.push('b', 3 * MOST_BYTES);
+        assert!(!backlog.wait_for_room(Duration::ZERO));
+        assert_eq!(backlog.next(), Some('a'));
+        assert!(!backlog.wait_for_room(Duration::ZERO), "the larger one waits");
+        assert_eq!(backlog.next(), Some('b'));
+        assert!(backlog.wait_for_room(Duration::ZERO), "what is worked on does not wait");
+        backlog.push('c', MOST_BYTES);
+        backlog.close(true);
+        assert_eq!(backlog.next(), None);
     }
 }

@@ -1,10 +1,12 @@
-//! Commands that run, each for something that waits for its end: they can be ended from another thread.
+//! Commands that run, each for something that waits for its end: they, and what they have started, can be ended from another thread.
 
 use std::io;
-use std::process::{Child, ExitStatus};
+use std::process::ExitStatus;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
+
+use crate::group::Group;
 
 /// How long it is waited between two looks whether a command has ended.
 const LOOK: Duration = Duration::from_millis(1);
@@ -29,7 +31,7 @@ struct State<T> {
 
 struct Job<T> {
     number: u64,
-    child: Child,
+    group: Group,
     load: T,
 }
 
@@ -45,15 +47,15 @@ impl<T> Children<T> {
     }
 
     /// Enters a command that has started; its number.
-    pub(crate) fn enter(&self, mut child: Child, load: T) -> u64 {
+    pub(crate) fn enter(&self, mut group: Group, load: T) -> u64 {
         let mut state = self.state();
         if state.over {
             // It is waited for like any other.
-            let _ = child.kill();
+            group.kill();
         }
         state.next += 1;
         let number = state.next;
-        state.jobs.push(Job { number, child, load });
+        state.jobs.push(Job { number, group, load });
         number
     }
 
@@ -67,7 +69,7 @@ impl<T> Children<T> {
                 let Some(at) = state.jobs.iter().position(|job| job.number == number) else {
                     return (Err(io::ErrorKind::NotFound.into()), None);
                 };
-                let ended = state.jobs.get_mut(at).map(|job| job.child.try_wait()).and_then(Result::transpose);
+                let ended = state.jobs.get_mut(at).map(|job| job.group.try_wait()).and_then(Result::transpose);
                 if let Some(ended) = ended {
                     return (ended, Some(state.jobs.swap_remove(at).load));
                 }
@@ -81,8 +83,7 @@ impl<T> Children<T> {
     pub(crate) fn kill_where(&self, mut in_vain: impl FnMut(&T) -> bool) {
         for job in &mut self.state().jobs {
             if in_vain(&job.load) {
-                // It may have ended by itself.
-                let _ = job.child.kill();
+                job.group.kill();
             }
         }
     }
@@ -101,8 +102,8 @@ mod tests {
 
     use super::*;
 
-    fn start(line: &str) -> Child {
-        Command::new("sh").args(["-c", line]).spawn().expect("a shell")
+    fn start(line: &str) -> Group {
+        Group::start(Command::new("sh").args(["-c", line])).expect("a shell").0
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 #![forbid(unsafe_code)]
 
+mod absent;
+mod attend;
 mod backlog;
 mod chat;
 mod children;
@@ -9,6 +11,8 @@ mod compare;
 mod ending;
 mod event;
 mod failure;
+mod group;
+mod guard;
 mod identity;
 mod input;
 mod json;
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         Verb::Region(asked) => region::run(&asked),
         Verb::ComparePeer(asked) => compare::run_peer(&asked),
         Verb::LessonPlayer(asked) => lesson::run_player(&asked),
+        Verb::CommandGuard => guard::run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

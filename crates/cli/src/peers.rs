@@ -9,6 +9,9 @@ use crate::units;
 /// How often it is looked whether somebody has come: the library does not tell.
 const LOOK: Duration = Duration::from_millis(20);
 
+/// How long it is waited for somebody who listens at an address, where it was said to wait and not how long: until Ctrl-C.
+pub(crate) const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// Waits until there is somebody, at most so long; `whom` for the sentence that says there was nobody.
 pub(crate) fn wait_for(
     mut there: impl FnMut() -> usize,

@@ -98,6 +98,9 @@ pub(crate) enum Verb {
     /// Another process of a lesson; started by `wharf lesson` itself.
     #[command(name = "__lesson-player", hide = true)]
     LessonPlayer(LessonPlayerArguments),
+    /// Ends commands whose starter is gone; started by `wharf serve` and `wharf pull` themselves.
+    #[command(name = crate::guard::VERB, hide = true)]
+    CommandGuard,
 }
 
 /// What `wharf compare` can be asked.

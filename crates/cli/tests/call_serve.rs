@@ -108,6 +108,99 @@ fn lines_go_through_one_command() {
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 
+/// Whether this process has ended; whoever is to reap it may not have.
+fn has_ended(pid: &str) -> bool {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
+    status.map_or(true, |status| status.contains("State:\tZ"))
+}
+
+#[test]
+fn a_line_too_many_reaches_nobody() {
+    let scene = Scene::new();
+    // Every word is a line, all of them in one write.
+    let words = "while read -r line; do printf '%s\\n' $line; done";
+    let server = serve(&scene, &["words", "--lines", "--", "sh", "-c", words]);
+    assert_eq!(scene.run(&["call", "words", "10 20"]).well(), b"10");
+    assert_eq!(scene.run(&["call", "words", "6"]).well(), b"6");
+    assert_eq!(scene.run_with(&["call", "words", "--lines"], b"1 2 3\n4\n5\n").well(), b"1\n4\n5\n");
+    server.signal("INT");
+    let done = server.finish();
+    assert_eq!(done.status.signal(), Some(SIGINT));
+    let said: Vec<&str> = done.stderr.lines().collect();
+    assert_eq!(said, ["wharf: started 'sh' anew: it had written more than one line for a request"; 2]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_line_that_comes_too_late_reaches_nobody() {
+    let scene = Scene::new();
+    let (mark, go) = (scene.path().join("asked"), scene.path().join("go"));
+    let script = format!(
+        "while read -r line; do case $line in late) echo $$ > {}; while [ ! -e {} ]; do sleep 0.01; done;; esac; echo $line; done",
+        mark.display(),
+        go.display()
+    );
+    let server = serve(&scene, &["some", "--lines", "--", "sh", "-c", &script]);
+    // Its time is over, it is interrupted, or gone.
+    scene.run(&["call", "some", "late", "--timeout", "1s"]).refused(3);
+    assert_eq!(scene.run(&["call", "some", "a"]).well(), b"a");
+    for signal in ["INT", "KILL"] {
+        let _ = std::fs::remove_file(&mark);
+        let caller = scene.start(&["call", "some", "late"]);
+        await_that("it is asked", || std::fs::read_to_string(&mark).is_ok_and(|pid| pid.ends_with('\n')));
+        caller.signal(signal);
+        caller.finish();
+        std::fs::write(&go, "").expect("a file");
+        assert_eq!(scene.run(&["call", "some", "b"]).well(), b"b");
+        std::fs::remove_file(&go).expect("the file");
+    }
+    std::fs::remove_file(&mark).expect("the mark");
+    server.signal("INT");
+    let done = server.finish();
+    assert_eq!(done.status.signal(), Some(SIGINT));
+    let anew = done.stderr.lines().filter(|line| line.contains("started 'sh' anew: it had not answered")).count();
+    assert!(anew >= 2, "{done:?}");
+}
+
+#[test]
+fn what_a_command_has_started_is_ended_with_it_and_its_place_is_free() {
+    let scene = Scene::new();
+    let place = scene.path().join("started");
+    std::fs::create_dir(&place).expect("a directory");
+    let script = format!(
+        "read -r line; [ $line = quick ] && exec echo quick; sleep 1000 & echo $! > {0}/$!.new; mv {0}/$!.new {0}/$!; wait",
+        place.display()
+    );
+    let server = serve(&scene, &["slow", "--jobs", "2", "--", "sh", "-c", &script]);
+    let started = || -> Vec<String> {
+        let entries = std::fs::read_dir(&place).expect("the directory").flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        names.filter(|name| !name.contains('.')).collect()
+    };
+    let callers = [scene.start(&["call", "slow", "x\n"]), scene.start(&["call", "slow", "x\n"])];
+    await_that("both run", || started().len() == 2);
+    for caller in callers {
+        caller.signal("INT");
+        caller.finish();
+    }
+    await_that("what they have started is ended", || started().iter().all(|pid| has_ended(pid)));
+    assert_eq!(scene.run(&["call", "slow", "quick\n"]).well(), b"quick\n");
+    std::fs::remove_dir_all(&place).expect("the directory");
+    interrupted(&scene, server);
+}
+
+#[test]
+fn what_a_command_leaves_behind_holds_up_nobody() {
+    let scene = Scene::new();
+    let mark = scene.path().join("left");
+    let script = format!("sleep 1000 & echo $! > {}; echo done", mark.display());
+    let server = serve(&scene, &["leaves", "--jobs", "1", "--", "sh", "-c", &script]);
+    assert_eq!(scene.run(&["call", "leaves", "x"]).well(), b"done\n");
+    // It is nobody's any more, and not ended: the command wanted it so.
+    end_sleeper(&mark);
+    interrupted(&scene, server);
+}
+
 #[test]
 fn commands_run_side_by_side_and_no_more_than_asked_for() {
     let scene = Scene::new();
@@ -161,8 +254,10 @@ fn whoever_waits_for_requests_or_answers_sleeps() {
     server.idles();
     // The end of the command that answers wakes it.
     let children = format!("/proc/{0}/task/{0}/children", server.id());
-    let child = std::fs::read_to_string(children).expect("its children");
-    assert!(Command::new("kill").args(["-KILL", child.trim()]).status().expect("kill exists").success());
+    let children = std::fs::read_to_string(children).expect("its children");
+    let named = |pid: &&str| std::fs::read_to_string(format!("/proc/{pid}/comm")).is_ok_and(|name| name == "cat\n");
+    let child = children.split_whitespace().find(named).expect("the command");
+    assert!(Command::new("kill").args(["-KILL", child]).status().expect("kill exists").success());
     says(&server.finish().refused(1), &["'cat' has ended"]);
     let mark = scene.path().join("asked");
     let server = serve(&scene, &["slow", "--", "sh", "-c", &format!("echo $$ > {}; exec sleep 1000", mark.display())]);
@@ -179,7 +274,7 @@ fn whoever_waits_for_requests_or_answers_sleeps() {
 fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     let scene = Scene::new();
     let mark = scene.path().join("asked");
-    let script = format!("echo $$ > {}; exec sleep 1000", mark.display());
+    let script = format!("read -r line; sleep 1000 & echo $! > {}; wait", mark.display());
     let dies = |idempotent: &[&str]| {
         let server = serve(&scene, &["heir", "--", "sh", "-c", &script]);
         let caller = scene.start(&[&["call", "heir", "x", "--timeout", "100s"], idempotent].concat());
@@ -190,14 +285,14 @@ fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     server.signal("KILL");
     server.finish();
     says(&caller.finish().refused(4), &["outcome unknown"]);
-    end_sleeper(&mark);
+    sleeper_ends(&mark);
 
     let (server, caller) = dies(&["--idempotent"]);
     let heir = serve(&scene, &["heir", "--", "echo", "heir"]);
     server.signal("KILL");
     server.finish();
     assert_eq!(caller.finish().well(), b"heir\n");
-    end_sleeper(&mark);
+    sleeper_ends(&mark);
     heir.signal("INT");
     assert_eq!(heir.finish().status.signal(), Some(SIGINT));
     // What the killed ones left is removed by whoever comes by; empty folders may stay.
@@ -205,7 +300,14 @@ fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     assert_eq!(files(scene.path()), 0);
 }
 
-/// Ends the command that a killed server has left, which is itself the process that it noted.
+/// What the command of a killed server has started, and noted, is ended: nobody does its work any more.
+fn sleeper_ends(mark: &Path) {
+    let pid = std::fs::read_to_string(mark).expect("it ran");
+    await_that("what it has started is ended", || has_ended(&pid));
+    std::fs::remove_file(mark).expect("the mark");
+}
+
+/// Ends what a command has noted and left running.
 fn end_sleeper(mark: &Path) {
     let pid = std::fs::read_to_string(mark).expect("it ran");
     let ended = Command::new("kill").args(["-KILL", pid.trim()]).status();
@@ -262,6 +364,23 @@ fn it_waits_for_whoever_serves() {
     let line = scene.run(&["serve", "late", "--timeout", "50ms", "--", "cat"]).refused(3);
     says(&line, &["timeout: no request of 'late' came within 50.0 ms, after 0"]);
     assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_name_that_nobody_serves_is_explained() {
+    let scene = Scene::new();
+    let line = scene.run(&["call", "bad name!", "x"]).refused(1);
+    says(&line, &["nobody serves 'bad name!': \"wharf serve 'bad name!' -- COMMAND\" does"]);
+    let mut owner = scene.start(&["state", "set", "speed", "5", "--json"]);
+    owner.says_line("speed");
+    let line = scene.run(&["call", "speed", "x"]).refused(1);
+    says(&line, &["nobody serves 'speed', which is a state: 'wharf state get speed' reads it"]);
+    owner.signal("INT");
+    owner.finish();
+    let server = serve(&scene, &["words", "--", "wc", "-w"]);
+    let line = scene.run(&["state", "get", "words"]).refused(1);
+    says(&line, &["nobody owns 'words', which is a service: 'wharf call words' asks it"]);
+    interrupted(&scene, server);
 }
 
 #[test]

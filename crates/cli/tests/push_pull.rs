@@ -44,6 +44,12 @@ fn end_noted(mark: &Path) {
     std::fs::remove_file(mark).expect("the mark");
 }
 
+/// Whether this process has ended; whoever is to reap it may not have.
+fn has_ended(pid: &str) -> bool {
+    let status = std::fs::read_to_string(Path::new("/proc").join(pid.trim()).join("status"));
+    status.map_or(true, |status| status.contains("State:\tZ"))
+}
+
 fn noted(mark: &Path) -> bool {
     std::fs::read_to_string(mark).is_ok_and(|pid| pid.ends_with('\n'))
 }
@@ -137,22 +143,17 @@ fn what_fails_too_often_is_given_up_and_told() {
 fn a_killed_workers_items_go_to_another() {
     let scene = Scene::new();
     let (mark, path) = file(&scene, "pid");
-    let script = format!("echo $$ > {path}; exec sleep 1000");
+    let script = format!("read -r item; sleep 1000 & echo $! > {path}; wait");
     let pusher = opened(&scene, "pusher", &["push", "jobs", "work", "--json"]);
     for signal in ["KILL", "INT"] {
-        // One that is interrupted ends its command by itself, and gives the item back.
+        // However it ends, its command does, and the item is given back.
         let worker = scene.start(&["pull", "jobs", "--", "sh", "-c", &script]);
         await_that("it works", || noted(&mark));
         worker.signal(signal);
-        if signal == "KILL" {
-            // Nobody else does.
-            end_noted(&mark);
-        } else {
-            let pid = std::fs::read_to_string(&mark).expect("it ran");
-            await_that("its command is ended", || !Path::new("/proc").join(pid.trim()).exists());
-            std::fs::remove_file(&mark).expect("the mark");
-        }
         worker.finish();
+        let pid = std::fs::read_to_string(&mark).expect("it ran");
+        await_that("what its command has started is ended", || has_ended(&pid));
+        std::fs::remove_file(&mark).expect("the mark");
     }
     let heir = scene.run(&["pull", "jobs", "--count", "1", "--json"]).well();
     assert_eq!(lines_of(&heir)[0], json!({"queue": "jobs", "deliveries": 3, "text": "work"}));
@@ -162,10 +163,43 @@ fn a_killed_workers_items_go_to_another() {
 }
 
 #[test]
+fn what_a_command_has_started_is_ended_with_it() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "pid");
+    let script = format!("sleep 1000 & echo $! > {path}; wait");
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "work"]);
+    let worker = scene.start(&["pull", "jobs", "--", "sh", "-c", &script]);
+    await_that("it works", || noted(&mark));
+    worker.signal("INT");
+    assert_eq!(worker.finish().status.signal(), Some(SIGINT));
+    let pid = std::fs::read_to_string(&mark).expect("it ran");
+    await_that("it is ended", || has_ended(&pid));
+    std::fs::remove_file(&mark).expect("the mark");
+    assert_eq!(scene.run(&["pull", "jobs", "--count", "1"]).well(), b"work");
+    pusher.finish().well();
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_a_command_leaves_behind_holds_up_nobody() {
+    let scene = Scene::new();
+    let (mark, path) = file(&scene, "pid");
+    let (item, item_path) = file(&scene, "item");
+    // More than a pipe holds; nobody reads it, and one who stays could.
+    std::fs::write(&item, vec![b'x'; 2 << 20]).expect("a file");
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "--file", &item_path]);
+    let script = format!("exec 3<&0; sleep 1000 <&3 >/dev/null 2>&1 & echo $! > {path}");
+    assert_eq!(scene.run(&["pull", "jobs", "--count", "1", "--", "sh", "-c", &script]).well(), b"");
+    pusher.finish().well();
+    end_noted(&mark);
+    std::fs::remove_file(&item).expect("the item");
+}
+
+#[test]
 fn whoever_is_stopped_loses_its_item_after_a_while_if_asked_for() {
     let scene = Scene::new();
     let (mark, path) = file(&scene, "pid");
-    let script = format!("echo $$ > {path}; exec sleep 1000");
+    let script = format!("read -r item; echo $$ > {path}; exec sleep 1000");
     let pusher = opened(&scene, "pusher", &["push", "jobs", "work", "--acknowledge-within", "200ms"]);
     let slow = scene.start(&["pull", "jobs", "--", "sh", "-c", &script]);
     await_that("it works", || noted(&mark));
@@ -173,8 +207,9 @@ fn whoever_is_stopped_loses_its_item_after_a_while_if_asked_for() {
     assert_eq!(scene.run(&["pull", "jobs", "--count", "1"]).well(), b"work");
     pusher.finish().well();
     slow.signal("KILL");
-    end_noted(&mark);
     slow.finish();
+    let pid = std::fs::read_to_string(&mark).expect("it ran");
+    await_that("its command is ended", || has_ended(&pid));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `wharf pull`: takes work, and writes it or runs a command for it.
 
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -10,12 +11,15 @@ use serde::Serialize;
 use wharf::{Item, Puller, RecvError};
 
 use super::place::Place;
-use crate::backlog::Backlog;
+use crate::attend::attend;
+use crate::backlog::{Backlog, MOST_JOBS};
 use crate::children::Children;
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
+use crate::group::Group;
 use crate::json::to_json_line;
 use crate::output::Output;
+use crate::peers::{self, FOR_EVER};
 use crate::units;
 use crate::usage::complain;
 use crate::usage::queues::PullArguments;
@@ -23,12 +27,6 @@ use crate::written::{self, Content, Form};
 
 /// Items that a puller which only writes them has at once.
 const PREFETCH: usize = 16;
-
-/// More commands at once help nobody.
-const MOST_JOBS: usize = 1024;
-
-/// How long it waits for a pusher that listens, where it is told to wait and not how long: until Ctrl-C.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Serialize)]
 struct ShownItem<'a> {
@@ -66,7 +64,7 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
     };
     if asked.wait_for_peer {
         let whom = format!("pushes into '{}'", asked.queue);
-        crate::peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
+        peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
     }
     if asked.command.is_empty() { write(asked, puller, &mut ending) } else { work(asked, puller, jobs, &mut ending) }
 }
@@ -213,7 +211,10 @@ fn hand_out(ear: &mut Ear<'_>, backlog: &Backlog<Item>, ending: &mut Ending) -> 
         // Where nothing can be worked on any more it rests, too, and nothing would end the wait below.
         backlog.check()?;
         match ear.next(busy, ending) {
-            Ok(Some(item)) => backlog.push(item),
+            Ok(Some(item)) => {
+                let bytes = item.len();
+                backlog.push(item, bytes);
+            }
             Ok(None) => {}
             Err(Ended::Gone) => over = true,
             Err(Ended::Failed(failure)) => return Err(failure),
@@ -231,15 +232,12 @@ fn run_for(item: Item, asked: &PullArguments, children: &Children<()>, output: &
         // Standard output is for the objects.
         command.stdout(io::stderr());
     }
-    let mut child = command
-        .spawn()
+    let (group, pipes) = Group::start(&mut command)
         .map_err(|error| Failure::Failed(format!("cannot run '{}': {error}", program.to_string_lossy())))?;
-    let input = child.stdin.take();
-    let number = children.enter(child, ());
-    if let Some(mut input) = input {
-        // A command that does not read its input does without. One that reads it late is waited for here.
-        let _ = input.write_all(&item);
-    }
+    let end = group.end();
+    let number = children.enter(group, ());
+    // Where that fails, its end is waited for all the same.
+    let _ = attend(pipes, end.as_fd(), &item, &mut |_, _| {});
     let (status, _) = children.leave(number);
     let status = status.map_err(|error| Failure::Failed(format!("cannot wait for the command: {error}")))?;
     let (deliveries, bytes) = (item.deliveries(), item.len());

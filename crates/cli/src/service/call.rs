@@ -5,9 +5,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::time::Duration;
 
 use serde::Serialize;
-use wharf::{CallError, Client, Outcome};
+use wharf::{CallError, Client, Outcome, Pattern};
 
 use super::place::Place;
+use crate::absent::{absent, command};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -15,12 +16,9 @@ use crate::json::to_json_line;
 use crate::meeting::is_address;
 use crate::output::Output;
 use crate::pace::Pace;
-use crate::peers;
+use crate::peers::{self, FOR_EVER};
 use crate::usage::services::CallArguments;
 use crate::written::{self, Content, Form};
-
-/// How long a client waits for somebody to listen at an address, where it is told to wait and not how long: until Ctrl-C.
-const FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Serialize)]
 struct ShownResult<'a> {
@@ -55,9 +53,9 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
     if client.servers() == 0 && !is_address(&asked.service) {
         let name = &asked.service;
         if !asked.wait_for_peer {
-            return Err(Failure::Failed(format!(
-                "nobody serves '{name}': 'wharf serve {name} -- COMMAND' does, --wait-for-peer waits"
-            )));
+            let served = command(&["wharf", "serve"], name, " -- COMMAND");
+            let otherwise = format!("{served} does, --wait-for-peer waits");
+            return Err(Failure::Failed(absent("serves", Pattern::Service, name, &otherwise)));
         }
         peers::wait_for(|| client.servers(), asked.timeout, &format!("serves '{name}'"), &mut ending)?;
     }

@@ -1,18 +1,21 @@
 //! A command for each request: the request on its standard input, its standard output as the answer.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::process::{Command, ExitStatus, Stdio};
-use std::thread;
+use std::sync::Arc;
 
 use wharf::Request;
 
 use super::serve::{Answer, Work};
+use crate::attend::{Voice, attend};
 use crate::children::Children;
 use crate::failure::Failure;
+use crate::group::Group;
 
 /// The most that one command may write: the most that one message can carry.
-const LARGEST: u64 = wharf::DEFAULT_MAX_MESSAGE_BYTES as u64;
+const LARGEST: usize = wharf::DEFAULT_MAX_MESSAGE_BYTES;
 
 /// Of standard error, the end that is kept.
 const LAST_WORDS: usize = 4096;
@@ -21,7 +24,7 @@ const LAST_WORDS: usize = 4096;
 pub(super) struct Commands<'a> {
     command: &'a [OsString],
     /// Each with the request that it runs for.
-    running: Children<Request>,
+    running: Children<Arc<Request>>,
 }
 
 impl<'a> Commands<'a> {
@@ -37,35 +40,33 @@ impl Work for Commands<'_> {
         };
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = match command.spawn() {
-            Ok(child) => child,
+        let (group, pipes) = match Group::start(&mut command) {
+            Ok(started) => started,
             Err(error) => {
                 let why = format!("cannot run '{}': {error}", program.to_string_lossy());
                 told(request, Err(why.clone()));
                 return Err(Failure::Failed(why));
             }
         };
-        let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-        let asked = request.bytes().to_vec();
-        let number = self.running.enter(child, request);
-        let (Some(input), Some(output), Some(complaint)) = pipes else { return Ok(()) };
-        let (written, last_words) = thread::scope(|scope| {
-            scope.spawn(move || {
-                let mut input = input;
-                // A command that does not read its input does without.
-                let _ = input.write_all(&asked);
-            });
-            let last_words = scope.spawn(move || read_end(complaint));
-            (read_answer(output), last_words.join().unwrap_or_default())
+        let (asked, end) = (Arc::new(request), group.end());
+        let number = self.running.enter(group, Arc::clone(&asked));
+        let (mut answer, mut last_words) = (Written::default(), LastWords::default());
+        let attended = attend(pipes, end.as_fd(), &asked, &mut |voice, said| match voice {
+            Voice::Output => answer.add(said),
+            Voice::Complaint => last_words.add(said),
         });
         let (status, request) = self.running.leave(number);
-        let Some(request) = request else { return Ok(()) };
-        told(request, answer_of(written, status, &last_words));
+        drop(asked);
+        let Some(request) = request.and_then(Arc::into_inner) else { return Ok(()) };
+        let answer = attended
+            .map_err(|error| format!("cannot read what the command writes: {error}"))
+            .and_then(|()| answer.end());
+        told(request, answer_of(answer, status, &last_words.0));
         Ok(())
     }
 
     fn look_after(&self) -> Result<(), Failure> {
-        self.running.kill_where(Request::is_cancelled);
+        self.running.kill_where(|request| request.is_cancelled());
         Ok(())
     }
 
@@ -76,33 +77,40 @@ impl Work for Commands<'_> {
     }
 }
 
-/// What a command has written, read to its end also where it is too much.
-fn read_answer(mut output: impl Read) -> Result<Vec<u8>, String> {
-    let mut answer = Vec::new();
-    let read = output.by_ref().take(LARGEST).read_to_end(&mut answer).map_err(|error| error.to_string());
-    let more = io::copy(&mut output, &mut io::sink()).map_err(|error| error.to_string());
-    match (read, more) {
-        (Ok(_), Ok(0)) => Ok(answer),
-        (Ok(_), Ok(_)) => Err(format!("the command wrote more than {LARGEST} bytes, the limit of one message")),
-        (Err(why), _) | (_, Err(why)) => Err(format!("cannot read what the command writes: {why}")),
+/// What a command has written, of which no more is kept than can be an answer.
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    too_much: bool,
+}
+
+impl Written {
+    fn add(&mut self, more: &[u8]) {
+        self.too_much |= self.bytes.len() + more.len() > LARGEST;
+        if self.too_much {
+            self.bytes = Vec::new();
+        } else {
+            self.bytes.extend_from_slice(more);
+        }
+    }
+
+    fn end(self) -> Result<Vec<u8>, String> {
+        if self.too_much {
+            return Err(format!("the command wrote more than {LARGEST} bytes, the limit of one message"));
+        }
+        Ok(self.bytes)
     }
 }
 
-/// The end of what is written there.
-fn read_end(mut from: impl Read) -> Vec<u8> {
-    let (mut end, mut piece) = (Vec::new(), [0; 4096]);
-    // Ends with the pipe.
-    loop {
-        match from.read(&mut piece) {
-            Ok(0) => return end,
-            Ok(read) => {
-                end.extend_from_slice(piece.get(..read).unwrap_or_default());
-                let over = end.len().saturating_sub(LAST_WORDS);
-                end.drain(..over);
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return end,
-        }
+/// The end of what is said.
+#[derive(Default)]
+struct LastWords(Vec<u8>);
+
+impl LastWords {
+    fn add(&mut self, more: &[u8]) {
+        self.0.extend_from_slice(more);
+        let over = self.0.len().saturating_sub(LAST_WORDS);
+        self.0.drain(..over);
     }
 }
 
@@ -136,8 +144,10 @@ mod tests {
 
     #[test]
     fn the_end_of_much_is_kept() {
-        let much = [b"x".repeat(3 * LAST_WORDS), b"\nlast".to_vec()].concat();
-        let end = read_end(&much[..]);
-        assert_eq!((end.len(), last_line(&end)), (LAST_WORDS, Some("last".into())));
+        let mut end = LastWords::default();
+        for more in [&b"x".repeat(3 * LAST_WORDS)[..], b"\nla", b"st"] {
+            end.add(more);
+        }
+        assert_eq!((end.0.len(), last_line(&end.0)), (LAST_WORDS, Some("last".into())));
     }
 }

@@ -1,7 +1,7 @@
 //! `wharf serve`: answers a service by running commands.
 
-use std::os::fd::BorrowedFd;
-use std::sync::{Mutex, PoisonError};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use wharf::{Readable, RecvError, Request, Server};
 use super::commands::Commands;
 use super::lines::Lines;
 use super::place::Place;
-use crate::backlog::Backlog;
+use crate::backlog::{Backlog, MOST_JOBS};
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
 use crate::json::to_json_line;
@@ -19,11 +19,9 @@ use crate::output::Output;
 use crate::units;
 use crate::usage::services::ServeArguments;
 
-/// Requests that wait here, beside those that are worked on; further ones wait where they come from.
+/// Requests that wait here, beside those that are worked on, as long as they are not too large together; further ones wait where they come
+/// from.
 const AHEAD: usize = 64;
-
-/// More commands at once help nobody.
-const MOST_JOBS: usize = 1024;
 
 /// How long answers that have no room at their clients are sent on after the last request.
 const LAST_ANSWERS: Duration = Duration::from_secs(10);
@@ -49,7 +47,7 @@ pub(super) trait Work: Sync {
     fn look_after(&self) -> Result<(), Failure>;
 
     /// Readable once nothing can be answered any more, if that can happen while nothing is asked.
-    fn end_of_all(&self) -> Option<BorrowedFd<'_>> {
+    fn end_of_all(&self) -> Option<Arc<OwnedFd>> {
         None
     }
 
@@ -138,7 +136,8 @@ fn receive(
             Ok(request) => {
                 received += 1;
                 last = Instant::now();
-                backlog.push(request);
+                let bytes = request.len();
+                backlog.push(request, bytes);
             }
             Err(RecvError::Empty) => {
                 let left = asked.timeout.map(|limit| limit.saturating_sub(last.elapsed()));

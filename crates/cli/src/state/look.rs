@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use wharf::{Node, StateWatcher};
+use wharf::{Node, Pattern, StateWatcher};
 
 use super::{seen, write};
+use crate::absent::{absent, command};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -22,9 +23,9 @@ pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
         (None, Some(limit)) => changed(&mut watcher, Some(limit), &asked.name, &mut ending)?,
         (None, None) => {
             let name = &asked.name;
-            return Err(Failure::Failed(format!(
-                "nobody owns '{name}': 'wharf state set {name} VALUE' does, --timeout waits for an owner"
-            )));
+            let owned = command(&["wharf", "state", "set"], name, " VALUE");
+            let otherwise = format!("{owned} does, --timeout waits for an owner");
+            return Err(Failure::Failed(absent("owns", Pattern::State, name, &otherwise)));
         }
     };
     write(

@@ -63,7 +63,8 @@ pub(crate) struct PushArguments {
 #[command(
     after_help = "Without COMMAND, writes each item and acknowledges it. With COMMAND, runs it for each item, which is its standard \
     input: when it ends with 0 the item is acknowledged, otherwise it is given back and goes to whoever pulls next. So does what a \
-    killed 'wharf pull' had not acknowledged.\n\n\
+    killed 'wharf pull' had not acknowledged. With Ctrl-C the commands that run are killed, with everything that they have started, but \
+    for what has left its process group.\n\n\
     Each line of --json is an item: queue, deliveries (how often it was given out, this time included) and text or hex; with COMMAND \
     queue, deliveries, bytes, acknowledged, status and seconds, and what the command writes goes to standard error.\n\n\
     Exit codes: 0 ended as asked; 1 failed, such as when COMMAND cannot be run; 3 --timeout ran out; 4 the pushers were gone \

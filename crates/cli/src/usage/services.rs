@@ -22,7 +22,7 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
     Examples, each with its other side under 'wharf serve --help':\n\
     \x20 wharf call upper hello\n\
     \x20 wharf call thumbnails --file photo.jpg --timeout 10s > small.jpg\n\
-    \x20 wharf call sums --lines < sums.txt\n\
+    \x20 wharf call shout --lines < words.txt\n\
     \x20 wharf call tcp:127.0.0.1:7000 hello --wait-for-peer"
 )]
 pub(crate) struct CallArguments {
@@ -65,15 +65,20 @@ pub(crate) struct CallArguments {
 #[command(
     after_help = "Runs COMMAND for each request: the request on its standard input, its standard output as the answer. When it ends \
     with anything but 0, the call has failed, with the last line of its standard error as the reason. A command whose caller \
-    does not wait any more is killed. Any number of servers share one name.\n\n\
-    With --lines COMMAND runs once: each request is a line on its standard input, and the next line that it writes is the answer \
-    (it must write each line at once; many programs do so only when asked: sed -u, awk with fflush(), python -u).\n\n\
+    does not wait any more is killed, with everything that it has started, but for what has left its process group. Any number of \
+    servers share one name.\n\n\
+    With --lines COMMAND runs once: each request is a line on its standard input, and the next line that it writes is the answer. \
+    It must write exactly one line for each, at once; many programs do so only when asked (sed -u, jq --unbuffered, gawk with \
+    fflush(), python -u), and one that now and then writes two, or none, such as bc, is not for --lines. When nobody waits for its line \
+    any more, or it has written a second one, it is killed and started anew, which standard error says; when it ends by itself, 'serve' ends, too. A second line that comes only \
+    after the next request was written cannot be told from the answer to that. A call without --timeout waits for its line for ever, \
+    and others behind it.\n\n\
     Each line of --json is a request: service, request_bytes, reply_bytes, failed (why, or null) and seconds.\n\n\
     Exit codes: 0 after --count requests; 1 failed, such as when COMMAND cannot be run; 3 --timeout ran out.\n\n\
     Examples, each with its other side under 'wharf call --help':\n\
     \x20 wharf serve upper -- tr a-z A-Z\n\
     \x20 wharf serve thumbnails --jobs 4 -- convert - -resize 100x100 -\n\
-    \x20 wharf serve sums --lines -- bc\n\
+    \x20 wharf serve shout --lines -- sed -u 's/$/!/'\n\
     \x20 wharf serve tcp:127.0.0.1:7000 -- cat"
 )]
 pub(crate) struct ServeArguments {

@@ -84,15 +84,8 @@ impl Scene {
 /// The command as it is started from a shell in front: signals that end it are not ignored, though these tests may run in the
 /// background, or under `nohup`.
 pub(crate) fn heeding_signals(program: &str) -> Command {
-    let status = std::fs::read_to_string("/proc/self/status").expect("this process");
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).expect("what it ignores");
-    let ignored = u64::from_str_radix(ignored.trim(), 16).expect("a mask");
-    // HUP, INT and TERM.
-    if ignored & (1 | 1 << 1 | 1 << 14) == 0 {
-        return Command::new(program);
-    }
-    let mut command = Command::new("env");
-    command.args(["--default-signal=HUP,INT,TERM", program]);
+    let mut command = Command::new(program);
+    wharf_sys::signal::heed(&mut command);
     command
 }
 
