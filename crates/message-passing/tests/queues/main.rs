@@ -9,6 +9,7 @@ mod flows;
 mod full;
 mod hostile;
 mod selecting;
+mod shortage;
 #[path = "../suite/mod.rs"]
 mod suite;
 
@@ -27,6 +28,7 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }
     selecting { beside_others }
+    shortage { descriptors_run_out, no_more_than_agreed }
     addresses { every_transport, a_pusher_that_is_gone }
 };
 

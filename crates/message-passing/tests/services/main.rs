@@ -9,6 +9,7 @@ mod crowds;
 mod deaths;
 mod full;
 mod hostile;
+mod shortage;
 #[path = "../suite/mod.rs"]
 mod suite;
 mod surveys;
@@ -33,6 +34,7 @@ const CASES: &[Case] = cases! {
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
+    shortage { descriptors_run_out, no_more_than_agreed }
     addresses { every_transport, python, both_headers }
     waiting { two_servers_in_one_thread, pending_replies, in_tasks, large_requests }
     surveys {

@@ -19,6 +19,7 @@ use crate::handshake::Payload;
 use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::pattern::private_link::Hub;
+use crate::pattern::private_link::entrance::Entrance;
 use crate::wait::{Limit, Pace};
 
 /// An item whose outcome is to be learnt later: [`Pusher::outcome`], [`Pusher::wait`].
@@ -100,14 +101,15 @@ impl Pusher {
         let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the pusher's doorbell", error))?;
-        Pusher::new(Door::Listening(listener), Arc::new(Hub::new(ringer)), bell, terms)
+        let entrance = Entrance::new(listener, terms.most_pullers);
+        Pusher::new(Door::Listening(entrance), Arc::new(Hub::new(ringer)), bell, terms)
             .map_err(|error| ConnectError::system("start the pusher's thread", error))
     }
 
     fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> io::Result<Pusher> {
         let address = match &door {
             Door::Named(_) => None,
-            Door::Listening(listener) => Some(listener.address().clone()),
+            Door::Listening(entrance) => Some(entrance.address().clone()),
         };
         let outlet = Outlet::new(door, Arc::clone(&hub), bell, terms);
         let mover = Mover::start(outlet, hub)?;
@@ -184,7 +186,7 @@ impl Pusher {
     /// [`SendError::Forked`], [`SendError::System`].
     pub fn dead_letter(&mut self) -> Result<Option<DeadLetter>, SendError> {
         let mut outlet = self.mover.enter()?;
-        outlet.tend()?;
+        outlet.tend();
         Ok(outlet.books.take_dead())
     }
 
@@ -217,14 +219,24 @@ impl Pusher {
     /// How many pullers it has now.
     pub fn pullers(&mut self) -> usize {
         let Ok(mut outlet) = self.mover.enter() else { return 0 };
-        // What comes to light here is told by the next call that pushes.
-        let _ = outlet.tend();
+        outlet.tend();
         outlet.pullers()
     }
 
     /// How many pullers were cut off because they broke the rules, and why the latest was.
     pub fn cut_off(&self) -> (u64, Option<String>) {
         self.mover.enter().map_or((0, None), |outlet| (outlet.cut_off, outlet.last_cut_off.clone()))
+    }
+
+    /// How many that connected to the address were refused or could not be taken in, and why the latest: they did not fit, more
+    /// than [`most_pullers`](super::Queue::most_pullers) would have been there, or the system had no descriptor or memory for one.
+    /// Nobody who is there already notices; after what the system refuses nobody comes in for up to 100 ms. None where it is met by
+    /// name.
+    pub fn refused(&self) -> (u64, Option<String>) {
+        self.mover.enter().map_or((0, None), |outlet| match &outlet.door {
+            Door::Named(_) => (0, None),
+            Door::Listening(entrance) => entrance.refused(),
+        })
     }
 
     /// The address at which it listens; `None` when it is met by name.

@@ -65,12 +65,19 @@ struct Terms {
     options: Options,
     choice: Choice,
     most_kept: usize,
+    most_clients: Option<usize>,
     patience: Duration,
 }
 
 impl Terms {
     fn new(options: Options) -> Terms {
-        Terms { options, choice: Choice::default(), most_kept: DEFAULT_MOST_KEPT, patience: DEFAULT_STREAM_PATIENCE }
+        Terms {
+            options,
+            choice: Choice::default(),
+            most_kept: DEFAULT_MOST_KEPT,
+            most_clients: None,
+            patience: DEFAULT_STREAM_PATIENCE,
+        }
     }
 }
 
@@ -166,6 +173,14 @@ impl<P> Service<P> {
     #[must_use]
     pub fn most_kept(mut self, bytes: usize) -> Self {
         self.terms.most_kept = bytes;
+        self
+    }
+
+    /// How many clients a server has at most at an address. Without, 1,024, or half as many as its process may open descriptors
+    /// when it listens, where that is less. Whoever connects beyond that is refused, and told why.
+    #[must_use]
+    pub fn most_clients(mut self, clients: usize) -> Self {
+        self.terms.most_clients = Some(clients);
         self
     }
 
