@@ -168,8 +168,9 @@ impl<P> Service<P> {
     }
 
     /// Bytes of answers that a server keeps for each client that does not read them, before it cuts the client off, and that a
-    /// client keeps of each call with several results, before it gives the call up (1 MiB unless said otherwise). One message
-    /// is always kept, however large.
+    /// client keeps of each call with several results, before it [lets the server wait](Client#when-full) or gives the call up
+    /// (1 MiB unless said otherwise). The client counts 64 bytes more for each result. One message is always kept, however large,
+    /// and one may be kept beyond.
     #[must_use]
     pub fn most_kept(mut self, bytes: usize) -> Self {
         self.terms.most_kept = bytes;
