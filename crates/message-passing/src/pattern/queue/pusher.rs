@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::crash_point;
@@ -146,7 +146,9 @@ impl Pusher {
     fn push_within(&mut self, item: &[u8], limit: Option<Option<Limit>>) -> Result<Pushed<'_>, SendError> {
         let mut outlet = self.mover.enter()?;
         let place = outlet.push(item, limit, &mut self.pace)?;
-        Ok(Pushed { outlet, pace: &mut self.pace, place })
+        let id = PushId(outlet.books.latest_id());
+        drop(outlet);
+        Ok(Pushed { mover: &self.mover, pace: &mut self.pace, place, id })
     }
 
     /// Waits until every item is settled: acknowledged, or a dead letter; at most `limit`.
@@ -251,22 +253,23 @@ impl fmt::Debug for Pusher {
     }
 }
 
-/// An item that was pushed. Dropping it changes nothing; it can be asked what becomes of the item.
+/// An item that was pushed. Dropping it changes nothing, and neither does keeping it: the queue moves. It can be asked what becomes
+/// of the item, which is the one that was pushed last as long as this is there.
 pub struct Pushed<'a> {
-    /// Nothing moves while it is there, so that the item is still at its place.
-    outlet: MutexGuard<'a, Outlet>,
+    mover: &'a Mover,
     pace: &'a mut Pace,
+    /// Where it was put.
     place: usize,
+    id: PushId,
 }
 
 impl Pushed<'_> {
     /// Waits until the item is settled, for ever.
     ///
     /// # Errors
-    /// [`SendError::System`].
-    pub fn acked(mut self) -> Result<Settled, SendError> {
-        let id = PushId(self.outlet.books.watch(self.place));
-        self.outlet.wait_for(id, self.pace, Limit::Never)
+    /// [`SendError::System`], [`SendError::Forked`].
+    pub fn acked(self) -> Result<Settled, SendError> {
+        self.wait(Limit::Never)
     }
 
     /// Waits until the item is settled, at most `limit`.
@@ -274,14 +277,23 @@ impl Pushed<'_> {
     /// # Errors
     /// [`SendError::Timeout`] when it is not settled by then: it stays in the queue, and nobody learns what becomes of it; who
     /// wants to takes its [`id`](Self::id). Otherwise as [`acked`](Self::acked).
-    pub fn acked_timeout(mut self, limit: Duration) -> Result<Settled, SendError> {
-        let id = PushId(self.outlet.books.watch(self.place));
-        self.outlet.wait_for(id, self.pace, Limit::After(limit))
+    pub fn acked_timeout(self, limit: Duration) -> Result<Settled, SendError> {
+        self.wait(Limit::After(limit))
+    }
+
+    fn wait(self, limit: Limit) -> Result<Settled, SendError> {
+        let mut outlet = self.mover.enter()?;
+        outlet.books.watch_latest(self.place);
+        outlet.wait_for(self.id, self.pace, limit)
     }
 
     /// By which to learn later what became of it. The outcomes of the latest 65,536 items of which an id was taken are kept.
-    pub fn id(mut self) -> PushId {
-        PushId(self.outlet.books.watch(self.place))
+    pub fn id(self) -> PushId {
+        // In a forked child nobody learns it.
+        if let Ok(mut outlet) = self.mover.enter() {
+            outlet.books.watch_latest(self.place);
+        }
+        self.id
     }
 }
 
