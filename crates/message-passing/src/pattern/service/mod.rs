@@ -44,6 +44,7 @@ pub use self::error::{CallError, Outcome};
 pub use self::request::{ClientId, ReplyStream, Request};
 pub use self::server::Server;
 pub use self::survey::{Answer, Survey};
+pub use self::traits::MethodResults;
 pub use self::typed::{Carries, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer};
 pub use self::typed_survey::{TypedAnswer, TypedSurvey};
 
