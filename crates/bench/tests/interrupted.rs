@@ -51,9 +51,7 @@ fn interrupt(case: &str, signal: (&str, i32), made: impl Fn(&[PathBuf]) -> bool)
     let mut command = Command::new(env!("CARGO_BIN_EXE_wharf-bench"));
     // Tests may run in the background, where signals are ignored.
     wharf_sys::signal::heed(&mut command);
-    command.args([case, "--seconds", "600"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.args([case, "--seconds", "600"]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(command.spawn().expect("the bench starts"));
     let id = running.0.id();
     await_that("it makes something", || made(&left(id)));

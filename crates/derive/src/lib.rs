@@ -50,7 +50,9 @@ pub fn shared_through_wharf(input: TokenStream) -> TokenStream {
 /// Makes a service of a trait: a client with the same methods, and a server that answers with whatever implements it.
 ///
 /// The arguments and answers are any owned serde types, `Result` included; a method that gives `impl Iterator<Item = T>` is
-/// answered by results one after another, each taken from the iterator when the client has room for it. For a trait `Name` there are `NameClient`, whose
+/// answered by results one after another, each taken from the iterator when the client has room for it. A generated server sends all of
+/// them before it looks at the next request, and waits for room for one patience of the service in all. No method may be called `new`,
+/// `open`, `set_limit` or `client`, which every client has. For a trait `Name` there are `NameClient`, whose
 /// methods return `Result<answer, CallError>` (or a `Result` of an iterator of them), and `NameServer<S>` for an `S: Name`. `#[service(crate = path)]` names the crate
 /// when it is renamed.
 #[proc_macro_attribute]

@@ -1,6 +1,6 @@
 //! `#[service]`: a trait whose methods are asked of another process.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -13,6 +13,9 @@ use crate::input::together;
 
 /// The most arguments of a method: as many as a tuple of serde has at most, and fewer than anybody should write.
 const MOST_ARGUMENTS: usize = 12;
+
+/// Methods that every client has.
+const OF_CLIENTS: [&str; 4] = ["new", "open", "set_limit", "client"];
 
 /// One method.
 struct Method<'a> {
@@ -92,7 +95,7 @@ fn client(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
                     pub fn #name(
                         &mut self,
                         #(#names: #types),*
-                    ) -> ::core::result::Result<#parts::Stream<'_, #item>, #parts::CallError> {
+                    ) -> ::core::result::Result<#parts::MethodResults<'_, #item>, #parts::CallError> {
                         #call
                     }
                 }
@@ -107,7 +110,7 @@ fn client(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
         }
 
         #[automatically_derived]
-        #[allow(dead_code)]
+        #[allow(dead_code, clippy::too_many_arguments)]
         impl #client {
             /// Asks through this client.
             pub fn new(client: #parts::Client, limit: ::core::time::Duration) -> Self {
@@ -144,24 +147,28 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
     let (visibility, ident, name) = (&item.vis, &item.ident, item.ident.unraw().to_string());
     let server = format_ident!("{}Server", item.ident.unraw());
     let about = format!(" Answers with a [`{name}`] what others ask.");
+    // Beside these, arguments may have any name.
+    let own = |name: &str| Ident::new(name, Span::mixed_site());
+    let (state, request, method, packed) = (own("state"), own("request"), own("method"), own("packed"));
+    let (other, why) = (own("other"), own("why"));
     let arms = methods.iter().map(|Method { name, text, arguments, output, .. }| {
         let (names, types): (Vec<_>, Vec<_>) = arguments.iter().copied().unzip();
-        let asked = quote!(#ident::#name(state, #(#names),*));
+        let asked = quote!(<S as #ident>::#name(#state, #(#names),*));
         let answer = match output {
             Output::One(output) => {
                 let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
                 let put = quote_spanned!(output.span()=> #parts::put::<#output>);
-                quote!(#parts::answer(request, #put(&#asked)))
+                quote!(#parts::answer(#request, #put(&#asked)))
             }
             Output::Many(item) => {
                 let stream = quote_spanned!(item.span()=> #parts::stream::<#item>);
-                quote!(#stream(request, #asked))
+                quote!(#stream(#request, #asked))
             }
         };
         quote! {
-            #text => match #parts::take::<(#(#types,)*)>(#text, arguments) {
+            #text => match #parts::take::<(#(#types,)*)>(#text, #packed) {
                 ::core::result::Result::Ok((#(#names,)*)) => #answer,
-                ::core::result::Result::Err(why) => #parts::fail(request, &why),
+                ::core::result::Result::Err(#why) => #parts::fail(#request, &#why),
             },
         }
     });
@@ -174,7 +181,7 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
         }
 
         #[automatically_derived]
-        #[allow(dead_code)]
+        #[allow(dead_code, clippy::too_many_arguments)]
         impl<S: #ident> #server<S> {
             /// Answers what comes to this server.
             pub fn new(server: #parts::Server, state: S) -> Self {
@@ -189,7 +196,9 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
                 ::core::result::Result::Ok(Self::new(service.server()?, state))
             }
 
-            /// Answers requests until waiting for one fails.
+            /// Answers requests until waiting for one fails, one after another. The results of a method that gives an iterator
+            /// are sent to its end before the next request is looked at: the others wait as long as that takes, and for room at
+            /// its client no longer than the service's patience in all.
             ///
             /// # Errors
             /// What the system refuses.
@@ -209,17 +218,17 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
                 ::core::result::Result::Ok(())
             }
 
-            /// Answers one request: in any thread that has the state.
-            pub fn answer(state: &mut S, request: #parts::Request) {
-                match #parts::method(&request) {
-                    ::core::result::Result::Ok((method, arguments)) => match method {
+            /// Answers one request, all results of it where it has several: in any thread that has the state.
+            pub fn answer(#state: &mut S, #request: #parts::Request) {
+                match #parts::method(&#request) {
+                    ::core::result::Result::Ok((#method, #packed)) => match #method {
                         #(#arms)*
-                        other => {
-                            let why = #parts::unknown(#name, other);
-                            #parts::fail(request, &why);
+                        #other => {
+                            let #why = #parts::unknown(#name, #other);
+                            #parts::fail(#request, &#why);
                         }
                     },
-                    ::core::result::Result::Err(why) => #parts::fail(request, &why),
+                    ::core::result::Result::Err(#why) => #parts::fail(#request, &#why),
                 }
             }
 
@@ -266,6 +275,10 @@ fn method(function: &TraitItemFn) -> Result<Method<'_>> {
         return Err(Error::new(asyncness.span, text));
     }
     let named = format!("`{}`", signature.ident);
+    if OF_CLIENTS.iter().any(|taken| signature.ident.unraw() == taken) {
+        let text = format!("{named} is a method that every client of a service has already: choose another name");
+        return Err(Error::new(signature.ident.span(), text));
+    }
     check_generics(&signature.generics, &named, "write a method for each type, or use an enum")?;
     let mut inputs = signature.inputs.iter();
     match inputs.next() {

@@ -208,6 +208,14 @@ pub enum ConnectError {
     /// `try_accept` found nobody waiting.
     #[error("nobody is waiting to be accepted")]
     NobodyWaiting,
+    /// Nobody else is admitted at this time.
+    #[error(
+        "{most} peers are linked with this side, which is the most that it admits at once: try again when one has left"
+    )]
+    TooMany {
+        /// The most that are admitted.
+        most: usize,
+    },
     /// The memory of the link does not fit.
     #[error("no room for the link's memory: {asked} bytes asked, {free} bytes free; ask for a smaller capacity")]
     NoRoom {

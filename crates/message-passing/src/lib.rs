@@ -57,12 +57,12 @@ pub use self::pattern::{
     Account, Accounted, Answer, Bus, BusMember, Bytes, Call, CallError, CallId, Carries, Carry, Choice, Client,
     ClientId, DEFAULT_HOLD_BYTES, DEFAULT_MOST_BYTES, DEFAULT_MOST_DELIVERIES, DEFAULT_MOST_ITEMS, DEFAULT_MOST_KEPT,
     DEFAULT_PATIENCE, DEFAULT_PREFETCH, DEFAULT_STREAM_PATIENCE, DeadLetter, Encoded, EventListener, HeldSample,
-    HeldTypedSample, Item, NodeEvent, Notifier, OnFull, OpenError, Outcome, Publisher, PublisherId, PublisherInfo,
-    PublisherLoan, PublisherRoom, Puller, PushId, Pushed, Pusher, Queue, ReplyStream, Request, Results, Sample,
-    SerdeBusMember, SerdePublisher, SerdeSubscriber, Server, ServerId, ServerInfo, Service, Settled, State, StateOwner,
-    StateWatcher, Subscriber, SubscriberCompany, Survey, Topic, Typed, TypedAnswer, TypedBusMember, TypedClient,
-    TypedItem, TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream, TypedRequest,
-    TypedResults, TypedSample, TypedServer, TypedSubscriber, TypedSurvey,
+    HeldTypedSample, Item, MethodResults, NodeEvent, Notifier, OnFull, OpenError, Outcome, Publisher, PublisherId,
+    PublisherInfo, PublisherLoan, PublisherRoom, Puller, PushId, Pushed, Pusher, Queue, ReplyStream, Request, Results,
+    Sample, SerdeBusMember, SerdePublisher, SerdeSubscriber, Server, ServerId, ServerInfo, Service, Settled, State,
+    StateOwner, StateWatcher, Subscriber, SubscriberCompany, Survey, Topic, Typed, TypedAnswer, TypedBusMember,
+    TypedClient, TypedItem, TypedPublisher, TypedPublisherLoan, TypedPuller, TypedPusher, TypedReplyStream,
+    TypedRequest, TypedResults, TypedSample, TypedServer, TypedSubscriber, TypedSurvey,
 };
 pub use self::peer::Peer;
 pub use self::receiver::Receiver;

@@ -48,6 +48,8 @@ pub struct Listener {
     /// What the next link will need, made while a peer is still making its own.
     spare: Option<Spare>,
     refusals: Refusals,
+    /// Nobody else is admitted: so many are there, which is the most.
+    full: Option<usize>,
     /// What a look has found, and nobody has asked for yet.
     found: Option<Box<Result<Link, ConnectError>>>,
 }
@@ -86,7 +88,17 @@ impl Listener {
         };
         let pending = pending.map_err(|error| ConnectError::system(format!("wait for peers at {address}"), error))?;
         crash_point!("listen.done");
-        Ok(Self { address, options, terms, door, pending, spare: None, refusals: Refusals::default(), found: None })
+        Ok(Self {
+            address,
+            options,
+            terms,
+            door,
+            pending,
+            spare: None,
+            refusals: Refusals::default(),
+            full: None,
+            found: None,
+        })
     }
 
     /// The address at which others connect; with the real port, where the system chose it.
@@ -107,6 +119,11 @@ impl Listener {
     /// Why the last one of them was left out.
     pub fn last_refusal(&self) -> Option<&ConnectError> {
         self.refusals.latest().next_back().map(Refused::why)
+    }
+
+    /// From now on whoever introduces itself is refused, for so many are there, which is the most; with `None` nobody is.
+    pub(crate) fn admit_at_most(&mut self, full: Option<usize>) {
+        self.full = full;
     }
 
     /// Waits for the next peer that fits and links with it.
@@ -272,6 +289,9 @@ impl Listener {
             Ok(limit) => limit,
             Err(error) => return Ok(self.refuse(&voice, peer, error)),
         };
+        if let Some(most) = self.full {
+            return Ok(self.refuse(&voice, peer, ConnectError::TooMany { most }));
+        }
         let role = Role::Accepting;
         let mut prepared = match self.prepare(cooperating) {
             Ok(prepared) => prepared,

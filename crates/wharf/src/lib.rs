@@ -113,8 +113,9 @@ pub use wharf_message_passing::Tls;
 pub use wharf_message_passing::facade::service;
 pub use wharf_message_passing::{
     Account, Accounted, Answer, Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT,
-    DEFAULT_STREAM_PATIENCE, OpenError, Outcome, ReplyStream, Request, Results, Server, ServerId, ServerInfo, Service,
-    Survey, TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
+    DEFAULT_STREAM_PATIENCE, MethodResults, OpenError, Outcome, ReplyStream, Request, Results, Server, ServerId,
+    ServerInfo, Service, Survey, TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer,
+    TypedSurvey,
 };
 pub use wharf_message_passing::{
     Address, AddressError, AttachError, Attachment, Change, ChannelEnd, ConnectError, DEFAULT_CAPACITY_BYTES,

@@ -43,6 +43,14 @@ trait Methods {
     fn many(&self, a: u8, b: u8, c: u8, d: u8, e: u8, f: u8, g: u8, h: u8, i: u8, j: u8, k: u8, l: u8, m: u8); //~ `many` has 13 arguments, and 12 are the most: put them into a struct
 }
 
+#[service]
+trait Taken {
+    fn new(&self); //~ `new` is a method that every client of a service has already: choose another name
+    fn open(&mut self); //~ `open` is a method that every client of a service has already
+    fn set_limit(&mut self, to: u8); //~ `set_limit` is a method that every client of a service has already
+    fn client(&self) -> u8; //~ `client` is a method that every client of a service has already
+}
+
 #[service(name = "other")] //~ expected `crate = path`, or nothing
 trait Named {
     fn ask(&self);

@@ -25,8 +25,8 @@ pub use self::queue::{
 pub(crate) use self::service::Taken;
 pub use self::service::{
     Account, Accounted, Answer, Call, CallError, CallId, Carries, Choice, Client, ClientId, DEFAULT_MOST_KEPT,
-    DEFAULT_STREAM_PATIENCE, Outcome, ReplyStream, Request, Results, Server, ServerId, ServerInfo, Service, Survey,
-    TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
+    DEFAULT_STREAM_PATIENCE, MethodResults, Outcome, ReplyStream, Request, Results, Server, ServerId, ServerInfo,
+    Service, Survey, TypedAnswer, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer, TypedSurvey,
 };
 pub use self::state::{Carry, State, StateOwner, StateWatcher};
 pub use self::topic::{

@@ -14,6 +14,7 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
         ("works", [name, prefetch]) => works(path, name, prefetch.parse().unwrap()),
         ("works-some", [name, count]) => works_some(path, name, count.parse().unwrap()),
         ("pushes", [name, count]) => pushes(path, name, count.parse().unwrap()),
+        ("pushes-short", []) => crate::shortage::pushes_short(),
         _ => return false,
     }
     true

@@ -169,6 +169,17 @@ pub(crate) fn outcomes(world: &World) {
     assert!(matches!(pusher.wait(second, SOON), Err(SendError::Closed)));
 }
 
+/// The queue moves while a program keeps what a push has given it.
+pub(crate) fn kept_while_it_moves(world: &World) {
+    let node = world.node();
+    let mut pusher = node.queue("kept").pusher().unwrap();
+    let mut puller = node.queue("kept").puller().unwrap();
+    let pushed = pusher.push(b"item").unwrap();
+    drop(puller.recv_timeout(SOON).unwrap());
+    puller.recv_timeout(SOON).unwrap().ack().unwrap();
+    assert_eq!(pushed.acked_timeout(SOON).unwrap(), Settled::Acknowledged { deliveries: 2 });
+}
+
 /// A program that has pushed, and calls the pusher no more, has its items done, given to others, and dead.
 pub(crate) fn while_the_program_is_elsewhere(world: &World) {
     for options in [None, Some("unix:elsewhere")] {

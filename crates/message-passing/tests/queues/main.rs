@@ -9,6 +9,7 @@ mod flows;
 mod full;
 mod hostile;
 mod selecting;
+mod shortage;
 #[path = "../suite/mod.rs"]
 mod suite;
 
@@ -19,7 +20,7 @@ use suite::{Case, cases, world};
 const CASES: &[Case] = cases! {
     flows {
         in_order, evenly, several_pushers, values, encoded, another_type, outcomes, in_threads, never_more_than_asked,
-        large_items, statistics, taken_back, while_the_program_is_elsewhere
+        large_items, statistics, taken_back, kept_while_it_moves, while_the_program_is_elsewhere
     }
     failing { dropped, in_a_panic, too_often, innocents_beside_poison }
     full { rejects, waits_as_long_as_it_may, goes_on, a_pusher_that_does_not_listen }
@@ -27,6 +28,7 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }
     selecting { beside_others }
+    shortage { descriptors_run_out, no_more_than_agreed }
     addresses { every_transport, a_pusher_that_is_gone }
 };
 

@@ -14,6 +14,7 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
         ("serves-some", [name, count]) => serves_some(path, name, count.parse().unwrap()),
         ("asks", [name, count]) => asks(path, name, count.parse().unwrap()),
         ("holds", [name]) => holds(path, name),
+        ("serves-few", []) => crate::shortage::serves_few(),
         ("crowd", [name, count]) => crowd(path, name, count.parse().unwrap()),
         _ => return false,
     }

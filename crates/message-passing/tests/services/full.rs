@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{CallError, Outcome, SendError};
+use wharf_message_passing::{CallError, Options, Outcome, SendError, Service};
+use wharf_sys::directory::Domain;
 
 use crate::world::{SOON, World};
 
@@ -37,6 +38,81 @@ pub(crate) fn requests_wait_for_room(world: &World) {
     let call = client.request(&request).limit(SOON).start().unwrap();
     server.recv_timeout(SOON).unwrap().reply(b"again").unwrap();
     assert_eq!(client.wait(call).unwrap(), b"again");
+}
+
+/// A server that is faster than the program that takes its results waits for it, whichever way that asks for them.
+pub(crate) fn a_fast_server_waits(world: &World) {
+    const ITEMS: usize = 2000;
+    let by_name = world.node().service("fast").most_kept(10_000);
+    let at_address = Options::new().domain(Domain::at(world.path()).unwrap()).service("unix:fast").most_kept(10_000);
+    for service in [by_name, at_address] {
+        let service: Service = service.patience(SOON);
+        let mut server = service.server().unwrap();
+        let ahead = std::sync::Barrier::new(2);
+        std::thread::scope(|scope| {
+            let serving = scope.spawn(|| {
+                for _ in 0..2 {
+                    let mut stream = server.recv_timeout(SOON).unwrap().stream();
+                    let mut sent = 0;
+                    while stream.try_send(&[5; 100]).is_ok() {
+                        sent += 1;
+                    }
+                    // More than the client keeps lies on the way before it looks for the first time.
+                    ahead.wait();
+                    for _ in sent..ITEMS {
+                        stream.send(&[5; 100]).unwrap();
+                    }
+                    stream.end().unwrap();
+                }
+                let request = server.recv_timeout(SOON).unwrap();
+                request.reply(b"over").unwrap();
+                server
+            });
+            let mut client = service.client_timeout(SOON).unwrap();
+            let call = client.request(b"x").limit(SOON).start().unwrap();
+            ahead.wait();
+            let mut taken = 0;
+            while client.any_ready(SOON).unwrap() == Some(call)
+                && let Some(item) = client.next(call).unwrap()
+            {
+                assert_eq!(item, [5; 100]);
+                taken += 1;
+            }
+            assert_eq!(taken, ITEMS);
+            let results = client.call_stream(b"x", SOON).unwrap();
+            ahead.wait();
+            assert_eq!(results.map(Result::unwrap).count(), ITEMS);
+            assert_eq!(client.call(b"x", SOON).unwrap(), b"over");
+            drop(serving.join().unwrap());
+        });
+    }
+}
+
+/// Whoever waits for another call has it, however much waits of one that nobody takes.
+pub(crate) fn another_call_is_answered(world: &World) {
+    let service = world.node().service("beside").most_kept(10_000).patience(SOON);
+    let mut server = service.server().unwrap();
+    std::thread::scope(|scope| {
+        let mut client = service.client().unwrap();
+        let many = client.request(b"many").limit(SOON).start().unwrap();
+        let serving = scope.spawn(move || {
+            let mut stream = server.recv_timeout(SOON).unwrap().stream();
+            let one = server.recv_timeout(SOON).unwrap();
+            // Ends when the client has given it up.
+            while stream.send(&[5; 100]).is_ok() {}
+            one.reply(b"one").unwrap();
+            // What is kept is sent on while the server receives.
+            while server.clients() > 0 {
+                let _ = server.recv_timeout(Duration::from_millis(1));
+            }
+        });
+        let one = client.request(b"one").limit(SOON).start().unwrap();
+        assert_eq!(client.wait(one).unwrap(), b"one");
+        let end = std::iter::from_fn(|| client.next(many).transpose()).find_map(Result::err);
+        assert!(matches!(end, Some(CallError::Overrun { limit: 10_000 })), "{end:?}");
+        drop(client);
+        serving.join().unwrap();
+    });
 }
 
 /// One client does not read its answers: nobody waits for it, and it is cut off.

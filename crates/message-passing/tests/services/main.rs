@@ -9,6 +9,7 @@ mod crowds;
 mod deaths;
 mod full;
 mod hostile;
+mod shortage;
 #[path = "../suite/mod.rs"]
 mod suite;
 mod surveys;
@@ -27,12 +28,13 @@ const CASES: &[Case] = cases! {
         cancelled_before_it_is_received, dropped_requests_have_failed, too_many_at_once, across_threads
     }
     choices { one_after_the_other, the_least_busy, sticky, a_full_one_is_passed_over, whichever_has_room_first }
-    full { requests_wait_for_room, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
+    full { requests_wait_for_room, a_fast_server_waits, another_call_is_answered, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
     deaths {
         a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
+    shortage { descriptors_run_out, no_more_than_agreed }
     addresses { every_transport, python, both_headers }
     waiting { two_servers_in_one_thread, pending_replies, in_tasks, large_requests }
     surveys {
@@ -41,7 +43,7 @@ const CASES: &[Case] = cases! {
         too_many, too_large, fifty_servers, values, encoded, at_addresses, selected, in_tasks
     }
     surveys_at_random { servers_that_die }
-    traits { one_by_one, nobody_takes }
+    traits { one_by_one, nobody_takes, somebody_takes_slowly, any_name }
     crowds { five_hundred_clients, one_beside_the_idle }
 };
 

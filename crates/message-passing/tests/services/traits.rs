@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use wharf_message_passing::{CallError, RecvError, service};
+use wharf_message_passing::{CallError, MethodResults, RecvError, service};
 
 use crate::world::{SOON, World};
 
@@ -24,6 +24,35 @@ trait Others {
     fn sum(&mut self, of: u64) -> u64;
     fn endless(&self) -> impl Iterator<Item = u64>;
     fn unheard(&self) -> impl Iterator<Item = u64>;
+}
+
+/// Names that the code below the macro could have, too, and a server's own methods.
+#[service]
+trait Ordinary {
+    fn names(&self, state: u8, request: u8, method: u8, arguments: u8, other: u8, why: u8) -> Vec<u8>;
+    fn serve(&self, caller: String, limit: u8) -> String;
+    fn answer(&mut self, server: u8, service: u8) -> u8;
+    fn state(&self, text: u8) -> u8;
+}
+
+struct Plain;
+
+impl Ordinary for Plain {
+    fn names(&self, state: u8, request: u8, method: u8, arguments: u8, other: u8, why: u8) -> Vec<u8> {
+        vec![state, request, method, arguments, other, why]
+    }
+
+    fn serve(&self, caller: String, limit: u8) -> String {
+        caller + &limit.to_string()
+    }
+
+    fn answer(&mut self, server: u8, service: u8) -> u8 {
+        server - service
+    }
+
+    fn state(&self, text: u8) -> u8 {
+        text + 1
+    }
 }
 
 #[derive(Default)]
@@ -143,5 +172,46 @@ pub(crate) fn nobody_takes(world: &World) {
     assert!(matches!(end, Some(CallError::Failed(_))), "{end:?}");
     drop(endless);
     other.stop().unwrap();
+    serving.join().unwrap();
+}
+
+/// A client that takes slowly has one patience for all results together, and then the others have their turn.
+pub(crate) fn somebody_takes_slowly(world: &World) {
+    let node = world.node();
+    let service = node.service("numbers").patience(Duration::from_millis(50)).most_kept(10_000);
+    let mut server = NumbersServer::open(&service, Counter::default()).unwrap();
+    let serving = thread::spawn(move || {
+        while !server.state().stopped {
+            server.serve_one(SOON).expect("somebody asks");
+        }
+    });
+    let mut slow = NumbersClient::open(&service, SOON).unwrap();
+    let mut endless: MethodResults<'_, String> = slow.endless().unwrap();
+    let end = loop {
+        thread::sleep(Duration::from_millis(2));
+        match endless.next() {
+            Some(Ok(_)) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(end, Some(Err(CallError::Failed(_)))), "{end:?}");
+    drop(endless);
+    let mut other = NumbersClient::open(&service, SOON).unwrap();
+    assert_eq!(other.sum(vec![1, 1]).unwrap(), 2);
+    other.stop().unwrap();
+    serving.join().unwrap();
+}
+
+/// Arguments and methods may be called as one likes.
+pub(crate) fn any_name(world: &World) {
+    let node = world.node();
+    let service = node.service("ordinary");
+    let mut server = OrdinaryServer::open(&service, Plain).unwrap();
+    let serving = thread::spawn(move || (0..4).for_each(|_| server.serve_one(SOON).unwrap()));
+    let mut client = OrdinaryClient::open(&service, SOON).unwrap();
+    assert_eq!(client.names(1, 2, 3, 4, 5, 6).unwrap(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(client.serve("it".to_owned(), 7).unwrap(), "it7");
+    assert_eq!(client.answer(9, 2).unwrap(), 7);
+    assert_eq!(client.state(1).unwrap(), 2);
     serving.join().unwrap();
 }

@@ -2,8 +2,9 @@
 //!
 //! Each side brings half of a link (`terms.rs`): the guest with its offer (`guest.rs`), the host with its answer (`join`). Word
 //! of who came and went is left at a `Hub`, whose bell all links of an end share; `rota.rs` says whom to look at first, and
-//! `rest.rs` sleeps for all of them.
+//! `rest.rs` sleeps for all of them. Over an address they come in at an `Entrance`.
 
+pub(super) mod entrance;
 mod guest;
 mod hub;
 pub(super) mod rest;

@@ -15,6 +15,10 @@ const SPARE_BYTES: usize = 1024;
 /// The most items that one puller is given before it settles the first, whatever it asks for.
 pub(super) const MOST_CREDIT: usize = 1024;
 
+/// The most items that came back which are looked at for one that can go out. More of them wait for another worker only where that
+/// one does nothing.
+const MOST_LOOKED_AT: usize = 64;
+
 /// The most outcomes that are kept for a program that asked for them and does not take them; of more the oldest go.
 const MOST_OUTCOMES: usize = 65_536;
 
@@ -128,6 +132,8 @@ pub(super) struct Books {
     next_number: u64,
     outcomes: BTreeMap<u64, Settled>,
     outcomes_in_order: VecDeque<u64>,
+    /// What became of the item that was pushed last: whoever pushed it may ask for it still.
+    latest: Option<Settled>,
 }
 
 impl Books {
@@ -147,6 +153,7 @@ impl Books {
             next_number: 0,
             outcomes: BTreeMap::new(),
             outcomes_in_order: VecDeque::new(),
+            latest: None,
         }
     }
 
@@ -158,6 +165,7 @@ impl Books {
     /// Enters an item, which waits; its place.
     pub(super) fn add(&mut self, bytes: &[u8]) -> usize {
         self.next_id += 1;
+        self.latest = None;
         self.count += 1;
         self.bytes += bytes.len();
         let place = self.free.pop().unwrap_or_else(|| {
@@ -238,21 +246,33 @@ impl Books {
     }
 
     /// The next item and who is to have it, if somebody can: of those with credit the one that has the least, by turns.
-    /// Whoever had the item before and did not do it has it again only if nobody else is free.
+    /// Whoever had the item before and did not do it has it again only if there is nobody else who takes items: a worker that is
+    /// busy is waited for, and the items behind go on.
     pub(super) fn next(&self) -> Option<(usize, u64)> {
-        let place = *self.again.front().or(self.waiting.front())?;
-        let avoid = self.kept.get(place)?.avoid;
-        let count = self.workers.len();
-        let in_turn = (0..count).filter_map(|at| self.workers.get((self.turn + at) % count));
-        let free = in_turn.filter(|worker| worker.is_free());
-        let best = free.min_by_key(|worker| (worker.key == avoid, worker.has.len()))?;
-        Some((place, best.key))
+        if !self.anybody_free() {
+            return None;
+        }
+        self.first_in_line().find_map(|place| Some((place, self.next_for(place)?)))
     }
 
-    /// Bytes of the item that is next in line.
+    /// Those of which one may be the next, in the order in which they are looked at.
+    fn first_in_line(&self) -> impl Iterator<Item = usize> + '_ {
+        self.again.iter().take(MOST_LOOKED_AT).chain(self.waiting.front()).copied()
+    }
+
+    fn next_for(&self, place: usize) -> Option<u64> {
+        let avoid = self.kept.get(place)?.avoid;
+        let others = avoid != 0 && self.workers.iter().any(|it| it.key != avoid && it.takes_items());
+        let count = self.workers.len();
+        let in_turn = (0..count).filter_map(|at| self.workers.get((self.turn + at) % count));
+        let free = in_turn.filter(|worker| worker.is_free() && !(others && worker.key == avoid));
+        free.min_by_key(|worker| worker.has.len()).map(|best| best.key)
+    }
+
+    /// Bytes of the largest item that may be next in line.
     pub(super) fn next_len(&self) -> usize {
-        let place = self.again.front().or(self.waiting.front());
-        place.and_then(|place| self.kept.get(*place)).map_or(0, |kept| kept.bytes.len())
+        let there = self.first_in_line().filter_map(|place| self.kept.get(place));
+        there.map(|kept| kept.bytes.len()).max().unwrap_or(0)
     }
 
     /// The number, the count of deliveries and the bytes with which [`next`](Self::next) is to be delivered.
@@ -263,8 +283,10 @@ impl Books {
 
     /// The [`next`](Self::next) item is on its way, or a part of it; its number.
     pub(super) fn assign(&mut self, place: usize, key: u64, whole: bool, now: Instant) -> u64 {
-        let line = if self.again.is_empty() { &mut self.waiting } else { &mut self.again };
-        line.pop_front();
+        match self.again.iter().position(|it| *it == place) {
+            Some(at) => self.again.remove(at),
+            None => self.waiting.pop_front(),
+        };
         self.next_number += 1;
         let number = self.next_number;
         if let Some(kept) = self.kept.get_mut(place) {
@@ -413,12 +435,28 @@ impl Books {
         taken
     }
 
-    /// The id of the item at this place, whose outcome is to be kept.
-    pub(super) fn watch(&mut self, place: usize) -> u64 {
-        self.kept.get_mut(place).map_or(0, |kept| {
+    /// The id of the item that was pushed last.
+    pub(super) fn latest_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// The outcome of the item that was pushed last is to be kept. It was put at this place, and may be over by now.
+    pub(super) fn watch_latest(&mut self, place: usize) {
+        if let Some(settled) = self.latest.take() {
+            self.keep_outcome(self.next_id, settled);
+        } else if let Some(kept) = self.kept.get_mut(place).filter(|kept| kept.id == self.next_id) {
             kept.watched = true;
-            kept.id
-        })
+        }
+    }
+
+    fn keep_outcome(&mut self, id: u64, settled: Settled) {
+        self.outcomes.insert(id, settled);
+        self.outcomes_in_order.push_back(id);
+        while self.outcomes_in_order.len() > MOST_OUTCOMES
+            && let Some(oldest) = self.outcomes_in_order.pop_front()
+        {
+            self.outcomes.remove(&oldest);
+        }
     }
 
     /// What became of an item that is watched.
@@ -479,21 +517,18 @@ impl Books {
     fn settle(&mut self, place: usize, done: bool) {
         let Some(kept) = self.kept.get_mut(place) else { return };
         let (id, deliveries) = (kept.id, kept.deliveries);
-        if kept.watched {
-            let settled = if done { Settled::Acknowledged { deliveries } } else { Settled::Dead { deliveries } };
-            self.outcomes.insert(id, settled);
-            self.outcomes_in_order.push_back(id);
-            while self.outcomes_in_order.len() > MOST_OUTCOMES
-                && let Some(oldest) = self.outcomes_in_order.pop_front()
-            {
-                self.outcomes.remove(&oldest);
-            }
-        }
+        let settled = if done { Settled::Acknowledged { deliveries } } else { Settled::Dead { deliveries } };
+        let watched = kept.watched;
         if done {
             self.release(place);
         } else {
             kept.stage = Stage::Dead;
             self.dead.push_back(place);
+        }
+        if watched {
+            self.keep_outcome(id, settled);
+        } else if id == self.next_id {
+            self.latest = Some(settled);
         }
     }
 
@@ -519,6 +554,11 @@ impl Books {
 }
 
 impl Worker {
+    /// Whether it is given items, now or when it has settled some.
+    fn takes_items(&self) -> bool {
+        !self.silent && self.credit > 0
+    }
+
     fn is_free(&self) -> bool {
         !self.silent && !self.full && self.has.len() < self.credit
     }

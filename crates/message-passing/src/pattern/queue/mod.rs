@@ -59,6 +59,7 @@ struct Terms {
     most_items: usize,
     most_bytes: usize,
     most_deliveries: u32,
+    most_pullers: Option<usize>,
     acknowledge: Option<Duration>,
     patience: Limit,
 }
@@ -71,6 +72,7 @@ impl Terms {
             most_items: DEFAULT_MOST_ITEMS,
             most_bytes: DEFAULT_MOST_BYTES,
             most_deliveries: DEFAULT_MOST_DELIVERIES,
+            most_pullers: None,
             acknowledge: None,
             patience: Limit::Never,
         }
@@ -155,6 +157,14 @@ impl<P> Queue<P> {
     #[must_use]
     pub fn most_deliveries(mut self, deliveries: u32) -> Self {
         self.terms.most_deliveries = deliveries.max(1);
+        self
+    }
+
+    /// Pusher: how many pullers it has at most at an address. Without, 1,024, or half as many as its process may open descriptors
+    /// when it listens, where that is less. Whoever connects beyond that is refused, and told why.
+    #[must_use]
+    pub fn most_pullers(mut self, pullers: usize) -> Self {
+        self.terms.most_pullers = Some(pullers);
         self
     }
 

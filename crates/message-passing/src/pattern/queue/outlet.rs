@@ -14,11 +14,11 @@ use super::books::{Books, Bounds, Settled};
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::pusher::PushId;
-use crate::error::{ConnectError, RecvError, SendError};
+use crate::error::{RecvError, SendError};
 use crate::link::Link;
-use crate::listener::Listener;
 use crate::node::{Pairing, Registration};
 use crate::options::Policy;
+use crate::pattern::private_link::entrance::Entrance;
 use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{CUT_OFF, Hub};
 use crate::receiver::Receiver;
@@ -40,7 +40,7 @@ const PUSHES_PER_ACCEPT: u32 = 256;
 #[allow(clippy::large_enum_variant, reason = "one per pusher")]
 pub(super) enum Door {
     Named(Registration),
-    Listening(Listener),
+    Listening(Entrance),
 }
 
 /// One puller, as long as anything can come from it.
@@ -63,7 +63,7 @@ struct Begun {
 
 /// See the top of the file.
 pub(super) struct Outlet {
-    door: Door,
+    pub(super) door: Door,
     lines: Vec<Line>,
     hub: Arc<Hub<News>>,
     bell: Bell,
@@ -117,7 +117,7 @@ impl Outlet {
         }
         self.pushes = self.pushes.wrapping_add(1);
         if self.pushes.is_multiple_of(PUSHES_PER_ACCEPT) {
-            self.accept()?;
+            self.accept();
         }
         if self.pushes.is_multiple_of(PUSHES_PER_LOOK) || !self.books.anybody_free() || self.hub.has_news() {
             self.advance();
@@ -133,7 +133,7 @@ impl Outlet {
 
     #[cold]
     fn wait_for_room(&mut self, len: usize, limit: Option<Option<Limit>>, pace: &mut Pace) -> Result<(), SendError> {
-        self.tend()?;
+        self.tend();
         if self.books.has_room(len) {
             return Ok(());
         }
@@ -168,7 +168,7 @@ impl Outlet {
         limit: Limit,
         ready: impl Fn(&Self) -> bool,
     ) -> Result<(), SendError> {
-        self.tend()?;
+        self.tend();
         if ready(self) {
             return Ok(());
         }
@@ -177,10 +177,9 @@ impl Outlet {
     }
 
     /// Whoever has connected comes in, and everything is done that can be without waiting.
-    pub(super) fn tend(&mut self) -> Result<(), SendError> {
-        self.accept()?;
+    pub(super) fn tend(&mut self) {
+        self.accept();
         self.advance();
-        Ok(())
     }
 
     /// Whether nothing can happen before the program's next call that is this pusher's to do.
@@ -227,11 +226,11 @@ impl Outlet {
             Act::Try => {}
             Act::Look => {
                 self.lines.iter_mut().for_each(|line| line.receiver.look_at_peer());
-                self.accept()?;
+                self.accept();
             }
             Act::Sleep => {
                 self.sleep(deadline).map_err(SendError::System)?;
-                self.accept()?;
+                self.accept();
             }
         }
         self.advance();
@@ -239,17 +238,13 @@ impl Outlet {
     }
 
     /// Takes in everybody who has connected.
-    fn accept(&mut self) -> Result<(), SendError> {
+    fn accept(&mut self) {
         // Bounded by those who wait at this moment, of whom a listener keeps so many.
         for _ in 0..1024 {
-            let Door::Listening(listener) = &mut self.door else { return Ok(()) };
-            match listener.try_accept() {
-                Ok(link) => self.add(link, None),
-                Err(ConnectError::NobodyWaiting) => break,
-                Err(error) => return Err(SendError::System(io::Error::other(error.to_string()))),
-            }
+            let Door::Listening(entrance) = &mut self.door else { return };
+            let Some(link) = entrance.take(self.lines.len()) else { return };
+            self.add(link, None);
         }
-        Ok(())
     }
 
     fn add(&mut self, link: Link, pairing: Option<Pairing>) {
@@ -452,14 +447,17 @@ impl Outlet {
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> io::Result<()> {
         let (waiting, next) = (self.books.waiting() > 0, self.books.next_len());
-        let deadline = Deadline::earlier(deadline, self.books.next_expiry().map(Deadline::at));
+        let mut deadline = Deadline::earlier(deadline, self.books.next_expiry().map(Deadline::at));
         let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
         let mut announced = Announced::default();
         let (mut rooms, mut quiet) = (Vec::new(), Vec::new());
         let mut ends: Vec<&mut dyn Waits> = Vec::with_capacity(self.lines.len() + 2);
         ends.push(&mut own);
-        if let Door::Listening(listener) = &mut self.door {
-            ends.push(listener);
+        if let Door::Listening(entrance) = &mut self.door {
+            match entrance.rest() {
+                Ok(listener) => ends.push(listener),
+                Err(until) => deadline = Deadline::earlier(deadline, Some(until)),
+            }
         }
         for line in &mut self.lines {
             // Where nobody waits for room there is some, and one that has closed has it for ever.

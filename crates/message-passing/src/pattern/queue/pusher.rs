@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::crash_point;
@@ -19,6 +19,7 @@ use crate::handshake::Payload;
 use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::pattern::private_link::Hub;
+use crate::pattern::private_link::entrance::Entrance;
 use crate::wait::{Limit, Pace};
 
 /// An item whose outcome is to be learnt later: [`Pusher::outcome`], [`Pusher::wait`].
@@ -100,14 +101,15 @@ impl Pusher {
         let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the pusher's doorbell", error))?;
-        Pusher::new(Door::Listening(listener), Arc::new(Hub::new(ringer)), bell, terms)
+        let entrance = Entrance::new(listener, terms.most_pullers);
+        Pusher::new(Door::Listening(entrance), Arc::new(Hub::new(ringer)), bell, terms)
             .map_err(|error| ConnectError::system("start the pusher's thread", error))
     }
 
     fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> io::Result<Pusher> {
         let address = match &door {
             Door::Named(_) => None,
-            Door::Listening(listener) => Some(listener.address().clone()),
+            Door::Listening(entrance) => Some(entrance.address().clone()),
         };
         let outlet = Outlet::new(door, Arc::clone(&hub), bell, terms);
         let mover = Mover::start(outlet, hub)?;
@@ -144,7 +146,9 @@ impl Pusher {
     fn push_within(&mut self, item: &[u8], limit: Option<Option<Limit>>) -> Result<Pushed<'_>, SendError> {
         let mut outlet = self.mover.enter()?;
         let place = outlet.push(item, limit, &mut self.pace)?;
-        Ok(Pushed { outlet, pace: &mut self.pace, place })
+        let id = PushId(outlet.books.latest_id());
+        drop(outlet);
+        Ok(Pushed { mover: &self.mover, pace: &mut self.pace, place, id })
     }
 
     /// Waits until every item is settled: acknowledged, or a dead letter; at most `limit`.
@@ -184,7 +188,7 @@ impl Pusher {
     /// [`SendError::Forked`], [`SendError::System`].
     pub fn dead_letter(&mut self) -> Result<Option<DeadLetter>, SendError> {
         let mut outlet = self.mover.enter()?;
-        outlet.tend()?;
+        outlet.tend();
         Ok(outlet.books.take_dead())
     }
 
@@ -217,14 +221,24 @@ impl Pusher {
     /// How many pullers it has now.
     pub fn pullers(&mut self) -> usize {
         let Ok(mut outlet) = self.mover.enter() else { return 0 };
-        // What comes to light here is told by the next call that pushes.
-        let _ = outlet.tend();
+        outlet.tend();
         outlet.pullers()
     }
 
     /// How many pullers were cut off because they broke the rules, and why the latest was.
     pub fn cut_off(&self) -> (u64, Option<String>) {
         self.mover.enter().map_or((0, None), |outlet| (outlet.cut_off, outlet.last_cut_off.clone()))
+    }
+
+    /// How many that connected to the address were refused or could not be taken in, and why the latest: they did not fit, more
+    /// than [`most_pullers`](super::Queue::most_pullers) would have been there, or the system had no descriptor or memory for one.
+    /// Nobody who is there already notices; after what the system refuses nobody comes in for up to 100 ms. None where it is met by
+    /// name.
+    pub fn refused(&self) -> (u64, Option<String>) {
+        self.mover.enter().map_or((0, None), |outlet| match &outlet.door {
+            Door::Named(_) => (0, None),
+            Door::Listening(entrance) => entrance.refused(),
+        })
     }
 
     /// The address at which it listens; `None` when it is met by name.
@@ -239,22 +253,23 @@ impl fmt::Debug for Pusher {
     }
 }
 
-/// An item that was pushed. Dropping it changes nothing; it can be asked what becomes of the item.
+/// An item that was pushed. Dropping it changes nothing, and neither does keeping it: the queue moves. It can be asked what becomes
+/// of the item, which is the one that was pushed last as long as this is there.
 pub struct Pushed<'a> {
-    /// Nothing moves while it is there, so that the item is still at its place.
-    outlet: MutexGuard<'a, Outlet>,
+    mover: &'a Mover,
     pace: &'a mut Pace,
+    /// Where it was put.
     place: usize,
+    id: PushId,
 }
 
 impl Pushed<'_> {
     /// Waits until the item is settled, for ever.
     ///
     /// # Errors
-    /// [`SendError::System`].
-    pub fn acked(mut self) -> Result<Settled, SendError> {
-        let id = PushId(self.outlet.books.watch(self.place));
-        self.outlet.wait_for(id, self.pace, Limit::Never)
+    /// [`SendError::System`], [`SendError::Forked`].
+    pub fn acked(self) -> Result<Settled, SendError> {
+        self.wait(Limit::Never)
     }
 
     /// Waits until the item is settled, at most `limit`.
@@ -262,14 +277,23 @@ impl Pushed<'_> {
     /// # Errors
     /// [`SendError::Timeout`] when it is not settled by then: it stays in the queue, and nobody learns what becomes of it; who
     /// wants to takes its [`id`](Self::id). Otherwise as [`acked`](Self::acked).
-    pub fn acked_timeout(mut self, limit: Duration) -> Result<Settled, SendError> {
-        let id = PushId(self.outlet.books.watch(self.place));
-        self.outlet.wait_for(id, self.pace, Limit::After(limit))
+    pub fn acked_timeout(self, limit: Duration) -> Result<Settled, SendError> {
+        self.wait(Limit::After(limit))
+    }
+
+    fn wait(self, limit: Limit) -> Result<Settled, SendError> {
+        let mut outlet = self.mover.enter()?;
+        outlet.books.watch_latest(self.place);
+        outlet.wait_for(self.id, self.pace, limit)
     }
 
     /// By which to learn later what became of it. The outcomes of the latest 65,536 items of which an id was taken are kept.
-    pub fn id(mut self) -> PushId {
-        PushId(self.outlet.books.watch(self.place))
+    pub fn id(self) -> PushId {
+        // In a forked child nobody learns it.
+        if let Ok(mut outlet) = self.mover.enter() {
+            outlet.books.watch_latest(self.place);
+        }
+        self.id
     }
 }
 

@@ -48,6 +48,21 @@ impl Hasher for Spread {
 #[expect(clippy::disallowed_types, reason = "its hash needs no seed")]
 type Numbered<T> = std::collections::HashMap<u64, T, BuildHasherDefault<Spread>>;
 
+/// What a result takes beside its bytes, as it counts: its place in the line, and what the system keeps of its memory. Empty ones
+/// would be free otherwise.
+const PLACE_BYTES: usize = 64;
+
+/// What the program waits for, whose own results it takes before more of them are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Awaited {
+    /// Whichever call brings something.
+    Any,
+    /// This one. Meanwhile others bring more than is kept of them, and are given up.
+    One(u64),
+    /// Those that are for one server alone, each a part of a survey.
+    Bound,
+}
+
 /// A sending that was given up: the server should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct GivenUp {
@@ -80,6 +95,13 @@ struct Open {
     end: Option<Result<Option<Vec<u8>>, CallError>>,
 }
 
+impl Open {
+    /// Whether as much waits as is kept. One result is kept in any case.
+    fn is_replete(&self, most: usize) -> bool {
+        !self.items.is_empty() && self.item_bytes >= most
+    }
+}
+
 /// What [`Calls::take`] finds.
 #[derive(Debug)]
 pub(crate) enum Taken {
@@ -101,6 +123,8 @@ pub(super) struct Calls {
     due: VecDeque<u64>,
     /// How many of each server's calls are not answered.
     busy: Vec<(u64, usize)>,
+    /// Those that had as much waiting as is kept of them when something came last.
+    replete: Vec<u64>,
     next_id: u64,
     next_number: u64,
     most_buffered: usize,
@@ -245,12 +269,15 @@ impl Calls {
         let words = || String::from_utf8_lossy(payload.get(..512).unwrap_or(payload)).into_owned();
         let end = match head.kind {
             Kind::Item => {
-                if !open.items.is_empty() && open.item_bytes + payload.len() > self.most_buffered {
+                if open.is_replete(self.most_buffered) {
                     self.finish(id, Err(CallError::Overrun { limit: self.most_buffered }));
                     return Some(GivenUp { server: from, number: head.id });
                 }
-                open.item_bytes += payload.len();
+                open.item_bytes += payload.len() + PLACE_BYTES;
                 open.items.push_back(payload.to_vec());
+                if open.is_replete(self.most_buffered) && !self.replete.contains(&id) {
+                    self.replete.push(id);
+                }
                 return None;
             }
             Kind::Reply => Ok(Some(payload.to_vec())),
@@ -261,6 +288,29 @@ impl Calls {
         };
         self.finish(id, end);
         None
+    }
+
+    /// Whether a call of this server that is waited for has enough to take, so that no more is to be received from there.
+    #[inline]
+    pub(super) fn has_enough(&mut self, from: u64, awaited: Awaited) -> bool {
+        !self.replete.is_empty() && self.finds_enough(from, awaited)
+    }
+
+    #[cold]
+    fn finds_enough(&mut self, from: u64, awaited: Awaited) -> bool {
+        let Calls { open, replete, most_buffered, .. } = self;
+        replete.retain(|id| {
+            open.get(id).is_some_and(|it| it.is_replete(*most_buffered) && matches!(it.stage, Stage::Sent { .. }))
+        });
+        replete.iter().any(|id| {
+            let Some(Open { stage: Stage::Sent { server, .. }, wish, .. }) = open.get(id) else { return false };
+            let waits = match awaited {
+                Awaited::Any => true,
+                Awaited::One(one) => *id == one,
+                Awaited::Bound => wish.only.is_some(),
+            };
+            waits && *server == from
+        })
     }
 
     /// A server is gone, or takes no more: what was sent to it and is not answered is sent elsewhere or over. Numbers above
@@ -366,7 +416,7 @@ impl Calls {
         let Some(open) = self.open.get_mut(&id) else { return Taken::Last(Err(CallError::NoSuchCall)) };
         if let Some(item) = open.items.pop_front() {
             // Not back to nothing: a call that has brought items is never sent again.
-            open.item_bytes = (open.item_bytes - item.len()).max(1);
+            open.item_bytes = open.item_bytes.saturating_sub(item.len() + PLACE_BYTES).max(1);
             return Taken::Item(item);
         }
         match open.end.take() {

@@ -104,6 +104,39 @@ fn items_that_nobody_takes_are_bounded() {
     assert_eq!(outcome(&mut calls, id), Outcome::Unknown);
 }
 
+/// Results without a byte cost their place.
+#[test]
+fn empty_items_are_bounded() {
+    let mut calls = Calls::new(1000);
+    let (id, number) = sent(&mut calls, WISH, 7);
+    let fits = (0..100).take_while(|_| says(&mut calls, 7, Kind::Item, number, b"").is_none()).count();
+    assert!((10..=17).contains(&fits), "{fits}");
+    for _ in 0..fits {
+        assert!(matches!(calls.take(id), Taken::Item(it) if it.is_empty()));
+    }
+    assert_eq!(outcome(&mut calls, id), Outcome::Unknown);
+}
+
+#[test]
+fn a_server_waits_for_whoever_has_enough_to_take() {
+    let mut calls = Calls::new(1000);
+    let (id, number) = sent(&mut calls, WISH, 7);
+    let (other, _) = sent(&mut calls, WISH, 7);
+    for _ in 0..3 {
+        assert!(!calls.has_enough(7, Awaited::Any));
+        says(&mut calls, 7, Kind::Item, number, &[0; 400]);
+    }
+    assert!(calls.has_enough(7, Awaited::Any) && calls.has_enough(7, Awaited::One(id)));
+    // Nobody waits for whom there is nothing to take, and nobody for another server.
+    let others = [(7, Awaited::One(other)), (7, Awaited::Bound), (8, Awaited::Any)];
+    assert!(others.iter().all(|(server, awaited)| !calls.has_enough(*server, *awaited)));
+    assert!(matches!(calls.take(id), Taken::Item(_)));
+    assert!(!calls.has_enough(7, Awaited::Any));
+    says(&mut calls, 7, Kind::Item, number, &[0; 400]);
+    says(&mut calls, 7, Kind::End, number, b"");
+    assert!(!calls.has_enough(7, Awaited::Any), "no more comes of it");
+}
+
 #[test]
 fn time_that_is_over_says_whether_it_was_sent() {
     let mut calls = Calls::new(100);

@@ -10,7 +10,7 @@ use wharf_sys::doorbell;
 
 use super::Terms;
 use super::call::{Call, CallId, Results};
-use super::calls::{Taken, Wish};
+use super::calls::{Awaited, Taken, Wish};
 use super::error::CallError;
 use super::outlet::{Asked, Meeting, Outlet, Tried};
 use crate::address::Address;
@@ -28,6 +28,11 @@ use crate::wait::{self, Pace};
 /// # When full
 /// A request that finds no room at its server waits for it until the call's deadline; then it was never sent
 /// ([`CallError::Full`]). Meanwhile answers are received.
+///
+/// Of a call with several results up to [`most_kept`](super::Service::most_kept) wait for the program. With so many nothing more is
+/// received from its server while the program waits for this call or [for any](Self::any_ready): then the server waits, and with it
+/// what it has to say to other calls. A program that waits for one other call hears the server out, and a call that brings more
+/// meanwhile is over ([`CallError::Overrun`]).
 ///
 /// # When the server dies
 /// Calls that were not sent yet go to another server, and so do those that it has provably not taken when it left in good
@@ -148,7 +153,8 @@ impl Client {
     }
 
     /// Some call that was started and has something to take now, within `limit`; `None` when none has. Calls whose deadline
-    /// has passed have their error to take.
+    /// has passed have their error to take. While one has something to take, nothing more is received, so a server that is
+    /// faster than the program waits for it.
     ///
     /// # Errors
     /// [`CallError::Forked`], [`CallError::System`].
@@ -158,9 +164,7 @@ impl Client {
         let outlet = &mut self.outlet;
         // Each round ends with an answer, or after the earliest of the deadlines that are left.
         loop {
-            outlet.advance();
-            outlet.expire_all();
-            if let Some(id) = outlet.calls.any_ready() {
+            if let Some(id) = outlet.any_ready() {
                 return Ok(Some(CallId(id)));
             }
             if limit.passed() {
@@ -168,7 +172,8 @@ impl Client {
             }
             let first = outlet.calls.first_deadline().map(Deadline::at);
             let deadline = Deadline::earlier(Some(limit), first);
-            wait::until(&mut self.pace, deadline, |act| outlet.act(act, deadline, |it| it.calls.any_ready().is_some()))
+            let ready = |it: &mut Outlet| it.calls.any_ready().is_some();
+            wait::until(&mut self.pace, deadline, |act| outlet.act(act, deadline, Awaited::Any, ready))
                 .map_err(CallError::System)?;
         }
     }
@@ -188,7 +193,7 @@ impl Client {
         if self.outlet.check_ours().is_err() {
             return 0;
         }
-        self.outlet.advance();
+        self.outlet.advance(Awaited::Any);
         self.outlet.links.iter().filter(|link| !link.closing).count()
     }
 
@@ -240,9 +245,13 @@ impl Client {
     #[cfg(feature = "tokio")]
     pub(crate) fn try_take(&mut self, call: CallId) -> Result<Option<Taken>, CallError> {
         self.outlet.check_ours()?;
-        self.outlet.advance();
-        self.outlet.expire_all();
-        match self.outlet.calls.take(call.0) {
+        let mut taken = self.outlet.calls.take(call.0);
+        if matches!(taken, Taken::Nothing) {
+            self.outlet.advance(Awaited::One(call.0));
+            self.outlet.expire_all();
+            taken = self.outlet.calls.take(call.0);
+        }
+        match taken {
             Taken::Nothing => Ok(None),
             taken => Ok(Some(taken)),
         }
@@ -276,8 +285,10 @@ impl Client {
         }
         outlet.calls.keep(id, request.to_vec());
         let deadline = outlet.calls.deadline(id).map(Deadline::at);
-        wait::until(&mut self.pace, deadline, |act| outlet.act(act, deadline, |it| !it.calls.is_due(id)))
-            .map_err(CallError::System)?;
+        wait::until(&mut self.pace, deadline, |act| {
+            outlet.act(act, deadline, Awaited::One(id), |it| !it.calls.is_due(id))
+        })
+        .map_err(CallError::System)?;
         outlet.expire(id);
         Ok(id)
     }
@@ -293,7 +304,7 @@ impl Client {
         let deadline = outlet.calls.deadline(id).map(Deadline::at);
         let pace = &mut self.pace;
         wait::until(pace, deadline, |act| {
-            outlet.act(act, deadline, |it| {
+            outlet.act(act, deadline, Awaited::One(id), |it| {
                 taken = it.calls.take(id);
                 !matches!(taken, Taken::Nothing)
             })

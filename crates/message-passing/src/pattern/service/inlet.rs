@@ -1,6 +1,5 @@
 //! What comes to a server: whom it hears, in which order, and where it sleeps meanwhile.
 
-use std::io;
 use std::sync::Arc;
 
 use wharf_shared_memory::board::Counter;
@@ -16,10 +15,10 @@ use super::inflow::{Inflow, Said, Silent, read};
 use super::outbox::{Begun, LentWay, MOST_OPEN, Outbox, Without};
 use super::request::{Request, Ticket};
 use super::spare::Spare;
-use crate::error::{ConnectError, RecvError};
+use crate::error::RecvError;
 use crate::link::Link;
-use crate::listener::Listener;
 use crate::node::{Pairing, Registration};
+use crate::pattern::private_link::entrance::Entrance;
 use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{Hub, Rota};
 use crate::waits::{Announced, Glance, Waits};
@@ -40,7 +39,7 @@ const FAR_NANOS: u64 = 1_000_000_000;
 #[allow(clippy::large_enum_variant, reason = "one per server")]
 pub(super) enum Door {
     Named(Registration, Arc<Host>),
-    Listening(Listener),
+    Listening(Entrance),
 }
 
 /// A client, as long as anything can come from it.
@@ -70,7 +69,7 @@ pub(super) struct Inlet {
     /// Somebody was announced, and something of his was taken that was no whole request: nobody rings for the rest.
     unannounced: bool,
     /// The next call that receives says this.
-    pub(super) owed: Option<Result<Request, RecvError>>,
+    pub(super) owed: Option<Request>,
     next_number: u64,
     /// Some answers were kept when it looked last.
     pub(super) kept: bool,
@@ -190,28 +189,24 @@ impl Inlet {
     }
 
     /// Takes in everybody who has connected.
-    pub(super) fn accept(&mut self) -> Result<(), RecvError> {
+    pub(super) fn accept(&mut self) {
         // Bounded by those who wait at this moment, of whom a listener keeps so many.
         for _ in 0..1024 {
-            let Door::Listening(listener) = &mut self.door else { return Ok(()) };
-            match listener.try_accept() {
-                Ok(link) => self.connected(link),
-                Err(ConnectError::NobodyWaiting) => break,
-                Err(error) => return Err(RecvError::System(io::Error::other(error.to_string()))),
-            }
+            let Door::Listening(entrance) = &mut self.door else { return };
+            let Some(link) = entrance.take(self.callers.len()) else { return };
+            self.connected(link);
         }
-        Ok(())
     }
 
     /// One turn: looks at some of the clients, the recent ones first.
-    pub(super) fn look(&mut self) -> Result<Option<Request>, RecvError> {
+    pub(super) fn look(&mut self) -> Option<Request> {
         if self.hub.has_news() {
             self.hear();
         } else if self.kept {
             self.flush();
         }
         if self.callers.len() == 1 {
-            return Ok(self.look_at(0));
+            return self.look_at(0);
         }
         let mut turn = std::mem::take(&mut self.turn);
         self.rota.turn(self.callers.len(), &mut turn);
@@ -220,24 +215,24 @@ impl Inlet {
         if found.is_some() {
             self.turns = self.turns.wrapping_add(1);
             if self.turns.is_multiple_of(TURNS_PER_ACCEPT) {
-                self.accept()?;
+                self.accept();
             }
         }
-        Ok(found)
+        found
     }
 
     /// Looks at every client.
-    pub(super) fn look_at_all(&mut self) -> Result<Option<Request>, RecvError> {
+    pub(super) fn look_at_all(&mut self) -> Option<Request> {
         self.hear();
         if self.kept {
             self.flush();
         }
-        let first = self.look()?;
+        let first = self.look();
         if first.is_some() {
-            return Ok(first);
+            return first;
         }
         // Backwards: one that is cut off is replaced by one that was looked at.
-        Ok((0..self.callers.len()).rev().find_map(|at| self.look_at(at)))
+        (0..self.callers.len()).rev().find_map(|at| self.look_at(at))
     }
 
     /// The next request of one client.
@@ -346,7 +341,8 @@ impl Inlet {
     /// Whether the next call that receives has something to say; it is taken, and kept for that call.
     pub(super) fn owe(&mut self) -> bool {
         if self.owed.is_none() {
-            self.owed = self.accept().and_then(|()| self.look_at_all()).transpose();
+            self.accept();
+            self.owed = self.look_at_all();
         }
         self.owed.is_some()
     }
@@ -370,7 +366,7 @@ impl Inlet {
 
     /// Sleeps until somebody may have said something, or the deadline.
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
-        let mut announced = self.announce();
+        let (mut announced, mut deadline) = (self.announce(), deadline);
         if let Door::Named(registration, _) = &self.door {
             registration.counters().add(Counter::Sleeps, 1);
         }
@@ -400,8 +396,11 @@ impl Inlet {
         }
         let mut own = Own { bell: &self.bell, rung: ahead || self.hub.has_news() };
         ends.push(&mut own);
-        if let Door::Listening(listener) = &mut self.door {
-            ends.push(listener);
+        if let Door::Listening(entrance) = &mut self.door {
+            match entrance.rest() {
+                Ok(listener) => ends.push(listener),
+                Err(until) => deadline = Deadline::earlier(deadline, Some(until)),
+            }
         }
         ends.extend(intakes.iter_mut().map(|inner| &mut inner.receiver as &mut dyn Waits));
         let mut rooms: Vec<_> = ways.iter_mut().filter_map(LentWay::room).collect();

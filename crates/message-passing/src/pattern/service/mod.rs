@@ -44,6 +44,7 @@ pub use self::error::{CallError, Outcome};
 pub use self::request::{ClientId, ReplyStream, Request};
 pub use self::server::Server;
 pub use self::survey::{Answer, Survey};
+pub use self::traits::MethodResults;
 pub use self::typed::{Carries, TypedClient, TypedReplyStream, TypedRequest, TypedResults, TypedServer};
 pub use self::typed_survey::{TypedAnswer, TypedSurvey};
 
@@ -65,12 +66,19 @@ struct Terms {
     options: Options,
     choice: Choice,
     most_kept: usize,
+    most_clients: Option<usize>,
     patience: Duration,
 }
 
 impl Terms {
     fn new(options: Options) -> Terms {
-        Terms { options, choice: Choice::default(), most_kept: DEFAULT_MOST_KEPT, patience: DEFAULT_STREAM_PATIENCE }
+        Terms {
+            options,
+            choice: Choice::default(),
+            most_kept: DEFAULT_MOST_KEPT,
+            most_clients: None,
+            patience: DEFAULT_STREAM_PATIENCE,
+        }
     }
 }
 
@@ -161,11 +169,20 @@ impl<P> Service<P> {
     }
 
     /// Bytes of answers that a server keeps for each client that does not read them, before it cuts the client off, and that a
-    /// client keeps of each call with several results, before it gives the call up (1 MiB unless said otherwise). One message
-    /// is always kept, however large.
+    /// client keeps of each call with several results, before it [lets the server wait](Client#when-full) or gives the call up
+    /// (1 MiB unless said otherwise). The client counts 64 bytes more for each result. One message is always kept, however large,
+    /// and one may be kept beyond.
     #[must_use]
     pub fn most_kept(mut self, bytes: usize) -> Self {
         self.terms.most_kept = bytes;
+        self
+    }
+
+    /// How many clients a server has at most at an address. Without, 1,024, or half as many as its process may open descriptors
+    /// when it listens, where that is less. Whoever connects beyond that is refused, and told why.
+    #[must_use]
+    pub fn most_clients(mut self, clients: usize) -> Self {
+        self.terms.most_clients = Some(clients);
         self
     }
 

@@ -14,7 +14,7 @@ pub(super) use self::sending::Tried;
 use self::sending::{Begun, choose};
 use super::Terms;
 use super::account::ServerInfo;
-use super::calls::{Calls, GivenUp};
+use super::calls::{Awaited, Calls, GivenUp};
 use super::choice::Candidate;
 use super::error::CallError;
 use super::frame::{HEAD_BYTES, Head, Kind};
@@ -116,17 +116,18 @@ impl Outlet {
         &mut self,
         act: Act,
         deadline: Option<Deadline>,
+        awaited: Awaited,
         mut ready: impl FnMut(&mut Self) -> bool,
     ) -> std::io::Result<Option<()>> {
         match act {
-            Act::Try => self.advance(),
+            Act::Try => self.advance(awaited),
             Act::Look => {
                 self.links.iter_mut().for_each(|link| link.receiver.look_at_peer());
-                self.advance();
+                self.advance(awaited);
             }
             Act::Sleep => {
                 self.sleep(deadline)?;
-                self.advance();
+                self.advance(awaited);
             }
         }
         Ok(ready(self).then_some(()))
@@ -182,19 +183,23 @@ impl Outlet {
         }
     }
 
-    /// Everything that can be done without waiting.
-    pub(super) fn advance(&mut self) {
+    /// Everything that can be done without waiting. Of a server that has brought enough of what is waited for nothing more is
+    /// received: so it waits, too.
+    pub(super) fn advance(&mut self, awaited: Awaited) {
         self.hear();
         // Backwards: one that is lost is replaced by one that was looked at.
         for at in (0..self.links.len()).rev() {
-            self.receive(at);
+            self.receive(at, awaited);
         }
         self.send_due();
     }
 
-    fn receive(&mut self, at: usize) {
+    fn receive(&mut self, at: usize, awaited: Awaited) {
         for _ in 0..MOST_AT_ONCE {
             let Some(link) = self.links.get_mut(at) else { return };
+            if self.calls.has_enough(link.number, awaited) {
+                return;
+            }
             let frame = match link.receiver.poll_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
@@ -292,6 +297,19 @@ impl Outlet {
                 self.drop_begun(at);
             }
         }
+    }
+
+    /// Some call that has something to take; looks for more only where none has.
+    pub(super) fn any_ready(&mut self) -> Option<u64> {
+        self.expire_all();
+        if self.calls.any_ready().is_none() {
+            self.advance(Awaited::Any);
+            self.expire_all();
+        } else {
+            self.hear();
+            self.send_due();
+        }
+        self.calls.any_ready()
     }
 
     /// Whether a look takes no system call.

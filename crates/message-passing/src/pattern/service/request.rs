@@ -234,6 +234,23 @@ impl ReplyStream {
         self.ticket.outbox.say(Kind::Item, self.ticket.id, item, Without::Refuse)
     }
 
+    /// How long a send waits for room.
+    pub(super) fn patience(&self) -> Duration {
+        self.ticket.patience
+    }
+
+    /// The same as [`send`](Self::send), where several have one patience: what is left of it.
+    pub(super) fn send_within(&mut self, item: &[u8], patience: &mut Duration) -> Result<(), SendError> {
+        match self.try_send(item) {
+            Err(SendError::Full) => {}
+            outcome => return outcome,
+        }
+        let began = Instant::now();
+        let outcome = self.ticket.outbox.say_item(self.ticket.id, item, *patience);
+        *patience = patience.saturating_sub(began.elapsed());
+        outcome
+    }
+
     fn check(&self) -> Result<(), SendError> {
         if self.ticket.is_cancelled() { Err(SendError::Closed) } else { Ok(()) }
     }

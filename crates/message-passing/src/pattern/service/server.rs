@@ -19,6 +19,7 @@ use crate::handshake::Payload;
 use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::pattern::private_link::Hub;
+use crate::pattern::private_link::entrance::Entrance;
 use crate::wait::{self, Act, Limit, Pace};
 
 /// The answering end of a service: receives the requests of any number of clients.
@@ -47,7 +48,8 @@ use crate::wait::{self, Act, Limit, Pace};
 /// # When full
 /// Requests wait in the link of each client, 16 KiB by name or the [capacity](crate::Options::capacity) by address; what does
 /// not fit there waits at the client, until its deadline. A client that does not read its answers has some of them kept
-/// ([`Service::most_kept`](super::Service::most_kept)), and is cut off when there are more: nobody else waits for it.
+/// ([`Service::most_kept`](super::Service::most_kept)), and is cut off when there are more: nobody else waits for it. At an
+/// address at most [`Service::most_clients`](super::Service::most_clients) are there at once; others are [refused](Self::refused).
 ///
 /// # When a client dies
 /// Its requests are [cancelled](Request::is_cancelled), and those that were not received yet are dropped. Nobody else notices.
@@ -85,7 +87,8 @@ impl Server {
         let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the server's doorbell", error))?;
-        Ok(Server::new(Door::Listening(listener), Arc::new(Hub::new(ringer)), bell, terms))
+        let entrance = Entrance::new(listener, terms.most_clients);
+        Ok(Server::new(Door::Listening(entrance), Arc::new(Hub::new(ringer)), bell, terms))
     }
 
     fn new(door: Door, hub: Arc<Hub<News>>, bell: Bell, terms: &Terms) -> Server {
@@ -124,7 +127,7 @@ impl Server {
     pub fn try_recv(&mut self) -> Result<Request, RecvError> {
         self.inlet.check_ours()?;
         self.inlet.owe();
-        self.inlet.owed.take().unwrap_or(Err(RecvError::Empty))
+        self.inlet.owed.take().ok_or(RecvError::Empty)
     }
 
     /// The common case, made part of the caller.
@@ -141,26 +144,26 @@ impl Server {
         let inlet = &mut self.inlet;
         inlet.check_ours()?;
         if let Some(owed) = inlet.owed.take() {
-            return owed;
+            return Ok(owed);
         }
-        if let Some(request) = inlet.look()? {
+        if let Some(request) = inlet.look() {
             return Ok(request);
         }
         let deadline = limit.start();
         let found = wait::until(&mut self.pace, deadline, |act| match act {
             Act::Try => match inlet.look_quickly(TRIES_BESIDE_OTHERS) {
                 Some(request) => Ok(Some(request)),
-                None => inlet.look(),
+                None => Ok(inlet.look()),
             },
             Act::Look => {
-                inlet.accept()?;
+                inlet.accept();
                 inlet.callers.iter_mut().for_each(|caller| caller.inflow.look_at_peer());
-                inlet.look_at_all()
+                Ok(inlet.look_at_all())
             }
             Act::Sleep => {
                 inlet.sleep(deadline)?;
-                inlet.accept()?;
-                inlet.look_at_all()
+                inlet.accept();
+                Ok(inlet.look_at_all())
             }
         });
         found?.ok_or(RecvError::Timeout)
@@ -168,8 +171,7 @@ impl Server {
 
     /// How many clients it has now.
     pub fn clients(&mut self) -> usize {
-        // What comes to light here is told by the next call that receives.
-        let _ = self.inlet.accept();
+        self.inlet.accept();
         self.inlet.hear();
         self.inlet.callers.len()
     }
@@ -177,6 +179,17 @@ impl Server {
     /// How many clients were cut off because they broke the rules or did not read their answers, and why the latest was.
     pub fn cut_off(&self) -> (u64, Option<&str>) {
         (self.inlet.cut_off, self.inlet.last_cut_off.as_deref())
+    }
+
+    /// How many that connected to the address were refused or could not be taken in, and why the latest: they did not fit, more
+    /// than [`most_clients`](super::Service::most_clients) would have been there, or the system had no descriptor or memory for one.
+    /// Nobody who is there already notices; after what the system refuses nobody comes in for up to 100 ms. None where it is met by
+    /// name.
+    pub fn refused(&self) -> (u64, Option<String>) {
+        match &self.inlet.door {
+            Door::Named(..) => (0, None),
+            Door::Listening(entrance) => entrance.refused(),
+        }
     }
 
     /// Whether answers are kept for clients that have no room for them. What has room by now is sent on.
@@ -192,7 +205,7 @@ impl Server {
     pub fn address(&self) -> Option<&Address> {
         match &self.inlet.door {
             Door::Named(..) => None,
-            Door::Listening(listener) => Some(listener.address()),
+            Door::Listening(entrance) => Some(entrance.address()),
         }
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use wharf_sys::clock::{Deadline, Instant};
 
 use super::account::{Account, Accounted, ServerInfo};
-use super::calls::{Calls, Taken, Wish};
+use super::calls::{Awaited, Calls, Taken, Wish};
 use super::client::Client;
 use super::error::CallError;
 use super::outlet::{Outlet, Tried};
@@ -82,7 +82,7 @@ impl Gathering {
     /// Begins a call to everybody who takes requests; sends it, where there is room at once.
     fn begin(outlet: &mut Outlet, request: &[u8], limit: Duration, now: Instant) -> Gathering {
         // Whoever has left is not there.
-        outlet.advance();
+        outlet.advance(Awaited::Any);
         let mut gathering = Gathering::default();
         let there = outlet.links.iter_mut().filter(|link| !link.closing);
         let there: Vec<_> = there.map(|link| (link.number, link.who())).collect();
@@ -260,7 +260,7 @@ impl Survey<'_> {
         if let Some(answer) = self.gathering.take(&mut outlet.calls) {
             return Ok(Some(answer));
         }
-        outlet.advance();
+        outlet.advance(Awaited::Bound);
         outlet.expire_all();
         Ok(self.gathering.take(&mut outlet.calls))
     }
@@ -284,7 +284,7 @@ impl Survey<'_> {
         }
         let until = Deadline::earlier(limit, Some(*deadline));
         wait::until(&mut client.pace, until, |act| {
-            outlet.act(act, until, |it| {
+            outlet.act(act, until, Awaited::Bound, |it| {
                 found = gathering.take(&mut it.calls);
                 found.is_some() || gathering.is_over()
             })
@@ -366,7 +366,7 @@ impl Waits for Survey<'_> {
         if self.gathering.is_over() || outlet.check_ours().is_err() {
             return Glance::Ready;
         }
-        outlet.advance();
+        outlet.advance(Awaited::Bound);
         outlet.expire_all();
         match self.gathering.calls().any(|call| outlet.calls.is_ready(call)) {
             true => Glance::Ready,

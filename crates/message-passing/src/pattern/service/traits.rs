@@ -56,9 +56,9 @@ impl Caller {
         &mut self,
         method: &'static str,
         arguments: &A,
-    ) -> Result<Stream<'_, R>, CallError> {
+    ) -> Result<MethodResults<'_, R>, CallError> {
         let results = self.client.call_stream(&request(method, arguments)?, self.limit)?;
-        Ok(Stream { results, method, of: PhantomData })
+        Ok(MethodResults { results, method, of: PhantomData })
     }
 }
 
@@ -68,13 +68,13 @@ fn request<A: Serialize>(method: &str, arguments: &A) -> Result<Vec<u8>, CallErr
 }
 
 /// The results of a method that gives an iterator, as they come. An error is the last of them. Dropping it cancels the call.
-pub struct Stream<'c, R> {
+pub struct MethodResults<'c, R> {
     results: Results<'c>,
     method: &'static str,
     of: PhantomData<fn() -> R>,
 }
 
-impl<R: DeserializeOwned> Iterator for Stream<'_, R> {
+impl<R: DeserializeOwned> Iterator for MethodResults<'_, R> {
     type Item = Result<R, CallError>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -89,9 +89,9 @@ impl<R: DeserializeOwned> Iterator for Stream<'_, R> {
     }
 }
 
-impl<R> fmt::Debug for Stream<'_, R> {
+impl<R> fmt::Debug for MethodResults<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("method", &self.method).field("results", &self.results).finish()
+        f.debug_struct("MethodResults").field("method", &self.method).field("results", &self.results).finish()
     }
 }
 
@@ -134,12 +134,14 @@ pub fn answer(request: Request, outcome: Result<Vec<u8>, String>) {
 }
 
 /// Answers by results one after another, until there are no more of them or nobody wants more. The next one is asked for when the
-/// client has room for it: one that takes nothing for as long as the service's patience is told that its call has failed.
+/// client has room for it. All of them together wait for room for the service's patience at most; then the client is told that its
+/// call has failed.
 pub fn stream<R: Serialize>(request: Request, results: impl Iterator<Item = R>) {
     let mut stream = request.stream();
+    let mut patience = stream.patience();
     // Ends with the results, or with the client.
     for result in results {
-        let failed = match put(&result).map(|bytes| stream.send(&bytes)) {
+        let failed = match put(&result).map(|bytes| stream.send_within(&bytes, &mut patience)) {
             Ok(Ok(())) => continue,
             // Nobody is there to be told.
             Ok(Err(SendError::Closed | SendError::PeerDied { .. })) => return,
