@@ -5,8 +5,9 @@ mod scene;
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use scene::{Running, Scene, await_that, heeding_signals, start};
+use scene::{Running, Scene, await_that, start};
 use serde_json::Value;
 use wharf::{Domain, Node, NodeOptions};
 
@@ -59,7 +60,7 @@ impl Shell {
     fn typed(&self, line: &str) -> Running {
         let wharf = Path::new(env!("CARGO_BIN_EXE_wharf")).parent().expect("a directory");
         let path = format!("{}:{}", wharf.display(), std::env::var("PATH").expect("a path"));
-        let mut command = heeding_signals("sh");
+        let mut command = Command::new("sh");
         // A line that is one command is that command's process, so that a signal reaches it.
         let only = !line.contains("&&") && !line.contains('|');
         command.arg("-c").arg(if only { format!("exec {line}") } else { line.to_owned() });

@@ -38,7 +38,9 @@ impl Scene {
 
     /// The command with its names in this directory.
     pub(crate) fn wharf(&self, arguments: &[&str]) -> Command {
-        let mut command = heeding_signals(env!("CARGO_BIN_EXE_wharf"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
+        // As from a shell in front: tests may run in the background, where signals are ignored.
+        wharf_sys::signal::heed(&mut command);
         command.args(arguments).env("WHARF_DIR", self.path());
         command
     }
@@ -81,14 +83,6 @@ impl Scene {
     }
 }
 
-/// The command as it is started from a shell in front: signals that end it are not ignored, though these tests may run in the
-/// background, or under `nohup`.
-pub(crate) fn heeding_signals(program: &str) -> Command {
-    let mut command = Command::new(program);
-    wharf_sys::signal::heed(&mut command);
-    command
-}
-
 /// Looks again and again until it is so, and fails after the limit.
 pub(crate) fn await_that(what: &str, mut so: impl FnMut() -> bool) {
     let start = Instant::now();
@@ -115,6 +109,7 @@ struct Heard {
 /// Starts a command with pipes on all three sides.
 pub(crate) fn start(mut command: Command) -> Running {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    wharf_sys::signal::heed(&mut command);
     let mut child = command.spawn().expect("the command starts");
     let output = Heard::read(child.stdout.take().expect("a pipe"));
     let complaint = Heard::read(child.stderr.take().expect("a pipe"));
