@@ -92,7 +92,8 @@ pub(crate) fn innocents_beside_poison(world: &World) {
         let mut worker = world.start("works", &["poison", "16"]);
         worker.line();
         while worker.is_alive() {
-            assert_eq!(pusher.dead_letters(), 0, "{nth}");
+            // The third death may be known to the pusher before it is seen here.
+            assert!(pusher.dead_letters() == 0 || nth == 2, "{nth}");
             let _ = pusher.flush(std::time::Duration::from_millis(1));
         }
         assert!(worker.was_killed());

@@ -73,7 +73,14 @@ fn the_list_tells_what_every_endpoint_shows() {
     host.counters().add(Counter::SentMessages, 3);
     host.counters().raise(Counter::Largest, 9);
     host.counters().raise(Counter::Largest, 5);
-    let list = NodeOptions::new().domain(world.domain()).endpoints().unwrap();
+    let deadline = Deadline::after(Duration::from_secs(20));
+    let looked = || NodeOptions::new().domain(world.domain()).endpoints().unwrap();
+    let mut list = looked();
+    // That they have met is counted by the threads of both nodes.
+    while list.iter().any(|end| end.statistics.peers != 1) && !deadline.passed() {
+        std::thread::sleep(Duration::from_millis(1));
+        list = looked();
+    }
     let [shown, guest] = &list[..] else { panic!("{list:?}") };
     assert_eq!((shown.node, shown.pattern, shown.part), (one.id(), Pattern::Topic, Part::Host));
     assert_eq!((&*shown.name, &*shown.type_name, shown.type_hash, shown.type_size), ("arm/pose", "Pose", 5, 24));
