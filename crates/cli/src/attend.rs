@@ -4,16 +4,16 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use wharf_sys::clock::Deadline;
+use wharf_sys::poll::{self, Interest};
 
 use crate::group::Pipes;
 
 /// How long what a command has started, and left behind at its end, may still write for it.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// What a pipe holds at most, where nobody has raised the system's limit for it. So much is read after the command's end whatever the clock
-/// says: the command itself may have written it.
+/// What a pipe holds at most, where nobody has raised the system's limit for it. So much is read after the command's end
+/// whatever the clock says: the command itself may have written it.
 const PIPE_BYTES: usize = 1 << 20;
 
 /// Where it was written.
@@ -43,10 +43,10 @@ pub(crate) fn attend(
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let ready = {
             // In the order in which they are looked at below.
-            let feed = feed.as_ref().map(|it| (it.as_fd(), PollFlags::OUT));
+            let feed = feed.as_ref().map(|it| (it.as_fd(), Interest::WRITE));
             let outputs = [output.as_ref().map(AsFd::as_fd), complaint.as_ref().map(AsFd::as_fd)];
-            let outputs = outputs.map(|it| it.map(|it| (it, PollFlags::IN)));
-            let end = Some((end, PollFlags::IN)).filter(|_| until.is_none());
+            let outputs = outputs.map(|it| it.map(|it| (it, Interest::READ)));
+            let end = Some((end, Interest::READ)).filter(|_| until.is_none());
             ready_of([feed, outputs[0], outputs[1], end], left)?
         };
         let [feeds, speaks, complains, ended] = ready;
@@ -76,21 +76,15 @@ pub(crate) fn attend(
 
 /// Which of these are ready, waiting at most so long for one; all of them are not when the time is over.
 pub(crate) fn ready_of<const N: usize>(
-    asked: [Option<(BorrowedFd<'_>, PollFlags)>; N],
+    asked: [Option<(BorrowedFd<'_>, Interest)>; N],
     limit: Option<Duration>,
 ) -> io::Result<[bool; N]> {
-    let mut list: Vec<PollFd<'_>> =
-        asked.iter().flatten().map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
-    let limit = limit.map(Timespec::try_from).transpose().unwrap_or(None);
-    // Once, and again for each signal.
-    while let Err(error) = poll(&mut list, limit.as_ref()) {
-        if error != Errno::INTR {
-            return Err(error.into());
-        }
-    }
+    let list: Vec<_> = asked.iter().flatten().copied().collect();
+    let mut found = Vec::with_capacity(N);
+    poll::wait_each(&list, limit.map(Deadline::after), &mut found)?;
     // An end that is closed, or broken, is found out by whoever uses it.
-    let mut ready = list.iter().map(|it| !it.revents().is_empty());
-    Ok(asked.map(|it| it.is_some() && ready.next().unwrap_or(false)))
+    let mut found = found.into_iter();
+    Ok(asked.map(|it| it.is_some() && found.next().is_some_and(poll::Found::any)))
 }
 
 /// Reads once, and drops the pipe at its end; how much there was.

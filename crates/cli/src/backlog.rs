@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::failure::Failure;
 
-/// While so much waits here, nothing more is taken in: whatever waits is a whole message in memory. One that is larger fits where nothing waits.
+/// While so much waits here, nothing more is taken in: whatever waits is a whole message in memory. One that is larger fits
+/// where nothing waits.
 pub(crate) const MOST_BYTES: usize = 64 << 20;
 
 /// More commands at once help nobody.

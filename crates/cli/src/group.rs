@@ -7,9 +7,10 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::event::PollFlags;
 use rustix::io::{Errno, ioctl_fionbio};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use wharf_sys::poll::Interest;
 
 use crate::attend::ready_of;
 use crate::guard;
@@ -56,7 +57,7 @@ impl Group {
     /// How the command itself has ended, if it has.
     pub(crate) fn try_wait(&mut self) -> io::Result<Option<ExitStatus>> {
         if !self.over {
-            let [ended] = ready_of([Some((self.end.as_fd(), PollFlags::IN))], Some(Duration::ZERO))?;
+            let [ended] = ready_of([Some((self.end.as_fd(), Interest::READ))], Some(Duration::ZERO))?;
             if !ended {
                 return Ok(None);
             }

@@ -1,7 +1,7 @@
 //! Looks after the groups of the commands that run, which neither a signal of the terminal nor our own end reaches by itself.
 //!
-//! A process of its own, the guard, is told of each group, and kills those that are left when we are gone, however we went. Ctrl-Z stops the
-//! groups before it stops us, and they go on when we do.
+//! A process of its own, the guard, is told of each group, and kills those that are left when we are gone, however we went.
+//! Ctrl-Z stops the groups before it stops us, and they go on when we do.
 
 use std::collections::BTreeSet;
 use std::io::{self, BufRead, Write};

@@ -8,10 +8,11 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 
 use ratatui::crossterm::event::KeyEvent;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use signal_hook::consts::SIGWINCH;
 use signal_hook::low_level;
 use wharf::{Endpoint, Readable};
+use wharf_sys::clock::{Deadline, Instant};
+use wharf_sys::poll::{self, Interest};
 
 use self::decode::Decoder;
 use crate::failure::Failure;
@@ -83,11 +84,7 @@ impl Keys {
 
     /// Whether a read would not wait.
     fn is_typed(&self) -> io::Result<bool> {
-        let mut fds = [PollFd::new(&self.typed.0, PollFlags::IN)];
-        match poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
-            Ok(ready) => Ok(ready > 0),
-            Err(rustix::io::Errno::INTR) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
+        let now = Deadline::at(Instant::now());
+        Ok(!poll::wait(&[(self.typed.0.as_fd(), Interest::READ)], Some(now))?.is_empty())
     }
 }

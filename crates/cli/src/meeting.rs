@@ -8,6 +8,7 @@ use wharf_sys::directory::Domain;
 use crate::ending::Ending;
 use crate::failure::{Failure, in_own_words};
 use crate::identity::Fingerprint;
+use crate::peers::FOR_EVER;
 use crate::usage::{MeetingArguments, complain};
 
 /// How soon a user who wants to know hears of a peer that was refused.
@@ -27,9 +28,6 @@ pub(crate) enum Habit {
     /// `send` connects.
     Connects,
 }
-
-/// Longer than any machine runs.
-const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// Makes the link, as listener or as connector.
 pub(crate) fn meet(

@@ -11,6 +11,7 @@ use wharf::{Address, Options, Tls, Transport};
 use crate::compare::machine;
 use crate::failure::Failure;
 use crate::identity::{Fingerprint, Identity};
+use crate::shell::quoted;
 
 /// Where a token may be given instead of in a file. Not on the command line, which every user of a machine can read.
 const TOKEN_VARIABLE: &str = "WHARF_TOKEN";
@@ -213,15 +214,6 @@ pub(crate) fn reachable(at: &Address) -> String {
     }
 }
 
-/// A word as a shell takes it.
-pub(crate) fn quoted(word: &str) -> String {
-    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/._-+=:@,%[]".contains(letter);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
-
 fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let outcome = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
@@ -249,12 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_told_can_be_typed() {
-        for (word, expected) in
-            [("/a/b.c", "/a/b.c"), ("", "''"), ("a b", "'a b'"), ("it's", "'it'\\''s'"), ("$(x)", "'$(x)'")]
-        {
-            assert_eq!(quoted(word), expected);
-        }
+    fn whoever_listens_everywhere_is_reached_by_name() {
         let at = |text: &str| reachable(&Address::parse(text).expect("an address"));
         assert_eq!(at("tcp:127.0.0.1:7000"), "tcp:127.0.0.1:7000");
         assert_eq!(at("unix:/tmp/0.0.0.0:1"), "unix:/tmp/0.0.0.0:1");

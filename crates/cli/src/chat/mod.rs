@@ -13,7 +13,6 @@ mod heard;
 mod link;
 mod plain;
 mod room;
-mod rows;
 mod screen;
 mod seen;
 mod text;
@@ -35,7 +34,8 @@ use self::words::News;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::meeting::check;
-use crate::network::{quoted, reachable};
+use crate::network::reachable;
+use crate::shell::quoted;
 use crate::usage::chat::ChatArguments;
 
 /// What a user does.
@@ -103,7 +103,8 @@ fn host(address: &str, asked: &ChatArguments, doors: &mut Vec<News>) -> Result<D
     let (options, made) = asked.network.apply(Options::new(), &check(address)?, true)?;
     let door = Door::open(address, &options)?;
     let more = asked.network.for_who_connects(door.address(), made)?;
-    let at = quoted(&reachable(door.address()));
+    let at = reachable(door.address());
+    let at = quoted(&at);
     doors.push(News::note(format!("others join with: wharf chat {} --join {at}{more}", asked.room)));
     Ok(door)
 }

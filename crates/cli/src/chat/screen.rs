@@ -2,19 +2,18 @@
 
 use std::cell::Cell;
 use std::collections::VecDeque;
-use std::io::{self, Stdout};
+use std::io;
 
+use ratatui::Frame;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Position, Rect};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use ratatui::{Frame, Terminal};
 use wharf::Endpoint;
 
 use super::editor::Editor;
 use super::heard::MOST_HERE;
-use super::rows::Rows;
 use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
@@ -22,6 +21,7 @@ use crate::failure::Failure;
 use crate::keys::{Keys, Said};
 use crate::output::may_colour;
 use crate::printable::printable;
+use crate::terminal::{self, Terminal};
 
 /// What was said is kept so far back: so many lines, and so many bytes of them as they are shown.
 const MOST_LINES: usize = 5_000;
@@ -32,7 +32,7 @@ const COLOURS: [Color; 6] = [Color::Cyan, Color::Green, Color::Magenta, Color::B
 
 /// See the top of the file.
 pub(super) struct Screen {
-    terminal: Terminal<Rows<Stdout>>,
+    terminal: Terminal,
     keys: Keys,
     lines: VecDeque<Entry>,
     /// Of the lines.
@@ -83,10 +83,7 @@ fn unusable(error: io::Error) -> Failure {
 impl Screen {
     pub(super) fn open() -> Result<Screen, Failure> {
         let keys = Keys::open().map_err(unusable)?;
-        // It is as it was when this ends, by a panic as well.
-        let prepared = ratatui::try_init().map_err(unusable)?;
-        let terminal =
-            prepared.size().and_then(|size| Terminal::new(Rows::new(io::stdout(), size))).map_err(unusable)?;
+        let terminal = terminal::enter().map_err(unusable)?;
         Ok(Screen {
             terminal,
             keys,
@@ -266,7 +263,7 @@ impl Screen {
 impl Drop for Screen {
     fn drop(&mut self) {
         // What cannot be restored is told by nobody.
-        let _restored = ratatui::try_restore();
+        let _restored = terminal::leave();
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Serialize;
 use wharf::{CallError, Client, Outcome, Pattern};
 
 use super::place::Place;
-use crate::absent::{absent, command};
+use crate::absent::absent;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
@@ -17,6 +17,7 @@ use crate::meeting::is_address;
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers::{self, FOR_EVER};
+use crate::shell::command;
 use crate::usage::services::CallArguments;
 use crate::written::{self, Content, Form};
 

@@ -10,8 +10,8 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::event::PollFlags;
 use wharf::Request;
+use wharf_sys::poll::Interest;
 
 use super::serve::{Answer, Work};
 use crate::attend::{is_passing, ready_of};
@@ -134,9 +134,9 @@ impl Talk {
             if !wanted() {
                 return Ok(Err(Silence::Unwanted));
             }
-            let input = Some((self.input.as_fd(), PollFlags::OUT)).filter(|_| !rest.is_empty());
-            let output = Some((self.output.as_fd(), PollFlags::IN));
-            let end = Some((self.end.as_fd(), PollFlags::IN));
+            let input = Some((self.input.as_fd(), Interest::WRITE)).filter(|_| !rest.is_empty());
+            let output = Some((self.output.as_fd(), Interest::READ));
+            let end = Some((self.end.as_fd(), Interest::READ));
             let [takes, speaks, ended] = ready_of([input, output, end], Some(LOOK))?;
             if takes {
                 match self.input.write(rest) {

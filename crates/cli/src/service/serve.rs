@@ -19,8 +19,8 @@ use crate::output::Output;
 use crate::units;
 use crate::usage::services::ServeArguments;
 
-/// Requests that wait here, beside those that are worked on, as long as they are not too large together; further ones wait where they come
-/// from.
+/// Requests that wait here, beside those that are worked on, as long as they are not too large together; further ones wait
+/// where they come from.
 const AHEAD: usize = 64;
 
 /// How long answers that have no room at their clients are sent on after the last request.

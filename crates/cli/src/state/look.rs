@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use wharf::{Node, Pattern, StateWatcher};
 
 use super::{seen, write};
-use crate::absent::{absent, command};
+use crate::absent::absent;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
+use crate::shell::command;
 use crate::units;
 use crate::usage::values::{StateGetArguments, StateWatchArguments};
 use crate::written::Form;

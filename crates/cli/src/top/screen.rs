@@ -4,11 +4,11 @@ use std::collections::HashSet;
 use std::io;
 use std::time::{Duration, Instant};
 
+use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout};
 use ratatui::style::{Color, Style, Stylize};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Paragraph;
-use ratatui::{DefaultTerminal, Frame};
 
 use super::Looks;
 use super::columns::{Column, GAP, fitting};
@@ -21,6 +21,7 @@ use crate::keys::{Keys, Said};
 use crate::look::directory;
 use crate::output::may_colour;
 use crate::printable::printable;
+use crate::terminal::{self, Terminal};
 use crate::units;
 use crate::usage::looking::TopArguments;
 
@@ -39,9 +40,9 @@ pub(super) fn run(
     // A first look that fails is told on a terminal that was not touched.
     view.take(looks.look()?);
     let mut keys = Keys::open().map_err(unusable)?;
-    let terminal = ratatui::try_init().map_err(unusable);
+    let terminal = terminal::enter().map_err(unusable);
     let outcome = terminal.and_then(|mut terminal| screen.watch(&mut terminal, &mut keys, &mut view, looks, ending));
-    let restored = ratatui::try_restore().map_err(unusable);
+    let restored = terminal::leave().map_err(unusable);
     outcome.and(restored)
 }
 
@@ -58,7 +59,7 @@ struct Screen {
 impl Screen {
     fn watch(
         &self,
-        terminal: &mut DefaultTerminal,
+        terminal: &mut Terminal,
         keys: &mut Keys,
         view: &mut View,
         looks: &mut Looks,

@@ -5,7 +5,7 @@
 //! drawn anew as a whole when it changes, and the cursor is put in its place behind every character that may be of another width.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write};
+use std::io::{self, Stdout, Write};
 
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::{Buffer, Cell, CellWidth};
@@ -14,8 +14,22 @@ use ratatui::crossterm::queue;
 use ratatui::crossterm::terminal::{self as clear, BeginSynchronizedUpdate, Clear, EndSynchronizedUpdate};
 use ratatui::layout::{Position, Rect, Size};
 
+/// The terminal of a command that draws.
+pub(crate) type Terminal = ratatui::Terminal<Rows<Stdout>>;
+
+/// Takes it, until [`leave`]: it is as it was then, and after a panic as well.
+pub(crate) fn enter() -> io::Result<Terminal> {
+    let size = ratatui::try_init()?.size()?;
+    ratatui::Terminal::new(Rows::new(io::stdout(), size))
+}
+
+/// Gives it back.
+pub(crate) fn leave() -> io::Result<()> {
+    ratatui::try_restore()
+}
+
 /// See the top of the file.
-pub(super) struct Rows<W: Write> {
+pub(crate) struct Rows<W: Write> {
     terminal: CrosstermBackend<W>,
     /// What stands on the screen.
     drawn: Buffer,
@@ -23,7 +37,7 @@ pub(super) struct Rows<W: Write> {
 
 impl<W: Write> Rows<W> {
     /// On a screen of this size with nothing on it.
-    pub(super) fn new(out: W, size: Size) -> Rows<W> {
+    fn new(out: W, size: Size) -> Rows<W> {
         Rows { terminal: CrosstermBackend::new(out), drawn: blank(size) }
     }
 
