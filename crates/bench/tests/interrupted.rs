@@ -50,7 +50,7 @@ fn peers(directory: &Path) -> usize {
 fn interrupt(case: &str, signal: (&str, i32), made: impl Fn(&[PathBuf]) -> bool) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wharf-bench"));
     // Tests may run in the background, where signals are ignored.
-    wharf_sys::signal::heed(&mut command);
+    wharf_sys::trace::heed_signals(&mut command);
     command.args([case, "--seconds", "600"]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut running = Running(command.spawn().expect("the bench starts"));
     let id = running.0.id();

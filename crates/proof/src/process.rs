@@ -156,9 +156,9 @@ impl Process {
     /// When it does not stop.
     pub fn stop(&mut self) {
         self.signal(Signal::STOP);
-        let (path, deadline) = (format!("/proc/{}/stat", self.id()), Deadline::after(PATIENCE));
+        let deadline = Deadline::after(PATIENCE);
         // Ends at the deadline.
-        while !std::fs::read_to_string(&path).is_ok_and(|stat| stat.contains(") T ")) {
+        while !wharf_sys::trace::is_stopped(self.id()).is_ok_and(|stopped| stopped) {
             assert!(!deadline.passed(), "should have stopped: {}", self.report());
             thread::sleep(Duration::from_micros(200));
         }

@@ -1,14 +1,11 @@
 //! Which signals end a program that has something to close first.
 #![allow(unsafe_code)]
 
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::unix::process::CommandExt;
-use std::process::Command;
 use std::sync::OnceLock;
 
 /// Ctrl-C, a polite kill, and a terminal that is gone.
-const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+pub(crate) const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
 /// The signals among SIGINT, SIGTERM and SIGHUP that are to end this program: all but those that it was started with orders to
 /// ignore, as `nohup` gives them, or a shell to what it runs in the background. Whoever installs handlers installs them for these and
@@ -18,23 +15,6 @@ const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 pub fn ending() -> &'static [i32] {
     static FOUND: OnceLock<Vec<i32>> = OnceLock::new();
     FOUND.get_or_init(|| ENDING.into_iter().filter(|signal| !is_ignored(*signal)).collect())
-}
-
-/// The program that this command starts is ended by SIGINT, SIGTERM and SIGHUP, as one that a shell runs in front: also where this
-/// process was started with orders to ignore them. For tests, which may run in the background.
-pub fn heed(command: &mut Command) -> &mut Command {
-    let heed = || {
-        for signal in ENDING {
-            // SAFETY: no handler is installed: the default does what the kernel does. The call may be made between fork and exec
-            // (signal-safety(7)).
-            if unsafe { libc::signal(signal, libc::SIG_DFL) } == libc::SIG_ERR {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: the closure makes three system calls; it allocates nothing and takes no lock.
-    unsafe { command.pre_exec(heed) }
 }
 
 /// Whether nothing happens when the signal comes.

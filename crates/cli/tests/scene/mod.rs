@@ -40,7 +40,7 @@ impl Scene {
     pub(crate) fn wharf(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wharf"));
         // As from a shell in front: tests may run in the background, where signals are ignored.
-        wharf_sys::signal::heed(&mut command);
+        wharf_sys::trace::heed_signals(&mut command);
         command.args(arguments).env("WHARF_DIR", self.path());
         command
     }
@@ -109,7 +109,7 @@ struct Heard {
 /// Starts a command with pipes on all three sides.
 pub(crate) fn start(mut command: Command) -> Running {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    wharf_sys::signal::heed(&mut command);
+    wharf_sys::trace::heed_signals(&mut command);
     let mut child = command.spawn().expect("the command starts");
     let output = Heard::read(child.stdout.take().expect("a pipe"));
     let complaint = Heard::read(child.stderr.take().expect("a pipe"));

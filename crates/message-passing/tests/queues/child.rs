@@ -14,6 +14,7 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
         ("works", [name, prefetch]) => works(path, name, prefetch.parse().unwrap()),
         ("works-some", [name, count]) => works_some(path, name, count.parse().unwrap()),
         ("pushes", [name, count]) => pushes(path, name, count.parse().unwrap()),
+        ("pushes-in-vain", [name]) => pushes_in_vain(path, name),
         ("pushes-short", []) => crate::shortage::pushes_short(),
         _ => return false,
     }
@@ -107,6 +108,14 @@ fn works_some(path: &Path, name: &str, count: usize) {
 }
 
 /// Pushes so many numbered items, says how many of them are done, and leaves when it is told.
+/// Waits in a call for somebody who does what it has pushed.
+fn pushes_in_vain(path: &Path, name: &str) {
+    let mut pusher = node_at(path).queue(name).wait(Wait::Sleep).pusher().unwrap();
+    pusher.push(b"anything").unwrap();
+    say("waits");
+    pusher.flush(SOON).unwrap();
+}
+
 fn pushes(path: &Path, name: &str, count: u64) {
     let mut pusher = node_at(path).queue(name).wait(Wait::Sleep).pusher().unwrap();
     say(std::process::id());

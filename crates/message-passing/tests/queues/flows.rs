@@ -327,3 +327,19 @@ pub(crate) fn taken_back(world: &World) {
     pusher.flush(SOON).unwrap();
     assert_eq!((pusher.unsettled(), pusher.cut_off().0), (0, 0));
 }
+
+/// While the program waits in a call, neither it nor the thread beside it looks again and again.
+pub(crate) fn a_pusher_that_waits_sleeps(world: &World) {
+    let mut pushing = world.start("pushes-in-vain", &["nobody"]);
+    pushing.expect("waits");
+    let sleeps = || {
+        let before = pushing.sleeps();
+        std::thread::sleep(Duration::from_millis(500));
+        pushing.sleeps() - before
+    };
+    // At first it is looked whether the call will last.
+    eventually("it sleeps", || sleeps() < 50);
+    let mut puller = world.node().queue("nobody").puller().unwrap();
+    puller.recv_timeout(SOON).unwrap().ack().unwrap();
+    pushing.end();
+}

@@ -20,7 +20,8 @@ use suite::{Case, cases, world};
 const CASES: &[Case] = cases! {
     flows {
         in_order, evenly, several_pushers, values, encoded, another_type, outcomes, in_threads, never_more_than_asked,
-        large_items, statistics, taken_back, kept_while_it_moves, while_the_program_is_elsewhere
+        large_items, statistics, taken_back, kept_while_it_moves, while_the_program_is_elsewhere,
+        a_pusher_that_waits_sleeps
     }
     failing { dropped, in_a_panic, too_often, innocents_beside_poison }
     full { rejects, waits_as_long_as_it_may, goes_on, a_pusher_that_does_not_listen }

@@ -1,23 +1,18 @@
 //! A pusher at an address that can take nobody else in: for want of descriptors, or because enough are there.
 
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
 use wharf_message_passing::{Options, Settled};
 use wharf_sys::directory::Domain;
 
 use crate::suite::say;
-use crate::world::{SOON, World, eventually};
+use crate::world::{SOON, World, eventually, few_descriptors};
 
 /// Pushes at a port in a process that may open few descriptors, until there were too few, and some more.
 pub(crate) fn pushes_short() {
     let mut pusher = Options::new().queue("tcp:127.0.0.1:0").most_pullers(1000).pusher().unwrap();
-    // Forty beyond the lowest that is free, whatever it was given at its start.
-    let free = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
-    let most = u64::try_from(free + 40).ok();
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    few_descriptors();
     say(pusher.address().unwrap());
     let mut push = || {
         let settled = pusher.push(b"work").unwrap().acked_timeout(SOON).unwrap();

@@ -1,24 +1,19 @@
 //! A server at an address that can take nobody else in: for want of descriptors, or because enough are there.
 
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
 use wharf_message_passing::{Client, ConnectError, Options};
 use wharf_sys::directory::Domain;
 
 use crate::child::answer;
 use crate::suite::say;
-use crate::world::{SOON, World, eventually};
+use crate::world::{SOON, World, eventually, few_descriptors};
 
 /// Serves at a port in a process that may open few descriptors, and lets in as many as come.
 pub(crate) fn serves_few() {
     let mut server = Options::new().service("tcp:127.0.0.1:0").most_clients(1000).server().unwrap();
-    // Forty beyond the lowest that is free, whatever it was given at its start.
-    let free = std::fs::File::open("/dev/null").unwrap().as_raw_fd();
-    let most = u64::try_from(free + 40).ok();
-    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
+    few_descriptors();
     say(server.address().unwrap());
     loop {
         // No client and no want of anything is a reason to end.

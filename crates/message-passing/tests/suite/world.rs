@@ -2,11 +2,14 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Resource, Rlimit, setrlimit};
 use wharf_message_passing::{Node, NodeOptions};
 use wharf_sys::directory::Domain;
 
@@ -140,8 +143,7 @@ impl Process {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
         if signal == rustix::process::Signal::STOP {
-            // One of its threads is told, and only when that one runs do the others stop.
-            eventually("it is stopped", || self.is_stopped());
+            eventually("it is stopped", || wharf_sys::trace::is_stopped(self.child.id()).unwrap());
         }
     }
 
@@ -154,13 +156,15 @@ impl Process {
         Duration::from_millis(10 * ticks)
     }
 
-    /// Whether all of its threads are.
-    fn is_stopped(&self) -> bool {
+    /// How often its threads have gone to sleep by now.
+    pub(crate) fn sleeps(&self) -> u64 {
         let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).unwrap();
-        threads.flatten().all(|thread| {
-            let status = std::fs::read_to_string(thread.path().join("status")).unwrap_or_default();
-            status.lines().any(|line| line.starts_with("State:\tT"))
-        })
+        let sleeps = threads.flatten().map(|thread| {
+            let status = std::fs::read_to_string(thread.path().join("status")).unwrap();
+            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+            line.trim().parse::<u64>().unwrap()
+        });
+        sleeps.sum()
     }
 
     /// Waits until it has ended in good order.
@@ -176,6 +180,13 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// From here on this process may open forty descriptors more, however many it was given at its start.
+pub(crate) fn few_descriptors() {
+    let free = File::open("/dev/null").unwrap().as_raw_fd();
+    let most = u64::try_from(free + 40).ok();
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
 }
 
 /// Looks until something is so.

@@ -111,19 +111,10 @@ impl Actor {
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).expect("the actor exists");
         let end = Instant::now() + PATIENCE;
-        // One of its threads is told, and only when that one runs do all of them stop.
-        while signal == Signal::STOP && !self.is_stopped() {
+        while signal == Signal::STOP && !wharf_sys::trace::is_stopped(self.child.id()).expect("the actor exists") {
             assert!(Instant::now() < end, "the actor does not stop");
             thread::sleep(Duration::from_millis(1));
         }
-    }
-
-    /// Whether all of its threads are.
-    fn is_stopped(&self) -> bool {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).expect("the actor exists");
-        threads
-            .flatten()
-            .all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(|stat| stat.contains(") T ")))
     }
 
     /// Kills it and leaves it uncollected: a zombie from the moment that the kernel is done with it.

@@ -12,6 +12,7 @@ mod count;
 mod fault;
 mod mark;
 mod names;
+mod standing;
 mod step;
 #[cfg(target_arch = "x86_64")]
 mod system;
@@ -26,5 +27,6 @@ pub use count::{PhaseCounts, count_phases};
 pub use fault::{Errno, Failed, Fault, FaultReport};
 pub use mark::mark;
 pub use names::syscall_name;
+pub use standing::{heed_signals, is_stopped};
 pub use step::{Path, Stepped};
 pub use tracee::{Reached, Tracee};

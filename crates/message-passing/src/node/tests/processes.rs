@@ -130,12 +130,8 @@ impl Process {
     /// Stops it, and waits until each of its threads stands still.
     fn stop(&self) {
         self.signal(Signal::STOP);
-        let tasks = format!("/proc/{}/task", self.child.id());
-        let stands = |task: std::fs::DirEntry| {
-            std::fs::read_to_string(task.path().join("stat")).is_ok_and(|stat| stat.contains(") T "))
-        };
         let deadline = Deadline::after(LONG);
-        while !std::fs::read_dir(&tasks).unwrap().flatten().all(stands) {
+        while !wharf_sys::trace::is_stopped(self.child.id()).unwrap() {
             assert!(!deadline.passed(), "it does not stop");
             std::thread::sleep(Duration::from_millis(1));
         }

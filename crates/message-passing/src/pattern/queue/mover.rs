@@ -1,8 +1,9 @@
 //! The thread that moves a pusher's items while the program is elsewhere.
 //!
-//! A program that is in the pusher's calls moves the items itself, and the thread stays away: it looks once a millisecond whether
-//! that is still so. Only when no call has come for so long, and something is not done, it goes in and sleeps there for pullers;
-//! the next call asks it out. When everything is done it sleeps until something is pushed; at an address it goes on to let pullers in.
+//! A program that is in the pusher's calls moves the items itself, and the thread stays away: it looks once a millisecond
+//! whether that is still so, and sleeps until the end of a call that lasts. Only when no call has come for so long, and
+//! something is not done, it goes in and sleeps there for pullers; the next call asks it out. When everything is done it sleeps
+//! until something is pushed; at an address it goes on to let pullers in.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,9 @@ use crate::pattern::private_link::Hub;
 
 /// The program is elsewhere when it has called nothing for so long.
 const AWAY: Duration = Duration::from_millis(1);
+
+/// Looks after which a call of the program is one that lasts.
+const LOOKS_AT_A_CALL: u32 = 10;
 
 /// What a program and its mover share.
 pub(super) struct Shared {
@@ -120,19 +124,21 @@ impl Shared {
 
     /// Ends with the pusher.
     fn run(&self) {
-        let mut seen = 0;
+        let (mut seen, mut looks) = (0, 0);
         while !self.is_over() {
             thread::park_timeout(AWAY);
             let calls = self.calls.load(Ordering::SeqCst);
             if calls != seen {
-                seen = calls;
+                (seen, looks) = (calls, 0);
                 continue;
             }
-            let all_done = match self.outlet.try_lock() {
-                Ok(mut outlet) => self.move_items(&mut outlet, calls),
-                // The program is in a call that waits, and moves them itself.
-                Err(_) => false,
+            let entered = match self.outlet.try_lock() {
+                // The program is in a call that waits, and moves them itself. Whoever ends that one wakes who waits for it here.
+                Err(TryLockError::WouldBlock) if looks >= LOOKS_AT_A_CALL => self.outlet.lock().ok(),
+                tried => tried.ok(),
             };
+            looks += 1;
+            let all_done = entered.is_some_and(|mut outlet| self.move_items(&mut outlet, calls));
             if all_done {
                 self.parked.store(true, Ordering::SeqCst);
                 while self.parked.load(Ordering::SeqCst) && self.calls.load(Ordering::SeqCst) == seen && !self.is_over()
