@@ -53,8 +53,8 @@ pub fn shared_through_wharf(input: TokenStream) -> TokenStream {
 /// answered by results one after another, each taken from the iterator when the client has room for it. A generated server sends all of
 /// them before it looks at the next request, and waits for room for one patience of the service in all. No method may be called `new`,
 /// `open`, `set_limit` or `client`, which every client has. For a trait `Name` there are `NameClient`, whose
-/// methods return `Result<answer, CallError>` (or a `Result` of an iterator of them), and `NameServer<S>` for an `S: Name`. `#[service(crate = path)]` names the crate
-/// when it is renamed.
+/// methods return `Result<answer, CallError>` (or a `Result` of an iterator of them), and `NameServer<S>` for an `S: Name`.
+/// `#[service(crate = path)]` names the crate when it is renamed.
 #[proc_macro_attribute]
 pub fn service(arguments: TokenStream, item: TokenStream) -> TokenStream {
     expand_service(arguments, item, service::message_passing())

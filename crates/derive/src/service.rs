@@ -22,16 +22,16 @@ struct Method<'a> {
     name: &'a Ident,
     text: String,
     arguments: Vec<(&'a Ident, &'a Type)>,
-    output: Output<'a>,
+    output: Output,
     docs: Vec<&'a syn::Attribute>,
 }
 
 /// What comes back.
-enum Output<'a> {
-    /// One answer; `()` where the method gives none.
-    One(Option<&'a Type>),
+enum Output {
+    /// One answer of this type; `()` where the method gives none.
+    One(TokenStream),
     /// Results one after another: the method gives an iterator of these.
-    Many(&'a Type),
+    Many(TokenStream),
 }
 
 pub(crate) fn expand(item: &ItemTrait, home: &Path) -> Result<TokenStream> {
@@ -69,7 +69,6 @@ fn client(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
         // The span of the types puts "cannot be encoded" under them, not under the macro's name.
         match output {
             Output::One(output) => {
-                let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
                 let call =
                     quote_spanned!(output.span()=> self.caller.call::<(#(#types,)*), #output>(#text, &(#(#names,)*)));
                 quote! {
@@ -156,7 +155,6 @@ fn server(item: &ItemTrait, methods: &[Method<'_>], parts: &TokenStream) -> Toke
         let asked = quote!(<S as #ident>::#name(#state, #(#names),*));
         let answer = match output {
             Output::One(output) => {
-                let output = output.map_or_else(|| quote!(()), |output| quote!(#output));
                 let put = quote_spanned!(output.span()=> #parts::put::<#output>);
                 quote!(#parts::answer(#request, #put(&#asked)))
             }
@@ -310,23 +308,23 @@ fn method(function: &TraitItemFn) -> Result<Method<'_>> {
         wrong.push(Error::new(signature.ident.span(), text));
     }
     let output = match &signature.output {
-        ReturnType::Default => Output::One(None),
+        ReturnType::Default => Output::One(quote!(())),
         ReturnType::Type(_, output) => match &**output {
             Type::ImplTrait(several) => match item_of(several) {
                 Some(item) => {
                     wrong.extend(unfit(item, "a result"));
-                    Output::Many(item)
+                    Output::Many(quote!(#item))
                 }
                 None => {
                     let text =
                         "an answer is a type with a name, or `impl Iterator<Item = T>` for results one after another";
                     wrong.push(Error::new(several.span(), text));
-                    Output::One(None)
+                    Output::One(quote!(()))
                 }
             },
             output => {
                 wrong.extend(unfit(output, "an answer"));
-                Output::One(Some(output))
+                Output::One(quote!(#output))
             }
         },
     };

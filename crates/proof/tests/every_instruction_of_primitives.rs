@@ -149,8 +149,8 @@ impl<T: Shared> Stage for Play<T> {
     }
 }
 
-/// Runs `wait`, which waits for something at `object`, on a thread that is asleep when `lead` leads the victim on; checks that it ends soon after the death, or after
-/// what `help` does then.
+/// Runs `wait`, which waits for something at `object`, on a thread that is asleep when `lead` leads the victim on; checks that
+/// it ends soon after the death, or after what `help` does then.
 fn with_a_waiter<R: Send>(
     what: &str,
     object: &(impl Look + Sync),

@@ -68,8 +68,8 @@
 //! ```
 //!
 //! # Ask by name
-//! A [`Client`] asks one of the servers of a name, or all of them at once: a [`Survey`] gathers until a deadline, and says of everybody what
-//! became of him.
+//! A [`Client`] asks one of the servers of a name, or all of them at once: a [`Survey`] gathers until a deadline, and says of
+//! everybody what became of him.
 //!
 //! ```
 //! # fn main() -> wharf::Result<()> {

@@ -70,9 +70,9 @@ pub type RwLockError<'a, T, const READERS: usize = 61> = AcquireError<RwLockOwne
 ///
 /// # Limits
 ///
-/// Threads of at most `READERS` *processes* read at one time, 61 unless said otherwise, and one that went on as a reader;
-/// one more waits until one of them leaves. Each takes 8 bytes: the lock and its 61 cells are 512 bytes. A thread that reads and locks again to write
-/// waits for itself; so does one that reads twice while a writer waits in between.
+/// Threads of at most `READERS` *processes* read at one time, 61 unless said otherwise, and one that went on as a reader; one
+/// more waits until one of them leaves. Each takes 8 bytes: the lock and its 61 cells are 512 bytes. A thread that reads and
+/// locks again to write waits for itself; so does one that reads twice while a writer waits in between.
 #[repr(C)]
 pub struct RwLock<T: Plain, const READERS: usize = 61> {
     raw: RawRwLock<READERS>,

@@ -247,7 +247,8 @@ impl<'a, T: Plain, const N: usize> RwLockUpgradableGuard<'a, T, N> {
     /// Goes on as an ordinary reader; no writer comes in between.
     ///
     /// Does not wait: if every cell is taken, this reader keeps other upgradable readers out until its guard is dropped, and
-    /// shows as one (and a thread that asks for `upgradable_read` before it drops that guard waits for itself). An error in a forked child, whose parent holds the lock.
+    /// shows as one (and a thread that asks for `upgradable_read` before it drops that guard waits for itself). An error in a
+    /// forked child, whose parent holds the lock.
     pub fn downgrade(self) -> Result<RwLockReadGuard<'a, T, N>, LockFailure> {
         let held = self.held;
         let (me, patience) = held.reader()?;

@@ -1,6 +1,7 @@
 //! Which program a process runs, told apart from the one that it ran before `exec`: both have its number and its start time.
 
 use std::io;
+use std::sync::OnceLock;
 
 use super::proc::Proc;
 use super::process::ProcessId;
@@ -8,9 +9,16 @@ use crate::directory::name_hash;
 
 /// A number for the program that the calling process runs, never 0. The program that it executes next has another, even the same one
 /// again, as long as the kernel puts programs at random addresses: it is made of what the kernel told the program at its start.
+///
+/// Found out once: it ends with the program, and a forked child runs the same one.
 pub fn image() -> io::Result<u32> {
-    number(&Proc::open()?.own_auxiliary_vector()?)
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/auxv is empty"))
+    static OURS: OnceLock<u32> = OnceLock::new();
+    if let Some(ours) = OURS.get() {
+        return Ok(*ours);
+    }
+    let ours = number(&Proc::open()?.own_auxiliary_vector()?)
+        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/self/auxv is empty"))?;
+    Ok(*OURS.get_or_init(|| ours))
 }
 
 impl ProcessId {

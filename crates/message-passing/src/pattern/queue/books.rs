@@ -283,7 +283,7 @@ impl Books {
 
     /// The [`next`](Self::next) item is on its way, or a part of it; its number.
     pub(super) fn assign(&mut self, place: usize, key: u64, whole: bool, now: Instant) -> u64 {
-        match self.again.iter().position(|it| *it == place) {
+        match self.again.iter().take(MOST_LOOKED_AT).position(|it| *it == place) {
             Some(at) => self.again.remove(at),
             None => self.waiting.pop_front(),
         };

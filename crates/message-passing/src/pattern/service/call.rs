@@ -96,9 +96,19 @@ pub struct Results<'a> {
 }
 
 impl Results<'_> {
-    /// There are no more, whatever comes.
-    pub(super) fn end(&mut self) {
-        self.over = true;
+    /// The next result, as `read` makes it of the bytes. One that it cannot read is the last: what one does not hold, the others do
+    /// not either.
+    pub(super) fn next_read<R>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Result<R, String>,
+    ) -> Option<Result<R, CallError>> {
+        let item = self.next()?;
+        Some(item.and_then(|bytes| {
+            read(&bytes).map_err(|why| {
+                self.over = true;
+                CallError::Misunderstood(why)
+            })
+        }))
     }
 }
 

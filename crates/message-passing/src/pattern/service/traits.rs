@@ -1,7 +1,8 @@
 //! What the code names that `#[service]` writes: how the method and its arguments travel, and how it is answered.
 //!
 //! A request is the method's name, with its length in front, and behind it the arguments as a tuple, all of it in postcard. The
-//! reply is the answer; a method that gives an iterator is answered by a stream of its items. A method that nobody knows, and arguments of other types, are failures in words.
+//! reply is the answer; a method that gives an iterator is answered by a stream of its items. A method that nobody knows, and
+//! arguments of other types, are failures in words.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -78,14 +79,8 @@ impl<R: DeserializeOwned> Iterator for MethodResults<'_, R> {
     type Item = Result<R, CallError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let item = self.results.next()?;
-        Some(item.and_then(|bytes| {
-            decode(&bytes).map_err(|why| {
-                // What one of them does not hold, the others do not either.
-                self.results.end();
-                CallError::Misunderstood(format!("{}: {why}", self.method))
-            })
-        }))
+        let method = self.method;
+        self.results.next_read(|bytes| decode(bytes).map_err(|why| format!("{method}: {why}")))
     }
 }
 

@@ -181,7 +181,7 @@ impl<P: Carries> Iterator for TypedResults<'_, P> {
     type Item = Result<P::Reply, CallError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        Some(self.results.next()?.and_then(|item| P::take_reply(&item).map_err(CallError::Misunderstood)))
+        self.results.next_read(P::take_reply)
     }
 }
 
