@@ -4,7 +4,6 @@
 //! where a lock is for threads only. Orders go over a socket pair, one line each.
 
 use crate::contender::{Home, failed};
-use crate::parent;
 use crate::turn::{self, Turn};
 use std::hint::black_box;
 use std::io::{self, BufRead, BufReader, Write};
@@ -15,7 +14,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use wharf_sys::cpu;
+use wharf_sys::{cpu, signal};
 
 /// Turns between two looks at the clock: so few that a lock which is got seldom does not hold up the end.
 const TURNS_PER_LOOK: u64 = 16;
@@ -246,7 +245,8 @@ impl<T: Turn> Gathering for Gathered<T> {
 
 /// A party's process: joins `crowd` on CPU `own`, with orders from its standard input.
 pub fn be_party(crowd: &dyn AnyCrowd, at: &Path, cpu: usize, spread: bool) -> io::Result<()> {
-    parent::die_with_parent()?;
+    // No spinning peer is left behind.
+    signal::die_with_parent()?;
     let orders = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     crowd.serve(at, (cpu, spread), orders)
 }

@@ -19,7 +19,6 @@ pub mod leavings;
 pub mod lock_cases;
 pub mod meeting;
 pub mod only_one;
-pub mod parent;
 pub mod report;
 pub mod roster;
 pub mod run;

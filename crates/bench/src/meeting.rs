@@ -5,7 +5,6 @@
 //! that an idle peer sleeps in a `read` and disturbs no floor probe.
 
 use crate::contender::{Contender, Home, failed};
-use crate::parent;
 use crate::workload;
 use std::io::{self, BufRead, BufReader, Write};
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,7 +15,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use wharf_measure::{Summary, Throughput};
-use wharf_sys::cpu;
+use wharf_sys::{cpu, signal};
 
 /// A contender of any type, as the tables and the command line see it.
 pub trait AnyContender: Send + Sync {
@@ -270,7 +269,8 @@ impl<C: Contender> Match for Met<C> {
 
 /// The peer process: serves `contender` from CPU `own`, with orders from its standard input.
 pub fn be_peer(contender: &dyn AnyContender, at: &Path, own: usize) -> io::Result<()> {
-    parent::die_with_parent()?;
+    // No spinning peer is left behind.
+    signal::die_with_parent()?;
     let orders = UnixStream::from(io::stdin().as_fd().try_clone_to_owned()?);
     contender.serve(at, own, orders)
 }

@@ -1,6 +1,7 @@
-//! Which signals end a program that has something to close first.
+//! Which signals end a program: those after which it has something to close first, and the one at its parent's death.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::sync::OnceLock;
 
@@ -27,6 +28,15 @@ fn is_ignored(signal: i32) -> bool {
     }
     // SAFETY: the call has succeeded, so all of it is written.
     unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+/// Asks the kernel to kill this process when the thread that started it ends (`PR_SET_PDEATHSIG`, prctl(2)). One that ended before
+/// is no longer noticed.
+///
+/// # Errors
+/// Those of the system.
+pub fn die_with_parent() -> io::Result<()> {
+    Ok(rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?)
 }
 
 #[cfg(test)]

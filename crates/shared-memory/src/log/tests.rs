@@ -284,6 +284,40 @@ fn large_messages_that_are_taken_at_once_come_back_to_the_same_places() {
     }
 }
 
+/// Frames for which the writer looks at its reader afterwards, and not before: it knows less of it then.
+#[test]
+fn large_messages_are_whole_and_in_order_however_far_behind_their_reader_is() {
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let geometry = Geometry::new(4096, 1 << 18, if seed % 2 == 0 { 8 } else { 64 }).unwrap();
+        let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+        let mut places = std::collections::BTreeSet::new();
+        let (mut sent, mut next) = (std::collections::VecDeque::new(), 0_u64);
+        // Up to so many that wait, the same for a while; small ones come in between.
+        let behind = random.below(4) as usize;
+        for step in 0..400 {
+            let len = if random.below(8) == 0 { 8 + random.below(64) } else { 20_000 + 8 * random.below(2) };
+            let mut bytes = vec![next as u8; len as usize];
+            bytes[..8].copy_from_slice(&next.to_le_bytes());
+            match writer.try_write(&bytes, false) {
+                Ok(()) => sent.push_back(bytes),
+                Err(WriteError::Full) => assert!(!sent.is_empty(), "seed {seed} step {step}: full of nothing"),
+                Err(other) => panic!("seed {seed} step {step}: {other}"),
+            }
+            next += 1;
+            while sent.len() > behind {
+                // A switch or a pad may come first.
+                while readers[0].poll() != Ok(Polled::Message) {}
+                places.insert(readers[0].in_ring().unwrap().1 % (1 << 18));
+                assert_eq!(Some(message(&readers[0])), sent.pop_front(), "seed {seed} step {step}");
+            }
+        }
+        if behind <= 1 {
+            assert!(places.len() < 200, "seed {seed}: {} places", places.len());
+        }
+    }
+}
+
 #[test]
 fn a_dropped_loan_publishes_nothing() {
     let geometry = Geometry::new(4096, 4096, 8).unwrap();

@@ -224,7 +224,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Makes sure that a frame with `len` bytes of payload fits at the head of the current ring.
     #[inline(always)]
     pub(crate) fn make_room(&mut self, len: u64) -> Result<(), WriteError> {
-        if self.has_room(len) { Ok(()) } else { self.make_room_slowly(len) }
+        if self.has_room(len) || self.has_room_for_large(len) { Ok(()) } else { self.make_room_slowly(len) }
     }
 
     /// Whether a frame fits the current ring as far as is known without looking at the readers.
@@ -256,15 +256,23 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Commits a message in the large ring. When everything before it is released and it stands in the second half, the
     /// next one goes back to the start of the ring, so that a reader that keeps up is served from memory that is warm
     /// and mapped on both sides, whatever the size of the ring. Half of the ring, and this message, still fit then.
+    ///
+    /// Of a link's large frames the one before may still be read: its reader has had no time yet to say that it is done.
     fn commit_large(&mut self, flags: u8, frame: u64, len: u64) {
+        let is_large = self.is_large(len);
         let track = &self.tracks[self.current & 1];
         let size = track.ring.size();
         let offset = track.head & (size - 1);
         let all = self.grid.frame_and_rest(offset, frame, size);
-        if track.is_alone() && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit {
+        let waits = track.head - (track.limit - size);
+        let keeps_up = waits == 0 || (is_large && waits <= frame);
+        if keeps_up && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit {
             self.commit_sized(Header::pack(Kind::Data, flags | REWIND, len as u32), all);
         } else {
             self.commit_sized(Header::pack(Kind::Data, flags, len as u32), frame);
+        }
+        if is_large {
+            self.look_ahead();
         }
     }
 

@@ -55,6 +55,30 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         }
     }
 
+    /// Whether a frame is so large that the writer would look at its reader for each of them. It looks when it has committed one
+    /// instead, while the reader is at work, so that no look stands between an answer and its question.
+    pub(super) fn is_large(&self, len: u64) -> bool {
+        self.audience.is_none() && len >= REVIEW_BYTES
+    }
+
+    /// Whether a large frame fits the large ring as far as is known without looking at the reader.
+    pub(super) fn has_room_for_large(&self, len: u64) -> bool {
+        let track = &self.tracks[LARGE];
+        let offset = track.head & (track.ring.size() - 1);
+        self.current != SMALL
+            && self.is_large(len)
+            && len <= self.payload_bound
+            && track.head + self.grid.frame(len) + self.grid.reserve() <= track.limit
+            && ends_inside(offset, len, track.ring.size())
+    }
+
+    /// Looks at the reader before there is a need to.
+    pub(super) fn look_ahead(&mut self) {
+        // What is wrong with it is found, and told, by the next look that there is a need for.
+        let _ = self.refresh();
+        self.set_bounds();
+    }
+
     pub(super) fn find_room(&mut self, len: u64) -> bool {
         let stays_large = self.audience.as_ref().is_some_and(|audience| audience.terms.history > 0);
         let fits_small = len <= self.largest_in(SMALL) && !stays_large;
