@@ -127,7 +127,12 @@ pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
             super::raw::decode(words.first().copied().unwrap_or(0))
         }
         ObjectKind::Semaphore => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Permit),
-        ObjectKind::Barrier => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Notice),
+        ObjectKind::Barrier => {
+            let mut members = held_in_cells(words.get(4..).unwrap_or(&[]), Mode::Notice);
+            // Whoever repairs it; that it died at that says nothing of the barrier, which is broken until one is done.
+            members.holds.extend(super::raw::decode(words.get(2).copied().unwrap_or(0)).holds);
+            members
+        }
         ObjectKind::Latest => super::raw::decode(words.get(2).copied().unwrap_or(0)),
         ObjectKind::ReentrantMutex => super::reentrant::decode(words),
         ObjectKind::RwLock => super::raw_rwlock::decode(words),

@@ -8,6 +8,7 @@ use super::rounds::{Arrival, Ended, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use crate::sync::model_kernel::{Kernel, explore};
 use crate::sync::owner::Owner;
+use crate::sync::raw::{Condition, RawLock};
 use crate::sync::surroundings::Surroundings;
 
 const FIRST: Owner = Owner::new(0, 1);
@@ -20,6 +21,7 @@ struct World {
     kernel: Kernel,
     state: AtomicU32,
     dead: AtomicU32,
+    repair: RawLock,
     members: Vec<AtomicU32>,
     /// One for each member, written before it arrives and read by the others after they have gone on.
     values: Vec<UnsafeCell<u32>>,
@@ -35,6 +37,7 @@ impl World {
             kernel: Kernel::new(),
             state: AtomicU32::new(0),
             dead: AtomicU32::new(0),
+            repair: RawLock::new(),
             members: (0..members).map(|_| AtomicU32::new(0)).collect(),
             values: (0..members).map(|_| UnsafeCell::new(0)).collect(),
         };
@@ -58,6 +61,15 @@ impl World {
 
     fn wake_all(&self, word: &AtomicU32) {
         self.kernel.wake(word, u32::MAX);
+    }
+
+    /// What `Barrier::rearm` does. The first is dead whenever somebody repairs.
+    fn rearm(&self, me: Owner) -> bool {
+        self.repair.take(me, &self.kernel.waiter(false)).unwrap();
+        let made_whole = self.rounds().rearm(|owner| owner == FIRST || self.is_dead(owner));
+        self.repair.mark_consistent();
+        self.repair.give_back(Condition::Consistent, |word| self.kernel.wake(word, 1) > 0);
+        made_whole
     }
 
     fn write(&self, at: usize, value: u32) {
@@ -196,7 +208,7 @@ fn a_broken_barrier_is_made_whole_once_and_a_newcomer_takes_the_dead_ones_place(
             move || {
                 // Broken for certain, also if the other one has repaired it long before we look.
                 assert_eq!(world.wait(1), Ended::Broken);
-                world.rounds().rearm(|owner| world.is_dead(owner));
+                world.rearm(SECOND);
                 world.wait(1)
             }
         });
@@ -257,13 +269,53 @@ fn of_two_that_repair_only_one_does_and_a_late_breaker_hits_nothing() {
         });
         let other = thread::spawn({
             let world = world.clone();
-            move || world.rounds().rearm(|owner| owner == FIRST)
+            move || world.rearm(THIRD)
         });
-        let mine = world.rounds().rearm(|owner| owner == FIRST);
+        let mine = world.rearm(SECOND);
         assert!(!late.join().unwrap(), "broken again for a death that was repaired");
         assert!(mine != other.join().unwrap());
         assert!(!world.rounds().is_broken());
         assert_eq!(world.rounds().join(NEWCOMER, |_| false, |_| {}), Ok(0));
+    });
+}
+
+#[test]
+fn a_repair_that_comes_late_takes_no_later_death_away() {
+    explore(3, || {
+        let world = World::new(3);
+        world.kernel.end(FIRST);
+        assert!(world.rounds().break_for(0, FIRST));
+        let late = thread::spawn({
+            let world = world.clone();
+            // No member; anybody may.
+            move || world.rearm(NEWCOMER)
+        });
+        let mine = world.rearm(SECOND);
+        // It is whole now, whoever of the two has made it so.
+        world.kernel.end(THIRD);
+        assert!(mine != late.join().unwrap());
+        // Nobody has been told of this one yet, so there is somebody to be told of.
+        assert!(world.rounds().break_for(2, THIRD));
+    });
+}
+
+#[test]
+fn what_one_that_died_at_it_has_begun_the_next_one_completes() {
+    explore(3, || {
+        let world = World::new(3);
+        assert!(world.rounds().break_for(0, FIRST));
+        let other = thread::spawn({
+            let world = world.clone();
+            move || world.rearm(THIRD)
+        });
+        // Dies with the lock, before it has done anything, or when it has emptied the place.
+        if world.repair.take(SECOND, &world.kernel.waiter(false)).is_ok() && world.rounds().is_broken() {
+            let _emptied = world.members[0].compare_exchange(FIRST.bits(), 0, Ordering::Release, Ordering::Relaxed);
+        }
+        world.kernel.end(SECOND);
+        other.join().unwrap();
+        assert!(!world.rounds().is_broken());
+        assert!(world.rounds().break_for(1, SECOND) || world.members[1].load(Ordering::Relaxed) == 0);
     });
 }
 

@@ -283,9 +283,13 @@ impl Rounds<'_> {
     }
 
     /// Makes a broken barrier whole: the places of the dead are free, nobody has arrived. False if it was not broken.
+    ///
+    /// One at a time, under a lock. A place may be emptied only while the barrier is broken: emptied in a whole one it would take
+    /// a death away of which nobody has heard. No exchange of one word can make sure of that; but while we hold the lock nobody
+    /// else makes it whole, and whoever held it before is done, or dead and writes nothing any more.
     pub(crate) fn rearm(self, mut is_dead: impl FnMut(Owner) -> bool) -> bool {
         // Acquire: pairs with the Release in `break_for`.
-        let mut state = self.state.load(Ordering::Acquire);
+        let state = self.state.load(Ordering::Acquire);
         if state & BROKEN == 0 {
             return false;
         }
@@ -293,27 +297,17 @@ impl Rounds<'_> {
             if let (Some(owner), Some(cell)) = (self.owner_at(at), self.members.get(at))
                 && is_dead(owner)
             {
-                // Release: pairs with the Acquire in `join`. Failure means that somebody else emptied it.
+                // Release: pairs with the Acquire in `join`. Failure means that the dead one left just before it died.
                 let _emptied = cell.compare_exchange(owner.bits(), 0, Ordering::Release, Ordering::Relaxed);
                 wharf_sys::crash_point!("barrier.rearm.emptied");
             }
         }
-        let before = state & REPAIRS;
-        // Bound: a turn fails only because another process changed the word: made it whole, which ends it, or nothing else,
-        // since nobody arrives at a broken barrier.
-        while state & BROKEN != 0 && state & REPAIRS == before {
-            let whole = (state & ROUNDS) | (before.wrapping_add(REPAIR) & REPAIRS);
-            // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. No Acquire: only a repair changes
-            // the word of a broken barrier, and counts itself in it; so this exchanges what was last read, with Acquire.
-            match self.state.compare_exchange(state, whole, Ordering::Release, Ordering::Acquire) {
-                Ok(_) => {
-                    wharf_sys::crash_point!("barrier.rearm.whole");
-                    return true;
-                }
-                Err(now) => state = now,
-            }
-        }
-        false
+        let whole = (state & ROUNDS) | ((state & REPAIRS).wrapping_add(REPAIR) & REPAIRS);
+        // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. Relaxed on failure: nobody but us
+        // changes the word of a broken barrier, so only a scribbler makes it fail.
+        let made_whole = self.state.compare_exchange(state, whole, Ordering::Release, Ordering::Relaxed).is_ok();
+        wharf_sys::crash_point!("barrier.rearm.whole");
+        made_whole
     }
 }
 
