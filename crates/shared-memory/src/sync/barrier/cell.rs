@@ -177,8 +177,8 @@ impl<const N: usize> Look for Barrier<N> {
     fn look(&self) -> Seen {
         // Acquire: before the owners' slots are looked at.
         let members = self.members.iter().map(|cell| cell.load(Ordering::Acquire));
-        // What comes before them names nobody, but for the lock.
-        let before = [0, 0, self.repair.word(), 0];
+        // Acquire: as in `is_broken`.
+        let before = [self.state.load(Ordering::Acquire), 0, self.repair.word(), 0];
         let words: Vec<u32> = before.into_iter().chain(members).collect();
         look_at(ObjectKind::Barrier, self, &words)
     }
