@@ -131,7 +131,7 @@ pub enum Mode {
     UpgradableRead = 3,
     /// Some of a number of permits.
     Permit = 4,
-    /// Not held by anybody: waited for until something happens.
+    /// Waited for until something happens; held by members of a [`Barrier`](crate::Barrier) only, who keep nobody out.
     Notice = 5,
 }
 
