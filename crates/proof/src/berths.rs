@@ -148,7 +148,8 @@ impl Berth {
                     inside();
                     Reading::of(reading.round().map_or(u64::MAX, |round| round + 1))
                 };
-                in_order(self.reading.update(next)?.round() != Some(u64::MAX), Found::InOrder)
+                let updated = self.reading.update_timeout(patience, next)?;
+                in_order(updated.round() != Some(u64::MAX), Found::InOrder)
             }
             Kind::Once => {
                 let mut found = Found::InOrder;
@@ -168,11 +169,6 @@ impl Berth {
         match kind {
             // Another reader would not have to wait.
             Kind::Read | Kind::Upgradable => self.hold(Kind::Write, round, patience, || ()),
-            // An update waits for as long as it takes.
-            Kind::Latest => {
-                self.reading.write_timeout(&Reading::of(self.reading.version()), patience)?;
-                Ok(Found::InOrder)
-            }
             other => self.hold(other, round, patience, || ()),
         }
     }

@@ -250,6 +250,8 @@ pub const LOCKS: &[LockPoint] = &[
     lock("condvar.notify.before", "notify", Company::DeadNotifier, "listen"),
     lock("condvar.notify.said", "notify", Company::DeadNotifier, "listen"),
     lock("condvar.notify.said", "notify-all", Company::DeadNotifier, "listen"),
+    // Those who listen stand still and sleep no more, so it finds nobody.
+    lock("condvar.notify.cleared", "notify", Company::DeadNotifier, "listen"),
     lock("condvar.wait.listening", "listen", Company::Writer, "listen"),
     lock("condvar.wait.unlocked", "listen", Company::Writer, "listen"),
     lock("condvar.wait.woken", "listen", Company::Writer, "listen"),

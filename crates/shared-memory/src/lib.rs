@@ -36,6 +36,26 @@
 //! What does not fit is a compile error at its field that says what to use instead. Two programs that declare a type
 //! differently do not misread each other: a hash over all names, types and offsets ([`Layout`]) is compared when a
 //! program attaches to a region or connects a typed link.
+//!
+//! # Which primitive
+//!
+//! Each of them survives the death of any process that uses it, and can say who holds it and who waits for it (`look`):
+//!
+//! | you have | take |
+//! |---|---|
+//! | a value of which only the newest counts: a position, a price, a setting | [`Latest`] |
+//! | a value that several change | [`Mutex`] |
+//! | the same, in functions that lock and call each other | [`ReentrantMutex`] |
+//! | a large value that many read and few change | [`RwLock`] |
+//! | a value that must never be seen half changed, whoever dies | [`Journaled`] under a `Mutex` |
+//! | a change of what a `Mutex` guards, to wait for | [`Condvar`] |
+//! | something that happens, to wait for: by all, or by one each time | [`Event`] |
+//! | so many of something, which come back when their holder dies | [`Semaphore`] |
+//! | steps that several take together | [`Barrier`] |
+//! | work that one does for all | [`Once`] |
+//! | bytes without a type | [`BytesRegion`] |
+//!
+//! What to do when a lock says that its holder died: `docs/crash-safe.md` in the repository.
 
 // The derive macros name this crate by its outside name; so do the tests inside it.
 #[cfg(test)]

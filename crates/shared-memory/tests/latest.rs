@@ -160,7 +160,10 @@ fn a_stopped_writer_delays_writers_and_no_reader() {
     let patience = Duration::from_millis(60);
     let start = Instant::now();
     assert_eq!(region.stripes.write_timeout(&Stripes::of(2), patience), Err(LockFailure::Timeout));
-    assert!(start.elapsed() >= patience);
+    let never = |_| -> Stripes { panic!("somebody else writes") };
+    assert_eq!(region.stripes.update_timeout(patience, never), Err(LockFailure::Timeout));
+    assert!(start.elapsed() >= patience * 2);
+    assert_eq!(region.stripes.try_update(never), Err(LockFailure::WouldBlock));
     assert_eq!(region.stripes.read_with_version(), (Stripes::of(1), 1));
 
     writer.signal(Signal::CONT);
@@ -308,6 +311,20 @@ fn a_version_says_whether_there_is_something_new() {
     region.write(&5).unwrap();
     assert_eq!(region.read_if_newer(0), Some((5, 1)));
     assert_eq!(region.read_if_newer(1), None);
+}
+
+#[test]
+fn a_change_that_writes_the_same_cell_is_refused_or_waits_in_vain_and_reads_what_was_before() {
+    let region: Region<Latest<u64>> = RegionOptions::new().anonymous().unwrap();
+    let change = |value| {
+        assert_eq!(region.try_update(|_| panic!("in an update")), Err(LockFailure::WouldBlock));
+        assert_eq!(region.update_timeout(Duration::ZERO, |_| panic!("in an update")), Err(LockFailure::Timeout));
+        value + region.read() + 1
+    };
+    assert_eq!(region.update(change), Ok(1));
+    assert_eq!(region.try_update(change), Ok(3));
+    assert_eq!(region.update_timeout(Duration::ZERO, change), Ok(7));
+    assert_eq!(region.read_with_version(), (7, 3));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use actors::{Actor, PATIENCE, Stage, listen, part, stage_options, tell};
 use rustix::process::Signal;
-use wharf_shared_memory::{Attempt, LockFailure, Mutex, Once, Region, RegionOptions, Shared};
+use wharf_shared_memory::{Attempt, LockError, LockFailure, Mutex, Once, Region, RegionOptions, Shared};
 
 /// Proofs of death come within 250 ms; a test on a busy machine grants more, and far less than "never".
 const SOON: Duration = Duration::from_secs(3);
@@ -48,6 +48,14 @@ fn actor() {
             };
             region.opened.call(work).unwrap();
             tell("done");
+        }
+        "stay at work with a lock" => {
+            let work = |_| {
+                let _times = region.times.lock().unwrap();
+                tell("at work");
+                listen();
+            };
+            region.opened.call(work).unwrap();
         }
         "only wait" => {
             tell("waiting");
@@ -100,6 +108,25 @@ fn one_killed_at_work_is_followed_by_one_of_those_who_wait_who_is_told() {
     assert!(killed.elapsed() < SOON, "{:?}", killed.elapsed());
     heard.sort();
     assert_eq!(heard, ["Ok(false) None", "Ok(false) None", "Ok(true) Some(AfterDeath)"]);
+}
+
+/// As the example of `Once` does it.
+#[test]
+fn one_killed_at_work_with_a_lock_is_followed_by_one_that_repairs_that_lock_in_its_work() {
+    let stage = Stage::new();
+    let region = shop(&stage);
+    let mut victim = Actor::start(&stage, "stay at work with a lock");
+    victim.expect("at work");
+    victim.kill();
+    let mut how = None;
+    let work = |attempt| {
+        how = Some(attempt);
+        assert!(matches!(region.times.lock(), Err(LockError::OwnerDied(_))), "it holds both");
+        *region.times.lock().or_else(LockError::repaired).unwrap() = 1;
+    };
+    assert_eq!(region.opened.call(work), Ok(true));
+    assert_eq!((how, region.opened.is_done()), (Some(Attempt::AfterDeath), true));
+    assert_eq!(*region.times.lock().unwrap(), 1);
 }
 
 #[test]

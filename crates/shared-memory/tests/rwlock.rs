@@ -363,6 +363,40 @@ fn a_killed_writer_is_succeeded_by_a_writer_and_unrepaired_data_stays_in_doubt()
 }
 
 #[test]
+fn what_is_repaired_is_in_doubt_no_more_however_its_holder_goes_on() {
+    let stage = Stage::new();
+    let region = bench(&stage);
+    let mut writer = Actor::start(&stage, "write");
+    writer.expect("holding");
+    writer.kill();
+    let doubt = || {
+        assert_eq!(region.pair.look().inconsistent, region.pair.is_inconsistent());
+        region.pair.is_inconsistent()
+    };
+    // Left in doubt once, so that the next one finds it said.
+    drop(region.pair.write());
+    assert!(doubt());
+    let Err(RwLockError::OwnerDied(died)) = region.pair.write() else { panic!("nobody died") };
+    assert!(doubt(), "not repaired yet");
+    let alone = died.repaired();
+    assert!(!doubt());
+    let looks = alone.downgrade_to_upgradable().unwrap();
+    assert!(!doubt());
+    let alone = looks.upgrade().unwrap();
+    assert!(!doubt());
+    // Broken by a panic, so taken as it is, to read and to look.
+    let panicked = catch_unwind(AssertUnwindSafe(move || {
+        let _alone = alone;
+        std::panic::resume_unwind(Box::new("no"));
+    }));
+    assert!(panicked.is_err() && doubt());
+    let looks = region.pair.upgradable_read().or_else(RwLockError::repaired).unwrap();
+    assert!(!doubt());
+    drop(looks.upgrade().unwrap());
+    assert!(!doubt());
+}
+
+#[test]
 fn whoever_takes_it_from_the_dead_as_if_nothing_had_happened_has_it_as_it_asked() {
     let stage = Stage::new();
     let region = bench(&stage);

@@ -4,13 +4,14 @@ mod actors;
 
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, Instant};
 
 use actors::{Actor, PATIENCE, Stage, listen, part, stage_options, tell};
 use rustix::process::Signal;
 use wharf_shared_memory::region::{self, Finding};
 use wharf_shared_memory::{
-    Barrier, Journaled, Latest, LockError, Look, Mutex, Once, Region, RwLock, Semaphore, Shared,
+    Barrier, Journaled, Latest, LockError, Look, Mutex, Once, Region, RegionInfo, RwLock, Semaphore, Shared,
 };
 
 /// Numbers in the book.
@@ -92,6 +93,12 @@ fn findings(stage: &Stage) -> Vec<Finding> {
     region::verify_in(&stage.domain(), "bench").unwrap().findings
 }
 
+/// Where in the file the `nth` object with this path starts.
+fn place_of(info: &RegionInfo, path: &str, nth: usize) -> u64 {
+    let root = info.areas.iter().find(|area| area.name == "root").unwrap().offset;
+    root + info.objects.iter().filter(|object| object.path == path).nth(nth).unwrap().offset
+}
+
 #[test]
 fn a_fresh_region_is_sound_and_every_object_was_looked_at() {
     let stage = Stage::new();
@@ -171,6 +178,49 @@ fn a_broken_barrier_names_the_member_that_died() {
 }
 
 #[test]
+fn a_lock_of_the_dead_that_nobody_will_ever_want_is_no_finding() {
+    let stage = Stage::new();
+    let bench: Region<Bench> = stage.options().create("bench").unwrap();
+    let info = region::inspect_in(&stage.domain(), "bench").unwrap();
+    let file = fs::File::options().read(true).write(true).open(stage.names().join("bench.region")).unwrap();
+    let write = |path: &str, offset: u64, word: u32| {
+        file.write_all_at(&word.to_le_bytes(), place_of(&info, path, 0) + offset).unwrap();
+    };
+    let dead = "held-by-the-dead";
+    // The lock of a slot that nobody has taken yet.
+    write("opening", 0, 9);
+    write("meeting", 8, 9);
+    write("meeting", 0, 1 << 31);
+    assert_eq!(codes(&findings(&stage)), [(dead, "meeting"), ("barrier-broken", "meeting"), (dead, "opening")]);
+    assert!(findings(&stage)[0].to_string().contains("is being made whole by"));
+    assert_eq!((bench.opening.look().holders.len(), bench.meeting.look().holders.len()), (1, 1));
+    // It had ended what it was at: the work is done, the barrier is whole.
+    write("opening", 8, 1);
+    write("meeting", 0, 0);
+    assert_eq!(codes(&findings(&stage)), []);
+    assert_eq!((bench.opening.look().holders.len(), bench.meeting.look().holders.len()), (0, 0));
+    assert_eq!(bench.opening.call(|_| panic!("it is done")), Ok(false));
+}
+
+#[test]
+fn after_a_panic_a_latest_is_sound_and_work_that_is_done_once_is_not_done() {
+    let stage = Stage::new();
+    let bench: Region<Bench> = stage.options().create("bench").unwrap();
+    fn no() -> ! {
+        resume_unwind(Box::new("no"))
+    }
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.light.update(|_| no()))).is_err());
+    assert_eq!((codes(&findings(&stage)), bench.light.look().inconsistent), (vec![], false));
+    assert!(catch_unwind(AssertUnwindSafe(|| bench.opening.call(|_| no()))).is_err());
+    let found = findings(&stage);
+    assert_eq!(codes(&found), [("in-doubt", "opening")]);
+    let said = found[0].to_string();
+    assert!(said.contains("does the work anew") && !said.contains("repaired()"), "{said}");
+    assert_eq!(bench.opening.call(|_| ()), Ok(true));
+    assert_eq!(codes(&findings(&stage)), []);
+}
+
+#[test]
 fn a_stopped_process_is_no_finding_and_neither_is_one_at_work() {
     let stage = Stage::new();
     let bench: Region<Bench> = stage.options().create("bench").unwrap();
@@ -202,9 +252,7 @@ fn scribbled_words_are_found_one_by_one() {
     bench.book.lock().unwrap().update(|book| book[0] = 1);
     let info = region::inspect_in(&stage.domain(), "bench").unwrap();
     let area = |name: &str| info.areas.iter().find(|area| area.name == name).unwrap().offset;
-    let object = |path: &str, nth: usize| {
-        area("root") + info.objects.iter().filter(|object| object.path == path).nth(nth).unwrap().offset
-    };
+    let object = |path: &str, nth: usize| place_of(&info, path, nth);
     let path = stage.names().join("bench.region");
     let file = fs::File::options().read(true).write(true).open(&path).unwrap();
     let spoil = |at: u64, bytes: &[u8], expected: &[(&str, &str)]| {

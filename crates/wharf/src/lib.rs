@@ -22,6 +22,10 @@
 //! # Ok::<(), wharf::Error>(())
 //! ```
 //!
+//! What is there to choose from: [`Mutex`], [`ReentrantMutex`], [`RwLock`], [`Latest`], [`Journaled`], [`Condvar`], [`Event`], [`Semaphore`],
+//! [`Barrier`], [`Once`], and a [`BytesRegion`] for bytes without a type. Each says under *When the holder dies* what a death leaves behind;
+//! `docs/crash-safe.md` in the repository is about the code that is yours.
+//!
 //! # Ship it
 //! A [`Link`] carries messages; the [`Address`] decides how the bytes move. One process listens, another connects:
 //!

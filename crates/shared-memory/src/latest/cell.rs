@@ -57,7 +57,8 @@ const TRIES_BEFORE_YIELDING: u32 = 100;
 /// # Limits
 ///
 /// A value is copied in and out, through the stack: for megabytes, use a `Mutex` and change them in place. Values in
-/// between are lost to a reader that looks too rarely: to receive every one, send messages.
+/// between are lost to a reader that looks too rarely: to receive every one, send messages. Writing is not re-entrant: the
+/// change in an [`update`](Latest::update) that writes the same cell waits for itself. It may read it.
 #[repr(C, align(64))]
 pub struct Latest<T: Plain> {
     sequence: Sequence,
@@ -162,7 +163,27 @@ impl<T: Plain> Latest<T> {
     /// Replaces the value by one made from it, and returns the new one. No other writer comes in between; keep
     /// `change` short, for they wait. If it panics, nothing is written.
     pub fn update(&self, change: impl FnOnce(T) -> T) -> Result<T, LockFailure> {
-        let turn = self.turn(Guarded::lock)?;
+        self.update_in_turn(Guarded::lock, change)
+    }
+
+    /// The same unless another process is writing a value: then [`LockFailure::WouldBlock`], and `change` is not called.
+    pub fn try_update(&self, change: impl FnOnce(T) -> T) -> Result<T, LockFailure> {
+        self.update_in_turn(Guarded::try_lock, change)
+    }
+
+    /// The same, waiting at most `patience` while another process writes one: then [`LockFailure::Timeout`], and `change` is not
+    /// called. How long `change` takes is not limited.
+    pub fn update_timeout(&self, patience: Duration, change: impl FnOnce(T) -> T) -> Result<T, LockFailure> {
+        self.update_in_turn(|lock| lock.lock_timeout(patience), change)
+    }
+
+    #[inline(always)]
+    fn update_in_turn<'a>(
+        &'a self,
+        take: impl FnOnce(Guarded<'a, ()>) -> Result<MutexGuard<'a, ()>, LockError<'a, ()>>,
+        change: impl FnOnce(T) -> T,
+    ) -> Result<T, LockFailure> {
+        let turn = self.turn(take)?;
         let value = change(self.sequence.read_as_writer(|copy| self.copies[copy].load()));
         self.write_in_turn(&value);
         self.end(turn);
@@ -318,11 +339,13 @@ mod tests {
             }
         }
         let cell: Region<Latest<u64>> = Region::anonymous().unwrap();
-        let ways: [&dyn Fn(); 4] = [
+        let ways: [&dyn Fn(); 6] = [
             &|| cell.write(&1).unwrap(),
             &|| cell.try_write(&2).unwrap(),
             &|| cell.write_timeout(&3, Duration::ZERO).unwrap(),
             &|| assert_eq!(cell.update(|value| value + 1), Ok(4)),
+            &|| assert_eq!(cell.try_update(|value| value + 1), Ok(5)),
+            &|| assert_eq!(cell.update_timeout(Duration::ZERO, |value| value + 1), Ok(6)),
         ];
         for (way, value) in ways.into_iter().zip(1..) {
             let mut watch = cell.watch();

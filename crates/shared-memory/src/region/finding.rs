@@ -107,11 +107,7 @@ pub enum Finding {
         who: Option<(u32, String)>,
     },
     /// A holder died or panicked, and nobody has put the data in order since.
-    #[error(
-        "{} {} holds data in doubt: a holder died or panicked, and those who came after it did not call repaired(); let a \
-         program lock it, put the data in order and call repaired()",
-        kind.name(), named(object)
-    )]
+    #[error("{} {} {}", kind.name(), named(object), what_is_in_doubt(*kind))]
     InDoubt {
         /// Its path.
         object: String,
@@ -185,6 +181,19 @@ fn named(object: &str) -> String {
     if object.is_empty() { "of the root".to_owned() } else { format!("'{object}'") }
 }
 
+fn what_is_in_doubt(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Once => {
+            "was begun and not ended: whoever did it died or panicked; the next one that calls it does the work anew and is told \
+             AfterDeath"
+        }
+        _ => {
+            "holds data in doubt: a holder died or panicked, and those who came after it did not call repaired(); let a program \
+             lock it, put the data in order and call repaired()"
+        }
+    }
+}
+
 fn what_the_dead_left(kind: ObjectKind, mode: Mode, slot: u32, who: Option<&(u32, String)>) -> String {
     let who = match who {
         Some((pid, program)) => format!("process {pid} ({program}) in slot {slot}, which is dead"),
@@ -193,6 +202,9 @@ fn what_the_dead_left(kind: ObjectKind, mode: Mode, slot: u32, who: Option<&(u32
     let (holds, then) = match (kind, mode) {
         (ObjectKind::Semaphore, _) => {
             ("has a permit of", "the next one that needs it takes it over; nothing is to be done unless nobody comes")
+        }
+        (ObjectKind::Barrier, Mode::Exclusive) => {
+            ("is being made whole by", "it is broken still; let another one call rearm()")
         }
         (ObjectKind::Barrier, _) => {
             ("has as a member", "the next one that waits finds it broken; let one of the others call rearm()")

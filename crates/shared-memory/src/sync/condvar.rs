@@ -10,8 +10,9 @@ use super::guard::{Guarded, MutexGuard};
 use super::kind::{Mode, ObjectKind};
 use super::lock_error::{LockError, LockFailure};
 use super::look::{Look, Seen, look_at};
-use super::patience::{Patience, Wanted, wake_all, wake_one};
+use super::patience::{Patience, Wanted, wake_all};
 use super::raw_condvar::{Ended, RawCondvar};
+use super::sleepers::wake;
 use super::surroundings::Surroundings;
 use crate::Shared;
 use crate::plain::Layout;
@@ -98,7 +99,7 @@ impl Condvar {
     }
 
     /// [`wait`](Condvar::wait) for at most `patience`; true with the guard says that the time was up without a notice.
-    /// Taking the lock again may take longer.
+    /// Taking the lock again has no limit: while its holder is stopped, this does not return.
     pub fn wait_timeout<'a, T: ?Sized>(
         &self,
         guard: MutexGuard<'a, T>,
@@ -122,7 +123,7 @@ impl Condvar {
     }
 
     /// [`wait_while`](Condvar::wait_while) for at most `patience`; true with the guard says that the condition still
-    /// held when the time was up.
+    /// held when the time was up. Taking the lock again has no limit, as in [`wait_timeout`](Condvar::wait_timeout).
     pub fn wait_while_timeout<'a, T: ?Sized>(
         &self,
         mut guard: MutexGuard<'a, T>,
@@ -147,7 +148,7 @@ impl Condvar {
     /// forked child, and outside a region.
     pub fn notify_one(&self) -> Result<(), LockFailure> {
         caller(self)?;
-        self.raw.notify_one(wake_one);
+        self.raw.notify_one(wake);
         Ok(())
     }
 

@@ -94,7 +94,8 @@ impl ObjectKind {
             ObjectKind::ReentrantMutex => 20,
             ObjectKind::Journaled => 32,
             ObjectKind::RwLock => with_cells(24, len),
-            ObjectKind::Semaphore | ObjectKind::Barrier => with_cells(8, len),
+            ObjectKind::Semaphore => with_cells(8, len),
+            ObjectKind::Barrier => with_cells(16, len),
         }
     }
 
@@ -104,6 +105,8 @@ impl ObjectKind {
         match self {
             // Behind the sequence.
             ObjectKind::Latest => 8,
+            // The one of those who repair, behind the round and the dead one's name.
+            ObjectKind::Barrier => 8,
             _ => 0,
         }
     }
@@ -128,7 +131,7 @@ pub enum Mode {
     UpgradableRead = 3,
     /// Some of a number of permits.
     Permit = 4,
-    /// Not held by anybody: waited for until something happens.
+    /// Waited for until something happens; held by members of a [`Barrier`](crate::Barrier) only, who keep nobody out.
     Notice = 5,
 }
 

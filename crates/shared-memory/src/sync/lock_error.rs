@@ -36,8 +36,8 @@ pub enum AcquireError<G> {
 pub enum LockFailure {
     /// A holder died or panicked, and nobody has repaired the data since.
     #[error(
-        "a process died or panicked while it held this lock, so the data under it may be half-changed; match \
-         LockError::OwnerDied, put the data in order and call repaired()"
+        "a process died or panicked while it held this lock, so the data under it may be half-changed; match the error's \
+         OwnerDied, put the data in order and call repaired()"
     )]
     OwnerDied,
     /// A live process held the lock until the time was up.
@@ -126,6 +126,10 @@ impl<D> AcquireError<D> {
     /// # assert_eq!(seen, 5);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    ///
+    /// Whoever asked to read an [`RwLock`](crate::RwLock) repairs it alone and goes on as a reader, as after
+    /// [`downgrade`](crate::RwLockWriteGuard::downgrade): a thread that asks for `upgradable_read` before it drops that guard may
+    /// wait for itself.
     ///
     /// # Errors
     /// The one that it is called on, unless that is [`OwnerDied`](Self::OwnerDied).

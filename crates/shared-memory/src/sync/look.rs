@@ -123,12 +123,19 @@ pub(crate) struct Said {
 /// Reads the words of an object of `kind`, from its start. Words that are missing read as zero: nobody.
 pub(crate) fn decode(kind: ObjectKind, words: &[u32]) -> Said {
     match kind {
-        ObjectKind::Mutex | ObjectKind::Bytes | ObjectKind::Once => {
-            super::raw::decode(words.first().copied().unwrap_or(0))
-        }
+        ObjectKind::Mutex | ObjectKind::Bytes => super::raw::decode(words.first().copied().unwrap_or(0)),
+        ObjectKind::Once => super::once::decode(words),
         ObjectKind::Semaphore => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Permit),
-        ObjectKind::Barrier => held_in_cells(words.get(2..).unwrap_or(&[]), Mode::Notice),
-        ObjectKind::Latest => super::raw::decode(words.get(2).copied().unwrap_or(0)),
+        ObjectKind::Barrier => {
+            let mut members = held_in_cells(words.get(4..).unwrap_or(&[]), Mode::Notice);
+            // Whoever repairs it. In a whole one nobody does, whatever one that died behind its last step left in the lock.
+            if super::barrier::broken_by(words).is_some() {
+                members.holds.extend(super::raw::decode(words.get(2).copied().unwrap_or(0)).holds);
+            }
+            members
+        }
+        // The copy that counts is whole, whatever became of whoever wrote the other one.
+        ObjectKind::Latest => Said { inconsistent: false, ..super::raw::decode(words.get(2).copied().unwrap_or(0)) },
         ObjectKind::ReentrantMutex => super::reentrant::decode(words),
         ObjectKind::RwLock => super::raw_rwlock::decode(words),
         // Held by nobody.

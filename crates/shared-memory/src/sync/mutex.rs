@@ -43,6 +43,9 @@ use crate::{Plain, Shared};
 /// A waiter proves the death within 50 ms of the kernel closing the dead process's files, takes the lock over, and gets
 /// [`LockError::OwnerDied`] with the value as the dead one left it. A holder that is merely stopped keeps the lock.
 ///
+/// The kernel frees a process's memory before it closes its files, which takes some hundred milliseconds where there are gigabytes;
+/// and one that dumps core lives until the dump is written.
+///
 /// # Who goes first
 ///
 /// Whoever comes at the right moment overtakes sleepers, which keeps a hammered lock fast. But one of them that was

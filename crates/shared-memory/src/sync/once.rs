@@ -8,3 +8,5 @@ mod state;
 
 #[cfg(not(loom))]
 pub use self::cell::{Attempt, Once};
+#[cfg(not(loom))]
+pub(crate) use self::state::decode;

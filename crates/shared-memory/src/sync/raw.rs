@@ -186,8 +186,8 @@ impl RawLock {
             return None;
         }
         // Release: pairs with the fence in `hand_on`. Whoever gives the lock back after this sees the flag, and then
-        // our name. Acquire: as in `take`.
-        let word = self.word.fetch_or(WAITERS, Ordering::AcqRel);
+        // our name. No Acquire: the word is only compared with what `take` has read with Acquire.
+        let word = self.word.fetch_or(WAITERS, Ordering::Release);
         if Owner::in_word(word) != Some(owner) {
             return None;
         }

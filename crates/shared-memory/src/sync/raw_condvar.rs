@@ -11,6 +11,9 @@ const LISTENERS: u32 = 1;
 /// One more notice.
 const NOTICE: u32 = 2;
 
+/// How many a wake wakes.
+const ALL: u32 = u32::MAX;
+
 /// How a wait ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Ended {
@@ -65,8 +68,8 @@ impl RawCondvar {
         Ended::Look
     }
 
-    /// Gives notice and wakes one; `wake_one` says whether there was anybody.
-    pub(crate) fn notify_one(&self, wake_one: impl Fn(&AtomicU32) -> bool) {
+    /// Gives notice and wakes one; `wake` is told how many to wake and says how many it found.
+    pub(crate) fn notify_one(&self, wake: impl Fn(&AtomicU32, u32) -> usize) {
         // Relaxed: as in `listen`.
         let before = self.word.load(Ordering::Relaxed);
         if before & LISTENERS == 0 {
@@ -76,10 +79,16 @@ impl RawCondvar {
         // Relaxed: the number carries no data.
         let now = self.word.fetch_add(NOTICE, Ordering::Relaxed).wrapping_add(NOTICE);
         wharf_sys::crash_point!("condvar.notify.said");
-        if !wake_one(&self.word) {
-            // Nobody slept. One who is about to fall asleep finds another word than it heard, and listens anew. Relaxed: a
-            // failure means that somebody gives notice, and the flag stays.
-            let _still = self.word.compare_exchange(now, now & !LISTENERS, Ordering::Relaxed, Ordering::Relaxed);
+        if wake(&self.word, 1) > 0 {
+            return;
+        }
+        // Nobody slept: the next notice need not look for anybody. One who is about to fall asleep finds another word than it
+        // heard; one who has listened and fallen asleep since our wake is woken here, because no notice will look for it any
+        // more. Relaxed: a failure means that somebody gives notice, and the flag stays.
+        let silent = now & !LISTENERS;
+        if self.word.compare_exchange(now, silent, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            wharf_sys::crash_point!("condvar.notify.cleared");
+            wake(&self.word, ALL);
         }
     }
 
@@ -118,7 +127,7 @@ mod tests {
             slept.set(slept.get() + 1);
             if slept.get() == 3 {
                 // Whoever was woken for it is dead.
-                condvar.notify_one(|_| true);
+                condvar.notify_one(|_, _| 1);
             }
             Slept::SliceOver
         });
@@ -138,12 +147,31 @@ mod tests {
     #[test]
     fn without_listeners_a_notice_wakes_nobody_and_changes_nothing() {
         let condvar = RawCondvar::new();
-        condvar.notify_one(|_| panic!("nobody listens"));
+        condvar.notify_one(|_, _| panic!("nobody listens"));
         condvar.notify_all(|_| panic!("nobody listens"));
         let heard = condvar.listen();
         // It gave up; the first notice after that finds nobody, and the next one does not even ask.
-        condvar.notify_one(|_| false);
-        condvar.notify_one(|_| panic!("nobody listens"));
+        condvar.notify_one(|_, _| 0);
+        condvar.notify_one(|_, _| panic!("nobody listens"));
         assert_ne!(condvar.listen(), heard, "one who heard that word must not sleep on it");
+    }
+
+    #[test]
+    fn one_who_falls_asleep_while_a_notice_finds_nobody_is_woken_before_notices_stop_looking() {
+        let condvar = RawCondvar::new();
+        condvar.listen();
+        let asleep = Cell::new(None);
+        condvar.notify_one(|word, count| {
+            if count == 1 {
+                // Nobody is there. Now one comes, hears the number that the notice has made, and falls asleep.
+                asleep.set(Some(condvar.listen()));
+                return 0;
+            }
+            // Whoever is asleep when nobody will be looked for any more.
+            assert_eq!(word.load(Ordering::Relaxed) & LISTENERS, 0);
+            usize::from(asleep.take().is_some())
+        });
+        assert_eq!(asleep.take(), None, "it sleeps, and no notice will wake it");
+        condvar.notify_one(|_, _| panic!("nobody listens"));
     }
 }

@@ -52,19 +52,21 @@ impl World {
         if kernel.slices_are_over { Slept::SliceOver } else { Slept::Woken }
     }
 
-    fn wake_one(&self) -> bool {
+    /// Wakes one, or all.
+    fn wake(&self, count: u32) -> usize {
         let mut kernel = self.kernel.lock().unwrap();
-        let somebody = kernel.asleep > 0;
-        if somebody {
-            kernel.asleep -= 1;
-            self.changed.notify_one();
+        let woken = kernel.asleep.min(count as usize);
+        kernel.asleep -= woken;
+        match count {
+            1 if woken == 0 => {}
+            1 => self.changed.notify_one(),
+            _ => self.changed.notify_all(),
         }
-        somebody
+        woken
     }
 
     fn wake_all(&self) {
-        self.kernel.lock().unwrap().asleep = 0;
-        self.changed.notify_all();
+        self.wake(u32::MAX);
     }
 
     /// Takes one, waiting until there is one.
@@ -107,7 +109,7 @@ fn a_notice_is_never_lost() {
             if all {
                 world.condvar.notify_all(|_| world.wake_all());
             } else {
-                world.condvar.notify_one(|_| world.wake_one());
+                world.condvar.notify_one(|_, count| world.wake(count));
             }
             waiter.join().unwrap();
         });
@@ -121,7 +123,7 @@ fn two_notices_reach_two_waiters() {
         let waiters = [(); 2].map(|()| spawn(&world, World::take));
         for _ in 0..2 {
             world.put();
-            world.condvar.notify_one(|_| world.wake_one());
+            world.condvar.notify_one(|_, count| world.wake(count));
         }
         for waiter in waiters {
             waiter.join().unwrap();
@@ -157,7 +159,7 @@ fn a_notice_that_a_dead_waiter_was_woken_for_reaches_the_other() {
         });
         let waiter = spawn(&world, World::take);
         world.put();
-        world.condvar.notify_one(|_| world.wake_one());
+        world.condvar.notify_one(|_, count| world.wake(count));
         // Slices go by.
         world.kernel.lock().unwrap().slices_are_over = true;
         world.wake_all();
@@ -186,7 +188,7 @@ fn a_notice_without_a_wake_is_heard_at_the_end_of_the_slice() {
         let world = World::new();
         let waiter = spawn(&world, World::take);
         world.put();
-        world.condvar.notify_one(|_| true);
+        world.condvar.notify_one(|_, _| 1);
         world.kernel.lock().unwrap().slices_are_over = true;
         world.wake_all();
         waiter.join().unwrap();

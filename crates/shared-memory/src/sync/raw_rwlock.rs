@@ -19,7 +19,7 @@ const CLOSED: u32 = 1;
 /// Left behind by a writer who did not put the data in order: readers must come in through `intent` and hear it.
 const DOUBT: u32 = 2;
 /// Somebody may be asleep on `stage`.
-const READERS: u32 = 4;
+const ASLEEP: u32 = 4;
 
 /// Words before the cells, for those who read the lock as words.
 #[cfg(not(loom))]
@@ -134,7 +134,7 @@ impl<const N: usize> RawRwLock<N> {
     #[inline(always)]
     pub(crate) fn open(&self, left: u32, wake_all: impl Fn(&AtomicU32)) {
         // Release: pairs with the Acquire of readers' looks at it, so that they see all that we wrote.
-        if self.stage.swap(left, Ordering::Release) & READERS != 0 {
+        if self.stage.swap(left, Ordering::Release) & ASLEEP != 0 {
             wharf_sys::crash_point!("rwlock.open.before-wake");
             wake_all(&self.stage);
         }
@@ -174,8 +174,9 @@ pub(crate) fn decode(words: &[u32]) -> super::look::Said {
     for hold in &mut said.holds {
         hold.mode = if closed { Mode::Exclusive } else { Mode::UpgradableRead };
     }
-    // While somebody is alone, the data is his business.
-    said.inconsistent = word(4) != 0 && (said.inconsistent || word(2) & DOUBT != 0);
+    // Whoever left it in doubt said so in `intent`, too; whoever repairs it takes that back before he gives it back. A death before
+    // anybody was alone left no doubt.
+    said.inconsistent &= word(4) != 0;
     let cells = words.get(WORDS_BEFORE_CELLS..).unwrap_or(&[]).as_chunks::<2>().0;
     let entries = cells.iter().map(|&[low, high]| u64::from(low) | u64::from(high) << 32);
     said.holds.extend(entries.take(word(5) as usize).filter(|&entry| readers::threads(entry) > 0).filter_map(
@@ -214,6 +215,11 @@ mod tests {
         assert_eq!((said.holds, said.inconsistent), (vec![Hold::exclusive(one)], false));
         let said = decode(&[1 << 30, 0, DOUBT, 0, 1, 0]);
         assert_eq!((said.holds.len(), said.inconsistent), (0, true));
+        let said = decode(&[1 << 30 | one.bits(), 0, CLOSED | DOUBT, 0, 1, 0]);
+        assert_eq!((said.holds.len(), said.inconsistent), (1, true), "taken, and not repaired yet");
+        let said = decode(&[one.bits(), 0, CLOSED | DOUBT, 0, 1, 0]);
+        assert_eq!((said.holds.len(), said.inconsistent), (1, false), "repaired, and held still");
+        assert!(!decode(&[1 << 30, 0, 0, 0, 0, 0]).inconsistent, "one died before it was alone");
         assert_eq!(decode(&[]).holds, []);
     }
 
@@ -273,7 +279,7 @@ mod tests {
         let [me, one, two] = [0, 1, 2].map(|slot| Owner::new(slot, 1));
         let lock = RawRwLock::<2>::new();
         assert_eq!(lock.write_free(me), Ok(()));
-        lock.stage.fetch_or(READERS, Ordering::Relaxed);
+        lock.stage.fetch_or(ASLEEP, Ordering::Relaxed);
         // Whoever waited comes in as soon as the lock opens.
         let came_in = std::cell::RefCell::new(Vec::new());
         let come = |_: &AtomicU32| {

@@ -71,8 +71,11 @@ pub type RwLockError<'a, T, const READERS: usize = 61> = AcquireError<RwLockOwne
 /// # Limits
 ///
 /// Threads of at most `READERS` *processes* read at one time, 61 unless said otherwise, and one that went on as a reader; one
-/// more waits until one of them leaves. Each takes 8 bytes: the lock and its 61 cells are 512 bytes. A thread that reads and
-/// locks again to write waits for itself; so does one that reads twice while a writer waits in between.
+/// more waits until one of them leaves. Each takes 8 bytes: the lock and its 61 cells are 512 bytes.
+///
+/// A thread that has a guard and asks for another one of the same lock may wait for itself: to write always, to read if a writer
+/// waits in between, and for [`upgradable_read`](RwLock::upgradable_read) if it went on as a reader, from writing, looking or
+/// repairing, while every cell was taken.
 #[repr(C)]
 pub struct RwLock<T: Plain, const READERS: usize = 61> {
     raw: RawRwLock<READERS>,
@@ -162,7 +165,8 @@ impl<T: Plain, const READERS: usize> RwLock<T, READERS> {
     }
 
     /// Takes the lock for reading together with readers, keeping out writers and other upgradable readers; it can
-    /// [`upgrade`](RwLockUpgradableGuard::upgrade) to writing with nobody in between.
+    /// [`upgrade`](RwLockUpgradableGuard::upgrade) to writing with nobody in between. A thread that has a guard already may wait
+    /// for itself, see *Limits* of [`RwLock`].
     pub fn upgradable_read(&self) -> Result<RwLockUpgradableGuard<'_, T, READERS>, RwLockError<'_, T, READERS>> {
         self.upgradable_until(None)
     }

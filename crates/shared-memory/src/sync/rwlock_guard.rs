@@ -313,11 +313,18 @@ impl<'a, T: Plain, const N: usize> RwLockOwnerDied<'a, T, N> {
 
     /// Says that the value is in order. The lock stays held, alone.
     pub fn repaired(self) -> RwLockWriteGuard<'a, T, N> {
+        RwLockWriteGuard::new(self.in_order())
+    }
+
+    /// What is held, for another guard over a value in order.
+    fn in_order(self) -> Held<'a, T, N> {
         let held = self.held;
-        // The lock moves into the new guard, and is in order when that gives it back. Until then a death leaves it in
-        // doubt, as with any writer.
+        // The lock moves into the new guard. A death of its holder leaves the value in doubt all the same, as with any writer.
         std::mem::forget(self);
-        RwLockWriteGuard::new(held)
+        if held.is_ours() {
+            held.lock.raw().intent().mark_consistent();
+        }
+        held
     }
 }
 
@@ -329,9 +336,7 @@ impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for Rw
 
 impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockUpgradableGuard<'a, T, N> {
     fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
-        let held = died.held;
-        // The lock moves into the new guard.
-        std::mem::forget(died);
+        let held = died.in_order();
         if held.is_ours() {
             held.let_readers_in();
         }
@@ -341,9 +346,7 @@ impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for Rw
 
 impl<'a, T: Plain, const N: usize> AfterRepair<RwLockOwnerDied<'a, T, N>> for RwLockReadGuard<'a, T, N> {
     fn after_repair(died: RwLockOwnerDied<'a, T, N>) -> Self {
-        let held = died.held;
-        // The lock moves into the new guard.
-        std::mem::forget(died);
+        let held = died.in_order();
         let reads = match held.reader() {
             Ok((me, patience)) => held.lock.raw().downgrade(me, |owner| patience.has_left(owner), wake_all, wake_one),
             // A forked child's copy, which gives nothing back.

@@ -3,6 +3,8 @@
 
 use std::fmt;
 use std::mem::offset_of;
+use std::ptr::NonNull;
+use std::time::Duration;
 
 use super::error::{BarrierError, Dead};
 use super::member::{Member, wake_all};
@@ -11,11 +13,13 @@ use crate::atomic::{AtomicU32, Ordering};
 use crate::participant::{self, Attachment, Membership};
 use crate::plain::{Field, Layout};
 use crate::sync::acquire::caller;
+use crate::sync::guard::{Guarded, MutexGuard};
 use crate::sync::look::{Hold, Look, Seen, holder, look_at};
 use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
+use crate::sync::raw::{LOCK_VERSION, RawLock};
 use crate::sync::surroundings::Surroundings;
-use crate::sync::{LockFailure, Mode, ObjectKind};
+use crate::sync::{LockError, LockFailure, Mode, ObjectKind};
 use crate::{Plain, Shared};
 
 /// A place where `N` members wait until all of them have arrived; then all go on, and the next round begins.
@@ -59,16 +63,18 @@ use crate::{Plain, Shared};
 pub struct Barrier<const N: usize> {
     state: AtomicU32,
     dead: AtomicU32,
+    /// Held by whoever makes it whole.
+    repair: RawLock,
     members: [AtomicU32; N],
 }
 
-// SAFETY: zero bytes are a barrier without members at which nobody has arrived; any word is valid, and a count that is
+// SAFETY: zero bytes are a barrier without members at which nobody has arrived and nobody repairs anything; any word is valid, and a count that is
 // beyond what can be is bounded by the number of places. Everything is atomic. It holds slots and generations, no
 // address, and dropping it does nothing. The layout tells how many places there are.
 unsafe impl<const N: usize> Shared for Barrier<N> {
     const LAYOUT: Layout = {
         assert!(0 < N && N <= MAX_MEMBERS, "a barrier has 1 to 1023 members");
-        Layout::cell("Barrier", &[1], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
+        Layout::cell("Barrier", &[2, LOCK_VERSION], Self::FIELDS, size_of::<Self>(), align_of::<Self>())
     };
     const FIELDS: &'static [Field] = &[Field::new("members", offset_of!(Self, members), <[u32; N] as Plain>::LAYOUT)];
 }
@@ -82,7 +88,12 @@ impl<const N: usize> Default for Barrier<N> {
 impl<const N: usize> Barrier<N> {
     /// Without members, to be put into a region.
     pub const fn new() -> Barrier<N> {
-        Barrier { state: AtomicU32::new(0), dead: AtomicU32::new(0), members: [const { AtomicU32::new(0) }; N] }
+        Barrier {
+            state: AtomicU32::new(0),
+            dead: AtomicU32::new(0),
+            repair: RawLock::new(),
+            members: [const { AtomicU32::new(0) }; N],
+        }
     }
 
     /// Takes a place. Nobody goes on before all `N` places are taken and all members have arrived.
@@ -111,11 +122,34 @@ impl<const N: usize> Barrier<N> {
     /// Makes a broken barrier whole: the places of dead members are free, and nobody counts as arrived. The living keep
     /// theirs, and whoever has not heard of the break yet still does. False if it was not broken, or another one was quicker.
     ///
+    /// One does it at a time, and the others wait for it; as with a lock, one that is stopped meanwhile is waited for.
+    ///
     /// # When the caller dies
     ///
-    /// In the middle of it the barrier stays broken, for the next one that calls this.
+    /// In the middle of it the barrier stays broken, for the next one that calls this, or waits to.
     pub fn rearm(&self) -> Result<bool, LockFailure> {
+        self.rearm_with(Guarded::lock)
+    }
+
+    /// The same, waiting at most `patience` for another one that does it: then [`LockFailure::Timeout`].
+    pub fn rearm_timeout(&self, patience: Duration) -> Result<bool, LockFailure> {
+        self.rearm_with(|lock| lock.lock_timeout(patience))
+    }
+
+    /// The same without waiting: [`LockFailure::WouldBlock`] if another one does it and is not proved dead.
+    pub fn try_rearm(&self) -> Result<bool, LockFailure> {
+        self.rearm_with(Guarded::try_lock)
+    }
+
+    fn rearm_with<'a>(
+        &'a self,
+        take: impl FnOnce(Guarded<'a, ()>) -> Result<MutexGuard<'a, ()>, LockError<'a, ()>>,
+    ) -> Result<bool, LockFailure> {
         let (me, attachment) = caller(self)?;
+        // SAFETY: a value of no bytes is valid at any address that is not zero, and nobody can touch it.
+        let lock = unsafe { Guarded::new(&self.repair, NonNull::dangling(), ObjectKind::Barrier) };
+        // What one that died at it has left undone is done now.
+        let _turn = take(lock).or_else(LockError::repaired).map_err(|error| error.failure())?;
         let patience = Patience::new(attachment, me, None, self.wanted());
         Ok(self.rounds().rearm(|owner| patience.has_left(owner) || patience.is_dead(owner)))
     }
@@ -139,12 +173,13 @@ pub(super) fn dead(rounds: Rounds<'_>) -> Dead {
 }
 
 impl<const N: usize> Look for Barrier<N> {
-    /// Holders are members.
+    /// Holders are members, and whoever is making it whole.
     fn look(&self) -> Seen {
         // Acquire: before the owners' slots are looked at.
         let members = self.members.iter().map(|cell| cell.load(Ordering::Acquire));
-        // What comes before the places names nobody that is there.
-        let words: Vec<u32> = [0, 0].into_iter().chain(members).collect();
+        // Acquire: as in `is_broken`.
+        let before = [self.state.load(Ordering::Acquire), 0, self.repair.word(), 0];
+        let words: Vec<u32> = before.into_iter().chain(members).collect();
         look_at(ObjectKind::Barrier, self, &words)
     }
 }

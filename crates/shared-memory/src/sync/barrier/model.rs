@@ -1,6 +1,8 @@
 //! loom models of a barrier: complete for all or for none, and broken by every death.
 #![allow(unsafe_code)]
 
+mod repairing;
+
 use loom::sync::Arc;
 use loom::thread;
 
@@ -8,6 +10,7 @@ use super::rounds::{Arrival, Ended, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use crate::sync::model_kernel::{Kernel, explore};
 use crate::sync::owner::Owner;
+use crate::sync::raw::{Condition, RawLock};
 use crate::sync::surroundings::Surroundings;
 
 const FIRST: Owner = Owner::new(0, 1);
@@ -20,7 +23,9 @@ struct World {
     kernel: Kernel,
     state: AtomicU32,
     dead: AtomicU32,
+    repair: RawLock,
     members: Vec<AtomicU32>,
+    steps: AtomicU32,
     /// One for each member, written before it arrives and read by the others after they have gone on.
     values: Vec<UnsafeCell<u32>>,
 }
@@ -35,7 +40,9 @@ impl World {
             kernel: Kernel::new(),
             state: AtomicU32::new(0),
             dead: AtomicU32::new(0),
+            repair: RawLock::new(),
             members: (0..members).map(|_| AtomicU32::new(0)).collect(),
+            steps: AtomicU32::new(0),
             values: (0..members).map(|_| UnsafeCell::new(0)).collect(),
         };
         for (at, member) in ALL.into_iter().enumerate().take(members) {
@@ -60,14 +67,32 @@ impl World {
         self.kernel.wake(word, u32::MAX);
     }
 
+    /// What `Barrier::rearm` does. The first is dead whenever somebody repairs.
+    fn rearm(&self, me: Owner) -> bool {
+        self.repair.take(me, &self.kernel.waiter(false)).unwrap();
+        let made_whole = self.rounds().rearm(|owner| owner == FIRST || self.is_dead(owner));
+        self.repair.mark_consistent();
+        self.repair.give_back(Condition::Consistent, |word| self.kernel.wake(word, 1) > 0);
+        made_whole
+    }
+
+    /// Takes turns with the other thread, in every order: these exchanges collide always, and order nothing else.
+    fn step(&self) {
+        self.steps.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn write(&self, at: usize, value: u32) {
         // SAFETY: the others read it only after this member has arrived and before it arrives again.
         self.values[at].with_mut(|it| unsafe { *it = value });
     }
 
-    fn all_read(&self, value: u32) -> bool {
+    fn reads(&self, at: usize, value: u32) -> bool {
         // SAFETY: as in `write`.
-        self.values.iter().all(|it| it.with(|it| unsafe { *it == value }))
+        self.values[at].with(|it| unsafe { *it == value })
+    }
+
+    fn all_read(&self, value: u32) -> bool {
+        (0..self.values.len()).all(|at| self.reads(at, value))
     }
 
     fn is_dead(&self, owner: Owner) -> bool {
@@ -174,96 +199,21 @@ fn one_that_gives_up_does_not_count_as_arrived() {
         let world = World::new(2);
         let impatient = thread::spawn({
             let world = world.clone();
-            move || world.wait_as(1, &world.kernel.waiter(true))
+            move || {
+                let ended = world.wait_as(1, &world.kernel.waiter(true));
+                // Too late, and it goes on like any other.
+                assert!(ended == Ended::OutOfTime || world.reads(0, 1));
+                ended
+            }
         });
         world.kernel.pass_the_deadline();
+        world.write(0, 1);
         let tried = world.rounds().try_complete(|word| world.wake_all(word));
         match impatient.join().unwrap() {
             Ended::OutOfTime => assert_eq!(tried, None),
             Ended::Complete(last) => assert_eq!((last, tried), (false, Some(Ended::Complete(true)))),
             Ended::Broken => panic!("nobody died"),
         }
-    });
-}
-
-#[test]
-fn a_broken_barrier_is_made_whole_once_and_a_newcomer_takes_the_dead_ones_place() {
-    explore(2, || {
-        let world = World::new(2);
-        world.kernel.end(FIRST);
-        let survivor = thread::spawn({
-            let world = world.clone();
-            move || {
-                // Broken for certain, also if the other one has repaired it long before we look.
-                assert_eq!(world.wait(1), Ended::Broken);
-                world.rounds().rearm(|owner| world.is_dead(owner));
-                world.wait(1)
-            }
-        });
-        // Comes to take the dead one's place.
-        let place = loop {
-            match world.rounds().join(NEWCOMER, |owner| world.is_dead(owner), |word| world.wake_all(word)) {
-                Ok(at) => break at,
-                Err(NoPlace::Broken) => {
-                    // Lets the survivor hear of it first: one that was not waiting yet would never know.
-                    thread::yield_now();
-                }
-                Err(NoPlace::Full) => thread::yield_now(),
-            }
-        };
-        assert_eq!(place, 0);
-        // A late look at the old death changes nothing any more.
-        assert!(!world.rounds().break_for(0, FIRST));
-        let mine = loop {
-            match world.wait(0) {
-                Ended::Broken => thread::yield_now(),
-                other => break other,
-            }
-        };
-        let theirs = survivor.join().unwrap();
-        assert!(matches!((mine, theirs), (Ended::Complete(a), Ended::Complete(b)) if a != b), "{mine:?} {theirs:?}");
-    });
-}
-
-#[test]
-fn one_that_slept_through_break_and_repair_still_hears_of_the_break() {
-    explore(2, || {
-        let world = World::new(3);
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.wait(1)
-        });
-        // Waits for the other to arrive, then breaks and repairs at once.
-        while world.state.load(Ordering::Relaxed) == 0 {
-            thread::yield_now();
-        }
-        world.kernel.end(FIRST);
-        world.rounds().break_for(0, FIRST);
-        world.wake_all(&world.state);
-        world.rounds().rearm(|owner| owner == FIRST);
-        assert_eq!(waiter.join().unwrap(), Ended::Broken);
-    });
-}
-
-#[test]
-fn of_two_that_repair_only_one_does_and_a_late_breaker_hits_nothing() {
-    explore(3, || {
-        let world = World::new(2);
-        world.kernel.end(FIRST);
-        assert!(world.rounds().break_for(0, FIRST));
-        let late = thread::spawn({
-            let world = world.clone();
-            move || world.rounds().break_for(0, FIRST)
-        });
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.rounds().rearm(|owner| owner == FIRST)
-        });
-        let mine = world.rounds().rearm(|owner| owner == FIRST);
-        assert!(!late.join().unwrap(), "broken again for a death that was repaired");
-        assert!(mine != other.join().unwrap());
-        assert!(!world.rounds().is_broken());
-        assert_eq!(world.rounds().join(NEWCOMER, |_| false, |_| {}), Ok(0));
     });
 }
 
@@ -327,17 +277,30 @@ fn one_that_only_tries_and_comes_last_lets_the_others_go_on() {
 
 #[test]
 fn one_that_comes_to_a_broken_barrier_reads_who_died() {
-    explore(3, || {
-        let world = World::new(2);
-        let breaker = thread::spawn({
-            let world = world.clone();
-            move || world.rounds().break_for(0, FIRST)
+    // One that waits, one that only tries, and one that tries and would be the last.
+    for (members, tries) in [(2, false), (2, true), (1, true)] {
+        explore(3, move || {
+            let world = World::new(members);
+            let breaker = thread::spawn({
+                let world = world.clone();
+                move || {
+                    let broken = world.rounds().break_for(0, FIRST);
+                    world.step();
+                    broken
+                }
+            });
+            world.step();
+            let broken = if tries {
+                world.rounds().try_complete(|_| {}) == Some(Ended::Broken)
+            } else {
+                world.rounds().arrive() == Arrival::Broken
+            };
+            if broken {
+                assert_eq!(world.rounds().dead(), Some(FIRST));
+            }
+            assert!(breaker.join().unwrap());
         });
-        if world.rounds().arrive() == Arrival::Broken {
-            assert_eq!(world.rounds().dead(), Some(FIRST));
-        }
-        assert!(breaker.join().unwrap());
-    });
+    }
 }
 
 #[test]
@@ -352,5 +315,54 @@ fn one_that_breaks_it_wakes_those_who_have_noticed_nothing() {
         let joined = world.rounds().join(NEWCOMER, |owner| owner == FIRST, |word| world.wake_all(word));
         assert_eq!(joined, Err(NoPlace::Broken));
         assert_eq!(waiter.join().unwrap(), Ended::Broken);
+    });
+}
+
+/// One that gives up and comes again stands in nobody's way: whoever goes on sees what all the others did before they arrived.
+#[test]
+fn one_that_gives_up_and_comes_again_hides_nothing_of_what_the_others_did() {
+    explore(2, || {
+        let world = World::new(3);
+        let impatient = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.write(1, 1);
+                let mut ended = world.wait_as(1, &world.kernel.waiter(true));
+                if ended == Ended::OutOfTime {
+                    ended = world.wait(1);
+                }
+                assert!(matches!(ended, Ended::Complete(_)) && world.all_read(1));
+            }
+        });
+        let other = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.write(2, 1);
+                assert!(matches!(world.wait(2), Ended::Complete(_)) && world.all_read(1));
+            }
+        });
+        world.write(0, 1);
+        world.kernel.pass_the_deadline();
+        assert!(matches!(world.wait(0), Ended::Complete(_)) && world.all_read(1));
+        impatient.join().unwrap();
+        other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_member_that_left_shows_whoever_takes_its_place_what_it_did() {
+    explore(3, || {
+        let world = World::new(2);
+        let leaver = thread::spawn({
+            let world = world.clone();
+            move || {
+                world.write(1, 1);
+                world.rounds().leave(1, SECOND);
+            }
+        });
+        if world.rounds().join(THIRD, |_| false, |_| {}) == Ok(1) {
+            assert!(world.reads(1, 1));
+        }
+        leaver.join().unwrap();
     });
 }

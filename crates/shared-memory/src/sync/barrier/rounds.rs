@@ -77,7 +77,7 @@ impl Rounds<'_> {
             // Relaxed: the exchange decides. A scribbled word that names nobody is a free place, too.
             let word = cell.load(Ordering::Relaxed);
             // Release: pairs with the Acquire in `owner_at`, so that who reads our name there also sees our slot say so.
-            // Acquire: pairs with the Release in `leave` and `rearm`.
+            // Acquire: pairs with the Release in `leave` and `rearm`, so that we see what was done before the place was given up.
             if Owner::in_word(word).is_none()
                 && cell.compare_exchange(word, me.bits(), Ordering::AcqRel, Ordering::Relaxed).is_ok()
             {
@@ -95,7 +95,6 @@ impl Rounds<'_> {
     }
 
     /// Gives the place `at` back.
-    #[cfg(not(loom))]
     pub(crate) fn leave(self, at: usize, me: Owner) {
         if let Some(cell) = self.members.get(at) {
             // Release: pairs with the Acquire in `join`. It fails only if the place is not ours any more: others took us for
@@ -211,7 +210,7 @@ impl Rounds<'_> {
 
     /// Counts the caller, who arrived at `mine`, out again, unless its wait has ended meanwhile.
     fn withdraw(self, mine: u32) -> Ended {
-        // Acquire: as in `wait`.
+        // Acquire, here and on failure: as in `wait`.
         let mut state = self.state.load(Ordering::Acquire);
         // Bound: as in `arrive`.
         loop {
@@ -220,8 +219,9 @@ impl Rounds<'_> {
             }
             // Not zero: we are counted. A scribbled count stays what it is.
             let next = if state & ARRIVED == 0 { state } else { state - 1 };
-            // Release and Acquire: it stays in the chain of exchanges, as told in `arrive`.
-            match self.state.compare_exchange(state, next, Ordering::AcqRel, Ordering::Acquire) {
+            // Relaxed: who gives up tells the others nothing, and goes on with nothing of theirs. It is an exchange, so it stays in
+            // the chain that `arrive` tells of: whoever completes the round sees what those did who arrived before.
+            match self.state.compare_exchange(state, next, Ordering::Relaxed, Ordering::Acquire) {
                 Ok(_) => return Ended::OutOfTime,
                 Err(now) => state = now,
             }
@@ -263,8 +263,9 @@ impl Rounds<'_> {
             // names of the dead.
             self.dead.store(dead.bits(), Ordering::Relaxed);
             wharf_sys::crash_point!("barrier.break.named");
-            // Release: pairs with the Acquire of whoever sees it broken and reads the name. Acquire: as told in `arrive`.
-            let broken = self.state.compare_exchange(state, state | BROKEN, Ordering::AcqRel, Ordering::Relaxed);
+            // Release: pairs with the Acquire of whoever sees it broken and reads the name. Relaxed on failure: it is looked at
+            // anew.
+            let broken = self.state.compare_exchange(state, state | BROKEN, Ordering::Release, Ordering::Relaxed);
             if broken.is_ok() {
                 return true;
             }
@@ -278,14 +279,19 @@ impl Rounds<'_> {
     }
 
     pub(crate) fn is_broken(self) -> bool {
-        // Acquire: pairs with the Release in `break_for`.
+        // Acquire: pairs with the Release in `rearm`: who sees it whole again sees what was done before that.
         self.state.load(Ordering::Acquire) & BROKEN != 0
     }
 
     /// Makes a broken barrier whole: the places of the dead are free, nobody has arrived. False if it was not broken.
+    ///
+    /// One at a time, under a lock. A place may be emptied only while the barrier is broken: emptied in a whole one it would take
+    /// a death away of which nobody has heard. No exchange of one word can make sure of that; but while we hold the lock nobody
+    /// else makes it whole, and whoever held it before is done, or dead and writes nothing any more.
     pub(crate) fn rearm(self, mut is_dead: impl FnMut(Owner) -> bool) -> bool {
-        // Acquire: pairs with the Release in `break_for`.
-        let mut state = self.state.load(Ordering::Acquire);
+        // Acquire: pairs with the Release in `break_for`, so that the place of the one that it was broken for names that one to us,
+        // too.
+        let state = self.state.load(Ordering::Acquire);
         if state & BROKEN == 0 {
             return false;
         }
@@ -293,27 +299,17 @@ impl Rounds<'_> {
             if let (Some(owner), Some(cell)) = (self.owner_at(at), self.members.get(at))
                 && is_dead(owner)
             {
-                // Release: pairs with the Acquire in `join`. Failure means that somebody else emptied it.
+                // Release: pairs with the Acquire in `join`. Failure means that the dead one left just before it died.
                 let _emptied = cell.compare_exchange(owner.bits(), 0, Ordering::Release, Ordering::Relaxed);
                 wharf_sys::crash_point!("barrier.rearm.emptied");
             }
         }
-        let before = state & REPAIRS;
-        // Bound: a turn fails only because another process changed the word: made it whole, which ends it, or nothing else,
-        // since nobody arrives at a broken barrier.
-        while state & BROKEN != 0 && state & REPAIRS == before {
-            let whole = (state & ROUNDS) | (before.wrapping_add(REPAIR) & REPAIRS);
-            // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. No Acquire: only a repair changes
-            // the word of a broken barrier, and counts itself in it; so this exchanges what was last read, with Acquire.
-            match self.state.compare_exchange(state, whole, Ordering::Release, Ordering::Acquire) {
-                Ok(_) => {
-                    wharf_sys::crash_point!("barrier.rearm.whole");
-                    return true;
-                }
-                Err(now) => state = now,
-            }
-        }
-        false
+        let whole = (state & ROUNDS) | ((state & REPAIRS).wrapping_add(REPAIR) & REPAIRS);
+        // Release: whoever sees it whole sees the places of the dead empty, see `break_for`. Relaxed on failure: nobody but us
+        // changes the word of a broken barrier, so only a scribbler makes it fail.
+        let made_whole = self.state.compare_exchange(state, whole, Ordering::Release, Ordering::Relaxed).is_ok();
+        wharf_sys::crash_point!("barrier.rearm.whole");
+        made_whole
     }
 }
 

@@ -31,15 +31,15 @@ impl Latch<'_> {
     pub(crate) fn set(self, wake: impl Fn(&AtomicU32, u32) -> usize) -> bool {
         // Relaxed: the exchange decides.
         let mut word = self.word.load(Ordering::Relaxed);
-        // Bound: a turn fails only because another process set it, which ends it, or took it back meanwhile.
+        // Bound: a turn fails only because another process set it, or took it back meanwhile.
         let first = loop {
-            if word & SET != 0 {
-                break false;
-            }
-            let set = word.wrapping_add(TIME) | SET;
-            // Release: pairs with the Acquire in `is_set` and `has_happened`: who goes on sees what was done before.
+            let was_set = word & SET != 0;
+            let set = if was_set { word } else { word.wrapping_add(TIME) | SET };
+            // Release: pairs with the Acquire in `is_set`, `has_happened` and `reset`: who goes on sees what was done before. Also
+            // where it is set already and nothing changes: whoever takes it back does so either before this, and then it is not
+            // set, or after it, and sees what was done.
             match self.word.compare_exchange(word, set, Ordering::Release, Ordering::Relaxed) {
-                Ok(_) => break true,
+                Ok(_) => break !was_set,
                 Err(now) => word = now,
             }
         };

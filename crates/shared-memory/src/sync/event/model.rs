@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::latch::Latch;
 use super::tally::{AtLimit, Tally};
-use crate::atomic::{AtomicU32, UnsafeCell};
+use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
 use crate::sync::model_kernel::{Kernel, explore};
 use crate::sync::sleepers::Sleepers;
 
@@ -71,6 +71,47 @@ fn an_event_lets_all_through_and_shows_them_what_was_before() {
             waiter.join().unwrap();
         }
         assert!(world.latch().is_set() && !world.set() && world.latch().reset() && !world.latch().reset());
+    });
+}
+
+/// What a second one did before it said so is seen by whoever takes what was said, or is said once more.
+#[test]
+fn one_that_finds_it_set_already_tells_of_what_it_did_all_the_same() {
+    explore(3, || {
+        let (world, news) = (World::new(), Arc::new(AtomicU32::new(0)));
+        assert!(world.set());
+        let second = thread::spawn({
+            let (world, news) = (world.clone(), news.clone());
+            move || {
+                // Relaxed, as all of them: what is tested is the order that setting and taking back make.
+                news.store(1, Ordering::Relaxed);
+                world.set();
+            }
+        });
+        assert!(world.latch().reset());
+        let seen = news.load(Ordering::Relaxed) == 1;
+        second.join().unwrap();
+        assert!(seen || world.latch().is_set());
+    });
+}
+
+#[test]
+fn one_that_finds_the_count_at_its_limit_tells_of_what_it_did_all_the_same() {
+    explore(3, || {
+        let (world, news) = (World::new(), Arc::new(AtomicU32::new(0)));
+        assert_eq!(world.add(1), Ok(()));
+        let second = thread::spawn({
+            let (world, news) = (world.clone(), news.clone());
+            move || {
+                // Relaxed, as above.
+                news.store(1, Ordering::Relaxed);
+                let _at_limit = world.add(1);
+            }
+        });
+        assert!(world.tally().take());
+        let seen = news.load(Ordering::Relaxed) == 1;
+        second.join().unwrap();
+        assert!(seen || world.tally().take());
     });
 }
 

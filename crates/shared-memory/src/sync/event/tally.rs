@@ -22,11 +22,12 @@ impl Tally<'_> {
         let mut count = self.count.load(Ordering::Relaxed);
         // Bound: a turn fails only because another process counted or took one meanwhile.
         let added = loop {
-            if count >= limit {
-                break Err(AtLimit);
-            }
-            // Release: pairs with the Acquire in `take`: who goes on sees what was done before.
-            match self.count.compare_exchange(count, count + 1, Ordering::Release, Ordering::Relaxed) {
+            let is_full = count >= limit;
+            let next = if is_full { count } else { count + 1 };
+            // Release: pairs with the Acquire in `take`: who goes on sees what was done before. Also at the limit, where nothing
+            // changes: whoever takes the last time does so either before this, and then it is not at the limit, or after it.
+            match self.count.compare_exchange(count, next, Ordering::Release, Ordering::Relaxed) {
+                Ok(_) if is_full => break Err(AtLimit),
                 Ok(_) => break Ok(()),
                 Err(now) => count = now,
             }

@@ -37,7 +37,7 @@ pub enum Attempt {
 /// # let dir = tempfile::tempdir()?;
 /// # let domain = wharf_sys::directory::Domain::at(&dir.path().join("names"))?;
 /// # let options = wharf_shared_memory::RegionOptions::new().domain(domain);
-/// use wharf_shared_memory::{Mutex, Once, Region, Shared};
+/// use wharf_shared_memory::{LockError, Mutex, Once, Region, Shared};
 ///
 /// #[derive(Shared)]
 /// #[repr(C)]
@@ -49,8 +49,9 @@ pub enum Attempt {
 /// let primes: Region<Primes> = options.open_or_create("primes")?;
 /// // Every process does this; one of them does the work, and the others wait for it.
 /// let mine = primes.filled.call(|_attempt| {
-///     // Idempotent, so it makes no difference whether somebody died half-way.
-///     *primes.table.lock().expect("nobody else uses it yet") = [2, 3, 5, 7];
+///     // Whoever died at this held the table, too: it is taken as it is, and filled from the start.
+///     let table = primes.table.lock().or_else(LockError::repaired);
+///     *table.expect("the region is attached for writing") = [2, 3, 5, 7];
 /// })?;
 /// assert!(mine && primes.filled.is_done());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -60,6 +61,9 @@ pub enum Attempt {
 ///
 /// Killed, or by a panic: the work is not done. The next one, waiting already or coming later, does it, and is told
 /// [`Attempt::AfterDeath`]. A waiter notices the death within 50 ms. One that is merely stopped stays the one at work.
+///
+/// A lock that the work takes may have been held by the dead one as well, and says `OwnerDied` then: work that panics at that
+/// is never done by anybody. Repair it inside the work, as above.
 ///
 /// # Limits
 ///
@@ -174,7 +178,7 @@ impl Once {
 
 impl Look for Once {
     fn look(&self) -> Seen {
-        look_at(ObjectKind::Once, self, &[self.state.lock().word()])
+        look_at(ObjectKind::Once, self, &self.state.words())
     }
 }
 

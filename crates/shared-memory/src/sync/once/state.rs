@@ -1,6 +1,10 @@
 //! Whether the work is done, and the lock between those who would do it.
 
 use crate::atomic::{AtomicU32, Ordering};
+#[cfg(not(loom))]
+use crate::sync::look::Said;
+#[cfg(not(loom))]
+use crate::sync::raw;
 use crate::sync::raw::RawLock;
 use crate::sync::surroundings::{Nap, Slept, Surroundings};
 
@@ -48,6 +52,13 @@ impl State {
         wake_all(&self.done);
     }
 
+    /// The words, for a report.
+    #[cfg(not(loom))]
+    pub(crate) fn words(&self) -> [u32; 3] {
+        // Relaxed: a report.
+        [self.lock.word(), 0, self.done.load(Ordering::Relaxed)]
+    }
+
     /// Waits until the work is done; false when time is up.
     pub(crate) fn wait(&self, around: &impl Surroundings) -> bool {
         // Bound: a turn sleeps up to a slice; `around` ends it at the deadline. A finisher that was killed before it woke
@@ -58,5 +69,17 @@ impl State {
             }
         }
         true
+    }
+}
+
+/// Reads the words of work that is done once, as [`State::words`] gives them.
+#[cfg(not(loom))]
+pub(crate) fn decode(words: &[u32]) -> Said {
+    match *words {
+        // Done: nobody needs the lock any more, so one that died before it gave it back holds nothing, and nobody will ever
+        // take it over.
+        [_, _, DONE, ..] => Said::default(),
+        [lock, ..] => raw::decode(lock),
+        [] => Said::default(),
     }
 }

@@ -3,7 +3,7 @@
 use super::super::owner::Owner;
 use super::super::raw::Condition;
 use super::super::surroundings::{Nap, OutOfTime, Slept, Surroundings};
-use super::{CLOSED, DOUBT, Entered, READERS, RawRwLock, Reads, Refused};
+use super::{ASLEEP, CLOSED, DOUBT, Entered, RawRwLock, Reads, Refused};
 use crate::atomic::{AtomicU32, Ordering, order_update_before_load};
 
 impl<const N: usize> RawRwLock<N> {
@@ -68,7 +68,7 @@ impl<const N: usize> RawRwLock<N> {
                     if !self.mark_reader(stage) {
                         continue;
                     }
-                    let slept = around.sleep(&self.stage, stage | READERS, Nap::Slice);
+                    let slept = around.sleep(&self.stage, stage | ASLEEP, Nap::Slice);
                     in_vain = slept == Slept::Woken;
                     // Whoever holds it now, as in `RawLock::take`.
                     if !in_vain && self.intent.take_from_dead(me, |owner| around.is_dead(owner)) {
@@ -215,7 +215,7 @@ impl<const N: usize> RawRwLock<N> {
 
     fn mark_reader(&self, stage: u32) -> bool {
         // Relaxed: the flag carries no data; as in `RawLock::mark_waiting`.
-        let marked = self.stage.compare_exchange(stage, stage | READERS, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        let marked = self.stage.compare_exchange(stage, stage | ASLEEP, Ordering::Relaxed, Ordering::Relaxed).is_ok();
         if marked {
             wharf_sys::crash_point!("rwlock.read.marked-waiting");
         }
