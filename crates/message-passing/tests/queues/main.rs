@@ -1,6 +1,8 @@
 //! The suite of queues: pushers and pullers in real processes that meet, share work, fail, come and go, and are killed.
 
 mod addresses;
+#[path = "../suite/certificates.rs"]
+mod certificates;
 mod child;
 mod crashes;
 mod deaths;
@@ -8,6 +10,8 @@ mod failing;
 mod flows;
 mod full;
 mod hostile;
+#[path = "../suite/places.rs"]
+mod places;
 mod selecting;
 mod shortage;
 #[path = "../suite/mod.rs"]
@@ -30,7 +34,7 @@ const CASES: &[Case] = cases! {
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }
     selecting { beside_others }
     shortage { descriptors_run_out, no_more_than_agreed }
-    addresses { every_transport, a_pusher_that_is_gone }
+    addresses { every_transport, deaths, a_pusher_that_is_gone }
 };
 
 fn main() -> ExitCode {
