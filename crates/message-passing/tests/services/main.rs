@@ -32,7 +32,7 @@ const CASES: &[Case] = cases! {
         cancelled_before_it_is_received, dropped_requests_have_failed, too_many_at_once, across_threads
     }
     choices { one_after_the_other, the_least_busy, sticky, a_full_one_is_passed_over, whichever_has_room_first }
-    full { requests_wait_for_room, a_fast_server_waits, another_call_is_answered, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
+    full { requests_wait_for_room, a_fast_server_waits, another_call_is_answered, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader, empty_results_are_bounded }
     deaths {
         a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
