@@ -264,3 +264,7 @@ impl<P> fmt::Debug for Service<P> {
         f.debug_struct("Service").field("place", &self.place).field("terms", &self.terms).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "older_tests.rs"]
+mod older_tests;
