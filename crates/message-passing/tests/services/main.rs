@@ -47,7 +47,7 @@ const CASES: &[Case] = cases! {
         too_many, too_large, fifty_servers, values, encoded, at_addresses, selected, in_tasks
     }
     surveys_at_random { servers_that_die }
-    traits { one_by_one, nobody_takes, somebody_takes_slowly, any_name }
+    traits { one_by_one, nobody_takes, somebody_takes_slowly, several_at_once, any_name }
     crowds { five_hundred_clients, one_beside_the_idle }
 };
 
