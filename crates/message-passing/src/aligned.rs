@@ -1,5 +1,7 @@
 //! Bytes of this process whose payload starts on 64, or on more, so that any shareable type can be seen in them.
 
+use wharf_sys::memory;
+
 /// Every payload of a private buffer starts on a multiple of this, unless more was asked for.
 pub(crate) const ALIGN_BYTES: usize = 64;
 
@@ -63,17 +65,16 @@ impl AlignedBytes {
     }
 
     fn resize(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
-        let none = |_| NoMemory { len };
-        let mut bytes: Vec<u8> = Vec::new();
-        // One step more than it takes, to leave the start of a page.
-        bytes.try_reserve_exact(len.saturating_add(2 * self.align)).map_err(none)?;
+        // One step more than it takes, to leave the start of a page. Only the pages that are really filled become resident.
+        let mut bytes = memory::zeroes(len.saturating_add(2 * self.align)).ok_or(NoMemory { len })?;
         let payload = bytes.as_ptr() as usize + self.lead;
         let aligned = payload.next_multiple_of(self.align);
         let start = aligned - payload + if aligned.is_multiple_of(PAGE) { self.align % PAGE } else { 0 };
-        bytes.resize(start, 0);
-        bytes.extend_from_slice(self.get(..keep.min(self.len)));
-        bytes.resize(start + len, 0);
-        *self = Self { bytes, lead: self.lead, align: self.align, start, len };
+        bytes.truncate(start + len);
+        let mut grown = Self { bytes, lead: self.lead, align: self.align, start, len };
+        let kept = self.get(..keep.min(self.len));
+        grown.get_mut(..kept.len()).copy_from_slice(kept);
+        *self = grown;
         Ok(())
     }
 

@@ -7,6 +7,7 @@
 mod asynchronous;
 mod bytes;
 mod carrying;
+#[path = "../suite/certificates.rs"]
 mod certificates;
 mod child;
 mod doors;

@@ -52,7 +52,7 @@ impl World {
     pub(crate) fn new(scheme: Scheme) -> Self {
         let certificates = (scheme.name == "tls").then(|| {
             let directory = tempfile::tempdir().unwrap();
-            certificates::both_sides(directory.path());
+            certificates::both_sides(directory.path(), network_place().ip());
             directory
         });
         Self { scheme, directory: tempfile::tempdir().unwrap(), certificates, skipped: RefCell::default() }

@@ -5,11 +5,14 @@ use std::time::Duration;
 use wharf_message_passing::{Options, RecvError, SendError, Settled};
 use wharf_sys::directory::Domain;
 
+use crate::child::beside;
+use crate::places::{options, secrets};
 use crate::world::{SOON, World, eventually};
 
 pub(crate) fn every_transport(world: &World) {
-    let options = Options::new().domain(Domain::at(world.path()).unwrap());
-    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "pipe:here"] {
+    let secrets = secrets();
+    let options = options(world.path(), secrets.path());
+    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "pipe:here"] {
         let mut pusher = options.queue(address).max_message(300_016).pusher().unwrap();
         let there = pusher.address().unwrap().to_string();
         std::thread::scope(|scope| {
@@ -47,6 +50,55 @@ pub(crate) fn every_transport(world: &World) {
             let done: Vec<usize> = working.into_iter().map(|it| it.join().unwrap()).collect();
             assert_eq!(done.iter().sum::<usize>(), 301, "{address}");
         });
+    }
+}
+
+/// A worker and a pusher in other processes that are killed, met at an address.
+pub(crate) fn deaths(world: &World) {
+    let secrets = secrets();
+    let options = options(world.path(), secrets.path());
+    let with = secrets.path().to_str().unwrap();
+    for address in ["unix:mortal", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"] {
+        let mut pusher = options.queue(address).pusher().unwrap();
+        let there = pusher.address().unwrap().to_string();
+        let mut dies = world.start("works-at", &[&there, with]);
+        dies.line();
+        let done = pusher.push(b"do").unwrap().acked_timeout(SOON).unwrap();
+        assert_eq!(done, Settled::Acknowledged { deliveries: 1 }, "{address}");
+        let items: Vec<_> = (0..6).map(|_| pusher.push(b"hold").unwrap().id()).collect();
+        eventually("it has them", || {
+            let _ = pusher.pullers();
+            pusher.waiting() == 0
+        });
+        dies.kill();
+        eventually("it is known to be gone", || pusher.pullers() == 0);
+        assert_eq!((pusher.waiting(), pusher.unsettled()), (6, 6), "{address}");
+        let mut puller = options.queue(&there).puller_timeout(SOON).unwrap();
+        let given = beside(std::slice::from_mut(&mut puller), || {
+            for item in items {
+                let settled = pusher.wait(item, SOON).unwrap();
+                assert_eq!(settled, Settled::Acknowledged { deliveries: 2 }, "{address}");
+            }
+        });
+        assert_eq!(given[0].len(), 6);
+        drop((pusher, puller));
+
+        let mut dies = world.start("pushes-at", &[address, with, "10"]);
+        let mut puller = options.queue(dies.line()).puller_timeout(SOON).unwrap();
+        let first = puller.recv_timeout(SOON).unwrap();
+        assert_eq!(first.bytes(), b"do 0");
+        dies.kill();
+        // What it had sent is received still.
+        let end = loop {
+            match puller.recv_timeout(SOON) {
+                Ok(item) => drop(item.ack()),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(end, RecvError::Closed | RecvError::PeerDied), "{address}: {end}");
+        assert!(matches!(first.ack(), Err(SendError::Closed | SendError::PeerDied { .. })), "{address}");
+        // Whoever listens next buries the name of the dead.
+        drop(options.queue(address).pusher().unwrap());
     }
 }
 

@@ -6,14 +6,22 @@ use std::time::Duration;
 
 use wharf_message_passing::{Item, Puller, Wait};
 
+use crate::places::options;
 use crate::suite::{say, told};
 use crate::world::{SOON, node_at};
 
 pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
     match (role, words) {
-        ("works", [name, prefetch]) => works(path, name, prefetch.parse().unwrap()),
+        ("works", [name, prefetch]) => {
+            works(node_at(path).queue(*name).prefetch(prefetch.parse().unwrap()).wait(Wait::Sleep).puller().unwrap());
+        }
+        ("works-at", [address, secrets]) => {
+            let queue = options(path, Path::new(secrets)).queue(*address).wait(Wait::Sleep);
+            works(queue.puller_timeout(SOON).unwrap());
+        }
         ("works-some", [name, count]) => works_some(path, name, count.parse().unwrap()),
         ("pushes", [name, count]) => pushes(path, name, count.parse().unwrap()),
+        ("pushes-at", [address, secrets, count]) => pushes_at(path, address, secrets, count.parse().unwrap()),
         ("pushes-in-vain", [name]) => pushes_in_vain(path, name),
         ("pushes-short", []) => crate::shortage::pushes_short(),
         _ => return false,
@@ -72,8 +80,7 @@ pub(crate) fn beside(pullers: &mut [Puller], meanwhile: impl FnOnce()) -> Vec<Ve
 }
 
 /// Says its process id, and works until it is told to end, or is killed.
-fn works(path: &Path, name: &str, prefetch: u32) {
-    let mut puller = node_at(path).queue(name).prefetch(prefetch).wait(Wait::Sleep).puller().unwrap();
+fn works(mut puller: Puller) {
     say(std::process::id());
     // The end of the input ends it; until then it works.
     let over = std::sync::atomic::AtomicBool::new(false);
@@ -107,7 +114,6 @@ fn works_some(path: &Path, name: &str, count: usize) {
     told();
 }
 
-/// Pushes so many numbered items, says how many of them are done, and leaves when it is told.
 /// Waits in a call for somebody who does what it has pushed.
 fn pushes_in_vain(path: &Path, name: &str) {
     let mut pusher = node_at(path).queue(name).wait(Wait::Sleep).pusher().unwrap();
@@ -116,6 +122,18 @@ fn pushes_in_vain(path: &Path, name: &str) {
     pusher.flush(SOON).unwrap();
 }
 
+/// Pushes so many numbered items at an address, which it says, and waits to be killed.
+fn pushes_at(path: &Path, address: &str, secrets: &str, count: u64) {
+    let queue = options(path, Path::new(secrets)).queue(address).wait(Wait::Sleep);
+    let mut pusher = queue.pusher().unwrap();
+    say(pusher.address().unwrap());
+    for number in 0..count {
+        pusher.push(format!("do {number}").as_bytes()).unwrap();
+    }
+    told();
+}
+
+/// Pushes so many numbered items, says how many of them are done, and leaves when it is told.
 fn pushes(path: &Path, name: &str, count: u64) {
     let mut pusher = node_at(path).queue(name).wait(Wait::Sleep).pusher().unwrap();
     say(std::process::id());

@@ -1,6 +1,8 @@
 //! The suite of queues: pushers and pullers in real processes that meet, share work, fail, come and go, and are killed.
 
 mod addresses;
+#[path = "../suite/certificates.rs"]
+mod certificates;
 mod child;
 mod crashes;
 mod deaths;
@@ -8,6 +10,8 @@ mod failing;
 mod flows;
 mod full;
 mod hostile;
+#[path = "../suite/places.rs"]
+mod places;
 mod selecting;
 mod shortage;
 #[path = "../suite/mod.rs"]
@@ -23,14 +27,14 @@ const CASES: &[Case] = cases! {
         large_items, statistics, taken_back, kept_while_it_moves, while_the_program_is_elsewhere,
         a_pusher_that_waits_sleeps
     }
-    failing { dropped, in_a_panic, too_often, innocents_beside_poison }
+    failing { dropped, in_a_panic, too_often, alone, innocents_beside_poison }
     full { rejects, waits_as_long_as_it_may, goes_on, a_pusher_that_does_not_listen }
     deaths { a_killed_puller, a_stopped_puller, a_puller_that_leaves, a_killed_pusher, at_random }
     crashes { at_every_point }
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }
     selecting { beside_others }
     shortage { descriptors_run_out, no_more_than_agreed }
-    addresses { every_transport, a_pusher_that_is_gone }
+    addresses { every_transport, deaths, a_pusher_that_is_gone }
 };
 
 fn main() -> ExitCode {

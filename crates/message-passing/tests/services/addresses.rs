@@ -1,17 +1,20 @@
 //! The same over every transport, and with a client that is not ours.
 
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
 use wharf_message_passing::{CallError, Options, Outcome};
 use wharf_sys::directory::Domain;
 
 use crate::child::{answer, serve};
+use crate::places::{options, secrets};
 use crate::world::{SOON, World, eventually};
 
 pub(crate) fn every_transport(world: &World) {
-    let options = Options::new().domain(Domain::at(world.path()).unwrap());
-    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "pipe:here"] {
+    let secrets = secrets();
+    let options = options(world.path(), secrets.path());
+    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "pipe:here"] {
         let mut server = options.service(address).server().unwrap();
         let there = server.address().unwrap().to_string();
         std::thread::scope(|scope| {
@@ -41,6 +44,60 @@ pub(crate) fn every_transport(world: &World) {
             drop(serving.join().unwrap());
             let error = client.wait(held).unwrap_err();
             assert!(matches!(error.outcome(), Outcome::Unknown | Outcome::Answered), "{address}: {error}");
+        });
+    }
+}
+
+/// Servers and clients in other processes that are stopped and killed, met at an address.
+pub(crate) fn deaths(world: &World) {
+    let secrets = secrets();
+    let options = options(world.path(), secrets.path());
+    let with = secrets.path().to_str().unwrap();
+    for address in ["unix:mortal", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"] {
+        let mut serving = world.start("serves-at", &[address, with]);
+        let mut client = options.service(serving.line()).client_timeout(SOON).unwrap();
+        let held = client.request(b"hold").start().unwrap();
+        let stalled = client.request(b"stall 3").start().unwrap();
+        for number in 0..3 {
+            assert_eq!(client.next(stalled).unwrap(), Some(number.to_string().into_bytes()), "{address}");
+        }
+        // One that is stopped is not dead: whoever waits does so as long as he wanted to.
+        serving.signal(Signal::STOP);
+        let began = Instant::now();
+        let error = client.call(b"echo late", Duration::from_millis(50)).unwrap_err();
+        assert!(matches!(error, CallError::Timeout { .. }) && began.elapsed() < SOON, "{address}: {error}");
+        serving.signal(Signal::CONT);
+        assert_eq!(client.call(b"echo on", SOON).unwrap(), b"on", "{address}: the late answer is nobody's");
+        serving.kill();
+        for error in [client.wait(held).unwrap_err(), client.next(stalled).unwrap_err()] {
+            assert!(matches!(error, CallError::ServerGone { .. }), "{address}: {error}");
+            assert_eq!(error.outcome(), Outcome::Unknown);
+        }
+        eventually("it is known to be gone", || client.servers() == 0);
+        let error = client.call(b"echo", Duration::from_millis(20)).unwrap_err();
+        assert_eq!(error.outcome(), Outcome::NeverSent, "{address}: {error}");
+
+        let mut server = options.service(address).server().unwrap();
+        let there = server.address().unwrap().to_string();
+        std::thread::scope(|scope| {
+            let meeting = scope.spawn(|| options.service(&there).client_timeout(SOON).unwrap());
+            eventually("a client is there", || server.clients() == 1);
+            let mut good = meeting.join().unwrap();
+            let mut dies = world.start("holds-at", &[&there, with]);
+            let request = server.recv_timeout(SOON).unwrap();
+            dies.expect("asked");
+            assert!(!request.is_cancelled());
+            dies.kill();
+            // Whether or not anybody receives.
+            eventually("its request is cancelled", || request.is_cancelled());
+            assert!(request.reply(b"in vain").is_err(), "{address}");
+            eventually("it is gone", || {
+                let _ = server.recv_timeout(Duration::from_millis(1));
+                server.clients() == 1
+            });
+            let call = good.request(b"echo fine").limit(SOON).start().unwrap();
+            assert!(answer(server.recv_timeout(SOON).unwrap()).is_none());
+            assert_eq!(good.wait(call).unwrap(), b"fine", "{address}");
         });
     }
 }

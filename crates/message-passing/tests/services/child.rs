@@ -3,19 +3,40 @@
 use std::path::Path;
 use std::time::Duration;
 
-use wharf_message_passing::{CallError, Outcome, Request, Server, Wait};
+use wharf_message_passing::{CallError, Client, Outcome, Request, Server, Wait};
 
+use crate::places::options;
 use crate::suite::{say, told};
 use crate::world::{SOON, node_at};
 
 pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
     match (role, words) {
-        ("serves", [name]) => serves(path, name),
+        ("serves", [name]) => {
+            let mut server = node_at(path).service(*name).wait(Wait::Sleep).server().unwrap();
+            say(std::process::id());
+            serve_until_told(&mut server);
+        }
+        ("serves-at", [address, secrets]) => {
+            let service = options(path, Path::new(secrets)).service(*address).wait(Wait::Sleep);
+            let mut server = service.server().unwrap();
+            say(server.address().unwrap());
+            serve_until_told(&mut server);
+        }
         ("serves-some", [name, count]) => serves_some(path, name, count.parse().unwrap()),
         ("asks", [name, count]) => asks(path, name, count.parse().unwrap()),
-        ("holds", [name]) => holds(path, name),
+        ("holds", [name]) => holds(node_at(path).service(*name).client().unwrap()),
+        ("holds-at", [address, secrets]) => {
+            holds(options(path, Path::new(secrets)).service(*address).client_timeout(SOON).unwrap());
+        }
         ("serves-few", []) => crate::shortage::serves_few(),
-        ("crowd", [name, count]) => crowd(path, name, count.parse().unwrap()),
+        ("crowd", [name, count]) => {
+            let node = node_at(path);
+            crowd(count.parse().unwrap(), || node.service(*name).wait(Wait::Sleep).client().unwrap());
+        }
+        ("crowd-at", [address, secrets, count]) => {
+            let service = options(path, Path::new(secrets)).service(*address).wait(Wait::Sleep);
+            crowd(count.parse().unwrap(), || service.client_timeout(SOON).unwrap());
+        }
         _ => return false,
     }
     true
@@ -89,10 +110,8 @@ pub(crate) fn serve(server: &mut Server, idle: Duration) -> Vec<Request> {
     held
 }
 
-/// Says its process id, and answers until it is told to end, or is killed.
-fn serves(path: &Path, name: &str) {
-    let mut server = node_at(path).service(name).wait(Wait::Sleep).server().unwrap();
-    say(std::process::id());
+/// Answers until it is told to end, or is killed.
+fn serve_until_told(server: &mut Server) {
     // The end of the input ends it; until then it serves.
     let over = std::sync::atomic::AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -154,17 +173,15 @@ fn asks(path: &Path, name: &str, count: u64) {
 }
 
 /// Starts a call that is not answered, and waits to be killed.
-fn holds(path: &Path, name: &str) {
-    let mut client = node_at(path).service(name).client().unwrap();
+fn holds(mut client: Client) {
     let call = client.request(b"hold").start().unwrap();
     say("asked");
     let _ = client.wait(call);
 }
 
 /// So many clients in one process, each of which asks once, and again when it is told.
-fn crowd(path: &Path, name: &str, count: usize) {
-    let node = node_at(path);
-    let mut clients: Vec<_> = (0..count).map(|_| node.service(name).wait(Wait::Sleep).client().unwrap()).collect();
+fn crowd(count: usize, client: impl Fn() -> Client) {
+    let mut clients: Vec<_> = (0..count).map(|_| client()).collect();
     let mut round = || {
         for (number, client) in clients.iter_mut().enumerate() {
             let answer = client.call(format!("echo {number}").as_bytes(), SOON).unwrap();

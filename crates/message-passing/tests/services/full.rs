@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use wharf_message_passing::{CallError, Options, Outcome, SendError, Service};
 use wharf_sys::directory::Domain;
 
+use crate::child::serve;
 use crate::world::{SOON, World};
 
 const MOMENT: Duration = Duration::from_millis(50);
@@ -203,4 +204,33 @@ pub(crate) fn a_stream_waits_for_its_reader(world: &World) {
         }
     });
     assert_eq!(taken, sent + 100, "none is lost, none comes twice");
+}
+
+/// Results without a byte count their place: of a client that takes none, so many more are kept as more may be, and all arrive.
+pub(crate) fn empty_results_are_bounded(world: &World) {
+    let [little, much] = [64_000, 640_000].map(|kept| {
+        let service = world.node().service(format!("empty-{kept}")).most_kept(kept);
+        let mut server = service.server().unwrap();
+        let mut client = service.client().unwrap();
+        let call = client.request(b"x").limit(SOON).start().unwrap();
+        let mut stream = server.recv_timeout(SOON).unwrap().stream();
+        let mut sent = 0_usize;
+        while stream.try_send(b"").is_ok() {
+            sent += 1;
+            assert!(sent < 1_000_000, "nothing bounds them");
+        }
+        stream.end().unwrap();
+        let results = std::thread::scope(|scope| {
+            // What is kept is sent on while the server receives.
+            scope.spawn(|| serve(&mut server, SOON));
+            let results = std::iter::from_fn(|| client.next(call).unwrap()).filter(Vec::is_empty).count();
+            client.call(b"stop", SOON).unwrap();
+            results
+        });
+        assert_eq!(results, sent);
+        sent
+    });
+    // As many as ever lie on the way in both cases.
+    let more = much - little;
+    assert!((4_000..=7_000).contains(&more), "{more} for three quarters of 576,000 bytes more");
 }

@@ -2,6 +2,8 @@
 
 mod addresses;
 mod calls;
+#[path = "../suite/certificates.rs"]
+mod certificates;
 mod child;
 mod choices;
 mod crashes;
@@ -9,6 +11,8 @@ mod crowds;
 mod deaths;
 mod full;
 mod hostile;
+#[path = "../suite/places.rs"]
+mod places;
 mod shortage;
 #[path = "../suite/mod.rs"]
 mod suite;
@@ -28,14 +32,14 @@ const CASES: &[Case] = cases! {
         cancelled_before_it_is_received, dropped_requests_have_failed, too_many_at_once, across_threads
     }
     choices { one_after_the_other, the_least_busy, sticky, a_full_one_is_passed_over, whichever_has_room_first }
-    full { requests_wait_for_room, a_fast_server_waits, another_call_is_answered, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader }
+    full { requests_wait_for_room, a_fast_server_waits, another_call_is_answered, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader, empty_results_are_bounded }
     deaths {
         a_killed_server, retried_elsewhere, a_server_that_leaves, a_server_that_never_looked, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
     shortage { descriptors_run_out, no_more_than_agreed }
-    addresses { every_transport, python, both_headers }
+    addresses { every_transport, deaths, python, both_headers }
     waiting { two_servers_in_one_thread, pending_replies, in_tasks, large_requests }
     surveys {
         everybody_answers, several_results, every_kind_of_end, a_late_answer_is_nobodys, nobody_there, one_that_joins_is_not_asked,
@@ -43,7 +47,7 @@ const CASES: &[Case] = cases! {
         too_many, too_large, fifty_servers, values, encoded, at_addresses, selected, in_tasks
     }
     surveys_at_random { servers_that_die }
-    traits { one_by_one, nobody_takes, somebody_takes_slowly, any_name }
+    traits { one_by_one, nobody_takes, somebody_takes_slowly, several_at_once, any_name }
     crowds { five_hundred_clients, one_beside_the_idle }
 };
 

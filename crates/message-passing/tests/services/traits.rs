@@ -55,7 +55,7 @@ impl Ordinary for Plain {
     }
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Counter {
     given: Arc<AtomicU64>,
     stopped: bool,
@@ -104,7 +104,7 @@ impl Numbers for Counter {
 /// Every kind of method, over every way to meet; and a server that goes on whatever a client does.
 pub(crate) fn one_by_one(world: &World) {
     let node = world.node();
-    let service = node.service("numbers");
+    let service = node.service("numbers").patience(SOON);
     let counter = Counter::default();
     let gone = Arc::clone(&counter.given);
     let mut server = NumbersServer::open(&service, counter).unwrap();
@@ -200,6 +200,37 @@ pub(crate) fn somebody_takes_slowly(world: &World) {
     assert_eq!(other.sum(vec![1, 1]).unwrap(), 2);
     other.stop().unwrap();
     serving.join().unwrap();
+}
+
+/// Each request in a thread with a state of its own: streams go on side by side, and whoever asks meanwhile is answered.
+pub(crate) fn several_at_once(world: &World) {
+    let node = world.node();
+    let service = node.service("numbers").patience(SOON);
+    let mut server = NumbersServer::open(&service, Counter::default()).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            thread::scope(|answering| {
+                // Two streams and a sum.
+                for _ in 0..3 {
+                    let request = server.server().recv_timeout(SOON).unwrap();
+                    let mut state = server.state().clone();
+                    answering.spawn(move || NumbersServer::answer(&mut state, request));
+                }
+            });
+        });
+        let mut clients = [(); 3].map(|()| NumbersClient::open(&service, SOON).unwrap());
+        let [one, other, third] = &mut clients;
+        let mut streams = [one.endless().unwrap(), other.endless().unwrap()];
+        for number in 0..200 {
+            for stream in &mut streams {
+                assert!(stream.next().unwrap().unwrap().ends_with(&format!("x{number}")));
+            }
+            if number == 100 {
+                assert_eq!(third.sum(vec![1, 1]).unwrap(), 2);
+            }
+        }
+        drop(streams);
+    });
 }
 
 /// Arguments and methods may be called as one likes.

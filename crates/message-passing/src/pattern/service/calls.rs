@@ -48,9 +48,9 @@ impl Hasher for Spread {
 #[expect(clippy::disallowed_types, reason = "its hash needs no seed")]
 type Numbered<T> = std::collections::HashMap<u64, T, BuildHasherDefault<Spread>>;
 
-/// What a result takes beside its bytes, as it counts: its place in the line, and what the system keeps of its memory. Empty ones
-/// would be free otherwise.
-const PLACE_BYTES: usize = 64;
+/// What a result that is kept takes beside its bytes, as it counts on either side: its place in the line, and what the system keeps
+/// of its memory. Empty ones would be free otherwise.
+pub(super) const PLACE_BYTES: usize = 64;
 
 /// What the program waits for, whose own results it takes before more of them are received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -170,8 +170,8 @@ impl<P> Service<P> {
 
     /// Bytes of answers that a server keeps for each client that does not read them, before it cuts the client off, and that a
     /// client keeps of each call with several results, before it [lets the server wait](Client#when-full) or gives the call up
-    /// (1 MiB unless said otherwise). The client counts 64 bytes more for each result. One message is always kept, however large,
-    /// and one may be kept beyond.
+    /// (1 MiB unless said otherwise). Each answer and each result counts 64 bytes more. Results of streams take three quarters of
+    /// what a server keeps at most. One message is always kept, however large, and one may be kept beyond.
     #[must_use]
     pub fn most_kept(mut self, bytes: usize) -> Self {
         self.terms.most_kept = bytes;
@@ -264,3 +264,7 @@ impl<P> fmt::Debug for Service<P> {
         f.debug_struct("Service").field("place", &self.place).field("terms", &self.terms).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "older_tests.rs"]
+mod older_tests;

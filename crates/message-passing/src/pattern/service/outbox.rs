@@ -15,6 +15,7 @@ use wharf_sys::fork;
 
 use self::open::NOBODY;
 pub(super) use self::open::{Begun, MOST_OPEN};
+use super::calls::PLACE_BYTES;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::inflow::Intake;
@@ -35,7 +36,7 @@ const LOOK: Duration = Duration::from_millis(5);
 pub(super) enum Without {
     /// The client does not read its answers: it is cut off.
     CutOff,
-    /// Say so.
+    /// Say so: it is one of several results, whose sender can wait.
     Refuse,
     /// Keep it all the same: it is a header and some words, and there are no more of them than requests.
     Keep,
@@ -46,6 +47,11 @@ struct Kept {
     message: Vec<u8>,
     /// How far it is sent; belongs to the transport.
     progress: usize,
+}
+
+/// What a message of so many bytes counts as long as it is kept.
+const fn weight(len: usize) -> usize {
+    len + PLACE_BYTES
 }
 
 /// The way to the client, and memory that is kept for putting messages together.
@@ -254,7 +260,7 @@ impl Outbox {
                 }
                 // One message always fits, however large: nothing else is kept.
                 Err(SendError::Full) => {
-                    *bytes += frame.len();
+                    *bytes += weight(frame.len());
                     kept.push_back(Kept { message: frame.clone(), progress });
                 }
                 Err(error) => {
@@ -272,7 +278,9 @@ impl Outbox {
         if len > self.max_message {
             return Err(SendError::TooLarge { len, limit: self.max_message });
         }
-        if !state.kept.is_empty() && state.bytes + len > self.most_kept {
+        // Results leave a quarter, so that an answer beside a stream that nobody takes finds room.
+        let most = if without == Without::Refuse { self.most_kept - self.most_kept / 4 } else { self.most_kept };
+        if !state.kept.is_empty() && state.bytes + weight(len) > most {
             match without {
                 Without::Keep => {}
                 Without::Refuse => return Err(SendError::Full),
@@ -285,7 +293,7 @@ impl Outbox {
         }
         let mut message = Vec::with_capacity(len);
         head.put(self.short, payload, &mut message);
-        state.bytes += message.len();
+        state.bytes += weight(message.len());
         state.kept.push_back(Kept { message, progress: 0 });
         drop(state);
         self.hub.wake();
@@ -337,7 +345,7 @@ impl Outbox {
         while let Some(Kept { message, progress }) = kept.front_mut() {
             match half.push(message, progress, Ask::Nothing) {
                 Ok(()) => {
-                    *bytes -= message.len();
+                    *bytes -= weight(message.len());
                     kept.pop_front();
                 }
                 Err(SendError::Full) => return true,

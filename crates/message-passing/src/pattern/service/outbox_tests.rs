@@ -1,4 +1,5 @@
-//! Which requests are known as given up, in whatever order it is said: with and without the seat.
+//! Which requests are known as given up, in whatever order it is said: with and without the seat; and how much is kept for a client
+//! that takes nothing.
 
 use std::sync::Arc;
 
@@ -16,6 +17,9 @@ struct World {
     _private: tempfile::TempDir,
 }
 
+/// Bytes that are kept for the client.
+const MOST_KEPT: usize = 1 << 20;
+
 fn world() -> World {
     let private = tempfile::tempdir().unwrap();
     let options = Options::new().domain(Domain::at(private.path()).unwrap());
@@ -23,7 +27,7 @@ fn world() -> World {
     let link = options.connect("inproc:outbox").unwrap();
     let (sender, _) = listener.accept().unwrap().split();
     let (_, ringer) = doorbell::crowd().unwrap();
-    let outbox = Outbox::new(sender, 1, Arc::new(Hub::new(ringer)), None, 1 << 20, true);
+    let outbox = Outbox::new(sender, 1, Arc::new(Hub::new(ringer)), None, MOST_KEPT, true);
     World { outbox, client: link.split().1, _private: private }
 }
 
@@ -122,6 +126,38 @@ fn words_about_what_is_over_are_not_kept() {
     assert!(world.early().is_empty());
     world.begin([4]);
     assert!(world.cancelled([4]).is_empty());
+}
+
+/// An empty result takes its place in memory, and counts it.
+#[test]
+fn empty_results_are_kept_within_the_bound_and_all_arrive() {
+    let mut world = world();
+    world.begin([1]);
+    let mut said = 0;
+    while world.outbox.say(Kind::Item, 1, b"", Without::Refuse).is_ok() {
+        said += 1;
+        assert!(said < 1_000_000, "nothing bounds them");
+    }
+    let kept = world.outbox.state().kept.len();
+    assert!((MOST_KEPT / 128..=MOST_KEPT / PLACE_BYTES).contains(&kept), "{kept} are kept");
+    // An answer finds room all the same.
+    world.begin([2]);
+    world.outbox.reply(2, &[7; MOST_KEPT / 8]).unwrap();
+    let mut received = 0;
+    while received < said {
+        world.outbox.flush();
+        while received < said
+            && let Ok(message) = world.client.try_recv()
+        {
+            assert_eq!(Head::read(&message), Ok((Head::new(Kind::Item, 1), &b""[..])));
+            received += 1;
+        }
+    }
+    while world.outbox.flush() {
+        let _ = world.client.try_recv();
+    }
+    let state = world.outbox.state();
+    assert_eq!((state.kept.len(), state.bytes), (0, 0));
 }
 
 #[test]

@@ -1,16 +1,15 @@
-//! Certificates for `tls:`: one for both sides of the suite, and wrong ones of every kind.
+//! A certificate for both sides of `tls:`.
 
+use std::net::IpAddr;
 use std::path::Path;
 
 use rcgen::{CertificateParams, KeyPair};
 use wharf_message_passing::Tls;
 
-use crate::world::network_place;
-
-/// Writes a certificate that stands for this process's own address, and its key.
-pub(crate) fn both_sides(directory: &Path) {
+/// Writes a certificate that stands for this address, and its key.
+pub(crate) fn both_sides(directory: &Path, address: IpAddr) {
     let key = KeyPair::generate().unwrap();
-    let params = CertificateParams::new(vec![network_place().ip().to_string()]).unwrap();
+    let params = CertificateParams::new(vec![address.to_string()]).unwrap();
     let certificate = params.self_signed(&key).unwrap();
     std::fs::write(directory.join("certificate.pem"), certificate.pem()).unwrap();
     std::fs::write(directory.join("key.pem"), key.serialize_pem()).unwrap();
