@@ -92,15 +92,12 @@ impl Receiver {
     fn found_within<const PAUSED: u32>(&mut self, again: u32) -> bool {
         let RecvHalf::Log(log) = &mut self.half else { return false };
         match log.poll_quickly() {
-            Quick::Message => {
-                self.rhythm.ready();
-                return true;
-            }
+            Quick::Message => return true,
             Quick::Unusual => return false,
             Quick::Nothing if again == 0 => return false,
             Quick::Nothing => {}
         }
-        for _ in 0..self.rhythm.dry() {
+        for _ in 0..self.rhythm.dry(log.taken()) {
             std::hint::spin_loop();
         }
         for done in 1..=again {

@@ -15,13 +15,13 @@ const FIRST_GAP: u32 = 10;
 const LONGEST_GAP: u32 = 40;
 
 /// A gap that finds fewer messages than this grows twice as long.
-const FULL_RUN: u32 = 48;
+const FULL_RUN: u64 = 48;
 
 /// A wait of at most so many tries is a short one: the sender is at work on the next message. An answer takes longer.
 const SHORT_TRIES: u32 = 4;
 
 /// Standing back pays if it finds at least so many messages.
-const LEAST_RUN: u32 = 4;
+const LEAST_RUN: u64 = 4;
 
 /// So many short waits in a row look like a stream. A first guess that is wrong costs one of so many messages one gap.
 const FEWEST_SHORT: u32 = 32;
@@ -33,8 +33,9 @@ const MOST_SHORT: u32 = 1 << 16;
 /// The rhythm of one receiver's messages.
 #[derive(Debug)]
 pub(crate) struct Rhythm {
-    /// Messages found since the last wait.
-    run: u32,
+    /// Messages that had been taken when the last wait began. Compared with a count that the log keeps anyway: counting those found
+    /// since then would be one more store for each message.
+    since: u64,
     /// Short waits in a row.
     short: u32,
     /// Short waits in a row after which standing back is tried.
@@ -45,39 +46,35 @@ pub(crate) struct Rhythm {
 
 impl Rhythm {
     pub(crate) fn new() -> Self {
-        Self { run: 0, short: 0, needed: FEWEST_SHORT, gap: 0 }
+        Self { since: 0, short: 0, needed: FEWEST_SHORT, gap: 0 }
     }
 
-    /// A message was there at the first look.
+    /// No message was there at the first look, and a wait begins; so many were taken before. Returns for how many pauses to stand
+    /// back.
     #[inline(always)]
-    pub(crate) fn ready(&mut self) {
-        self.run = self.run.wrapping_add(1);
-    }
-
-    /// None was: a wait begins. Returns for how many pauses to stand back.
-    #[inline(always)]
-    pub(crate) fn dry(&mut self) -> u32 {
+    pub(crate) fn dry(&mut self, taken: u64) -> u32 {
+        // One that goes on with another publisher may count from elsewhere: then the run was a long one.
+        let run = taken.wrapping_sub(self.since);
+        self.since = taken;
         if self.gap == 0 {
             if self.short >= self.needed {
                 self.gap = FIRST_GAP;
             }
-        } else if self.run < LEAST_RUN {
+        } else if run < LEAST_RUN {
             (self.gap, self.short) = (0, 0);
             self.needed = (self.needed * 2).min(MOST_SHORT);
         } else {
             self.needed = FEWEST_SHORT;
-            if self.run < FULL_RUN {
+            if run < FULL_RUN {
                 self.gap = (self.gap * 2).min(LONGEST_GAP);
             }
         }
-        self.run = 0;
         self.gap
     }
 
     /// The wait ended with a message, after so many tries.
     #[inline(always)]
     pub(crate) fn found_after(&mut self, tries: u32) {
-        self.run = 1;
         self.short = if tries <= SHORT_TRIES { self.short.saturating_add(1) } else { 0 };
     }
 
@@ -92,31 +89,40 @@ impl Rhythm {
 mod tests {
     use super::*;
 
-    /// A wait that finds a message after `tries`, and `more` messages behind it. Returns for how long it stood back.
-    fn burst(rhythm: &mut Rhythm, tries: u32, more: u32) -> u32 {
-        let gap = rhythm.dry();
-        rhythm.found_after(tries);
-        (0..more).for_each(|_| rhythm.ready());
-        gap
+    /// A receiver's rhythm, and the messages that it has taken.
+    struct Taker(Rhythm, u64);
+
+    impl Taker {
+        fn new() -> Taker {
+            Taker(Rhythm::new(), 0)
+        }
+
+        /// A wait that finds a message after `tries`, and `more` messages behind it. Returns for how long it stood back.
+        fn burst(&mut self, tries: u32, more: u64) -> u32 {
+            let gap = self.0.dry(self.1);
+            self.0.found_after(tries);
+            self.1 += 1 + more;
+            gap
+        }
     }
 
     #[test]
     fn a_stream_is_told_by_its_short_waits_and_kept_while_the_gaps_find_many() {
-        let mut rhythm = Rhythm::new();
+        let mut taker = Taker::new();
         for _ in 0..FEWEST_SHORT {
-            assert_eq!(burst(&mut rhythm, 1, 0), 0);
+            assert_eq!(taker.burst(1, 0), 0);
         }
         for _ in 0..1000 {
-            assert_eq!(burst(&mut rhythm, 1, FULL_RUN - 1), FIRST_GAP);
+            assert_eq!(taker.burst(1, FULL_RUN - 1), FIRST_GAP);
         }
-        assert_eq!(burst(&mut rhythm, 1, 0), FIRST_GAP);
-        assert_eq!(burst(&mut rhythm, 1, 0), 0, "the gap before found one message only");
+        assert_eq!(taker.burst(1, 0), FIRST_GAP);
+        assert_eq!(taker.burst(1, 0), 0, "the gap before found one message only");
     }
 
     #[test]
     fn gaps_that_find_few_messages_grow_up_to_the_longest() {
-        let mut rhythm = Rhythm::new();
-        let mut gaps: Vec<u32> = (0..FEWEST_SHORT + 100).map(|_| burst(&mut rhythm, 1, LEAST_RUN - 1)).collect();
+        let mut taker = Taker::new();
+        let mut gaps: Vec<u32> = (0..FEWEST_SHORT + 100).map(|_| taker.burst(1, LEAST_RUN - 1)).collect();
         gaps.retain(|gap| *gap > 0);
         assert_eq!(gaps[..4], [FIRST_GAP, 2 * FIRST_GAP, LONGEST_GAP, LONGEST_GAP]);
         assert!(gaps.iter().all(|gap| *gap <= LONGEST_GAP));
@@ -124,20 +130,20 @@ mod tests {
 
     #[test]
     fn answers_are_never_kept_waiting() {
-        let mut rhythm = Rhythm::new();
+        let mut taker = Taker::new();
         for turn in 0..100_000_u32 {
             // Now and then an answer comes at once.
             let tries = if turn % (FEWEST_SHORT - 1) == 0 { SHORT_TRIES + 1 } else { 1 };
-            assert_eq!(burst(&mut rhythm, tries, 0), 0);
+            assert_eq!(taker.burst(tries, 0), 0);
         }
-        rhythm.long();
-        assert_eq!(rhythm.short, 0);
+        taker.0.long();
+        assert_eq!(taker.0.short, 0);
     }
 
     #[test]
     fn answers_that_come_as_fast_as_a_stream_are_kept_waiting_ever_less_often() {
-        let mut rhythm = Rhythm::new();
-        let waited = (0..1_000_000).filter(|_| burst(&mut rhythm, 1, 0) > 0).count();
+        let mut taker = Taker::new();
+        let waited = (0..1_000_000).filter(|_| taker.burst(1, 0) > 0).count();
         assert!((1..=26).contains(&waited), "kept waiting {waited} times in a million");
     }
 }

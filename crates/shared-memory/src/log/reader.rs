@@ -54,11 +54,8 @@ impl<R: Ring> Track<R> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Found {
     Nothing,
-    /// In the current ring, behind the header at this position.
-    InPlace {
-        position: u64,
-        len: u64,
-    },
+    /// In the current ring, behind the header at its head.
+    InPlace,
     /// In the assembly buffer.
     Copied,
 }
@@ -121,6 +118,8 @@ pub(crate) struct Reader<R, P> {
     /// The writer's page.
     peer: P,
     found: Found,
+    /// Its length, if it is found in place.
+    len: u64,
     /// Bytes of the frame handed out by the last poll, released by the next.
     lent: u64,
     taken: u64,
@@ -167,6 +166,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             own,
             peer,
             found: Found::Nothing,
+            len: 0,
             lent: 0,
             taken: 0,
             assembly: Assembly::new(max_message),
@@ -209,8 +209,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             && ends_inside(track.head & (size - 1), len, size)
             && len <= self.max_message
         {
-            self.found = Found::InPlace { position: track.head, len };
-            self.lent = self.grid.frame(len);
+            self.hand_out(len, self.grid.frame(len));
             self.taken += 1;
             return Ok(Polled::Message);
         }
@@ -222,9 +221,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     #[inline(always)]
     pub(crate) fn poll_quickly(&mut self) -> Quick {
         let track = &mut self.tracks[self.current & 1];
-        track.head += self.lent;
-        self.lent = 0;
-        let head = track.head;
+        let head = track.head + self.lent;
+        track.head = head;
         let due = track.is_due();
         // Acquire: as in `poll`.
         let word = track.ring.word(head).load(Ordering::Acquire);
@@ -251,13 +249,25 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             && ends_inside(head & (size - 1), len, size)
             && len <= self.max_message;
         if is_common {
-            self.found = Found::InPlace { position: head, len };
-            self.lent = self.grid.frame(len);
+            self.hand_out(len, self.grid.frame(len));
             self.taken += 1;
         } else {
-            self.found = Found::Nothing;
+            (self.found, self.lent) = (Found::Nothing, 0);
         }
         is_common
+    }
+
+    /// Gives the message of so many bytes at the head to the caller, in a frame of `frame` bytes that the next poll releases.
+    ///
+    /// A store only where something changes, here as on the writer's side: what a reader stores for each message keeps it from
+    /// asking for the lines of the next ones while it waits for a line (docs/performance.md).
+    #[inline(always)]
+    fn hand_out(&mut self, len: u64, frame: u64) {
+        if self.found != Found::InPlace {
+            self.found = Found::InPlace;
+        }
+        self.len = len;
+        self.lent = frame;
     }
 
     /// Goes on in the next lap. Where rings are small a pad comes with every few messages, and none of them shall take whoever
@@ -369,8 +379,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                     return Err(Corrupt::Part { have: 0, got: len, total: 0 });
                 }
                 if !self.copy {
-                    self.found = Found::InPlace { position: at, len };
-                    self.lent = frame;
+                    self.hand_out(len, frame);
                     return Ok(self.take(header.flags));
                 }
                 if !self.assembly.whole(&track.ring, at, len) {
@@ -439,10 +448,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Ring, position and length of the message that the last poll found, when it is to be read in place.
     #[inline(always)]
     pub(crate) fn in_ring(&self) -> Option<(&R, u64, u64)> {
-        match self.found {
-            Found::InPlace { position, len } => Some((&self.tracks[self.current & 1].ring, position, len)),
-            _ => None,
-        }
+        let track = &self.tracks[self.current & 1];
+        (self.found == Found::InPlace).then_some((&track.ring, track.head, self.len))
     }
 
     /// Messages taken so far.

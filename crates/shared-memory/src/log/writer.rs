@@ -12,6 +12,7 @@ mod generation;
 mod history;
 mod linger;
 mod obstacles;
+mod opening;
 mod parts;
 mod room;
 mod seats;
@@ -46,10 +47,11 @@ const LINE_BYTES: u64 = 64;
 struct Track<R> {
     /// Position of the next header; the word there is zero.
     head: u64,
-    /// Messages of which the last frame stands in this ring.
-    sent: u64,
     /// Position that no byte may reach: the tail plus the size, or the first frame that somebody holds before that.
     limit: u64,
+    /// Messages of which the last frame stands in this ring. Not beside `head`: the compiler would make one store of 16 bytes of the
+    /// two, out of which the next message reads eight.
+    sent: u64,
     /// What lies before it is free, but for frames that somebody holds.
     tail: u64,
     ring: R,
@@ -186,6 +188,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         track.head += frame;
         track.sent += 1;
         self.look_for_sleepers();
+        self.open_ahead(frame);
         true
     }
 

@@ -345,16 +345,14 @@ impl Inlet {
             return false;
         }
         match self.glance() {
-            Quick::Message => {
-                self.rhythm.ready();
-                return true;
-            }
+            Quick::Message => return true,
             Quick::Unusual => return false,
             // Others may have something.
             Quick::Nothing if again == 0 || self.sources.len() > 1 => return false,
             Quick::Nothing => {}
         }
-        for _ in 0..self.rhythm.dry() {
+        let taken = self.sources.first().map_or(0, |source| source.reader.next_sequence());
+        for _ in 0..self.rhythm.dry(taken) {
             std::hint::spin_loop();
         }
         for done in 1..=again {

@@ -89,6 +89,12 @@ impl LogReceiver {
         found
     }
 
+    /// Messages taken.
+    #[inline(always)]
+    pub(crate) fn taken(&self) -> u64 {
+        self.log.taken()
+    }
+
     /// Whether somebody else's bell is rung for this half.
     pub(crate) fn rests_elsewhere(&self) -> bool {
         matches!(self.rest, Rest::Elsewhere)

@@ -150,8 +150,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
                 return Quick::Unusual;
             }
         }
-        self.found = Found::InPlace { position: head, len };
-        self.lent = self.grid.frame(len);
+        self.hand_out(len, self.grid.frame(len));
         self.taken += 1;
         // Behind the look at the header, which is what the caller waits for.
         if due {
@@ -329,12 +328,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
 
     /// The word that pins the message just found; `None` when it does not lie in a ring.
     pub(crate) fn found_pin(&self) -> Option<(u64, u64)> {
-        match self.found {
-            Found::InPlace { position, len } => {
-                let pin = Pin { ring: self.current & 1, position };
-                Some((pin.pack(), len))
-            }
-            _ => None,
-        }
+        let (_, position, len) = self.in_ring()?;
+        Some((Pin { ring: self.current & 1, position }.pack(), len))
     }
 }
