@@ -262,6 +262,22 @@ pub fn cases() -> Vec<Case> {
             contenders: &["service: spin", "shm: spin", "shm: spin, with heads"],
             targets: near_and_far("service: spin", "shm: spin", Bound::AtMost(1.15)),
         },
+        // Idle ones are to cost nothing; a tenth is more than the turns of one contender differ by, and far less than one look at
+        // each of them would be.
+        Case {
+            id: "service-beside-idle",
+            title: "64 B asked and answered by a service with 499 more clients, which ask nothing, both spinning",
+            measure: Measure::Latency { size: 64 },
+            contenders: &["service: spin, beside 499 idle", "service: spin"],
+            targets: near_and_far("service: spin, beside 499 idle", "service: spin", Bound::AtMost(1.1)),
+        },
+        Case {
+            id: "service-asleep-beside-idle",
+            title: "64 B asked and answered by a service with 499 more clients, which ask nothing, both sleeping",
+            measure: two_cores(64),
+            contenders: &["service: sleep, beside 499 idle", "service: sleep"],
+            targets: within("service: sleep, beside 499 idle", 1.1, "service: sleep", two_cores(64)),
+        },
         topic_asleep("topic-asleep-two-cores", "sleeping subscriber, two cores", WakeClass::TwoCores),
         topic_asleep("topic-asleep-core-awake", "sleeping subscriber, its core kept awake", WakeClass::CoreAwake),
         topic_asleep("topic-asleep-same-core", "sleeping subscriber on the sender's core", WakeClass::SameCore),

@@ -1,4 +1,5 @@
-//! Wharf's services as contenders: one client and one server, each message a call and its answer.
+//! Wharf's services as contenders: one client and one server, each message a call and its answer; alone, or beside other clients
+//! that ask nothing.
 
 use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
 use std::io;
@@ -23,12 +24,19 @@ const NAP: Duration = Duration::from_millis(1);
 pub struct Asked {
     name: &'static str,
     wait: Wait,
+    idle: usize,
 }
 
 impl Asked {
     /// A service whose ends wait in the given way.
     pub fn new(name: &'static str, wait: Wait) -> Self {
-        Asked { name, wait }
+        Asked { name, wait, idle: 0 }
+    }
+
+    /// The same, whose server has so many clients more. They live beside the one that asks, ask once, and then nothing.
+    pub fn beside(mut self, idle: usize) -> Self {
+        self.idle = idle;
+        self
     }
 }
 
@@ -39,6 +47,7 @@ fn node(at: &Path) -> io::Result<Node> {
 /// One side.
 pub struct AskedEnd {
     part: Part,
+    idle: Vec<Client>,
     _node: Node,
 }
 
@@ -135,7 +144,9 @@ impl Contender for Asked {
     fn listen(&self, at: &Path) -> io::Result<Self::Door> {
         let node = node(at)?;
         let client = node.service(NAME).wait(self.wait).client().map_err(foreign)?;
-        Ok(Some(AskedEnd { part: Part::Asks(client, Vec::new(), Vec::new()), _node: node }))
+        let idle = (0..self.idle).map(|_| node.service(NAME).wait(Wait::Sleep).client());
+        let idle = idle.collect::<Result<_, _>>().map_err(foreign)?;
+        Ok(Some(AskedEnd { part: Part::Asks(client, Vec::new(), Vec::new()), idle, _node: node }))
     }
 
     fn accept(&self, door: &mut Self::Door) -> io::Result<Self::End> {
@@ -150,12 +161,18 @@ impl Contender for Asked {
                 std::thread::sleep(NAP);
             }
         }
+        for client in &mut end.idle {
+            client.call(b"once", PATIENCE).map_err(foreign)?;
+        }
         Ok(end)
     }
 
     fn connect(&self, at: &Path) -> io::Result<Self::End> {
         let node = node(at)?;
-        let server = node.service(NAME).wait(self.wait).server().map_err(foreign)?;
-        Ok(AskedEnd { part: Part::Answers(server, Vec::new()), _node: node })
+        let mut server = node.service(NAME).wait(self.wait).server().map_err(foreign)?;
+        for _ in 0..self.idle {
+            server.recv_timeout(PATIENCE).map_err(foreign)?.reply(b"").map_err(foreign)?;
+        }
+        Ok(AskedEnd { part: Part::Answers(server, Vec::new()), idle: Vec::new(), _node: node })
     }
 }

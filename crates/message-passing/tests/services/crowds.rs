@@ -1,39 +1,71 @@
 //! Very many clients of one server.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use wharf_message_passing::Wait;
+use wharf_message_passing::{Server, Wait};
 
 use crate::child::answer;
-use crate::world::{SOON, World};
+use crate::places::{options, secrets};
+use crate::world::{Process, SOON, World};
 
 const CLIENTS: u32 = 500;
 
-/// What the server's process has for each client: mappings of its memory and of the clients', and descriptors.
+/// A server has at most so much memory for each client, both sides' memory that it maps and its own.
+const BYTES_EACH: u64 = 64 << 10;
+
 pub(crate) fn five_hundred_clients(world: &World) {
-    let need = u64::from(CLIENTS) * 8;
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    if limit.current.is_some_and(|most| most < need) {
+    if is_short(8) {
         return world.skip("this process may not open enough descriptors");
     }
     let mut server = world.node().service("crowd").wait(Wait::Sleep).server().unwrap();
-    let (descriptors, bytes) = held();
-    let mut crowd = world.start("crowd", &["crowd", &CLIENTS.to_string()]);
-    for _ in 0..CLIENTS {
-        assert!(answer(server.recv_timeout(SOON).unwrap()).is_none());
+    let before = held();
+    let crowd = world.start("crowd", &["crowd", &CLIENTS.to_string()]);
+    come_and_go(&mut server, crowd, before, 5);
+}
+
+/// The same at addresses. What the kernel keeps for their sockets is not seen here.
+pub(crate) fn at_addresses(world: &World) {
+    if is_short(3) {
+        return world.skip("this process may not open enough descriptors");
     }
-    crowd.expect("ready");
+    let secrets = secrets();
+    let with = secrets.path().to_str().unwrap();
+    for address in ["unix:crowd", "tcp:127.0.0.1:0", "tls:127.0.0.1:0"] {
+        let service = options(world.path(), secrets.path()).service(address).wait(Wait::Sleep);
+        let mut server = service.server().unwrap();
+        let there = server.address().unwrap().to_string();
+        let before = held();
+        let crowd = world.start("crowd-at", &[&there, with, &CLIENTS.to_string()]);
+        come_and_go(&mut server, crowd, before, 3);
+    }
+}
+
+fn is_short(descriptors_each: u64) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.is_some_and(|most| most < descriptors_each * u64::from(CLIENTS))
+}
+
+/// All of them come and ask, are counted, ask again, and leave.
+fn come_and_go(server: &mut Server, mut crowd: Process, before: Held, most_descriptors: u64) {
+    let mut all_ask = |server: &mut Server, said: &str| {
+        for _ in 0..CLIENTS {
+            assert!(answer(server.recv_timeout(SOON).unwrap()).is_none());
+        }
+        crowd.expect(said);
+        if said == "ready" {
+            crowd.tell("go");
+        }
+    };
+    all_ask(server, "ready");
     assert_eq!(server.clients(), CLIENTS as usize);
-    let (descriptors, bytes) = (held().0 - descriptors, held().1 - bytes);
-    let each = bytes / u64::from(CLIENTS);
-    assert!(bytes > 0 && each < 64 << 10, "{each} bytes of memory for each client");
-    let each = descriptors / u64::from(CLIENTS);
-    assert!(each <= 5, "{each} descriptors for each client");
-    crowd.tell("go");
-    for _ in 0..CLIENTS {
-        assert!(answer(server.recv_timeout(SOON).unwrap()).is_none());
-    }
-    crowd.expect("again");
+    let now = held();
+    all_ask(server, "again");
+    let each = |now: u64, before: u64| now.saturating_sub(before) / u64::from(CLIENTS);
+    let (shared, own) = (each(now.shared, before.shared), each(now.own, before.own));
+    let descriptors = each(now.descriptors, before.descriptors);
+    println!("for each client {shared} bytes of shared memory, {own} of its own, and {descriptors} descriptors");
+    assert!(shared + own > 0 && shared + own < BYTES_EACH, "{shared} and {own} bytes of memory for each client");
+    assert!((1..=most_descriptors).contains(&descriptors), "{descriptors} descriptors for each client");
     crowd.end();
     let _ = server.recv_timeout(Duration::from_millis(1));
     crate::world::eventually("they are gone", || {
@@ -42,63 +74,31 @@ pub(crate) fn five_hundred_clients(world: &World) {
     });
 }
 
-/// What five hundred idle clients cost the one that is not: printed, for a machine that is busy judges nothing.
-pub(crate) fn one_beside_the_idle(world: &World) {
-    if rustix::process::getrlimit(rustix::process::Resource::Nofile).current.is_some_and(|most| most < 16_384) {
-        return world.skip("this process may not open enough descriptors");
-    }
-    let node = world.node();
-    for (wait, calls) in [(Wait::Spin, 10_000), (Wait::Sleep, 2_000)] {
-        let name = format!("{wait:?}");
-        let mut server = node.service(&name).wait(wait).server().unwrap();
-        let mut client = node.service(&name).wait(wait).client().unwrap();
-        let mut idle = Vec::new();
-        let [alone, beside] = std::thread::scope(|scope| {
-            let serving = scope.spawn(move || crate::child::serve(&mut server, SOON));
-            let mut median = || {
-                let over = Instant::now() + Duration::from_millis(700);
-                let mut took: Vec<_> = (0..calls)
-                    .take_while(|_| Instant::now() < over)
-                    .map(|_| {
-                        let began = Instant::now();
-                        assert_eq!(client.call(b"echo x", SOON).unwrap(), b"x");
-                        began.elapsed()
-                    })
-                    .collect();
-                // The first call is made before the time is over, and then some.
-                took.sort_unstable();
-                took.get(took.len() / 2).copied().unwrap_or(Duration::MAX)
-            };
-            let alone = median();
-            for _ in 0..CLIENTS {
-                let mut other = node.service(&name).wait(Wait::Sleep).client().unwrap();
-                assert_eq!(other.call(b"echo idle", SOON).unwrap(), b"idle");
-                idle.push(other);
-            }
-            let beside = median();
-            client.call(b"stop", SOON).unwrap();
-            drop(serving.join().unwrap());
-            [alone, beside]
-        });
-        let ratio = beside.as_secs_f64() / alone.as_secs_f64();
-        println!("{name}: {alone:?} alone, {beside:?} beside {CLIENTS} idle clients: {ratio:.2} times");
-    }
+/// What this process has.
+struct Held {
+    descriptors: u64,
+    /// Bytes of shared memory that it maps; each side's once, as the memory of both is counted.
+    shared: u64,
+    /// Bytes of memory of its own that it has touched.
+    own: u64,
 }
 
-/// Descriptors of this process, and bytes of shared memory that it maps; each side's once, as the memory of both is counted.
-fn held() -> (u64, u64) {
+fn held() -> Held {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap().count() as u64;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let own = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap().trim();
+    let own = 1024 * own.trim_end_matches(" kB").parse::<u64>().unwrap();
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let mut seen = std::collections::BTreeSet::new();
-    let mut bytes = 0;
+    let mut shared = 0;
     for line in maps.lines().filter(|line| line.contains("/memfd:")) {
         let mut fields = line.split_whitespace();
         let (range, inode) = (fields.next().unwrap(), fields.nth(3).unwrap().to_owned());
         let (from, to) = range.split_once('-').unwrap();
         let len = u64::from_str_radix(to, 16).unwrap() - u64::from_str_radix(from, 16).unwrap();
         if seen.insert((inode, fields.next().map(str::to_owned), line.split_whitespace().nth(2).unwrap().to_owned())) {
-            bytes += len;
+            shared += len;
         }
     }
-    (descriptors, bytes)
+    Held { descriptors, shared, own }
 }
