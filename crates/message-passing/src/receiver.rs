@@ -92,9 +92,17 @@ impl Receiver {
     fn found_within<const PAUSED: u32>(&mut self, again: u32) -> bool {
         let RecvHalf::Log(log) = &mut self.half else { return false };
         match log.poll_quickly() {
-            Quick::Message => return true,
+            Quick::Message => {
+                if self.rhythm.is_behind(log.taken()) {
+                    log.fetch_ahead();
+                }
+                return true;
+            }
             Quick::Unusual => return false,
-            Quick::Nothing if again == 0 => return false,
+            Quick::Nothing if again == 0 => {
+                self.rhythm.empty(log.taken());
+                return false;
+            }
             Quick::Nothing => {}
         }
         for _ in 0..self.rhythm.dry(log.taken()) {

@@ -6,6 +6,9 @@
 //! given up as soon as it finds no more than a few messages, and for longer only where the messages come so slowly, because
 //! the cores are far apart, that a short time brings few of them.
 //!
+//! What it finds it takes faster when it asks for the lines some messages ahead. Which of them are written it cannot see; so it does
+//! as long as it must be far behind, and not where it would take lines from a sender that is at work on them.
+//!
 //! Plain counting, without a clock.
 
 /// Pauses for which a receiver stands back at first: some 260 ns, in which a sender that is fast writes a dozen small messages.
@@ -30,12 +33,19 @@ const FEWEST_SHORT: u32 = 32;
 /// pays one gap in so many messages.
 const MOST_SHORT: u32 = 1 << 16;
 
+/// A receiver that has found so many messages without a wait is far behind, as far as a small ring of them reaches.
+const LONG_RUN: u64 = 256;
+
 /// The rhythm of one receiver's messages.
 #[derive(Debug)]
 pub(crate) struct Rhythm {
     /// Messages that had been taken when the last wait began. Compared with a count that the log keeps anyway: counting those found
     /// since then would be one more store for each message.
     since: u64,
+    /// The same, where a look that found nothing is enough.
+    dry_at: u64,
+    /// So many will have been taken when half of the messages are that can be expected after a wait.
+    until: u64,
     /// Short waits in a row.
     short: u32,
     /// Short waits in a row after which standing back is tried.
@@ -46,7 +56,7 @@ pub(crate) struct Rhythm {
 
 impl Rhythm {
     pub(crate) fn new() -> Self {
-        Self { since: 0, short: 0, needed: FEWEST_SHORT, gap: 0 }
+        Self { since: 0, dry_at: 0, until: 0, short: 0, needed: FEWEST_SHORT, gap: 0 }
     }
 
     /// No message was there at the first look, and a wait begins; so many were taken before. Returns for how many pauses to stand
@@ -55,7 +65,8 @@ impl Rhythm {
     pub(crate) fn dry(&mut self, taken: u64) -> u32 {
         // One that goes on with another publisher may count from elsewhere: then the run was a long one.
         let run = taken.wrapping_sub(self.since);
-        self.since = taken;
+        (self.since, self.dry_at) = (taken, taken);
+        self.until = taken + run.min(LONG_RUN) / 2;
         if self.gap == 0 {
             if self.short >= self.needed {
                 self.gap = FIRST_GAP;
@@ -70,6 +81,18 @@ impl Rhythm {
             }
         }
         self.gap
+    }
+
+    /// No message was there, and nobody waits.
+    #[inline(always)]
+    pub(crate) fn empty(&mut self, taken: u64) {
+        (self.dry_at, self.until) = (taken, taken);
+    }
+
+    /// Whether the sender is some messages ahead for sure, or as good as.
+    #[inline(always)]
+    pub(crate) fn is_behind(&self, taken: u64) -> bool {
+        taken < self.until || taken.wrapping_sub(self.dry_at) > LONG_RUN
     }
 
     /// The wait ended with a message, after so many tries.
@@ -126,6 +149,27 @@ mod tests {
         gaps.retain(|gap| *gap > 0);
         assert_eq!(gaps[..4], [FIRST_GAP, 2 * FIRST_GAP, LONGEST_GAP, LONGEST_GAP]);
         assert!(gaps.iter().all(|gap| *gap <= LONGEST_GAP));
+    }
+
+    #[test]
+    fn who_is_behind_shows_in_the_run_before_and_in_one_that_does_not_end() {
+        let mut taker = Taker::new();
+        taker.burst(1, 99);
+        taker.burst(1, 0);
+        let behind = (101..200).filter(|taken| taker.0.is_behind(*taken)).count();
+        assert_eq!(behind, 49, "half of a hundred, of which one is taken");
+        assert!(taker.0.is_behind(taker.1 + LONG_RUN));
+        taker.0.empty(taker.1 + LONG_RUN);
+        assert!((0..=LONG_RUN).all(|more| !taker.0.is_behind(taker.1 + LONG_RUN + more)));
+    }
+
+    #[test]
+    fn whoever_takes_one_message_at_a_time_is_never_behind() {
+        let mut taker = Taker::new();
+        for _ in 0..1000 {
+            taker.burst(1, 0);
+            assert!(!taker.0.is_behind(taker.1));
+        }
     }
 
     #[test]

@@ -64,6 +64,8 @@ impl Ring for BoxedRing {
         &self.words[((position & (self.size() - 1)) / 8) as usize]
     }
 
+    fn fetch(&self, _position: u64) {}
+
     fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
         let mut bytes: Vec<u8> = prefix.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend_from_slice(payload);

@@ -290,6 +290,12 @@ impl LogReader {
         self.reader.touch_next_line();
     }
 
+    /// Asks for the lines some messages ahead: where the writer is known to be further on.
+    #[inline(always)]
+    pub fn fetch_ahead(&self) {
+        self.reader.fetch_ahead();
+    }
+
     /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
     #[inline(always)]
     pub fn message(&self) -> &[u8] {

@@ -91,6 +91,19 @@ impl Ring for MappedRing {
     }
 
     #[inline(always)]
+    fn fetch(&self, position: u64) {
+        // SAFETY: the masked offset lies inside the ring.
+        let at = unsafe { self.base.add((position & self.mask) as usize) };
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: a hint, which changes nothing and never fails.
+        unsafe {
+            std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(at.cast());
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
+    #[inline(always)]
     fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
         let offset = position & self.mask;
         if !ends_inside(offset, (size_of_val(prefix) + payload.len()) as u64, self.mask + 1) {

@@ -30,6 +30,9 @@ const PARTS_PER_POLL: u32 = 256;
 /// when it sees that its readers have all but caught up.
 const SAID_AFTER_AT_MOST: u64 = 4096;
 
+/// How far ahead a reader that is behind asks for lines.
+const FETCHES_AHEAD: u64 = 512;
+
 /// One ring as its reader sees it.
 #[derive(Debug)]
 struct Track<R> {
@@ -295,6 +298,14 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         let track = &self.tracks[self.current & 1];
         // Relaxed: nothing is concluded from it. The black box keeps the load, whose value nobody needs.
         std::hint::black_box(track.ring.word(track.head + 64).load(Ordering::Relaxed));
+    }
+
+    /// Asks for the lines some messages ahead, for a reader that knows its writer further on.
+    #[inline(always)]
+    pub(crate) fn fetch_ahead(&self) {
+        let track = &self.tracks[self.current & 1];
+        track.ring.fetch(track.head + FETCHES_AHEAD);
+        track.ring.fetch(track.head + FETCHES_AHEAD + 64);
     }
 
     /// Everything but the common case: flags, parts, pads, switches, the close, copies, nonsense.

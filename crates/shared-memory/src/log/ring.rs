@@ -13,6 +13,9 @@ pub(crate) trait Ring {
     /// The header word at a position (rounded down to eight bytes).
     fn word(&self, position: u64) -> &AtomicU64;
 
+    /// Asks for the line with a position, which is going to be read soon.
+    fn fetch(&self, position: u64);
+
     /// Copies a payload in, behind the header at `position`: some words, and what follows them. Returns `false`, having
     /// copied nothing, when it would not end inside the ring.
     ///

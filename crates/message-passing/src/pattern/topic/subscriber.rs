@@ -345,14 +345,23 @@ impl Inlet {
             return false;
         }
         match self.glance() {
-            Quick::Message => return true,
+            Quick::Message => {
+                if let [source] = &self.sources[..]
+                    && self.rhythm.is_behind(source.reader.next_sequence())
+                {
+                    source.reader.fetch_ahead();
+                }
+                return true;
+            }
             Quick::Unusual => return false,
             // Others may have something.
-            Quick::Nothing if again == 0 || self.sources.len() > 1 => return false,
+            Quick::Nothing if again == 0 || self.sources.len() > 1 => {
+                self.rhythm.empty(self.taken());
+                return false;
+            }
             Quick::Nothing => {}
         }
-        let taken = self.sources.first().map_or(0, |source| source.reader.next_sequence());
-        for _ in 0..self.rhythm.dry(taken) {
+        for _ in 0..self.rhythm.dry(self.taken()) {
             std::hint::spin_loop();
         }
         for done in 1..=again {
@@ -373,6 +382,12 @@ impl Inlet {
         }
         self.rhythm.long();
         false
+    }
+
+    /// Messages of the publisher that is the only one.
+    #[inline(always)]
+    fn taken(&self) -> u64 {
+        self.sources.first().map_or(0, |source| source.reader.next_sequence())
     }
 
     /// A quick look at the publisher whose turn it is. `Nothing` tells nobody how far we are: see

@@ -89,6 +89,12 @@ impl LogReceiver {
         found
     }
 
+    /// See [`LogReader::fetch_ahead`].
+    #[inline(always)]
+    pub(crate) fn fetch_ahead(&self) {
+        self.log.fetch_ahead();
+    }
+
     /// Messages taken.
     #[inline(always)]
     pub(crate) fn taken(&self) -> u64 {
