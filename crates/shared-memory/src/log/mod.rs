@@ -16,6 +16,7 @@
 //! the other side's position follow FastForward (Giacomoni, Moseley, Vachharajani, PPoPP 2008) and its successors;
 //! sleeping by asymmetric barrier follows membarrier(2).
 
+mod ahead;
 mod assembly;
 #[cfg(test)]
 mod boxed;
@@ -24,6 +25,7 @@ mod broadcast;
 mod broadcast_models;
 #[cfg(all(test, not(loom)))]
 mod broadcast_tests;
+mod copied;
 mod ends;
 mod frame;
 mod held;
@@ -44,6 +46,7 @@ mod tests;
 mod writer;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms, Room};
+pub use copied::keep;
 pub use ends::{LogReader, LogWriter, order_announcements};
 pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};

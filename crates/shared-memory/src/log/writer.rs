@@ -20,6 +20,7 @@ pub use audience::BroadcastTerms;
 pub(crate) use seats::MOST_SEATS;
 pub use seats::{Behind, Departure, SeatId, SeatTerms};
 
+use super::ahead::ask_for;
 use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
@@ -218,6 +219,19 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         if behind / LINE_BYTES > track.head / LINE_BYTES + 1 {
             // Relaxed: no reader looks at it yet, and it is cleared once more with the message.
             track.ring.word(behind).store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks for the lines of a frame that comes after so many others, all of them with `len` bytes of payload: if they are known to be
+    /// free, for a reader that is not done with them would have to ask for them again.
+    #[inline(always)]
+    pub(crate) fn ask_ahead(&self, frames: u64, len: u64) {
+        let track = &self.tracks[self.current & 1];
+        let frame = self.grid.frame(len);
+        let at = track.head + frames * frame;
+        if at + frame <= self.position_bound {
+            ask_for(track.ring.word(at));
+            ask_for(track.ring.word(at + LINE_BYTES));
         }
     }
 
