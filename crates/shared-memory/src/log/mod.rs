@@ -16,7 +16,6 @@
 //! the other side's position follow FastForward (Giacomoni, Moseley, Vachharajani, PPoPP 2008) and its successors;
 //! sleeping by asymmetric barrier follows membarrier(2).
 
-mod ahead;
 mod assembly;
 #[cfg(test)]
 mod boxed;

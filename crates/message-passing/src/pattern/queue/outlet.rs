@@ -1,9 +1,10 @@
 //! What a pusher's calls and its mover move: takes pullers in, hears what they say, gives items out, and sleeps for all of them.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::Quick;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Bell;
@@ -22,19 +23,31 @@ use crate::pattern::private_link::entrance::Entrance;
 use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{CUT_OFF, Hub};
 use crate::receiver::Receiver;
+use crate::rhythm::Rhythm;
 use crate::sender::Sender;
 use crate::transport::Ask;
+use crate::transport::log_link::Pushed;
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Glance, Waits};
 
 /// The most messages of one puller that are taken in one turn.
 const MOST_AT_ONCE: usize = 256;
 
-/// So many pushes go by until pullers are heard, if there is no other reason to.
-const PUSHES_PER_LOOK: u32 = 8;
+/// So many pushes go by until pullers are heard, if there is no other reason to: an eighth of what pullers take at a time, so that
+/// the pusher knows well enough who has the least, and within these bounds. A look takes the line with the latest words away from
+/// the puller that writes there; one that comes late finds many of them in lines that he is done with (docs/performance.md).
+const FEWEST_PUSHES_PER_LOOK: u32 = 8;
+const MOST_PUSHES_PER_LOOK: u32 = 64;
+
+/// While nobody is free, so many of the items that pullers have stand for one push that goes by until they are heard. They are
+/// busy meanwhile.
+const ITEMS_PER_PUSH_UNHEARD: usize = 8;
 
 /// A listener is asked after so many pushes, and before every sleep.
 const PUSHES_PER_ACCEPT: u32 = 256;
+
+/// So many looks see no more than a quick one does until the next sees everything.
+const MOST_QUICK_LOOKS: u32 = 64;
 
 /// Where pullers come from.
 #[allow(clippy::large_enum_variant, reason = "one per pusher")]
@@ -69,12 +82,22 @@ pub(super) struct Outlet {
     bell: Bell,
     pub(super) books: Books,
     pushes: u32,
+    /// Pushes since pullers were heard, and after how many they are heard again: at the latest, and while nobody is free.
+    unheard: u32,
+    /// Quick looks since they were looked at thoroughly.
+    quick_looks: u32,
+    most_unheard: u32,
+    most_unheard_while_busy: u32,
+    /// Whether pushes that find no room come as a stream, and how long the next one stands back.
+    rhythm: Rhythm,
     next_key: u64,
     frame: Vec<u8>,
     found: Vec<Found>,
     /// Pullers that were cut off because they broke the rules, and why: the latest.
     pub(super) cut_off: u64,
     pub(super) last_cut_off: Option<String>,
+    /// Held as long as a call of the program waits.
+    pub(super) lasting: Arc<Mutex<()>>,
     terms: Terms,
 }
 
@@ -93,23 +116,30 @@ impl Outlet {
             bell,
             books: Books::new(bounds),
             pushes: 0,
+            unheard: 0,
+            quick_looks: 0,
+            most_unheard: FEWEST_PUSHES_PER_LOOK,
+            most_unheard_while_busy: 0,
+            rhythm: Rhythm::new(),
             next_key: 0,
             frame: Vec::new(),
             found: Vec::new(),
             cut_off: 0,
             last_cut_off: None,
+            lasting: Arc::default(),
             terms: terms.clone(),
         }
     }
 
     /// Takes an item in; where it lies in the books. `limit` says whether and how long to wait for room; without one the policy
-    /// does.
+    /// does. `late`: pullers were not heard for long.
     #[inline]
     pub(super) fn push(
         &mut self,
         item: &[u8],
         limit: Option<Option<Limit>>,
         pace: &mut Pace,
+        late: bool,
     ) -> Result<usize, SendError> {
         let largest = self.terms.options.max_message.saturating_sub(HEAD_BYTES);
         if item.len() > largest {
@@ -119,16 +149,56 @@ impl Outlet {
         if self.pushes.is_multiple_of(PUSHES_PER_ACCEPT) {
             self.accept();
         }
-        if self.pushes.is_multiple_of(PUSHES_PER_LOOK) || !self.books.anybody_free() || self.hub.has_news() {
+        self.unheard += 1;
+        if late || self.hub.has_news() {
             self.advance();
+        } else if self.unheard > self.most_unheard
+            || (self.unheard > self.most_unheard_while_busy && !self.books.anybody_free())
+        {
+            self.advance_quickly();
         }
-        if !self.books.has_room(item.len()) {
+        if self.books.has_room(item.len()) {
+            self.rhythm.ready();
+        } else {
             self.wait_for_room(item.len(), limit, pace)?;
         }
-        let place = self.books.add(item);
+        let place = self.give_at_once(item).unwrap_or_else(|| {
+            let place = self.books.add(item);
+            self.give_out();
+            place
+        });
         self.count_push(item.len());
-        self.give_out();
         Ok(place)
+    }
+
+    /// Gives the item to a puller if nothing waits before it and that takes nothing but stores; where it lies in the books then.
+    #[inline(always)]
+    fn give_at_once(&mut self, item: &[u8]) -> Option<usize> {
+        let key = self.books.next_for_new()?;
+        let now = self.now();
+        let line = self.lines.iter_mut().find(|line| line.key == key)?;
+        let head = Head { kind: Kind::Item, deliveries: 1, number: self.books.number() };
+        crash_point!("queue.assign.before");
+        match line.sender.send_quickly(&head.words(), item) {
+            Pushed::Yes => line.sender.ask_ahead(HEAD_BYTES + item.len()),
+            Pushed::No => return None,
+            Pushed::ToASleeper => self.wake(key)?,
+        }
+        let place = self.books.add_given(item, key, now);
+        crash_point!("queue.assign.sent");
+        Some(place)
+    }
+
+    /// Wakes the puller that an item was just sent to; `None` when it is gone, and will not see it.
+    #[cold]
+    #[inline(never)]
+    fn wake(&mut self, key: u64) -> Option<()> {
+        let at = self.lines.iter().position(|line| line.key == key)?;
+        if self.lines.get_mut(at)?.sender.wake().is_err() {
+            self.close(at);
+            return None;
+        }
+        Some(())
     }
 
     #[cold]
@@ -143,13 +213,34 @@ impl Outlet {
             return Err(SendError::Full);
         };
         let (began, deadline) = (Instant::now(), limit.start());
-        let waited = wait::until(pace, deadline, |act| self.act(act, deadline, |it| it.books.has_room(len)));
+        self.stand_back(pace);
+        let lasting = Arc::clone(&self.lasting);
+        let _lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tries = 0;
+        let waited = wait::until(pace, deadline, |act| {
+            tries += 1;
+            self.act(act, deadline, |it| it.books.has_room(len))
+        });
+        match waited {
+            Ok(Some(())) => self.rhythm.found_after(tries),
+            _ => self.rhythm.long(),
+        }
         let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.count(Counter::BlockedNanos, blocked);
         waited?.ok_or_else(|| {
             self.count(Counter::LostRejected, 1);
             SendError::Timeout
         })
+    }
+
+    /// Whoever waits for room in a stream lets pullers get on: each look takes a line away from the one that it hears.
+    fn stand_back(&mut self, pace: &Pace) {
+        let pauses = self.rhythm.dry();
+        if !pace.forbids_spinning() {
+            for _ in 0..pauses {
+                std::hint::spin_loop();
+            }
+        }
     }
 
     pub(super) fn wait_for(&mut self, item: PushId, pace: &mut Pace, limit: Limit) -> Result<Settled, SendError> {
@@ -173,6 +264,8 @@ impl Outlet {
             return Ok(());
         }
         let deadline = limit.start();
+        let lasting = Arc::clone(&self.lasting);
+        let _lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
         wait::until(pace, deadline, |act| self.act(act, deadline, &ready))?.ok_or(SendError::Timeout)
     }
 
@@ -223,7 +316,10 @@ impl Outlet {
         ready: impl Fn(&Self) -> bool,
     ) -> Result<Option<()>, SendError> {
         match act {
-            Act::Try => {}
+            Act::Try => {
+                self.advance_quickly();
+                return Ok(ready(self).then_some(()));
+            }
             Act::Look => {
                 self.lines.iter_mut().for_each(|line| line.receiver.look_at_peer());
                 self.accept();
@@ -285,11 +381,33 @@ impl Outlet {
 
     /// Everything that can be done without waiting.
     pub(super) fn advance(&mut self) {
+        self.quick_looks = 0;
         self.hear();
         // Backwards: one that is lost is replaced by one that was looked at.
         for at in (0..self.lines.len()).rev() {
-            self.receive(at);
+            self.receive(at, true);
         }
+        self.go_on_with_all();
+        if let Door::Named(registration) = &self.door {
+            registration.counters().set(Counter::Depth, self.books.len() as u64);
+        }
+    }
+
+    /// The same, for those who come by often: of those that have nothing to say it is not asked whether they are there.
+    fn advance_quickly(&mut self) {
+        self.quick_looks += 1;
+        if self.quick_looks >= MOST_QUICK_LOOKS {
+            return self.advance();
+        }
+        self.hear();
+        // Backwards, as above.
+        for at in (0..self.lines.len()).rev() {
+            self.receive(at, false);
+        }
+        self.go_on_with_all();
+    }
+
+    fn go_on_with_all(&mut self) {
         if self.books.has_deadline() {
             self.books.expire(Instant::now());
         }
@@ -298,9 +416,11 @@ impl Outlet {
             self.go_on(at);
         }
         self.give_out();
-        if let Door::Named(registration) = &self.door {
-            registration.counters().set(Counter::Depth, self.books.len() as u64);
-        }
+        self.unheard = 0;
+        let credits = u32::try_from(self.books.credits() / 8).unwrap_or(u32::MAX);
+        self.most_unheard = credits.clamp(FEWEST_PUSHES_PER_LOOK, MOST_PUSHES_PER_LOOK);
+        let busy = u32::try_from(self.books.in_hand() / ITEMS_PER_PUSH_UNHEARD).unwrap_or(u32::MAX);
+        self.most_unheard_while_busy = busy.min(FEWEST_PUSHES_PER_LOOK);
     }
 
     fn now(&self) -> Instant {
@@ -308,18 +428,21 @@ impl Outlet {
         if self.books.has_deadline() { Instant::now() } else { Instant::from_nanos(0) }
     }
 
-    /// What one puller has to say.
-    fn receive(&mut self, at: usize) {
+    /// What one puller has to say. `thoroughly`: what is not seen at once is looked for, its end too.
+    fn receive(&mut self, at: usize, thoroughly: bool) {
         let now = self.now();
         for _ in 0..MOST_AT_ONCE {
             let Some(line) = self.lines.get_mut(at) else { return };
-            let frame = match line.receiver.poll_frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
-                Err(RecvError::Closed | RecvError::PeerDied) => return self.lose(at),
-                Err(error) => return self.cut(at, error.to_string()),
+            let message = match line.receiver.glimpse() {
+                Quick::Message => line.receiver.found_in_place(),
+                Quick::Nothing if !thoroughly => return,
+                Quick::Nothing | Quick::Unusual => match line.receiver.poll_frame() {
+                    Ok(Some(frame)) => line.receiver.view(frame),
+                    Ok(None) => return,
+                    Err(RecvError::Closed | RecvError::PeerDied) => return self.lose(at),
+                    Err(error) => return self.cut(at, error.to_string()),
+                },
             };
-            let message = line.receiver.view(frame);
             let (key, books) = (line.key, &mut self.books);
             let said = match Head::read(&message) {
                 Ok((Head { kind, number, .. }, _)) => match kind {
@@ -416,15 +539,26 @@ impl Outlet {
             else {
                 return;
             };
-            self.frame.clear();
-            self.frame.extend_from_slice(&Head { kind: Kind::Item, deliveries, number }.write());
-            self.frame.extend_from_slice(bytes);
+            let head = Head { kind: Kind::Item, deliveries, number };
             if deliveries > 1 {
                 crash_point!("queue.redeliver.before");
             }
             crash_point!("queue.assign.before");
             let mut progress = 0;
-            match line.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
+            let sent = match line.sender.send_quickly(&head.words(), bytes) {
+                Pushed::Yes => {
+                    line.sender.ask_ahead(HEAD_BYTES + bytes.len());
+                    Ok(())
+                }
+                Pushed::ToASleeper => line.sender.wake(),
+                Pushed::No => {
+                    self.frame.clear();
+                    self.frame.extend_from_slice(&head.write());
+                    self.frame.extend_from_slice(bytes);
+                    line.sender.half.push(&self.frame, &mut progress, Ask::Nothing)
+                }
+            };
+            match sent {
                 Ok(()) => {
                     let now = self.now();
                     self.books.assign(place, key, true, now);
