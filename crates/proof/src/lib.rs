@@ -15,6 +15,7 @@ pub mod diary;
 pub mod entries;
 pub mod feed;
 pub mod footprint;
+pub mod handing;
 pub mod letter;
 pub mod living;
 pub mod medley;

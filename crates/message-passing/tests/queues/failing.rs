@@ -1,6 +1,7 @@
 //! Workers that fail: what they do not do comes back, and in the end to whoever pushed it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
 
 use wharf_message_passing::{Settled, Wait};
 
@@ -82,6 +83,36 @@ pub(crate) fn too_often(world: &World) {
     assert_eq!((pusher.dead_letters(), pusher.unsettled()), (0, 0));
 }
 
+/// One that fails at everything, alone, has each item again after a rest that doubles, whatever its pusher's program is at.
+pub(crate) fn alone(world: &World) {
+    const DELIVERIES: u32 = 7;
+    let node = world.node();
+    let mut pusher = node.queue("alone").most_deliveries(DELIVERIES).wait(Wait::Sleep).pusher().unwrap();
+    let mut puller = node.queue("alone").prefetch(4).wait(Wait::Sleep).puller().unwrap();
+    let bad = pusher.push(b"bad").unwrap().id();
+    let worse = pusher.push(b"worse").unwrap().id();
+    std::thread::scope(|scope| {
+        // The pusher's own thread moves them meanwhile.
+        scope.spawn(|| {
+            let mut failed: [Option<Instant>; 2] = [None, None];
+            for _ in 0..2 * DELIVERIES {
+                let item = puller.recv_timeout(SOON).unwrap();
+                let (which, rests) = (usize::from(item.bytes() == b"worse"), item.deliveries() - 1);
+                assert_eq!(failed[which].is_some(), rests > 0);
+                if let Some(failed) = failed[which] {
+                    let rest = Duration::from_millis(1 << (rests - 1));
+                    assert!(failed.elapsed() >= rest, "again after {:?}, and not {rest:?}", failed.elapsed());
+                }
+                failed[which] = Some(Instant::now());
+                drop(item);
+            }
+        });
+    });
+    for item in [bad, worse] {
+        assert_eq!(pusher.wait(item, SOON).unwrap(), Settled::Dead { deliveries: DELIVERIES });
+    }
+}
+
 /// An item that kills whoever works on it dies; those that lay beside it do not.
 pub(crate) fn innocents_beside_poison(world: &World) {
     let mut pusher = world.node().queue("poison").most_deliveries(3).wait(Wait::Sleep).pusher().unwrap();
@@ -94,7 +125,7 @@ pub(crate) fn innocents_beside_poison(world: &World) {
         while worker.is_alive() {
             // The third death may be known to the pusher before it is seen here.
             assert!(pusher.dead_letters() == 0 || nth == 2, "{nth}");
-            let _ = pusher.flush(std::time::Duration::from_millis(1));
+            let _ = pusher.flush(Duration::from_millis(1));
         }
         assert!(worker.was_killed());
     }

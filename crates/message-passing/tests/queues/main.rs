@@ -23,7 +23,7 @@ const CASES: &[Case] = cases! {
         large_items, statistics, taken_back, kept_while_it_moves, while_the_program_is_elsewhere,
         a_pusher_that_waits_sleeps
     }
-    failing { dropped, in_a_panic, too_often, innocents_beside_poison }
+    failing { dropped, in_a_panic, too_often, alone, innocents_beside_poison }
     full { rejects, waits_as_long_as_it_may, goes_on, a_pusher_that_does_not_listen }
     deaths { a_killed_puller, a_stopped_puller, a_puller_that_leaves, a_killed_pusher, at_random }
     crashes { at_every_point }

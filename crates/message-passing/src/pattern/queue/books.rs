@@ -20,6 +20,13 @@ pub(super) const MOST_CREDIT: usize = 1024;
 /// one does nothing.
 const MOST_LOOKED_AT: usize = 64;
 
+/// How long an item that was given back waits until whoever failed at it may have it again. Nobody else waits for it, so this only
+/// keeps a worker that fails at everything, alone, from doing so as fast as it can.
+const FIRST_REST: Duration = Duration::from_millis(1);
+
+/// Each further delivery doubles it, up to this: one that can do its work again is found out soon enough.
+const LONGEST_REST: Duration = Duration::from_secs(1);
+
 /// The most outcomes that are kept for a program that asked for them and does not take them; of more the oldest go.
 const MOST_OUTCOMES: usize = 65_536;
 
@@ -76,6 +83,8 @@ struct Kept {
     deliveries: u32,
     /// Who had it last and did not do it.
     avoid: u64,
+    /// Until then that one is not given it again, even where there is no other.
+    rests_until: Instant,
     watched: bool,
     stage: Stage,
 }
@@ -186,9 +195,15 @@ impl Books {
         self.count += 1;
         self.bytes += bytes.len();
         let place = self.free.pop().unwrap_or_else(|| {
-            let nothing =
-                Kept { id: 0, bytes: Vec::new(), deliveries: 0, avoid: 0, watched: false, stage: Stage::Free };
-            self.kept.push(nothing);
+            self.kept.push(Kept {
+                id: 0,
+                bytes: Vec::new(),
+                deliveries: 0,
+                avoid: 0,
+                rests_until: Instant::from_nanos(0),
+                watched: false,
+                stage: Stage::Free,
+            });
             self.kept.len() - 1
         });
         if let Some(kept) = self.kept.get_mut(place) {
@@ -272,24 +287,24 @@ impl Books {
     }
 
     /// The next item and who is to have it, if somebody can: of those with credit the one that has the least, by turns.
-    /// Whoever had the item before and did not do it has it again only if there is nobody else who takes items: a worker that is
-    /// busy is waited for, and the items behind go on.
+    /// Whoever had the item before and did not do it has it again only if there is nobody else who takes items, and not at once
+    /// if it has failed at it: a worker that is busy is waited for, and the items behind go on.
     #[inline]
-    pub(super) fn next(&self) -> Option<(usize, u64)> {
+    pub(super) fn next(&self, now: Instant) -> Option<(usize, u64)> {
         if self.again.is_empty() {
             let place = *self.waiting.front()?;
-            return Some((place, self.next_for(place)?));
+            return Some((place, self.next_for(place, now)?));
         }
-        self.next_of_those_that_came_back()
+        self.next_of_those_that_came_back(now)
     }
 
     #[cold]
     #[inline(never)]
-    fn next_of_those_that_came_back(&self) -> Option<(usize, u64)> {
+    fn next_of_those_that_came_back(&self, now: Instant) -> Option<(usize, u64)> {
         if !self.anybody_free() {
             return None;
         }
-        self.first_in_line().find_map(|place| Some((place, self.next_for(place)?)))
+        self.first_in_line().find_map(|place| Some((place, self.next_for(place, now)?)))
     }
 
     /// Those of which one may be the next, in the order in which they are looked at.
@@ -297,8 +312,12 @@ impl Books {
         self.again.iter().take(MOST_LOOKED_AT).chain(self.waiting.front()).copied()
     }
 
-    fn next_for(&self, place: usize) -> Option<u64> {
-        self.least_busy(self.kept.get(place)?.avoid)
+    fn next_for(&self, place: usize, now: Instant) -> Option<u64> {
+        let Kept { avoid, rests_until, .. } = *self.kept.get(place)?;
+        let others = || self.workers.iter().any(|it| it.key != avoid && it.takes_items());
+        let not_the_same = avoid != 0 && (now < rests_until || others());
+        // No key is 0.
+        self.least_busy(if not_the_same { avoid } else { 0 })
     }
 
     /// Who would be given an item now that nobody had before, if somebody can, and others do not wait for that before it.
@@ -313,15 +332,15 @@ impl Books {
         self.next_number + 1
     }
 
+    /// Who is to have the next item, of all but one.
     #[inline]
-    fn least_busy(&self, avoid: u64) -> Option<u64> {
-        let others = avoid != 0 && self.workers.iter().any(|it| it.key != avoid && it.takes_items());
+    fn least_busy(&self, but: u64) -> Option<u64> {
         let (before, behind) = self.workers.split_at_checked(self.turn).unwrap_or((&[], &self.workers));
-        // No key is 0. Two words that are kept in registers, where an iterator puts its results together in memory.
+        // Two words that stay in registers, where an iterator puts its results together in memory.
         let (mut best, mut least) = (0, usize::MAX);
         for worker in behind.iter().chain(before) {
             let has = worker.has.len();
-            if has < least && worker.is_free() && !(others && worker.key == avoid) {
+            if has < least && worker.is_free() && worker.key != but {
                 (best, least) = (worker.key, has);
             }
         }
@@ -398,6 +417,9 @@ impl Books {
     pub(super) fn give_back(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
         let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
         self.redeliver(delivery.place, key, true);
+        if let Some(kept) = self.kept.get_mut(delivery.place) {
+            kept.rests_until = now.saturating_add(rest_after(kept.deliveries));
+        }
         Ok(true)
     }
 
@@ -471,9 +493,15 @@ impl Books {
         busy.map(|worker| worker.since.saturating_add(limit)).min()
     }
 
-    /// Whether pullers may be silent for ever.
-    pub(super) fn has_deadline(&self) -> bool {
-        self.bounds.acknowledge.is_some()
+    /// When an item that [`next`](Self::next) passes over now may go to whoever failed at it.
+    pub(super) fn next_rested(&self, now: Instant) -> Option<Instant> {
+        let again = self.again.iter().take(MOST_LOOKED_AT).filter_map(|place| self.kept.get(*place));
+        again.map(|kept| kept.rests_until).filter(|until| *until > now).min()
+    }
+
+    /// Whether anything depends on the time: pullers may not be silent for ever, or something rests, perhaps.
+    pub(super) fn needs_the_time(&self) -> bool {
+        self.bounds.acknowledge.is_some() || !self.again.is_empty()
     }
 
     /// The oldest dead letter.
@@ -569,7 +597,7 @@ impl Books {
         if !counts {
             kept.deliveries = kept.deliveries.saturating_sub(1);
         }
-        kept.avoid = avoid;
+        (kept.avoid, kept.rests_until) = (avoid, Instant::from_nanos(0));
         if kept.deliveries >= self.bounds.deliveries {
             self.settle(place, false);
         } else {
@@ -616,6 +644,13 @@ impl Books {
         self.release(place);
         Some(letter)
     }
+}
+
+/// How long an item rests that was delivered so often.
+fn rest_after(deliveries: u32) -> Duration {
+    // Ten doublings are beyond the longest.
+    let doublings = deliveries.saturating_sub(1).min(10);
+    FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST)
 }
 
 impl Worker {

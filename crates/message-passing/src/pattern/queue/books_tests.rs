@@ -22,7 +22,7 @@ fn books(bounds: Bounds, credits: &[u64]) -> Books {
 /// Gives out what can be given: to whom, by which number, which bytes.
 fn give_out(books: &mut Books, now: u64) -> Vec<(u64, u64, Vec<u8>)> {
     let mut given = Vec::new();
-    while let Some((place, key)) = books.next() {
+    while let Some((place, key)) = books.next(at(now)) {
         let (number, _, bytes) = books.draft(place).unwrap();
         let bytes = bytes.to_vec();
         assert_eq!(books.assign(place, key, true, at(now)), number);
@@ -56,7 +56,7 @@ fn nobody_is_given_anything_without_credit_or_room() {
     let mut books = books(BOUNDS, &[0, 5]);
     books.no_room(2);
     push(&mut books, &["a"]);
-    assert!(!books.anybody_free() && books.next().is_none());
+    assert!(!books.anybody_free() && books.next(at(0)).is_none());
     books.rooms_may_be();
     assert_eq!(give_out(&mut books, 0)[0].0, 2);
     // More than anybody may have is not more.
@@ -98,13 +98,59 @@ fn a_failing_worker_has_each_item_once_while_there_is_another() {
         failed = number;
     }
     assert_eq!((failures, books.dead(), books.waiting()), (4, 0, 4));
-    // Where nobody else takes items, it has them again.
+    // Where nobody else takes items, it has them again when they have rested.
     books.closing(1);
-    assert_eq!(give_out(&mut books, 0)[0].0, 2);
+    assert!(give_out(&mut books, 999_999).is_empty());
+    assert_eq!(give_out(&mut books, 1_000_000)[0].0, 2);
     assert_eq!(books.acknowledge(1, busy, at(0)), Ok(true));
     // One that leaves is not waited for either.
     books.gone(1);
     assert_eq!(books.waiting(), 3);
+}
+
+/// One that fails at everything, alone, has each item again after a rest that doubles and is bounded; what waits goes out meanwhile.
+#[test]
+fn what_the_only_worker_gives_back_rests_and_holds_up_nobody() {
+    let mut books = books(Bounds { deliveries: 100, ..BOUNDS }, &[1]);
+    push(&mut books, &["bad"]);
+    let mut now = 0;
+    for round in 0..20 {
+        let [(1, number, _)] = give_out(&mut books, now)[..] else { panic!("{round}: it has rested") };
+        assert!(!books.needs_the_time(), "nothing rests");
+        assert_eq!(books.give_back(1, number, at(now)), Ok(true));
+        let rest = 1_000_000 << round.min(10);
+        let until = now + rest.min(1_000_000_000);
+        assert!(books.needs_the_time());
+        assert_eq!(books.next_rested(at(now)), Some(at(until)), "{round}");
+        assert!(give_out(&mut books, until - 1).is_empty(), "{round}");
+        // Another one goes out at once.
+        books.add(b"good");
+        let [(1, number, item)] = &give_out(&mut books, until - 1)[..] else { panic!("{round}: it waits") };
+        assert_eq!(item, b"good");
+        assert_eq!(books.acknowledge(1, *number, at(until - 1)), Ok(true));
+        assert_eq!(books.next_rested(at(until)), None, "whoever slept for it is not woken twice");
+        now = until;
+    }
+    assert_eq!((books.unsettled(), books.dead()), (1, 0));
+}
+
+#[test]
+fn another_worker_waits_for_no_rest() {
+    let mut books = books(Bounds { deliveries: 100, ..BOUNDS }, &[1]);
+    push(&mut books, &["bad"]);
+    assert_eq!(give_out(&mut books, 0)[0].0, 1);
+    assert_eq!(books.give_back(1, 1, at(0)), Ok(true));
+    books.join(2);
+    books.credit(2, 1);
+    assert_eq!(give_out(&mut books, 1)[0].0, 2);
+    // What comes back because of a death, or of a worker that leaves, has rested enough.
+    books.gone(2);
+    assert_eq!(books.next_rested(at(1)), None);
+    assert_eq!(give_out(&mut books, 1)[0].0, 1);
+    books.bye(1, 0);
+    assert_eq!(books.next_rested(at(1)), None);
+    books.credit(1, 1);
+    assert_eq!(give_out(&mut books, 1)[0].0, 1);
 }
 
 #[test]
@@ -114,12 +160,13 @@ fn what_was_delivered_too_often_is_dead() {
     books.watch_latest(place);
     let id = books.latest_id();
     for number in 1..=3 {
+        let now = number * 1_000_000_000;
         assert_eq!(books.outcome(id), None);
-        assert_eq!(give_out(&mut books, 0).len(), 1);
-        assert_eq!(books.give_back(1, number, at(0)), Ok(true));
+        assert_eq!(give_out(&mut books, now).len(), 1);
+        assert_eq!(books.give_back(1, number, at(now)), Ok(true));
     }
     assert_eq!(books.outcome(id), Some(Settled::Dead { deliveries: 3 }));
-    assert!(!books.is_open(id) && books.next().is_none());
+    assert!(!books.is_open(id) && books.next(Instant::from_nanos(u64::MAX)).is_none());
     assert_eq!((books.len(), books.unsettled(), books.dead()), (1, 0, 1));
     let letter = books.take_dead().unwrap();
     assert_eq!((&letter.bytes[..], letter.deliveries), (&b"poison"[..], 3));
@@ -193,7 +240,7 @@ fn one_that_was_sent_a_part_only_is_given_more_and_that_does_not_count() {
     // More often than an item may be delivered.
     for round in 0..5 {
         let now = round * 1000;
-        let (place, key) = books.next().expect("it is not silent");
+        let (place, key) = books.next(at(now)).expect("it is not silent");
         let number = books.assign(place, key, false, at(now));
         // As long as more of it goes on its way, nobody takes it back.
         for step in 1..5 {
@@ -205,12 +252,12 @@ fn one_that_was_sent_a_part_only_is_given_more_and_that_does_not_count() {
         assert!(!books.has(key, number) && books.dead() == 0);
     }
     // When all of it was sent it counts, and silence is silence.
-    let (place, key) = books.next().unwrap();
+    let (place, key) = books.next(at(9000)).unwrap();
     let number = books.assign(place, key, false, at(9000));
     books.moved(key, number, true, at(9090));
     assert_eq!(books.draft(place).map(|it| it.1), Some(2));
     books.expire(at(9190));
-    assert_eq!((books.next(), books.waiting()), (None, 1));
+    assert_eq!((books.next(at(9190)), books.waiting()), (None, 1));
 }
 
 #[test]
@@ -306,6 +353,8 @@ struct Model {
     has: BTreeMap<(u64, u64), u64>,
     /// What somebody had, and has no more.
     past: Vec<(u64, u64)>,
+    /// Who gave an item back, and when, until somebody has it again.
+    failed: BTreeMap<u64, (u64, u64)>,
 }
 
 #[test]
@@ -329,7 +378,8 @@ fn live(seed: u64) {
     let mut model = Model::default();
     let (mut keys, mut next_key, mut now, mut pushed) = (Vec::new(), 0_u64, 0_u64, 0_u64);
     for step in 0..3000 {
-        now += below(20);
+        // Now and then something has rested long enough, and everybody was silent for too long.
+        now += if below(40) == 0 { 9_000_000 } else { below(20) };
         let some_key = keys.get(below(keys.len() as u64) as usize).copied();
         let some_delivery = some_key.and_then(|key| {
             let of_it: Vec<_> = model.has.range((key, 0)..(key + 1, 0)).map(|(it, _)| *it).collect();
@@ -361,7 +411,8 @@ fn live(seed: u64) {
             7 => {
                 if let Some((key, number)) = some_delivery {
                     assert_eq!(books.give_back(key, number, at(now)), Ok(true));
-                    model.has.remove(&(key, number));
+                    let id = model.has.remove(&(key, number)).unwrap();
+                    model.failed.insert(id, (key, now));
                     model.past.push((key, number));
                 }
             }
@@ -401,6 +452,9 @@ fn live(seed: u64) {
             let id = u64::from_le_bytes(*bytes.first_chunk().unwrap());
             assert!(!model.has.values().any(|it| *it == id), "{seed} {step}: two have item {id}");
             *model.open.get_mut(&id).expect("only what is open is given out") += 1;
+            if let Some((failed, since)) = model.failed.remove(&id) {
+                assert!(failed != key || now - since >= 1_000_000, "{seed} {step}: {key} has item {id} again at once");
+            }
             assert_eq!(model.has.insert((key, number), id), None);
         }
         while let Some(letter) = books.take_dead() {

@@ -69,7 +69,7 @@ impl Item {
         self.say(Kind::Acknowledge)
     }
 
-    /// Another worker is to do it.
+    /// Another worker is to do it; this one, after a rest, where there is no other.
     ///
     /// # Errors
     /// As [`ack`](Self::ack).

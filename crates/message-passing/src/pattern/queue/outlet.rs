@@ -408,9 +408,7 @@ impl Outlet {
     }
 
     fn go_on_with_all(&mut self) {
-        if self.books.has_deadline() {
-            self.books.expire(Instant::now());
-        }
+        self.books.expire(self.now());
         self.books.rooms_may_be();
         for at in 0..self.lines.len() {
             self.go_on(at);
@@ -424,8 +422,8 @@ impl Outlet {
     }
 
     fn now(&self) -> Instant {
-        // Only whoever has a deadline looks at the clock.
-        if self.books.has_deadline() { Instant::now() } else { Instant::from_nanos(0) }
+        // Without need nobody looks at the clock.
+        if self.books.needs_the_time() { Instant::now() } else { Instant::from_nanos(0) }
     }
 
     /// What one puller has to say. `thoroughly`: what is not seen at once is looked for, its end too.
@@ -447,7 +445,8 @@ impl Outlet {
             let said = match Head::read(&message) {
                 Ok((Head { kind, number, .. }, _)) => match kind {
                     Kind::Acknowledge => books.acknowledge(key, number, now).map(drop),
-                    Kind::GiveBack => books.give_back(key, number, now).map(drop),
+                    // Its rest begins now, whether or not anything has needed the time before.
+                    Kind::GiveBack => books.give_back(key, number, Instant::now()).map(drop),
                     Kind::Begun => books.begun(key, number),
                     Kind::Credit => {
                         if !line.closing {
@@ -533,7 +532,8 @@ impl Outlet {
     /// Gives waiting items to whoever is free, as far as there is room on the way.
     fn give_out(&mut self) {
         // Each round gives one out, or finds one puller less.
-        while let Some((place, key)) = self.books.next() {
+        let now = self.now();
+        while let Some((place, key)) = self.books.next(now) {
             let Some(at) = self.lines.iter().position(|line| line.key == key) else { return };
             let (Some(line), Some((number, deliveries, bytes))) = (self.lines.get_mut(at), self.books.draft(place))
             else {
@@ -581,7 +581,8 @@ impl Outlet {
 
     pub(super) fn sleep(&mut self, deadline: Option<Deadline>) -> io::Result<()> {
         let (waiting, next) = (self.books.waiting() > 0, self.books.next_len());
-        let mut deadline = Deadline::earlier(deadline, self.books.next_expiry().map(Deadline::at));
+        let due = [self.books.next_expiry(), self.books.next_rested(self.now())].into_iter().flatten().min();
+        let mut deadline = Deadline::earlier(deadline, due.map(Deadline::at));
         let mut own = Own { bell: &self.bell, rung: self.hub.has_news() };
         let mut announced = Announced::default();
         let (mut rooms, mut quiet) = (Vec::new(), Vec::new());

@@ -62,6 +62,10 @@ pub struct PushId(pub(super) u64);
 /// What it had goes to others, ahead of everything that waits. Items that come back too often are
 /// [dead letters](Self::dead_letter).
 ///
+/// # When a puller fails
+/// What it gives back, or drops, goes to others as well. Only where there is no other it has it again, after a rest: 1 ms, twice as
+/// long after each further delivery, 1 s at most. What waits behind it goes out meanwhile.
+///
 /// # When the pusher dies
 /// What waits dies with it. What pullers have received already they can finish; nobody asks for it again. One that leaves in
 /// good order can [take back](Self::take_unsettled) what is not done.

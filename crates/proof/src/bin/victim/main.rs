@@ -5,8 +5,8 @@
 //! (`berths.rs`), `broadcast …` (`broadcast.rs`), `topic …` (`topic.rs`), `work …` (`work.rs`), `worked-badly …`
 //! (`worked_badly.rs`), `worked-honestly …` (`worked_honestly.rs`), `serve …` (`serve.rs`), `attack …` (`attack.rs`), `link …`
 //! (`link.rs`), `span …` and `primitive …` (`span.rs`, `primitive.rs`, with marks for a stepping tracer), `fault …`
-//! (`fault.rs`, with marks for a failing system call), `scribble …` (`scribble.rs`), `garbage …` (`garbage.rs`), `heir …`
-//! (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
+//! (`fault.rs`, with marks for a failing system call), `scribble …` (`scribble.rs`), `garbage …` (`garbage.rs`), `hand …`
+//! (`hand.rs`), `heir …` (`heir.rs`), `guard …` (`guard.rs`). It says what happens to it in lines on its standard output.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +20,7 @@ mod fault;
 mod feed;
 mod garbage;
 mod guard;
+mod hand;
 mod heir;
 mod link;
 mod locks;
@@ -80,6 +81,7 @@ fn play(words: &Words) -> Result<(), Failure> {
         "feed" => feed::play(words),
         "garbage" => garbage::play(words),
         "guard" => guard::play(words),
+        "hand" => hand::play(words),
         "heir" => heir::play(words),
         "scribble" => scribble::play(words),
         other => Err(format!("no part is called '{other}'").into()),
