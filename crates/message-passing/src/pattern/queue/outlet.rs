@@ -1,5 +1,7 @@
 //! What a pusher's calls and its mover move: takes pullers in, hears what they say, gives items out, and sleeps for all of them.
 
+mod giving;
+
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,15 +20,12 @@ use super::pusher::PushId;
 use crate::error::{RecvError, SendError};
 use crate::link::Link;
 use crate::node::{Pairing, Registration};
-use crate::options::Policy;
 use crate::pattern::private_link::entrance::Entrance;
 use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{CUT_OFF, Hub};
 use crate::receiver::Receiver;
 use crate::rhythm::Rhythm;
 use crate::sender::Sender;
-use crate::transport::Ask;
-use crate::transport::log_link::Pushed;
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Glance, Waits};
 
@@ -42,9 +41,6 @@ const MOST_PUSHES_PER_LOOK: u32 = 64;
 /// While nobody is free, so many of the items that pullers have stand for one push that goes by until they are heard. They are
 /// busy meanwhile.
 const ITEMS_PER_PUSH_UNHEARD: usize = 8;
-
-/// A listener is asked after so many pushes, and before every sleep.
-const PUSHES_PER_ACCEPT: u32 = 256;
 
 /// So many looks see no more than a quick one does until the next sees everything.
 const MOST_QUICK_LOOKS: u32 = 64;
@@ -131,118 +127,6 @@ impl Outlet {
         }
     }
 
-    /// Takes an item in; where it lies in the books. `limit` says whether and how long to wait for room; without one the policy
-    /// does. `late`: pullers were not heard for long.
-    #[inline]
-    pub(super) fn push(
-        &mut self,
-        item: &[u8],
-        limit: Option<Option<Limit>>,
-        pace: &mut Pace,
-        late: bool,
-    ) -> Result<usize, SendError> {
-        let largest = self.terms.options.max_message.saturating_sub(HEAD_BYTES);
-        if item.len() > largest {
-            return Err(SendError::TooLarge { len: item.len(), limit: largest });
-        }
-        self.pushes = self.pushes.wrapping_add(1);
-        if self.pushes.is_multiple_of(PUSHES_PER_ACCEPT) {
-            self.accept();
-        }
-        self.unheard += 1;
-        if late || self.hub.has_news() {
-            self.advance();
-        } else if self.unheard > self.most_unheard
-            || (self.unheard > self.most_unheard_while_busy && !self.books.anybody_free())
-        {
-            self.advance_quickly();
-        }
-        if self.books.has_room(item.len()) {
-            self.rhythm.ready();
-        } else {
-            self.wait_for_room(item.len(), limit, pace)?;
-        }
-        let place = self.give_at_once(item).unwrap_or_else(|| {
-            let place = self.books.add(item);
-            self.give_out();
-            place
-        });
-        self.count_push(item.len());
-        Ok(place)
-    }
-
-    /// Gives the item to a puller if nothing waits before it and that takes nothing but stores; where it lies in the books then.
-    #[inline(always)]
-    fn give_at_once(&mut self, item: &[u8]) -> Option<usize> {
-        let key = self.books.next_for_new()?;
-        let now = self.now();
-        let line = self.lines.iter_mut().find(|line| line.key == key)?;
-        let head = Head { kind: Kind::Item, deliveries: 1, number: self.books.number() };
-        crash_point!("queue.assign.before");
-        match line.sender.send_quickly(&head.words(), item) {
-            Pushed::Yes => line.sender.ask_ahead(HEAD_BYTES + item.len()),
-            Pushed::No => return None,
-            Pushed::ToASleeper => self.wake(key)?,
-        }
-        let place = self.books.add_given(item, key, now);
-        crash_point!("queue.assign.sent");
-        Some(place)
-    }
-
-    /// Wakes the puller that an item was just sent to; `None` when it is gone, and will not see it.
-    #[cold]
-    #[inline(never)]
-    fn wake(&mut self, key: u64) -> Option<()> {
-        let at = self.lines.iter().position(|line| line.key == key)?;
-        if self.lines.get_mut(at)?.sender.wake().is_err() {
-            self.close(at);
-            return None;
-        }
-        Some(())
-    }
-
-    #[cold]
-    fn wait_for_room(&mut self, len: usize, limit: Option<Option<Limit>>, pace: &mut Pace) -> Result<(), SendError> {
-        self.tend();
-        if self.books.has_room(len) {
-            return Ok(());
-        }
-        let by_policy = || (self.terms.options.policy == Policy::Block).then_some(self.terms.patience);
-        let Some(limit) = limit.unwrap_or_else(by_policy) else {
-            self.count(Counter::LostRejected, 1);
-            return Err(SendError::Full);
-        };
-        let (began, deadline) = (Instant::now(), limit.start());
-        self.stand_back(pace);
-        let lasting = Arc::clone(&self.lasting);
-        let _lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut tries = 0;
-        let waited = wait::until(pace, deadline, |act| {
-            tries += 1;
-            self.act(act, deadline, |it| it.books.has_room(len))
-        });
-        match waited {
-            Ok(Some(())) => self.rhythm.found_after(tries),
-            _ => self.rhythm.long(),
-        }
-        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.count(Counter::BlockedNanos, blocked);
-        waited?.ok_or_else(|| {
-            self.count(Counter::LostRejected, 1);
-            SendError::Timeout
-        })
-    }
-
-    /// Whoever waits for room in a stream lets pullers get on: each look takes a line away from the one that it hears.
-    fn stand_back(&mut self, pace: &Pace) {
-        let pauses = self.rhythm.dry();
-        if !pace.forbids_spinning() {
-            for _ in 0..pauses {
-                std::hint::spin_loop();
-            }
-        }
-    }
-
     pub(super) fn wait_for(&mut self, item: PushId, pace: &mut Pace, limit: Limit) -> Result<Settled, SendError> {
         if self.books.outcome(item.0).is_none() && !self.books.is_open(item.0) {
             return Err(SendError::Closed);
@@ -294,17 +178,6 @@ impl Outlet {
     fn count(&self, counter: Counter, more: u64) {
         if let Door::Named(registration) = &self.door {
             registration.counters().add(counter, more);
-        }
-    }
-
-    fn count_push(&self, len: usize) {
-        if let Door::Named(registration) = &self.door {
-            let (counters, depth) = (registration.counters(), self.books.len() as u64);
-            counters.add(Counter::SentMessages, 1);
-            counters.add(Counter::SentBytes, len as u64);
-            counters.raise(Counter::Largest, len as u64);
-            counters.set(Counter::Depth, depth);
-            counters.raise(Counter::Deepest, depth);
         }
     }
 
@@ -492,33 +365,6 @@ impl Outlet {
         self.lose(at);
     }
 
-    /// Sends on what was sent to one puller in part.
-    fn go_on(&mut self, at: usize) {
-        let now = self.now();
-        let Some(line) = self.lines.get_mut(at) else { return };
-        if let Some(begun) = &mut line.begun {
-            if !self.books.has(line.key, begun.number) {
-                // It goes to another; this one never sees it.
-                line.sender.half.abort();
-                line.begun = None;
-                return;
-            }
-            let before = begun.progress;
-            let outcome = line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing);
-            if outcome.is_ok() || begun.progress > before {
-                self.books.moved(line.key, begun.number, outcome.is_ok(), now);
-            }
-            match outcome {
-                Ok(()) => line.begun = None,
-                Err(SendError::Full) => self.books.no_room(line.key),
-                Err(_) => self.close(at),
-            }
-        } else if line.sender.half.has_rest() {
-            // What is left of it is sent by a later turn.
-            let _ = line.sender.half.send_rest();
-        }
-    }
-
     /// Nothing more can be sent to a puller; its link says how it ended.
     fn close(&mut self, at: usize) {
         if let Some(line) = self.lines.get_mut(at) {
@@ -526,56 +372,6 @@ impl Outlet {
             line.begun = None;
             line.receiver.look_at_peer();
             self.books.closing(line.key);
-        }
-    }
-
-    /// Gives waiting items to whoever is free, as far as there is room on the way.
-    fn give_out(&mut self) {
-        // Each round gives one out, or finds one puller less.
-        let now = self.now();
-        while let Some((place, key)) = self.books.next(now) {
-            let Some(at) = self.lines.iter().position(|line| line.key == key) else { return };
-            let (Some(line), Some((number, deliveries, bytes))) = (self.lines.get_mut(at), self.books.draft(place))
-            else {
-                return;
-            };
-            let head = Head { kind: Kind::Item, deliveries, number };
-            if deliveries > 1 {
-                crash_point!("queue.redeliver.before");
-            }
-            crash_point!("queue.assign.before");
-            let mut progress = 0;
-            let sent = match line.sender.send_quickly(&head.words(), bytes) {
-                Pushed::Yes => {
-                    line.sender.ask_ahead(HEAD_BYTES + bytes.len());
-                    Ok(())
-                }
-                Pushed::ToASleeper => line.sender.wake(),
-                Pushed::No => {
-                    self.frame.clear();
-                    self.frame.extend_from_slice(&head.write());
-                    self.frame.extend_from_slice(bytes);
-                    line.sender.half.push(&self.frame, &mut progress, Ask::Nothing)
-                }
-            };
-            match sent {
-                Ok(()) => {
-                    let now = self.now();
-                    self.books.assign(place, key, true, now);
-                    crash_point!("queue.assign.sent");
-                    if deliveries > 1 {
-                        crash_point!("queue.redeliver.sent");
-                    }
-                }
-                Err(SendError::Full) if progress > 0 => {
-                    line.begun = Some(Begun { number, message: self.frame.clone(), progress });
-                    let now = self.now();
-                    self.books.assign(place, key, false, now);
-                    self.books.no_room(key);
-                }
-                Err(SendError::Full) => self.books.no_room(key),
-                Err(_) => self.close(at),
-            }
         }
     }
 
