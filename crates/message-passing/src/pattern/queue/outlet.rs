@@ -261,9 +261,6 @@ impl Outlet {
             self.receive(at, true);
         }
         self.go_on_with_all();
-        if let Door::Named(registration) = &self.door {
-            registration.counters().set(Counter::Depth, self.books.len() as u64);
-        }
     }
 
     /// The same, for those who come by often: of those that have nothing to say it is not asked whether they are there.
@@ -287,6 +284,9 @@ impl Outlet {
             self.go_on(at);
         }
         self.give_out();
+        if let Door::Named(registration) = &self.door {
+            registration.counters().set(Counter::Depth, self.books.len() as u64);
+        }
         self.unheard = 0;
         let credits = u32::try_from(self.books.credits() / 8).unwrap_or(u32::MAX);
         self.most_unheard = credits.clamp(FEWEST_PUSHES_PER_LOOK, MOST_PUSHES_PER_LOOK);
