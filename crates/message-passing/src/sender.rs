@@ -120,15 +120,6 @@ impl Sender {
         }
     }
 
-    /// Asks for the memory of the message behind the next one, where both have `len` bytes: for senders that store much else between
-    /// two messages.
-    #[inline(always)]
-    pub(crate) fn ask_ahead(&self, len: usize) {
-        if let SendHalf::Log(log) = &self.half {
-            log.ask_ahead(len);
-        }
-    }
-
     /// Wakes the receiver of what was just sent.
     #[cold]
     #[inline(never)]

@@ -86,16 +86,6 @@ impl LogWriter {
         self.writer.write_quickly(head, rest)
     }
 
-    /// Asks for the lines of the message behind the next one, where both have `len` bytes: for whoever stores much else between two
-    /// messages.
-    #[inline(always)]
-    pub fn ask_ahead(&self, len: u64) {
-        // What is lent may be filled in already.
-        if self.lent.is_none() {
-            self.writer.ask_ahead(len);
-        }
-    }
-
     /// Makes room for a message of `len` bytes while there is time for it, so that [`write_quickly`](Self::write_quickly) finds
     /// it; where there is none, the write says so.
     #[inline(always)]

@@ -221,26 +221,6 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         }
     }
 
-    /// Asks for the lines of the frame behind the next one, where both have `len` bytes of payload, by a store to each: they are then on
-    /// their way together with those of the frame that was just written. A stream of nothing but messages needs none of it, for what
-    /// waits to be stored there reaches over several of them; where much else is stored between two, each would wait for its own
-    /// lines (docs/performance.md).
-    #[inline(always)]
-    pub(crate) fn ask_ahead(&self, len: u64) {
-        let track = &self.tracks[self.current & 1];
-        let frame = self.grid.frame(len);
-        let at = track.head + frame;
-        // What is not known to be free may be read still.
-        if at + frame <= self.position_bound {
-            // Relaxed, both: no reader looks there before it has seen the frame before, and zero is what a header is before it is
-            // written.
-            track.ring.word(at).store(0, Ordering::Relaxed);
-            if frame > LINE_BYTES {
-                track.ring.word(at + LINE_BYTES).store(0, Ordering::Relaxed);
-            }
-        }
-    }
-
     /// Makes sure that a frame with `len` bytes of payload fits at the head of the current ring.
     #[inline(always)]
     pub(crate) fn make_room(&mut self, len: u64) -> Result<(), WriteError> {

@@ -225,12 +225,6 @@ impl LogSender {
     pub(crate) fn prepare(&mut self, len: usize) {
         self.log.prepare(len as u64);
     }
-
-    /// See [`LogWriter::ask_ahead`].
-    #[inline(always)]
-    pub(crate) fn ask_ahead(&self, len: usize) {
-        self.log.ask_ahead(len as u64);
-    }
 }
 
 impl SendTransport for LogSender {

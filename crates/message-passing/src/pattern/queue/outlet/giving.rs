@@ -67,7 +67,7 @@ impl Outlet {
         let head = Head { kind: Kind::Item, deliveries: 1, number: self.books.number() };
         crash_point!("queue.assign.before");
         match line.sender.send_quickly(&head.words(), item) {
-            Pushed::Yes => line.sender.ask_ahead(HEAD_BYTES + item.len()),
+            Pushed::Yes => {}
             Pushed::No => return None,
             Pushed::ToASleeper => self.wake(key)?,
         }
@@ -175,10 +175,7 @@ impl Outlet {
             crash_point!("queue.assign.before");
             let mut progress = 0;
             let sent = match line.sender.send_quickly(&head.words(), bytes) {
-                Pushed::Yes => {
-                    line.sender.ask_ahead(HEAD_BYTES + bytes.len());
-                    Ok(())
-                }
+                Pushed::Yes => Ok(()),
                 Pushed::ToASleeper => line.sender.wake(),
                 Pushed::No => {
                     self.frame.clear();
