@@ -208,7 +208,7 @@ mod tests {
                 let others: Vec<_> = (0..2)
                     .map(|_| {
                         scope.spawn(|| {
-                            for _ in 0..500 {
+                            for _ in 0..50 {
                                 add(&mut lock.enter().unwrap());
                                 thread::yield_now();
                             }
@@ -216,11 +216,11 @@ mod tests {
                     })
                     .collect();
                 let mut comes = 0;
-                while comes < 100_000 || others.iter().any(|other| !other.is_finished()) {
+                while comes < 10_000 || others.iter().any(|other| !other.is_finished()) {
                     add(&mut lock.enter().unwrap());
                     comes += 1;
                 }
-                assert_eq!(*lock.enter().unwrap(), (comes + 1000, comes + 1000));
+                assert_eq!(*lock.enter().unwrap(), (comes + 100, comes + 100));
             });
         }
     }
