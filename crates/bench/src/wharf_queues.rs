@@ -1,6 +1,6 @@
 //! Wharf's queues as a contender: by name, through nodes, with several workers on each side.
 
-use crate::contender::{Contender, End, Home, failed, foreign};
+use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
 use crate::wharf_topics::{meet, node};
 use std::io;
 use std::path::Path;
@@ -12,6 +12,9 @@ const BACK: &str = "bench/back";
 
 /// Items that a worker has before it settles the first.
 const PREFETCH: u32 = 256;
+
+/// Pauses after a look at all workers in vain.
+const GAP: u32 = 40;
 
 /// A queue in each direction, each with `WORKERS` that take turns; every item is acknowledged.
 pub struct Queues<const WORKERS: usize> {
@@ -79,9 +82,12 @@ impl<const WORKERS: usize> QueuesEnd<WORKERS> {
                     return Ok(item);
                 }
             }
-            std::hint::spin_loop();
+            // As a receiver does in a stream: whoever follows closely takes away the lines that are still written.
+            for _ in 0..GAP {
+                std::hint::spin_loop();
+            }
             looks = looks.wrapping_add(1);
-            if looks.is_multiple_of(1 << 20) && self.from.iter_mut().any(|it| it.pushers() == 0) {
+            if looks.is_multiple_of(1 << 16) && self.from.iter_mut().any(|it| it.pushers() == 0) {
                 return Err(failed("the other side is gone"));
             }
         }
@@ -91,9 +97,17 @@ impl<const WORKERS: usize> QueuesEnd<WORKERS> {
 impl<const WORKERS: usize> End for QueuesEnd<WORKERS> {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.item.clear();
-        self.item.extend_from_slice(&self.sent.to_le_bytes());
-        self.item.extend_from_slice(message);
+        self.item.resize(8 + message.len(), 0);
+        if let (Some((number, copy)), Some((stamp, rest))) =
+            (self.item.split_first_chunk_mut::<8>(), message.split_first_chunk::<8>())
+        {
+            *number = self.sent.to_le_bytes();
+            // By itself: the workload has just written it, and a read of more than that would wait for it to reach the cache.
+            if let Some((to, behind)) = copy.split_first_chunk_mut::<8>() {
+                *to = *stamp;
+                behind.copy_from_slice(rest);
+            }
+        }
         self.sent += 1;
         self.to.push(&self.item).map(drop).map_err(foreign)
     }
@@ -110,6 +124,16 @@ impl<const WORKERS: usize> End for QueuesEnd<WORKERS> {
         }
         item.ack().map_err(foreign)?;
         Ok(len)
+    }
+
+    /// An item is its worker's own copy, who looks at it there.
+    #[inline(always)]
+    fn see(&mut self, _into: &mut [u8]) -> io::Result<(usize, u64)> {
+        let item = self.next()?;
+        let message = item.get(8..).unwrap_or_default();
+        let seen = (message.len(), stamp_of(message)?);
+        item.ack().map_err(foreign)?;
+        Ok(seen)
     }
 }
 

@@ -12,16 +12,20 @@
 //!
 //! * The owner must not sleep while it is inside, for a visitor waits as long as it is. An owner that is not inside,
 //!   whatever else it does, delays nobody.
-//! * Visitors are one at a time. While one is inside, the owner waits.
+//! * Visitors are one at a time. While one is inside, the owner waits; one that stays for longer is asked out before
+//!   ([`Owner::enter_after`]).
 #![allow(unsafe_code)]
 
+mod leaning;
 #[cfg(all(test, loom))]
 mod model;
+
+pub use self::leaning::{Inside, Leaning};
 
 use std::io;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use crate::atomic::{AtomicBool, Mutex, Ordering, UnsafeCell, compiler_fence, fence, spin_loop, yield_now};
 
@@ -103,6 +107,13 @@ impl<T> Owner<T> {
     /// closure is that at the compiler's pleasure.
     #[inline(always)]
     pub fn enter(&mut self) -> Entered<'_, T> {
+        self.enter_after(|| ())
+    }
+
+    /// The same with visitors who stay, and sleep, until they are asked out: where one wants in or is inside, `ask` is called
+    /// before it is waited for. It is called from outside, and what it leaves for the visitor is there when that one comes out.
+    #[inline(always)]
+    pub fn enter_after(&mut self, ask: impl FnOnce()) -> Entered<'_, T> {
         let cell = &*self.cell;
         // Relaxed: the fence orders it before the look at `wanted`.
         cell.inside.store(true, Ordering::Relaxed);
@@ -115,7 +126,7 @@ impl<T> Owner<T> {
         }
         // Acquire pairs with the release in `Wanting::drop`: what the visitor before did is done.
         if cell.wanted.load(Ordering::Acquire) {
-            cell.enter_after_visitor();
+            cell.enter_after_visitor(ask);
         }
         Entered { cell, _owner: PhantomData }
     }
@@ -155,29 +166,62 @@ impl<T> Visitor<T> {
     }
 }
 
+impl<T> Visitor<T> {
+    /// The same, unless the owner is inside, or about to be: then `None`, at once. One who is inside may sleep if the owner
+    /// asks it out before it comes in itself ([`Owner::enter_after`]).
+    ///
+    /// # Errors
+    /// As [`visit`](Self::visit).
+    pub fn try_visit<R>(&self, work: impl FnOnce(&mut T) -> R) -> io::Result<Option<R>> {
+        let cell = &*self.cell;
+        let _turn = match cell.turn.try_lock() {
+            Ok(turn) => turn,
+            // As in `visit`.
+            Err(TryLockError::Poisoned(turn)) => turn.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
+        // Orderings: as in `visit`.
+        cell.wanted.store(true, Ordering::Relaxed);
+        let _wanting = Wanting(&cell.wanted);
+        cell.order()?;
+        if cell.inside.load(Ordering::Acquire) {
+            return Ok(None);
+        }
+        Ok(Some(cell.value.with_mut(|value| {
+            // SAFETY: as in `visit`: this one has the turn, and the owner, which was outside after `wanted` was said and the
+            // barrier was through, waits for it.
+            work(unsafe { &mut *value })
+        })))
+    }
+
+    /// Orders what this thread has stored before what it loads next, with regard to an owner that stores before it comes in
+    /// and loads what it comes for when it is in: one of the two sees what the other has stored.
+    ///
+    /// # Errors
+    /// As [`visit`](Self::visit): then nothing is ordered.
+    pub fn order(&self) -> io::Result<()> {
+        self.cell.order()
+    }
+}
+
 impl<T> Cell<T> {
     /// The owner's way in when a visitor wants in or is inside.
     #[cold]
     #[inline(never)]
-    fn enter_after_visitor(&self) {
+    fn enter_after_visitor(&self, ask: impl FnOnce()) {
         // Release, although nothing was done inside: a visitor that sees this store and not the one in `Entered::drop` must
         // see what was done before that one too. (Where both sides fence, the fence before `wanted` was looked at says so as
         // well, which is why the model cannot tell.)
         self.inside.store(false, Ordering::Release);
+        ask();
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // Whoever wants in says so while it has the turn, and takes it back before it gives the turn away: so nobody
         // wants in now, and whoever takes the turn after us sees us inside. Relaxed: the turn orders it.
         self.inside.store(true, Ordering::Relaxed);
     }
 
-    /// The visitor's half of the order.
     fn order(&self) -> io::Result<()> {
-        if self.asymmetric {
-            wharf_sys::barrier::private_expedited()?;
-        }
-        // Pairs with the fence in `Owner::enter`, or is what the barrier leaves to the compiler.
-        fence(Ordering::SeqCst);
-        Ok(())
+        order(self.asymmetric)
     }
 }
 
@@ -228,6 +272,16 @@ impl Drop for Wanting<'_> {
     }
 }
 
+/// The visitor's half of the order.
+fn order(asymmetric: bool) -> io::Result<()> {
+    if asymmetric {
+        wharf_sys::barrier::private_expedited()?;
+    }
+    // Pairs with the fence in `Owner::enter`, or is what the barrier leaves to the compiler.
+    fence(Ordering::SeqCst);
+    Ok(())
+}
+
 fn pause(looks: u32) {
     if looks < LOOKS_WITH_PAUSE {
         spin_loop();
@@ -269,6 +323,43 @@ mod tests {
                     works += 1;
                 }
                 assert_eq!(owner.with(|value| *value), (works + 1000, works + 1000));
+            });
+        }
+    }
+
+    #[test]
+    fn who_stays_inside_is_asked_out_and_who_only_tries_does_not_wait() {
+        for asymmetric in [wharf_sys::barrier::register_private(), false] {
+            let (mut owner, visitor) = cell(0_u64, asymmetric);
+            let entered = owner.enter();
+            assert_eq!(visitor.try_visit(|value| *value).unwrap(), None);
+            drop(entered);
+            // One that stays until it is asked out, and comes back as long as it may.
+            let (asked, over) = (std::sync::atomic::AtomicBool::new(false), std::sync::atomic::AtomicBool::new(false));
+            let stay = |value: &mut u64| {
+                *value += 1;
+                while !asked.load(Ordering::SeqCst) {
+                    thread::yield_now();
+                }
+            };
+            thread::scope(|scope| {
+                let visits = scope.spawn(|| {
+                    let mut visits = 0;
+                    while !over.load(Ordering::SeqCst) {
+                        visits += u64::from(visitor.try_visit(stay).unwrap().is_some());
+                    }
+                    visits
+                });
+                let mut before = 0;
+                for _ in 0..20 {
+                    asked.store(false, Ordering::SeqCst);
+                    while *owner.enter_after(|| asked.store(true, Ordering::SeqCst)) == before {}
+                    before = *owner.enter_after(|| asked.store(true, Ordering::SeqCst));
+                }
+                over.store(true, Ordering::SeqCst);
+                asked.store(true, Ordering::SeqCst);
+                let visits = visits.join().unwrap();
+                assert!(visits >= 20 && *owner.enter() == visits);
             });
         }
     }

@@ -3,7 +3,9 @@
 
 use loom::thread;
 
-use super::cell;
+use std::sync::Arc;
+
+use super::{Leaning, cell};
 
 #[test]
 fn loom_owner_and_visitor_see_all_that_the_other_did() {
@@ -37,5 +39,60 @@ fn loom_two_visitors_take_turns() {
             visit.join().unwrap();
         }
         assert_eq!(owner.with(|value| *value), 21);
+    });
+}
+
+#[test]
+fn loom_who_only_tries_never_meets_the_owner() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(|| {
+        let (mut owner, visitor) = cell(0, false);
+        let visiting = thread::spawn(move || visitor.try_visit(|value| *value += 10).unwrap().is_some());
+        *owner.enter_after(|| ()) += 1;
+        *owner.enter_after(|| ()) += 1;
+        let visited = visiting.join().unwrap();
+        assert_eq!(owner.with(|value| *value), if visited { 12 } else { 2 });
+    });
+}
+
+#[test]
+fn loom_who_is_leaned_towards_and_another_see_all_that_the_other_did() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(4);
+    model.check(|| {
+        let lock = Arc::new(Leaning::with(0, false, 1));
+        *lock.enter_as(1).unwrap() += 1;
+        let other = {
+            let lock = Arc::clone(&lock);
+            thread::spawn(move || *lock.enter_as(2).unwrap() += 10)
+        };
+        // It leans towards this thread until the other comes; that time, or the next, it does not.
+        *lock.enter_as(1).unwrap() += 1;
+        *lock.enter_as(1).unwrap() += 1;
+        other.join().unwrap();
+        assert_eq!(*lock.enter_as(1).unwrap(), 13);
+    });
+}
+
+#[test]
+fn loom_two_others_and_who_is_leaned_towards() {
+    let mut model = loom::model::Builder::new();
+    // One less: three threads have many more orders.
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let lock = Arc::new(Leaning::with(0, false, 1));
+        *lock.enter_as(1).unwrap() += 1;
+        let others: Vec<_> = [2, 3]
+            .map(|me| {
+                let lock = Arc::clone(&lock);
+                thread::spawn(move || *lock.enter_as(me).unwrap() += 10)
+            })
+            .into();
+        *lock.enter_as(1).unwrap() += 1;
+        for other in others {
+            other.join().unwrap();
+        }
+        assert_eq!(*lock.enter_as(1).unwrap(), 22);
     });
 }

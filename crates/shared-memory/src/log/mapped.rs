@@ -151,7 +151,7 @@ impl Ring for MappedRing {
 }
 
 /// Payloads up to this are copied word by word.
-const SHORT_BYTES: usize = 128;
+pub(super) const SHORT_BYTES: usize = 128;
 
 /// Copies a short payload in words and pairs of words, from the end to the start: the line at which the reader polls is touched
 /// last, and no store straddles two lines, as wide stores behind an eight-byte header would. Two words that stand on 16 bytes go
@@ -160,7 +160,7 @@ const SHORT_BYTES: usize = 128;
 /// # Safety
 /// `to` is writable for the payload's length, aligned to eight bytes, and not part of the payload.
 #[inline(always)]
-unsafe fn copy_short(payload: &[u8], to: *mut u8) {
+pub(super) unsafe fn copy_short(payload: &[u8], to: *mut u8) {
     let (words, tail) = payload.as_chunks::<8>();
     for (at, byte) in tail.iter().enumerate() {
         // SAFETY: behind the words and within the payload's length.

@@ -24,6 +24,7 @@ mod broadcast;
 mod broadcast_models;
 #[cfg(all(test, not(loom)))]
 mod broadcast_tests;
+mod copied;
 mod ends;
 mod frame;
 mod held;
@@ -44,6 +45,7 @@ mod tests;
 mod writer;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms, Room};
+pub use copied::keep;
 pub use ends::{LogReader, LogWriter, order_announcements};
 pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};

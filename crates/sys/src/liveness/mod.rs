@@ -12,4 +12,4 @@ mod thread;
 pub use image::image;
 pub use ofd_lock::{OfdLock, is_held_by_other};
 pub use process::{ProcessId, Standing, program_name, user_of};
-pub use thread::thread_id;
+pub use thread::{thread_id, thread_number};

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use wharf_shared_memory::log::keep;
 use wharf_sys::clock::Instant;
 
 /// Memory of an item that is over is kept for the next one up to this size.
@@ -172,7 +173,23 @@ impl Books {
     }
 
     /// Enters an item, which waits; its place.
+    #[inline]
     pub(super) fn add(&mut self, bytes: &[u8]) -> usize {
+        let place = self.keep(bytes, 0, Stage::Waiting);
+        self.waiting.push_back(place);
+        place
+    }
+
+    /// Enters an item that is on its way to this puller already, by the number of [`number`](Self::number); its place.
+    #[inline]
+    pub(super) fn add_given(&mut self, bytes: &[u8], key: u64, now: Instant) -> usize {
+        let place = self.keep(bytes, 1, Stage::With(key));
+        self.give(place, key, true, now);
+        place
+    }
+
+    #[inline]
+    fn keep(&mut self, bytes: &[u8], deliveries: u32, stage: Stage) -> usize {
         self.next_id += 1;
         self.latest = None;
         self.count += 1;
@@ -190,11 +207,10 @@ impl Books {
             self.kept.len() - 1
         });
         if let Some(kept) = self.kept.get_mut(place) {
-            kept.bytes.extend_from_slice(bytes);
-            (kept.id, kept.deliveries, kept.avoid, kept.watched) = (self.next_id, 0, 0, false);
-            kept.stage = Stage::Waiting;
+            keep(bytes, &mut kept.bytes);
+            (kept.id, kept.deliveries, kept.avoid, kept.watched) = (self.next_id, deliveries, 0, false);
+            kept.stage = stage;
         }
-        self.waiting.push_back(place);
         place
     }
 
@@ -255,6 +271,16 @@ impl Books {
         self.workers.iter_mut().for_each(|worker| worker.full = false);
     }
 
+    /// How many items pullers take at a time, all together.
+    pub(super) fn credits(&self) -> usize {
+        self.workers.iter().map(|worker| worker.credit).sum()
+    }
+
+    /// Items that pullers have.
+    pub(super) fn in_hand(&self) -> usize {
+        self.workers.iter().map(|worker| worker.has.len()).sum()
+    }
+
     /// Whether some puller would be given an item now.
     pub(super) fn anybody_free(&self) -> bool {
         self.workers.iter().any(Worker::is_free)
@@ -263,7 +289,18 @@ impl Books {
     /// The next item and who is to have it, if somebody can: of those with credit the one that has the least, by turns.
     /// Whoever had the item before and did not do it has it again only if there is nobody else who takes items, and not at once
     /// if it has failed at it: a worker that is busy is waited for, and the items behind go on.
+    #[inline]
     pub(super) fn next(&self, now: Instant) -> Option<(usize, u64)> {
+        if self.again.is_empty() {
+            let place = *self.waiting.front()?;
+            return Some((place, self.next_for(place, now)?));
+        }
+        self.next_of_those_that_came_back(now)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn next_of_those_that_came_back(&self, now: Instant) -> Option<(usize, u64)> {
         if !self.anybody_free() {
             return None;
         }
@@ -279,10 +316,35 @@ impl Books {
         let Kept { avoid, rests_until, .. } = *self.kept.get(place)?;
         let others = || self.workers.iter().any(|it| it.key != avoid && it.takes_items());
         let not_the_same = avoid != 0 && (now < rests_until || others());
-        let count = self.workers.len();
-        let in_turn = (0..count).filter_map(|at| self.workers.get((self.turn + at) % count));
-        let free = in_turn.filter(|worker| worker.is_free() && !(not_the_same && worker.key == avoid));
-        free.min_by_key(|worker| worker.has.len()).map(|best| best.key)
+        // No key is 0.
+        self.least_busy(if not_the_same { avoid } else { 0 })
+    }
+
+    /// Who would be given an item now that nobody had before, if somebody can, and others do not wait for that before it.
+    #[inline]
+    pub(super) fn next_for_new(&self) -> Option<u64> {
+        if self.waiting() == 0 { self.least_busy(0) } else { None }
+    }
+
+    /// The number by which the next item is delivered.
+    #[inline]
+    pub(super) fn number(&self) -> u64 {
+        self.next_number + 1
+    }
+
+    /// Who is to have the next item, of all but one.
+    #[inline]
+    fn least_busy(&self, but: u64) -> Option<u64> {
+        let (before, behind) = self.workers.split_at_checked(self.turn).unwrap_or((&[], &self.workers));
+        // Two words that stay in registers, where an iterator puts its results together in memory.
+        let (mut best, mut least) = (0, usize::MAX);
+        for worker in behind.iter().chain(before) {
+            let has = worker.has.len();
+            if has < least && worker.is_free() && worker.key != but {
+                (best, least) = (worker.key, has);
+            }
+        }
+        (best != 0).then_some(best)
     }
 
     /// Bytes of the largest item that may be next in line.
@@ -294,22 +356,28 @@ impl Books {
     /// The number, the count of deliveries and the bytes with which [`next`](Self::next) is to be delivered.
     pub(super) fn draft(&self, place: usize) -> Option<(u64, u32, &[u8])> {
         let kept = self.kept.get(place)?;
-        Some((self.next_number + 1, kept.deliveries.saturating_add(1), &kept.bytes))
+        Some((self.number(), kept.deliveries.saturating_add(1), &kept.bytes))
     }
 
     /// The [`next`](Self::next) item is on its way, or a part of it; its number.
     pub(super) fn assign(&mut self, place: usize, key: u64, whole: bool, now: Instant) -> u64 {
-        match self.again.iter().take(MOST_LOOKED_AT).position(|it| *it == place) {
-            Some(at) => self.again.remove(at),
-            None => self.waiting.pop_front(),
-        };
-        self.next_number += 1;
-        let number = self.next_number;
+        if self.waiting.front() == Some(&place) {
+            self.waiting.pop_front();
+        } else if let Some(at) = self.again.iter().take(MOST_LOOKED_AT).position(|it| *it == place) {
+            self.again.remove(at);
+        }
         if let Some(kept) = self.kept.get_mut(place) {
             kept.deliveries = kept.deliveries.saturating_add(1);
             kept.stage = Stage::With(key);
         }
-        self.turn = self.turn.wrapping_add(1);
+        self.give(place, key, whole, now)
+    }
+
+    #[inline]
+    fn give(&mut self, place: usize, key: u64, whole: bool, now: Instant) -> u64 {
+        self.next_number += 1;
+        let number = self.next_number;
+        self.turn = if self.turn + 1 < self.workers.len() { self.turn + 1 } else { 0 };
         if let Some(worker) = self.worker(key) {
             if worker.has.is_empty() {
                 (worker.since, worker.heard) = (now, false);

@@ -1,20 +1,24 @@
 //! What a puller has to say to one pusher: sent at once if there is room, and otherwise kept for the puller's next call.
 //!
-//! Items hold it, in whatever thread they are worked on. It never waits; what is kept is bounded by the items that a puller has,
+//! Items hold it, in whatever thread they are worked on: nearly always that of their puller, towards which its lock leans
+//! ([`Leaning`]). It never waits; what is kept is bounded by the items that a puller has,
 //! which say at most twice something each, and towards a pusher that gives ever more and takes nothing, by a number.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use wharf_shared_memory::biased::{Inside, Leaning};
 use wharf_sys::crash_point;
 use wharf_sys::fork;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
+use super::item::Parcel;
 use crate::error::SendError;
 use crate::pattern::private_link::{Hub, News};
 use crate::peer::Peer;
 use crate::sender::Sender;
 use crate::transport::Ask;
+use crate::transport::log_link::Pushed;
 
 /// Memory of so many items is kept for the next ones, if none of them is larger than this.
 const MOST_SPARE: usize = 64;
@@ -28,7 +32,7 @@ pub(super) const MOST_UNSENT: usize = 65_536;
 struct Way {
     sender: Sender,
     unsent: VecDeque<[u8; HEAD_BYTES]>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Box<Parcel>>,
     over: bool,
     /// It is over because the pusher takes nothing.
     deaf: bool,
@@ -36,7 +40,7 @@ struct Way {
 
 /// See the top of the file.
 pub(super) struct Desk {
-    way: Mutex<Way>,
+    way: Leaning<Way>,
     hub: Arc<Hub<News>>,
     peer: Peer,
     epoch: u32,
@@ -46,7 +50,7 @@ impl Desk {
     pub(super) fn new(sender: Sender, hub: Arc<Hub<News>>) -> Desk {
         let peer = sender.peer().clone();
         let way = Way { sender, unsent: VecDeque::new(), spare: Vec::new(), over: false, deaf: false };
-        Desk { way: Mutex::new(way), hub, peer, epoch: fork::epoch() }
+        Desk { way: Leaning::new(way), hub, peer, epoch: fork::epoch() }
     }
 
     pub(super) fn peer(&self) -> &Peer {
@@ -57,57 +61,65 @@ impl Desk {
         self.epoch == fork::epoch()
     }
 
-    fn way(&self) -> MutexGuard<'_, Way> {
-        // Nothing in here panics while it is held.
-        self.way.lock().unwrap_or_else(PoisonError::into_inner)
+    #[inline(always)]
+    fn way(&self) -> Result<Inside<'_, Way>, SendError> {
+        // Nothing in here sleeps or panics while it is held.
+        self.way.enter().map_err(SendError::System)
     }
 
     /// Says something, without waiting. With it comes the memory of the item that it is about.
-    pub(super) fn say(&self, head: Head, spare: Vec<u8>) -> Result<(), SendError> {
+    #[inline]
+    pub(super) fn say(&self, head: Head, spare: Option<Box<Parcel>>) -> Result<(), SendError> {
         if !self.is_ours() {
             return Err(SendError::Forked);
         }
-        let mut way = self.way();
-        if spare.capacity() > 0 && spare.capacity() <= SPARE_BYTES && way.spare.len() < MOST_SPARE {
+        let mut way = self.way()?;
+        if let Some(spare) = spare
+            && spare.bytes.capacity() <= SPARE_BYTES
+            && way.spare.len() < MOST_SPARE
+        {
             way.spare.push(spare);
         }
-        if way.over {
-            return Err(SendError::Closed);
-        }
         crash_point!("queue.say.before");
-        let message = head.write();
-        if way.unsent.len() >= MOST_UNSENT {
-            (way.over, way.deaf) = (true, true);
-            way.unsent = VecDeque::new();
-            // The puller leaves it.
-            self.hub.wake();
-            return Err(SendError::Closed);
+        if way.over || !way.unsent.is_empty() {
+            return self.keep(&mut way, head);
         }
-        if !way.unsent.is_empty() {
-            way.unsent.push_back(message);
-            return Ok(());
+        match way.sender.send_quickly(&head.words(), &[]) {
+            Pushed::Yes => {}
+            otherwise => self.say_slowly(&mut way, head, otherwise)?,
         }
-        match way.sender.half.push(&message, &mut 0, Ask::Nothing) {
+        match head.kind {
+            Kind::Acknowledge => {
+                crash_point!("queue.acknowledge.sent");
+            }
+            Kind::GiveBack => {
+                crash_point!("queue.give_back.sent");
+            }
+            Kind::Begun => {
+                crash_point!("queue.begun.sent");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What takes more than some stores.
+    #[cold]
+    #[inline(never)]
+    fn say_slowly(&self, way: &mut Way, head: Head, so_far: Pushed) -> Result<(), SendError> {
+        let said = match so_far {
+            Pushed::ToASleeper => way.sender.wake(),
+            Pushed::Yes | Pushed::No => way.sender.half.push(&head.write(), &mut 0, Ask::Nothing),
+        };
+        match said {
             Ok(()) => {
                 if way.sender.half.has_rest() {
                     self.hub.wake();
                 }
-                match head.kind {
-                    Kind::Acknowledge => {
-                        crash_point!("queue.acknowledge.sent");
-                    }
-                    Kind::GiveBack => {
-                        crash_point!("queue.give_back.sent");
-                    }
-                    Kind::Begun => {
-                        crash_point!("queue.begun.sent");
-                    }
-                    _ => {}
-                }
                 Ok(())
             }
             Err(SendError::Full) => {
-                way.unsent.push_back(message);
+                way.unsent.push_back(head.write());
                 self.hub.wake();
                 Ok(())
             }
@@ -118,12 +130,29 @@ impl Desk {
         }
     }
 
+    /// Keeps it, as other words are that come first.
+    #[cold]
+    fn keep(&self, way: &mut Way, head: Head) -> Result<(), SendError> {
+        if way.over {
+            return Err(SendError::Closed);
+        }
+        if way.unsent.len() >= MOST_UNSENT {
+            (way.over, way.deaf) = (true, true);
+            way.unsent = VecDeque::new();
+            // The puller leaves it.
+            self.hub.wake();
+            return Err(SendError::Closed);
+        }
+        way.unsent.push_back(head.write());
+        Ok(())
+    }
+
     /// Sends on what was kept, as far as there is room; whether some is left.
     pub(super) fn flush(&self) -> bool {
         if !self.is_ours() {
             return false;
         }
-        let mut way = self.way();
+        let Ok(mut way) = self.way() else { return false };
         let Way { sender, unsent, over, .. } = &mut *way;
         // Each round sends one, or ends.
         while let Some(message) = unsent.front() {
@@ -141,18 +170,21 @@ impl Desk {
 
     /// Whether the pusher was given up because it takes nothing of what is said to it.
     pub(super) fn is_deaf(&self) -> bool {
-        self.way().deaf
+        self.way().is_ok_and(|way| way.deaf)
     }
 
     /// The pusher is gone.
     pub(super) fn end(&self) {
-        let mut way = self.way();
-        way.over = true;
-        way.unsent.clear();
+        if let Ok(mut way) = self.way() {
+            way.over = true;
+            way.unsent.clear();
+        }
     }
 
     /// Memory for the next items.
-    pub(super) fn take_spare(&self, into: &mut Vec<Vec<u8>>) {
-        into.append(&mut self.way().spare);
+    pub(super) fn take_spare(&self, into: &mut Vec<Box<Parcel>>) {
+        if let Ok(mut way) = self.way() {
+            into.append(&mut way.spare);
+        }
     }
 }

@@ -27,6 +27,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    /// In the order of their codes.
     const ALL: [Kind; 6] = [Kind::Item, Kind::Acknowledge, Kind::GiveBack, Kind::Begun, Kind::Credit, Kind::Bye];
 
     fn code(self) -> u8 {
@@ -40,8 +41,9 @@ impl Kind {
         }
     }
 
+    #[inline]
     fn from_code(code: u8) -> Option<Kind> {
-        Kind::ALL.into_iter().find(|kind| kind.code() == code)
+        Kind::ALL.get(usize::from(code).checked_sub(1)?).copied()
     }
 }
 
@@ -61,17 +63,24 @@ impl Head {
         Head { kind, deliveries: 0, number }
     }
 
+    /// Its words, as they stand in memory.
+    #[inline]
+    pub(super) fn words(self) -> [u64; 2] {
+        let first = u64::from(VERSION) | u64::from(self.kind.code()) << 8 | u64::from(self.deliveries) << 32;
+        [first, self.number].map(u64::to_le)
+    }
+
     /// Its bytes.
     pub(super) fn write(self) -> [u8; HEAD_BYTES] {
         let mut bytes = [0; HEAD_BYTES];
-        bytes[0] = VERSION;
-        bytes[1] = self.kind.code();
-        bytes[4..8].copy_from_slice(&self.deliveries.to_le_bytes());
-        bytes[8..16].copy_from_slice(&self.number.to_le_bytes());
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.words()) {
+            place.copy_from_slice(&word.to_ne_bytes());
+        }
         bytes
     }
 
     /// Reads a message: its header and its payload.
+    #[inline]
     pub(super) fn read(message: &[u8]) -> Result<(Head, &[u8]), String> {
         let Some((head, payload)) = message.split_first_chunk::<HEAD_BYTES>() else {
             return Err(format!("expected a header of {HEAD_BYTES} bytes, found a message of {}", message.len()));

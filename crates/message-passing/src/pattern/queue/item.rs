@@ -22,27 +22,35 @@ use crate::peer::Peer;
 /// meantime: then the late acknowledgement is ignored, and both have done it.
 #[must_use = "an item that is dropped is given back"]
 pub struct Item {
-    bytes: Vec<u8>,
-    number: u64,
-    deliveries: u32,
+    /// `None` when it is settled.
+    parcel: Option<Box<Parcel>>,
     desk: Arc<Desk>,
-    settled: bool,
+}
+
+/// What an item brings, in one piece of memory: an item is carried from call to call, and two words go in registers.
+#[derive(Default)]
+pub(super) struct Parcel {
+    pub(super) bytes: Vec<u8>,
+    pub(super) number: u64,
+    pub(super) deliveries: u32,
 }
 
 impl Item {
-    pub(super) fn new(bytes: Vec<u8>, number: u64, deliveries: u32, desk: Arc<Desk>) -> Item {
-        Item { bytes, number, deliveries, desk, settled: false }
+    #[inline]
+    pub(super) fn new(parcel: Box<Parcel>, desk: Arc<Desk>) -> Item {
+        Item { parcel: Some(parcel), desk }
     }
 
     /// Its bytes.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.parcel.as_ref().map_or(&[], |parcel| &parcel.bytes)
     }
 
     /// How often it was delivered, this time included: 1 for an item that nobody had before. Where workers have died it may
     /// count one more than they looked at it.
     pub fn deliveries(&self) -> u32 {
-        self.deliveries
+        self.parcel.as_ref().map_or(0, |parcel| parcel.deliveries)
     }
 
     /// Whose item it is.
@@ -55,6 +63,7 @@ impl Item {
     /// # Errors
     /// [`SendError::Closed`], [`SendError::PeerDied`] when its pusher is known to be gone: nobody will ask for it again.
     /// [`SendError::Forked`].
+    #[inline]
     pub fn ack(mut self) -> Result<(), SendError> {
         crash_point!("queue.acknowledge.before");
         self.say(Kind::Acknowledge)
@@ -68,24 +77,28 @@ impl Item {
         self.say(Kind::GiveBack)
     }
 
+    #[inline]
     fn say(&mut self, kind: Kind) -> Result<(), SendError> {
-        self.settled = true;
-        self.desk.say(Head::new(kind, self.number), std::mem::take(&mut self.bytes))
+        match self.parcel.take() {
+            Some(parcel) => self.desk.say(Head::new(kind, parcel.number), Some(parcel)),
+            None => Ok(()),
+        }
     }
 }
 
 impl Deref for Item {
     type Target = [u8];
 
+    #[inline]
     fn deref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes()
     }
 }
 
 impl Drop for Item {
     fn drop(&mut self) {
         // In a forked child it is the parent's.
-        if !self.settled && self.desk.is_ours() {
+        if self.parcel.is_some() && self.desk.is_ours() {
             // A pusher that is gone needs nothing back.
             let _ = self.say(Kind::GiveBack);
         }
@@ -94,6 +107,6 @@ impl Drop for Item {
 
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Item").field("len", &self.bytes.len()).field("deliveries", &self.deliveries).finish()
+        f.debug_struct("Item").field("len", &self.len()).field("deliveries", &self.deliveries()).finish()
     }
 }

@@ -1,9 +1,12 @@
 //! What a pusher's calls and its mover move: takes pullers in, hears what they say, gives items out, and sleeps for all of them.
 
+mod giving;
+
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::Quick;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Bell;
@@ -17,24 +20,30 @@ use super::pusher::PushId;
 use crate::error::{RecvError, SendError};
 use crate::link::Link;
 use crate::node::{Pairing, Registration};
-use crate::options::Policy;
 use crate::pattern::private_link::entrance::Entrance;
 use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{CUT_OFF, Hub};
 use crate::receiver::Receiver;
+use crate::rhythm::Rhythm;
 use crate::sender::Sender;
-use crate::transport::Ask;
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Glance, Waits};
 
 /// The most messages of one puller that are taken in one turn.
 const MOST_AT_ONCE: usize = 256;
 
-/// So many pushes go by until pullers are heard, if there is no other reason to.
-const PUSHES_PER_LOOK: u32 = 8;
+/// So many pushes go by until pullers are heard, if there is no other reason to: an eighth of what pullers take at a time, so that
+/// the pusher knows well enough who has the least, and within these bounds. A look takes the line with the latest words away from
+/// the puller that writes there; one that comes late finds many of them in lines that he is done with (docs/performance.md).
+const FEWEST_PUSHES_PER_LOOK: u32 = 8;
+const MOST_PUSHES_PER_LOOK: u32 = 64;
 
-/// A listener is asked after so many pushes, and before every sleep.
-const PUSHES_PER_ACCEPT: u32 = 256;
+/// While nobody is free, so many of the items that pullers have stand for one push that goes by until they are heard. They are
+/// busy meanwhile.
+const ITEMS_PER_PUSH_UNHEARD: usize = 8;
+
+/// So many looks see no more than a quick one does until the next sees everything.
+const MOST_QUICK_LOOKS: u32 = 64;
 
 /// Where pullers come from.
 #[allow(clippy::large_enum_variant, reason = "one per pusher")]
@@ -69,12 +78,22 @@ pub(super) struct Outlet {
     bell: Bell,
     pub(super) books: Books,
     pushes: u32,
+    /// Pushes since pullers were heard, and after how many they are heard again: at the latest, and while nobody is free.
+    unheard: u32,
+    /// Quick looks since they were looked at thoroughly.
+    quick_looks: u32,
+    most_unheard: u32,
+    most_unheard_while_busy: u32,
+    /// Whether pushes that find no room come as a stream, and how long the next one stands back.
+    rhythm: Rhythm,
     next_key: u64,
     frame: Vec<u8>,
     found: Vec<Found>,
     /// Pullers that were cut off because they broke the rules, and why: the latest.
     pub(super) cut_off: u64,
     pub(super) last_cut_off: Option<String>,
+    /// Held as long as a call of the program waits.
+    pub(super) lasting: Arc<Mutex<()>>,
     terms: Terms,
 }
 
@@ -93,63 +112,19 @@ impl Outlet {
             bell,
             books: Books::new(bounds),
             pushes: 0,
+            unheard: 0,
+            quick_looks: 0,
+            most_unheard: FEWEST_PUSHES_PER_LOOK,
+            most_unheard_while_busy: 0,
+            rhythm: Rhythm::new(),
             next_key: 0,
             frame: Vec::new(),
             found: Vec::new(),
             cut_off: 0,
             last_cut_off: None,
+            lasting: Arc::default(),
             terms: terms.clone(),
         }
-    }
-
-    /// Takes an item in; where it lies in the books. `limit` says whether and how long to wait for room; without one the policy
-    /// does.
-    #[inline]
-    pub(super) fn push(
-        &mut self,
-        item: &[u8],
-        limit: Option<Option<Limit>>,
-        pace: &mut Pace,
-    ) -> Result<usize, SendError> {
-        let largest = self.terms.options.max_message.saturating_sub(HEAD_BYTES);
-        if item.len() > largest {
-            return Err(SendError::TooLarge { len: item.len(), limit: largest });
-        }
-        self.pushes = self.pushes.wrapping_add(1);
-        if self.pushes.is_multiple_of(PUSHES_PER_ACCEPT) {
-            self.accept();
-        }
-        if self.pushes.is_multiple_of(PUSHES_PER_LOOK) || !self.books.anybody_free() || self.hub.has_news() {
-            self.advance();
-        }
-        if !self.books.has_room(item.len()) {
-            self.wait_for_room(item.len(), limit, pace)?;
-        }
-        let place = self.books.add(item);
-        self.count_push(item.len());
-        self.give_out();
-        Ok(place)
-    }
-
-    #[cold]
-    fn wait_for_room(&mut self, len: usize, limit: Option<Option<Limit>>, pace: &mut Pace) -> Result<(), SendError> {
-        self.tend();
-        if self.books.has_room(len) {
-            return Ok(());
-        }
-        let by_policy = || (self.terms.options.policy == Policy::Block).then_some(self.terms.patience);
-        let Some(limit) = limit.unwrap_or_else(by_policy) else {
-            self.count(Counter::LostRejected, 1);
-            return Err(SendError::Full);
-        };
-        let (began, deadline) = (Instant::now(), limit.start());
-        let waited = wait::until(pace, deadline, |act| self.act(act, deadline, |it| it.books.has_room(len)));
-        let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.count(Counter::BlockedNanos, blocked);
-        waited?.ok_or_else(|| {
-            self.count(Counter::LostRejected, 1);
-            SendError::Timeout
-        })
     }
 
     pub(super) fn wait_for(&mut self, item: PushId, pace: &mut Pace, limit: Limit) -> Result<Settled, SendError> {
@@ -173,6 +148,8 @@ impl Outlet {
             return Ok(());
         }
         let deadline = limit.start();
+        let lasting = Arc::clone(&self.lasting);
+        let _lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
         wait::until(pace, deadline, |act| self.act(act, deadline, &ready))?.ok_or(SendError::Timeout)
     }
 
@@ -204,17 +181,6 @@ impl Outlet {
         }
     }
 
-    fn count_push(&self, len: usize) {
-        if let Door::Named(registration) = &self.door {
-            let (counters, depth) = (registration.counters(), self.books.len() as u64);
-            counters.add(Counter::SentMessages, 1);
-            counters.add(Counter::SentBytes, len as u64);
-            counters.raise(Counter::Largest, len as u64);
-            counters.set(Counter::Depth, depth);
-            counters.raise(Counter::Deepest, depth);
-        }
-    }
-
     /// One step of waiting for `ready`.
     fn act(
         &mut self,
@@ -223,7 +189,10 @@ impl Outlet {
         ready: impl Fn(&Self) -> bool,
     ) -> Result<Option<()>, SendError> {
         match act {
-            Act::Try => {}
+            Act::Try => {
+                self.advance_quickly();
+                return Ok(ready(self).then_some(()));
+            }
             Act::Look => {
                 self.lines.iter_mut().for_each(|line| line.receiver.look_at_peer());
                 self.accept();
@@ -285,11 +254,30 @@ impl Outlet {
 
     /// Everything that can be done without waiting.
     pub(super) fn advance(&mut self) {
+        self.quick_looks = 0;
         self.hear();
         // Backwards: one that is lost is replaced by one that was looked at.
         for at in (0..self.lines.len()).rev() {
-            self.receive(at);
+            self.receive(at, true);
         }
+        self.go_on_with_all();
+    }
+
+    /// The same, for those who come by often: of those that have nothing to say it is not asked whether they are there.
+    fn advance_quickly(&mut self) {
+        self.quick_looks += 1;
+        if self.quick_looks >= MOST_QUICK_LOOKS {
+            return self.advance();
+        }
+        self.hear();
+        // Backwards, as above.
+        for at in (0..self.lines.len()).rev() {
+            self.receive(at, false);
+        }
+        self.go_on_with_all();
+    }
+
+    fn go_on_with_all(&mut self) {
         self.books.expire(self.now());
         self.books.rooms_may_be();
         for at in 0..self.lines.len() {
@@ -299,6 +287,11 @@ impl Outlet {
         if let Door::Named(registration) = &self.door {
             registration.counters().set(Counter::Depth, self.books.len() as u64);
         }
+        self.unheard = 0;
+        let credits = u32::try_from(self.books.credits() / 8).unwrap_or(u32::MAX);
+        self.most_unheard = credits.clamp(FEWEST_PUSHES_PER_LOOK, MOST_PUSHES_PER_LOOK);
+        let busy = u32::try_from(self.books.in_hand() / ITEMS_PER_PUSH_UNHEARD).unwrap_or(u32::MAX);
+        self.most_unheard_while_busy = busy.min(FEWEST_PUSHES_PER_LOOK);
     }
 
     fn now(&self) -> Instant {
@@ -306,18 +299,21 @@ impl Outlet {
         if self.books.needs_the_time() { Instant::now() } else { Instant::from_nanos(0) }
     }
 
-    /// What one puller has to say.
-    fn receive(&mut self, at: usize) {
+    /// What one puller has to say. `thoroughly`: what is not seen at once is looked for, its end too.
+    fn receive(&mut self, at: usize, thoroughly: bool) {
         let now = self.now();
         for _ in 0..MOST_AT_ONCE {
             let Some(line) = self.lines.get_mut(at) else { return };
-            let frame = match line.receiver.poll_frame() {
-                Ok(Some(frame)) => frame,
-                Ok(None) => return,
-                Err(RecvError::Closed | RecvError::PeerDied) => return self.lose(at),
-                Err(error) => return self.cut(at, error.to_string()),
+            let message = match line.receiver.glimpse() {
+                Quick::Message => line.receiver.found_in_place(),
+                Quick::Nothing if !thoroughly => return,
+                Quick::Nothing | Quick::Unusual => match line.receiver.poll_frame() {
+                    Ok(Some(frame)) => line.receiver.view(frame),
+                    Ok(None) => return,
+                    Err(RecvError::Closed | RecvError::PeerDied) => return self.lose(at),
+                    Err(error) => return self.cut(at, error.to_string()),
+                },
             };
-            let message = line.receiver.view(frame);
             let (key, books) = (line.key, &mut self.books);
             let said = match Head::read(&message) {
                 Ok((Head { kind, number, .. }, _)) => match kind {
@@ -369,33 +365,6 @@ impl Outlet {
         self.lose(at);
     }
 
-    /// Sends on what was sent to one puller in part.
-    fn go_on(&mut self, at: usize) {
-        let now = self.now();
-        let Some(line) = self.lines.get_mut(at) else { return };
-        if let Some(begun) = &mut line.begun {
-            if !self.books.has(line.key, begun.number) {
-                // It goes to another; this one never sees it.
-                line.sender.half.abort();
-                line.begun = None;
-                return;
-            }
-            let before = begun.progress;
-            let outcome = line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing);
-            if outcome.is_ok() || begun.progress > before {
-                self.books.moved(line.key, begun.number, outcome.is_ok(), now);
-            }
-            match outcome {
-                Ok(()) => line.begun = None,
-                Err(SendError::Full) => self.books.no_room(line.key),
-                Err(_) => self.close(at),
-            }
-        } else if line.sender.half.has_rest() {
-            // What is left of it is sent by a later turn.
-            let _ = line.sender.half.send_rest();
-        }
-    }
-
     /// Nothing more can be sent to a puller; its link says how it ended.
     fn close(&mut self, at: usize) {
         if let Some(line) = self.lines.get_mut(at) {
@@ -403,45 +372,6 @@ impl Outlet {
             line.begun = None;
             line.receiver.look_at_peer();
             self.books.closing(line.key);
-        }
-    }
-
-    /// Gives waiting items to whoever is free, as far as there is room on the way.
-    fn give_out(&mut self) {
-        // Each round gives one out, or finds one puller less.
-        let now = self.now();
-        while let Some((place, key)) = self.books.next(now) {
-            let Some(at) = self.lines.iter().position(|line| line.key == key) else { return };
-            let (Some(line), Some((number, deliveries, bytes))) = (self.lines.get_mut(at), self.books.draft(place))
-            else {
-                return;
-            };
-            self.frame.clear();
-            self.frame.extend_from_slice(&Head { kind: Kind::Item, deliveries, number }.write());
-            self.frame.extend_from_slice(bytes);
-            if deliveries > 1 {
-                crash_point!("queue.redeliver.before");
-            }
-            crash_point!("queue.assign.before");
-            let mut progress = 0;
-            match line.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
-                Ok(()) => {
-                    let now = self.now();
-                    self.books.assign(place, key, true, now);
-                    crash_point!("queue.assign.sent");
-                    if deliveries > 1 {
-                        crash_point!("queue.redeliver.sent");
-                    }
-                }
-                Err(SendError::Full) if progress > 0 => {
-                    line.begun = Some(Begun { number, message: self.frame.clone(), progress });
-                    let now = self.now();
-                    self.books.assign(place, key, false, now);
-                    self.books.no_room(key);
-                }
-                Err(SendError::Full) => self.books.no_room(key),
-                Err(_) => self.close(at),
-            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::{Quick, keep};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell};
@@ -13,7 +14,7 @@ use wharf_sys::poll::Found;
 use super::Terms;
 use super::desk::{Desk, MOST_UNSENT};
 use super::frame::{Head, Kind};
-use super::item::Item;
+use super::item::{Item, Parcel};
 use super::waits::Set;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError};
@@ -25,11 +26,15 @@ use crate::pattern::private_link::rest::{self, Own};
 use crate::pattern::private_link::{Guest, News};
 use crate::pattern::private_link::{Hub, Rota};
 use crate::receiver::Receiver;
+use crate::transport::Frame;
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Glance, Waits};
 
 /// Whoever has something to say to a pusher that has no room for it looks again after this long.
 pub(super) const LOOK: Duration = Duration::from_millis(2);
+
+/// So many looks in vain in a row are quick ones until the next sees everything.
+const MOST_DRY: u32 = 64;
 
 /// The working end of a queue: takes items of any number of pushers, by turns.
 ///
@@ -52,6 +57,14 @@ pub struct Puller {
 enum Meeting {
     Named(Registration),
     Connected,
+}
+
+/// What a look saw that costs next to nothing.
+enum Glimpse {
+    Item(Item),
+    Nothing,
+    /// It takes more than that.
+    Unusual,
 }
 
 /// One pusher, as long as anything can come from it.
@@ -80,9 +93,11 @@ pub(super) struct Inlet {
     rota: Rota,
     turn: Vec<usize>,
     pub(super) found: Vec<Found>,
-    spare: Vec<Vec<u8>>,
+    spare: Vec<Box<Parcel>>,
     /// Something is kept for some pusher.
     pub(super) unsent: bool,
+    /// Quick looks in vain since the last other one; 0 when something was there.
+    dry: u32,
     /// How the one pusher of an address ended, until it is told.
     ended: Option<RecvError>,
     /// Pushers that were left because they broke the rules, or that have cut this puller off, and why: the latest.
@@ -142,6 +157,7 @@ impl Puller {
             found: Vec::new(),
             spare: Vec::new(),
             unsent: false,
+            dry: 0,
             ended: None,
             lost: 0,
             last_lost: None,
@@ -173,12 +189,19 @@ impl Puller {
     /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
     pub fn try_recv(&mut self) -> Result<Item, RecvError> {
         self.inlet.check_ours()?;
-        self.inlet.look_at_all()?.ok_or(RecvError::Empty)
+        match self.inlet.glimpse() {
+            Glimpse::Item(item) => Ok(item),
+            Glimpse::Nothing => Err(RecvError::Empty),
+            Glimpse::Unusual => self.inlet.look_at_all()?.ok_or(RecvError::Empty),
+        }
     }
 
     fn recv_within(&mut self, limit: Limit) -> Result<Item, RecvError> {
         let inlet = &mut self.inlet;
         inlet.check_ours()?;
+        if let Some(item) = inlet.look_quickly(self.pace.quick_tries()) {
+            return Ok(item);
+        }
         if let Some(item) = inlet.look()? {
             return Ok(item);
         }
@@ -223,7 +246,7 @@ impl Inlet {
         let (sender, receiver) = link.split();
         let desk = Arc::new(Desk::new(sender, Arc::clone(&self.hub)));
         // One that is gone already is found out by the next look.
-        let _ = desk.say(Head::new(Kind::Credit, u64::from(self.terms.prefetch)), Vec::new());
+        let _ = desk.say(Head::new(Kind::Credit, u64::from(self.terms.prefetch)), None);
         self.next_key += 1;
         self.sources.push(Source { key: self.next_key, receiver, desk, pairing, last: 0, left: false });
     }
@@ -322,58 +345,108 @@ impl Inlet {
         }
     }
 
+    /// The one pusher, where there is one and nothing else has to be looked at before it.
+    #[inline(always)]
+    fn only_source(&mut self) -> Option<&mut Source> {
+        if self.owed.is_some() || self.unsent || self.hub.has_news() {
+            return None;
+        }
+        match &mut self.sources[..] {
+            [source] => Some(source),
+            _ => None,
+        }
+    }
+
+    /// Looks for an item in a few instructions, `again` times once more.
+    #[inline]
+    fn look_quickly(&mut self, again: u32) -> Option<Item> {
+        match self.only_source()?.receiver.found_quickly(again) {
+            true => self.open(0, None),
+            false => None,
+        }
+    }
+
+    /// The same for those who come by often.
+    #[inline]
+    fn glimpse(&mut self) -> Glimpse {
+        let Some(source) = self.only_source() else { return Glimpse::Unusual };
+        match source.receiver.glimpse() {
+            Quick::Message => {
+                self.dry = 0;
+                self.open(0, None).map_or(Glimpse::Unusual, Glimpse::Item)
+            }
+            // By name the node says that a pusher is gone. The first look in vain tells the pusher what was taken.
+            Quick::Nothing if (1..MOST_DRY).contains(&self.dry) && matches!(self.meeting, Meeting::Named(_)) => {
+                self.dry += 1;
+                Glimpse::Nothing
+            }
+            Quick::Nothing | Quick::Unusual => {
+                self.dry = 1;
+                Glimpse::Unusual
+            }
+        }
+    }
+
     /// The next item of one pusher.
     fn look_at(&mut self, at: usize) -> Option<Item> {
-        let source = self.sources.get_mut(at)?;
-        let frame = match source.receiver.poll_frame() {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return None,
-            Err(error @ (RecvError::Closed | RecvError::PeerDied)) => {
-                self.lose(at, None, error);
-                return None;
-            }
-            Err(error) => {
-                self.lose(at, Some(error.to_string()), RecvError::Closed);
-                return None;
-            }
-        };
-        let message = source.receiver.view(frame);
-        let why = match Head::read(&message) {
-            Ok((Head { kind: Kind::Item, number, deliveries }, payload)) if number > source.last => {
-                let mut bytes = self.spare.pop().unwrap_or_default();
-                bytes.clear();
-                bytes.extend_from_slice(payload);
-                source.last = number;
-                let desk = Arc::clone(&source.desk);
-                return Some(self.take(at, bytes, number, deliveries, desk));
-            }
-            Ok((Head { kind: Kind::Item, number, .. }, _)) => {
-                format!("expected an item with a number above {}, found {number}", source.last)
-            }
-            Ok((Head { kind, .. }, _)) => format!("expected an item, found {kind:?}"),
-            Err(why) => why,
-        };
-        self.lose(at, Some(format!("a pusher breaks the protocol: {why}")), RecvError::Closed);
+        match self.sources.get_mut(at)?.receiver.poll_frame() {
+            Ok(Some(frame)) => return self.open(at, Some(frame)),
+            Ok(None) => {}
+            Err(error @ (RecvError::Closed | RecvError::PeerDied)) => self.lose(at, None, error),
+            Err(error) => self.lose(at, Some(error.to_string()), RecvError::Closed),
+        }
         None
     }
 
-    fn take(&mut self, at: usize, bytes: Vec<u8>, number: u64, deliveries: u32, desk: Arc<Desk>) -> Item {
+    /// The item in what was found, in this frame or by a quick look.
+    #[inline]
+    fn open(&mut self, at: usize, frame: Option<Frame>) -> Option<Item> {
+        let source = self.sources.get_mut(at)?;
+        let message = match frame {
+            Some(frame) => source.receiver.view(frame),
+            None => source.receiver.found_in_place(),
+        };
+        match Head::read(&message) {
+            Ok((Head { kind: Kind::Item, number, deliveries }, payload)) if number > source.last => {
+                if self.spare.is_empty() {
+                    source.desk.take_spare(&mut self.spare);
+                }
+                let mut parcel = self.spare.pop().unwrap_or_default();
+                keep(payload, &mut parcel.bytes);
+                (parcel.number, parcel.deliveries) = (number, deliveries);
+                source.last = number;
+                let desk = Arc::clone(&source.desk);
+                Some(self.take(at, parcel, desk))
+            }
+            head => {
+                let why = match head {
+                    Ok((Head { kind: Kind::Item, number, .. }, _)) => {
+                        format!("expected an item with a number above {}, found {number}", source.last)
+                    }
+                    Ok((Head { kind, .. }, _)) => format!("expected an item, found {kind:?}"),
+                    Err(why) => why,
+                };
+                self.lose(at, Some(format!("a pusher breaks the protocol: {why}")), RecvError::Closed);
+                None
+            }
+        }
+    }
+
+    #[inline]
+    fn take(&mut self, at: usize, parcel: Box<Parcel>, desk: Arc<Desk>) -> Item {
         crash_point!("queue.item.taken");
         if let Meeting::Named(registration) = &self.meeting {
-            let counters = registration.counters();
+            let (counters, len) = (registration.counters(), parcel.bytes.len() as u64);
             counters.add(Counter::ReceivedMessages, 1);
-            counters.add(Counter::ReceivedBytes, bytes.len() as u64);
-            counters.raise(Counter::Largest, bytes.len() as u64);
+            counters.add(Counter::ReceivedBytes, len);
+            counters.raise(Counter::Largest, len);
         }
-        if deliveries > 1 {
+        if parcel.deliveries > 1 {
             // Of an item that may have been somebody's death it is to be known that it is worked on.
-            let _ = desk.say(Head::new(Kind::Begun, number), Vec::new());
-        }
-        if self.spare.is_empty() {
-            desk.take_spare(&mut self.spare);
+            let _ = desk.say(Head::new(Kind::Begun, parcel.number), None);
         }
         self.rota.found(at);
-        Item::new(bytes, number, deliveries, desk)
+        Item::new(parcel, desk)
     }
 
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
@@ -414,7 +487,7 @@ impl Drop for Puller {
         for source in &self.inlet.sources {
             source.desk.flush();
             // One that hears nothing sees the end of the link when the last of its items is settled.
-            let _ = source.desk.say(Head::new(Kind::Bye, source.last), Vec::new());
+            let _ = source.desk.say(Head::new(Kind::Bye, source.last), None);
         }
         crash_point!("queue.puller.closed");
     }

@@ -73,6 +73,8 @@ pub struct Pusher {
     // Before the rest: it ends first.
     mover: Mover,
     pace: Pace,
+    /// Why the last push failed, until it is told.
+    failed: Option<SendError>,
     address: Option<Address>,
 }
 
@@ -117,7 +119,7 @@ impl Pusher {
         };
         let outlet = Outlet::new(door, Arc::clone(&hub), bell, terms);
         let mover = Mover::start(outlet, hub)?;
-        Ok(Pusher { mover, pace: Pace::new(terms.options.wait, true, None), address })
+        Ok(Pusher { mover, pace: Pace::new(terms.options.wait, true, None), failed: None, address })
     }
 
     /// Pushes an item: gives it to a puller, or keeps it until one is free. Where there is no room it does what the queue's
@@ -126,6 +128,7 @@ impl Pusher {
     /// # Errors
     /// [`SendError::Full`] (reject) or [`SendError::Timeout`] (block, after the queue's patience) when there was no room;
     /// [`SendError::TooLarge`]; [`SendError::System`], [`SendError::Forked`].
+    #[inline]
     pub fn push(&mut self, item: &[u8]) -> Result<Pushed<'_>, SendError> {
         self.push_within(item, None)
     }
@@ -147,12 +150,30 @@ impl Pusher {
     }
 
     /// `limit` says whether and how long to wait for room; without one the policy does.
+    #[inline(always)]
     fn push_within(&mut self, item: &[u8], limit: Option<Option<Limit>>) -> Result<Pushed<'_>, SendError> {
-        let mut outlet = self.mover.enter()?;
-        let place = outlet.push(item, limit, &mut self.pace)?;
-        let id = PushId(outlet.books.latest_id());
-        drop(outlet);
-        Ok(Pushed { mover: &self.mover, pace: &mut self.pace, place, id })
+        match self.pushed(item, limit) {
+            Some(place) => Ok(Pushed { mover: &mut self.mover, pace: &mut self.pace, place }),
+            None => Err(self.failed.take().unwrap_or(SendError::Closed)),
+        }
+    }
+
+    /// The same; says where the item lies in the books, or leaves the error in this pusher: two words go in registers, where a result
+    /// is put together in memory (docs/performance.md).
+    #[inline(never)]
+    fn pushed(&mut self, item: &[u8], limit: Option<Option<Limit>>) -> Option<usize> {
+        let late = self.mover.is_late();
+        let pushed = match self.mover.enter() {
+            Ok(mut outlet) => outlet.push(item, limit, &mut self.pace, late),
+            Err(error) => Err(error),
+        };
+        match pushed {
+            Ok(place) => Some(place),
+            Err(error) => {
+                self.failed = Some(error);
+                None
+            }
+        }
     }
 
     /// Waits until every item is settled: acknowledged, or a dead letter; at most `limit`.
@@ -209,17 +230,17 @@ impl Pusher {
 
     /// Dead letters that were not taken.
     pub fn dead_letters(&self) -> usize {
-        self.mover.enter().map_or(0, |outlet| outlet.books.dead())
+        self.mover.look(|outlet| outlet.books.dead()).unwrap_or(0)
     }
 
     /// Items that wait for a puller.
     pub fn waiting(&self) -> usize {
-        self.mover.enter().map_or(0, |outlet| outlet.books.waiting())
+        self.mover.look(|outlet| outlet.books.waiting()).unwrap_or(0)
     }
 
     /// Items that are neither acknowledged nor dead letters: those that wait, and those that pullers have.
     pub fn unsettled(&self) -> usize {
-        self.mover.enter().map_or(0, |outlet| outlet.books.unsettled())
+        self.mover.look(|outlet| outlet.books.unsettled()).unwrap_or(0)
     }
 
     /// How many pullers it has now.
@@ -231,7 +252,7 @@ impl Pusher {
 
     /// How many pullers were cut off because they broke the rules, and why the latest was.
     pub fn cut_off(&self) -> (u64, Option<String>) {
-        self.mover.enter().map_or((0, None), |outlet| (outlet.cut_off, outlet.last_cut_off.clone()))
+        self.mover.look(|outlet| (outlet.cut_off, outlet.last_cut_off.clone())).unwrap_or((0, None))
     }
 
     /// How many that connected to the address were refused or could not be taken in, and why the latest: they did not fit, more
@@ -239,10 +260,11 @@ impl Pusher {
     /// Nobody who is there already notices; after what the system refuses nobody comes in for up to 100 ms. None where it is met by
     /// name.
     pub fn refused(&self) -> (u64, Option<String>) {
-        self.mover.enter().map_or((0, None), |outlet| match &outlet.door {
+        let refused = self.mover.look(|outlet| match &outlet.door {
             Door::Named(_) => (0, None),
             Door::Listening(entrance) => entrance.refused(),
-        })
+        });
+        refused.unwrap_or((0, None))
     }
 
     /// The address at which it listens; `None` when it is met by name.
@@ -260,11 +282,10 @@ impl fmt::Debug for Pusher {
 /// An item that was pushed. Dropping it changes nothing, and neither does keeping it: the queue moves. It can be asked what becomes
 /// of the item, which is the one that was pushed last as long as this is there.
 pub struct Pushed<'a> {
-    mover: &'a Mover,
+    mover: &'a mut Mover,
     pace: &'a mut Pace,
     /// Where it was put.
     place: usize,
-    id: PushId,
 }
 
 impl Pushed<'_> {
@@ -288,16 +309,20 @@ impl Pushed<'_> {
     fn wait(self, limit: Limit) -> Result<Settled, SendError> {
         let mut outlet = self.mover.enter()?;
         outlet.books.watch_latest(self.place);
-        outlet.wait_for(self.id, self.pace, limit)
+        let id = PushId(outlet.books.latest_id());
+        outlet.wait_for(id, self.pace, limit)
     }
 
     /// By which to learn later what became of it. The outcomes of the latest 65,536 items of which an id was taken are kept.
     pub fn id(self) -> PushId {
-        // In a forked child nobody learns it.
-        if let Ok(mut outlet) = self.mover.enter() {
-            outlet.books.watch_latest(self.place);
+        match self.mover.enter() {
+            Ok(mut outlet) => {
+                outlet.books.watch_latest(self.place);
+                PushId(outlet.books.latest_id())
+            }
+            // In a forked child nobody learns it, and no item has this number.
+            Err(_) => PushId(0),
         }
-        self.id
     }
 }
 
