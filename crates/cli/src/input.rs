@@ -37,13 +37,15 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Opens it.
-    pub(crate) fn open(asked: &InputArguments) -> Result<Input, Failure> {
+    /// Opens it, before anything that would have to be closed: a FIFO is open once somebody writes to it, and until then a signal ends
+    /// the command.
+    pub(crate) fn open(asked: &InputArguments, ending: &Ending) -> Result<Input, Failure> {
         match &asked.file {
             None => Input::standard(),
             Some(path) => {
                 let name = format!("'{}'", path.display());
-                let file = File::open(path).map_err(|error| Failure::Failed(format!("cannot open {name}: {error}")))?;
+                let file = ending.meanwhile(|| File::open(path))?;
+                let file = file.map_err(|error| Failure::Failed(format!("cannot open {name}: {error}")))?;
                 Ok(Input::new(file, name))
             }
         }

@@ -52,11 +52,11 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
     let item = match &asked.item {
         Some(item) => Some(item.as_bytes().to_vec()),
         None if asked.input.lines => None,
-        None => Some(Input::open(&asked.input)?.whole(&mut ending)?),
+        None => Some(Input::open(&asked.input, &ending)?.whole(&mut ending)?),
     };
     let lines = match &item {
         Some(_) => None,
-        None => Some(read_ahead(Input::open(&asked.input)?)?),
+        None => Some(read_ahead(Input::open(&asked.input, &ending)?)?),
     };
     let place = Place::of(&asked.queue, &asked.network, true)?;
     let mut queue = place.queue.most_deliveries(u32::try_from(asked.deliveries).unwrap_or(u32::MAX));
