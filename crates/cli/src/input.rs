@@ -146,6 +146,11 @@ impl Input {
         matches!(facts, (Ok(it), Ok(null)) if it.file_type().is_char_device() && it.rdev() == null.rdev())
     }
 
+    /// The file itself, from which nothing was read.
+    pub(crate) fn into_file(self) -> File {
+        self.file.0
+    }
+
     /// Waits until it ends; what comes before that is dropped. What is typed while another command is in front of the terminal is
     /// that one's.
     pub(crate) fn wait_for_end(mut self, ending: &mut Ending) -> Result<(), Failure> {

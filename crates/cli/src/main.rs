@@ -17,6 +17,7 @@ mod identity;
 mod input;
 mod json;
 mod keys;
+mod late;
 mod lesson;
 mod look;
 mod manual;
@@ -41,6 +42,7 @@ mod topic;
 mod unfinished;
 mod units;
 mod usage;
+mod width;
 mod written;
 
 use std::process::ExitCode;
