@@ -8,6 +8,7 @@ mod backlog;
 mod chat;
 mod children;
 mod compare;
+mod destination;
 mod ending;
 mod event;
 mod failure;
