@@ -85,6 +85,11 @@ impl Rights {
     /// Gives them to a new file of this user, as far as he may.
     fn give(&self, file: &OwnedFd) -> io::Result<()> {
         let ours = rustix::fs::fstat(file)?;
+        // One that its directory gives to every new file is not the one that this file had.
+        let has_none = matches!(
+            rustix::fs::fremovexattr(file, LIST),
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS)
+        );
         if ours.st_uid != self.uid {
             // Refused to all but a few: then it is this user's, with the owner's permissions.
             let _ = rustix::fs::fchown(file, Some(Uid::from_raw(self.uid)), None);
@@ -97,7 +102,7 @@ impl Rights {
         };
         // Another group than was meant has been among all others, and may do no more than they. Neither may one of which only the
         // lost list said what it may do.
-        let keeps = has_list || has_group && self.list.is_empty();
+        let keeps = has_list || has_group && has_none && self.list.is_empty();
         let mode = if keeps { self.mode } else { self.mode & !0o070 | (self.mode & 0o007) << 3 };
         match rustix::fs::fchmod(file, Mode::from_raw_mode(mode)) {
             // A file system without permissions of its own.
@@ -206,7 +211,7 @@ impl Drop for Replacement {
 
 /// The list of rights of a file; empty where it has none, or the file system knows none.
 fn list_of(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<u8>> {
-    let mut path = proc_path(&directory).as_str().as_bytes().to_vec();
+    let mut path = proc_path(&directory).as_bytes().to_vec();
     path.push(b'/');
     path.extend_from_slice(name.as_bytes());
     let mut list = vec![0; MOST_OF_A_LIST];
@@ -398,6 +403,15 @@ mod tests {
             }
             begin(&path).complete().expect("its name");
             assert_eq!((list(&path), mode(&fs::metadata(&path).expect("a file"))), (Ok(a_list()), 0o660));
+            fs::remove_file(&path).expect("ours");
+            // What the directory gives to new files is none of one that had none.
+            fs::write(&path, "secret").expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).expect("its mode");
+            rustix::fs::setxattr(place.path(), "system.posix_acl_default", &a_list(), XattrFlags::empty())
+                .expect("a directory of ours");
+            begin(&path).complete().expect("its name");
+            assert_eq!((list(&path), mode(&fs::metadata(&path).expect("a file"))), (Err(Errno::NODATA), 0o660));
+            rustix::fs::removexattr(place.path(), "system.posix_acl_default").expect("a directory of ours");
             fs::remove_file(&path).expect("ours");
         }
         // One that cannot be set.
