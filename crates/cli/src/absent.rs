@@ -1,15 +1,22 @@
-//! What to say of a name that nobody serves or owns: what is there by this name, if anything is, and what to type then.
+//! What to say of a name that nobody serves or owns: what is there by this name, or by one like it, if anything is, and what to type
+//! then.
 
-use wharf::Pattern;
+use wharf::{Part, Pattern};
 
-use crate::look::endpoints;
+use crate::look::{endpoints, nearest};
 use crate::shell::command;
 
 /// Why nothing is there to be asked: `doing` and `wanted` say what was looked for, `otherwise` what helps where nothing has this name.
 pub(crate) fn absent(doing: &str, wanted: Pattern, name: &str, otherwise: &str) -> String {
     // Where nobody can be looked for, there is less to say.
-    let there = endpoints().unwrap_or_default().into_iter().find(|it| it.name == name && it.pattern != wanted);
-    let Some(there) = there else { return format!("nobody {doing} '{name}': {otherwise}") };
+    let all = endpoints().unwrap_or_default();
+    let Some(there) = all.iter().find(|it| it.name == name && it.pattern != wanted) else {
+        let hosts = all.iter().filter(|it| it.pattern == wanted && it.part == Part::Host);
+        return match nearest(name, hosts.map(|it| it.name.as_str())) {
+            Some(near) => format!("nobody {doing} '{name}': did you mean '{near}'? {otherwise}"),
+            None => format!("nobody {doing} '{name}': {otherwise}"),
+        };
+    };
     let (what, verb, does) = match there.pattern {
         Pattern::Topic => ("a topic", "sub", "listens to it"),
         Pattern::Event => ("an event", "event wait", "waits for it"),

@@ -35,6 +35,10 @@ struct State<T> {
     broken: Option<Failure>,
 }
 
+/// Nothing came within the limit.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct TookTooLong;
+
 impl<T> Backlog<T> {
     /// For so many that wait or are worked on.
     pub(crate) fn new(most: usize) -> Backlog<T> {
@@ -87,6 +91,15 @@ impl<T> Backlog<T> {
         }
     }
 
+    /// The same where one takes them all; it waits at most so long.
+    pub(crate) fn next_within(&self, limit: Duration) -> Result<Option<T>, TookTooLong> {
+        let idle = |state: &mut State<T>| state.waiting.is_empty() && !state.closed;
+        let waited = self.came.wait_timeout_while(self.state(), limit, idle);
+        let late = idle(&mut waited.unwrap_or_else(PoisonError::into_inner).0);
+        // Only this one takes: what is there stays until then.
+        if late { Err(TookTooLong) } else { Ok(self.next()) }
+    }
+
     /// One that was taken is done.
     pub(crate) fn done(&self) {
         self.state().running -= 1;
@@ -129,6 +142,7 @@ mod tests {
     #[test]
     fn there_is_room_for_as_many_as_was_said() {
         let backlog = Backlog::new(2);
+        assert_eq!(backlog.next_within(Duration::ZERO), Err(TookTooLong));
         backlog.push('a', 1);
         assert!(backlog.wait_for_room(Duration::ZERO));
         backlog.push('b', 1);
@@ -138,7 +152,8 @@ mod tests {
         backlog.done();
         assert!(backlog.wait_for_room(Duration::ZERO));
         backlog.close(false);
-        assert_eq!((backlog.next(), backlog.next()), (Some('b'), None));
+        assert_eq!((backlog.next_within(Duration::ZERO), backlog.next()), (Ok(Some('b')), None));
+        assert_eq!(backlog.next_within(Duration::ZERO), Ok(None));
         backlog.done();
         assert!(backlog.wait_for_rest(Duration::ZERO));
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 use signal_hook::low_level::emulate_default_handler;
@@ -129,8 +130,7 @@ fn is_full(asked: u64) -> bool {
 }
 
 /// Says where there is no room, and what helps.
-pub(crate) fn no_room(what: &str) -> String {
-    let place = Domain::usual_path();
+pub(crate) fn no_room_in(place: &Path, what: &str) -> String {
     format!("{what}, in {}: remove what is not needed there, or set WHARF_DIR to another directory", place.display())
 }
 
@@ -140,7 +140,8 @@ impl From<NodeError> for Failure {
         match error {
             // Memory of links is nowhere; where the directory of names is full, that is what has no room.
             NodeError::NoRoom { asked, free } if is_full(asked) => {
-                Failure::Failed(no_room(&format!("no room for {asked} bytes, and {free} are free")))
+                let what = format!("no room for {asked} bytes, and {free} are free");
+                Failure::Failed(no_room_in(&Domain::usual_path(), &what))
             }
             NodeError::Name(_) | NodeError::Options(_) => Failure::Usage(why),
             _ => Failure::Failed(why),

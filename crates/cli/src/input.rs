@@ -37,13 +37,15 @@ pub(crate) struct Input {
 }
 
 impl Input {
-    /// Opens it.
-    pub(crate) fn open(asked: &InputArguments) -> Result<Input, Failure> {
+    /// Opens it, before anything that would have to be closed: a FIFO is open once somebody writes to it, and until then a signal ends
+    /// the command.
+    pub(crate) fn open(asked: &InputArguments, ending: &Ending) -> Result<Input, Failure> {
         match &asked.file {
             None => Input::standard(),
             Some(path) => {
                 let name = format!("'{}'", path.display());
-                let file = File::open(path).map_err(|error| Failure::Failed(format!("cannot open {name}: {error}")))?;
+                let file = ending.meanwhile(|| File::open(path))?;
+                let file = file.map_err(|error| Failure::Failed(format!("cannot open {name}: {error}")))?;
                 Ok(Input::new(file, name))
             }
         }
@@ -142,6 +144,11 @@ impl Input {
     pub(crate) fn is_nothing(&self) -> bool {
         let facts = (self.file.0.metadata(), std::fs::metadata("/dev/null"));
         matches!(facts, (Ok(it), Ok(null)) if it.file_type().is_char_device() && it.rdev() == null.rdev())
+    }
+
+    /// The file itself, from which nothing was read.
+    pub(crate) fn into_file(self) -> File {
+        self.file.0
     }
 
     /// Waits until it ends; what comes before that is dropped. What is typed while another command is in front of the terminal is

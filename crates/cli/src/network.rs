@@ -207,10 +207,17 @@ impl NetworkArguments {
 /// The address at which others reach whoever listens there: one that listens everywhere is reached at none of that name, and this
 /// machine's own name stands for it.
 pub(crate) fn reachable(at: &Address) -> String {
-    let everywhere = ["0.0.0.0:", "[::]:"].iter().find_map(|host| at.name().strip_prefix(host));
-    match everywhere.filter(|_| at.transport().crosses_machines()) {
-        Some(port) => format!("{}:{}:{port}", at.transport(), machine::host().unwrap_or_else(|| "HOST".into())),
-        None => at.to_string(),
+    match at.transport().crosses_machines() {
+        true => format!("{}:{}", at.transport(), reachable_at(at.name())),
+        false => at.to_string(),
+    }
+}
+
+/// The same of a host and a port, and whatever is behind them.
+pub(crate) fn reachable_at(place: &str) -> String {
+    match ["0.0.0.0:", "[::]:"].iter().find_map(|host| place.strip_prefix(host)) {
+        Some(port) => format!("{}:{port}", machine::host().unwrap_or_else(|| "HOST".into())),
+        None => place.to_owned(),
     }
 }
 
@@ -249,5 +256,8 @@ mod tests {
         assert_eq!(at("tls:0.0.0.0:7000"), format!("tls:{host}:7000"));
         assert_eq!(at("tls:[::]:7000"), format!("tls:{host}:7000"));
         assert_eq!(at("ws:0.0.0.0:7000/chat"), format!("ws:{host}:7000/chat"));
+        // So is the page of a chat.
+        assert_eq!(reachable_at("0.0.0.0:8080"), format!("{host}:8080"));
+        assert_eq!(reachable_at("127.0.0.1:8080"), "127.0.0.1:8080");
     }
 }

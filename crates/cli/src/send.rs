@@ -82,7 +82,7 @@ fn load(asked: &SendArguments, ending: &mut Ending) -> Result<Load, Failure> {
     if let Some(message) = &asked.message {
         return Ok(Load::Message(message.as_bytes().to_vec()));
     }
-    let mut input = Input::open(&asked.input)?;
+    let mut input = Input::open(&asked.input, ending)?;
     if asked.input.lines {
         return Ok(Load::Lines(input));
     }

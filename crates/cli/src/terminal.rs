@@ -5,27 +5,84 @@
 //! drawn anew as a whole when it changes, and the cursor is put in its place behind every character that may be of another width.
 
 use std::collections::BTreeSet;
-use std::io::{self, Stdout, Write};
+use std::io::{self, Write};
+use std::panic;
+use std::time::Duration;
 
+use ratatui::Frame;
 use ratatui::backend::{Backend, ClearType, CrosstermBackend, WindowSize};
 use ratatui::buffer::{Buffer, Cell, CellWidth};
 use ratatui::crossterm::cursor::MoveTo;
 use ratatui::crossterm::queue;
-use ratatui::crossterm::terminal::{self as clear, BeginSynchronizedUpdate, Clear, EndSynchronizedUpdate};
+use ratatui::crossterm::terminal::{
+    self, BeginSynchronizedUpdate, Clear, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+};
 use ratatui::layout::{Position, Rect, Size};
+use wharf::Endpoint;
 
-/// The terminal of a command that draws.
-pub(crate) type Terminal = ratatui::Terminal<Rows<Stdout>>;
+use crate::late::{Late, RoomThere};
 
-/// Takes it, until [`leave`]: it is as it was then, and after a panic as well.
-pub(crate) fn enter() -> io::Result<Terminal> {
-    let size = ratatui::try_init()?.size()?;
-    ratatui::Terminal::new(Rows::new(io::stdout(), size))
+/// How long a terminal may take for the last that is drawn on it. One that takes nothing, as behind a connection that hangs, is not
+/// waited for.
+const PARTING: Duration = Duration::from_secs(1);
+
+/// The terminal of a command that draws, which does not wait for it: while it has not taken all of a drawing there is no other.
+pub(crate) struct Terminal {
+    screen: ratatui::Terminal<Rows<Late>>,
+    out: Late,
+    room: RoomThere,
 }
 
-/// Gives it back.
-pub(crate) fn leave() -> io::Result<()> {
-    ratatui::try_restore()
+impl Terminal {
+    /// Takes it, until [`leave`](Self::leave): it is as it was then, and after a panic as well.
+    pub(crate) fn enter() -> io::Result<Terminal> {
+        let (mut out, room) = Late::standard();
+        let rows = Rows::new(out.clone(), terminal::size().map(Size::from)?);
+        let told = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            let _restored = ratatui::try_restore();
+            told(panic);
+        }));
+        terminal::enable_raw_mode()?;
+        queue!(out, EnterAlternateScreen)?;
+        Ok(Terminal { screen: ratatui::Terminal::new(rows)?, out, room })
+    }
+
+    /// Draws, unless a drawing is under way.
+    pub(crate) fn draw(&mut self, draw: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.out.flush()?;
+        if self.out.is_behind() { Ok(()) } else { self.screen.draw(draw).map(drop) }
+    }
+
+    /// Whether a drawing is under way; the next one is due when there is [`room`](Self::room).
+    pub(crate) fn is_behind(&self) -> bool {
+        self.out.is_behind()
+    }
+
+    /// What to wait with while a drawing is under way.
+    pub(crate) fn room(&mut self) -> Option<&mut dyn Endpoint> {
+        if self.out.is_behind() { self.room.endpoint() } else { None }
+    }
+
+    /// How large it is.
+    pub(crate) fn size(&self) -> io::Result<Size> {
+        self.screen.size()
+    }
+
+    /// The next drawing draws everything. (`clear` would ask the terminal where its cursor is, and take keys for the answer.)
+    pub(crate) fn repaint(&mut self) {
+        let size = self.size().unwrap_or_default();
+        // A terminal that cannot be cleared fails at the drawing.
+        let _cleared = self.screen.resize(Rect::from((Position::ORIGIN, size)));
+    }
+
+    /// Gives it back.
+    pub(crate) fn leave(&mut self) -> io::Result<()> {
+        let modes = terminal::disable_raw_mode();
+        self.screen.show_cursor()?;
+        queue!(self.out, LeaveAlternateScreen)?;
+        self.out.finish(PARTING).and(modes)
+    }
 }
 
 /// See the top of the file.
@@ -50,7 +107,7 @@ impl<W: Write> Rows<W> {
     /// Draws all of a row, and nothing else is left in it.
     fn paint(&mut self, row: u16) -> io::Result<()> {
         // Not through the terminal's own methods, which would have each row seen as soon as it is empty.
-        queue!(self.terminal, MoveTo(0, row), Clear(clear::ClearType::CurrentLine))?;
+        queue!(self.terminal, MoveTo(0, row), Clear(terminal::ClearType::CurrentLine))?;
         let mut run = Vec::new();
         let mut column = 0;
         while let Some(cell) = self.drawn.cell((column, row)) {

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::failure::Failure;
 use crate::network::NetworkArguments;
@@ -44,7 +44,7 @@ Examples; each command has more of them in its own --help:
 
 /// Processes that talk: share memory in place, or ship messages.
 #[derive(Parser, Debug)]
-#[command(name = "wharf", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+#[command(name = "wharf", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
 pub(crate) struct Arguments {
     /// What to do.
     #[command(subcommand)]
@@ -308,6 +308,9 @@ pub(crate) enum RegionVerb {
         /// Its size: 4096, 64KiB, 1MiB, 2GiB.
         #[arg(long, value_name = "BYTES", value_parser = parse_size, allow_hyphen_values = true)]
         size: u64,
+        /// Write a JSON object: region and bytes.
+        #[arg(long)]
+        json: bool,
     },
     /// List the regions of this user.
     #[command(after_help = "Exit codes: 0 listed, also when there is none; 1 failed.\n\n\
@@ -356,6 +359,9 @@ pub(crate) enum RegionVerb {
     Rm {
         /// The name.
         name: String,
+        /// Write a JSON object: removed.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -455,7 +461,8 @@ fn one_line(error: &clap::Error) -> String {
         ErrorKind::InvalidSubcommand => {
             let given = context(ContextKind::InvalidSubcommand);
             // The nearest comes last.
-            match contexts(ContextKind::SuggestedSubcommand).last() {
+            let suggested = contexts(ContextKind::SuggestedSubcommand).pop();
+            match suggested.or_else(|| one_slip_away(&given, &command_of(error))) {
                 Some(near) => format!("unknown subcommand '{given}': did you mean '{near}'?"),
                 None => format!("unknown subcommand '{given}': '{} --help' lists the known ones", command_of(error)),
             }
@@ -493,6 +500,17 @@ fn one_line(error: &clap::Error) -> String {
     }
 }
 
+/// The subcommand from which a word is one slip of the fingers: a letter too many, too few, a wrong one, or two that changed places. Of
+/// short words the parser's own measure finds none.
+fn one_slip_away(given: &str, command: &str) -> Option<String> {
+    let mut known = Arguments::command();
+    for word in command.split(' ').skip(1) {
+        known = known.find_subcommand(word)?.clone();
+    }
+    let mut names = known.get_subcommands().filter(|it| !it.is_hide_set()).map(clap::Command::get_name);
+    names.find(|name| strsim::osa_distance(given, name) == 1).map(str::to_owned)
+}
+
 /// The command that was being read, as its usage names it: `wharf`, `wharf region` …
 fn command_of(error: &clap::Error) -> String {
     let rendered = error.to_string();
@@ -519,8 +537,10 @@ mod tests {
 
     #[test]
     fn the_grammar_is_sound() {
-        use clap::CommandFactory;
-        Arguments::command().debug_assert();
+        let command = Arguments::command();
+        let about = command.get_about().map(ToString::to_string);
+        assert_eq!(about.as_deref(), Some("Processes that talk: share memory in place, or ship messages"));
+        command.debug_assert();
     }
 
     #[test]
@@ -528,6 +548,11 @@ mod tests {
         let said = complaint(&["comprae"]);
         assert!(said.contains("unknown subcommand 'comprae'"), "{said}");
         assert!(said.contains("did you mean 'compare'"), "{said}");
+        for (line, near) in [(&["state", "gte", "x"][..], "get"), (&["region", "lss"], "ls"), (&["region", "r"], "rm")]
+        {
+            let said = complaint(line);
+            assert!(said.ends_with(&format!(": did you mean '{near}'?")), "{said}");
+        }
         let said = complaint(&["compare", "--quik"]);
         assert!(said.contains("'--quik'") && said.contains("'--quick'"), "{said}");
     }

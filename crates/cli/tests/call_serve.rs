@@ -375,11 +375,15 @@ fn a_name_that_nobody_serves_is_explained() {
     owner.says_line("speed");
     let line = scene.run(&["call", "speed", "x"]).refused(1);
     says(&line, &["nobody serves 'speed', which is a state: 'wharf state get speed' reads it"]);
+    let line = scene.run(&["state", "get", "sped"]).refused(1);
+    says(&line, &["nobody owns 'sped': did you mean 'speed'? 'wharf state set sped VALUE' does"]);
     owner.signal("INT");
     owner.finish();
     let server = serve(&scene, &["words", "--", "wc", "-w"]);
     let line = scene.run(&["state", "get", "words"]).refused(1);
     says(&line, &["nobody owns 'words', which is a service: 'wharf call words' asks it"]);
+    let line = scene.run(&["call", "wrods", "x"]).refused(1);
+    says(&line, &["nobody serves 'wrods': did you mean 'words'?"]);
     interrupted(&scene, server);
 }
 

@@ -3,11 +3,13 @@
 mod scene;
 mod terminal;
 
+use std::io::Write;
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::Duration;
 
 use scene::{Running, Scene, await_that, says};
-use terminal::Terminal;
+use terminal::{Hung, Terminal};
 use tungstenite::{Message, WebSocket};
 
 /// A member that is a script, once it is in.
@@ -101,8 +103,10 @@ fn heard_by(mut page: WebSocket<TcpStream>, last: &str) -> Vec<String> {
 #[test]
 fn fifty_members_ten_thousand_messages_three_killed() {
     const SCRIPTS: usize = 48;
-    const EACH: usize = 200;
+    const EACH: usize = 230;
     const KILLED: usize = 3;
+    // By those who live, and beside what the killed, the terminal and the page say.
+    const { assert!((SCRIPTS - KILLED) * EACH >= 10_000) };
     const LAST: &str = "that was all";
     let scene = Scene::new();
     let nick = |number: usize| format!("m{number:02}");
@@ -119,7 +123,7 @@ fn fifty_members_ten_thousand_messages_three_killed() {
         everybody.iter().for_each(|other| drop(member.says_line(other)));
     }
     screen.shows("with 49: ");
-    // A browser is slowed down after 30 messages, and nobody types 200.
+    // A browser is slowed down after 30 messages, and nobody types 230.
     let said_by = |nick: &str| match nick {
         "page" => 30,
         "term" => 20,
@@ -182,6 +186,53 @@ fn ends_with_its_terminal() {
     let scene = Scene::new();
     let status = Terminal::taken_from(scene.wharf(&["chat", "kitchen", "--nick", "anna"]), "kitchen");
     assert_eq!(status.code(), Some(1));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_terminal_that_takes_nothing_holds_up_nobody_and_no_signal() {
+    let scene = Scene::new();
+    let mut anna = member(&scene, "anna", &[]);
+    let hung = Hung::run(scene.wharf(&["chat", "kitchen", "--nick", "term"]), 200, 60);
+    anna.says_line("* term joined");
+    // More than any terminal takes when nobody reads it.
+    let said: String = (0..300).map(|number| format!("{number} {}\n", "x".repeat(1_000))).collect();
+    anna.say(said.as_bytes());
+    anna.says_line("<anna> 299 ");
+    assert_eq!(std::os::unix::process::ExitStatusExt::signal(&hung.ends_by("TERM")), Some(15));
+    anna.says_line("* term left");
+}
+
+#[test]
+fn a_host_whose_output_nobody_reads_keeps_its_room_going() {
+    let scene = Scene::new();
+    let door = format!("unix:{}", scene.path().join("door").display());
+    let mut command = scene.wharf(&["chat", "kitchen", "--nick", "host", "--host", &door]);
+    let mut host = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the command starts");
+    let (mut input, output) = (host.stdin.take().expect("a pipe"), host.stdout.take().expect("a pipe"));
+    let typist = std::thread::spawn(move || {
+        let said: String = (0..60).map(|number| format!("number {number} {}\n", "x".repeat(3_000))).collect();
+        input.write_all(said.as_bytes()).map(|()| input)
+    });
+    await_that("a full pipe", || rustix::io::ioctl_fionread(&output).expect("a pipe") >= 56 << 10);
+    let guest = |nick: &str| {
+        let mut guest = scene.start(&["chat", "kitchen", "--nick", nick, "--join", &door]);
+        guest.says_line(&format!("* you are {nick} in kitchen, with "));
+        guest.says_line("<host> number 59 ");
+        guest
+    };
+    let (mut anna, mut bob) = (guest("anna"), guest("bob"));
+    anna.say(b"hello\n");
+    bob.says_line("<anna> hello");
+    drop((anna, bob));
+    // Whoever reads at last finds all of it; the end of the input is awaited by nobody else.
+    drop(typist.join().expect("a typist").expect("somebody reads"));
+    let told = std::io::read_to_string(output).expect("text");
+    assert!(host.wait().expect("a child").success());
+    let numbers: Vec<&str> =
+        told.lines().filter_map(|line| line.strip_prefix("<host> number ")?.split(' ').next()).collect();
+    assert!(numbers.iter().enumerate().all(|(at, number)| *number == at.to_string()), "{numbers:?}");
+    assert_eq!((numbers.len(), told.contains("<anna> hello\n")), (60, true));
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 

@@ -17,7 +17,6 @@ const PAGES: [(&str, usize); 5] = [
     ("5-topics.md", 1),
     ("6-services-and-queues.md", 1),
     ("8-observing.md", 1),
-    // Not run here: it is about two machines. What it does is tested between two networks, in two_machines.rs.
     ("9-recipes.md", 1),
 ];
 
@@ -192,6 +191,30 @@ fn a_state_of_a_type_is_refused_with_its_name() {
 fn services_and_queues_are_answered_and_done() {
     let lines = page("6-services-and-queues.md");
     Shell::new().run(&lines, &[("wharf call", "5"), ("wharf pull", "small cat.png"), ("wharf pull", "small dog.png")]);
+}
+
+/// With the loopback in the place of two machines, and this run's port and fingerprint in the place of the page's.
+#[test]
+fn a_backup_goes_over_the_network() {
+    let (there, here) = (Shell::new(), Shell::new());
+    let lines = page("9-recipes.md");
+    let [recv, send] = lines.as_slice() else { panic!("the page has changed: {lines:?}") };
+    let put = |line: &str, old: &str, new: &str| {
+        assert!(line.contains(old), "the page has changed: {line}");
+        line.replace(old, new)
+    };
+    let content: Vec<u8> = (0..9_000_000_u32).map(|at| (at % 251) as u8).collect();
+    fs::write(here.files.path().join("disk.img"), &content).expect("room");
+    let mut receiver = there.typed(&put(recv, "0.0.0.0:7000", "127.0.0.1:0"));
+    let said = receiver.notes_line("known by --pin ");
+    let (at, pin) =
+        said.split_once("listening at tls:").expect("a place").1.split_once(", known by --pin ").expect("a pin");
+    let send = put(&put(send, "192.168.1.7:7000", at), "5f0c…", pin.trim());
+    let sender = here.typed(&send).finish();
+    assert!(sender.status.success(), "{send}: {sender:?}");
+    assert!(receiver.finish().status.success());
+    assert!(fs::read(there.files.path().join("disk.img")).expect("a file") == content, "the file is another one");
+    assert_eq!((there.files.left_behind().len(), here.files.left_behind().len()), (7, 7));
 }
 
 #[test]

@@ -7,7 +7,8 @@ use std::os::unix::process::ExitStatusExt;
 
 use scene::{Running, Scene, await_that, says, start};
 use serde_json::Value;
-use terminal::Terminal;
+use terminal::{Hung, Terminal};
+use unicode_width::UnicodeWidthStr;
 
 fn json(scene: &Scene, line: &[&str]) -> Value {
     serde_json::from_slice(&scene.run(&[line, &["--json"]].concat()).well()).expect("JSON")
@@ -120,6 +121,29 @@ fn what_was_done_is_counted() {
 }
 
 #[test]
+fn columns_stand_below_their_heads_whatever_the_names() {
+    let scene = Scene::new();
+    let subscribers = ["漢字漢字漢字漢字/x", "plain/x"].map(|name| open(&scene, &["sub", name]));
+    scene.run(&["region", "create", "漢字", "--size", "4096"]).well();
+    let column = |line: &str, word: &str| line.find(word).map(|at| line[..at].width());
+    for (verb, head) in [(&["ls"][..], "PROCESS"), (&["top"], "PROCESS"), (&["region", "ls"], "ATTACHED")] {
+        let said = String::from_utf8(scene.run(verb).well()).expect("text");
+        let (first, rows) = said.split_once('\n').expect("a head");
+        let place = column(first, head).expect("a head");
+        if verb == ["region", "ls"] {
+            assert_eq!(column(rows, "0  "), Some(place + head.len() - 1), "{said}");
+        } else {
+            for subscriber in &subscribers {
+                let pid = format!("{} (wharf)", subscriber.id());
+                let row = rows.lines().find(|row| row.contains(&pid)).expect("a row");
+                assert_eq!(column(row, &pid), Some(place), "{said}");
+            }
+        }
+    }
+    scene.run(&["region", "rm", "漢字"]).well();
+}
+
+#[test]
 fn where_nobody_watches_top_is_one_table() {
     let scene = Scene::new();
     let subscriber = open(&scene, &["sub", "ticks", "--lines"]);
@@ -215,6 +239,9 @@ fn top_ends_by_a_key_and_by_a_signal_with_its_terminal_in_order() {
 #[test]
 fn top_ends_with_its_terminal() {
     let scene = Scene::new();
+    let hung = Hung::run(scene.wharf(&["top", "--interval", "500ms"]), 200, 60);
+    await_that("it draws", || hung.is_raw());
+    assert_eq!(hung.ends_by("TERM").signal(), Some(15));
     let status = Terminal::taken_from(scene.wharf(&["top", "--interval", "500ms"]), "filter");
     assert_eq!(status.code(), Some(1), "{status}");
 }

@@ -68,6 +68,46 @@ fn control_c_ends_who_writes_where_nobody_reads() {
     drop(publisher);
 }
 
+/// Whether the process waits in a call that opens something, or between two looks for somebody.
+fn is_waiting(pid: u32) -> bool {
+    // openat and clock_nanosleep, by their numbers.
+    let calls = if cfg!(target_arch = "x86_64") { ["257", "230"] } else { ["56", "115"] };
+    let text = fs::read_to_string(format!("/proc/{pid}/syscall")).unwrap_or_default();
+    text.split_whitespace().next().is_some_and(|call| calls.contains(&call))
+}
+
+#[test]
+fn control_c_ends_who_waits_for_somebody_at_an_address_or_for_who_writes_into_a_fifo() {
+    let scene = Scene::new();
+    let fifo = scene.path().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo").success());
+    let fifo = fifo.to_str().expect("text");
+    let socket = scene.path().join("nobody");
+    let nobody = format!("unix:{}", socket.display());
+    let before = scene.left_behind();
+    for words in [
+        &["call", &nobody, "x", "--wait-for-peer"][..],
+        &["pull", &nobody, "--wait-for-peer"],
+        // Nobody listens at the port of the discard protocol; where somebody does, nobody says anything.
+        &["call", "tcp:127.0.0.1:9", "x", "--wait-for-peer"],
+        &["pull", "tcp:127.0.0.1:9", "--wait-for-peer"],
+        &["send", "shm:x", "--file", fifo],
+        &["pub", "x", "--file", fifo],
+        &["push", "x", "--file", fifo],
+        &["call", "x", "--file", fifo],
+        &["state", "set", "x", "--file", fifo],
+    ] {
+        for signal in ["INT", "TERM"] {
+            let mut running = scene.start(words);
+            await_that("it waits", || is_waiting(running.id()));
+            running.signal(signal);
+            await_that("it ends", || !running.runs());
+            assert!(running.finish().status.code().is_none(), "{words:?}");
+            assert_eq!(scene.left_behind(), before, "{words:?}");
+        }
+    }
+}
+
 #[test]
 fn a_time_limit_counts_for_who_reads_the_output_as_well() {
     let scene = Scene::new();

@@ -23,10 +23,14 @@ fn a_region_lives_from_create_to_rm() {
     let scene = Scene::new();
     none_listed(&scene);
     assert_eq!(json(&scene.run(&["region", "ls", "--json"]).well()), Value::Array(vec![]));
-    scene.run(&["region", "create", "frame", "--size", "64KiB"]).well();
+    let told = scene.run(&["region", "create", "frame", "--size", "64KiB", "--json"]).well();
+    assert_eq!(json(&told), serde_json::json!({"region": "frame", "bytes": 65536}));
+    let near = scene.run(&["region", "inspect", "frmae"]).refused(1);
+    assert_eq!(near, "wharf: there is no region 'frmae': did you mean 'frame'?");
     let listed = String::from_utf8(scene.run(&["region", "ls"]).well()).expect("text");
     says(&listed, &["frame", "65536 bytes"]);
-    scene.run(&["region", "rm", "frame"]).well();
+    let told = scene.run(&["region", "rm", "frame", "--json"]).well();
+    assert_eq!(json(&told), serde_json::json!({"removed": "frame"}));
     none_listed(&scene);
     assert_eq!(scene.left_behind(), [""; 0]);
 }

@@ -42,6 +42,30 @@ fn lines_of(bytes: &[u8]) -> Vec<Value> {
 }
 
 #[test]
+fn a_file_has_all_messages_or_stays_as_it_was() {
+    let (scene, files) = (Scene::new(), Scene::new());
+    let path = files.path().join("out");
+    let line = ["greetings", "--file", path.to_str().expect("text"), "--lines"];
+    let content = || fs::read_to_string(&path).expect("a file");
+    fs::write(&path, "old").expect("a file");
+    let two = subscribe(&scene, 1, &[&line[..], &["--count", "2"]].concat());
+    scene.run(&["pub", "greetings", "hello", "--count", "2"]).well();
+    assert!(two.finish().well().is_empty());
+    assert_eq!(content(), "hello\nhello\n");
+    // What a signal ends leaves what was there; so does who hears nothing.
+    let endless = subscribe(&scene, 1, &line);
+    scene.run(&["pub", "greetings", "again"]).well();
+    interrupted(&scene, endless);
+    scene.run(&[&["sub"], &line[..], &["--timeout", "50ms"]].concat()).refused(3);
+    assert_eq!(content(), "hello\nhello\n");
+    let gone = subscribe(&scene, 1, &[&line[..], &["--count", "2", "--until-gone"]].concat());
+    scene.run(&["pub", "greetings", "one"]).well();
+    gone.finish().refused(4);
+    assert_eq!(content(), "one\n");
+    assert_eq!(files.left_behind(), ["out"]);
+}
+
+#[test]
 fn a_message_reaches_everybody_in_the_form_they_asked_for() {
     let scene = Scene::new();
     let raw = subscribe(&scene, 1, &["greetings", "--count", "2"]);

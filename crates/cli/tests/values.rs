@@ -46,6 +46,22 @@ fn a_value_is_there_as_long_as_its_owner() {
 }
 
 #[test]
+fn a_value_that_nobody_gives_replaces_no_file() {
+    let (scene, files) = (Scene::new(), Scene::new());
+    let path = files.path().join("value");
+    let get = ["state", "get", "speed", "--file", path.to_str().expect("text")];
+    std::fs::write(&path, "old").expect("a file");
+    scene.run(&get).refused(1);
+    scene.run(&[&get[..], &["--timeout", "50ms"]].concat()).refused(3);
+    assert_eq!(std::fs::read(&path).expect("a file"), b"old");
+    let owner = start(&scene, "owner", &["state", "set", "speed", "0.5"]);
+    assert!(scene.run(&[&get[..], &["--lines"]].concat()).well().is_empty());
+    assert_eq!(std::fs::read(&path).expect("a file"), b"0.5\n");
+    owner.finish().well();
+    assert_eq!(files.left_behind(), ["value"]);
+}
+
+#[test]
 fn every_line_is_the_next_value() {
     let scene = Scene::new();
     let mut watch = start(&scene, "watcher", &["state", "watch", "speed"]);
@@ -97,7 +113,11 @@ fn notices_are_counted() {
     let five = start(&scene, "listener", &["event", "wait", "job/*", "--count", "5", "--json"]);
     scene.run(&["event", "notify", "job/done"]).well();
     assert_eq!(one.finish().well(), b"1\n");
-    scene.run(&["event", "notify", "job/other", "--count", "4"]).well();
+    let told = scene.run(&["event", "notify", "job/other", "--count", "4", "--json"]).well();
+    let told: Value = serde_json::from_slice(&told).expect("JSON");
+    // Whoever has heard enough may be gone by then.
+    assert!(told["listeners"].as_u64().is_some_and(|listeners| listeners <= 1), "{told}");
+    assert_eq!((&told["event"], &told["notices"], &told["unheard"]), (&"job/other".into(), &4.into(), &0.into()));
     assert_eq!(five.finish().well(), b"{\"event\":\"job/*\",\"notices\":5}\n");
     let mut follow = start(&scene, "listener", &["event", "wait", "job/done", "--follow"]);
     let notify = scene.start(&["event", "notify", "job/done", "--wait-for-peer"]);

@@ -2,8 +2,8 @@
 
 use unicode_segmentation::UnicodeSegmentation;
 
-use super::seen::clusters;
 use super::text::MOST_TEXT;
+use crate::width::clusters;
 
 /// See the top of the file. The cursor is in front of the byte with this number.
 #[derive(Debug, Default)]
@@ -113,8 +113,8 @@ impl Editor {
 
 #[cfg(test)]
 mod tests {
-    use super::super::seen::columns;
     use super::*;
+    use crate::width::columns;
 
     fn typed(text: &str) -> Editor {
         let mut editor = Editor::default();

@@ -3,8 +3,8 @@
 //! One thread waits for all of it. A room is either one of this machine (`room.rs`: topics, and who is there made by
 //! `census.rs`), or one at a host (`link.rs`). Into a room of this machine guests may come (`guest.rs`): over links (`link.rs`)
 //! and with browsers (`web/`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`,
-//! `rows.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and fro is in `words.rs`, what may stand in it in `text.rs`, how
-//! wide it is seen in `seen.rs`.
+//! `rows.rs`, `editor.rs`), or as lines (`plain.rs`). What goes to and fro is in `words.rs`, what may stand in it in `text.rs`,
+//! which names look like one in `seen.rs`.
 
 mod census;
 mod editor;
@@ -96,7 +96,7 @@ pub(crate) fn run(asked: &ChatArguments) -> Result<(), Failure> {
     };
     let mut chat = Chat { place, face, guests: Guests::new(), door: door.take(), web, doors };
     let done = chat.go_on(&mut ending);
-    chat.leave(done)
+    chat.leave(done, &mut ending)
 }
 
 fn host(address: &str, asked: &ChatArguments, doors: &mut Vec<News>) -> Result<Door, Failure> {
@@ -131,6 +131,7 @@ impl Chat {
         // Ends with the user, a signal, or an error; each round waits until there is something to do.
         loop {
             ending.check()?;
+            self.face.go_on()?;
             let news = self.hear()?;
             if !news.is_empty() {
                 self.face.show(&news)?;
@@ -192,8 +193,8 @@ impl Chat {
 
     /// Whether the user does something, without waiting.
     fn glance(&mut self) -> Result<Option<Woken>, Failure> {
-        let user = self.face.endpoints(self.place.has_room());
-        let mut ends: Vec<(&mut dyn Endpoint, Woken)> = user.into_iter().map(|end| (end, Woken::User)).collect();
+        let mut ends = self.face.ends(self.place.has_room());
+        ends.retain(|(_, woken)| *woken == Woken::User);
         Selector::new().try_wait(&mut ends).map_err(cannot_wait)
     }
 
@@ -219,9 +220,7 @@ impl Chat {
             others.extend(web.parts());
         }
         // Whoever types faster than it can be said waits, as does who pipes.
-        let user = self.face.endpoints(has_room);
-        let mut ends: Vec<(&mut dyn Endpoint, Woken)> = Vec::new();
-        ends.extend(user.into_iter().map(|end| (end, Woken::User)));
+        let mut ends: Vec<(&mut dyn Endpoint, Woken)> = self.face.ends(has_room);
         ends.extend(others.iter_mut().map(|end| (&mut **end as &mut dyn Endpoint, Woken::Others)));
         let mut selector = Selector::new();
         let woken = match limit {
@@ -231,15 +230,18 @@ impl Chat {
         woken.map_err(cannot_wait)
     }
 
-    /// Says goodbye, and gives the terminal back.
-    fn leave(mut self, done: Result<(), Failure>) -> Result<(), Failure> {
+    /// Says goodbye, and gives the terminal back; what was heard is still told to who reads it.
+    fn leave(mut self, done: Result<(), Failure>, ending: &mut Ending) -> Result<(), Failure> {
         self.guests.close();
         let left = match self.place {
             Place::Here(room) => room.leave(),
             Place::There(host) => host.leave(),
         };
-        drop(self.face);
-        done.and(left)
+        let told = match (&done, self.face) {
+            (Err(Failure::Signal(_) | Failure::NobodyReads), _) | (_, Face::Screen(_)) => Ok(()),
+            (_, Face::Plain(plain)) => plain.finish(ending),
+        };
+        done.and(left).and(told)
     }
 }
 
@@ -268,12 +270,23 @@ impl Face {
         }
     }
 
-    fn endpoints(&mut self, has_room: bool) -> Vec<&mut dyn Endpoint> {
+    /// Shows what there was no room for before.
+    fn go_on(&mut self) -> Result<(), Failure> {
         match self {
-            Face::Screen(screen) => screen.endpoints().into(),
-            Face::Plain(plain) if has_room => plain.endpoint().into_iter().collect(),
-            Face::Plain(_) => Vec::new(),
+            Face::Screen(screen) => screen.go_on(),
+            Face::Plain(plain) => plain.go_on(),
         }
+    }
+
+    /// What is ready when the user does something, and when there is room for what could not be shown; `has_room`: more can be
+    /// said.
+    fn ends(&mut self, has_room: bool) -> Vec<(&mut dyn Endpoint, Woken)> {
+        let (user, room) = match self {
+            Face::Screen(screen) => screen.endpoints(),
+            Face::Plain(plain) => plain.endpoints(has_room),
+        };
+        let user = user.into_iter().map(|end| (end, Woken::User));
+        user.chain(room.into_iter().map(|end| (end, Woken::Others))).collect()
     }
 }
 

@@ -1,23 +1,27 @@
 //! A chat without a terminal: lines in, lines out.
 
 use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::io::{self, Read, Write};
 
 use wharf::{Endpoint, Readable};
 
 use super::text;
 use super::words::News;
 use super::{Typed, sentence};
+use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::output::Output;
+use crate::input::Input;
+use crate::late::{Late, RoomThere};
 use crate::printable::printable;
 use crate::usage::complain;
 
 /// Bytes of one read.
 const PIECE: usize = 64 << 10;
 
-/// See the top of the file.
+/// So much is kept for whoever reads the lines late.
+const MOST_KEPT: usize = 2 << 20;
+
+/// See the top of the file. Nobody waits for whoever reads the lines: the room would wait as well.
 pub(super) struct Plain {
     input: Readable<File>,
     /// The beginning of a line.
@@ -25,31 +29,67 @@ pub(super) struct Plain {
     /// Bytes of a line that is too long, which are not kept.
     surplus: usize,
     ended: bool,
-    output: Output,
+    output: Late,
+    room: RoomThere,
+    /// Lines that were not kept, since there were too many.
+    left_out: u64,
 }
 
 impl Plain {
     pub(super) fn open() -> Result<Plain, Failure> {
-        let copy = io::stdin().as_fd().try_clone_to_owned();
-        let copy = copy.map_err(|error| Failure::Failed(format!("cannot read standard input: {error}")))?;
-        Ok(Plain {
-            input: Readable(File::from(copy)),
-            begun: Vec::new(),
-            surplus: 0,
-            ended: false,
-            output: Output::take(),
-        })
+        let input = Input::standard()?;
+        // Nobody can end what reads nothing from the start: it is as if there were no standard input.
+        let ended = input.is_nothing();
+        Ok(Plain { ended, ..Plain::over(input.into_file(), Late::standard()) })
     }
 
-    pub(super) fn endpoint(&mut self) -> Option<&mut dyn Endpoint> {
-        if self.ended { None } else { Some(&mut self.input) }
+    fn over(input: File, (output, room): (Late, RoomThere)) -> Plain {
+        Plain { input: Readable(input), begun: Vec::new(), surplus: 0, ended: false, output, room, left_out: 0 }
+    }
+
+    /// What is ready when there is something to read, and when there is room for what is kept; `has_room`: more can be said.
+    pub(super) fn endpoints(&mut self, has_room: bool) -> (Vec<&mut dyn Endpoint>, Option<&mut dyn Endpoint>) {
+        let input: Option<&mut dyn Endpoint> = if has_room && !self.ended { Some(&mut self.input) } else { None };
+        let room = if self.output.is_behind() { self.room.endpoint() } else { None };
+        (input.into_iter().collect(), room)
     }
 
     pub(super) fn show(&mut self, news: &[News]) -> Result<(), Failure> {
         for news in news {
-            self.output.line(&printable(&sentence(news)))?;
+            if self.left_out > 0 || self.output.kept_bytes() > MOST_KEPT {
+                self.left_out += 1;
+            } else {
+                self.put(&sentence(news))?;
+            }
         }
-        self.output.flush()
+        self.go_on()
+    }
+
+    /// Hands on what is kept, as far as there is room.
+    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
+        self.output.flush().map_err(Failure::output)?;
+        if self.left_out > 0 && self.output.kept_bytes() <= MOST_KEPT / 2 {
+            let left_out = std::mem::take(&mut self.left_out);
+            self.put(&format!("* {left_out} lines are left out here: nobody read what was written"))?;
+            self.output.flush().map_err(Failure::output)?;
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, line: &str) -> Result<(), Failure> {
+        writeln!(self.output, "{}", printable(line)).map_err(Failure::output)
+    }
+
+    /// Hands on all that is kept; a signal ends that.
+    pub(super) fn finish(mut self, ending: &mut Ending) -> Result<(), Failure> {
+        // Ends when all is handed on, with a signal, or when nobody reads.
+        loop {
+            self.go_on()?;
+            match self.room.endpoint() {
+                Some(room) if self.output.is_behind() => ending.wait_with(room)?,
+                _ => return Ok(()),
+            }
+        }
     }
 
     /// The lines that are there. Called when there is something to read.
@@ -93,5 +133,46 @@ impl Plain {
             return None;
         }
         (!line.is_empty()).then(|| Typed::Line(String::from_utf8_lossy(&line).into_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[test]
+    fn what_nobody_reads_is_kept_as_far_as_the_bound_and_the_rest_counted() {
+        const LINES: usize = 4_000;
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let writer = OwnedFd::from(writer);
+        let input = File::open("/dev/null").expect("a device");
+        let mut plain = Plain::over(input, Late::into_pipe(&writer));
+        drop(writer);
+        let line = |number: usize| format!("{number:04} {}", "x".repeat(1_000));
+        for number in 0..LINES {
+            plain.show(&[News::note(line(number))]).expect("nobody need read");
+        }
+        assert!((MOST_KEPT..MOST_KEPT + 2_000).contains(&plain.output.kept_bytes()), "{}", plain.output.kept_bytes());
+        let left_out = plain.left_out;
+        assert!(left_out > 0);
+        let read = std::thread::spawn(move || {
+            let mut text = String::new();
+            reader.read_to_string(&mut text).map(|_| text)
+        });
+        while plain.left_out > 0 || plain.output.is_behind() {
+            plain.go_on().expect("somebody reads");
+            std::thread::yield_now();
+        }
+        plain.show(&[News::note(line(LINES))]).expect("somebody reads");
+        plain.finish(&mut Ending::watch().expect("signals")).expect("somebody reads");
+        let text = read.join().expect("a reader").expect("text");
+        let told: Vec<&str> = text.lines().collect();
+        let whole = LINES - left_out as usize;
+        assert_eq!(told.len(), whole + 2);
+        assert!(told.iter().take(whole).enumerate().all(|(number, it)| it[2..] == line(number)));
+        assert_eq!(told[whole], format!("* {left_out} lines are left out here: nobody read what was written"));
+        assert_eq!(told[whole + 1][2..], line(LINES));
     }
 }

@@ -14,14 +14,14 @@ use wharf::Endpoint;
 
 use super::editor::Editor;
 use super::heard::MOST_HERE;
-use super::seen::{self, clusters, columns};
 use super::words::News;
 use super::{Typed, sentence};
 use crate::failure::Failure;
 use crate::keys::{Keys, Said};
 use crate::output::may_colour;
 use crate::printable::printable;
-use crate::terminal::{self, Terminal};
+use crate::terminal::Terminal;
+use crate::width::{self, clusters, columns};
 
 /// What was said is kept so far back: so many lines, and so many bytes of them as they are shown.
 const MOST_LINES: usize = 5_000;
@@ -83,7 +83,7 @@ fn unusable(error: io::Error) -> Failure {
 impl Screen {
     pub(super) fn open() -> Result<Screen, Failure> {
         let keys = Keys::open().map_err(unusable)?;
-        let terminal = terminal::enter().map_err(unusable)?;
+        let terminal = Terminal::enter().map_err(unusable)?;
         Ok(Screen {
             terminal,
             keys,
@@ -99,8 +99,14 @@ impl Screen {
         })
     }
 
-    pub(super) fn endpoints(&mut self) -> [&mut dyn Endpoint; 2] {
-        self.keys.endpoints()
+    /// What is ready when the user does something, and when the terminal takes more of what was drawn.
+    pub(super) fn endpoints(&mut self) -> (Vec<&mut dyn Endpoint>, Option<&mut dyn Endpoint>) {
+        (self.keys.endpoints().into(), self.terminal.room())
+    }
+
+    /// Draws what could not be drawn before.
+    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
+        if self.terminal.is_behind() { self.draw() } else { Ok(()) }
     }
 
     pub(super) fn show(&mut self, news: &[News]) -> Result<(), Failure> {
@@ -176,7 +182,7 @@ impl Screen {
             KeyCode::Char('k') if control => self.editor.cut_to_end(),
             KeyCode::Char('w') if control => self.editor.cut_word(),
             KeyCode::Char('g') if control => return Some(Typed::Doors),
-            KeyCode::Char('l') if control => self.repaint(),
+            KeyCode::Char('l') if control => self.terminal.repaint(),
             KeyCode::Char(_) if control || key.modifiers.contains(KeyModifiers::ALT) => {}
             KeyCode::Char(character) => self.editor.insert(character),
             KeyCode::Enter => {
@@ -197,13 +203,6 @@ impl Screen {
             _ => {}
         }
         None
-    }
-
-    /// Everything anew with the next drawing. (`clear` would ask the terminal where its cursor is, and take keys for the answer.)
-    fn repaint(&mut self) {
-        let size = self.terminal.size().unwrap_or_default();
-        // A terminal that cannot be cleared fails at the drawing.
-        let _cleared = self.terminal.resize(Rect::from((Position::ORIGIN, size)));
     }
 
     fn width(&self) -> usize {
@@ -256,14 +255,14 @@ impl Screen {
             frame
                 .set_cursor_position(Position::new(foot.x.saturating_add(column).min(foot.right().max(1) - 1), foot.y));
         };
-        terminal.draw(draw).map(drop).map_err(unusable)
+        terminal.draw(draw).map_err(unusable)
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
         // What cannot be restored is told by nobody.
-        let _restored = terminal::leave();
+        let _restored = self.terminal.leave();
     }
 }
 
@@ -275,7 +274,7 @@ fn names(here: &[String], columns: usize) -> String {
             names.push_str(", ");
         }
         names.push_str(nick);
-        if seen::columns(&names) > columns {
+        if width::columns(&names) > columns {
             break;
         }
     }
@@ -368,7 +367,7 @@ mod tests {
             let pieces = rows.iter().flat_map(|row| clusters(row.trim_start()).map(|(cluster, _)| cluster));
             let whole: Vec<&str> = clusters(text).map(|(cluster, _)| cluster).collect();
             assert!(pieces.skip(3).all(|it| it == " " || whole.contains(&it)), "{columns}: {rows:?}");
-            assert!(rows.iter().all(|row| seen::columns(row.trim_end()) <= columns.max(2)), "{columns}: {rows:?}");
+            assert!(rows.iter().all(|row| width::columns(row.trim_end()) <= columns.max(2)), "{columns}: {rows:?}");
         }
     }
 }

@@ -1,21 +1,4 @@
-//! How text is seen: how wide it is, and which names look like one.
-
-use ratatui::buffer::CellWidth;
-use unicode_segmentation::UnicodeSegmentation;
-
-/// The characters as they are seen (an emoji of several, a letter with its accents, a flag), and how many columns each takes when
-/// it is drawn.
-pub(super) fn clusters(text: &str) -> impl DoubleEndedIterator<Item = (&str, usize)> {
-    text.graphemes(true).map(|cluster| {
-        let columns = if cluster.contains(char::is_control) { 0 } else { usize::from(cluster.cell_width()) };
-        (cluster, columns)
-    })
-}
-
-/// How many columns a text takes.
-pub(super) fn columns(text: &str) -> usize {
-    clusters(text).map(|(_, columns)| columns).sum()
-}
+//! Which names look like one.
 
 /// Whether two nicknames look like one: they differ by case, by width, or by letters of Greek and Cyrillic and by digits that look
 /// like Latin letters.
@@ -64,28 +47,6 @@ fn latin(character: char) -> char {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// A family of four, joined.
-    const FAMILY: &str = "👩\u{200d}👩\u{200d}👧\u{200d}👦";
-
-    #[test]
-    fn what_is_drawn_as_one_is_measured_as_one() {
-        for (text, expected) in [
-            ("a", 1),
-            ("漢", 2),
-            (FAMILY, 2),
-            ("👩\u{200d}🚀", 2),
-            ("🇩🇪", 2),
-            ("👍🏽", 2),
-            ("❤\u{fe0f}", 2),
-            ("e\u{301}\u{302}", 1),
-            ("1\u{fe0f}\u{20e3}", 2),
-        ] {
-            assert_eq!(clusters(text).collect::<Vec<_>>(), [(text, expected)]);
-        }
-        assert_eq!(columns("🇩🇪🇫🇷a"), 5);
-        assert_eq!(columns("\x1b\n"), 0);
-    }
 
     #[test]
     fn names_that_look_like_one() {

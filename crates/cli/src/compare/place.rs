@@ -14,6 +14,8 @@ use crate::compare::trouble::Trouble;
 const TRIES: u32 = 8;
 /// Removing takes one try where nobody is at work any more; a busy side adds a few files in each millisecond.
 const REMOVALS: u32 = 200;
+/// Where private directories are made, unless another place is chosen.
+const SHARED_MEMORY: &str = "/dev/shm";
 /// The lock that proves its owner alive.
 const OWNER: (&str, &str) = ("compare", "owner");
 
@@ -117,13 +119,23 @@ pub(crate) fn enter(path: &Path) -> Result<Domain, Trouble> {
     Ok(domain)
 }
 
+/// The directory that private ones are made in.
+pub(crate) fn surroundings() -> PathBuf {
+    if is_chosen() { Domain::usual_path() } else { SHARED_MEMORY.into() }
+}
+
+/// Whether the user has chosen a directory of names.
+fn is_chosen() -> bool {
+    std::env::var_os("WHARF_DIR").is_some_and(|path| !path.is_empty())
+}
+
 /// In which directory, and how its name begins.
 fn whereabouts() -> Result<(PathBuf, String), String> {
-    if std::env::var_os("WHARF_DIR").is_some_and(|path| !path.is_empty()) {
+    if is_chosen() {
         let chosen = Domain::open().map_err(|error| error.to_string())?;
         Ok((chosen.path().to_path_buf(), ".compare-".into()))
     } else {
-        Ok(("/dev/shm".into(), format!("wharf-compare-{}-", my_uid())))
+        Ok((SHARED_MEMORY.into(), format!("wharf-compare-{}-", my_uid())))
     }
 }
 

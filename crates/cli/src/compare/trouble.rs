@@ -3,7 +3,8 @@
 use std::fmt;
 use std::io;
 
-use crate::failure::no_room;
+use crate::compare::place::surroundings;
+use crate::failure::no_room_in;
 use wharf::{ConnectError, LockError, RecvError, RegionError, SendError};
 
 /// Why a step could not be done.
@@ -41,7 +42,9 @@ impl fmt::Display for Trouble {
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Trouble {
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Trouble::lacking(no_room(&error.to_string())),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Trouble::lacking(no_room_in(&surroundings(), &error.to_string()))
+            }
             _ => Trouble::wrong(error.to_string()),
         }
     }
@@ -91,5 +94,18 @@ impl From<RegionError> for Trouble {
 impl From<LockError<'_, [u8]>> for Trouble {
     fn from(error: LockError<'_, [u8]>) -> Trouble {
         Trouble::wrong(error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_room_is_where_the_private_directory_is() {
+        let full = Trouble::from(io::Error::from(io::ErrorKind::StorageFull));
+        let place = format!(", in {}: remove what", surroundings().display());
+        assert!(full.lacking && full.why.contains(&place), "{full}");
+        assert!(std::env::var_os("WHARF_DIR").is_some() || place.contains("/dev/shm:"), "{place}");
     }
 }

@@ -1,13 +1,25 @@
 //! `wharf event notify`: gives notice to everybody who waits.
 
+use serde::Serialize;
 use wharf::Node;
 
 use crate::ending::Ending;
 use crate::failure::Failure;
+use crate::json::to_json_line;
+use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers;
 use crate::usage::complain;
 use crate::usage::values::EventNotifyArguments;
+
+/// What came of it.
+#[derive(Serialize)]
+struct ShownNotify<'a> {
+    event: &'a str,
+    notices: u64,
+    unheard: u64,
+    listeners: usize,
+}
 
 /// Runs the command.
 pub(super) fn run(asked: &EventNotifyArguments) -> Result<(), Failure> {
@@ -19,13 +31,19 @@ pub(super) fn run(asked: &EventNotifyArguments) -> Result<(), Failure> {
         peers::wait_for(|| notifier.listeners(), asked.timeout, &listens, &mut ending)?;
     }
     let mut pace = Pace::new(asked.rate);
-    let mut heard = asked.count == 0;
+    let mut unheard = 0;
     for _ in 0..asked.count {
         pace.wait(&mut ending)?;
-        heard |= notifier.listeners() > 0;
+        unheard += u64::from(notifier.listeners() == 0);
         notifier.notify()?;
     }
-    if !heard {
+    if asked.json {
+        let (notices, listeners) = (asked.count, notifier.listeners());
+        let mut output = Output::take();
+        output.line(&to_json_line(&ShownNotify { event: &asked.name, notices, unheard, listeners })?)?;
+        output.flush()?;
+    }
+    if asked.count > 0 && unheard == asked.count {
         complain(&format!("nobody {listens}: nobody was told (--wait-for-peer waits)"));
     }
     Ok(())

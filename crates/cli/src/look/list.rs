@@ -11,6 +11,7 @@ use crate::json::to_json;
 use crate::output::Output;
 use crate::printable::printable;
 use crate::usage::looking::LsArguments;
+use crate::width::{columns, padded};
 
 /// Runs the command.
 pub(crate) fn run(asked: &LsArguments) -> Result<(), Failure> {
@@ -34,7 +35,7 @@ pub(crate) fn run(asked: &LsArguments) -> Result<(), Failure> {
 
 fn table(output: &mut Output, meant: &[&EndpointInfo]) -> Result<(), Failure> {
     let widest = |text: fn(&EndpointInfo) -> String, head: &str| {
-        meant.iter().map(|it| text(it).chars().count()).max().unwrap_or(0).max(head.len())
+        meant.iter().map(|it| columns(&text(it))).max().unwrap_or(0).max(head.len())
     };
     let name = widest(|it| printable(&it.name), "NAME");
     let who = widest(|it| printable(&process(it)), "PROCESS");
@@ -42,11 +43,11 @@ fn table(output: &mut Output, meant: &[&EndpointInfo]) -> Result<(), Failure> {
         .line(&format!("{:7}  {:10}  {:name$}  {:who$}  {:>8}  TYPE", "PATTERN", "ROLE", "NAME", "PROCESS", "OPEN"))?;
     for it in meant {
         output.line(&format!(
-            "{:7}  {:10}  {:name$}  {:who$}  {:>8}  {}",
+            "{:7}  {:10}  {}  {}  {:>8}  {}",
             it.pattern.to_string(),
             role(it.pattern, it.part),
-            printable(&it.name),
-            printable(&process(it)),
+            padded(&printable(&it.name), name),
+            padded(&printable(&process(it)), who),
             age(it),
             printable(carried(it)),
         ))?;

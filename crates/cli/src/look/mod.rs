@@ -12,7 +12,7 @@ mod words;
 
 pub(crate) use self::domain::{directory, endpoints};
 pub(crate) use self::list::run as run_ls;
-pub(crate) use self::names::{Names, fits};
+pub(crate) use self::names::{Names, fits, nearest};
 pub(crate) use self::shown::{ShownStatistics, seconds};
 pub(crate) use self::stat::run as run_stat;
 pub(crate) use self::words::role;

@@ -52,6 +52,12 @@ pub(crate) fn fits(filter: &str, name: &str) -> bool {
     theirs.next().is_none()
 }
 
+/// The name that is most like another, where one is like it and not the same.
+pub(crate) fn nearest<'a>(asked: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = names.filter(|name| *name != asked).map(|name| (strsim::jaro_winkler(asked, name), name));
+    alike.filter(|(how, _)| *how >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
 /// Nobody that was meant is there. Whoever asked for a name learns of the nearest one that is.
 pub(crate) fn nobody(names: &Names, all: &[EndpointInfo]) -> Result<(), Failure> {
     let directory = directory();
@@ -60,10 +66,8 @@ pub(crate) fn nobody(names: &Names, all: &[EndpointInfo]) -> Result<(), Failure>
         complain(&format!("nobody is in {}", directory.display()));
         return Ok(());
     };
-    let alike = all.iter().map(|it| (strsim::jaro_winkler(asked, &it.name), &it.name));
-    let nearest = alike.filter(|(how, _)| *how >= ALIKE).max_by(|(a, _), (b, _)| a.total_cmp(b));
-    let told = match nearest {
-        Some((_, name)) => format!("did you mean '{name}'?"),
+    let told = match nearest(asked, all.iter().map(|it| it.name.as_str())) {
+        Some(name) => format!("did you mean '{name}'?"),
         None => format!("'wharf ls' lists who is in {}", directory.display()),
     };
     Err(Failure::Failed(format!("nobody has opened '{asked}': {told}")))

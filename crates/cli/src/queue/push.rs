@@ -1,7 +1,7 @@
 //! `wharf push`: work for whoever pulls.
 
 use std::os::unix::ffi::OsStrExt;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use serde::Serialize;
 use wharf::{Pusher, SendError};
 
 use super::place::Place;
+use crate::backlog::{Backlog, TookTooLong};
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
 use crate::input::Input;
@@ -24,7 +25,7 @@ use crate::written::Content;
 /// How long what was pushed is looked after between two looks for the next line.
 const TURN: Duration = Duration::from_millis(10);
 
-/// Lines that are read ahead.
+/// Lines that are read ahead, unless they are so large that fewer fill the backlog.
 const AHEAD: usize = 64;
 
 /// What came of it.
@@ -52,11 +53,11 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
     let item = match &asked.item {
         Some(item) => Some(item.as_bytes().to_vec()),
         None if asked.input.lines => None,
-        None => Some(Input::open(&asked.input)?.whole(&mut ending)?),
+        None => Some(Input::open(&asked.input, &ending)?.whole(&mut ending)?),
     };
     let lines = match &item {
         Some(_) => None,
-        None => Some(read_ahead(Input::open(&asked.input)?)?),
+        None => Some(read_ahead(Input::open(&asked.input, &ending)?)?),
     };
     let place = Place::of(&asked.queue, &asked.network, true)?;
     let mut queue = place.queue.most_deliveries(u32::try_from(asked.deliveries).unwrap_or(u32::MAX));
@@ -97,26 +98,31 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
     desk.finish(&ending)
 }
 
-/// Lines as they come, or why none come any more; the end of the channel is the end of the input.
-type Lines = Receiver<Result<Vec<u8>, Failure>>;
+/// Lines as they come, or why none come any more; closed at the end of the input.
+type Lines = Arc<Backlog<Result<Vec<u8>, Failure>>>;
 
 /// Reads lines in a thread of its own: meanwhile what was pushed must be looked after.
 fn read_ahead(mut input: Input) -> Result<Lines, Failure> {
     let mut ending = Ending::watch()?;
-    let (give, taken) = sync_channel(AHEAD);
+    let lines = Lines::new(Backlog::new(AHEAD));
+    let taken = Arc::clone(&lines);
     thread::spawn(move || {
-        // Ends with the input, or when nobody wants more.
+        // Ends with the input, or with the command.
         loop {
             let line = match input.line(&mut ending) {
                 Ok(Some(line)) => Ok(line.to_vec()),
-                Ok(None) => return,
+                Ok(None) => break,
                 Err(failure) => Err(failure),
             };
-            let over = line.is_err();
-            if give.send(line).is_err() || over {
-                return;
+            let (over, bytes) = (line.is_err(), line.as_ref().map_or(0, Vec::len));
+            // Ends with room: whoever takes no more lines ends the command.
+            while !lines.wait_for_room(SLICE) {}
+            lines.push(line, bytes);
+            if over {
+                break;
             }
         }
+        lines.close(false);
     });
     Ok(taken)
 }
@@ -139,19 +145,22 @@ impl Desk<'_> {
         loop {
             ending.check()?;
             let line = match self.look_after(Duration::ZERO)? {
-                true => lines.recv_timeout(SLICE),
+                true => lines.next_within(SLICE),
                 false => {
-                    let line = lines.recv_timeout(Duration::ZERO);
-                    if matches!(line, Err(RecvTimeoutError::Timeout)) {
+                    let line = lines.next_within(Duration::ZERO);
+                    if line.is_err() {
                         self.look_after(TURN)?;
                     }
                     line
                 }
             };
             match line {
-                Ok(line) => return line.map(Some),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Ok(Some(line)) => {
+                    lines.done();
+                    return line.map(Some);
+                }
+                Ok(None) => return Ok(None),
+                Err(TookTooLong) => {}
             }
         }
     }
@@ -242,5 +251,37 @@ impl Desk<'_> {
             self.unsettled,
             self.items.saturating_sub(self.unsettled as u64 + self.dead)
         )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backlog::MOST_BYTES;
+    use crate::usage::topics::InputArguments;
+
+    #[test]
+    fn long_lines_are_read_ahead_as_far_as_the_memory_for_them_goes() {
+        const LINE: usize = 8 << 20;
+        const LINES: usize = 2 * MOST_BYTES / LINE;
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), format!("{}\n", "x".repeat(LINE)).repeat(LINES)).expect("room");
+        let ending = Ending::watch().expect("signals");
+        let asked = InputArguments { lines: true, file: Some(file.path().to_owned()) };
+        let lines = read_ahead(Input::open(&asked, &ending).expect("a file")).expect("a thread");
+        // They are fewer than AHEAD, so it is their bytes that leave no room; then they come, all of them.
+        assert!(LINES < AHEAD);
+        let began = Instant::now();
+        while lines.wait_for_room(Duration::ZERO) {
+            assert!(began.elapsed() < Duration::from_secs(120), "all of them were read ahead");
+            thread::sleep(Duration::from_millis(1));
+        }
+        let mut taken = 0;
+        while let Some(line) = lines.next() {
+            assert_eq!(line.expect("a line").len(), LINE);
+            lines.done();
+            taken += 1;
+        }
+        assert_eq!(taken, LINES);
     }
 }

@@ -11,6 +11,7 @@ use crate::output::Output;
 use crate::printable::printable;
 use crate::units;
 use crate::usage::complain;
+use crate::width::{columns, padded};
 
 /// Lists them.
 pub(crate) fn run(json: bool) -> Result<(), Failure> {
@@ -23,7 +24,7 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
         // On standard error: a script that reads the list finds it empty.
         complain(&format!("no regions in {}", Domain::usual_path().display()));
     } else {
-        let widest = regions.iter().map(|info| info.name.chars().count()).max().unwrap_or(0).max("NAME".len());
+        let widest = regions.iter().map(|info| columns(&printable(&info.name))).max().unwrap_or(0).max("NAME".len());
         output.line(&format!("{:widest$}  {:>9}  {:>8}  TYPE", "NAME", "SIZE", "ATTACHED"))?;
         for info in &regions {
             let unknown = || "unknown".to_owned();
@@ -31,7 +32,8 @@ pub(crate) fn run(json: bool) -> Result<(), Failure> {
             let alive = info.participants.iter().filter(|it| it.alive).count();
             let attached = if is_known(info) { alive.to_string() } else { unknown() };
             let kind = info.problem.as_deref().unwrap_or(&info.type_name);
-            output.line(&printable(&format!("{:widest$}  {size:>9}  {attached:>8}  {kind}", info.name)))?;
+            let name = padded(&printable(&info.name), widest);
+            output.line(&format!("{name}  {size:>9}  {attached:>8}  {}", printable(kind)))?;
         }
     }
     output.flush()

@@ -4,6 +4,7 @@ mod changes;
 mod create;
 mod inspect;
 mod list;
+mod remove;
 mod shown;
 mod target;
 mod verify;
@@ -16,11 +17,11 @@ use crate::usage::{RegionArguments, RegionVerb};
 /// Runs the command.
 pub(crate) fn run(asked: &RegionArguments) -> Result<(), Failure> {
     match &asked.verb {
-        RegionVerb::Create { name, size } => create::run(name, *size),
+        RegionVerb::Create { name, size, json } => create::run(name, *size, *json),
         RegionVerb::Ls { json } => list::run(*json),
         RegionVerb::Inspect { target, json } => inspect::run(target, *json),
         RegionVerb::Verify { target, json } => verify::run(target, *json),
         RegionVerb::Watch(asked) => watch::run(asked),
-        RegionVerb::Rm { name } => wharf::region::unlink(name).map_err(|error| target::in_our_words(name, error)),
+        RegionVerb::Rm { name, json } => remove::run(name, *json),
     }
 }

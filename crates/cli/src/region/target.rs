@@ -5,6 +5,7 @@ use wharf::region::{self, RegionInfo, Verified};
 use wharf_sys::directory::Domain;
 
 use crate::failure::Failure;
+use crate::look::nearest;
 use crate::usage::TargetArguments;
 
 impl TargetArguments {
@@ -49,7 +50,12 @@ impl TargetArguments {
 pub(crate) fn in_our_words(name: &str, error: RegionError) -> Failure {
     match error {
         RegionError::NotFound { .. } => {
-            Failure::Failed(format!("there is no region '{name}': 'wharf region ls' lists those that exist"))
+            let regions = region::list().unwrap_or_default();
+            let told = match nearest(name, regions.iter().map(|it| it.name.as_str())) {
+                Some(near) => format!("did you mean '{near}'?"),
+                None => "'wharf region ls' lists those that exist".to_owned(),
+            };
+            Failure::Failed(format!("there is no region '{name}': {told}"))
         }
         RegionError::Taken { .. } => Failure::Failed(format!(
             "region '{name}' exists already: choose another name, or remove it with 'wharf region rm {name}'"

@@ -45,12 +45,12 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
     let request = match &asked.request {
         Some(request) => Some(request.as_bytes().to_vec()),
         None if asked.input.lines => None,
-        None => Some(Input::open(&asked.input)?.whole(&mut ending)?),
+        None => Some(Input::open(&asked.input, &ending)?.whole(&mut ending)?),
     };
-    let mut lines = if request.is_none() { Some(Input::open(&asked.input)?) } else { None };
+    let mut lines = if request.is_none() { Some(Input::open(&asked.input, &ending)?) } else { None };
     let place = Place::of(&asked.service, &asked.network, false)?;
     let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
-    let mut client = place.client(wait)?;
+    let mut client = place.client(wait, &ending)?;
     if client.servers() == 0 && !is_address(&asked.service) {
         let name = &asked.service;
         if !asked.wait_for_peer {

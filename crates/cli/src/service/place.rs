@@ -2,6 +2,7 @@
 
 use wharf::{Address, Client, Node, Options, Server, Service};
 
+use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::identity::Fingerprint;
 use crate::meeting::{self, announce_address};
@@ -38,10 +39,11 @@ impl Place {
     }
 
     /// Opens a client; at an address waits for somebody who listens, if that is wanted.
-    pub(super) fn client(&self, wait: Option<std::time::Duration>) -> Result<Client, Failure> {
+    pub(super) fn client(&self, wait: Option<std::time::Duration>, ending: &Ending) -> Result<Client, Failure> {
         match wait {
-            Some(limit) => Ok(self.service.client_timeout(limit)?),
-            None => Ok(self.service.client()?),
+            // Whoever connects leaves nothing behind. A name takes no time.
+            Some(limit) if self.address.is_some() => Ok(ending.meanwhile(|| self.service.client_timeout(limit))??),
+            _ => Ok(self.service.client()?),
         }
     }
 }

@@ -6,6 +6,7 @@ use wharf::{Node, Pattern, StateWatcher};
 
 use super::{seen, write};
 use crate::absent::absent;
+use crate::destination::Destination;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -17,6 +18,7 @@ use crate::written::Form;
 /// Writes the latest value.
 pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
+    let mut destination = Destination::open(asked.file.as_deref(), asked.timeout, &mut ending)?;
     let node = Node::open()?;
     let mut watcher = node.state(&asked.name).watcher()?;
     let value = match (seen(&mut watcher)?, asked.timeout) {
@@ -29,13 +31,9 @@ pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
             return Err(Failure::Failed(absent("owns", Pattern::State, name, &otherwise)));
         }
     };
-    write(
-        &mut Output::take().within(asked.timeout),
-        Form::chosen(asked.lines, asked.json),
-        &asked.name,
-        value.0,
-        &value.1,
-    )
+    let form = destination.form(asked.lines, asked.json);
+    write(&mut destination.output, form, &asked.name, value.0, &value.1)?;
+    destination.finish()
 }
 
 /// Writes every value that it sees.

@@ -23,13 +23,13 @@ struct ShownSet<'a> {
 pub(super) fn run(asked: &StateSetArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     if asked.input.lines {
-        let input = Input::open(&asked.input)?;
+        let input = Input::open(&asked.input, &ending)?;
         return set_lines(asked, input, &mut ending);
     }
     let (first, input) = match &asked.value {
         Some(value) => (value.as_bytes().to_vec(), Some(Input::standard()?)),
         // Standard input has been the value, or says nothing beside a file.
-        None => (Input::open(&asked.input)?.whole(&mut ending)?, None),
+        None => (Input::open(&asked.input, &ending)?.whole(&mut ending)?, None),
     };
     let node = Node::open()?;
     let owner = node.state(&asked.name).owner(&first)?;

@@ -21,9 +21,10 @@ use crate::keys::{Keys, Said};
 use crate::look::directory;
 use crate::output::may_colour;
 use crate::printable::printable;
-use crate::terminal::{self, Terminal};
+use crate::terminal::Terminal;
 use crate::units;
 use crate::usage::looking::TopArguments;
+use crate::width::shortened;
 
 const KEYS: &str =
     "q end  / filter  space pause  sort: n name p process m msg b bytes w waiting x missed k blocked o memory";
@@ -40,9 +41,9 @@ pub(super) fn run(
     // A first look that fails is told on a terminal that was not touched.
     view.take(looks.look()?);
     let mut keys = Keys::open().map_err(unusable)?;
-    let terminal = terminal::enter().map_err(unusable);
-    let outcome = terminal.and_then(|mut terminal| screen.watch(&mut terminal, &mut keys, &mut view, looks, ending));
-    let restored = terminal::leave().map_err(unusable);
+    let mut terminal = Terminal::enter().map_err(unusable)?;
+    let outcome = screen.watch(&mut terminal, &mut keys, &mut view, looks, ending);
+    let restored = terminal.leave().map_err(unusable);
     outcome.and(restored)
 }
 
@@ -78,11 +79,13 @@ impl Screen {
                     changed = true;
                 }
             }
-            if changed {
+            if changed || terminal.is_behind() {
                 terminal.draw(|frame| self.draw(frame, view)).map_err(unusable)?;
             }
             let wait = next.saturating_duration_since(Instant::now());
-            ending.wait_for_any(&mut keys.endpoints(), Some(wait))?;
+            let mut list = Vec::from(keys.endpoints());
+            list.extend(terminal.room());
+            ending.wait_for_any(&mut list, Some(wait))?;
             let said = keys.take()?;
             changed = !said.is_empty();
             for said in said {
@@ -145,7 +148,7 @@ impl Screen {
 
     fn row(&self, row: &Row, columns: &[(Column, usize)]) -> Line<'static> {
         let span = |(column, width): &(Column, usize)| {
-            let cell = shortened(column.cell(row), *width);
+            let cell = shortened(&column.cell(row), *width);
             let text = format!("{}{}", aligned(*column, &cell, *width), " ".repeat(GAP));
             Span::styled(text, self.style(*column, row))
         };
@@ -166,12 +169,4 @@ impl Screen {
             (false, _) => style,
         }
     }
-}
-
-/// With an ellipsis where it is too long.
-fn shortened(cell: String, width: usize) -> String {
-    if cell.chars().count() <= width {
-        return cell;
-    }
-    cell.chars().take(width.saturating_sub(1)).chain(['…']).collect()
 }

@@ -10,6 +10,7 @@ use crate::json::to_json;
 use crate::look::{ShownStatistics, role, seconds};
 use crate::output::Output;
 use crate::usage::looking::TopArguments;
+use crate::width::{columns, padded, padded_in_front};
 
 #[derive(Serialize)]
 struct ShownRow<'a> {
@@ -40,19 +41,19 @@ pub(super) fn write(mut rows: Vec<Row>, asked: &TopArguments) -> Result<(), Fail
     let head: Vec<String> = ALL.iter().map(|it| it.head().to_owned()).collect();
     let longest = |at: usize| {
         let all = std::iter::once(&head).chain(&cells);
-        all.filter_map(|row| row.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+        all.filter_map(|row| row.get(at)).map(|cell| columns(cell)).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..ALL.len()).map(longest).collect();
     for row in std::iter::once(&head).chain(&cells) {
-        let columns = ALL.iter().zip(&widths).zip(row).map(|((column, width), cell)| aligned(*column, cell, *width));
-        output.line(columns.collect::<Vec<_>>().join("  ").trim_end())?;
+        let row = ALL.iter().zip(&widths).zip(row).map(|((column, width), cell)| aligned(*column, cell, *width));
+        output.line(row.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     output.flush()
 }
 
 /// Figures to the right, words to the left.
 pub(super) fn aligned(column: Column, cell: &str, width: usize) -> String {
-    if column.is_figure() { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+    if column.is_figure() { padded_in_front(cell, width) } else { padded(cell, width) }
 }
 
 fn shown(row: &Row) -> ShownRow<'_> {

@@ -38,9 +38,9 @@ pub(crate) fn run(asked: &PubArguments) -> Result<(), Failure> {
     let message = match &asked.message {
         Some(message) => Some(message.as_bytes().to_vec()),
         None if asked.input.lines => None,
-        None => Some(Input::open(&asked.input)?.whole(&mut ending)?),
+        None => Some(Input::open(&asked.input, &ending)?.whole(&mut ending)?),
     };
-    let mut lines = if message.is_none() { Some(Input::open(&asked.input)?) } else { None };
+    let mut lines = if message.is_none() { Some(Input::open(&asked.input, &ending)?) } else { None };
     let node = Node::open()?;
     let capacity = usize::try_from(asked.capacity).map_err(|_| {
         Failure::Usage(format!("--capacity: {} bytes are more than this machine can address", asked.capacity))

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use wharf::{Endpoint, Node, PublisherId, PublisherInfo, RecvError, Sample, Subscriber, SubscriberCompany};
 
+use crate::destination::Destination;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::json::to_json_line;
-use crate::output::Output;
 use crate::units;
 use crate::usage::complain;
 use crate::usage::topics::SubArguments;
@@ -46,23 +46,29 @@ pub(crate) fn run(asked: &SubArguments) -> Result<(), Failure> {
     if asked.count == Some(0) {
         return Ok(());
     }
+    let destination = Destination::open(asked.file.as_deref(), asked.timeout, &mut ending)?;
     let mut sink = Sink {
-        output: Output::take().within(asked.timeout),
-        form: Form::chosen(asked.lines, asked.json),
+        form: destination.form(asked.lines, asked.json),
+        destination,
         written: 0,
         count: asked.count,
         last: Instant::now(),
     };
     let ended = listen(ears, asked, &mut sink, &mut ending);
     // What has arrived is not held back because of what has not.
-    sink.output.flush()?;
-    ended?;
-    match asked.count {
+    sink.destination.output.flush()?;
+    let ended = ended.and_then(|()| match asked.count {
         Some(count) if sink.written < count => {
             Err(Failure::PeerGone(format!("the publishers were gone after {} of {count} messages", sink.written)))
         }
         _ => Ok(()),
+    });
+    match &ended {
+        Ok(()) => sink.destination.finish()?,
+        Err(Failure::Timeout(_) | Failure::PeerGone(_)) if sink.written > 0 => sink.destination.finish()?,
+        Err(_) => {}
     }
+    ended
 }
 
 /// Receives under all names until nothing more is wanted.
@@ -77,7 +83,7 @@ fn listen(mut ears: Vec<Ear>, asked: &SubArguments, sink: &mut Sink, ending: &mu
                 return Ok(());
             }
         }
-        sink.output.flush()?;
+        sink.destination.output.flush()?;
         // In this order: what somebody sent before he left is taken first, and until then he counts as there.
         ears.retain_mut(|ear| {
             let there = ear.meet();
@@ -106,7 +112,7 @@ fn listen(mut ears: Vec<Ear>, asked: &SubArguments, sink: &mut Sink, ending: &mu
 
 /// Where all messages go.
 struct Sink {
-    output: Output,
+    destination: Destination,
     form: Form,
     written: u64,
     count: Option<u64>,
@@ -117,7 +123,7 @@ struct Sink {
 impl Sink {
     fn write(&mut self, sample: &Sample<'_>) -> Result<(), Failure> {
         let from = sample.publisher();
-        written::write(&mut self.output, self.form, sample.bytes(), |content| ShownMessage {
+        written::write(&mut self.destination.output, self.form, sample.bytes(), |content| ShownMessage {
             topic: from.topic(),
             pid: from.pid(),
             sequence: sample.sequence(),
@@ -139,7 +145,7 @@ impl Sink {
         let who = pid.map_or_else(String::new, |pid| format!(" from process {pid}"));
         complain(&format!("missed {missed} messages of '{topic}'{who}: they were dropped before they were received"));
         if self.form == Form::Json {
-            self.output.line(&to_json_line(&ShownGap { topic, pid, missed })?)?;
+            self.destination.output.line(&to_json_line(&ShownGap { topic, pid, missed })?)?;
         }
         Ok(())
     }

@@ -9,7 +9,7 @@ use crate::network::NetworkArguments;
 #[command(
     after_help = "On a terminal: type and press Enter; PageUp, PageDown, Up and Down scroll, End goes back to the latest; Ctrl-G shows \
     how others come in; Ctrl-C, or Ctrl-D on an empty line, leaves. Elsewhere every line of standard input is said, every line that is \
-    said is written, and the end of the input leaves.\n\n\
+    said is written, and the end of the input leaves; where that is /dev/null, as in the background of a script, a signal does.\n\n\
     Members of one machine and user meet by the room's name alone. --host lets others join over a network, --web lets browsers in; \
     both are members of the same room. docs/chat.md has the limits.\n\n\
     Exit codes: 0 left; 1 failed; 4 the host of --join closed or died.\n\n\

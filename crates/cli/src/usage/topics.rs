@@ -97,7 +97,8 @@ pub(crate) enum FullPolicy {
     \x20 wharf sub greetings --count 1\n\
     \x20 wharf sub 'log/**' --lines\n\
     \x20 wharf sub 'camera/*' --json\n\
-    \x20 wharf sub config/camera --history 1 --count 1 --timeout 5s"
+    \x20 wharf sub config/camera --history 1 --count 1 --timeout 5s\n\
+    \x20 wharf sub camera/front --count 1 --file frame.png"
 )]
 pub(crate) struct SubArguments {
     /// The topics; each may have stars: 'camera/*' (any one part), 'log/**' (one or more).
@@ -118,6 +119,10 @@ pub(crate) struct SubArguments {
     /// Write a line end after every message.
     #[arg(long, conflicts_with = "json")]
     pub(crate) lines: bool,
+    /// Write into this file instead of standard output. It appears, or replaces the one before, when it ends as asked, or when the
+    /// time runs out or the publishers are gone after a message or more; Ctrl-C leaves the one before, as with 'wharf recv --file'.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
     /// Write a JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,7 @@
 //! What `wharf state` and `wharf event` can be asked.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -69,7 +70,7 @@ pub(crate) struct StateSetArguments {
 #[command(after_help = "Exit codes: 0 written; 1 when nobody owns it; 3 --timeout ran out.\n\n\
     Examples:\n\
     \x20 wharf state get robot/speed\n\
-    \x20 wharf state get config/camera --timeout 5s > camera.toml")]
+    \x20 wharf state get config/camera --timeout 5s --file camera.toml")]
 pub(crate) struct StateGetArguments {
     /// The name of the value.
     pub(crate) name: String,
@@ -79,6 +80,10 @@ pub(crate) struct StateGetArguments {
     /// Write a line end after it.
     #[arg(long, conflicts_with = "json")]
     pub(crate) lines: bool,
+    /// Write into this file instead of standard output. It appears, or replaces the one before, when the value is there and written;
+    /// until then that one stays, as with 'wharf recv --file'.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
     /// Write a JSON object: state, version, and text or hex.
     #[arg(long)]
     pub(crate) json: bool,
@@ -151,6 +156,9 @@ pub(crate) struct EventNotifyArguments {
     /// Give up when nobody listens for so long.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "wait_for_peer", allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
+    /// Write a JSON object at the end: event, notices, unheard (given while nobody listened) and listeners (at the end).
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// What `wharf event wait` can be asked.

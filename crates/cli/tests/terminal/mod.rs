@@ -163,6 +163,64 @@ impl Terminal {
     }
 }
 
+/// A command on a terminal that takes nothing, as behind a connection that hangs: it is full, and nobody reads it.
+pub(crate) struct Hung {
+    child: Child,
+    /// The side that nobody reads.
+    _near: OwnedFd,
+    far: File,
+}
+
+impl Hung {
+    pub(crate) fn run(mut command: Command, columns: u16, rows: u16) -> Hung {
+        let near = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        grantpt(&near).expect("a terminal of ours");
+        unlockpt(&near).expect("a terminal to open");
+        let path = ptsname(&near, Vec::new()).expect("its name");
+        let open =
+            || File::options().read(true).write(true).open(path.to_str().expect("text")).expect("its other side");
+        let far = open();
+        tcsetwinsize(&near, size(columns, rows)).expect("its size");
+        let mut full = open();
+        rustix::io::ioctl_fionbio(&full, true).expect("a description of our own");
+        // Where the system makes a little room later, that is filled as well; a little more would be no matter.
+        for _ in 0..3 {
+            while full.write(&[b'x'; 1024]).is_ok() {}
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let copy = || far.try_clone().expect("a copy");
+        command.stdin(copy()).stdout(copy()).stderr(copy()).env("TERM", "xterm-256color");
+        Hung { child: command.spawn().expect("the command starts"), _near: near, far }
+    }
+
+    /// Whether keys reach the command one by one.
+    pub(crate) fn is_raw(&self) -> bool {
+        let modes = tcgetattr(&self.far).expect("a terminal").local_modes;
+        !modes.intersects(LocalModes::ICANON | LocalModes::ECHO)
+    }
+
+    /// Sends the command a signal by name, and waits for its end, which gives the terminal back; how it ended.
+    pub(crate) fn ends_by(mut self, signal: &str) -> ExitStatus {
+        let status = Command::new("kill").args([&format!("-{signal}"), &self.child.id().to_string()]).status();
+        assert!(status.expect("kill exists").success());
+        let mut status = None;
+        await_that("its end", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        assert!(!self.is_raw(), "the terminal is not as it was");
+        status.expect("awaited")
+    }
+}
+
+impl Drop for Hung {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _killed = self.child.kill().and_then(|()| self.child.wait());
+        }
+    }
+}
+
 /// How wide the characters of a text are, each by itself.
 fn alone_width(text: &str) -> usize {
     text.chars().map(|it| if ('\u{1f1e6}'..='\u{1f1ff}').contains(&it) { 2 } else { it.to_string().width() }).sum()

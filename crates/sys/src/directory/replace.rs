@@ -4,8 +4,8 @@
 //! that taking somebody's place takes, it has a hidden name beside its own and is locked: whoever writes to the same place later
 //! finds it unlocked, and removes it. A file whose writer lives is locked, whatever its name says.
 //!
-//! A file that takes another's place takes over who may do what with it: owner, group and permissions, as far as this process may give
-//! them away. Until then nobody but this user reads it.
+//! A file that takes another's place takes over who may do what with it: owner, group, permissions and list of rights, as far as this
+//! process may give them away. Until then nobody but this user reads it.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::io;
@@ -14,7 +14,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{Access, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Uid};
+use rustix::fs::{Access, AtFlags, CWD, FileType, FlockOperation, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::memory::proc_path;
@@ -51,12 +51,21 @@ pub struct Replacement {
     hidden: Option<OsString>,
 }
 
+/// The list of rights of a file (acl(5)), as an attribute of it. Where there is one the group's permissions in the mode are no longer those
+/// of the group, but the most that anybody has whom the list names.
+const LIST: &str = "system.posix_acl_access";
+
+/// The most bytes that the system keeps in an attribute.
+const MOST_OF_A_LIST: usize = 64 << 10;
+
 /// Who may do what with the file whose place is taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Rights {
     uid: u32,
     gid: u32,
     mode: u32,
+    /// Empty where there is none.
+    list: Vec<u8>,
 }
 
 impl Rights {
@@ -69,20 +78,32 @@ impl Rights {
             Err(error) => return Err(error.into()),
         };
         rustix::fs::accessat(directory, name, Access::WRITE_OK, AtFlags::empty())?;
-        Ok(Some(Rights { uid: there.st_uid, gid: there.st_gid, mode: there.st_mode & PERMISSIONS }))
+        let list = list_of(directory, name)?;
+        Ok(Some(Rights { uid: there.st_uid, gid: there.st_gid, mode: there.st_mode & PERMISSIONS, list }))
     }
 
     /// Gives them to a new file of this user, as far as he may.
-    fn give(self, file: &OwnedFd) -> io::Result<()> {
+    fn give(&self, file: &OwnedFd) -> io::Result<()> {
         let ours = rustix::fs::fstat(file)?;
+        // One that its directory gives to every new file is not the one that this file had.
+        let has_none = matches!(
+            rustix::fs::fremovexattr(file, LIST),
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOSYS)
+        );
         if ours.st_uid != self.uid {
             // Refused to all but a few: then it is this user's, with the owner's permissions.
             let _ = rustix::fs::fchown(file, Some(Uid::from_raw(self.uid)), None);
         }
         let has_group =
             ours.st_gid == self.gid || rustix::fs::fchown(file, None, Some(Gid::from_raw(self.gid))).is_ok();
-        // Another group than was meant has been among all others, and may do no more than they.
-        let mode = if has_group { self.mode } else { self.mode & !0o070 | (self.mode & 0o007) << 3 };
+        let has_list = has_group && !self.list.is_empty() && {
+            let set = rustix::fs::fsetxattr(file, LIST, &self.list, XattrFlags::empty());
+            set.is_ok()
+        };
+        // Another group than was meant has been among all others, and may do no more than they. Neither may one of which only the
+        // lost list said what it may do.
+        let keeps = has_list || has_group && has_none && self.list.is_empty();
+        let mode = if keeps { self.mode } else { self.mode & !0o070 | (self.mode & 0o007) << 3 };
         match rustix::fs::fchmod(file, Mode::from_raw_mode(mode)) {
             // A file system without permissions of its own.
             Ok(()) | Err(Errno::PERM | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => Ok(()),
@@ -94,18 +115,18 @@ impl Rights {
 impl Replacement {
     /// Begins one, for `path`, and removes what killed processes have left there.
     ///
-    /// A file that is there keeps its owner and group, where this process may give files to them, and its permissions without set-id
-    /// bits; lists of rights and other attributes are not kept. [`io::ErrorKind::PermissionDenied`] when it may not be written.
+    /// A file that is there keeps its owner and group, where this process may give files to them, its permissions without set-id bits and
+    /// its list of rights; other attributes are not kept. [`io::ErrorKind::PermissionDenied`] when it may not be written.
     pub fn begin(path: &Path) -> io::Result<Replacement> {
         let (directory, name) = open_parent(path)?;
         sweep(directory.as_fd(), &name);
         let rights = Rights::of(directory.as_fd(), &name)?;
         let flags = OFlags::WRONLY | OFlags::TMPFILE | OFlags::CLOEXEC;
-        match retry_on_intr(|| rustix::fs::openat(&directory, ".", flags, first_mode(rights))) {
+        match retry_on_intr(|| rustix::fs::openat(&directory, ".", flags, first_mode(rights.as_ref()))) {
             // It gets its name through /proc.
             Ok(file) if rustix::fs::stat(proc_path(&file).as_str()).is_ok() => {
                 lock(&file)?;
-                rights.map_or(Ok(()), |rights| rights.give(&file))?;
+                rights.as_ref().map_or(Ok(()), |rights| rights.give(&file))?;
                 Ok(Replacement { directory, name, file, hidden: None })
             }
             Ok(_) | Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL | Errno::NOENT) => {
@@ -118,16 +139,17 @@ impl Replacement {
     fn begin_hidden(directory: OwnedFd, name: OsString, rights: Option<Rights>) -> io::Result<Replacement> {
         for hidden in hidden_names(&name) {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let file = match retry_on_intr(|| rustix::fs::openat(&directory, &hidden, flags, first_mode(rights))) {
-                Ok(file) => file,
-                Err(Errno::EXIST) => continue,
-                Err(error) => return Err(error.into()),
-            };
+            let file =
+                match retry_on_intr(|| rustix::fs::openat(&directory, &hidden, flags, first_mode(rights.as_ref()))) {
+                    Ok(file) => file,
+                    Err(Errno::EXIST) => continue,
+                    Err(error) => return Err(error.into()),
+                };
             // A sweep may have come between the making and the locking; then it holds the lock, or the name is gone.
             if lock(&file)? && rustix::fs::fstat(&file)?.st_nlink == 1 {
                 // From here on it is removed again when something fails.
                 let begun = Replacement { directory, name, file, hidden: Some(hidden) };
-                rights.map_or(Ok(()), |rights| rights.give(&begun.file))?;
+                rights.as_ref().map_or(Ok(()), |rights| rights.give(&begun.file))?;
                 return Ok(begun);
             }
         }
@@ -187,8 +209,24 @@ impl Drop for Replacement {
     }
 }
 
+/// The list of rights of a file; empty where it has none, or the file system knows none.
+fn list_of(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<u8>> {
+    let mut path = proc_path(&directory).as_bytes().to_vec();
+    path.push(b'/');
+    path.extend_from_slice(name.as_bytes());
+    let mut list = vec![0; MOST_OF_A_LIST];
+    match rustix::fs::lgetxattr(path.as_slice(), LIST, &mut list[..]) {
+        Ok(len) => {
+            list.truncate(len);
+            Ok(list)
+        }
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOENT) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Of a new file: one that takes a file's place is nobody else's before it has that one's rights.
-fn first_mode(rights: Option<Rights>) -> Mode {
+fn first_mode(rights: Option<&Rights>) -> Mode {
     if rights.is_some() { PRIVATE } else { MODE }
 }
 
@@ -321,10 +359,67 @@ mod tests {
         }
         // Another group has been among all others.
         let mine = File::create(&path).expect("a file");
-        let rights = Rights { uid: fs::metadata(&path).expect("a file").uid(), gid: u32::MAX - 1, mode: 0o664 };
+        let rights = Rights {
+            uid: fs::metadata(&path).expect("a file").uid(),
+            gid: u32::MAX - 1,
+            mode: 0o664,
+            list: Vec::new(),
+        };
         let no_group = rustix::fs::fchown(&mine, None, Some(Gid::from_raw(rights.gid))).is_err();
         rights.give(&mine.into()).expect("a mode");
         assert_eq!(mode(&fs::metadata(&path).expect("a file")), if no_group { 0o644 } else { 0o664 });
+    }
+
+    /// Version 2 of acl(5)'s attribute: the owner reads and writes, and so does one more user; the group does nothing.
+    fn a_list() -> Vec<u8> {
+        let nobody_in_particular = u32::MAX;
+        let entries: [(u16, u16, u32); 5] = [
+            (0x01, 6, nobody_in_particular),
+            (0x02, 6, 12_346),
+            (0x04, 0, nobody_in_particular),
+            (0x10, 6, nobody_in_particular),
+            (0x20, 0, nobody_in_particular),
+        ];
+        let entry = |(tag, rights, who): (u16, u16, u32)| {
+            [&tag.to_le_bytes()[..], &rights.to_le_bytes(), &who.to_le_bytes()].concat()
+        };
+        2_u32.to_le_bytes().into_iter().chain(entries.into_iter().flat_map(entry)).collect()
+    }
+
+    #[test]
+    fn a_list_of_rights_is_taken_over_and_where_that_fails_the_group_gets_nothing_by_it() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        let list = |of: &Path| {
+            let mut list = vec![0; MOST_OF_A_LIST];
+            rustix::fs::lgetxattr(of, LIST, &mut list[..]).map(|len| list[..len].to_vec())
+        };
+        let mode = |of: &fs::Metadata| of.mode() & 0o7777;
+        for begin in WAYS {
+            fs::write(&path, "secret").expect("a file");
+            if rustix::fs::setxattr(&path, LIST, &a_list(), XattrFlags::empty()).is_err() {
+                println!("skipped: a_list_of_rights: {} has none", path.display());
+                return;
+            }
+            begin(&path).complete().expect("its name");
+            assert_eq!((list(&path), mode(&fs::metadata(&path).expect("a file"))), (Ok(a_list()), 0o660));
+            fs::remove_file(&path).expect("ours");
+            // What the directory gives to new files is none of one that had none.
+            fs::write(&path, "secret").expect("a file");
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).expect("its mode");
+            rustix::fs::setxattr(place.path(), "system.posix_acl_default", &a_list(), XattrFlags::empty())
+                .expect("a directory of ours");
+            begin(&path).complete().expect("its name");
+            assert_eq!((list(&path), mode(&fs::metadata(&path).expect("a file"))), (Err(Errno::NODATA), 0o660));
+            rustix::fs::removexattr(place.path(), "system.posix_acl_default").expect("a directory of ours");
+            fs::remove_file(&path).expect("ours");
+        }
+        // One that cannot be set.
+        let mine = File::create(&path).expect("a file");
+        let there = fs::metadata(&path).expect("a file");
+        let rights = Rights { uid: there.uid(), gid: there.gid(), mode: 0o664, list: vec![1] };
+        rights.give(&mine.into()).expect("a mode");
+        assert_eq!(mode(&fs::metadata(&path).expect("a file")), 0o644);
     }
 
     #[test]
@@ -337,7 +432,7 @@ mod tests {
         fs::write(&path, "secret").expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
         assert_eq!(WAYS.map(|begin| mode(&begin(&path))), [0o600; 2]);
-        assert_eq!(first_mode(Some(Rights { uid: 0, gid: 0, mode: 0o644 })), PRIVATE);
+        assert_eq!(first_mode(Some(&Rights { uid: 0, gid: 0, mode: 0o644, list: Vec::new() })), PRIVATE);
     }
 
     #[test]

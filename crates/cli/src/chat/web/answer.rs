@@ -81,7 +81,7 @@ mod tests {
 
     fn judged(request: &str) -> (String, bool) {
         let token = Secret::of("0123456789abcdef0123456789abcdef".to_owned()).expect("a token");
-        let names = ["127.0.0.1:80".to_owned(), "localhost:80".to_owned()];
+        let names = ["127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost"].map(str::to_owned);
         let request = request.replace("TOKEN", token.text()).replace('\n', "\r\n") + "\r\n\r\n";
         let (_, request) = Request::try_parse(request.as_bytes()).expect("a request").expect("a whole one");
         let answer = answer(&names, &token, &request);
@@ -112,6 +112,7 @@ mod tests {
             ("GET /x?token=TOKEN HTTP/1.1\nHost: 127.0.0.1:80".to_owned(), "404"),
             (SOCKET.to_owned(), "101"),
             (format!("{SOCKET}\nOrigin: http://127.0.0.1:80"), "101"),
+            (SOCKET.replace("127.0.0.1:80", "127.0.0.1") + "\nOrigin: http://127.0.0.1", "101"),
             (format!("{SOCKET}\nOrigin: http://localhost:80"), "403"),
             (format!("{SOCKET}\nOrigin: null"), "403"),
             (format!("{SOCKET}\nOrigin: http://127.0.0.1:80\nOrigin: http://evil.example"), "403"),

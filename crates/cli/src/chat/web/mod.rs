@@ -7,7 +7,7 @@ mod answer;
 mod browser;
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use tungstenite::handshake::machine::TryParse;
@@ -19,6 +19,7 @@ use self::browser::Browser;
 use super::guest::{Guests, MOST_GUESTS};
 use crate::compare::secret::Secret;
 use crate::failure::Failure;
+use crate::network::reachable_at;
 
 /// The most bytes of a request. Browsers send cookies of other programs on this machine along.
 const MOST_OF_A_REQUEST: usize = 8 << 10;
@@ -28,6 +29,9 @@ const MOST_REQUESTS: usize = 32;
 
 /// How long a request may take, its answer included.
 const REQUEST: Duration = Duration::from_secs(5);
+
+/// The port that browsers leave out when they name it.
+const USUAL_PORT: u16 = 80;
 
 /// See the top of the file.
 pub(super) struct Web {
@@ -77,21 +81,12 @@ impl Web {
         listener.set_nonblocking(true).map_err(failed)?;
         let at = listener.local_addr().map_err(failed)?;
         let token = Secret::new().map_err(|trouble| Failure::Failed(trouble.to_string()))?;
-        let names = match at.ip() {
-            ip if !ip.to_canonical().is_loopback() => Vec::new(),
-            _ => vec![at.to_string(), format!("localhost:{}", at.port())],
-        };
-        Ok(Web { listener: Readable(listener), at, names, token, requests: Vec::new() })
+        Ok(Web { listener: Readable(listener), at, names: names(at), token, requests: Vec::new() })
     }
 
     /// What a browser opens.
     pub(super) fn link(&self) -> String {
-        let at = match self.at.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => format!("THIS-MACHINE:{}", self.at.port()),
-            IpAddr::V6(ip) if ip.is_unspecified() => format!("THIS-MACHINE:{}", self.at.port()),
-            _ => self.at.to_string(),
-        };
-        format!("http://{at}/?token={}", self.token.text())
+        format!("http://{}/?token={}", reachable_at(&self.at.to_string()), self.token.text())
     }
 
     pub(super) fn parts(&mut self) -> Vec<Box<dyn Endpoint + '_>> {
@@ -147,14 +142,32 @@ impl Web {
     }
 }
 
+/// The names by which browsers may call this port; none: any.
+fn names(at: SocketAddr) -> Vec<String> {
+    if !at.ip().to_canonical().is_loopback() {
+        return Vec::new();
+    }
+    let mut names = vec![at.to_string(), format!("localhost:{}", at.port())];
+    if at.port() == USUAL_PORT {
+        let bare: Vec<String> = names.iter().filter_map(|name| name.strip_suffix(":80").map(str::to_owned)).collect();
+        names.extend(bare);
+    }
+    names
+}
+
 impl Asking {
     fn go_on(&mut self, judge: impl Fn(&Request) -> Answer) -> Fate {
         if self.answer.is_empty() {
             let mut piece = [0; 2048];
+            let mut ended = false;
             // Ends when nothing more is there, or with too much.
             loop {
                 match self.stream.0.read(&mut piece) {
-                    Ok(0) => return Fate::Goes,
+                    // Whoever says no more may still hear the answer to what is whole.
+                    Ok(0) => {
+                        ended = true;
+                        break;
+                    }
                     Ok(read) => self.head.extend_from_slice(piece.get(..read).unwrap_or(&[])),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => return Fate::Goes,
@@ -164,6 +177,7 @@ impl Asking {
                 }
             }
             let answer = match Request::try_parse(&self.head) {
+                Ok(None) if ended => return Fate::Goes,
                 Ok(None) if self.head.len() <= MOST_OF_A_REQUEST => return Fate::Stays,
                 Ok(None) => refusal("431 Request Header Fields Too Large", "the request is too long"),
                 Ok(Some((_, request))) => judge(&request),
@@ -189,3 +203,41 @@ impl Asking {
 }
 
 const _: () = assert!(MOST_REQUESTS + MOST_GUESTS < 256);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_usual_port_is_called_without_its_number_as_well() {
+        let at = |text: &str| names(text.parse().expect("an address"));
+        assert_eq!(at("127.0.0.1:8080"), ["127.0.0.1:8080", "localhost:8080"]);
+        assert_eq!(at("127.0.0.1:80"), ["127.0.0.1:80", "localhost:80", "127.0.0.1", "localhost"]);
+        assert_eq!(at("[::1]:80"), ["[::1]:80", "localhost:80", "[::1]", "localhost"]);
+        assert_eq!(at("0.0.0.0:80"), [""; 0]);
+    }
+
+    #[test]
+    fn whoever_says_no_more_is_answered_what_it_has_asked() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        for (request, expected) in [("GET / HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 403 "), ("GET / HTTP/1.1\r\n", "")]
+        {
+            let mut asker = TcpStream::connect(listener.local_addr().expect("an address")).expect("a connection");
+            let (stream, _) = listener.accept().expect("it has come");
+            asker.write_all(request.as_bytes()).expect("room");
+            asker.shutdown(std::net::Shutdown::Write).expect("it is open");
+            // All of it is there, and its end: this waits for both.
+            let mut asking = Asking {
+                stream: Readable(stream),
+                head: Vec::new(),
+                came: Instant::now(),
+                answer: Vec::new(),
+                sent: 0,
+            };
+            assert!(matches!(asking.go_on(|_| refusal("403 Forbidden", "no")), Fate::Goes));
+            drop(asking);
+            let answer = io::read_to_string(asker).expect("text");
+            assert!(answer.starts_with(expected) && answer.is_empty() == expected.is_empty(), "{answer}");
+        }
+    }
+}

@@ -20,7 +20,7 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
     let unharmed = babble(ground)?;
     let figures = vec![
         Figure::new("processes that depend on either", DEPEND as f64, "processes"),
-        Figure::new("cannot use the region any more", hurt as f64, "processes"),
+        Figure::new("cannot attach the region anew", hurt as f64, "processes"),
         Figure::new("have links that went on", unharmed as f64, "processes"),
     ];
     let verdict = match (hurt, unharmed) {

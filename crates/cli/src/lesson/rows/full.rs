@@ -8,6 +8,7 @@ use crate::compare::trouble::Trouble;
 use crate::lesson::cast::{Player, numbers};
 use crate::lesson::finding::{Figure, Finding, Verdict};
 use crate::lesson::ground::Ground;
+use crate::units::{grouped, nanos};
 
 /// Messages that are sent.
 const MESSAGES: u64 = 10_000;
@@ -49,11 +50,12 @@ pub(crate) fn measure(ground: &Ground) -> Result<Finding, Trouble> {
         Verdict::Depends
     };
     let why = format!(
-        "of {MESSAGES} messages to a subscriber that slept, 'block' lost none and took {}, 'reject' handed {} back, 'drop oldest' \
+        "of {} messages to a subscriber that slept, 'block' lost none and took {}, 'reject' handed {} back, 'drop oldest' \
          dropped {} and said so: nothing was lost in silence",
-        crate::units::nanos(block.took.as_nanos() as f64),
-        reject.rejected,
-        drop.missed
+        grouped(MESSAGES),
+        nanos(block.took.as_nanos() as f64),
+        grouped(reject.rejected),
+        grouped(drop.missed)
     );
     Ok(Finding::new(verdict, why, figures).noting("a topic with room for about a thousand of the messages"))
 }
