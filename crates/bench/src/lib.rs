@@ -19,6 +19,7 @@ pub mod leavings;
 pub mod lock_cases;
 pub mod meeting;
 pub mod only_one;
+pub mod place;
 pub mod report;
 pub mod roster;
 pub mod run;

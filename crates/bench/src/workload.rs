@@ -1,6 +1,7 @@
 //! The loops that are timed, written once over [`End`] and compiled for each contender.
 
 use crate::contender::{End, failed, stamp_of, too_short};
+use crate::place::Place;
 use std::io;
 use std::time::{Duration, Instant};
 use wharf_measure::{Summary, Throughput, ping_pong};
@@ -27,14 +28,14 @@ fn wrong(expected: u64, found: u64, len: usize) -> io::Error {
 }
 
 /// Runs `$body` with `$buffer` bound to a zeroed buffer of `$size` bytes: an array for the small
-/// size, so that copies have a known length, a vector for the others.
+/// size, so that copies have a known length, a [`Place`] for the others.
 macro_rules! with_buffer {
     ($size:expr, $buffer:ident, $body:expr) => {
         if $size == SMALL {
             let $buffer = &mut [0u8; SMALL][..SMALL];
             $body
         } else {
-            let $buffer = &mut vec![0u8; $size.max(SHORTEST)][..];
+            let $buffer = &mut Place::new($size.max(SHORTEST))[..];
             $body
         }
     };
@@ -46,7 +47,7 @@ pub fn latency<E: End>(end: &mut E, size: usize, limit: Duration) -> io::Result<
         latency_over(end, &mut [0u8; SMALL], &mut [0u8; SMALL], limit)
     } else {
         let size = size.max(SHORTEST);
-        latency_over(end, &mut vec![0; size][..], &mut vec![0; size][..], limit)
+        latency_over(end, &mut Place::new(size)[..], &mut Place::new(size)[..], limit)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use wharf_sys::clock::Deadline;
+use wharf_sys::clock::{self, Deadline};
 use wharf_sys::cpu;
 
 use crate::options::Wait;
@@ -191,6 +191,19 @@ impl Spin {
         } else {
             Step::Again
         }
+    }
+}
+
+/// Stands back for a moment, awake, and returns its end.
+pub(crate) fn stand_back(moment: Duration) -> clock::Instant {
+    let start = clock::Instant::now();
+    // The clock ends the loop.
+    loop {
+        let now = clock::Instant::now();
+        if now.saturating_since(start) >= moment {
+            return now;
+        }
+        std::hint::spin_loop();
     }
 }
 

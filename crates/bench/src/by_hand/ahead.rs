@@ -1,6 +1,7 @@
 //! Framed messages over a stream with few system calls: one write for each, one read for many small ones or each large one.
 
 use crate::contender::failed;
+use crate::place::Place;
 use std::io::{self, IoSlice, Read, Write};
 
 /// Bytes of a header: the length of the payload.
@@ -18,7 +19,7 @@ const SMALL: usize = 4096;
 /// What both directions of one side need beside the stream.
 pub struct Framed {
     frame: Vec<u8>,
-    ahead: Box<[u8]>,
+    ahead: Place,
     start: usize,
     end: usize,
     large: bool,
@@ -26,8 +27,7 @@ pub struct Framed {
 
 impl Default for Framed {
     fn default() -> Framed {
-        let ahead = vec![0; BUFFER].into_boxed_slice();
-        Framed { frame: Vec::with_capacity(HEADER + SMALL), ahead, start: 0, end: 0, large: false }
+        Framed { frame: Vec::with_capacity(HEADER + SMALL), ahead: Place::new(BUFFER), start: 0, end: 0, large: false }
     }
 }
 

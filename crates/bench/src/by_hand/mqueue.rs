@@ -6,6 +6,7 @@
 
 use crate::contender::{Contender, End, Home, failed};
 use crate::leavings::{self, Left};
+use crate::place::Place;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -47,7 +48,7 @@ pub struct QueueDoor {
 pub struct QueueEnd {
     to: OwnedFd,
     from: OwnedFd,
-    slot: Box<[u8; SLOT_BYTES]>,
+    slot: Place,
     in_slices: bool,
 }
 
@@ -182,7 +183,7 @@ impl Contender for Queues {
     /// Takes one word, so that both sides know that they have met.
     fn accept(&self, door: &mut QueueDoor) -> io::Result<QueueEnd> {
         let [to, from] = [door.queues[0].try_clone()?, door.queues[1].try_clone()?];
-        let mut end = QueueEnd { to, from, slot: Box::new([0; SLOT_BYTES]), in_slices: self.in_slices };
+        let mut end = QueueEnd { to, from, slot: Place::new(SLOT_BYTES), in_slices: self.in_slices };
         end.recv(&mut [0; 1])?;
         Ok(end)
     }
@@ -191,7 +192,7 @@ impl Contender for Queues {
         let names = names(at)?;
         let [from, to] = [open(&names[0], libc::O_RDONLY)?, open(&names[1], libc::O_WRONLY)?];
         names.iter().for_each(unlink);
-        let mut end = QueueEnd { to, from, slot: Box::new([0; SLOT_BYTES]), in_slices: self.in_slices };
+        let mut end = QueueEnd { to, from, slot: Place::new(SLOT_BYTES), in_slices: self.in_slices };
         end.send(&[1])?;
         Ok(end)
     }

@@ -5,6 +5,7 @@
 //! know when it is taken fills its slot to the last byte, where its number stands (see [`slot`]). The lowest priority
 //! of the system is kept for the word that nothing more comes, which is therefore found last.
 
+mod lull;
 mod receiver;
 mod sender;
 mod slot;
@@ -81,7 +82,8 @@ impl Prepared {
 
     pub(crate) fn join(&mut self, met: Met) -> Result<(SendHalf, RecvHalf), ConnectError> {
         let lifeline = met.socket()?;
-        let Met { limit, params, mut fds, peer, cooperating, .. } = met;
+        let Met { limit, params, mut fds, peer, cooperating, theirs: their_terms, .. } = met;
+        let their_cpu = their_terms.confined.map(usize::from);
         if !params.is_empty() {
             let count = params.len();
             return Err(ConnectError::Protocol(format!("it sent {count} bytes of mq: parameters, expected none")));
@@ -108,9 +110,9 @@ impl Prepared {
         let ours = self.queue.try_clone().map_err(trouble)?;
         let our_slot = queue::facts(&ours).map_err(trouble)?.slot_bytes;
         let control = Arc::new(Control::new(ear, mouth));
-        let receiver = MqReceiver::new(lifeline.clone(), control.clone(), theirs, their_slot, limit)
+        let receiver = MqReceiver::new(lifeline.clone(), control.clone(), theirs, their_slot, limit, their_cpu)
             .map_err(|why| ConnectError::NoRoom { asked: why.len as u64, free: 0 })?;
-        let sender = MqSender::new(lifeline, control, ForkClosedFd::new(ours), our_slot, limit);
+        let sender = MqSender::new(lifeline, control, ForkClosedFd::new(ours), our_slot, limit, their_cpu);
         Ok((SendHalf::Other(Box::new(sender)), RecvHalf::Other(Box::new(receiver))))
     }
 }

@@ -1,6 +1,7 @@
 //! The receiving side of an `mq:` link: one system call, one copy by the kernel, no allocation per message.
 
 use std::io;
+use std::mem;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use wharf_sys::fork::ForkClosedFd;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, queue, socket};
 
+use super::lull::Lull;
 use super::sender::NAP;
 use super::slot::{self, CLOSE, Content};
 use crate::aligned::{AlignedBytes, NoMemory};
@@ -45,6 +47,11 @@ pub(super) struct MqReceiver {
     unsaid: Option<u32>,
     /// The last nap was in vain.
     patient: bool,
+    lull: Lull,
+    /// Messages that were there when they were tried for, one after the other.
+    ready: u32,
+    /// The length of the last message.
+    last: usize,
     silence: Silence,
     /// The peer's sender has ended: what is in the queue now is all that there is.
     hung_up: bool,
@@ -58,6 +65,7 @@ impl MqReceiver {
         queue: OwnedFd,
         slot_bytes: usize,
         limit: usize,
+        their_cpu: Option<usize>,
     ) -> Result<Self, NoMemory> {
         Ok(Self {
             lifeline,
@@ -70,6 +78,9 @@ impl MqReceiver {
             priority: 0,
             unsaid: None,
             patient: false,
+            lull: Lull::new(their_cpu),
+            ready: 0,
+            last: 0,
             silence: Silence::default(),
             hung_up: false,
             end: None,
@@ -113,6 +124,7 @@ impl MqReceiver {
                 self.received += 1;
                 self.priority = slot::message_priority(received.priority);
                 self.patient = false;
+                self.last = len;
                 self.silence.broken();
                 if asks != 0 {
                     crash_point!("mq.recv.acknowledge");
@@ -122,6 +134,29 @@ impl MqReceiver {
             }
             Err(what) => self.nonsense(what),
         }
+    }
+
+    /// Receives one message; sleeps for it in the call that receives.
+    fn next_asleep(&mut self) -> Result<Option<Frame>, RecvError> {
+        crash_point!("mq.recv.nap");
+        self.next(NAP)
+    }
+
+    /// The same for a stream, whose messages are there already most of the time: where one is not, several may come within
+    /// a moment.
+    fn next_in_stream(&mut self) -> Result<Option<Frame>, RecvError> {
+        if let Some(found) = self.next(Duration::ZERO)? {
+            self.ready = self.ready.saturating_add(1);
+            return Ok(Some(found));
+        }
+        if mem::take(&mut self.ready) == 0 && !self.lull.pays() {
+            self.lull.vain();
+            return self.next_asleep();
+        }
+        let end = Lull::pass(self.last);
+        let found = self.next_asleep()?;
+        self.lull.note(end.elapsed(), self.last);
+        Ok(found)
     }
 
     /// The queue is empty. Whoever had ended before it was found so has sent nothing that is not received.
@@ -212,8 +247,10 @@ impl RecvTransport for MqReceiver {
         self.prepare()?;
         // The receiving call sleeps by the clock of the day, which can be set: a deadline is not left to it.
         if !self.patient && !self.hung_up && self.unsaid.is_none() && deadline.is_none() {
-            crash_point!("mq.recv.nap");
-            let found = self.next(NAP)?;
+            let found = match self.lull.is_due() {
+                true => self.next_in_stream()?,
+                false => self.next_asleep()?,
+            };
             self.patient = found.is_none();
             return Ok(found);
         }

@@ -1,6 +1,7 @@
 //! The sending side of an `mq:` link: one system call for each message, from where it lies.
 
 use std::io;
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use wharf_sys::fork::ForkClosedFd;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::{crash_point, queue, socket};
 
+use super::lull::Lull;
 use super::slot::{self, CLOSE, HIGHEST, TRAILER};
 use crate::error::SendError;
 use crate::transport::control::{Control, Heard, Word, is_later};
@@ -23,7 +25,8 @@ use crate::waits::{Announced, Glance, Places, Stir, Waits};
 pub(super) const NAP: Duration = Duration::from_millis(20);
 
 /// After a full queue was found, so many messages go by the call that can sleep: where the receiver is the slower one, a try
-/// before it would be in vain most of the time. Where it is not, that call costs a look at the clock more than a try.
+/// before it would be in vain most of the time. Where it is not, that call costs a look at the clock more than a try. Where a
+/// moment's wait brings room, it begins with a try all the same, which tells when to wait.
 const SLOW_IN_A_ROW: u32 = 64;
 
 /// See [`SendTransport`].
@@ -45,6 +48,9 @@ pub(super) struct MqSender {
     patient: bool,
     /// Messages for which the queue is expected to be full.
     slow: u32,
+    lull: Lull,
+    /// The last try found no room.
+    full: bool,
     watch: Watch,
     silence: Silence,
     /// The connection of the link has ended; what the peer had said before may still wait to be heard.
@@ -59,6 +65,7 @@ impl MqSender {
         queue: ForkClosedFd,
         slot_bytes: usize,
         limit: usize,
+        their_cpu: Option<usize>,
     ) -> Self {
         Self {
             lifeline,
@@ -72,6 +79,8 @@ impl MqSender {
             asked: 0,
             patient: false,
             slow: 0,
+            lull: Lull::new(their_cpu),
+            full: false,
             watch: Watch::new(),
             silence: Silence::default(),
             hung_up: false,
@@ -148,7 +157,8 @@ impl MqSender {
     /// There is no room: a receiver that closes fills the queue, so that its sender comes here and learns it.
     #[cold]
     fn full(&mut self) -> SendError {
-        self.slow = SLOW_IN_A_ROW;
+        self.full = true;
+        self.slow = if self.lull.pays() { 0 } else { SLOW_IN_A_ROW };
         let looked = if self.silence.goes_on() { self.look() } else { self.listen().map(drop) };
         match (looked, self.gone) {
             (Err(error), _) => error,
@@ -185,7 +195,12 @@ impl SendTransport for MqSender {
         }
         self.slow = self.slow.saturating_sub(1);
         self.begin()?;
-        match self.put(payload, ask, NAP) {
+        let lulled = (mem::take(&mut self.full) && self.lull.is_due()).then(|| Lull::pass(payload.len()));
+        let outcome = self.put(payload, ask, NAP);
+        if let Some(end) = lulled {
+            self.lull.note(end.elapsed(), payload.len());
+        }
+        match outcome {
             Ok(()) => Ok(true),
             Err(SendError::Full) => {
                 self.patient = true;

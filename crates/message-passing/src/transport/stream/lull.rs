@@ -11,6 +11,8 @@ use std::time::Duration;
 use wharf_sys::clock::Instant;
 use wharf_sys::cpu;
 
+use crate::wait;
+
 /// How long it lasts: ten messages of a fast stream, and less than waking anybody takes on another core.
 const LULL: Duration = Duration::from_micros(4);
 
@@ -58,15 +60,7 @@ impl Lull {
     /// Passes one, and returns its end.
     #[cold]
     pub(super) fn pass() -> Instant {
-        let start = Instant::now();
-        // The clock ends the loop.
-        loop {
-            let now = Instant::now();
-            if now.saturating_since(start) >= LULL {
-                return now;
-            }
-            std::hint::spin_loop();
-        }
+        wait::stand_back(LULL)
     }
 
     /// A read brought about so many messages, and maybe left `more`; after a lull it `took` so long.
