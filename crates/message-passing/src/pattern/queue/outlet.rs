@@ -77,7 +77,7 @@ pub(super) struct Outlet {
     hub: Arc<Hub<News>>,
     bell: Bell,
     pub(super) books: Books,
-    pushes: u32,
+    pushes: u64,
     /// Pushes since pullers were heard, and after how many they are heard again: at the latest, and while nobody is free.
     unheard: u32,
     /// Quick looks since they were looked at thoroughly.

@@ -15,7 +15,7 @@ use crate::transport::log_link::Pushed;
 use crate::wait::{self, Limit, Pace};
 
 /// A listener is asked after so many pushes, and before every sleep.
-const PUSHES_PER_ACCEPT: u32 = 256;
+const PUSHES_PER_ACCEPT: u64 = 256;
 
 impl Outlet {
     /// Takes an item in; where it lies in the books. `limit` says whether and how long to wait for room; without one the policy
@@ -44,9 +44,7 @@ impl Outlet {
         {
             self.advance_quickly();
         }
-        if self.books.has_room(item.len()) {
-            self.rhythm.ready();
-        } else {
+        if !self.books.has_room(item.len()) {
             self.wait_for_room(item.len(), limit, pace)?;
         }
         let place = self.give_at_once(item).unwrap_or_else(|| {
@@ -139,7 +137,7 @@ impl Outlet {
 
     /// Whoever waits for room in a stream lets pullers get on: each look takes a line away from the one that it hears.
     fn stand_back(&mut self, pace: &Pace) {
-        let pauses = self.rhythm.dry();
+        let pauses = self.rhythm.dry(self.pushes);
         if !pace.forbids_spinning() {
             for _ in 0..pauses {
                 std::hint::spin_loop();
