@@ -32,6 +32,7 @@ pub(super) const MOST_UNSENT: usize = 65_536;
 struct Way {
     sender: Sender,
     unsent: VecDeque<[u8; HEAD_BYTES]>,
+    #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
     spare: Vec<Box<Parcel>>,
     over: bool,
     /// It is over because the pusher takes nothing.
@@ -182,6 +183,7 @@ impl Desk {
     }
 
     /// Memory for the next items.
+    #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
     pub(super) fn take_spare(&self, into: &mut Vec<Box<Parcel>>) {
         if let Ok(mut way) = self.way() {
             into.append(&mut way.spare);

@@ -93,6 +93,7 @@ pub(super) struct Inlet {
     rota: Rota,
     turn: Vec<usize>,
     pub(super) found: Vec<Found>,
+    #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
     spare: Vec<Box<Parcel>>,
     /// Something is kept for some pusher.
     pub(super) unsent: bool,
