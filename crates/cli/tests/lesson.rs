@@ -104,7 +104,7 @@ fn damage_and_cost_of_a_process_are_counted_by_those_concerned() {
     let scene = Scene::new();
     let rows = lesson(&scene, &["corruption", "processes", "program-lines"], &[]);
     assert_eq!(rows[0]["verdict"], "holds", "{}", rows[0]);
-    assert_eq!(figure(&rows[0], "cannot use the region"), 3.0);
+    assert_eq!(figure(&rows[0], "cannot attach the region"), 3.0);
     assert_eq!(figure(&rows[0], "links that went on"), 3.0);
     assert_eq!(figure(&rows[1], "region: in each that was there"), 0.0, "{}", rows[1]);
     assert!(figure(&rows[1], "links: in each that was there") > 0.0, "{}", rows[1]);

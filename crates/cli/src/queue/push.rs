@@ -270,7 +270,7 @@ mod tests {
         let asked = InputArguments { lines: true, file: Some(file.path().to_owned()) };
         let lines = read_ahead(Input::open(&asked, &ending).expect("a file")).expect("a thread");
         // They are fewer than AHEAD, so it is their bytes that leave no room; then they come, all of them.
-        assert!(LINES < AHEAD);
+        const { assert!(LINES < AHEAD) };
         let began = Instant::now();
         while lines.wait_for_room(Duration::ZERO) {
             assert!(began.elapsed() < Duration::from_secs(120), "all of them were read ahead");
