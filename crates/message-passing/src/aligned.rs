@@ -10,6 +10,10 @@ pub(crate) const ALIGN_BYTES: usize = 64;
 /// (docs/performance.md).
 const PAGE: usize = 4096;
 
+/// Where in its page the payload of a buffer of a page and more starts: far behind the start, where the kernel's copies of messages
+/// start in theirs, and far before the next.
+const PLACE: usize = PAGE / 4;
+
 /// A buffer in which the byte at index `lead` lies on a multiple of 64, or of a larger power of two.
 ///
 /// It is initialised as a whole, so that it can be lent to the system without being cleared again.
@@ -46,6 +50,15 @@ impl AlignedBytes {
         Self { bytes: Vec::new(), lead: 0, align, start: 0, len: 0 }
     }
 
+    /// A buffer of `len` zeroes far within its page from where other buffers of a page and more start, so that what lies there can be
+    /// copied here; empty where there is no memory for it.
+    pub(crate) fn apart(len: usize) -> Self {
+        let Some(mut bytes) = memory::zeroes(len.saturating_add(PAGE)) else { return Self::empty(0) };
+        let start = (PLACE + PAGE / 2).wrapping_sub(bytes.as_ptr() as usize) % PAGE;
+        bytes.truncate(start + len);
+        Self { bytes, lead: 0, align: ALIGN_BYTES, start, len }
+    }
+
     /// A buffer of `len` zeroes.
     pub(crate) fn zeroed(lead: usize, len: usize) -> Result<Self, NoMemory> {
         let mut buffer = Self::empty(lead);
@@ -65,11 +78,16 @@ impl AlignedBytes {
     }
 
     fn resize(&mut self, len: usize, keep: usize) -> Result<(), NoMemory> {
-        // One step more than it takes, to leave the start of a page. Only the pages that are really filled become resident.
-        let mut bytes = memory::zeroes(len.saturating_add(2 * self.align)).ok_or(NoMemory { len })?;
+        let placed = len >= PAGE && PLACE.is_multiple_of(self.align);
+        // Otherwise one step more than it takes, to leave the start of a page. Only the pages that are really filled become resident.
+        let more = if placed { PAGE } else { 2 * self.align };
+        let mut bytes = memory::zeroes(len.saturating_add(more)).ok_or(NoMemory { len })?;
         let payload = bytes.as_ptr() as usize + self.lead;
         let aligned = payload.next_multiple_of(self.align);
-        let start = aligned - payload + if aligned.is_multiple_of(PAGE) { self.align % PAGE } else { 0 };
+        let start = match placed {
+            true => PLACE.wrapping_sub(payload) % PAGE,
+            false => aligned - payload + if aligned.is_multiple_of(PAGE) { self.align % PAGE } else { 0 },
+        };
         bytes.truncate(start + len);
         let mut grown = Self { bytes, lead: self.lead, align: self.align, start, len };
         let kept = self.get(..keep.min(self.len));
@@ -121,6 +139,14 @@ mod tests {
             buffer.shrink(10).unwrap();
             assert_eq!((buffer.len(), buffer.get(..11).len(), buffer.get(..10)), (10, 0, &[0; 10][..]));
         }
+    }
+
+    #[test]
+    fn what_is_copied_from_one_place_to_the_other_lies_far_from_it_within_a_page() {
+        let (mut apart, buffer) = (AlignedBytes::apart(5_000), AlignedBytes::zeroed(8, 5_000).unwrap());
+        assert_eq!((apart.len(), apart.get_mut(..5_000).len()), (5_000, 5_000));
+        let (there, here) = (apart.get(..).as_ptr() as usize, buffer.get(8..).as_ptr() as usize);
+        assert_eq!((there % PAGE, here % PAGE), (PAGE / 4 * 3, PAGE / 4));
     }
 
     #[test]

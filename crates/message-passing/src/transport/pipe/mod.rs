@@ -18,6 +18,7 @@ pub(crate) use self::door::{Knocking, PipeDoor};
 pub(crate) use self::wire::PipeWire;
 use super::stream::{self, Sizes};
 use super::{Met, RecvHalf, SendHalf, Situation};
+use crate::aligned::ALIGN_BYTES;
 use crate::error::ConnectError;
 use crate::options::{Options, Trust};
 
@@ -59,6 +60,7 @@ impl Prepared {
         let wire = wire.met().unwrap_or(wire);
         let sizes = Sizes {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            align: usize::try_from(theirs.align).unwrap_or(ALIGN_BYTES),
             inbox: usize::try_from(ours.capacity).unwrap_or(usize::MAX).max(LEAST_INBOX),
             their_cpu: theirs.confined.map(usize::from),
         };

@@ -15,9 +15,6 @@ const LEAST_ROOM: usize = 4 << 10;
 /// are written, and read, at once.
 const MOST_ROOM: usize = 2 * USUAL_ROOM;
 
-/// A second part costs a pipe less than copying more than this.
-const SMALL: usize = 512;
-
 /// See [`Wire`].
 pub(crate) struct PipeWire {
     ends: PipeEnds,
@@ -74,10 +71,6 @@ impl Wire for PipeWire {
     fn in_one(&self) -> usize {
         // Written whole or not at all.
         ATOMIC - HEADER
-    }
-
-    fn copies(&self) -> usize {
-        SMALL
     }
 
     fn fragment(&self) -> usize {

@@ -39,7 +39,7 @@ impl Inbox {
         let lead: [u8; LEAD] = std::array::from_fn(|at| self.bytes.get(at).copied().unwrap_or(0));
         let [a, b, c, d, ask] = lead;
         let len = u32::from_le_bytes([a, b, c, d]) as usize;
-        let stored = Stored { len, ask: ask == 1 };
+        let stored = Stored::alone(len, ask == 1);
         if let Err(no_memory) = out.grow(stored.range().end, 0) {
             return Some(Err(no_memory));
         }
@@ -74,7 +74,7 @@ mod tests {
         // Kept and taken by turns, so that the bytes wrap around.
         for number in 0..500_usize {
             for number in [number, number + 1000] {
-                let stored = Stored { len: number * 7 % 300, ask: number % 3 == 0 };
+                let stored = Stored::alone(number * 7 % 300, number % 3 == 0);
                 let mut message = AlignedBytes::zeroed(PAYLOAD, PAYLOAD + 300).unwrap();
                 message.get_mut(..).fill(number as u8);
                 inbox.keep(&message, stored);

@@ -5,6 +5,7 @@
 //! if it waits too, sleeps until it is told. What the sender reads for the receiver goes into an inbox.
 
 use std::mem;
+use std::ops::Range;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -203,6 +204,16 @@ impl<'a> Turn<'a> {
             Ok(None) => None,
             other => self.note(other),
         }
+    }
+
+    /// See [`Reader::hand_over`].
+    #[inline]
+    pub(super) fn hand_over(&mut self, out: &mut AlignedBytes) -> Range<usize> {
+        let Some(reader) = self.reader.as_mut().filter(|_| !self.ended) else { return 0..0 };
+        reader.hand_over(out).unwrap_or_else(|end| {
+            self.note(Err(end));
+            0..0
+        })
     }
 
     #[cold]

@@ -37,6 +37,8 @@ use super::{RecvHalf, SendHalf};
 pub(crate) struct Sizes {
     /// The largest message, as both sides agreed; it fits 32 bits.
     pub(crate) limit: usize,
+    /// Payloads that the peer sends start on a multiple of it: 8 or 64.
+    pub(crate) align: usize,
     /// The inbox takes no more once it holds so many bytes: a sender that waits reads the stream itself, and keeps for
     /// the receiver of its side what is the receiver's. Beyond that, and one message, it waits without reading, until the
     /// receiver takes something: acknowledgements behind so much unreceived data are not heard. Once the peer has hung up,
@@ -66,7 +68,7 @@ pub(crate) fn halves(wire: Arc<dyn Wire>, sizes: Sizes) -> (SendHalf, RecvHalf) 
     let in_one = wire.in_one().max(1);
     let shared = Arc::new(Shared {
         wire,
-        incoming: Incoming::new(Reader::new(sizes.limit, sizes.their_cpu), sizes.inbox),
+        incoming: Incoming::new(Reader::new(sizes.limit, sizes.align, sizes.their_cpu), sizes.inbox),
         outgoing: Mutex::new(Outgoing::new()),
         owing: AtomicBool::new(false),
     });

@@ -5,6 +5,7 @@ use std::mem;
 
 use super::frame::{HEADER, Header, Kind, WORD, word};
 use super::wire::Wire;
+use crate::aligned::AlignedBytes;
 
 /// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
 const SMALL: usize = 4096;
@@ -12,7 +13,7 @@ const SMALL: usize = 4096;
 /// What one side writes. Both halves do, one at a time.
 pub(super) struct Outgoing {
     /// Header and payload of a small message, side by side.
-    small: Box<[u8; HEADER + SMALL]>,
+    small: AlignedBytes,
     /// A frame that was written in part: its rest is what lies behind `done`. It never holds more than one frame.
     begun: Vec<u8>,
     done: usize,
@@ -36,7 +37,7 @@ pub(super) struct Outgoing {
 impl Outgoing {
     pub(super) fn new() -> Self {
         Self {
-            small: Box::new([0; HEADER + SMALL]),
+            small: AlignedBytes::apart(HEADER + SMALL),
             begun: Vec::new(),
             done: 0,
             word_begun: false,
@@ -56,14 +57,14 @@ impl Outgoing {
         self.make_way(wire)?;
         let header = header.bytes();
         let len = HEADER + payload.len();
-        let written = match self.small.get_mut(..len).filter(|_| payload.len() <= wire.copies()) {
-            Some(frame) => {
+        let written = match self.small.get_mut(..len) {
+            frame if frame.len() == len => {
                 let (head, body) = frame.split_at_mut(HEADER);
                 head.copy_from_slice(&header);
                 body.copy_from_slice(payload);
                 wire.write(&[IoSlice::new(frame)])?
             }
-            None => wire.write(&[IoSlice::new(&header), IoSlice::new(payload)])?,
+            _ => wire.write(&[IoSlice::new(&header), IoSlice::new(payload)])?,
         };
         if written < len { self.keep(wire, &[&header, payload], written) } else { self.send_on(wire) }
     }

@@ -25,6 +25,9 @@ pub(super) const PAYLOAD: usize = HEADER;
 /// A message of more bytes than this that comes alone is not copied out of what was read ahead: it keeps that memory.
 const COPIED: usize = 512;
 
+/// Nor are messages that come together and have so many bytes with their headers.
+const HANDED_OVER: usize = 4 << 10;
+
 /// The most that is read on such an expectation; when it is wrong, so much is copied once.
 const MOST_EXPECTED: usize = 128 << 10;
 
@@ -72,19 +75,36 @@ pub(super) enum Found {
     Taken { count: u64, closed: bool },
 }
 
-/// A message in a buffer of its own, behind room for a header: whether it was copied there, or came there with its header in
-/// one read.
+/// A message in memory that its receiver has to itself: whether it was copied there, or came there with its header in one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
+    pub(super) at: usize,
     pub(super) len: usize,
     pub(super) ask: bool,
 }
 
 impl Stored {
-    /// Where it lies in its buffer.
-    pub(super) fn range(self) -> Range<usize> {
-        PAYLOAD..PAYLOAD + self.len
+    /// A message in a buffer of its own, behind room for a header.
+    #[inline]
+    pub(super) fn alone(len: usize, ask: bool) -> Self {
+        Self { at: PAYLOAD, len, ask }
     }
+
+    /// Where it lies in its memory.
+    #[inline]
+    pub(super) fn range(self) -> Range<usize> {
+        self.at..self.at + self.len
+    }
+}
+
+/// The first of the messages whose frames were [handed over](Reader::hand_over); the others stay there.
+#[inline]
+pub(super) fn next_of(memory: &AlignedBytes, frames: &mut Range<usize>) -> Option<Stored> {
+    let header = memory.get(frames.clone()).first_chunk::<HEADER>()?;
+    let Header { len, ask, .. } = Header::read(*header).ok()?;
+    let stored = Stored { at: frames.start + HEADER, len: len as usize, ask };
+    frames.start = stored.range().end;
+    Some(stored)
 }
 
 /// See the top of the file.
@@ -98,10 +118,14 @@ pub(super) struct Reader {
     place: AlignedBytes,
     /// The largest message of this link.
     limit: usize,
+    /// Messages start on a multiple of this: 8 or 64.
+    align: usize,
     /// The length of the last message: the next may be like it.
     last: usize,
     /// Payload in the place that came behind a header nobody has looked at yet: it ends what was read ahead.
     expected: usize,
+    /// Up to here what was read ahead is copied out, message by message: handing it over was found not to be worth while.
+    copied_until: usize,
     lull: Lull,
     small_in_a_row: u32,
     sender_closed: bool,
@@ -110,7 +134,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(limit: usize, their_cpu: Option<usize>) -> Self {
+    pub(super) fn new(limit: usize, align: usize, their_cpu: Option<usize>) -> Self {
         Self {
             buffer: AlignedBytes::empty(PAYLOAD),
             start: 0,
@@ -118,8 +142,10 @@ impl Reader {
             coming: None,
             place: AlignedBytes::empty(PAYLOAD),
             limit,
+            align,
             last: 0,
             expected: 0,
+            copied_until: 0,
             lull: Lull::new(their_cpu),
             small_in_a_row: 0,
             sender_closed: false,
@@ -142,7 +168,7 @@ impl Reader {
                     return Ok(None);
                 }
                 if coming.filled == coming.total {
-                    let stored = Stored { len: coming.total, ask: coming.ask };
+                    let stored = Stored::alone(coming.total, coming.ask);
                     self.coming = None;
                     mem::swap(out, &mut self.place);
                     return self.found(stored, out).map(Some);
@@ -165,7 +191,7 @@ impl Reader {
                     continue;
                 }
                 if let Some(payload) = rest.get(..len) {
-                    let stored = Stored { len, ask: header.ask };
+                    let stored = Stored::alone(len, header.ask);
                     if self.start == PAYLOAD && rest.len() == len && len > COPIED {
                         mem::swap(out, &mut self.buffer);
                         (self.start, self.end) = (0, 0);
@@ -189,6 +215,49 @@ impl Reader {
                 None => return Ok(None),
             }
         }
+    }
+
+    /// Where several whole messages lie at the front of what was read ahead, gives its memory away in exchange for `out`; says
+    /// where in `out` their frames are then, for [`next_of`]. Nothing happens where that is not worth while.
+    #[inline]
+    pub(super) fn hand_over(&mut self, out: &mut AlignedBytes) -> Result<Range<usize>, End> {
+        let short = self.end - self.start < HANDED_OVER || self.start < self.copied_until;
+        if short || self.coming.is_some() || self.expected > 0 || self.sender_closed {
+            return Ok(0..0);
+        }
+        let (mut until, mut last, mut messages) = (self.start, self.last, 0_u32);
+        // Every round passes a header. What lies on a multiple of the alignment has its payload on one, see `PAYLOAD`.
+        while until.is_multiple_of(self.align)
+            && let Some((header, rest)) = self.buffer.get(until..self.end).split_first_chunk::<HEADER>()
+            && let Ok(Header { len, kind: Kind::Whole, .. }) = Header::read(*header)
+            && len as usize <= self.limit.min(rest.len())
+        {
+            last = len as usize;
+            until += HEADER + last;
+            messages += 1;
+        }
+        let (handed, rest) = (until - self.start, self.end - until);
+        if out.len() > 2 * BUFFER && self.place.len() < out.len() {
+            // The memory of a large message is kept for the next one.
+            mem::swap(out, &mut self.place);
+        }
+        if handed < HANDED_OVER || rest > handed || out.len() > 2 * BUFFER {
+            self.copied_until = until.max(self.start + 1);
+            return Ok(0..0);
+        }
+        if self.place.len() > KEPT_BYTES {
+            self.small_in_a_row += messages;
+            if self.small_in_a_row > SMALL_IN_A_ROW {
+                self.small_in_a_row = 0;
+                self.place.shrink(0).map_err(no_memory)?;
+            }
+        }
+        out.grow(BUFFER, 0).map_err(no_memory)?;
+        out.get_mut(..rest).copy_from_slice(self.buffer.get(until..self.end));
+        mem::swap(out, &mut self.buffer);
+        let frames = self.start..until;
+        (self.start, self.end, self.last) = (0, rest, last);
+        Ok(frames)
     }
 
     /// Every frame but a whole message; `None` when it has not come whole.
@@ -257,6 +326,7 @@ impl Reader {
         if self.buffer.len() < BUFFER {
             self.buffer.grow(BUFFER, self.end).map_err(no_memory)?;
         }
+        self.copied_until = 0;
         let read = match &mut self.coming {
             Some(coming) if coming.left > 0 => {
                 make_room(&mut self.place, coming)?;
@@ -371,7 +441,7 @@ impl Reader {
             if self.small_in_a_row > SMALL_IN_A_ROW {
                 self.small_in_a_row = 0;
                 self.place.shrink(0).map_err(no_memory)?;
-                let mut smaller = AlignedBytes::zeroed(PAYLOAD, PAYLOAD + stored.len).map_err(no_memory)?;
+                let mut smaller = AlignedBytes::zeroed(PAYLOAD, stored.range().end).map_err(no_memory)?;
                 smaller.get_mut(stored.range()).copy_from_slice(out.get(stored.range()));
                 *out = smaller;
             }

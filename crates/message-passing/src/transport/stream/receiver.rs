@@ -1,6 +1,7 @@
 //! The receiving side of a stream.
 
 use std::io;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use wharf_sys::crash_point;
 use wharf_sys::poll::{self, Interest};
 
 use super::incoming::{Look, News};
-use super::reader::{End, Found, PAYLOAD, Stored};
+use super::reader::{self, End, Found, PAYLOAD, Stored};
 use super::{MOST_AT_ONCE, Patience, Shared};
 use crate::aligned::AlignedBytes;
 use crate::error::RecvError;
@@ -24,8 +25,10 @@ const LONGEST: Duration = Duration::from_millis(50);
 /// See [`RecvTransport`].
 pub(super) struct StreamReceiver {
     shared: Arc<Shared>,
-    /// The message that was found last.
+    /// The message that was found last, maybe with others behind it.
     message: AlignedBytes,
+    /// Where those others are: whole frames that came in the same read.
+    more: Range<usize>,
     /// It was found by a look, and nobody has asked for it yet.
     kept: Option<Stored>,
     received: u64,
@@ -33,7 +36,7 @@ pub(super) struct StreamReceiver {
 
 impl StreamReceiver {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, message: AlignedBytes::empty(PAYLOAD), kept: None, received: 0 }
+        Self { shared, message: AlignedBytes::empty(PAYLOAD), more: 0..0, kept: None, received: 0 }
     }
 
     /// The next message: one that a look has found, or one that is found with this patience.
@@ -49,9 +52,12 @@ impl StreamReceiver {
     /// Looks for a message in what was read already, and reads on with this patience, if with any.
     #[inline]
     fn find(&mut self, patience: Option<Patience>) -> Result<Option<Stored>, RecvError> {
-        let Self { shared, message, .. } = self;
+        let Self { shared, message, more, .. } = self;
         if !shared.wire.is_ours() {
             return Err(RecvError::Forked);
+        }
+        if let Some(stored) = reader::next_of(message, more) {
+            return Ok(Some(stored));
         }
         let found = match shared.incoming.look(message) {
             Look::Kept(stored) => Some(stored),
@@ -65,6 +71,10 @@ impl StreamReceiver {
                 // Ends with a message, with the end of the stream, or when nothing is there; where nobody waits and more is
                 // read, a peer that floods with anything else ends it, too.
                 loop {
+                    *more = turn.hand_over(message);
+                    if let Some(stored) = reader::next_of(message, more) {
+                        break Some(stored);
+                    }
                     match turn.understand(message) {
                         Some(Found::Message(stored)) => break Some(stored),
                         Some(Found::SenderClosed) => break None,
@@ -98,7 +108,7 @@ impl StreamReceiver {
             let _later = outgoing.acknowledge(&*self.shared.wire, self.received);
             self.shared.note_owing(&outgoing);
         }
-        Frame { at: PAYLOAD, len: stored.len }
+        Frame { at: stored.at, len: stored.len }
     }
 
     /// Nothing more comes for the receiver. Its peer may have more to say to the sender of this side, which is heard

@@ -30,9 +30,14 @@ fn sockets() -> (TcpStream, TcpStream) {
 }
 
 fn side(socket: TcpStream, inbox: usize) -> (SendHalf, RecvHalf) {
+    side_for(socket, inbox, 8)
+}
+
+/// A side whose peer sends payloads on so many bytes.
+fn side_for(socket: TcpStream, inbox: usize, align: usize) -> (SendHalf, RecvHalf) {
     let lifeline = Arc::new(Lifeline::new(OwnedFd::from(socket)));
     let wire = TcpWire::new(lifeline, 1 << 20, Duration::from_secs(30)).unwrap();
-    halves(Arc::new(wire), Sizes { limit: LIMIT, inbox, their_cpu: None })
+    halves(Arc::new(wire), Sizes { limit: LIMIT, align, inbox, their_cpu: None })
 }
 
 fn frame(len: u32, kind: u8, ask: u8, payload: &[u8]) -> Vec<u8> {
@@ -95,6 +100,40 @@ fn every_way_to_cut_a_stream_gives_the_same_messages() {
         let mut expected: Vec<&[u8]> = vec![b"one", b"", b"fragments", &large, b"after"];
         expected.extend(MIDDLING.map(|len| &large[..len]));
         assert!(got == expected, "pieces of {piece}: {:?}", got.iter().map(Vec::len).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn messages_that_come_together_lie_on_their_alignment_and_are_acknowledged_one_by_one() {
+    const COUNT: usize = 700;
+    let len = |number: usize| [56, 120, 64, 4_096, 0, 100, 3, 1_000][number / 9 % 8];
+    for align in [8, 64] {
+        let (mut there, here) = sockets();
+        let (_send, mut recv) = side_for(here, LIMIT, align);
+        let mut bytes = Vec::new();
+        for number in 0..COUNT {
+            let payload = vec![number as u8; len(number)];
+            bytes.extend(frame(payload.len() as u32, 1, u8::from(number % 10 == 0), &payload));
+        }
+        let mut asking = there.try_clone().unwrap();
+        let speaking = std::thread::spawn(move || there.write_all(&bytes).unwrap());
+        for number in 0..COUNT {
+            let found = loop {
+                if let Some(found) = recv.wait(Some(Deadline::after(Duration::from_secs(10)))).unwrap() {
+                    break found;
+                }
+            };
+            let message = recv.view(found);
+            assert!(message.len() == len(number) && message.iter().all(|byte| *byte == number as u8), "{number}");
+            assert_eq!(message.as_ptr() as usize % align, 0, "{number}");
+            if number % 10 == 0 {
+                let mut word = [0; 16];
+                asking.read_exact(&mut word).unwrap();
+                assert_eq!(word[..5], [8, 0, 0, 0, 6]);
+                assert_eq!(word[8..], (number as u64 + 1).to_le_bytes());
+            }
+        }
+        speaking.join().unwrap();
     }
 }
 
@@ -324,7 +363,7 @@ fn what_a_waiting_sender_sent_needs_no_later_call() {
 fn sends_all_by_itself(forms: Vec<Form>) {
     let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
     there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, inbox: LIMIT, their_cpu: None });
+    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, align: 8, inbox: LIMIT, their_cpu: None });
     let facts = Facts {
         trust: crate::options::Trust::Auto,
         address: Address::parse("tcp:127.0.0.1:1").unwrap(),

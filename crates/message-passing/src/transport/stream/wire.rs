@@ -31,11 +31,6 @@ pub(crate) trait Wire: Send + Sync {
     /// The most payload that one frame should carry, at least 1: so much fits the room that [`widen`](Self::widen) opens.
     fn in_one(&self) -> usize;
 
-    /// Up to so many bytes of payload are copied behind their header, where that costs less than two parts.
-    fn copies(&self) -> usize {
-        usize::MAX
-    }
-
     /// The most payload of a fragment. The last one of a message has at most [`in_one`](Self::in_one).
     fn fragment(&self) -> usize {
         FRAGMENT.min(self.in_one())

@@ -10,6 +10,7 @@ pub(crate) use self::token::check as check_token;
 pub(crate) use self::wire::TcpWire;
 use super::stream::{self, Sizes};
 use super::{Met, RecvHalf, SendHalf, Situation};
+use crate::aligned::ALIGN_BYTES;
 use crate::error::ConnectError;
 use crate::handshake::Role;
 use crate::options::Options;
@@ -50,6 +51,7 @@ impl Prepared {
         let wire = wire.ok_or_else(|| ConnectError::Protocol(format!("{}: needs a stream", ours.transport)))?;
         let sizes = Sizes {
             limit: usize::try_from(limit).unwrap_or(usize::MAX),
+            align: usize::try_from(theirs.align).unwrap_or(ALIGN_BYTES),
             inbox: usize::try_from(ours.capacity).unwrap_or(usize::MAX).max(LEAST_INBOX),
             their_cpu: theirs.confined.map(usize::from),
         };
