@@ -1,9 +1,9 @@
 //! The bare frame ring: what a link of `shm:` does with memory for each message, and nothing else.
 //!
-//! Frames as in `docs/layout.md` (an eight-byte header and 64 bytes, the next header cleared before the own one is
-//! stored), each side's memory written by that side alone, the reader's position told to the writer after every eighth of
-//! the ring. No second ring, no other sizes, no death, no trust, no sleep, no errors: what a processor makes of the
-//! frame itself, and so the bound for a link that keeps the frame and the rule of one writer for each page.
+//! Frames as in `docs/layout.md` (an eight-byte header and 64 bytes, the next header cleared before the own one is stored), each side's
+//! memory written by that side alone and mapped for reading only by the other, the reader's position told to the writer after every
+//! eighth of the ring. No second ring, no other sizes, no death, no trust, no sleep, no errors: what a processor makes of the frame itself,
+//! when nothing is done about what a page that is mapped for reading only costs its writer.
 #![allow(unsafe_code)]
 
 use crate::by_hand::mapped::Mapped;
@@ -193,7 +193,8 @@ impl Contender for BareFrames {
 
     fn listen(&self, at: &Path) -> io::Result<Self::Door> {
         let side = |name| Mapped::create(&at.join(name), RING + RING_BYTES as usize);
-        Ok(Some((side("listening")?, side("connecting")?)))
+        drop(side("connecting")?);
+        Ok(Some((side("listening")?, Mapped::open_to_read(&at.join("connecting"))?)))
     }
 
     fn accept(&self, door: &mut Self::Door) -> io::Result<FramesEnd> {
@@ -202,7 +203,7 @@ impl Contender for BareFrames {
     }
 
     fn connect(&self, at: &Path) -> io::Result<FramesEnd> {
-        let side = |name| Mapped::open(&at.join(name));
-        Ok(FramesEnd::new(side("connecting")?, side("listening")?, self.look))
+        let (ours, theirs) = (Mapped::open(&at.join("connecting"))?, Mapped::open_to_read(&at.join("listening"))?);
+        Ok(FramesEnd::new(ours, theirs, self.look))
     }
 }

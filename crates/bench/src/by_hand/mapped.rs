@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A shared, writable mapping of a whole file; unmapped on drop.
+/// A shared mapping of a whole file; unmapped on drop.
 pub struct Mapped {
     start: NonNull<u8>,
     len: usize,
@@ -26,18 +26,24 @@ impl Mapped {
     pub fn create(path: &Path, len: usize) -> io::Result<Mapped> {
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         file.set_len(len as u64)?;
-        Mapped::of(&file, len)
+        Mapped::of(&file, len, libc::PROT_READ | libc::PROT_WRITE)
     }
 
     /// Maps an existing file as a whole.
     pub fn open(path: &Path) -> io::Result<Mapped> {
         let file = OpenOptions::new().read(true).write(true).open(path)?;
         let len = file.metadata()?.len() as usize;
-        Mapped::of(&file, len)
+        Mapped::of(&file, len, libc::PROT_READ | libc::PROT_WRITE)
     }
 
-    fn of(file: &File, len: usize) -> io::Result<Mapped> {
-        let protection = libc::PROT_READ | libc::PROT_WRITE;
+    /// The same for reading only, which changes what its lines cost their writer (docs/performance.md). A store to it is a fault.
+    pub fn open_to_read(path: &Path) -> io::Result<Mapped> {
+        let file = File::open(path)?;
+        let len = file.metadata()?.len() as usize;
+        Mapped::of(&file, len, libc::PROT_READ)
+    }
+
+    fn of(file: &File, len: usize, protection: libc::c_int) -> io::Result<Mapped> {
         let flags = libc::MAP_SHARED | libc::MAP_POPULATE;
         // SAFETY: a new mapping at an address that the kernel chooses touches no existing memory.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, file.as_raw_fd(), 0) };
