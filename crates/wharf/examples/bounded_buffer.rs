@@ -115,6 +115,11 @@ fn run() -> Result<ExitCode> {
     let mut kills = 0;
     // Bound: the patience above.
     let done = loop {
+        let victim = kills % workers.len();
+        workers[victim].kill()?;
+        workers[victim].wait()?;
+        workers[victim] = start(parts[victim])?;
+        kills += 1;
         thread::sleep(KILL_EVERY);
         if buffer.ring()?.taken == NUMBERS {
             break true;
@@ -122,11 +127,6 @@ fn run() -> Result<ExitCode> {
         if began.elapsed() > PATIENCE {
             break false;
         }
-        let victim = kills % workers.len();
-        workers[victim].kill()?;
-        workers[victim].wait()?;
-        workers[victim] = start(parts[victim])?;
-        kills += 1;
     };
     let mut failures = 0;
     for worker in &mut workers {
