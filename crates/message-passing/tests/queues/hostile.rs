@@ -99,6 +99,7 @@ pub(crate) fn never_acknowledges(world: &World) {
     // Whoever is slow because the machine is busy is no dead letter's reason.
     let queue = options.queue("unix:lazy").acknowledge_within(Duration::from_millis(30)).most_deliveries(u32::MAX);
     let mut pusher = queue.pusher().unwrap();
+    let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let lazy = scope.spawn(|| {
             let mut link = options.connect("unix:lazy").unwrap();
@@ -109,7 +110,6 @@ pub(crate) fn never_acknowledges(world: &World) {
         let mut link = lazy.join().unwrap();
         let items: Vec<_> = (0..200).map(|_| pusher.push(&[7; 5000]).unwrap().id()).collect();
         assert!(link.recv_timeout(SOON).is_ok());
-        let done = AtomicBool::new(false);
         let working = scope.spawn(|| {
             let mut puller = options.queue("unix:lazy").puller_timeout(SOON).unwrap();
             // Not as often as there are items: what waits here for longer than it may is taken away and comes once more.
