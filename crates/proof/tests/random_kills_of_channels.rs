@@ -51,7 +51,7 @@ fn whoever_has_an_end_gets_everything_that_was_sent_or_is_told_of_a_death() {
     println!("{handed_on} ends handed on; {sums:?}");
     assert!(sums.whole > kills && sums.received > kills && handed_on > kills, "hardly anything happened");
     // Seen once in some six thousand kills; its cause is not known.
-    assert!(sums.taken_for_closed <= 1 + kills / 500, "killed senders are taken for closed ones");
+    assert!(sums.taken_for_closed <= 1 + kills / 500, "killed ends are taken for closed ones");
     if kills >= KILLS {
         let deaths = [sums.senders_died, sums.receivers_died, sums.lost_on_the_way];
         assert!(deaths.iter().all(|count| *count > kills / 50), "hardly anybody was told of a death: {deaths:?}");
