@@ -174,9 +174,6 @@ pub struct Sums {
     pub received: u64,
     /// Channels that were used and closed in good order, all of whose messages were received.
     pub whole: u64,
-    /// Ends that were told of another end that had closed where it was killed, receivers among them only if they had everything: a known
-    /// defect, see docs/channels.md.
-    pub taken_for_closed: u64,
     /// Receivers in use whose senders, in use, died.
     pub senders_died: u64,
     /// Senders in use whose receivers, in use, died.
@@ -191,7 +188,6 @@ impl Sums {
         self.channels += more.channels;
         self.received += more.received;
         self.whole += more.whole;
-        self.taken_for_closed += more.taken_for_closed;
         self.senders_died += more.senders_died;
         self.receivers_died += more.receivers_died;
         self.lost_on_the_way += more.lost_on_the_way;
@@ -293,12 +289,8 @@ fn one(
     expect(ended.or(left).is_none_or(|received| received <= most), "more was received than was sent")?;
     sums.received += ended.or(left).unwrap_or(0);
     if let Some(received) = receiver.count(Note::SenderClosed) {
-        if closing.is_none() && sender_killed && received >= sent {
-            sums.taken_for_closed += 1;
-        } else {
-            expect(closing == Some(received), "the sender has closed, and not all that it had sent was received")?;
-            sums.whole += u64::from(received > 0);
-        }
+        expect(closing == Some(received), "the sender has closed, and not all that it had sent was received")?;
+        sums.whole += u64::from(received > 0);
     }
     if let Some(received) = receiver.count(Note::SenderDied) {
         expect(sender_killed, "nobody has killed the sender")?;
@@ -309,9 +301,7 @@ fn one(
         }
     }
     if sender.count(Note::ReceiverClosed).is_some() {
-        let taken_for_closed = left.is_none() && receiver_killed;
-        sums.taken_for_closed += u64::from(taken_for_closed);
-        expect(left.is_some() || taken_for_closed, "the receiver has not closed")?;
+        expect(left.is_some(), "the receiver has not closed")?;
     }
     if sender.count(Note::ReceiverDied).is_some() {
         expect(receiver_killed, "nobody has killed the receiver")?;
@@ -376,6 +366,7 @@ mod tests {
             ([8, 2], &[(8, Note::Sent, 3), (2, Note::SenderDied, 5)], "more was received"),
             ([1, 2], &[(1, Note::Closing, 0), (2, Note::SenderDied, 0)], "nobody has killed the sender"),
             ([1, 2], &[(1, Note::ReceiverDied, 0), (2, Note::Leaving, 0)], "nobody has killed the receiver"),
+            ([1, 9], &[(1, Note::ReceiverClosed, 0)], "has not closed"),
             ([1, 9], &[(1, Note::Sent, 3)], "the sender has come to no end"),
             ([8, 2], &[(2, Note::Receiving, 0)], "the receiver has come to no end"),
             ([1, 2], &[(1, Note::Sent, 3), (2, Note::Sent, 3)], "two have used"),

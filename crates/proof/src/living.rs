@@ -1,6 +1,10 @@
 //! What the rings of random kills share: how many kills there are, and players that live until they are killed.
 
-use crate::process::Process;
+use std::os::unix::process::ExitStatusExt;
+
+use rustix::process::Signal;
+
+use crate::process::{Death, Process};
 use crate::promptness::SOON;
 use crate::random::Random;
 
@@ -36,6 +40,17 @@ impl Living {
             self.ready = true;
         }
         &mut self.process
+    }
+
+    /// Kills it once it is there.
+    ///
+    /// # Panics
+    /// When it has ended by itself: it would have said why.
+    pub fn kill(&mut self) -> Death {
+        let death = self.ready().kill();
+        let by = death.status.signal();
+        assert_eq!(by, Some(Signal::KILL.as_raw()), "it was to be killed, and ended before: {}", self.process.report());
+        death
     }
 
     /// Checks that it has not ended: it would have said why.

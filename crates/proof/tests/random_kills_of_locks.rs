@@ -66,7 +66,7 @@ fn play(kills: u64, random: &mut Random, hits: &mut Hits) {
         let what = format!("kill {}", hits.kills + kill);
         thread::sleep(Duration::from_micros(random.below(6000)));
         let unlucky = random.below(CAST as u64) as usize;
-        cast[unlucky].ready().kill();
+        cast[unlucky].kill();
         count(&region, unlucky, hits);
         cast[unlucky] = living(&scene, unlucky, random);
         // Everything is used once more by one that nobody kills: whatever the dead one held is to be had soon.

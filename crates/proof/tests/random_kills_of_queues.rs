@@ -191,7 +191,7 @@ fn kill(
         thread::sleep(Duration::from_micros(random.below(3000)));
         let unlucky = random.below(CAST as u64) as usize;
         let (life, living) = &mut cast[unlucky];
-        living.ready().kill();
+        living.kill();
         killed.insert(*life);
         killed_sides[usize::from(unlucky >= PUSHERS)] += 1;
         cast[unlucky] = start(unlucky, random);

@@ -97,7 +97,7 @@ fn play(kills: u64, random: &mut Random, killed: &mut [u64; CAST.len()]) -> Tota
             for kill in 0..kills {
                 thread::sleep(Duration::from_micros(random.below(4000)));
                 let unlucky = random.below(CAST.len() as u64) as usize;
-                cast[unlucky].ready().kill();
+                cast[unlucky].kill();
                 killed[unlucky] += 1;
                 cast[unlucky] = living(&scene, &accounts, unlucky, next(), random);
                 let what = format!("kill {kill}");

@@ -172,7 +172,7 @@ fn kill(
         let what = format!("kill {}", hits.kills + kill);
         thread::sleep(Duration::from_micros(random.below(4000)));
         let unlucky = random.below(CAST as u64) as usize;
-        let death = cast[unlucky].ready().kill();
+        let death = cast[unlucky].kill();
         let stint = books.pages[unlucky].stint.read();
         count(books, unlucky, hits);
         if stint.role() == Role::Publisher {

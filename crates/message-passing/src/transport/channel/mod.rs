@@ -13,7 +13,7 @@ mod receiver;
 mod sender;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use wharf_sys::socket::{self, Credentials};
@@ -205,8 +205,14 @@ fn first(lifeline: &Lifeline) -> io::Result<First> {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(First::Nothing),
         Err(error) => return Err(error),
     };
+    take(socket, by)
+}
+
+/// Takes what the other end has said. Who said it was looked up before, and the end may have come since.
+fn take(socket: BorrowedFd<'_>, by: Option<Credentials>) -> io::Result<First> {
     let mut record = [0; handshake::MAX_RECORD + 1];
-    let (received, fds) = match socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS) {
+    let heard = again_after_reset(|| socket::recv_with_fds(socket, &mut record, handshake::MAX_FDS));
+    let (received, fds) = match heard {
         Ok(heard) => heard,
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(First::Nothing),
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(First::Nonsense(error.to_string())),
@@ -243,5 +249,28 @@ fn again_after_reset<T>(mut once: impl FnMut() -> io::Result<T>) -> io::Result<T
     match once() {
         Err(error) if error.kind() == io::ErrorKind::ConnectionReset => once(),
         outcome => outcome,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    /// What `take` finds at an end whose peer has said this, and closed with something unread.
+    fn taken_after_reset(said: Option<&[u8]>) -> First {
+        let (ours, theirs) = socket::pair(socket::Kind::SeqPacket).expect("a pair");
+        socket::send(&ours, b"unread").expect("room");
+        said.into_iter().for_each(|said| drop(socket::send(&theirs, said).expect("room")));
+        drop(theirs);
+        take(ours.as_fd(), None).expect("a reset is no failure of this end")
+    }
+
+    #[test]
+    fn a_peer_that_closes_between_two_looks_with_something_unread_has_said_what_it_said() {
+        assert!(matches!(taken_after_reset(None), First::End));
+        let said = unix::close_record();
+        assert!(matches!(taken_after_reset(Some(&said)), First::Word(word) if word == said));
     }
 }

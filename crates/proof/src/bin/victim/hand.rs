@@ -1,8 +1,6 @@
 //! A part among processes that make channels, hand their ends around and use them, until it is over or killed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{
@@ -16,7 +14,8 @@ use wharf_proof::said::say;
 use wharf_proof::words::Words;
 use wharf_sys::clock::Deadline;
 
-use crate::{Failure, told};
+use crate::Failure;
+use crate::over::Over;
 
 /// With so many ends it makes no more.
 const ENOUGH: usize = 12;
@@ -32,16 +31,11 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let mut link = Options::new().connect_timeout(*address, PATIENCE)?;
     link.send(&Word::Hello(life).bytes())?;
     say("ready", "")?;
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let _ = told();
-            over.store(true, Ordering::Relaxed);
-        });
-        let mut hands = Hands { life, made: 0, ends: Vec::new(), diary, random };
-        hands.play(&mut link, &over)
-    })?;
-    drop(link);
+    let over = Over::watch();
+    let mut hands = Hands { life, made: 0, ends: Vec::new(), diary, random };
+    hands.play(&mut link, &over)?;
+    drop((hands, link));
+    over.wait()?;
     if let Some(surplus) = Footprint::now().more_than(&before) {
         return Err(format!("it holds more than before: {surplus}").into());
     }
@@ -78,7 +72,7 @@ struct Hands {
 
 impl Hands {
     /// Ends when nothing more comes and everything that it has has come to its end.
-    fn play(&mut self, link: &mut Link, over: &AtomicBool) -> Result<(), Failure> {
+    fn play(&mut self, link: &mut Link, over: &Over) -> Result<(), Failure> {
         let (mut quiet, mut last) = (false, None);
         loop {
             // A moment's rest, and what came meanwhile.
@@ -95,7 +89,7 @@ impl Hands {
                 }
                 limit = Duration::ZERO;
             }
-            let is_over = over.load(Ordering::Relaxed);
+            let is_over = over.is_seen();
             if !is_over && self.ends.len() < ENOUGH && self.random.below(4) == 0 {
                 self.make()?;
             }

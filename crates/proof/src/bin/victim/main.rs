@@ -25,6 +25,7 @@ mod heir;
 mod link;
 mod locks;
 mod medley;
+mod over;
 mod primitive;
 mod region;
 mod scribble;

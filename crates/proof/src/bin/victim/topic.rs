@@ -1,6 +1,5 @@
 //! Parts among topics, events and states: one end that is busy, many that are idle, and one that counts what opening costs.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use wharf_proof::said::say;
 use wharf_proof::words::Words;
 use wharf_sys::trace::mark;
 
+use crate::over::Over;
 use crate::{Failure, told};
 
 /// How long a busy one waits at a time, so that it sees the end.
@@ -28,16 +28,9 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
 /// Says `ready`, acts until it is told that it was enough, and says `left` with what it still holds after that.
 fn busy(part: &str, name: &str) -> Result<(), Failure> {
     let (before, tasks) = (Footprint::now(), threads());
-    let enough = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            // An input that cannot be read is as good as its end.
-            let _ = told();
-            // Relaxed: nothing but the word itself matters.
-            enough.store(true, Ordering::Relaxed);
-        });
-        act(part, name, || enough.load(Ordering::Relaxed))
-    })?;
+    let enough = Over::watch();
+    act(part, name, || enough.is_seen())?;
+    enough.wait()?;
     let mut left = Footprint::now().more_than(&before).unwrap_or_default();
     if threads() > tasks {
         left.push_str(&format!(" {} threads", threads() - tasks));

@@ -1,8 +1,6 @@
 //! A part in a queue: one that pushes or one that works, as it likes, until it is told that it is over or killed.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 use std::time::Duration;
 
 use wharf_message_passing::{Item, Node, RecvError, SendError, Settled, Wait};
@@ -12,7 +10,8 @@ use wharf_proof::said::say;
 use wharf_proof::words::Words;
 use wharf_sys::clock::Instant;
 
-use crate::{Failure, told};
+use crate::Failure;
+use crate::over::Over;
 
 /// A wait that is asked for must not be much longer: this is far above what a busy machine adds.
 const LATE: Duration = Duration::from_secs(5);
@@ -23,34 +22,28 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let mut diary = Diary::open(Path::new(words.at(3, "where diaries are")?), words.number("life", 0)?)?;
     let mut random = Random::new(words.number("seed", 0)?);
     let node = Node::open()?;
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let _ = told();
-            over.store(true, Ordering::Relaxed);
-        });
-        say("ready", "")?;
-        match side {
-            "push" => push(&node, name, &mut diary, &mut random, &over),
-            "pull" => pull(&node, name, &mut diary, &mut random, &over),
-            other => Err(format!("no part is called 'work {other}'").into()),
-        }
-    })?;
+    let over = Over::watch();
+    say("ready", "")?;
+    match side {
+        "push" => push(&node, name, &mut diary, &mut random, &over)?,
+        "pull" => pull(&node, name, &mut diary, &mut random, &over)?,
+        other => return Err(format!("no part is called 'work {other}'").into()),
+    }
     drop(node);
     say("done", "")?;
     Ok(())
 }
 
 /// Pushers one after another: some see their items done, and some leave before.
-fn push(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &AtomicBool) -> Result<(), Failure> {
+fn push(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &Over) -> Result<(), Failure> {
     let queue = node.queue(name).most_deliveries(1_000_000).most_items(1 + random.below(64) as usize);
     let mut number = 0;
-    while !over.load(Ordering::Relaxed) {
+    while !over.is_seen() {
         let wait = if random.below(2) == 0 { Wait::Sleep } else { Wait::Adaptive };
         let mut pusher = queue.clone().wait(wait).pusher()?;
         let mut open = Vec::new();
         for _ in 0..1 + random.below(300) {
-            if over.load(Ordering::Relaxed) {
+            if over.is_seen() {
                 break;
             }
             let item = Name { life: diary.life(), number };
@@ -86,13 +79,13 @@ fn push(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &
 }
 
 /// Pullers one after another, which do what they are given in some order, or give it back.
-fn pull(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &AtomicBool) -> Result<(), Failure> {
-    while !over.load(Ordering::Relaxed) {
+fn pull(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &Over) -> Result<(), Failure> {
+    while !over.is_seen() {
         let wait = if random.below(2) == 0 { Wait::Sleep } else { Wait::Adaptive };
         let mut puller = node.queue(name).prefetch(1 + random.below(8) as u32).wait(wait).puller()?;
         let mut held = Vec::new();
         for _ in 0..1 + random.below(2000) {
-            if over.load(Ordering::Relaxed) {
+            if over.is_seen() {
                 break;
             }
             let (began, limit) = (Instant::now(), Duration::from_millis(random.below(5)));
