@@ -252,7 +252,8 @@ impl Reader {
                 self.place.shrink(0).map_err(no_memory)?;
             }
         }
-        out.grow(BUFFER, 0).map_err(no_memory)?;
+        // What was left where a large message was expected may be more than is read ahead otherwise.
+        out.grow(BUFFER.max(rest), 0).map_err(no_memory)?;
         out.get_mut(..rest).copy_from_slice(self.buffer.get(until..self.end));
         mem::swap(out, &mut self.buffer);
         let frames = self.start..until;

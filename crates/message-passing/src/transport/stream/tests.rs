@@ -184,6 +184,28 @@ fn what_follows_a_large_message_may_be_anything() {
     }
 }
 
+/// What comes in one read where a large message was expected, and is none: many small ones, and the beginning of another, which is
+/// longer than what is read ahead otherwise.
+#[test]
+fn what_is_left_behind_messages_that_came_together_may_be_more_than_a_buffer() {
+    let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let sizes = Sizes { limit: LIMIT, align: 8, inbox: LIMIT, their_cpu: None };
+    let (_send, mut recv) = halves(Arc::new(Narrow(here)), sizes);
+    let message = |number: usize, len: usize| vec![number as u8; len];
+    let whole = |message: &[u8]| frame(message.len() as u32, 1, 0, message);
+    there.write_all(&whole(&message(0, 100_000))).unwrap();
+    assert!(next(&mut recv).unwrap() == message(0, 100_000));
+    let together: Vec<u8> = (1..=401).flat_map(|number| whole(&message(number, 96))).collect();
+    let longer = whole(&message(402, 60_000));
+    let (begun, rest) = longer.split_at(36_000);
+    there.write_all(&[&together, begun].concat()).unwrap();
+    for number in 1..=401 {
+        assert!(next(&mut recv).unwrap() == message(number, 96), "{number}");
+    }
+    there.write_all(rest).unwrap();
+    assert!(next(&mut recv).unwrap() == message(402, 60_000));
+}
+
 #[test]
 fn nonsense_ends_a_link_after_what_came_before_it() {
     let long = frame(u32::MAX, 1, 0, b"abc");
