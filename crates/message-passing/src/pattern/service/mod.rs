@@ -266,5 +266,4 @@ impl<P> fmt::Debug for Service<P> {
 }
 
 #[cfg(test)]
-#[path = "older_tests.rs"]
 mod older_tests;

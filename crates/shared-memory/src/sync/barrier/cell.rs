@@ -68,9 +68,9 @@ pub struct Barrier<const N: usize> {
     members: [AtomicU32; N],
 }
 
-// SAFETY: zero bytes are a barrier without members at which nobody has arrived and nobody repairs anything; any word is valid, and a count that is
-// beyond what can be is bounded by the number of places. Everything is atomic. It holds slots and generations, no
-// address, and dropping it does nothing. The layout tells how many places there are.
+// SAFETY: zero bytes are a barrier without members at which nobody has arrived and nobody repairs anything; any word is
+// valid, and a count that is beyond what can be is bounded by the number of places. Everything is atomic. It holds slots
+// and generations, no address, and dropping it does nothing. The layout tells how many places there are.
 unsafe impl<const N: usize> Shared for Barrier<N> {
     const LAYOUT: Layout = {
         assert!(0 < N && N <= MAX_MEMBERS, "a barrier has 1 to 1023 members");
