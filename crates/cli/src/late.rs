@@ -92,7 +92,7 @@ impl Write for Late {
                 },
             }
         }
-        if *taken == bytes.len() || *taken >= bytes.len() / 2 {
+        if *taken >= bytes.len() / 2 {
             bytes.drain(..*taken);
             *taken = 0;
         }

@@ -43,9 +43,11 @@ impl Terminal {
             let _restored = ratatui::try_restore();
             told(panic);
         }));
+        let screen = ratatui::Terminal::new(rows)?;
+        // Last, and nothing fails behind it: whoever does not get this terminal finds it as it was.
         terminal::enable_raw_mode()?;
         queue!(out, EnterAlternateScreen)?;
-        Ok(Terminal { screen: ratatui::Terminal::new(rows)?, out, room })
+        Ok(Terminal { screen, out, room })
     }
 
     /// Draws, unless a drawing is under way.
