@@ -64,8 +64,8 @@ struct Rights {
     uid: u32,
     gid: u32,
     mode: u32,
-    /// Empty where there is none.
-    list: Vec<u8>,
+    /// Empty where there is none; `None` where that cannot be known.
+    list: Option<Vec<u8>>,
 }
 
 impl Rights {
@@ -96,13 +96,14 @@ impl Rights {
         }
         let has_group =
             ours.st_gid == self.gid || rustix::fs::fchown(file, None, Some(Gid::from_raw(self.gid))).is_ok();
-        let has_list = has_group && !self.list.is_empty() && {
-            let set = rustix::fs::fsetxattr(file, LIST, &self.list, XattrFlags::empty());
-            set.is_ok()
-        };
-        // Another group than was meant has been among all others, and may do no more than they. Neither may one of which only the
-        // lost list said what it may do.
-        let keeps = has_list || has_group && has_none && self.list.is_empty();
+        // Another group than was meant has been among all others, and may do no more than they. Neither may one of which only a list
+        // said what it may do that is lost, or not known.
+        let keeps = has_group
+            && match self.list.as_deref() {
+                Some([]) => has_none,
+                Some(list) => rustix::fs::fsetxattr(file, LIST, list, XattrFlags::empty()).is_ok(),
+                None => false,
+            };
         let mode = if keeps { self.mode } else { self.mode & !0o070 | (self.mode & 0o007) << 3 };
         match rustix::fs::fchmod(file, Mode::from_raw_mode(mode)) {
             // A file system without permissions of its own.
@@ -209,8 +210,9 @@ impl Drop for Replacement {
     }
 }
 
-/// The list of rights of a file; empty where it has none, or the file system knows none.
-fn list_of(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<u8>> {
+/// The list of rights of a file; empty where it has none, or the file system knows none. `None` where the system does not tell, or there
+/// is no `/proc`, through which alone it is found; and of a file that is gone.
+fn list_of(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
     let mut path = proc_path(&directory).as_bytes().to_vec();
     path.push(b'/');
     path.extend_from_slice(name.as_bytes());
@@ -218,9 +220,10 @@ fn list_of(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Vec<u8>> {
     match rustix::fs::lgetxattr(path.as_slice(), LIST, &mut list[..]) {
         Ok(len) => {
             list.truncate(len);
-            Ok(list)
+            Ok(Some(list))
         }
-        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::NOENT) => Ok(Vec::new()),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(Some(Vec::new())),
+        Err(Errno::NOENT | Errno::NOSYS) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
@@ -363,7 +366,7 @@ mod tests {
             uid: fs::metadata(&path).expect("a file").uid(),
             gid: u32::MAX - 1,
             mode: 0o664,
-            list: Vec::new(),
+            list: Some(Vec::new()),
         };
         let no_group = rustix::fs::fchown(&mine, None, Some(Gid::from_raw(rights.gid))).is_err();
         rights.give(&mine.into()).expect("a mode");
@@ -387,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_list_of_rights_is_taken_over_and_where_that_fails_the_group_gets_nothing_by_it() {
+    fn a_list_of_rights_is_taken_over() {
         let place = tempfile::tempdir().expect("a directory");
         let path = place.path().join("n");
         let list = |of: &Path| {
@@ -414,12 +417,22 @@ mod tests {
             rustix::fs::removexattr(place.path(), "system.posix_acl_default").expect("a directory of ours");
             fs::remove_file(&path).expect("ours");
         }
-        // One that cannot be set.
-        let mine = File::create(&path).expect("a file");
-        let there = fs::metadata(&path).expect("a file");
-        let rights = Rights { uid: there.uid(), gid: there.gid(), mode: 0o664, list: vec![1] };
-        rights.give(&mine.into()).expect("a mode");
-        assert_eq!(mode(&fs::metadata(&path).expect("a file")), 0o644);
+    }
+
+    #[test]
+    fn a_list_of_rights_that_cannot_be_set_or_known_gives_the_group_nothing() {
+        let place = tempfile::tempdir().expect("a directory");
+        let path = place.path().join("n");
+        for (list, mode) in [(Some(vec![1]), 0o644), (None, 0o644), (Some(Vec::new()), 0o664)] {
+            let mine = File::create(&path).expect("a file");
+            let there = mine.metadata().expect("a file");
+            let rights = Rights { uid: there.uid(), gid: there.gid(), mode: 0o664, list };
+            rights.give(&mine.into()).expect("a mode");
+            assert_eq!(fs::metadata(&path).expect("a file").mode() & 0o7777, mode, "{rights:?}");
+            fs::remove_file(&path).expect("ours");
+        }
+        let (directory, name) = open_parent(&path).expect("a directory");
+        assert_eq!(list_of(directory.as_fd(), &name).expect("nothing there is no failure"), None);
     }
 
     #[test]
@@ -432,7 +445,7 @@ mod tests {
         fs::write(&path, "secret").expect("a file");
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("its mode");
         assert_eq!(WAYS.map(|begin| mode(&begin(&path))), [0o600; 2]);
-        assert_eq!(first_mode(Some(&Rights { uid: 0, gid: 0, mode: 0o644, list: Vec::new() })), PRIVATE);
+        assert_eq!(first_mode(Some(&Rights { uid: 0, gid: 0, mode: 0o644, list: Some(Vec::new()) })), PRIVATE);
     }
 
     #[test]
