@@ -97,7 +97,8 @@ impl Ending {
         !self.at_once.load(Ordering::Relaxed)
     }
 
-    /// Does what has nothing to close; meanwhile a signal ends the command where it stands.
+    /// Does what has nothing to close; meanwhile a signal ends the command where it stands. Whoever connects has nothing but a pair of
+    /// FIFOs, over `pipe:`, and what a signal leaves of these the next one there removes (docs/recovery.md).
     pub(crate) fn meanwhile<T>(&self, work: impl FnOnce() -> T) -> Result<T, Failure> {
         self.nothing_to_close()?;
         let done = work();

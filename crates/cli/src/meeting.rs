@@ -47,7 +47,6 @@ pub(crate) fn meet(
         announce_address(listener.address(), &parsed, made, asked.verbose);
         accept(&mut listener, asked, ending)?
     } else {
-        // Whoever connects leaves nothing behind.
         ending.meanwhile(|| match patience(asked, asked.wait_for_peer) {
             None if asked.wait_for_peer => options.connect_timeout(address, FOR_EVER),
             // Who is there and says nothing is given no longer than anybody else.

@@ -59,7 +59,6 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
     prefetch = asked.count.map_or(prefetch, |count| usize::try_from(count).unwrap_or(prefetch).min(prefetch));
     let queue = place.queue.prefetch(prefetch as u32);
     let mut puller = match (&place.address, asked.wait_for_peer) {
-        // Whoever connects leaves nothing behind.
         (Some(_), true) => ending.meanwhile(|| queue.puller_timeout(asked.timeout.unwrap_or(FOR_EVER)))??,
         _ => queue.puller()?,
     };

@@ -6,6 +6,7 @@ use wharf_sys::directory::Domain;
 
 use crate::failure::Failure;
 use crate::look::nearest;
+use crate::shell::command;
 use crate::usage::TargetArguments;
 
 impl TargetArguments {
@@ -58,7 +59,8 @@ pub(crate) fn in_our_words(name: &str, error: RegionError) -> Failure {
             Failure::Failed(format!("there is no region '{name}': {told}"))
         }
         RegionError::Taken { .. } => Failure::Failed(format!(
-            "region '{name}' exists already: choose another name, or remove it with 'wharf region rm {name}'"
+            "region '{name}' exists already: choose another name, or remove it with {}",
+            command(&["wharf", "region", "rm"], name, "")
         )),
         RegionError::ReadOnlyFileSystem { .. } => Failure::Failed(format!(
             "region '{name}': {} is on a read-only file system: remount it writable, or set WHARF_DIR to another directory",

@@ -41,7 +41,7 @@ impl Place {
     /// Opens a client; at an address waits for somebody who listens, if that is wanted.
     pub(super) fn client(&self, wait: Option<std::time::Duration>, ending: &Ending) -> Result<Client, Failure> {
         match wait {
-            // Whoever connects leaves nothing behind. A name takes no time.
+            // A name takes no time.
             Some(limit) if self.address.is_some() => Ok(ending.meanwhile(|| self.service.client_timeout(limit))??),
             _ => Ok(self.service.client()?),
         }
