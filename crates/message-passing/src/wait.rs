@@ -114,7 +114,7 @@ impl Pace {
     }
 
     fn shares_cpu(&self) -> bool {
-        self.their_cpu.is_some() && cpu::confined_to() == self.their_cpu
+        shares_cpu(self.their_cpu)
     }
 
     /// Whether it matters how long a sleep was. Two looks at the clock for each are left out where it does not.
@@ -192,6 +192,13 @@ impl Spin {
             Step::Again
         }
     }
+}
+
+/// Whether this thread and a peer that is confined to `their_cpu` have one and the same processor: then whoever waits awake keeps the
+/// other from running.
+#[inline]
+pub(crate) fn shares_cpu(their_cpu: Option<usize>) -> bool {
+    their_cpu.is_some() && cpu::confined_to() == their_cpu
 }
 
 /// Stands back for a moment, awake, and returns its end.

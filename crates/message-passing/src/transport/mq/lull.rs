@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use wharf_sys::clock::Instant;
-use wharf_sys::cpu;
 
 use crate::wait;
 
@@ -60,7 +59,7 @@ impl Lull {
             self.skip -= 1;
             return false;
         }
-        self.their_cpu.is_none() || cpu::confined_to() != self.their_cpu
+        !wait::shares_cpu(self.their_cpu)
     }
 
     /// Waits a moment in a stream of messages of so many bytes, and returns its end.
@@ -97,6 +96,8 @@ fn copying(len: usize) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use wharf_sys::cpu;
+
     use super::*;
 
     const QUICK: Duration = Duration::from_nanos(400);

@@ -9,7 +9,6 @@
 use std::time::Duration;
 
 use wharf_sys::clock::Instant;
-use wharf_sys::cpu;
 
 use crate::wait;
 
@@ -54,7 +53,7 @@ impl Lull {
     /// Whether one should precede the next read. On one and the same processor nobody sends meanwhile.
     #[inline]
     pub(super) fn is_due(&self) -> bool {
-        self.due && !self.more && (self.their_cpu.is_none() || cpu::confined_to() != self.their_cpu)
+        self.due && !self.more && !wait::shares_cpu(self.their_cpu)
     }
 
     /// Passes one, and returns its end.
@@ -92,6 +91,8 @@ impl Lull {
 
 #[cfg(test)]
 mod tests {
+    use wharf_sys::cpu;
+
     use super::*;
 
     const QUICK: Duration = Duration::from_nanos(400);
