@@ -164,9 +164,7 @@ impl<T> Visitor<T> {
             work(unsafe { &mut *value })
         }))
     }
-}
 
-impl<T> Visitor<T> {
     /// The same, unless the owner is inside, or about to be: then `None`, at once. One who is inside may sleep if the owner
     /// asks it out before it comes in itself ([`Owner::enter_after`]).
     ///
@@ -300,16 +298,17 @@ mod tests {
     use super::*;
     use std::thread;
 
+    /// Two words that are equal whenever nobody is inside.
+    pub(super) fn add(value: &mut (u64, u64)) {
+        assert_eq!(value.0, value.1);
+        value.0 = std::hint::black_box(value.0) + 1;
+        value.1 = std::hint::black_box(value.1) + 1;
+    }
+
     #[test]
     fn owner_and_visitors_never_meet_with_and_without_the_barrier() {
         for asymmetric in [wharf_sys::barrier::register_private(), false] {
-            // Two words that are equal whenever nobody is inside.
-            let (mut owner, visitor) = cell((0_u64, 0_u64), asymmetric);
-            let add = |value: &mut (u64, u64)| {
-                assert_eq!(value.0, value.1);
-                value.0 = std::hint::black_box(value.0) + 1;
-                value.1 = std::hint::black_box(value.1) + 1;
-            };
+            let (mut owner, visitor) = cell((0, 0), asymmetric);
             thread::scope(|scope| {
                 let visits: Vec<_> = (0..2)
                     .map(|_| {
@@ -368,14 +367,12 @@ mod tests {
     fn an_idle_owner_keeps_nobody_out_and_a_panic_lets_the_other_in() {
         let (mut owner, visitor) = biased(7);
         assert_eq!(visitor.visit(|value| *value).unwrap(), 7);
-        let hook = std::panic::take_hook();
-        std::panic::set_hook(Box::new(|_| {}));
-        let work = std::panic::AssertUnwindSafe(|| owner.with(|_| panic!("inside")));
+        let inside = |_: &mut i32| std::panic::resume_unwind(Box::new("inside"));
+        let work = std::panic::AssertUnwindSafe(|| owner.with(inside));
         assert!(std::panic::catch_unwind(work).is_err());
         assert!(visitor.visit(|value| *value = 8).is_ok());
-        let work = std::panic::AssertUnwindSafe(|| visitor.visit(|_| panic!("inside")));
+        let work = std::panic::AssertUnwindSafe(|| visitor.visit(inside));
         assert!(std::panic::catch_unwind(work).is_err());
-        std::panic::set_hook(hook);
         assert_eq!((owner.with(|value| *value), visitor.visit(|value| *value).unwrap()), (8, 8));
     }
 }

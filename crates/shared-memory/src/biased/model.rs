@@ -6,12 +6,11 @@ use loom::thread;
 use std::sync::Arc;
 
 use super::{Leaning, cell};
+use crate::sync::model_kernel::explore;
 
 #[test]
 fn loom_owner_and_visitor_see_all_that_the_other_did() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(4);
-    model.check(|| {
+    explore(4, || {
         let (mut owner, visitor) = cell(0, false);
         let visiting = thread::spawn(move || visitor.visit(|value| *value += 10).unwrap());
         owner.with(|value| *value += 1);
@@ -23,10 +22,8 @@ fn loom_owner_and_visitor_see_all_that_the_other_did() {
 
 #[test]
 fn loom_two_visitors_take_turns() {
-    let mut model = loom::model::Builder::new();
     // One less: three threads have many more orders.
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    explore(3, || {
         let (mut owner, visitor) = cell(0, false);
         let visits: Vec<_> = (0..2)
             .map(|_| {
@@ -44,9 +41,7 @@ fn loom_two_visitors_take_turns() {
 
 #[test]
 fn loom_who_only_tries_never_meets_the_owner() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(4);
-    model.check(|| {
+    explore(4, || {
         let (mut owner, visitor) = cell(0, false);
         let visiting = thread::spawn(move || visitor.try_visit(|value| *value += 10).unwrap().is_some());
         *owner.enter_after(|| ()) += 1;
@@ -58,9 +53,7 @@ fn loom_who_only_tries_never_meets_the_owner() {
 
 #[test]
 fn loom_who_is_leaned_towards_and_another_see_all_that_the_other_did() {
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(4);
-    model.check(|| {
+    explore(4, || {
         let lock = Arc::new(Leaning::with(0, false, 1));
         *lock.enter_as(1).unwrap() += 1;
         let other = {
@@ -77,10 +70,8 @@ fn loom_who_is_leaned_towards_and_another_see_all_that_the_other_did() {
 
 #[test]
 fn loom_two_others_and_who_is_leaned_towards() {
-    let mut model = loom::model::Builder::new();
     // One less: three threads have many more orders.
-    model.preemption_bound = Some(3);
-    model.check(|| {
+    explore(3, || {
         let lock = Arc::new(Leaning::with(0, false, 1));
         *lock.enter_as(1).unwrap() += 1;
         let others: Vec<_> = [2, 3]

@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::slot::{Identity, Phase, Slot, State};
 use crate::atomic::UnsafeCell;
-use crate::sync::model_kernel::explore;
+use crate::sync::model_kernel::{explore, spawn};
 use crate::sync::owner::Owner;
 use crate::sync::raw::{Condition, RawLock};
 
@@ -111,17 +111,14 @@ fn a_name_that_is_read_is_whole_and_of_its_generation() {
     static READ: [std::sync::atomic::AtomicU32; 3] = [const { std::sync::atomic::AtomicU32::new(0) }; 3];
     explore(2, || {
         let (world, first) = World::with_the_first();
-        let reader = thread::spawn({
-            let world = world.clone();
-            move || {
-                let seen = world.slot.state();
-                if !seen.is_taken() {
-                    return;
-                }
-                if let Some(who) = world.slot.identity(seen) {
-                    assert_eq!(who, somebody(seen.generation()));
-                    READ[seen.generation() as usize].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                }
+        let reader = spawn(&world, move |world| {
+            let seen = world.slot.state();
+            if !seen.is_taken() {
+                return;
+            }
+            if let Some(who) = world.slot.identity(seen) {
+                assert_eq!(who, somebody(seen.generation()));
+                READ[seen.generation() as usize].fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             }
         });
         world.leave(first);
@@ -139,10 +136,7 @@ fn a_newcomer_in_the_slot_proves_a_dead_one_gone_to_whoever_wants_its_lock() {
     for published in [true, false] {
         explore(3, move || {
             let (world, _) = World::with_the_first();
-            let survivor = thread::spawn({
-                let world = world.clone();
-                move || world.succeed(SECOND)
-            });
+            let survivor = spawn(&world, move |world| world.succeed(SECOND));
             assert!(world.lock.take_free(FIRST));
             world.change_value();
             world.end();
@@ -172,14 +166,8 @@ fn whoever_sees_a_slot_left_sees_all_that_its_owner_did() {
     for taken_again in [false, true] {
         explore(2, move || {
             let (world, first) = World::with_the_first();
-            let next = taken_again.then(|| {
-                let world = world.clone();
-                thread::spawn(move || world.begin().is_some())
-            });
-            let survivor = thread::spawn({
-                let world = world.clone();
-                move || world.succeed(SECOND)
-            });
+            let next = taken_again.then(|| spawn(&world, move |world| world.begin().is_some()));
+            let survivor = spawn(&world, move |world| world.succeed(SECOND));
             assert!(world.lock.take_free(FIRST));
             world.change_value();
             world.leave(first);
@@ -206,10 +194,7 @@ fn two_that_want_one_slot_have_it_one_after_the_other_under_two_names() {
             world.leave(taken);
             Some(taken.generation())
         };
-        let other = thread::spawn({
-            let world = world.clone();
-            move || pass(&world)
-        });
+        let other = spawn(&world, move |world| pass(&world));
         let mine = pass(&world);
         let theirs = other.join().unwrap();
         assert!(mine.is_some() || theirs.is_some());
@@ -226,12 +211,9 @@ fn one_that_lost_its_byte_takes_nothing_from_the_newcomer() {
         let world = World::new();
         let begun = world.begin().unwrap();
         world.end();
-        let late = thread::spawn({
-            let world = world.clone();
-            move || {
-                if let Some(taken) = world.slot.publish(begun, &somebody(1)) {
-                    world.slot.free(taken);
-                }
+        let late = spawn(&world, move |world| {
+            if let Some(taken) = world.slot.publish(begun, &somebody(1)) {
+                world.slot.free(taken);
             }
         });
         let newcomer = world.take_slot();

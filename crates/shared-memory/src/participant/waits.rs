@@ -266,22 +266,16 @@ mod tests {
 
 #[cfg(all(test, loom))]
 mod models {
-    use loom::model::Builder;
     use loom::sync::Arc;
     use loom::thread;
 
     use super::*;
+    use crate::sync::model_kernel::explore;
 
     const ME: Owner = Owner::new(3, 7);
 
     fn wait(number: u32) -> Wait {
         Wait { thread: number, kind: number as u8, mode: number as u8, offset: number.into(), since_ns: number.into() }
-    }
-
-    fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-        let mut builder = Builder::new();
-        builder.preemption_bound = Some(preemptions);
-        builder.check(model);
     }
 
     /// A wait that is read is one that somebody entered, never half of one and half of another.

@@ -7,7 +7,8 @@
 use std::cell::Cell;
 
 use loom::model::Builder;
-use loom::sync::{Condvar, Mutex};
+use loom::sync::{Arc, Condvar, Mutex};
+use loom::thread::{self, JoinHandle};
 
 use super::owner::Owner;
 use super::surroundings::{Nap, Slept, Surroundings};
@@ -159,4 +160,10 @@ pub(crate) fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'stat
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.check(model);
+}
+
+/// Starts a thread that has a part in this world.
+pub(crate) fn spawn<W: 'static, R: 'static>(world: &Arc<W>, part: impl FnOnce(&W) -> R + 'static) -> JoinHandle<R> {
+    let world = world.clone();
+    thread::spawn(move || part(&world))
 }

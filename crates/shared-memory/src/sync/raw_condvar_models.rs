@@ -3,10 +3,9 @@
 //! Run with `RUSTFLAGS="--cfg loom" cargo test -p wharf-shared-memory --release --lib raw_condvar_models`.
 #![allow(unsafe_code)]
 
-use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
-use loom::thread;
 
+use super::model_kernel::{explore, spawn};
 use super::raw_condvar::{Ended, RawCondvar};
 use super::surroundings::{Nap, Slept};
 use crate::atomic::{AtomicU32, Ordering};
@@ -86,17 +85,6 @@ impl World {
     fn put(&self) {
         *self.data.lock().unwrap() += 1;
     }
-}
-
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
-}
-
-fn spawn(world: &Arc<World>, part: impl FnOnce(&World) + 'static) -> thread::JoinHandle<()> {
-    let world = world.clone();
-    thread::spawn(move || part(&world))
 }
 
 #[test]

@@ -7,10 +7,9 @@
 
 mod succeeding;
 
-use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
-use loom::thread;
 
+use super::model_kernel::{explore, spawn};
 use super::owner::Owner;
 use super::raw::{Condition, RawLock};
 use super::surroundings::{Nap, Slept, Surroundings};
@@ -200,21 +199,12 @@ impl Surroundings for Impatient<'_> {
     }
 }
 
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
-}
-
 #[test]
 fn two_take_turns_and_nobody_sleeps_for_ever() {
     for spins in [0, 1] {
         explore(4, move || {
             let world = World::new(spins);
-            let other = thread::spawn({
-                let world = world.clone();
-                move || world.pass(SECOND)
-            });
+            let other = spawn(&world, move |world| world.pass(SECOND));
             assert_eq!(world.pass(FIRST), Condition::Consistent);
             assert_eq!(other.join().unwrap(), Condition::Consistent);
             assert_eq!(world.value(), 2);
@@ -227,10 +217,7 @@ fn two_take_turns_and_nobody_sleeps_for_ever() {
 fn three_take_turns_and_nobody_sleeps_for_ever() {
     explore(2, || {
         let world = World::new(0);
-        let others = [SECOND, THIRD].map(|me| {
-            let world = world.clone();
-            thread::spawn(move || world.pass(me))
-        });
+        let others = [SECOND, THIRD].map(|me| spawn(&world, move |world| world.pass(me)));
         world.pass(FIRST);
         for other in others {
             other.join().unwrap();
@@ -243,10 +230,7 @@ fn three_take_turns_and_nobody_sleeps_for_ever() {
 fn a_death_between_giving_back_and_waking_is_healed_by_the_slice() {
     explore(4, || {
         let world = World::new(0);
-        let sleeper = thread::spawn({
-            let world = world.clone();
-            move || world.pass(SECOND)
-        });
+        let sleeper = spawn(&world, move |world| world.pass(SECOND));
         let mine = world.lock.take(FIRST, &*world).unwrap();
         world.change_value();
         world.lock.give_back(mine, |_| true);
@@ -263,19 +247,13 @@ fn one_that_gives_up_takes_no_wake_up_from_the_others() {
     explore(2, || {
         let world = World::new(0);
         assert!(world.lock.take_free(FIRST));
-        let impatient = thread::spawn({
-            let world = world.clone();
-            move || {
-                if let Ok(condition) = world.lock.take(SECOND, &Impatient(&world)) {
-                    world.change_value();
-                    world.lock.give_back(condition, |word| world.wake_one(word));
-                }
+        let impatient = spawn(&world, move |world| {
+            if let Ok(condition) = world.lock.take(SECOND, &Impatient(&world)) {
+                world.change_value();
+                world.lock.give_back(condition, |word| world.wake_one(word));
             }
         });
-        let patient = thread::spawn({
-            let world = world.clone();
-            move || world.pass(THIRD)
-        });
+        let patient = spawn(&world, move |world| world.pass(THIRD));
         world.kernel.lock().unwrap().time_is_up = true;
         world.let_time_pass();
         world.change_value();
@@ -292,10 +270,7 @@ fn one_that_was_woken_in_vain_is_handed_the_lock() {
     explore(3, || {
         let world = World::new(0);
         assert!(world.lock.take_free(FIRST));
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.pass_slowly(SECOND)
-        });
+        let waiter = spawn(&world, move |world| world.pass_slowly(SECOND));
         for _ in 0..2 {
             world.change_value();
             world.lock.give_back(Condition::Consistent, |word| world.wake_one(word));
@@ -318,10 +293,7 @@ fn a_stopped_heir_keeps_nobody_from_the_lock() {
         assert!(world.lock.take_free(FIRST));
         world.lock.pretend_heir(NEWCOMER);
         world.lock.give_back(Condition::Consistent, |_| false);
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.pass(THIRD)
-        });
+        let other = spawn(&world, move |world| world.pass(THIRD));
         world.pass(SECOND);
         other.join().unwrap();
         assert_eq!(world.value(), 2);

@@ -2,9 +2,8 @@
 #![allow(unsafe_code)]
 
 use loom::sync::Arc;
-use loom::thread;
 
-use super::model_kernel::{Kernel, explore};
+use super::model_kernel::{Kernel, explore, spawn};
 use super::owner::Owner;
 use super::raw::{Condition, RawLock};
 use super::raw_reentrant::{Again, Name, RawReentrant};
@@ -107,10 +106,7 @@ fn two_that_lock_twice_take_turns_and_nobody_sleeps_for_ever() {
     for [first, second] in PAIRS {
         explore(3, move || {
             let world = World::new();
-            let other = thread::spawn({
-                let world = world.clone();
-                move || world.pass(second.0, second.1)
-            });
+            let other = spawn(&world, move |world| world.pass(second.0, second.1));
             assert_eq!(world.pass(first.0, first.1), Condition::Consistent);
             assert_eq!(other.join().unwrap(), Condition::Consistent);
             assert_eq!(world.value(), 4);
@@ -125,13 +121,10 @@ fn one_that_has_given_it_back_is_not_the_holder_any_more() {
     for [first, second] in PAIRS {
         explore(3, move || {
             let world = World::new();
-            let other = thread::spawn({
-                let world = world.clone();
-                move || {
-                    world.enter(second.0, second.1);
-                    world.change_value();
-                    world.leave();
-                }
+            let other = spawn(&world, move |world| {
+                world.enter(second.0, second.1);
+                world.change_value();
+                world.leave();
             });
             for _ in 0..2 {
                 world.enter(first.0, first.1);
@@ -180,10 +173,7 @@ fn a_holder_that_stops_for_ever_is_succeeded_once_and_from_the_first_depth() {
         for next in [SECOND, NEWCOMER] {
             explore(2, move || {
                 let world = World::new();
-                let other = thread::spawn({
-                    let world = world.clone();
-                    move || world.pass(next, THREAD)
-                });
+                let other = spawn(&world, move |world| world.pass(next, THREAD));
                 world.stop_for_ever(end);
                 match other.join().unwrap() {
                     Condition::Inconsistent => world.assert_free(),
@@ -201,10 +191,7 @@ fn of_two_that_wait_behind_the_dead_one_repairs() {
     explore(2, || {
         let world = World::new();
         world.stop_for_ever(End::Twice);
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.pass(SECOND, THREAD)
-        });
+        let other = spawn(&world, move |world| world.pass(SECOND, THREAD));
         let conditions = [world.pass(NEWCOMER, THREAD), other.join().unwrap()];
         assert_eq!(conditions.iter().filter(|&&condition| condition == Condition::Inconsistent).count(), 1);
         assert_eq!(world.value(), 5);
@@ -217,10 +204,7 @@ fn of_two_that_wait_behind_the_dead_one_repairs() {
 fn doubt_from_below_stays_until_somebody_repairs() {
     explore(3, || {
         let world = World::new();
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.pass(SECOND, THREAD)
-        });
+        let other = spawn(&world, move |world| world.pass(SECOND, THREAD));
         world.enter(FIRST, THREAD);
         assert_eq!(world.enter(FIRST, THREAD), Condition::Consistent);
         world.words().leave(true, |_| panic!("it is held still"));

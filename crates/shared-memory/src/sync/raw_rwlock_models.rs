@@ -7,10 +7,10 @@
 mod going_on;
 mod words;
 
-use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
+use super::model_kernel::{explore, spawn};
 use super::owner::Owner;
 use super::raw::Condition;
 use super::raw_rwlock::{Entered, RawRwLock};
@@ -200,20 +200,6 @@ impl Surroundings for Hasty<'_> {
     fn is_dead(&self, owner: Owner) -> bool {
         self.0.is_dead(owner)
     }
-}
-
-fn explore(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(preemptions);
-    builder.check(model);
-}
-
-fn spawn<const N: usize, R: 'static>(
-    world: &Arc<Book<N>>,
-    part: impl FnOnce(&Book<N>) -> R + 'static,
-) -> thread::JoinHandle<R> {
-    let world = world.clone();
-    thread::spawn(move || part(&world))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::model_kernel::{Kernel, explore};
+use super::model_kernel::{Kernel, explore, spawn};
 use super::sleepers::Sleepers;
 use super::surroundings::Slept;
 use crate::atomic::{AtomicU32, Ordering};
@@ -70,10 +70,7 @@ impl World {
 fn two_sleepers_are_both_woken_by_two_gifts() {
     explore(3, || {
         let world = World::new();
-        let takers = [(); 2].map(|()| {
-            let world = world.clone();
-            thread::spawn(move || world.take())
-        });
+        let takers = [(); 2].map(|()| spawn(&world, move |world| world.take()));
         world.give();
         world.give();
         for taker in takers {
@@ -86,17 +83,11 @@ fn two_sleepers_are_both_woken_by_two_gifts() {
 fn givers_that_meet_lose_no_sleeper() {
     explore(2, || {
         let world = World::new();
-        let taker = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.take();
-                world.take();
-            }
+        let taker = spawn(&world, move |world| {
+            world.take();
+            world.take();
         });
-        let giver = thread::spawn({
-            let world = world.clone();
-            move || world.give()
-        });
+        let giver = spawn(&world, move |world| world.give());
         world.give();
         giver.join().unwrap();
         taker.join().unwrap();
@@ -107,10 +98,7 @@ fn givers_that_meet_lose_no_sleeper() {
 fn all_who_wait_for_one_change_are_woken_by_it() {
     explore(3, || {
         let world = World::new();
-        let waiters = [(); 2].map(|()| {
-            let world = world.clone();
-            thread::spawn(move || world.wait_for(1))
-        });
+        let waiters = [(); 2].map(|()| spawn(&world, move |world| world.wait_for(1)));
         world.change_for_all();
         for waiter in waiters {
             waiter.join().unwrap();
@@ -122,14 +110,8 @@ fn all_who_wait_for_one_change_are_woken_by_it() {
 fn two_changes_wake_those_who_wait_for_the_second() {
     explore(2, || {
         let world = World::new();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.wait_for(2)
-        });
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.change_for_all()
-        });
+        let waiter = spawn(&world, move |world| world.wait_for(2));
+        let other = spawn(&world, move |world| world.change_for_all());
         world.change_for_all();
         other.join().unwrap();
         waiter.join().unwrap();
@@ -164,14 +146,8 @@ fn what_a_change_wrote_is_seen_by_whom_it_wakes() {
 fn a_wake_that_went_to_one_who_died_of_it_is_made_good_by_the_end_of_a_slice() {
     explore(2, || {
         let world = World::new();
-        let victim = thread::spawn({
-            let world = world.clone();
-            move || world.wait_and_die()
-        });
-        let taker = thread::spawn({
-            let world = world.clone();
-            move || world.take()
-        });
+        let victim = spawn(&world, move |world| world.wait_and_die());
+        let taker = spawn(&world, move |world| world.take());
         // One for each that may come by; the victim may take one if it comes late.
         world.give();
         world.give();
@@ -185,10 +161,7 @@ fn a_wake_that_went_to_one_who_died_of_it_is_made_good_by_the_end_of_a_slice() {
 fn a_waker_killed_before_it_wakes_is_made_good_by_the_end_of_a_slice() {
     explore(3, || {
         let world = World::new();
-        let taker = thread::spawn({
-            let world = world.clone();
-            move || world.take()
-        });
+        let taker = spawn(&world, move |world| world.take());
         world.tokens.fetch_add(1, Ordering::Relaxed);
         // Killed while it wakes: the word may say so, the kernel was never asked.
         world.sleepers.wake_one(|_, _| 0);
@@ -201,9 +174,8 @@ fn a_waker_killed_before_it_wakes_is_made_good_by_the_end_of_a_slice() {
 fn one_whose_time_is_up_takes_a_last_look_at_what_nobody_woke_it_for() {
     explore(3, || {
         let world = World::new();
-        let taker = thread::spawn({
-            let world = world.clone();
-            move || world.sleepers.wait(&world.kernel.waiter(true), |_| world.try_take().then_some(()))
+        let taker = spawn(&world, move |world| {
+            world.sleepers.wait(&world.kernel.waiter(true), |_| world.try_take().then_some(()))
         });
         world.tokens.fetch_add(1, Ordering::Relaxed);
         // Killed before it woke anybody.

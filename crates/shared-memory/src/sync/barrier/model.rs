@@ -8,7 +8,7 @@ use loom::thread;
 
 use super::rounds::{Arrival, Ended, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
-use crate::sync::model_kernel::{Kernel, explore};
+use crate::sync::model_kernel::{Kernel, explore, spawn};
 use crate::sync::owner::Owner;
 use crate::sync::raw::{Condition, RawLock};
 use crate::sync::surroundings::Surroundings;
@@ -118,10 +118,7 @@ fn two_go_on_together_round_after_round() {
             }
             last
         };
-        let other = thread::spawn({
-            let world = world.clone();
-            move || rounds(&world, 1)
-        });
+        let other = spawn(&world, move |world| rounds(&world, 1));
         let mine = rounds(&world, 0);
         assert_eq!(mine + other.join().unwrap(), 2, "one comes last in each round");
     });
@@ -132,8 +129,7 @@ fn three_go_on_together() {
     explore(2, || {
         let world = World::new(3);
         let others = [1, 2].map(|at| {
-            let world = world.clone();
-            thread::spawn(move || {
+            spawn(&world, move |world| {
                 world.write(at, 1);
                 let ended = world.wait(at);
                 assert!(world.all_read(1));
@@ -153,19 +149,13 @@ fn three_go_on_together() {
 fn a_member_that_stops_for_ever_before_it_arrives_breaks_it_for_all() {
     explore(2, || {
         let world = World::new(3);
-        let other = thread::spawn({
-            let world = world.clone();
-            move || {
-                let ended = world.wait(1);
-                (ended, world.rounds().dead())
-            }
+        let other = spawn(&world, move |world| {
+            let ended = world.wait(1);
+            (ended, world.rounds().dead())
         });
-        let third = thread::spawn({
-            let world = world.clone();
-            move || {
-                let ended = world.wait(2);
-                (ended, world.rounds().dead())
-            }
+        let third = spawn(&world, move |world| {
+            let ended = world.wait(2);
+            (ended, world.rounds().dead())
         });
         world.kernel.end(FIRST);
         for survivor in [other, third] {
@@ -178,10 +168,7 @@ fn a_member_that_stops_for_ever_before_it_arrives_breaks_it_for_all() {
 fn a_member_that_stops_for_ever_after_it_arrived_breaks_it_or_the_round_is_complete() {
     explore(2, || {
         let world = World::new(3);
-        let others = [1, 2].map(|at| {
-            let world = world.clone();
-            thread::spawn(move || matches!(world.wait(at), Ended::Complete(_)))
-        });
+        let others = [1, 2].map(|at| spawn(&world, move |world| matches!(world.wait(at), Ended::Complete(_))));
         // Arrives, and is killed in its sleep; or comes last, and is killed before it wakes the others.
         let completed = world.rounds().arrive() == Arrival::Last;
         world.kernel.end(FIRST);
@@ -197,14 +184,11 @@ fn a_member_that_stops_for_ever_after_it_arrived_breaks_it_or_the_round_is_compl
 fn one_that_gives_up_does_not_count_as_arrived() {
     explore(3, || {
         let world = World::new(2);
-        let impatient = thread::spawn({
-            let world = world.clone();
-            move || {
-                let ended = world.wait_as(1, &world.kernel.waiter(true));
-                // Too late, and it goes on like any other.
-                assert!(ended == Ended::OutOfTime || world.reads(0, 1));
-                ended
-            }
+        let impatient = spawn(&world, move |world| {
+            let ended = world.wait_as(1, &world.kernel.waiter(true));
+            // Too late, and it goes on like any other.
+            assert!(ended == Ended::OutOfTime || world.reads(0, 1));
+            ended
         });
         world.kernel.pass_the_deadline();
         world.write(0, 1);
@@ -255,13 +239,10 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
 fn one_that_only_tries_and_comes_last_lets_the_others_go_on() {
     explore(3, || {
         let world = World::new(2);
-        let other = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.write(1, 1);
-                assert!(matches!(world.wait(1), Ended::Complete(_)));
-                assert!(world.all_read(1));
-            }
+        let other = spawn(&world, move |world| {
+            world.write(1, 1);
+            assert!(matches!(world.wait(1), Ended::Complete(_)));
+            assert!(world.all_read(1));
         });
         world.write(0, 1);
         // Tries until the other one has arrived. Relaxed: what is tested is the order that trying makes.
@@ -281,13 +262,10 @@ fn one_that_comes_to_a_broken_barrier_reads_who_died() {
     for (members, tries) in [(2, false), (2, true), (1, true)] {
         explore(3, move || {
             let world = World::new(members);
-            let breaker = thread::spawn({
-                let world = world.clone();
-                move || {
-                    let broken = world.rounds().break_for(0, FIRST);
-                    world.step();
-                    broken
-                }
+            let breaker = spawn(&world, move |world| {
+                let broken = world.rounds().break_for(0, FIRST);
+                world.step();
+                broken
             });
             world.step();
             let broken = if tries {
@@ -307,10 +285,7 @@ fn one_that_comes_to_a_broken_barrier_reads_who_died() {
 fn one_that_breaks_it_wakes_those_who_have_noticed_nothing() {
     explore(3, || {
         let world = World::new(2);
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.wait(1)
-        });
+        let waiter = spawn(&world, move |world| world.wait(1));
         // Time stands still: the waiter asks nobody who is dead.
         let joined = world.rounds().join(NEWCOMER, |owner| owner == FIRST, |word| world.wake_all(word));
         assert_eq!(joined, Err(NoPlace::Broken));
@@ -323,23 +298,17 @@ fn one_that_breaks_it_wakes_those_who_have_noticed_nothing() {
 fn one_that_gives_up_and_comes_again_hides_nothing_of_what_the_others_did() {
     explore(2, || {
         let world = World::new(3);
-        let impatient = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.write(1, 1);
-                let mut ended = world.wait_as(1, &world.kernel.waiter(true));
-                if ended == Ended::OutOfTime {
-                    ended = world.wait(1);
-                }
-                assert!(matches!(ended, Ended::Complete(_)) && world.all_read(1));
+        let impatient = spawn(&world, move |world| {
+            world.write(1, 1);
+            let mut ended = world.wait_as(1, &world.kernel.waiter(true));
+            if ended == Ended::OutOfTime {
+                ended = world.wait(1);
             }
+            assert!(matches!(ended, Ended::Complete(_)) && world.all_read(1));
         });
-        let other = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.write(2, 1);
-                assert!(matches!(world.wait(2), Ended::Complete(_)) && world.all_read(1));
-            }
+        let other = spawn(&world, move |world| {
+            world.write(2, 1);
+            assert!(matches!(world.wait(2), Ended::Complete(_)) && world.all_read(1));
         });
         world.write(0, 1);
         world.kernel.pass_the_deadline();
@@ -353,12 +322,9 @@ fn one_that_gives_up_and_comes_again_hides_nothing_of_what_the_others_did() {
 fn a_member_that_left_shows_whoever_takes_its_place_what_it_did() {
     explore(3, || {
         let world = World::new(2);
-        let leaver = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.write(1, 1);
-                world.rounds().leave(1, SECOND);
-            }
+        let leaver = spawn(&world, move |world| {
+            world.write(1, 1);
+            world.rounds().leave(1, SECOND);
         });
         if world.rounds().join(THIRD, |_| false, |_| {}) == Ok(1) {
             assert!(world.reads(1, 1));

@@ -7,7 +7,7 @@ use loom::thread;
 use super::latch::Latch;
 use super::tally::{AtLimit, Tally};
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
-use crate::sync::model_kernel::{Kernel, explore};
+use crate::sync::model_kernel::{Kernel, explore, spawn};
 use crate::sync::sleepers::Sleepers;
 
 struct World {
@@ -59,8 +59,7 @@ fn an_event_lets_all_through_and_shows_them_what_was_before() {
     explore(2, || {
         let world = World::new();
         let waiters = [(); 2].map(|()| {
-            let world = world.clone();
-            thread::spawn(move || {
+            spawn(&world, move |world| {
                 assert!(world.latch().wait(&world.kernel.waiter(false)));
                 assert_eq!(world.read(), 1);
             })
@@ -120,13 +119,10 @@ fn one_that_waits_goes_on_although_the_event_is_taken_back_at_once() {
     explore(3, || {
         let world = World::new();
         let since = world.latch().since();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || {
-                let happened = |_| world.latch().has_happened(since).then_some(());
-                assert!(world.sleepers.wait(&world.kernel.waiter(false), happened).is_some());
-                assert_eq!(world.read(), 1);
-            }
+        let waiter = spawn(&world, move |world| {
+            let happened = |_| world.latch().has_happened(since).then_some(());
+            assert!(world.sleepers.wait(&world.kernel.waiter(false), happened).is_some());
+            assert_eq!(world.read(), 1);
         });
         world.write();
         world.set();
@@ -140,10 +136,7 @@ fn a_setter_that_stops_for_ever_before_it_wakes_is_healed_by_the_slice_and_by_th
     for helped_by_the_next in [false, true] {
         explore(3, move || {
             let world = World::new();
-            let waiter = thread::spawn({
-                let world = world.clone();
-                move || world.latch().wait(&world.kernel.waiter(false))
-            });
+            let waiter = spawn(&world, move |world| world.latch().wait(&world.kernel.waiter(false)));
             // The word says it; the kernel was not asked, nor does `sleepers` say so.
             let unseen = Sleepers::new();
             Latch { word: &world.word, sleepers: &unseen }.set(|_, _| 0);
@@ -161,10 +154,8 @@ fn a_setter_that_stops_for_ever_before_it_wakes_is_healed_by_the_slice_and_by_th
 fn each_time_lets_one_through() {
     explore(2, || {
         let world = World::new();
-        let waiters = [(); 2].map(|()| {
-            let world = world.clone();
-            thread::spawn(move || assert!(world.tally().wait(&world.kernel.waiter(false))))
-        });
+        let waiters =
+            [(); 2].map(|()| spawn(&world, move |world| assert!(world.tally().wait(&world.kernel.waiter(false)))));
         assert_eq!((world.add(9), world.add(9)), (Ok(()), Ok(())));
         for waiter in waiters {
             waiter.join().unwrap();
@@ -177,12 +168,9 @@ fn each_time_lets_one_through() {
 fn one_that_goes_through_sees_what_was_before() {
     explore(3, || {
         let world = World::new();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || {
-                assert!(world.tally().wait(&world.kernel.waiter(false)));
-                assert_eq!(world.read(), 1);
-            }
+        let waiter = spawn(&world, move |world| {
+            assert!(world.tally().wait(&world.kernel.waiter(false)));
+            assert_eq!(world.read(), 1);
         });
         world.write();
         assert_eq!(world.add(1), Ok(()));
@@ -194,22 +182,16 @@ fn one_that_goes_through_sees_what_was_before() {
 fn a_waiter_that_stops_for_ever_when_it_is_woken_takes_nothing_from_the_others() {
     explore(2, || {
         let world = World::new();
-        let victim = thread::spawn({
-            let world = world.clone();
-            move || {
-                let mut looks = 0;
-                // Looks before it sleeps, and is killed when it wakes.
-                let look = |_| {
-                    looks += 1;
-                    (looks > 1).then_some(())
-                };
-                world.sleepers.wait(&world.kernel.waiter(false), look);
-            }
+        let victim = spawn(&world, move |world| {
+            let mut looks = 0;
+            // Looks before it sleeps, and is killed when it wakes.
+            let look = |_| {
+                looks += 1;
+                (looks > 1).then_some(())
+            };
+            world.sleepers.wait(&world.kernel.waiter(false), look);
         });
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || assert!(world.tally().wait(&world.kernel.waiter(false)))
-        });
+        let waiter = spawn(&world, move |world| assert!(world.tally().wait(&world.kernel.waiter(false))));
         assert_eq!(world.add(1), Ok(()));
         world.kernel.let_time_go_by();
         waiter.join().unwrap();
@@ -223,10 +205,7 @@ fn what_is_at_its_limit_is_counted_no_further_and_wakes_all_the_same() {
         let world = World::new();
         // Counted by one that stopped for ever before it woke anybody.
         let unseen = Sleepers::new();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || assert!(world.tally().wait(&world.kernel.waiter(false)))
-        });
+        let waiter = spawn(&world, move |world| assert!(world.tally().wait(&world.kernel.waiter(false))));
         let counted = Tally { count: &world.word, sleepers: &unseen }.add(1, |_, _| 0);
         assert_eq!(counted, Ok(()));
         // Either it is still there and wakes, or the waiter has taken it and this is the next one.
@@ -240,12 +219,9 @@ fn what_is_at_its_limit_is_counted_no_further_and_wakes_all_the_same() {
 fn one_that_only_looks_sees_what_was_before() {
     explore(3, || {
         let world = World::new();
-        let looks = thread::spawn({
-            let world = world.clone();
-            move || {
-                if world.latch().is_set() {
-                    assert_eq!(world.read(), 1);
-                }
+        let looks = spawn(&world, move |world| {
+            if world.latch().is_set() {
+                assert_eq!(world.read(), 1);
             }
         });
         world.write();
@@ -259,18 +235,12 @@ fn one_that_reads_what_another_took_back_sees_what_was_before() {
     explore(3, || {
         let world = World::new();
         let since = world.latch().since();
-        let taker = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.latch().reset();
-            }
+        let taker = spawn(&world, move |world| {
+            world.latch().reset();
         });
-        let looks = thread::spawn({
-            let world = world.clone();
-            move || {
-                if world.latch().has_happened(since) {
-                    assert_eq!(world.read(), 1);
-                }
+        let looks = spawn(&world, move |world| {
+            if world.latch().has_happened(since) {
+                assert_eq!(world.read(), 1);
             }
         });
         world.write();

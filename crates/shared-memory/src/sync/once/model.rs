@@ -1,11 +1,10 @@
 //! loom models of work that is done once: by exactly one, after any number of deaths.
 
 use loom::sync::Arc;
-use loom::thread;
 
 use super::state::State;
 use crate::atomic::{AtomicU32, Ordering};
-use crate::sync::model_kernel::{Kernel, explore};
+use crate::sync::model_kernel::{Kernel, explore, spawn};
 use crate::sync::owner::Owner;
 use crate::sync::raw::Condition;
 
@@ -72,10 +71,7 @@ impl World {
 fn exactly_one_does_the_work_and_everybody_sees_it() {
     explore(2, || {
         let world = World::new();
-        let others = [SECOND, THIRD].map(|me| {
-            let world = world.clone();
-            thread::spawn(move || world.call(me))
-        });
+        let others = [SECOND, THIRD].map(|me| spawn(&world, move |world| world.call(me)));
         let mut did = vec![world.call(FIRST)];
         did.extend(others.map(|other| other.join().unwrap()));
         let workers: Vec<_> = did.into_iter().flatten().collect();
@@ -87,10 +83,7 @@ fn exactly_one_does_the_work_and_everybody_sees_it() {
 fn one_that_stops_for_ever_at_work_is_followed_by_one_that_is_told() {
     explore(2, || {
         let world = World::new();
-        let others = [SECOND, THIRD].map(|me| {
-            let world = world.clone();
-            thread::spawn(move || world.call(me))
-        });
+        let others = [SECOND, THIRD].map(|me| spawn(&world, move |world| world.call(me)));
         let mine = world.state.lock().take(FIRST, &world.kernel.waiter(false)).unwrap();
         let begun = !world.state.is_done();
         if begun {
@@ -109,10 +102,7 @@ fn one_that_stops_for_ever_at_work_is_followed_by_one_that_is_told() {
 fn one_that_stops_for_ever_after_its_work_leaves_it_done() {
     explore(3, || {
         let world = World::new();
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.call(SECOND)
-        });
+        let other = spawn(&world, move |world| world.call(SECOND));
         world.state.lock().take(FIRST, &world.kernel.waiter(false)).unwrap();
         let mine = !world.state.is_done();
         if mine {
@@ -129,12 +119,9 @@ fn one_that_stops_for_ever_after_its_work_leaves_it_done() {
 fn one_that_only_waits_is_woken_and_sees_the_work() {
     explore(3, || {
         let world = World::new();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || {
-                assert!(world.state.wait(&world.kernel.waiter(false)));
-                world.check_made();
-            }
+        let waiter = spawn(&world, move |world| {
+            assert!(world.state.wait(&world.kernel.waiter(false)));
+            world.check_made();
         });
         world.call(FIRST);
         waiter.join().unwrap();
@@ -145,10 +132,7 @@ fn one_that_only_waits_is_woken_and_sees_the_work() {
 fn one_that_waits_until_time_is_up_takes_a_last_look() {
     explore(3, || {
         let world = World::new();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.state.wait(&world.kernel.waiter(true))
-        });
+        let waiter = spawn(&world, move |world| world.state.wait(&world.kernel.waiter(true)));
         world.call(FIRST);
         world.kernel.pass_the_deadline();
         assert!(waiter.join().unwrap());
@@ -159,10 +143,7 @@ fn one_that_waits_until_time_is_up_takes_a_last_look() {
 fn a_finisher_that_stops_for_ever_before_it_wakes_is_made_good_by_the_last_look() {
     explore(3, || {
         let world = World::new();
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.state.wait(&world.kernel.waiter(true))
-        });
+        let waiter = spawn(&world, move |world| world.state.wait(&world.kernel.waiter(true)));
         world.state.finish(|_| {});
         world.kernel.pass_the_deadline();
         assert!(waiter.join().unwrap());

@@ -3,8 +3,9 @@
 use loom::sync::Arc;
 use loom::thread;
 
-use super::{FIRST, NEWCOMER, SECOND, THIRD, World, explore};
+use super::{FIRST, NEWCOMER, SECOND, THIRD, World};
 use crate::atomic::{AtomicU32, Ordering};
+use crate::sync::model_kernel::{explore, spawn};
 use crate::sync::raw::Condition;
 use crate::sync::surroundings::Surroundings;
 
@@ -12,10 +13,7 @@ use crate::sync::surroundings::Surroundings;
 fn a_dead_owner_is_succeeded_by_exactly_one() {
     explore(2, || {
         let world = World::new(0);
-        let others = [SECOND, THIRD].map(|me| {
-            let world = world.clone();
-            thread::spawn(move || world.pass(me))
-        });
+        let others = [SECOND, THIRD].map(|me| spawn(&world, move |world| world.pass(me)));
         // Takes the lock, or waits for it; then stops for ever in the middle of a change.
         let before = world.lock.take(FIRST, &*world).unwrap();
         assert_eq!(before, Condition::Consistent);
@@ -40,10 +38,7 @@ fn a_take_over_cannot_hit_a_newcomer_in_the_same_slot() {
         let world = World::new(0);
         assert!(world.lock.take_free(FIRST));
         world.kernel.lock().unwrap().first_is_dead = true;
-        let survivor = thread::spawn({
-            let world = world.clone();
-            move || world.pass(SECOND)
-        });
+        let survivor = spawn(&world, move |world| world.pass(SECOND));
         // Release: pairs with the Acquire in `has_left`.
         world.generation.store(NEWCOMER.generation(), Ordering::Release);
         let conditions = [world.pass(NEWCOMER), survivor.join().unwrap()];
@@ -66,10 +61,7 @@ fn unrepaired_data_stays_inconsistent_for_the_next_one() {
             world.lock.give_back(condition, |word| world.wake_one(word));
             condition
         };
-        let other = thread::spawn({
-            let world = world.clone();
-            move || pass(&world, THIRD)
-        });
+        let other = spawn(&world, move |world| pass(&world, THIRD));
         assert_eq!(pass(&world, SECOND), Condition::Inconsistent);
         assert_eq!(other.join().unwrap(), Condition::Inconsistent);
         assert!(world.lock.is_inconsistent());
@@ -82,10 +74,7 @@ fn one_that_only_tries_succeeds_the_dead_and_nobody_else() {
         let world = World::new(0);
         assert!(world.lock.take_free(FIRST));
         world.kernel.lock().unwrap().first_is_dead = true;
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.pass(SECOND)
-        });
+        let other = spawn(&world, move |world| world.pass(SECOND));
         let tried = world.lock.try_take(THIRD).is_some()
             || world.lock.take_from_dead(THIRD, |owner| world.has_left(owner) || world.is_dead(owner));
         if tried {
@@ -103,10 +92,7 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
     for short_cut in [false, true] {
         explore(4, move || {
             let world = World::new(0);
-            let other = thread::spawn({
-                let world = world.clone();
-                move || world.pass_slowly(SECOND)
-            });
+            let other = spawn(&world, move |world| world.pass_slowly(SECOND));
             // Release: pairs with the Acquire in `has_left`.
             world.generation.store(NEWCOMER.generation(), Ordering::Release);
             let mine = if short_cut { world.pass(NEWCOMER) } else { world.pass_slowly(NEWCOMER) };
@@ -117,14 +103,11 @@ fn a_newcomer_is_never_taken_for_the_dead_one_before_it() {
     for only_asks in [false, true] {
         explore(4, move || {
             let world = World::new(0);
-            let other = thread::spawn({
-                let world = world.clone();
-                move || {
-                    if only_asks {
-                        assert!(world.lock.holder().is_none_or(|owner| !world.has_left(owner)));
-                    } else {
-                        assert!(!world.lock.take_from_dead(SECOND, |owner| world.has_left(owner)));
-                    }
+            let other = spawn(&world, move |world| {
+                if only_asks {
+                    assert!(world.lock.holder().is_none_or(|owner| !world.has_left(owner)));
+                } else {
+                    assert!(!world.lock.take_from_dead(SECOND, |owner| world.has_left(owner)));
                 }
             });
             // Release: pairs with the Acquire in `has_left`.
@@ -170,10 +153,7 @@ fn whoever_takes_over_wakes_those_asleep_behind_the_dead() {
     explore(3, || {
         let world = World::new(0);
         assert!(world.lock.take_free(FIRST));
-        let early = thread::spawn({
-            let world = world.clone();
-            move || world.pass(THIRD)
-        });
+        let early = spawn(&world, move |world| world.pass(THIRD));
         // Nobody is told: who sleeps already sleeps on, for a slice that seems endless.
         world.kernel.lock().unwrap().first_is_dead = true;
         let conditions = [world.pass(SECOND), early.join().unwrap()];

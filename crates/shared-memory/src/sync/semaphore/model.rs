@@ -6,7 +6,7 @@ use loom::thread;
 
 use super::permits::Permits;
 use crate::atomic::{AtomicU32, Ordering, UnsafeCell};
-use crate::sync::model_kernel::{Kernel, explore};
+use crate::sync::model_kernel::{Kernel, explore, spawn};
 use crate::sync::owner::Owner;
 use crate::sync::sleepers::Sleepers;
 
@@ -91,10 +91,7 @@ impl World {
 fn one_permit_lets_one_through_at_a_time_and_nobody_sleeps_for_ever() {
     explore(2, || {
         let world = World::new(1, 0);
-        let others = [SECOND, THIRD].map(|me| {
-            let world = world.clone();
-            thread::spawn(move || world.pass(me))
-        });
+        let others = [SECOND, THIRD].map(|me| spawn(&world, move |world| world.pass(me)));
         world.pass(FIRST);
         for other in others {
             assert!(!other.join().unwrap());
@@ -107,10 +104,7 @@ fn one_permit_lets_one_through_at_a_time_and_nobody_sleeps_for_ever() {
 fn a_permit_of_the_dead_goes_to_exactly_one_at_a_time() {
     explore(2, || {
         let world = World::new(1, 0);
-        let others = [SECOND, THIRD].map(|me| {
-            let world = world.clone();
-            thread::spawn(move || world.pass(me))
-        });
+        let others = [SECOND, THIRD].map(|me| spawn(&world, move |world| world.pass(me)));
         world.take(FIRST);
         world.change_value();
         // Stops for ever with the permit.
@@ -143,10 +137,7 @@ fn two_permits_of_the_dead_serve_two_waiters() {
 fn a_death_between_giving_back_and_waking_is_healed_by_the_slice() {
     explore(3, || {
         let world = World::new(1, 0);
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.pass(SECOND)
-        });
+        let waiter = spawn(&world, move |world| world.pass(SECOND));
         let (at, _) = world.take(FIRST);
         world.change_value();
         world.permits().give_back(at, FIRST, |_, _| 0);
@@ -161,19 +152,13 @@ fn one_that_gives_up_takes_no_wake_from_the_others() {
     explore(2, || {
         let world = World::new(1, 0);
         let at = world.permits().take(FIRST).unwrap();
-        let impatient = thread::spawn({
-            let world = world.clone();
-            move || {
-                if let Some((at, _)) = world.permits().wait(SECOND, &world.kernel.waiter(true)) {
-                    world.change_value();
-                    world.give_back(at, SECOND);
-                }
+        let impatient = spawn(&world, move |world| {
+            if let Some((at, _)) = world.permits().wait(SECOND, &world.kernel.waiter(true)) {
+                world.change_value();
+                world.give_back(at, SECOND);
             }
         });
-        let patient = thread::spawn({
-            let world = world.clone();
-            move || world.pass(THIRD)
-        });
+        let patient = spawn(&world, move |world| world.pass(THIRD));
         world.kernel.pass_the_deadline();
         world.change_value();
         world.give_back(at, FIRST);
@@ -187,14 +172,11 @@ fn one_that_gives_up_takes_no_wake_from_the_others() {
 fn a_given_permit_wakes_a_waiter_that_sees_what_the_giver_did() {
     explore(3, || {
         let world = World::new(0, 1);
-        let consumer = thread::spawn({
-            let world = world.clone();
-            move || {
-                let (at, _) = world.take(SECOND);
-                let seen = world.value();
-                world.permits().forget(at, SECOND);
-                seen
-            }
+        let consumer = spawn(&world, move |world| {
+            let (at, _) = world.take(SECOND);
+            let seen = world.value();
+            world.permits().forget(at, SECOND);
+            seen
         });
         world.change_value();
         world.give();
@@ -218,12 +200,9 @@ fn a_permit_that_moves_behind_the_back_of_one_that_looks_is_found() {
         let at = permits.take(SECOND).unwrap();
         assert_eq!(at, 0);
         world.give_back(1, SECOND);
-        let mover = thread::spawn({
-            let world = world.clone();
-            move || {
-                world.give_back(at, SECOND);
-                assert!(world.permits().take(SECOND).is_some());
-            }
+        let mover = spawn(&world, move |world| {
+            world.give_back(at, SECOND);
+            assert!(world.permits().take(SECOND).is_some());
         });
         assert!(world.permits().take(FIRST).is_some(), "one was free all the time");
         mover.join().unwrap();

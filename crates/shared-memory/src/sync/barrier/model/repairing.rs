@@ -5,21 +5,18 @@ use loom::thread;
 use super::{FIRST, NEWCOMER, SECOND, THIRD, World};
 use crate::atomic::Ordering;
 use crate::sync::barrier::rounds::{Ended, NoPlace};
-use crate::sync::model_kernel::explore;
+use crate::sync::model_kernel::{explore, spawn};
 
 #[test]
 fn a_broken_barrier_is_made_whole_once_and_a_newcomer_takes_the_dead_ones_place() {
     explore(2, || {
         let world = World::new(2);
         world.kernel.end(FIRST);
-        let survivor = thread::spawn({
-            let world = world.clone();
-            move || {
-                // Broken for certain, also if the other one has repaired it long before we look.
-                assert_eq!(world.wait(1), Ended::Broken);
-                world.rearm(SECOND);
-                world.wait(1)
-            }
+        let survivor = spawn(&world, move |world| {
+            // Broken for certain, also if the other one has repaired it long before we look.
+            assert_eq!(world.wait(1), Ended::Broken);
+            world.rearm(SECOND);
+            world.wait(1)
         });
         // Comes to take the dead one's place.
         let place = loop {
@@ -50,10 +47,7 @@ fn a_broken_barrier_is_made_whole_once_and_a_newcomer_takes_the_dead_ones_place(
 fn one_that_slept_through_break_and_repair_still_hears_of_the_break() {
     explore(2, || {
         let world = World::new(3);
-        let waiter = thread::spawn({
-            let world = world.clone();
-            move || world.wait(1)
-        });
+        let waiter = spawn(&world, move |world| world.wait(1));
         // Waits for the other to arrive, then breaks and repairs at once.
         while world.state.load(Ordering::Relaxed) == 0 {
             thread::yield_now();
@@ -72,14 +66,8 @@ fn of_two_that_repair_only_one_does_and_a_late_breaker_hits_nothing() {
         let world = World::new(2);
         world.kernel.end(FIRST);
         assert!(world.rounds().break_for(0, FIRST));
-        let late = thread::spawn({
-            let world = world.clone();
-            move || world.rounds().break_for(0, FIRST)
-        });
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.rearm(THIRD)
-        });
+        let late = spawn(&world, move |world| world.rounds().break_for(0, FIRST));
+        let other = spawn(&world, move |world| world.rearm(THIRD));
         let mine = world.rearm(SECOND);
         assert!(!late.join().unwrap(), "broken again for a death that was repaired");
         assert!(mine != other.join().unwrap());
@@ -113,10 +101,7 @@ fn what_one_that_died_at_it_has_begun_the_next_one_completes() {
     explore(3, || {
         let world = World::new(3);
         assert!(world.rounds().break_for(0, FIRST));
-        let other = thread::spawn({
-            let world = world.clone();
-            move || world.rearm(THIRD)
-        });
+        let other = spawn(&world, move |world| world.rearm(THIRD));
         // Dies with the lock, before it has done anything, or when it has emptied the place.
         if world.repair.take(SECOND, &world.kernel.waiter(false)).is_ok() && world.rounds().is_broken() {
             let _emptied = world.members[0].compare_exchange(FIRST.bits(), 0, Ordering::Release, Ordering::Relaxed);
@@ -134,13 +119,10 @@ fn whoever_repairs_it_frees_the_place_of_the_one_that_it_was_broken_for() {
     explore(3, || {
         let world = World::new(2);
         world.rounds().leave(0, FIRST);
-        let newcomer = thread::spawn({
-            let world = world.clone();
-            move || {
-                assert_eq!(world.rounds().join(NEWCOMER, |_| false, |_| {}), Ok(0));
-                assert!(world.rounds().break_for(0, NEWCOMER));
-                world.step();
-            }
+        let newcomer = spawn(&world, move |world| {
+            assert_eq!(world.rounds().join(NEWCOMER, |_| false, |_| {}), Ok(0));
+            assert!(world.rounds().break_for(0, NEWCOMER));
+            world.step();
         });
         world.step();
         let made_whole = world.rounds().rearm(|owner| owner == NEWCOMER);
@@ -155,13 +137,10 @@ fn what_was_put_in_order_before_the_repair_is_seen_after_it() {
         explore(3, move || {
             let world = World::new(2);
             assert!(world.rounds().break_for(0, FIRST));
-            let repairer = thread::spawn({
-                let world = world.clone();
-                move || {
-                    world.write(0, 1);
-                    assert!(world.rounds().rearm(|owner| owner == FIRST));
-                    world.step();
-                }
+            let repairer = spawn(&world, move |world| {
+                world.write(0, 1);
+                assert!(world.rounds().rearm(|owner| owner == FIRST));
+                world.step();
             });
             world.step();
             // By whoever takes the dead one's place, and by one that only looks.
