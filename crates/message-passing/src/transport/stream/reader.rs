@@ -470,3 +470,7 @@ fn make_room(place: &mut AlignedBytes, coming: &Coming) -> Result<(), End> {
 fn no_memory(why: NoMemory) -> End {
     End::Broken(io::ErrorKind::OutOfMemory, why.to_string())
 }
+
+#[cfg(test)]
+#[path = "reader_tests.rs"]
+mod tests;
