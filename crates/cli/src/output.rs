@@ -19,6 +19,8 @@ pub(crate) struct Output {
     out: BufWriter<Tap>,
     /// How the file is called in a sentence.
     file: Option<String>,
+    /// What was written so far; it may wait in the buffer.
+    len_bytes: u64,
 }
 
 /// Where the bytes leave. Whoever reads them may stop without going away: room is waited for beside a signal, and at most so long.
@@ -89,12 +91,12 @@ impl Write for Tap {
 impl Output {
     /// Takes standard output.
     pub(crate) fn take() -> Output {
-        Output { out: Tap::over(io::stdout().as_fd().try_clone_to_owned().ok()), file: None }
+        Output { out: Tap::over(io::stdout().as_fd().try_clone_to_owned().ok()), file: None, len_bytes: 0 }
     }
 
     /// Takes a file.
     pub(crate) fn to(file: File, path: &Path) -> Output {
-        Output { out: Tap::over(Some(file.into())), file: Some(path.display().to_string()) }
+        Output { out: Tap::over(Some(file.into())), file: Some(path.display().to_string()), len_bytes: 0 }
     }
 
     /// From now on whoever reads it may make so long a pause at most.
@@ -105,7 +107,14 @@ impl Output {
 
     /// Writes bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.out.write_all(bytes).map_err(|error| failed(self.file.as_deref(), error))
+        self.out.write_all(bytes).map_err(|error| failed(self.file.as_deref(), error))?;
+        self.len_bytes += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// How much was written.
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.len_bytes
     }
 
     /// Writes one line.

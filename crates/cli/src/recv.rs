@@ -1,11 +1,11 @@
 //! `wharf recv`: messages to standard output or a file, as raw bytes, as lines, or as JSON.
 
-use std::fs::File;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use wharf::{Options, Receiver, RecvError};
 
+use crate::destination::Destination;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::json::to_json_line;
@@ -51,23 +51,20 @@ pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
         // Nobody need come for that.
         return check(&asked.address).map(|_| ());
     }
-    asked.file.as_deref().map_or(Ok(()), Unfinished::check)?;
+    asked.file.as_deref().map_or(Ok(()), |path| Unfinished::check("--file", path))?;
     let mut ending = Ending::watch()?;
     let link = meet(&asked.address, &asked.meeting, Habit::Listens, &Options::new(), &mut ending)?;
     let (mut sender, receiver) = link.split();
     let timeout = asked.meeting.timeout;
-    let vessel = match &asked.file {
+    let file = match asked.file.as_deref() {
         None => {
             ending.nothing_to_close()?;
             None
         }
-        Some(path) => {
-            let (unfinished, file) = Unfinished::begin_within(path, timeout, &mut ending)?;
-            Some(Vessel::new(unfinished, file, path, timeout)?)
-        }
+        path => Some(Destination::open(("--file", path), timeout, &mut ending)?),
     };
     let ear = Ear { receiver, timeout, ending };
-    let mut desk = Desk { ear, sink: Sink::new(asked, vessel), received: 0, pieces: 0 };
+    let mut desk = Desk { ear, sink: Sink::new(asked, file), received: 0, pieces: 0 };
     match desk.receive(&mut sender, asked.count) {
         Ok(()) => desk.sink.finish(),
         Err(failure) => Err(desk.sink.give_up(failure)),
@@ -132,76 +129,17 @@ impl Ear {
     }
 }
 
-/// The file that messages go to.
-struct Vessel {
-    output: Output,
-    /// Until it has its name.
-    unfinished: Option<Unfinished>,
-    /// The same file once more, for cutting it; not what is no file, or somebody else's as well.
-    own: Option<File>,
-    /// How it is called in a sentence.
-    name: String,
-    len_bytes: u64,
-    /// How many messages are in it, and how many bytes they have: one that was cut short is not among them.
-    whole: (u64, u64),
-}
-
-impl Vessel {
-    fn new(
-        unfinished: Unfinished,
-        file: File,
-        path: &std::path::Path,
-        timeout: Option<Duration>,
-    ) -> Result<Vessel, Failure> {
-        let name = path.display().to_string();
-        let copy = unfinished.is_new().then(|| file.try_clone()).transpose();
-        let own = copy.map_err(|error| Failure::Failed(format!("cannot write '{name}': {error}")))?;
-        let output = Output::to(file, path).within(timeout);
-        Ok(Vessel { output, unfinished: Some(unfinished), own, name, len_bytes: 0, whole: (0, 0) })
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.len_bytes += bytes.len() as u64;
-        self.output.bytes(bytes)
-    }
-
-    /// All that was written until now are whole messages, one more than before.
-    fn end_message(&mut self) {
-        self.whole = (self.whole.0 + 1, self.len_bytes);
-    }
-
-    /// What is there is complete: the file gets its name, if it has none yet.
-    fn finish(&mut self) -> Result<(), Failure> {
-        self.output.flush()?;
-        self.unfinished.take().map_or(Ok(()), Unfinished::finish)
-    }
-
-    /// Leaves in the file what came whole, if it has its name or is to have it; says how many messages that are.
-    fn keep_whole(&mut self, named: bool) -> Result<u64, Failure> {
-        let (messages, len_bytes) = self.whole;
-        let Some(own) = &self.own else { return Ok(0) };
-        if messages == 0 || (self.unfinished.is_some() && !named) {
-            return Ok(0);
-        }
-        self.output.flush()?;
-        own.set_len(len_bytes)
-            .map_err(|error| Failure::Failed(format!("cannot cut '{}' to what came whole: {error}", self.name)))?;
-        self.finish()?;
-        Ok(messages)
-    }
-}
-
 /// Where messages go.
 struct Sink {
     output: Output,
     /// Where the content goes instead, if a file was named.
-    file: Option<Vessel>,
+    file: Option<Destination>,
     form: Form,
     lines: bool,
 }
 
 impl Sink {
-    fn new(asked: &RecvArguments, file: Option<Vessel>) -> Sink {
+    fn new(asked: &RecvArguments, file: Option<Destination>) -> Sink {
         let form = match &file {
             Some(_) if asked.json => Form::Json,
             Some(_) => Form::Raw,
@@ -218,22 +156,18 @@ impl Sink {
     /// What is there is complete.
     fn finish(&mut self) -> Result<(), Failure> {
         self.output.flush()?;
-        self.file.as_mut().map_or(Ok(()), Vessel::finish)
+        self.file.as_mut().map_or(Ok(()), Destination::finish)
     }
 
     /// What has arrived is not held back because of what has not: it is written, and a file with all messages that came whole gets its
     /// name, where nothing but the sender failed. Returns why there are no more.
     fn give_up(&mut self, failure: Failure) -> Failure {
         let named = matches!(failure, Failure::Timeout(_) | Failure::PeerGone(_));
-        let kept = self.file.as_mut().map_or(Ok(0), |file| file.keep_whole(named));
-        match (kept, self.output.flush(), &self.file) {
-            (Err(worse), ..) | (Ok(_), Err(worse), _) => worse,
-            (Ok(messages @ 1..), Ok(()), Some(file)) => {
-                let what = if messages == 1 { "1 message" } else { &format!("{messages} messages") };
-                failure.adding(&format!("what came whole, {what}, is in '{}'", file.name))
-            }
-            _ => failure,
-        }
+        let failure = match &mut self.file {
+            Some(file) => file.give_up(failure, named, "message"),
+            None => failure,
+        };
+        self.output.flush().err().unwrap_or(failure)
     }
 
     /// Writes a message.
@@ -243,7 +177,7 @@ impl Sink {
             let object = |content| ShownMessage { message: number, bytes, content: Some(content) };
             return written::write(&mut self.output, self.form, message, object);
         };
-        file.write(message)?;
+        file.output.bytes(message)?;
         self.end_message()?;
         if self.form == Form::Json {
             self.output.line(&to_json_line(&ShownMessage { message: number, bytes, content: None })?)?;
@@ -256,7 +190,7 @@ impl Sink {
         match (&mut self.file, self.form) {
             (Some(file), _) => {
                 if self.lines {
-                    file.write(b"\n")?;
+                    file.output.bytes(b"\n")?;
                 }
                 file.end_message();
                 Ok(())
@@ -269,7 +203,7 @@ impl Sink {
     /// Writes a piece of a stream.
     fn piece(&mut self, number: u64, piece: u64, bytes: &[u8]) -> Result<(), Failure> {
         match (&mut self.file, self.form) {
-            (Some(file), _) => file.write(bytes),
+            (Some(file), _) => file.output.bytes(bytes),
             (None, Form::Raw | Form::Lines) => self.output.bytes(bytes),
             (None, Form::Shown) => self.output.bytes(printable(&String::from_utf8_lossy(bytes)).as_bytes()),
             (None, Form::Json) => {

@@ -44,18 +44,18 @@ enum Place {
 }
 
 impl Unfinished {
-    /// Looks whether it can be written, and leaves nothing.
-    pub(crate) fn check(path: &Path) -> Result<(), Failure> {
+    /// Looks whether what this option names can be written, and leaves nothing.
+    pub(crate) fn check(option: &str, path: &Path) -> Result<(), Failure> {
         let shown = path.display();
         if path.as_os_str().is_empty() {
-            return Err(Failure::Usage("--file: expected the path of a file, found nothing".to_owned()));
+            return Err(Failure::Usage(format!("{option}: expected the path of a file, found nothing")));
         }
         match Place::of(path) {
             _ if fs::metadata(path).is_ok_and(|there| there.is_dir()) => {
-                Err(Failure::Usage(format!("--file: '{shown}' is a directory: name a file in it")))
+                Err(Failure::Usage(format!("{option}: '{shown}' is a directory: name a file in it")))
             }
             _ if names_a_directory(path) => Err(Failure::Usage(format!(
-                "--file: '{shown}' names a directory, and a file is to be written: leave out what follows its name"
+                "{option}: '{shown}' names a directory, and a file is to be written: leave out what follows its name"
             ))),
             Ok(Place::File(place)) => Replacement::begin(&place).map(drop).map_err(|error| unwritable(path, error)),
             Ok(Place::Descriptor(number)) => {
@@ -205,7 +205,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a");
         fs::write(&path, "old").expect("a file");
-        assert!(Unfinished::check(&path).is_ok());
+        assert!(Unfinished::check("--file", &path).is_ok());
         let (unfinished, mut file) = begin(&path);
         file.write_all(b"new").expect("written");
         assert_eq!(fs::read(&path).expect("a file"), b"old");
@@ -242,7 +242,7 @@ mod tests {
         let link = directory.path().join("link");
         symlink(format!("/dev/fd/{}", writer.as_raw_fd()), &link).expect("a link");
         for path in [PathBuf::from(format!("/dev/fd/{}", writer.as_raw_fd())), link] {
-            assert!(Unfinished::check(&path).is_ok(), "{path:?}");
+            assert!(Unfinished::check("--file", &path).is_ok(), "{path:?}");
             let (unfinished, mut file) = begin(&path);
             file.write_all(b"through").expect("room");
             unfinished.finish().expect("nothing to do");
@@ -261,21 +261,23 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).expect("a file"), "first second third");
         assert_eq!(Place::of(Path::new("/dev/null")).expect("a device"), Place::Device);
         begin(Path::new("/dev/null")).1.write_all(b"gone").expect("a device");
-        let closed = Unfinished::check(Path::new("/dev/fd/1000000")).expect_err("no such descriptor").to_string();
+        let closed =
+            Unfinished::check("--file", Path::new("/dev/fd/1000000")).expect_err("no such descriptor").to_string();
         assert!(closed.starts_with("cannot write '/dev/fd/1000000': "), "{closed}");
     }
 
     #[test]
     fn what_cannot_be_written_is_said_before_anything_is_received() {
         let directory = tempfile::tempdir().expect("a directory");
-        let missing = Unfinished::check(&directory.path().join("missing/a")).expect_err("no such directory");
+        let missing = Unfinished::check("--file", &directory.path().join("missing/a")).expect_err("no such directory");
         assert!(missing.to_string().starts_with("cannot write '"), "{missing}");
         for odd in
             [PathBuf::new(), directory.path().to_owned(), directory.path().join("new/"), directory.path().join("new/.")]
         {
-            assert!(matches!(Unfinished::check(&odd), Err(Failure::Usage(_))), "{odd:?}");
+            let refused = Unfinished::check("--output", &odd).expect_err("no place for a file");
+            assert!(matches!(&refused, Failure::Usage(why) if why.starts_with("--output: ")), "{odd:?}: {refused}");
         }
         assert_eq!(entries(directory.path()), [""; 0]);
-        assert!(Unfinished::check(Path::new("/dev/null")).is_ok());
+        assert!(Unfinished::check("--file", Path::new("/dev/null")).is_ok());
     }
 }

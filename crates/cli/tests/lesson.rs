@@ -71,6 +71,7 @@ fn every_row_is_listed_with_its_claim() {
     says(&scene.run(&["lesson", "--row", "isolatoin"]).refused(2), &["isolatoin", "did you mean 'isolation'"]);
     says(&scene.run(&["lesson", "--row", "xyzzy"]).refused(2), &["xyzzy", "--list"]);
     says(&scene.run(&["lesson", "--row", "set-up", "--html", "/no/such/page"]).refused(1), &["/no/such/page"]);
+    says(&scene.run(&["lesson", "--row", "set-up", "--html", "/"]).refused(2), &["--html: '/' is a directory"]);
 }
 
 #[test]

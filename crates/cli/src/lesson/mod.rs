@@ -88,7 +88,7 @@ pub(crate) fn run(asked: &LessonArguments) -> Result<(), Failure> {
         list(&rows, asked.json, &mut output)?;
         return output.flush();
     }
-    asked.html.as_deref().map_or(Ok(()), Unfinished::check)?;
+    asked.html.as_deref().map_or(Ok(()), |path| Unfinished::check("--html", path))?;
     let start = Instant::now();
     let ground = Ground::make().map_err(Failure::Failed)?;
     let colour = may_colour();

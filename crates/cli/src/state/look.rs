@@ -18,7 +18,7 @@ use crate::written::Form;
 /// Writes the latest value.
 pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
-    let mut destination = Destination::open(asked.file.as_deref(), asked.timeout, &mut ending)?;
+    let mut destination = Destination::open(("--file", asked.file.as_deref()), asked.timeout, &mut ending)?;
     let node = Node::open()?;
     let mut watcher = node.state(&asked.name).watcher()?;
     let value = match (seen(&mut watcher)?, asked.timeout) {

@@ -46,7 +46,7 @@ pub(crate) fn run(asked: &SubArguments) -> Result<(), Failure> {
     if asked.count == Some(0) {
         return Ok(());
     }
-    let destination = Destination::open(asked.file.as_deref(), asked.timeout, &mut ending)?;
+    let destination = Destination::open(("--file", asked.file.as_deref()), asked.timeout, &mut ending)?;
     let mut sink = Sink {
         form: destination.form(asked.lines, asked.json),
         destination,

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use crate::failure::Failure;
 use crate::unfinished::Unfinished;
 
 /// How the picture is encoded.
@@ -36,7 +37,10 @@ impl Target {
         if path.is_dir() {
             return Err(format!("--plot: {} is a directory: name a file", path.display()));
         }
-        Unfinished::check(path).map_err(|failure| format!("--plot: {failure}"))?;
+        Unfinished::check("--plot", path).map_err(|failure| match failure {
+            Failure::Usage(why) => why,
+            failure => format!("--plot: {failure}"),
+        })?;
         Ok(Target { path: path.to_owned(), format })
     }
 
