@@ -61,6 +61,48 @@ fn a_command_answers_each_request() {
 }
 
 #[test]
+fn a_file_appears_when_every_call_is_answered() {
+    let (scene, files) = (Scene::new(), Scene::new());
+    let path = files.path().join("answer");
+    let out = path.to_str().expect("text");
+    let there = || std::fs::read_to_string(&path).expect("a file");
+    let script = "read -r it; case $it in bad) exit 3;; slow) sleep 1000;; *) printf 'is %s' \"$it\";; esac";
+    std::fs::write(&path, "old").expect("a file");
+    says(&scene.run(&["call", "is", "good", "--output", out]).refused(1), &["serves"]);
+    let server = serve(&scene, &["is", "--", "sh", "-c", script]);
+    // What fails leaves what was there.
+    for more in [&[][..], &["--json"]] {
+        let done = scene.run(&[&["call", "is", "bad", "--output", out], more].concat());
+        assert!(!done.refused(1).contains("whole"));
+    }
+    scene.run(&["call", "is", "slow", "--timeout", "100ms", "--output", out]).refused(3);
+    let mut call = scene.start(&["call", "is", "--lines", "--output", out]);
+    call.say(b"good\nslow\n");
+    await_that("two requests", || {
+        let told: Value = serde_json::from_slice(&scene.run(&["stat", "is", "--json"]).well()).expect("JSON");
+        let servers = told.as_array().expect("a list").iter().find(|it| it["role"] == "server").cloned();
+        servers.is_some_and(|it| it["statistics"]["received_messages"].as_u64() >= Some(5))
+    });
+    call.signal("INT");
+    assert_eq!(call.finish().status.signal(), Some(SIGINT));
+    assert_eq!(there(), "old");
+    // What was answered before the one that failed is kept.
+    let done = scene.run_with(&["call", "is", "--lines", "--output", out], b"this\nthat\nbad\nmore\n");
+    says(&done.refused(1), &["; what came whole, 2 answers, is in '", out]);
+    assert_eq!(there(), "is this\nis that\n");
+    assert_eq!(scene.run(&["call", "is", "good", "--output", out]).well(), b"");
+    assert_eq!(there(), "is good");
+    scene.run(&["call", "is", "good", "--output", out, "--json"]).well();
+    assert_eq!(lines_of(there().as_bytes()), [json!({"service": "is", "call": 0, "result": 0, "text": "is good"})]);
+    assert_eq!(scene.run(&["call", "is", "good", "--output", "/dev/stdout"]).well(), b"is good");
+    let told = scene.run(&["call", "is", "good", "--output", "/dev"]).refused(2);
+    says(&told, &["--output: '/dev' is a directory"]);
+    says(&scene.run(&["call", "is", "good", "--output", "/dev/full"]).refused(1), &["cannot write '/dev/full'"]);
+    assert_eq!(files.left_behind(), ["answer"]);
+    interrupted(&scene, server);
+}
+
+#[test]
 fn any_bytes_come_back_however_many() {
     let scene = Scene::new();
     let server = serve(&scene, &["echo", "--count", "1", "--", "cat"]);

@@ -73,6 +73,50 @@ fn items_are_written_in_the_form_that_was_asked_for() {
 }
 
 #[test]
+fn a_file_has_every_item_that_is_acknowledged() {
+    let (scene, files) = (Scene::new(), Scene::new());
+    let (path, out) = file(&files, "items");
+    let there = || std::fs::read_to_string(&path).expect("a file");
+    std::fs::write(&path, "old").expect("a file");
+    // No item: what was there stays.
+    scene.run(&["pull", "jobs", "--file", &out, "--timeout", "50ms"]).refused(3);
+    assert_eq!(there(), "old");
+    let puller = opened(&scene, "puller", &["pull", "jobs", "--file", &out, "--lines"]);
+    assert_eq!(there(), "old");
+    for (items, expected) in [("one\n", "one\n"), ("two\nthree\n", "one\ntwo\nthree\n")] {
+        // It ends when all of them are acknowledged.
+        scene.run_with(&["push", "jobs", "--lines"], items.as_bytes()).well();
+        assert_eq!(there(), expected);
+    }
+    puller.signal("KILL");
+    assert!(puller.finish().stdout.is_empty());
+    assert_eq!(there(), "one\ntwo\nthree\n");
+    // One item, whole, and as JSON.
+    let puller = opened(&scene, "puller", &["pull", "jobs", "--file", &out, "--count", "1"]);
+    scene.run_with(&["push", "jobs"], b"whole\n").well();
+    assert!(puller.finish().well().is_empty());
+    assert_eq!(there(), "whole\n");
+    let puller = opened(&scene, "puller", &["pull", "jobs", "--file", &out, "--count", "2", "--until-gone", "--json"]);
+    scene.run(&["push", "jobs", "only"]).well();
+    says(&puller.finish().refused(4), &["after 1 of 2 items; what came whole, 1 item, is in '", &out]);
+    assert_eq!(lines_of(there().as_bytes()), [json!({"queue": "jobs", "deliveries": 1, "text": "only"})]);
+    assert_eq!(files.left_behind(), ["items"]);
+}
+
+#[test]
+fn what_cannot_be_written_goes_to_another() {
+    let scene = Scene::new();
+    let pusher = opened(&scene, "pusher", &["push", "jobs", "work"]);
+    let told = scene.run(&["pull", "jobs", "--file", "/dev/full", "--count", "1"]).refused(1);
+    says(&told, &["cannot write '/dev/full': No space left"]);
+    let told = scene.run(&["pull", "jobs", "--file", "/dev", "--count", "1"]).refused(2);
+    says(&told, &["--file: '/dev' is a directory"]);
+    let heir = scene.run(&["pull", "jobs", "--file", "/dev/stdout", "--count", "1", "--json"]).well();
+    assert_eq!(lines_of(&heir), [json!({"queue": "jobs", "deliveries": 2, "text": "work"})]);
+    pusher.finish().well();
+}
+
+#[test]
 fn each_item_is_one_workers() {
     let scene = Scene::new();
     let (done, path) = file(&scene, "done");
@@ -259,6 +303,7 @@ fn what_makes_no_sense_is_refused_in_a_line() {
     says(&scene.run(&["push", "a/*", "x"]).refused(2), &["expected no star here"]);
     says(&scene.run(&["push", "a", "x", "--lines"]).refused(2), &["--lines"]);
     says(&scene.run(&["pull", "a", "--lines", "--json"]).refused(2), &["--json"]);
+    says(&scene.run(&["pull", "a", "--file", "x", "--", "cat"]).refused(2), &["--file"]);
     says(&scene.run(&["pull", "a", "--insecure"]).refused(2), &["--insecure", "'a' is a name"]);
     let pusher = opened(&scene, "pusher", &["push", "a", "x"]);
     says(&scene.run(&["pull", "a", "--", "/no/such/command"]).refused(1), &["cannot run '/no/such/command'"]);

@@ -14,6 +14,7 @@ use super::place::Place;
 use crate::attend::attend;
 use crate::backlog::{Backlog, MOST_JOBS};
 use crate::children::Children;
+use crate::destination::Destination;
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
 use crate::group::Group;
@@ -23,7 +24,7 @@ use crate::peers::{self, FOR_EVER};
 use crate::units;
 use crate::usage::complain;
 use crate::usage::queues::PullArguments;
-use crate::written::{self, Content, Form};
+use crate::written::{self, Content};
 
 /// Items that a puller which only writes them has at once.
 const PREFETCH: usize = 16;
@@ -53,8 +54,13 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
         return Ok(());
     }
     let jobs = usize::try_from(asked.jobs).unwrap_or(usize::MAX).min(MOST_JOBS);
+    // What cannot be written is told before anything is taken from others.
+    let destination = match asked.command.as_slice() {
+        [] => Some(Destination::open(("--file", asked.file.as_deref()), asked.timeout, &mut ending)?),
+        _ => None,
+    };
     let place = Place::of(&asked.queue, &asked.network, false)?;
-    let mut prefetch = if asked.command.is_empty() { PREFETCH } else { jobs };
+    let mut prefetch = if destination.is_some() { PREFETCH } else { jobs };
     // Who wants so many takes no more from others.
     prefetch = asked.count.map_or(prefetch, |count| usize::try_from(count).unwrap_or(prefetch).min(prefetch));
     let queue = place.queue.prefetch(prefetch as u32);
@@ -66,7 +72,11 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
         let whom = format!("pushes into '{}'", asked.queue);
         peers::wait_for(|| puller.pushers(), asked.timeout, &whom, &mut ending)?;
     }
-    if asked.command.is_empty() { write(asked, puller, &mut ending) } else { work(asked, puller, jobs, &mut ending) }
+    let Some(mut destination) = destination else { return work(asked, puller, jobs, &mut ending) };
+    match write(asked, puller, &mut destination, &mut ending) {
+        Ok(()) => destination.finish(),
+        Err(failure) => Err(destination.give_up(failure, false, "item")),
+    }
 }
 
 /// Receives items one after the other.
@@ -139,10 +149,14 @@ enum Ended {
     Failed(Failure),
 }
 
-/// Writes items; one counts as done when it is written.
-fn write(asked: &PullArguments, puller: Puller, ending: &mut Ending) -> Result<(), Failure> {
-    let form = Form::chosen(asked.lines, asked.json);
-    let mut output = Output::take().within(asked.timeout);
+/// Writes items; one counts as done when it is written, and a file has its name from the first one on.
+fn write(
+    asked: &PullArguments,
+    puller: Puller,
+    destination: &mut Destination,
+    ending: &mut Ending,
+) -> Result<(), Failure> {
+    let form = destination.form(asked.lines, asked.json);
     let mut ear = Ear::new(puller, asked);
     // Ends with the count, the pushers, the time limit, a signal, or when nobody reads.
     while ear.wants_more() {
@@ -154,8 +168,11 @@ fn write(asked: &PullArguments, puller: Puller, ending: &mut Ending) -> Result<(
             Err(Ended::Failed(failure)) => return Err(failure),
         };
         let deliveries = item.deliveries();
-        written::write(&mut output, form, &item, |content| ShownItem { queue: &asked.queue, deliveries, content })?;
-        output.flush()?;
+        let object = |content| ShownItem { queue: &asked.queue, deliveries, content };
+        written::write(&mut destination.output, form, &item, object)?;
+        destination.end_message();
+        // Nobody else is asked for what is acknowledged: from now on the file must be there.
+        destination.finish()?;
         // A pusher that is gone asks no more for it.
         let _ = item.ack();
     }

@@ -9,12 +9,12 @@ use wharf::{CallError, Client, Outcome, Pattern};
 
 use super::place::Place;
 use crate::absent::absent;
+use crate::destination::Destination;
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::json::to_json_line;
 use crate::meeting::is_address;
-use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers::{self, FOR_EVER};
 use crate::shell::command;
@@ -48,6 +48,8 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
         None => Some(Input::open(&asked.input, &ending)?.whole(&mut ending)?),
     };
     let mut lines = if request.is_none() { Some(Input::open(&asked.input, &ending)?) } else { None };
+    // So does where the answer goes.
+    let destination = Destination::open(("--output", asked.output.as_deref()), asked.timeout, &mut ending)?;
     let place = Place::of(&asked.service, &asked.network, false)?;
     let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
     let mut client = place.client(wait, &ending)?;
@@ -68,39 +70,55 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
             key.hash(&mut hasher);
             hasher.finish()
         }),
-        output: Output::take().within(asked.timeout),
-        form: Form::chosen(asked.input.lines, asked.json),
+        form: destination.form(asked.input.lines, asked.json),
+        destination,
         calls: 0,
+        failed: false,
     };
-    let count = asked.count.unwrap_or(if request.is_some() { 1 } else { u64::MAX });
-    let mut pace = Pace::new(asked.rate);
-    // Ends with the count or the input.
-    for _ in 0..count {
-        let next = match (&request, &mut lines) {
-            (Some(request), _) => request.as_slice(),
-            (None, Some(lines)) => match lines.line(&mut ending)? {
-                Some(line) => line,
-                None => break,
-            },
-            (None, None) => break,
-        };
-        pace.wait(&mut ending)?;
-        desk.ask(next, &mut ending)?;
+    match desk.ask_all(request.as_deref(), lines.as_mut(), &mut ending) {
+        Ok(()) => desk.destination.finish(),
+        Err(failure) => Err(desk.destination.give_up(failure, desk.failed, "answer")),
     }
-    Ok(())
 }
 
 struct Desk<'a> {
     client: Client,
     asked: &'a CallArguments,
     key: Option<u64>,
-    output: Output,
+    destination: Destination,
     form: Form,
     /// Calls that were begun.
     calls: u64,
+    /// The last of them has failed.
+    failed: bool,
 }
 
 impl Desk<'_> {
+    fn ask_all(
+        &mut self,
+        request: Option<&[u8]>,
+        mut lines: Option<&mut Input>,
+        ending: &mut Ending,
+    ) -> Result<(), Failure> {
+        let count = self.asked.count.unwrap_or(if request.is_some() { 1 } else { u64::MAX });
+        let mut pace = Pace::new(self.asked.rate);
+        // Ends with the count or the input.
+        for _ in 0..count {
+            let next = match (request, &mut lines) {
+                (Some(request), _) => request,
+                (None, Some(lines)) => match lines.line(ending)? {
+                    Some(line) => line,
+                    None => break,
+                },
+                (None, None) => break,
+            };
+            pace.wait(ending)?;
+            self.ask(next, ending)?;
+            self.destination.end_message();
+        }
+        Ok(())
+    }
+
     fn ask(&mut self, request: &[u8], ending: &mut Ending) -> Result<(), Failure> {
         ending.check()?;
         let mut call = self.client.request(request).idempotent(self.asked.idempotent);
@@ -135,12 +153,13 @@ impl Desk<'_> {
     fn write(&mut self, number: u64, result: &[u8]) -> Result<(), Failure> {
         let (service, call) = (self.asked.service.as_str(), self.calls - 1);
         let object = |content| ShownResult { service, call, result: number, content };
-        written::write(&mut self.output, self.form, result, object)?;
-        self.output.flush()
+        written::write(&mut self.destination.output, self.form, result, object)?;
+        self.destination.output.flush()
     }
 
     /// What became of a call that has failed: for scripts that read JSON, what is known of it as well.
     fn refuse(&mut self, error: CallError) -> Failure {
+        self.failed = true;
         if self.form == Form::Json {
             let outcome = match error.outcome() {
                 Outcome::NeverSent => "never-sent",
@@ -149,8 +168,9 @@ impl Desk<'_> {
             };
             let (service, call) = (self.asked.service.as_str(), self.calls - 1);
             let shown = ShownError { service, call, outcome, error: &error.to_string() };
-            let written = to_json_line(&shown).and_then(|line| self.output.line(&line));
-            if let Err(failure) = written.and_then(|()| self.output.flush()) {
+            let output = &mut self.destination.output;
+            let written = to_json_line(&shown).and_then(|line| output.line(&line));
+            if let Err(failure) = written.and_then(|()| output.flush()) {
                 return failure;
             }
         }

@@ -1,6 +1,7 @@
 //! What `wharf push` and `wharf pull` can be asked.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -72,7 +73,7 @@ pub(crate) struct PushArguments {
     Examples, each with its other side under 'wharf push --help':\n\
     \x20 wharf pull jobs -- sh\n\
     \x20 wharf pull thumbnails --jobs 4 -- xargs -I FILE convert FILE -resize 100x100 small/FILE\n\
-    \x20 wharf pull scans --count 1 > scan.tiff\n\
+    \x20 wharf pull scans --count 1 --file scan.tiff\n\
     \x20 wharf pull tcp:127.0.0.1:7000 -- xargs curl -sSO"
 )]
 pub(crate) struct PullArguments {
@@ -99,6 +100,10 @@ pub(crate) struct PullArguments {
     /// Write a line end after every item.
     #[arg(long, conflicts_with_all = ["json", "command"])]
     pub(crate) lines: bool,
+    /// Write into this file instead of standard output. It appears, or replaces the one before, with the first item, as with 'wharf recv
+    /// --file'; an item is acknowledged when it is in the file.
+    #[arg(long, value_name = "PATH", conflicts_with = "command")]
+    pub(crate) file: Option<PathBuf>,
     /// Write a JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,7 @@
 //! What `wharf call` and `wharf serve` can be asked.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,7 +14,7 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Without REQUEST, standard input (or --file) is read to its end and sent as one request. What the server answers \
-    goes to standard output; several results come one after the other. With --lines each line is a call of its own, one after \
+    goes to standard output (or --output); several results come one after the other. With --lines each line is a call of its own, one after \
     the other, and the first that fails ends them.\n\n\
     Each line of --json is a result: service, call (its number, from 0), result (its number in this call), and text or hex; or what \
     became of a call that failed: outcome (never-sent, unknown or answered) and error.\n\n\
@@ -21,7 +22,7 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
     before it answered, so what it has done is not known.\n\n\
     Examples, each with its other side under 'wharf serve --help':\n\
     \x20 wharf call upper hello\n\
-    \x20 wharf call thumbnails --file photo.jpg --timeout 10s > small.jpg\n\
+    \x20 wharf call thumbnails --file photo.jpg --timeout 10s --output small.jpg\n\
     \x20 wharf call shout --lines < words.txt\n\
     \x20 wharf call tcp:127.0.0.1:7000 hello --wait-for-peer"
 )]
@@ -52,6 +53,11 @@ pub(crate) struct CallArguments {
     /// Carrying it out twice does no harm: when a server is gone before it has answered, another is asked.
     #[arg(long)]
     pub(crate) idempotent: bool,
+    /// Write answers into this file instead of standard output (--file is where the request comes from). It appears, or replaces the
+    /// one before, when every call is answered; when one fails, with the answers to those before it, if there are any. Ctrl-C leaves the
+    /// one before, as with 'wharf recv --file'.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
     /// Write a JSON object a line.
     #[arg(long)]
     pub(crate) json: bool,
