@@ -6,9 +6,10 @@ mod terminal;
 use std::io::Write;
 use std::net::TcpStream;
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use scene::{Running, Scene, await_that, says};
+use serde_json::{Value, json};
 use terminal::{Hung, Terminal};
 use tungstenite::{Message, WebSocket};
 
@@ -69,6 +70,77 @@ fn members_come_talk_leave_and_die() {
     drop(again.finish());
     let heard = lines(anna);
     assert_eq!(heard.iter().filter(|line| line.contains("died")).count(), 1, "{heard:?}");
+}
+
+/// What a script reads, without the times.
+fn events(member: Running) -> Vec<Value> {
+    let output = String::from_utf8(member.finish().well()).expect("text");
+    let read = |line: &str| -> Value {
+        let mut event: Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs_f64();
+        if event["event"] == "said" {
+            let at = event.as_object_mut().and_then(|it| it.remove("at_seconds"));
+            let at = at.and_then(|at| at.as_f64()).expect("a time");
+            assert!((now - 300.0..now + 1.0).contains(&at), "{at} beside {now}");
+        }
+        event
+    };
+    output.lines().map(read).collect()
+}
+
+#[test]
+fn scripts_read_what_happens_as_json() {
+    let scene = Scene::new();
+    let script = |nick: &str| {
+        let mut script = scene.start(&["chat", "kitchen", "--nick", nick, "--json"]);
+        script.says_line(r#"{"event":"entered","#);
+        script
+    };
+    let mut anna = script("anna");
+    let mut bob = member(&scene, "bob", &[]);
+    anna.says_line(r#""event":"joined""#);
+    // What is said comes in as lines, and comes out so that it says nothing to a terminal.
+    bob.say("hi \x1b]0;title\x07\u{202e}\n".as_bytes());
+    let line = anna.says_line(r#""text":"hi "#);
+    assert!(line.contains(r"\u001b]0;title\u0007\u202e") && !line.chars().any(char::is_control), "{line:?}");
+    anna.say(b"{\"hello\"}\n");
+    bob.says_line("<anna> {\"hello\"}");
+    bob.signal("KILL");
+    anna.says_line(r#"{"event":"died","nick":"bob"}"#);
+    let carl = script("Anna");
+    let heard = events(carl);
+    let said = |nick: &str, text: &str, old: bool| json!({"event": "said", "nick": nick, "text": text, "old": old});
+    let hello = "{\"hello\"}";
+    let entered = json!({"event": "entered", "nick": "Anna2", "room": "kitchen", "here": ["anna"]});
+    assert_eq!(heard, [said("anna", hello, true), entered]);
+    anna.says_line(r#""event":"left""#);
+    assert_eq!(
+        events(anna),
+        [
+            json!({"event": "entered", "nick": "anna", "room": "kitchen", "here": []}),
+            json!({"event": "joined", "nick": "bob"}),
+            said("bob", "hi \x1b]0;title\x07\u{202e}", false),
+            said("anna", hello, false),
+            json!({"event": "died", "nick": "bob"}),
+            json!({"event": "joined", "nick": "Anna2"}),
+            json!({"event": "left", "nick": "Anna2"}),
+        ]
+    );
+    // A host's guest reads the same, and so does somebody who tries it on a terminal.
+    let mut host = member(&scene, "host", &["--host", "tcp:127.0.0.1:0"]);
+    let address = host.says_line("others join with: ").split("--join ").nth(1).expect("an address").to_owned();
+    let mut guest = scene.start(&["chat", "kitchen", "--nick", "guest", "--json", "--join", &address]);
+    guest.says_line(r#"{"event":"entered","nick":"guest","room":"kitchen","here":["host"]}"#);
+    let mut screen = Terminal::run(scene.wharf(&["chat", "kitchen", "--nick", "dora", "--json"]), 200, 20);
+    screen.wrote(r#"{"event":"entered","nick":"dora""#);
+    assert!(!screen.is_raw());
+    screen.press("typed\n");
+    guest.says_line(r#"{"event":"said","nick":"dora","text":"typed""#);
+    screen.press("\x04");
+    assert!(screen.finish().0.success());
+    guest.says_line(r#"{"event":"left","nick":"dora"}"#);
+    drop((guest.finish().well(), host.finish().well()));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 
 /// A guest that speaks as the page does, once it is in.

@@ -5,12 +5,14 @@ use std::io::{self, Read, Write};
 
 use wharf::{Endpoint, Readable};
 
+use super::event::Event;
 use super::text;
 use super::words::News;
 use super::{Typed, sentence};
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
+use crate::json::to_json_line;
 use crate::late::{Late, RoomThere};
 use crate::printable::printable;
 use crate::usage::complain;
@@ -31,20 +33,23 @@ pub(super) struct Plain {
     ended: bool,
     output: Late,
     room: RoomThere,
+    /// What happens is written as JSON.
+    json: bool,
     /// Lines that were not kept, since there were too many.
     left_out: u64,
 }
 
 impl Plain {
-    pub(super) fn open() -> Result<Plain, Failure> {
+    pub(super) fn open(json: bool) -> Result<Plain, Failure> {
         let input = Input::standard()?;
         // Nobody can end what reads nothing from the start: it is as if there were no standard input.
         let ended = input.is_nothing();
-        Ok(Plain { ended, ..Plain::over(input.into_file(), Late::standard()) })
+        Ok(Plain { ended, json, ..Plain::over(input.into_file(), Late::standard()) })
     }
 
     fn over(input: File, (output, room): (Late, RoomThere)) -> Plain {
-        Plain { input: Readable(input), begun: Vec::new(), surplus: 0, ended: false, output, room, left_out: 0 }
+        let (begun, input) = (Vec::new(), Readable(input));
+        Plain { input, begun, surplus: 0, ended: false, output, room, json: false, left_out: 0 }
     }
 
     /// What is ready when there is something to read, and when there is room for what is kept; `has_room`: more can be said.
@@ -59,7 +64,7 @@ impl Plain {
             if self.left_out > 0 || self.output.kept_bytes() > MOST_KEPT {
                 self.left_out += 1;
             } else {
-                self.put(&sentence(news))?;
+                self.put(&Event::of(news), || sentence(news))?;
             }
         }
         self.go_on()
@@ -70,14 +75,17 @@ impl Plain {
         self.output.flush().map_err(Failure::output)?;
         if self.left_out > 0 && self.output.kept_bytes() <= MOST_KEPT / 2 {
             let left_out = std::mem::take(&mut self.left_out);
-            self.put(&format!("* {left_out} lines are left out here: nobody read what was written"))?;
+            self.put(&Event::LeftOut { events: left_out }, || {
+                format!("* {left_out} lines are left out here: nobody read what was written")
+            })?;
             self.output.flush().map_err(Failure::output)?;
         }
         Ok(())
     }
 
-    fn put(&mut self, line: &str) -> Result<(), Failure> {
-        writeln!(self.output, "{}", printable(line)).map_err(Failure::output)
+    fn put(&mut self, event: &Event<'_>, sentence: impl FnOnce() -> String) -> Result<(), Failure> {
+        let line = if self.json { to_json_line(event)? } else { printable(&sentence()) };
+        writeln!(self.output, "{line}").map_err(Failure::output)
     }
 
     /// Hands on all that is kept; a signal ends that.
@@ -141,6 +149,20 @@ mod tests {
     use std::os::fd::OwnedFd;
 
     use super::*;
+
+    #[test]
+    fn what_is_left_out_is_an_event_as_well() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        let writer = OwnedFd::from(writer);
+        let input = File::open("/dev/null").expect("a device");
+        let plain = Plain::over(input, Late::into_pipe(&writer));
+        let mut plain = Plain { json: true, left_out: 3, ..plain };
+        drop(writer);
+        plain.go_on().and_then(|()| plain.show(&[News::note("a")])).expect("room");
+        drop(plain);
+        let told = io::read_to_string(reader).expect("text");
+        assert_eq!(told, "{\"event\":\"left-out\",\"events\":3}\n{\"event\":\"note\",\"text\":\"a\"}\n");
+    }
 
     #[test]
     fn what_nobody_reads_is_kept_as_far_as_the_bound_and_the_rest_counted() {

@@ -12,13 +12,17 @@ use crate::network::NetworkArguments;
     said is written, and the end of the input leaves; where that is /dev/null, as in the background of a script, a signal does.\n\n\
     Members of one machine and user meet by the room's name alone. --host lets others join over a network, --web lets browsers in; \
     both are members of the same room. docs/chat.md has the limits.\n\n\
+    Each line of --json is an object with its event: said (nick, text, at_seconds since 1970, old: before you came), entered (nick: yours, \
+    room, here: who else is there), joined, left, died (nick), renamed (nick, to), note (text), or left-out (events that nobody read in \
+    time).\n\n\
     Exit codes: 0 left; 1 failed; 4 the host of --join closed or died.\n\n\
     Examples:\n\
     \x20 wharf chat kitchen\n\
     \x20 wharf chat kitchen --nick anna --web 127.0.0.1:8080\n\
     \x20 wharf chat kitchen --host tls:0.0.0.0:7000\n\
     \x20 wharf chat kitchen --join tls:192.168.1.7:7000 --pin SHA256\n\
-    \x20 tail -f build.log | wharf chat kitchen --nick build > /dev/null"
+    \x20 tail -f build.log | wharf chat kitchen --nick build > /dev/null\n\
+    \x20 wharf chat kitchen --nick log --json < /dev/null >> kitchen.log"
 )]
 pub(crate) struct ChatArguments {
     /// The room: a name of 1 to 64 letters, digits, '-', '_' and '.'.
@@ -36,6 +40,9 @@ pub(crate) struct ChatArguments {
     /// Let browsers in: serve a page at this address, whose link is printed. Beyond loopback it takes --insecure.
     #[arg(long, value_name = "HOST:PORT", conflicts_with = "join")]
     pub(crate) web: Option<String>,
+    /// Write a JSON object a line for everything that happens; what is said still comes in as lines. On a terminal, too.
+    #[arg(long)]
+    pub(crate) json: bool,
     /// What a network takes.
     #[command(flatten)]
     pub(crate) network: NetworkArguments,
