@@ -4,11 +4,10 @@ mod scene;
 mod terminal;
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::process::Stdio;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use scene::{Running, Scene, await_that, says};
+use scene::{Patient, Running, Scene, await_that, says};
 use serde_json::{Value, json};
 use terminal::{Hung, Terminal};
 use tungstenite::{Message, WebSocket};
@@ -144,10 +143,9 @@ fn scripts_read_what_happens_as_json() {
 }
 
 /// A guest that speaks as the page does, once it is in.
-fn page(link: &str, nick: &str) -> WebSocket<TcpStream> {
+fn page(link: &str, nick: &str) -> WebSocket<Patient> {
     let (place, token) = link.split_once("http://").and_then(|(_, rest)| rest.split_once("/?token=")).expect("a link");
-    let stream = TcpStream::connect(place).expect("it listens");
-    stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+    let stream = Patient::connect(place, Duration::from_secs(60));
     let (mut page, _) = tungstenite::client(format!("ws://{place}/socket?token={token}"), stream).expect("it opens");
     page.send(Message::text(format!(r#"{{"k":"hello","nick":"{nick}"}}"#))).expect("it hears");
     while !page.read().expect("it says something").to_text().expect("text").contains(r#""k":"you""#) {}
@@ -155,7 +153,7 @@ fn page(link: &str, nick: &str) -> WebSocket<TcpStream> {
 }
 
 /// What it hears that members say, as lines, until one says this.
-fn heard_by(mut page: WebSocket<TcpStream>, last: &str) -> Vec<String> {
+fn heard_by(mut page: WebSocket<Patient>, last: &str) -> Vec<String> {
     let mut heard = Vec::new();
     loop {
         let message = page.read().expect("it says something");

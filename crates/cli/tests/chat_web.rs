@@ -9,7 +9,7 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use browser::Browser;
-use scene::{Running, Scene, await_that, skipped};
+use scene::{Patient, Running, Scene, await_that, skipped};
 use serde_json::{Value, json};
 use terminal::Terminal;
 use tungstenite::client::IntoClientRequest;
@@ -27,9 +27,8 @@ fn serving(scene: &Scene) -> (Running, String, String) {
 }
 
 /// Asks for a WebSocket as a page of this origin would, or as a program; the status when it is refused.
-fn knock(place: &str, path: &str, origin: Option<&str>) -> Result<WebSocket<TcpStream>, u16> {
-    let stream = TcpStream::connect(place).expect("it listens");
-    stream.set_read_timeout(Some(SOON)).expect("a socket");
+fn knock(place: &str, path: &str, origin: Option<&str>) -> Result<WebSocket<Patient>, u16> {
+    let stream = Patient::connect(place, SOON);
     let mut request = format!("ws://{place}{path}").into_client_request().expect("a request");
     if let Some(origin) = origin {
         request.headers_mut().insert("Origin", origin.parse().expect("a header"));
@@ -42,7 +41,7 @@ fn knock(place: &str, path: &str, origin: Option<&str>) -> Result<WebSocket<TcpS
 }
 
 /// A guest that speaks as the page does.
-struct Guest(WebSocket<TcpStream>);
+struct Guest(WebSocket<Patient>);
 
 impl Guest {
     fn enter(place: &str, token: &str, nick: &str) -> Guest {

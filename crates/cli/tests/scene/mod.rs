@@ -4,7 +4,8 @@
 pub(crate) mod bench;
 
 use std::fs::Permissions;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -228,6 +229,42 @@ impl Running {
             std::thread::sleep(Duration::from_millis(1));
         };
         Finished { status, stdout: self.output.all(), stderr: String::from_utf8(self.complaint.all()).expect("text") }
+    }
+}
+
+/// A connection whose reads have a time limit, and go on all the same when whoever tests was stopped meanwhile: the system lets them
+/// fail then.
+#[derive(Debug)]
+pub(crate) struct Patient(TcpStream);
+
+impl Patient {
+    /// To this place, for reads that take so long at most.
+    pub(crate) fn connect(place: &str, limit: Duration) -> Patient {
+        let stream = TcpStream::connect(place).expect("it listens");
+        stream.set_read_timeout(Some(limit)).expect("a socket");
+        Patient(stream)
+    }
+}
+
+impl Read for Patient {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        // Ends with bytes, the time limit, or an error: nobody is stopped without end.
+        loop {
+            match self.0.read(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => return read,
+            }
+        }
+    }
+}
+
+impl Write for Patient {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
