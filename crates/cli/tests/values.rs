@@ -62,6 +62,28 @@ fn a_value_that_nobody_gives_replaces_no_file() {
 }
 
 #[test]
+fn values_go_into_a_file_when_all_are_there() {
+    let (scene, files) = (Scene::new(), Scene::new());
+    let path = files.path().join("values");
+    let out = path.to_str().expect("text");
+    let there = || std::fs::read_to_string(&path).expect("a file");
+    std::fs::write(&path, "old").expect("a file");
+    scene.run(&["state", "watch", "speed", "--file", out, "--timeout", "50ms"]).refused(3);
+    let owner = start(&scene, "owner", &["state", "set", "speed", "0.5"]);
+    let watch = start(&scene, "watcher", &["state", "watch", "speed", "--file", out]);
+    watch.signal("INT");
+    assert_eq!(watch.finish().status.signal(), Some(2));
+    assert_eq!(there(), "old");
+    let told = scene.run(&["state", "watch", "speed", "--file", out, "--timeout", "500ms"]).refused(3);
+    says(&told, &["nobody set 'speed' within 500 ms; what came whole, 1 value, is in '", out]);
+    assert_eq!(there(), "0.5\n");
+    assert!(scene.run(&["state", "watch", "speed", "--file", out, "--count", "1", "--json"]).well().is_empty());
+    assert_eq!(there(), "{\"state\":\"speed\",\"version\":1,\"text\":\"0.5\"}\n");
+    owner.finish().well();
+    assert_eq!(files.left_behind(), ["values"]);
+}
+
+#[test]
 fn every_line_is_the_next_value() {
     let scene = Scene::new();
     let mut watch = start(&scene, "watcher", &["state", "watch", "speed"]);

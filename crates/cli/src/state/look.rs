@@ -9,11 +9,9 @@ use crate::absent::absent;
 use crate::destination::Destination;
 use crate::ending::Ending;
 use crate::failure::Failure;
-use crate::output::Output;
 use crate::shell::command;
 use crate::units;
 use crate::usage::values::{StateGetArguments, StateWatchArguments};
-use crate::written::Form;
 
 /// Writes the latest value.
 pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
@@ -39,15 +37,29 @@ pub(super) fn get(asked: &StateGetArguments) -> Result<(), Failure> {
 /// Writes every value that it sees.
 pub(super) fn watch(asked: &StateWatchArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
+    if asked.count == Some(0) {
+        return Ok(());
+    }
+    let mut destination = Destination::open(("--file", asked.file.as_deref()), asked.timeout, &mut ending)?;
+    match write_all(asked, &mut destination, &mut ending) {
+        Ok(()) => destination.finish(),
+        Err(failure) => {
+            let named = matches!(failure, Failure::Timeout(_));
+            Err(destination.give_up(failure, named, "value"))
+        }
+    }
+}
+
+fn write_all(asked: &StateWatchArguments, destination: &mut Destination, ending: &mut Ending) -> Result<(), Failure> {
     let node = Node::open()?;
     let mut watcher = node.state(&asked.name).watcher()?;
-    let mut output = Output::take().within(asked.timeout);
-    let form = Form::chosen(true, asked.json);
+    let form = destination.form(true, asked.json);
     let mut written = 0;
     // Ends with the count, the time limit, a signal, or when nobody reads.
     while asked.count.is_none_or(|count| written < count) {
-        let (version, value) = changed(&mut watcher, asked.timeout, &asked.name, &mut ending)?;
-        write(&mut output, form, &asked.name, version, &value)?;
+        let (version, value) = changed(&mut watcher, asked.timeout, &asked.name, ending)?;
+        write(&mut destination.output, form, &asked.name, version, &value)?;
+        destination.end_message();
         written += 1;
     }
     Ok(())

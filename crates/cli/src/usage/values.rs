@@ -97,7 +97,8 @@ pub(crate) struct StateGetArguments {
     Exit codes: 0 after --count values; 3 --timeout ran out.\n\n\
     Examples:\n\
     \x20 wharf state watch robot/speed\n\
-    \x20 wharf state watch robot/speed --json --count 10"
+    \x20 wharf state watch robot/speed --json --count 10\n\
+    \x20 wharf state watch robot/speed --timeout 5s --file speeds.txt"
 )]
 pub(crate) struct StateWatchArguments {
     /// The name of the value.
@@ -108,6 +109,10 @@ pub(crate) struct StateWatchArguments {
     /// Give up when the value does not change for so long.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
+    /// Write into this file instead of standard output, a line for each value. It appears, or replaces the one before, after --count
+    /// values, or when the time runs out after a value or more; Ctrl-C leaves the one before, as with 'wharf recv --file'.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) file: Option<PathBuf>,
     /// Write a JSON object a line: state, version, and text or hex.
     #[arg(long)]
     pub(crate) json: bool,
