@@ -3,8 +3,8 @@
 //! One thread waits for all of it. A room is either one of this machine (`room.rs`: topics, and who is there made by
 //! `census.rs`), or one at a host (`link.rs`). Into a room of this machine guests may come (`guest.rs`): over links (`link.rs`)
 //! and with browsers (`web/`). What a host says is cut to size (`heard.rs`). The user sees it on a terminal (`screen.rs`,
-//! `rows.rs`, `editor.rs`), or as lines (`plain.rs`), of JSON where it was asked for (`event.rs`). What goes to and fro is in `words.rs`, what may stand in it in `text.rs`,
-//! which names look like one in `seen.rs`.
+//! `rows.rs`, `editor.rs`), or as lines (`plain.rs`), of JSON where it was asked for (`event.rs`). What goes to and fro is in
+//! `words.rs`, what may stand in it in `text.rs`, which names look like one in `seen.rs`.
 
 mod census;
 mod editor;

@@ -14,8 +14,8 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Without REQUEST, standard input (or --file) is read to its end and sent as one request. What the server answers \
-    goes to standard output (or --output); several results come one after the other. With --lines each line is a call of its own, one after \
-    the other, and the first that fails ends them.\n\n\
+    goes to standard output (or --output); several results come one after the other. With --lines each line is a call of its own, \
+    one after the other, and the first that fails ends them.\n\n\
     Each line of --json is a result: service, call (its number, from 0), result (its number in this call), and text or hex; or what \
     became of a call that failed: outcome (never-sent, unknown or answered) and error.\n\n\
     Exit codes: 0 answered; 1 failed, in the server's words, or nobody serves it; 3 --timeout ran out; 4 the server was gone \
