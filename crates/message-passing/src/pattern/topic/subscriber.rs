@@ -354,24 +354,29 @@ impl Inlet {
                 return true;
             }
             Quick::Unusual => return false,
-            // Others may have something.
-            Quick::Nothing if again == 0 || self.sources.len() > 1 => {
-                self.rhythm.empty(self.taken());
-                return false;
-            }
             Quick::Nothing => {}
         }
-        for _ in 0..self.rhythm.dry(self.taken()) {
+        // Of several, others may have something.
+        let [source] = &mut self.sources[..] else {
+            self.rhythm.empty(self.taken());
+            return false;
+        };
+        if again == 0 {
+            self.rhythm.empty(source.reader.next_sequence());
+            return false;
+        }
+        for _ in 0..self.rhythm.dry(source.reader.next_sequence()) {
             std::hint::spin_loop();
         }
+        // Nothing but this publisher is looked at meanwhile: the tries are few, and the slow way that follows hears of the others.
         for done in 1..=again {
             // As a link's receiver does, and for the same reasons.
             if done <= PAUSED_TRIES {
                 std::hint::spin_loop();
-            } else if let [source] = &self.sources[..] {
+            } else {
                 source.reader.touch_next_line();
             }
-            match self.glance() {
+            match source.look_quickly() {
                 Quick::Message => {
                     self.rhythm.found_after(done);
                     return true;
