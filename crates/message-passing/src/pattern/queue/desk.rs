@@ -153,7 +153,8 @@ impl Desk {
         if !self.is_ours() {
             return false;
         }
-        let Ok(mut way) = self.way() else { return false };
+        // What cannot be looked at may hold something: it is tried again.
+        let Ok(mut way) = self.way() else { return true };
         let Way { sender, unsent, over, .. } = &mut *way;
         // Each round sends one, or ends.
         while let Some(message) = unsent.front() {
