@@ -247,8 +247,9 @@ impl ConnectError {
 /// Why a message was not sent.
 ///
 /// The message itself was only borrowed, so nothing is lost: after `Full` and `Timeout` send it again. After `Closed` and `PeerDied`
-/// the peer may have had this message as its last one: it was on its way when the peer was found gone. Whoever must know asks for an
-/// answer, or sends with [`send_rendezvous`](crate::Sender::send_rendezvous).
+/// the peer may have had this message as its last one: it was on its way when the peer was found gone. After `System` it may be on its
+/// way, too, to a peer that could not be woken for it. Whoever must know asks for an answer, or sends with
+/// [`send_rendezvous`](crate::Sender::send_rendezvous).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
