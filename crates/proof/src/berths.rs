@@ -1,5 +1,7 @@
 //! A region of many equal places, each with one primitive of every kind, for owners that are stopped or killed there.
 
+mod owed;
+
 use std::time::Duration;
 
 use wharf_shared_memory::{
@@ -8,6 +10,8 @@ use wharf_shared_memory::{
 };
 
 use crate::board::{Pair, Reading};
+use owed::Owed;
+pub use owed::Way;
 
 /// Places.
 pub const BERTHS: usize = 100;
@@ -39,10 +43,12 @@ pub enum Kind {
     Two,
     /// A place in a barrier of four.
     Four,
+    /// Nothing: what others wait for is that the owner says something. Nobody says it for one that was killed.
+    Owed(Way),
 }
 
 /// All kinds, by number.
-pub const KINDS: [Kind; 11] = [
+pub const KINDS: [Kind; 16] = [
     Kind::Mutex,
     Kind::Reentrant,
     Kind::Read,
@@ -54,6 +60,11 @@ pub const KINDS: [Kind; 11] = [
     Kind::Once,
     Kind::Two,
     Kind::Four,
+    Kind::Owed(Way::Notice),
+    Kind::Owed(Way::Manual),
+    Kind::Owed(Way::Auto),
+    Kind::Owed(Way::Counted),
+    Kind::Owed(Way::News),
 ];
 
 /// How somebody came to what he wanted.
@@ -78,6 +89,7 @@ pub struct Berth {
     works: [Once; ROUNDS],
     two: Barrier<2>,
     four: Barrier<4>,
+    owed: Owed,
 }
 
 /// All places.
@@ -89,7 +101,8 @@ pub struct Berths {
 }
 
 impl Berth {
-    /// Takes what is there of this kind, changes half of it, does `inside`, changes the rest and gives it back.
+    /// Takes what is there of this kind, changes half of it, does `inside`, changes the rest and gives it back; or does `inside` and
+    /// says what is owed.
     ///
     /// An error is the primitive's own; for a barrier that broke it is [`LockFailure::OwnerDied`].
     pub fn hold(
@@ -161,14 +174,20 @@ impl Berth {
             }
             Kind::Two => meet(&self.two, patience, inside),
             Kind::Four => meet(&self.four, patience, inside),
+            Kind::Owed(way) => {
+                inside();
+                self.owed.say(way, round)?;
+                Ok(Found::InOrder)
+            }
         }
     }
 
-    /// Takes what an owner keeps others from, and gives it back at once.
+    /// Takes what an owner keeps others from, and gives it back at once; or hears what it owes.
     pub fn want(&self, kind: Kind, round: usize, patience: Duration) -> Result<Found, LockFailure> {
         match kind {
             // Another reader would not have to wait.
             Kind::Read | Kind::Upgradable => self.hold(Kind::Write, round, patience, || ()),
+            Kind::Owed(way) => in_order(self.owed.hear(way, round, patience)?, Found::InOrder),
             other => self.hold(other, round, patience, || ()),
         }
     }
@@ -185,6 +204,7 @@ impl Berth {
             Kind::Once => self.works[round].look(),
             Kind::Two => self.two.look(),
             Kind::Four => self.four.look(),
+            Kind::Owed(way) => self.owed.look(way, round),
         }
     }
 
