@@ -2,11 +2,12 @@
 
 use wharf_sys::clock::Deadline;
 
+use super::caller::caller;
 use super::lock_error::LockFailure;
 use super::owner::Owner;
 use super::patience::{Patience, Wanted};
 use super::raw::{Condition, RawLock};
-use crate::participant::{self, Access, Attachment};
+use crate::participant::{self, Access};
 
 /// The usual case: we may write here, and the lock is free and consistent.
 #[inline(always)]
@@ -45,14 +46,4 @@ pub(crate) fn try_take(raw: &RawLock, wanted: Wanted) -> Result<Condition, LockF
         return Ok(Condition::Inconsistent);
     }
     Err(LockFailure::WouldBlock)
-}
-
-/// Finds out under which name the calling process uses `object`, and whether it may.
-pub(crate) fn caller<T: ?Sized>(object: &T) -> Result<(Owner, Attachment<'_>), LockFailure> {
-    let attachment = participant::lookup(object).ok_or(LockFailure::NotInRegion)?;
-    match attachment.access() {
-        Access::Member(me) => Ok((me, attachment)),
-        Access::ReadOnly => Err(LockFailure::ReadOnly),
-        Access::Forked => Err(LockFailure::Forked),
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 
-use super::acquire::caller;
+use super::caller::caller;
 use super::guard::{Guarded, MutexGuard};
 use super::kind::{Mode, ObjectKind};
 use super::lock_error::{LockError, LockFailure};

@@ -4,6 +4,8 @@
 pub(crate) mod acquire;
 mod barrier;
 #[cfg(not(loom))]
+mod caller;
+#[cfg(not(loom))]
 mod condvar;
 mod event;
 #[cfg(not(loom))]
@@ -46,11 +48,11 @@ mod sleepers_models;
 pub(crate) mod surroundings;
 
 #[cfg(not(loom))]
-pub(crate) use self::acquire::caller;
-#[cfg(not(loom))]
 pub(crate) use self::barrier::broken_by as barrier_broken_by;
 #[cfg(not(loom))]
 pub use self::barrier::{Barrier, BarrierError, Dead, Member};
+#[cfg(not(loom))]
+pub(crate) use self::caller::caller;
 #[cfg(not(loom))]
 pub use self::condvar::Condvar;
 #[cfg(not(loom))]

@@ -13,7 +13,8 @@ use std::time::Duration;
 use wharf_sys::clock::Deadline;
 use wharf_sys::{fork, liveness};
 
-use super::acquire::{self, caller};
+use super::acquire;
+use super::caller::caller;
 use super::kind::{Mode, ObjectKind};
 use super::lock_error::{AcquireError, AfterRepair, LockFailure};
 use super::look::{Hold, Look, Said, Seen, look_at};

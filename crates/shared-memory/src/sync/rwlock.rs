@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 
-use super::acquire::caller;
+use super::caller::caller;
 use super::kind::{Mode, ObjectKind};
 use super::lock_error::{AcquireError, LockFailure};
 use super::look::{Look, Seen, look_at};

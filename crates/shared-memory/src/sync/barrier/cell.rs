@@ -12,7 +12,7 @@ use super::rounds::{MAX_MEMBERS, NoPlace, Rounds};
 use crate::atomic::{AtomicU32, Ordering};
 use crate::participant::{self, Attachment, Membership};
 use crate::plain::{Field, Layout};
-use crate::sync::acquire::caller;
+use crate::sync::caller::caller;
 use crate::sync::guard::{Guarded, MutexGuard};
 use crate::sync::look::{Hold, Look, Seen, holder, look_at};
 use crate::sync::owner::Owner;

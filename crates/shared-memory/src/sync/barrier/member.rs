@@ -9,7 +9,7 @@ use super::cell::dead;
 use super::error::BarrierError;
 use super::rounds::{Ended, Rounds};
 use crate::atomic::AtomicU32;
-use crate::sync::acquire::caller;
+use crate::sync::caller::caller;
 use crate::sync::owner::Owner;
 use crate::sync::patience::{Patience, Wanted};
 use crate::sync::sleepers::wake;

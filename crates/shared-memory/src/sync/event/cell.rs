@@ -13,7 +13,7 @@ use super::tally::Tally;
 use crate::Shared;
 use crate::atomic::{AtomicU32, Ordering};
 use crate::plain::{Field, Layout};
-use crate::sync::acquire::caller;
+use crate::sync::caller::caller;
 use crate::sync::look::{Look, Seen, look_at};
 use crate::sync::patience::{Patience, Wanted};
 use crate::sync::sleepers::{SLEEPERS_VERSION, Sleepers, wake};
