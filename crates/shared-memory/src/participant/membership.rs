@@ -52,15 +52,14 @@ impl Membership {
         let anchor = Anchor::new(own.as_fd()).map_err(JoinError::System)?;
         let slots = memory.slots();
         let mut own = own;
-        // Bound: three passes over at most 1,023 slots. The third is for a slot that was being left in the first one: it was free
-        // already, and its byte not yet.
-        for among_the_dead in [false, true, false] {
+        // Bound: two passes over at most 1,023 slots. A free one that is passed over belongs to somebody all the same, who holds its
+        // byte: one that leaves it, or takes it. So where there are as many slots as processes, one is found.
+        for among_the_dead in [false, true] {
             for (slot, at) in (0_u32..).zip(slots) {
-                let seen = at.state();
-                if (seen.phase() == Phase::Free) == among_the_dead {
+                if (at.state().phase() == Phase::Free) == among_the_dead {
                     continue;
                 }
-                own = match try_slot(slots, own, file, slot, at, seen, &who)? {
+                own = match try_slot(slots, own, file, slot, at, &who)? {
                     Ok((lock, taken)) => {
                         let fork_epoch = fork::epoch();
                         return Ok(Membership {
@@ -137,7 +136,6 @@ fn try_slot(
     file: FileId,
     slot: u32,
     at: &Slot,
-    seen: State,
     who: &Identity,
 ) -> Result<Result<(OfdLock, State), OwnedFd>, JoinError> {
     // Asked before the lock is tried, because trying uses up the description.
@@ -150,6 +148,9 @@ fn try_slot(
         return Ok(Err(spare));
     };
     wharf_sys::crash_point!("participant.claim.locked");
+    // Looked at only now: others may have taken the slot and left it since it was chosen, and from here on nobody does. Passed over
+    // because of them it would stay free, and whoever comes meanwhile takes another one, as the byte of this one is locked.
+    let seen = at.state();
     // The byte is ours, but its former holder may live and only have closed its descriptors, where no anchor holds.
     let vacant = seen.phase() == Phase::Free || {
         let fd = lock.fd().map_err(JoinError::System)?;

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitSta
 use std::time::Duration;
 
 use super::mark::MAGIC;
+use super::names::syscall_name;
 use super::system::{self, Report, Resume, Side, Tid};
 use super::watchdog::Watchdog;
 
@@ -30,12 +31,14 @@ pub struct Tracee {
     not_send: PhantomData<*const ()>,
 }
 
-/// Where [`Tracee::run_to_mark`] stopped.
+/// Where [`Tracee::run_to_mark`] or [`Tracee::run_through_call`] stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
     /// The program stands just after the mark, before its next instruction.
     Mark,
-    /// The program ended before it came to the mark.
+    /// A thread of the program has run the system call, and has not seen its result.
+    Call,
+    /// The program ended before it came there.
     End(ExitStatus),
 }
 
@@ -126,6 +129,23 @@ impl Tracee {
             Ok(_) => Reached::Mark,
             Err(status) => Reached::End(status),
         })
+    }
+
+    /// Lets the program run until one of its threads has run the next system call of this name.
+    ///
+    /// The others go on until they make one. The next call on this tracee lets all of them go on.
+    pub fn run_through_call(&mut self, name: &str) -> io::Result<Reached> {
+        let mut calling = None;
+        // Ends: the watchdog ends the program at its limit.
+        loop {
+            self.go(Resume::ToSystemCall)?;
+            match self.next_stop()? {
+                Stop::Entry { tid, number, .. } if syscall_name(number) == Some(name) => calling = Some(tid),
+                Stop::Exit { tid } if calling == Some(tid) => return Ok(Reached::Call),
+                Stop::Ended(status) => return Ok(Reached::End(status)),
+                Stop::Entry { .. } | Stop::Exit { .. } | Stop::Other => {}
+            }
+        }
     }
 
     /// Lets the program run to its end without stopping it again.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use wharf_proof::board::{Board, Reading};
 use wharf_proof::said::say;
+use wharf_proof::stepping::OPEN;
 use wharf_proof::words::Words;
 use wharf_shared_memory::{LockError, MutexGuard, Region};
+use wharf_sys::trace::mark;
 
 use crate::{Failure, told};
 
@@ -18,6 +20,7 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
         "open" => stay(&Region::open_or_create(name)?),
         "attach" => stay(&Region::attach(name)?),
         "come-and-go" => come_and_go(name),
+        "visit" => visit(name),
         "hold" => hold(&Region::attach(name)?),
         "lock" => lock(&Region::attach(name)?),
         "change" => change(&Region::attach(name)?, words.number("count", u64::MAX)?),
@@ -45,6 +48,13 @@ fn come_and_go(name: &str) -> Result<(), Failure> {
         drop(Region::<Board>::attach(name)?);
         say("gone", "")?;
     }
+    Ok(())
+}
+
+/// Attaches and leaves again, once, behind a mark.
+fn visit(name: &str) -> Result<(), Failure> {
+    mark(OPEN);
+    drop(Region::<Board>::attach(name)?);
     Ok(())
 }
 
