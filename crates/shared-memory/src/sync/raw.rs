@@ -38,8 +38,11 @@ pub(crate) fn decode(word: u32) -> Said {
     }
 }
 
-/// Pauses before the first look at a lock that is held: some tens of turns of one that is given back at once.
-const FIRST_PAUSES: u32 = if cfg!(loom) { 1 } else { 8 };
+/// Pauses before the first look at a lock that is held: some tens of turns of one that is given back at once, and no less than
+/// its line takes to go to a holder on a far core.
+const FIRST_PAUSES: u32 = if cfg!(loom) { 1 } else { 12 };
+/// How many times as many pauses come before the next look.
+const GROWTH: u32 = 3;
 
 /// One lock. Free when zero, so fresh memory holds free locks.
 #[derive(Debug)]
@@ -294,15 +297,17 @@ impl RawLock {
     }
 
     fn spin(&self, me: Owner, around: &impl Surroundings) -> Option<Condition> {
+        let most = around.spins();
         let (mut spent, mut gap) = (0, FIRST_PAUSES);
         // Bound: `spins` pauses; sleeping costs more than all of them. Every look takes the line away from a holder that could
-        // otherwise have many short turns meanwhile, so each comes after twice as many pauses as the one before.
-        while spent < around.spins() {
+        // otherwise have many short turns meanwhile, so each comes after three times as many pauses as the one before, and the
+        // last one when all are spent.
+        while spent < most {
             for _ in 0..gap {
                 spin_loop();
             }
             spent += gap;
-            gap *= 2;
+            gap = (gap * GROWTH).min(most.saturating_sub(spent));
             // Relaxed: only the exchange in `try_take` decides.
             let word = self.word.load(Ordering::Relaxed);
             if Owner::in_word(word).is_none() {
