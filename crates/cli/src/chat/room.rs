@@ -210,8 +210,10 @@ impl Room {
         Ok(std::mem::take(&mut self.news))
     }
 
-    /// Takes in what was said, then who came and went: whoever says goodbye has said the rest before.
+    /// Takes in what was said, then who came and went: whoever says goodbye has said the rest before. Whoever has come has said it
+    /// since, and so comes first.
     fn hear(&mut self) -> Result<(), Failure> {
+        let before = self.news.len();
         if !self.hear_what_was_said()? {
             // There is more of it, and it is asked for again.
             return Ok(());
@@ -235,6 +237,7 @@ impl Room {
         }
         let there = self.others();
         self.news.extend(self.census.look(&there));
+        put_first_who_came(self.news.get_mut(before..).unwrap_or_default());
         Ok(())
     }
 
@@ -329,4 +332,33 @@ fn random() -> Result<u64, Failure> {
     let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
     filled.map_err(|_| Failure::Failed("the system gives no random bytes".to_owned()))?;
     Ok(u64::from_le_bytes(bytes))
+}
+
+/// Of what was said, and behind it who came and went: whoever came before anybody went goes to the front.
+fn put_first_who_came(news: &mut [News]) {
+    let said = news.iter().take_while(|news| matches!(news, News::Said { .. })).count();
+    let came = news.iter().skip(said).take_while(|news| matches!(news, News::Joined { .. })).count();
+    if let Some(both) = news.get_mut(..said + came) {
+        both.rotate_left(said);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_heard_before_he_has_joined_and_nobody_joins_before_he_has_left() {
+        let said = |nick: &str| News::Said { nick: nick.into(), text: "hi".into(), at: 0, old: false };
+        let joined = |nick: &str| News::Joined { nick: nick.into() };
+        let left = |nick: &str| News::gone(Exit::Left, nick.into());
+        let mut news = vec![said("anna"), said("bob"), joined("anna"), left("bob"), joined("bob")];
+        put_first_who_came(&mut news);
+        assert_eq!(news, [joined("anna"), said("anna"), said("bob"), left("bob"), joined("bob")]);
+        for mut same in [vec![], vec![said("anna")], vec![left("anna"), joined("anna")]] {
+            let before = same.clone();
+            put_first_who_came(&mut same);
+            assert_eq!(same, before);
+        }
+    }
 }
