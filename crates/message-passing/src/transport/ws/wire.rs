@@ -31,6 +31,10 @@ const MOST_UNSENT: usize = 256 << 10;
 /// Messages without bytes (pings, empty ones) that one call takes notice of.
 const MOST_EMPTY: usize = 64;
 
+/// The most that one look at the connection reads: fragments without end bring no message, and whoever does not wait is not to
+/// read them as long as they come. What is left shows at the descriptor. Twice as much as this side's messages have.
+const MOST_AT_ONCE: usize = 256 << 10;
+
 /// See [`Wire`].
 pub(super) struct WsWire {
     tcp: TcpWire,
@@ -95,7 +99,7 @@ impl Session {
             }
         }
         match &mut self.phase {
-            Phase::Open(context) => all_or_later(context.flush(&mut Connection(tcp))),
+            Phase::Open(context) => all_or_later(context.flush(&mut Connection::new(tcp))),
             Phase::Opening(..) | Phase::Failed(_) => Ok(true),
         }
     }
@@ -107,7 +111,7 @@ impl Session {
             // Nobody is there who would understand it.
             Phase::Opening(Opening::Asked(_), _) | Phase::Failed(_) => {}
             Phase::Open(context) => {
-                all_or_later(context.write(&mut Connection(tcp), Message::Binary(message)))?;
+                all_or_later(context.write(&mut Connection::new(tcp), Message::Binary(message)))?;
             }
         }
         Ok(())
@@ -204,7 +208,7 @@ impl Wire for WsWire {
             }
             let mut session = self.session();
             let next = session.open(&self.tcp).and_then(|()| match &mut session.phase {
-                Phase::Open(context) => heard(context.read(&mut Connection(&self.tcp))),
+                Phase::Open(context) => heard(context.read(&mut Connection::new(&self.tcp))),
                 Phase::Failed(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why.clone())),
                 Phase::Opening(..) => Err(io::ErrorKind::WouldBlock.into()),
             });
@@ -253,7 +257,7 @@ impl Wire for WsWire {
         if let Phase::Open(context) = &mut session.phase {
             let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             // The frames before it have said all that counts.
-            let _said = context.close(&mut Connection(&self.tcp), Some(goodbye));
+            let _said = context.close(&mut Connection::new(&self.tcp), Some(goodbye));
         }
         self.tcp.end();
     }
@@ -306,21 +310,41 @@ fn take_into(bytes: &mut Bytes, parts: &mut [IoSliceMut<'_>], filled: usize) -> 
     taken
 }
 
-/// The connection as the framing sees it.
-struct Connection<'a>(&'a TcpWire);
+/// The connection as the framing sees it, for one look.
+struct Connection<'a> {
+    tcp: &'a TcpWire,
+    /// Bytes that may still be read.
+    left: usize,
+}
+
+impl<'a> Connection<'a> {
+    fn new(tcp: &'a TcpWire) -> Self {
+        Self { tcp, left: MOST_AT_ONCE }
+    }
+}
 
 impl Read for Connection<'_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        self.0.read(&mut [IoSliceMut::new(bytes)], Patience::Now)
+        let room = bytes.len().min(self.left);
+        if room == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = self.tcp.read(&mut [IoSliceMut::new(bytes.get_mut(..room).unwrap_or_default())], Patience::Now)?;
+        self.left -= read;
+        Ok(read)
     }
 }
 
 impl Write for Connection<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.write(&[IoSlice::new(bytes)])
+        self.tcp.write(&[IoSlice::new(bytes)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
