@@ -14,6 +14,7 @@ use tungstenite::{Bytes, Error, Message};
 use wharf_sys::poll::{self, Interest};
 
 use super::request::{Opening, Progress};
+use crate::handshake;
 use crate::transport::stream::{Patience, Wire};
 use crate::transport::tcp::TcpWire;
 
@@ -27,6 +28,10 @@ const BUFFER: usize = 16 << 10;
 /// The most that is kept of what the connection has no room for: the largest message of this side, and pongs. Of those that
 /// find no room the last one waits.
 const MOST_UNSENT: usize = 256 << 10;
+
+/// The largest message, and the most that is kept, until both sides have met: an introduction is far shorter, and many may be at
+/// that, most of whom may be nobody.
+const MOST_OF_STRANGERS: usize = 16 << 10;
 
 /// Messages without bytes (pings, empty ones) that one call takes notice of.
 const MOST_EMPTY: usize = 64;
@@ -48,6 +53,8 @@ struct Session {
     /// Of the request, or of the answer, what was not sent yet.
     unsent: Vec<u8>,
     token_shown: bool,
+    /// More than an introduction is read or written: both sides have met.
+    met: bool,
 }
 
 #[allow(clippy::large_enum_variant, reason = "nearly every one is open")]
@@ -72,8 +79,8 @@ struct Incoming {
 
 impl WsWire {
     pub(super) fn new(tcp: TcpWire, mut opening: Opening) -> Self {
-        let session =
-            Session { unsent: opening.request(), phase: Phase::Opening(opening, Vec::new()), token_shown: false };
+        let unsent = opening.request();
+        let session = Session { unsent, phase: Phase::Opening(opening, Vec::new()), token_shown: false, met: false };
         let incoming = Incoming { message: Bytes::new(), more: false, ended: false, broken: None };
         Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
     }
@@ -101,6 +108,23 @@ impl Session {
         match &mut self.phase {
             Phase::Open(context) => all_or_later(context.flush(&mut Connection::new(tcp))),
             Phase::Opening(..) | Phase::Failed(_) => Ok(true),
+        }
+    }
+
+    /// So many bytes are to be read or written at once. An introduction takes no more than it may have, so whoever does has
+    /// been let in.
+    #[inline]
+    fn note(&mut self, bytes: usize) {
+        if bytes > handshake::MAX_RECORD && !self.met {
+            self.trust();
+        }
+    }
+
+    #[cold]
+    fn trust(&mut self) {
+        if let Phase::Open(context) = &mut self.phase {
+            self.met = true;
+            context.set_config(|config| *config = limits(MOST_OF_A_MESSAGE, MOST_UNSENT));
         }
     }
 
@@ -135,7 +159,8 @@ impl Session {
                     let waiting = std::mem::take(waiting);
                     self.unsent.extend_from_slice(&answer);
                     self.token_shown = token_shown;
-                    self.phase = Phase::Open(WebSocketContext::from_partially_read(behind, role, Some(config())));
+                    let config = limits(MOST_OF_STRANGERS, MOST_OF_STRANGERS);
+                    self.phase = Phase::Open(WebSocketContext::from_partially_read(behind, role, Some(config)));
                     self.send_on(tcp)?;
                     for message in waiting {
                         self.take(tcp, message)?;
@@ -154,13 +179,13 @@ impl Session {
     }
 }
 
-fn config() -> WebSocketConfig {
+fn limits(message: usize, unsent: usize) -> WebSocketConfig {
     WebSocketConfig::default()
         .read_buffer_size(BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(MOST_UNSENT)
-        .max_message_size(Some(MOST_OF_A_MESSAGE))
-        .max_frame_size(Some(MOST_OF_A_MESSAGE))
+        .max_write_buffer_size(unsent)
+        .max_message_size(Some(message))
+        .max_frame_size(Some(message))
 }
 
 impl Wire for WsWire {
@@ -172,6 +197,7 @@ impl Wire for WsWire {
         let mut message = Vec::with_capacity(parts.iter().map(|part| part.len()).sum());
         parts.iter().for_each(|part| message.extend_from_slice(part));
         let len = message.len();
+        session.note(len);
         session.take(&self.tcp, message.into())?;
         Ok(len)
     }
@@ -207,6 +233,7 @@ impl Wire for WsWire {
                 return if filled > 0 { Ok(filled) } else { Err(io::Error::new(*kind, why.clone())) };
             }
             let mut session = self.session();
+            session.note(room);
             let next = session.open(&self.tcp).and_then(|()| match &mut session.phase {
                 Phase::Open(context) => heard(context.read(&mut Connection::new(&self.tcp))),
                 Phase::Failed(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why.clone())),
