@@ -6,20 +6,9 @@ use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
 
 use super::*;
+use crate::transport::random::{Random, seeds};
 
 const LIMIT: usize = 200_000;
-
-/// Splitmix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ self.0 >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((mixed ^ mixed >> 31) % bound as u64) as usize
-    }
-}
 
 /// A wire on which a stream comes in parts, of which each read gives some of one.
 struct Pieces {
@@ -148,4 +137,171 @@ fn streams_in_pieces_of_any_length_are_read_as_they_were_sent() {
         assert!(more.is_empty() && reader.end >= reader.start);
     }
     assert!(together > 10_000, "only {together} messages were left where they were read");
+}
+
+/// What may be wrong in a stream, one frame or a few of them; what of it is right depends on what came before.
+fn anything(random: &mut Random) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let kind = random.one_of(&[
+        Kind::Whole,
+        Kind::First,
+        Kind::More,
+        Kind::Close,
+        Kind::Void,
+        Kind::Taken,
+        Kind::ReceiverClosed,
+    ]);
+    let len = random.one_of(&[0, 1, 8, 8, 9, 100, 20_000, LIMIT, LIMIT + 1, u32::MAX as usize]);
+    match random.below(4) {
+        // A header that may make sense, and perhaps something behind it.
+        0 => {
+            let ask = random.once_in(8);
+            let payload = random.one_of(&[0, 8, len.min(30_000)]);
+            put(&mut bytes, kind, len, ask, &vec![3; payload]);
+        }
+        // One in which everything fits.
+        1 => {
+            let len = match kind {
+                Kind::Close | Kind::Void => 0,
+                Kind::Taken | Kind::ReceiverClosed => 8,
+                _ => len.clamp(1, 30_000),
+            };
+            let payload = if kind == Kind::First { 0 } else { len };
+            put(&mut bytes, kind, len, false, &vec![0; payload]);
+        }
+        // A message in fragments, some of which may be missing, or void.
+        2 => {
+            let (total, part) = (1 + random.below(50_000), 1 + random.below(20_000));
+            put(&mut bytes, Kind::First, total, random.once_in(8), &[]);
+            let mut left = total;
+            while left > 0 && !random.once_in(20) {
+                let len = part.min(left);
+                put(&mut bytes, Kind::More, len, false, &vec![left as u8; len]);
+                left -= len;
+            }
+            if random.once_in(2) {
+                put(&mut bytes, Kind::Void, 0, false, &[]);
+            }
+        }
+        _ => {
+            let len = random.below(40);
+            bytes = random.bytes(len);
+        }
+    }
+    bytes
+}
+
+/// Reads a whole stream as docs/wire.md says: its messages with what they ask for, the words of the receiver, and whether it ends in
+/// nonsense.
+fn by_the_book(stream: &[u8]) -> (Vec<(Vec<u8>, bool)>, Vec<(u64, bool)>, bool) {
+    let (mut messages, mut words) = (Vec::new(), Vec::new());
+    let mut coming: Option<(usize, Vec<u8>, bool)> = None;
+    let (mut sender_closed, mut rest) = (false, stream);
+    while let Some((header, behind)) = rest.split_first_chunk::<HEADER>() {
+        let Ok(Header { len, kind, ask }) = Header::read(*header) else { return (messages, words, true) };
+        let len = len as usize;
+        let payload =
+            if matches!(kind, Kind::Whole | Kind::More | Kind::Taken | Kind::ReceiverClosed) { len } else { 0 };
+        let here = behind.get(..payload);
+        match kind {
+            Kind::Whole | Kind::First if coming.is_some() || sender_closed || len > LIMIT => {
+                return (messages, words, true);
+            }
+            Kind::Whole => messages.extend(here.map(|here| (here.to_vec(), ask))),
+            Kind::First => coming = Some((len, Vec::new(), ask)),
+            Kind::More => match &mut coming {
+                Some((total, so_far, _)) if len <= *total - so_far.len() => so_far.extend(here.unwrap_or(&[])),
+                _ => return (messages, words, true),
+            },
+            Kind::Void if coming.is_none() => return (messages, words, true),
+            Kind::Void => coming = None,
+            Kind::Close if sender_closed => return (messages, words, true),
+            Kind::Close => (sender_closed, coming) = (true, None),
+            Kind::Taken | Kind::ReceiverClosed => {
+                if let Some(count) = here {
+                    let count = u64::from_le_bytes(count.try_into().unwrap());
+                    let (before, closed) = words.last().copied().unwrap_or_default();
+                    if closed || count < before {
+                        return (messages, words, true);
+                    }
+                    words.push((count, kind == Kind::ReceiverClosed));
+                }
+            }
+        }
+        let Some(behind) = behind.get(payload..) else { break };
+        if let Some((total, so_far, ask)) = &mut coming
+            && so_far.len() == *total
+        {
+            messages.push((mem::take(so_far), *ask));
+            coming = None;
+        }
+        rest = behind;
+    }
+    (messages, words, false)
+}
+
+#[test]
+fn streams_in_which_anything_is_wrong_are_read_as_far_as_they_make_sense() {
+    let mut nonsense = 0;
+    for seed in seeds(400) {
+        let mut random = Random(seed);
+        let mut parts: VecDeque<Vec<u8>> = VecDeque::new();
+        for _ in 0..1 + random.below(6) {
+            let mut some = stream(&mut random).0;
+            some.truncate(1 + random.below(4));
+            some.iter_mut().for_each(|it| it.truncate(60_000));
+            // Of those that are cut the rest is missing, so what follows lands in a payload.
+            if random.once_in(2) {
+                some.push_back(Vec::new());
+            }
+            parts.extend(some);
+            parts.push_back(anything(&mut random));
+        }
+        if random.once_in(3) {
+            // From its beginning on.
+            parts.push_front(anything(&mut random));
+        }
+        parts.retain(|part| !part.is_empty());
+        let whole = parts.make_contiguous().concat();
+        let (messages, words, is_nonsense) = by_the_book(&whole);
+        nonsense += usize::from(is_nonsense);
+
+        let wire = Pieces { left: Mutex::new((parts, random)) };
+        let mut reader = Reader::new(LIMIT, 8, None);
+        let (mut out, mut more) = (AlignedBytes::empty(PAYLOAD), 0..0);
+        let (mut expected, mut heard) = (messages.iter(), Vec::new());
+        let end = loop {
+            let stored = match next_of(&out, &mut more) {
+                Some(stored) => stored,
+                None => {
+                    more = reader.hand_over(&mut out).unwrap();
+                    if !more.is_empty() {
+                        continue;
+                    }
+                    match reader.understand(&mut out) {
+                        Ok(Some(Found::Message(stored))) => stored,
+                        Ok(Some(Found::Taken { count, closed })) => {
+                            heard.push((count, closed));
+                            continue;
+                        }
+                        Ok(Some(Found::SenderClosed)) => continue,
+                        Ok(None) => match reader.read_on(&wire, Patience::Now, &mut out) {
+                            Ok(true) => continue,
+                            Ok(false) => panic!("seed {seed}: it says neither more nor its end"),
+                            Err(end) => break end,
+                        },
+                        Err(end) => break end,
+                    }
+                }
+            };
+            let (message, ask) = expected.next().unwrap_or_else(|| panic!("seed {seed}: a message of {}", stored.len));
+            assert!(out.get(stored.range()) == *message && stored.ask == *ask, "seed {seed}: {}", message.len());
+            let most = (PAYLOAD + LIMIT).max(BUFFER + MOST_EXPECTED);
+            assert!([&out, &reader.buffer, &reader.place].iter().all(|it| it.len() <= most), "seed {seed}");
+        };
+        assert!(expected.next().is_none() && heard == words, "seed {seed}: {end:?}, {} left", expected.len());
+        assert_eq!(matches!(end, End::Nonsense(_)), is_nonsense, "seed {seed}: {end:?}");
+        assert!(is_nonsense || matches!(end, End::Ended), "seed {seed}: {end:?}");
+    }
+    assert!((100..400).contains(&nonsense), "{nonsense}");
 }
