@@ -21,6 +21,10 @@ const SMALL_BUFFER: usize = 4 << 10;
 /// certificates.
 const MOST_OF_A_HANDSHAKE: usize = 32 << 10;
 
+/// The most bytes that one look takes without finding any in them: tickets, of which a server may send any number, and whoever
+/// does not wait is not to read them as long as they come. What is left shows at the descriptor.
+const MOST_IN_VAIN: usize = 256 << 10;
+
 /// See [`Wire`].
 pub(super) struct TlsWire {
     tcp: TcpWire,
@@ -103,8 +107,9 @@ impl Wire for TlsWire {
     fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
         let mut incoming = self.incoming();
         let room: usize = parts.iter().map(|part| part.len()).sum();
-        let mut filled = 0;
-        // Every round decrypts something, or reads more of it; it ends when something is there, or nothing comes.
+        let (mut filled, mut in_vain) = (0, 0);
+        // Every round decrypts something, or reads more of it; it ends when something is there, or nothing comes, and without
+        // patience also when there was nothing in what came.
         loop {
             let mut session = self.session();
             while incoming.decrypted > 0 && filled < room {
@@ -158,7 +163,11 @@ impl Wire for TlsWire {
             if !handshaking && buffer.len() < BUFFER {
                 *buffer = vec![0; BUFFER].into_boxed_slice();
             }
+            if in_vain >= MOST_IN_VAIN && patience == Patience::Now {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let read = self.tcp.read(&mut [IoSliceMut::new(buffer)], patience)?;
+            in_vain += read;
             (*start, *end, *ended) = (0, read, read == 0);
             *of_handshake += if handshaking { read } else { 0 };
         }
@@ -240,3 +249,7 @@ impl Write for Outlet<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "wire_tests.rs"]
+mod tests;
