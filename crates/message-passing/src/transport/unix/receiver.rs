@@ -431,3 +431,7 @@ impl Waits for UnixReceiver {
         Ok(found[0].any())
     }
 }
+
+#[cfg(test)]
+#[path = "receiver_tests.rs"]
+mod tests;
