@@ -10,6 +10,9 @@ use crate::transport::random::{Random, seeds};
 
 const LIMIT: usize = 200_000;
 
+/// Messages, with what they ask for.
+type Messages = Vec<(Vec<u8>, bool)>;
+
 /// A wire on which a stream comes in parts, of which each read gives some of one.
 struct Pieces {
     left: Mutex<(VecDeque<Vec<u8>>, Random)>,
@@ -71,7 +74,7 @@ fn put(stream: &mut Vec<u8>, kind: Kind, len: usize, ask: bool, payload: &[u8]) 
 }
 
 /// The parts of a stream, many of which end with a message; and its messages with what they ask for.
-fn stream(random: &mut Random) -> (VecDeque<Vec<u8>>, Vec<(Vec<u8>, bool)>) {
+fn stream(random: &mut Random) -> (VecDeque<Vec<u8>>, Messages) {
     let (mut parts, mut stream, mut messages, mut taken) = (VecDeque::new(), Vec::new(), Vec::new(), 0_u64);
     for _ in 0..60 {
         let (count, most) = [(1, 300), (400, 300), (900, 64), (20, 5_000), (1, 60_000), (1, LIMIT)][random.below(6)];
@@ -193,7 +196,7 @@ fn anything(random: &mut Random) -> Vec<u8> {
 
 /// Reads a whole stream as docs/wire.md says: its messages with what they ask for, the words of the receiver, and whether it ends in
 /// nonsense.
-fn by_the_book(stream: &[u8]) -> (Vec<(Vec<u8>, bool)>, Vec<(u64, bool)>, bool) {
+fn by_the_book(stream: &[u8]) -> (Messages, Vec<(u64, bool)>, bool) {
     let (mut messages, mut words) = (Vec::new(), Vec::new());
     let mut coming: Option<(usize, Vec<u8>, bool)> = None;
     let (mut sender_closed, mut rest) = (false, stream);
