@@ -98,6 +98,7 @@ fn nonsense(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::random::{Random, seeds};
 
     /// Everything in some bytes, read in pieces of this size.
     fn all(bytes: &[u8], piece: usize) -> (Vec<u8>, usize) {
@@ -149,6 +150,53 @@ mod tests {
                 assert_eq!(pairs, [7, 8], "{junk:?} {piece}");
                 assert!(nonsense >= 3, "{junk:?} {piece}");
             }
+        }
+    }
+
+    #[test]
+    fn random_junk_hides_no_knock_and_is_never_kept() {
+        for seed in seeds(2_000) {
+            let mut random = Random(seed);
+            let (mut bytes, mut expected) = (Vec::new(), Vec::new());
+            for _ in 0..random.below(12) {
+                let id = 1 + random.below(255) as u8;
+                let knock = write([id; 16]);
+                if random.once_in(2) {
+                    bytes.extend(knock);
+                    expected.push(id);
+                    continue;
+                }
+                let junk = match random.below(3) {
+                    // Left before its id had come.
+                    0 => knock[..random.below(17)].to_vec(),
+                    1 => MAGIC[..random.below(9)].repeat(1 + random.below(5)),
+                    _ => {
+                        let len = random.below(70);
+                        random.bytes(len)
+                    }
+                };
+                bytes.extend(junk);
+            }
+            let (mut heard, mut pairs, mut left) = (Heard::default(), Vec::new(), bytes.as_slice());
+            // As a door reads it: no more than what is missing, and often less.
+            loop {
+                match heard.next() {
+                    Next::Pair(id) if id == [id[0]; 16] && id[0] != 0 => {
+                        pairs.push(id[0]);
+                        heard.accept();
+                    }
+                    Next::Pair(_) => heard.reject(),
+                    Next::Nonsense(_) => {}
+                    Next::More(_) if left.is_empty() => break,
+                    Next::More(missing) => {
+                        let (piece, rest) = left.split_at(left.len().min(1 + random.below(missing)));
+                        heard.add(piece);
+                        left = rest;
+                    }
+                }
+                assert!(heard.bytes.len() <= KNOCK, "seed {seed}");
+            }
+            assert_eq!(pairs, expected, "seed {seed}");
         }
     }
 }
