@@ -144,6 +144,8 @@ mod tests {
     use wharf_sys::clock::Deadline;
     use wharf_sys::poll::{self, Interest};
 
+    use crate::transport::random::{Random, seeds};
+
     fn descriptors(count: usize) -> (PipeReader, Vec<OwnedFd>) {
         let (reader, writer) = std::io::pipe().unwrap();
         (reader, (0..count).map(|_| writer.try_clone().unwrap().into()).collect())
@@ -232,5 +234,39 @@ mod tests {
         assert!(away.has_room(3, 16) && !away.has_room(3, 17));
         assert!(away.has_room(8, 48) && !away.has_room(8, 49));
         assert!(away.has_room(9, 64));
+    }
+
+    #[test]
+    fn parcels_in_any_order_are_taken_by_their_own_message_and_stay_below_the_bound() {
+        for seed in seeds(100) {
+            let mut random = Random(seed);
+            let (reader, fds) = descriptors(1);
+            let mut parked = Parked::default();
+            let mut number = 0;
+            for _ in 0..200 {
+                if random.once_in(2) {
+                    let (said, sent) = (random.below(20), random.below(20));
+                    let named = number + random.one_of(&[0, 0, 1, 5, u64::MAX / 2])
+                        - random.below(2).min(number as usize) as u64;
+                    let mut record = record(named, said).to_vec();
+                    if random.once_in(10) {
+                        record[random.below(RECORD_BYTES)] ^= 1;
+                    }
+                    let sent = if random.once_in(2) { said } else { sent };
+                    let sent = (0..sent).map(|_| fds[0].try_clone().unwrap()).collect();
+                    parked.put(&record, sent, random.once_in(10));
+                } else {
+                    if let Some(parcel) = parked.take(number) {
+                        let whole = parcel.fds.len() == parcel.count || parcel.is_lost();
+                        assert!(parcel.number == number && whole && parcel.count > 0, "seed {seed}: {parcel:?}");
+                    }
+                    number += random.below(3) as u64;
+                }
+                let held: usize = parked.parcels.iter().map(|parcel| parcel.count).sum();
+                assert!(held <= MOST_PARKED, "seed {seed}: {held}");
+            }
+            drop((parked, fds));
+            assert!(all_closed(&reader), "seed {seed}");
+        }
     }
 }
