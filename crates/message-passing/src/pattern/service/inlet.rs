@@ -253,9 +253,14 @@ impl Inlet {
             match caller.inflow.next() {
                 Ok(None) => break,
                 said => {
+                    let clients = self.callers.len();
                     if let Some(request) = self.heard(at, said) {
                         self.rota.found(at);
                         return Some(request);
+                    }
+                    // Whoever has its place now may be announced still, and has a turn of its own.
+                    if self.callers.len() < clients {
+                        break;
                     }
                 }
             }

@@ -266,4 +266,6 @@ impl<P> fmt::Debug for Service<P> {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod older_tests;

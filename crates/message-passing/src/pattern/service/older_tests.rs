@@ -16,9 +16,9 @@ use crate::node::{
 };
 use crate::pattern::private_link::{self, Guest, Hub, News};
 
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
-const NAME: &str = "old";
+pub(super) const NAME: &str = "old";
 
 /// Says what the endpoint says, but for the flag of short headers.
 struct Older<E>(E);
@@ -50,9 +50,9 @@ impl<E: Endpoint> Endpoint for Older<E> {
 }
 
 /// A host that leaves the link of whoever comes where the test finds it.
-struct Bare {
-    hub: Arc<Hub<()>>,
-    link: Arc<Mutex<Option<Link>>>,
+pub(super) struct Bare {
+    pub(super) hub: Arc<Hub<()>>,
+    pub(super) link: Arc<Mutex<Option<Link>>>,
 }
 
 impl Endpoint for Bare {
@@ -66,7 +66,7 @@ impl Endpoint for Bare {
     fn gone(&self, _pairing: PairingId, _how: Gone) {}
 }
 
-fn register(node: &Node, part: Part, endpoint: Arc<dyn Endpoint>) -> Registration {
+pub(super) fn register(node: &Node, part: Part, endpoint: Arc<dyn Endpoint>) -> Registration {
     let spec = EndpointSpec {
         pattern: Pattern::Service,
         part,
@@ -79,13 +79,13 @@ fn register(node: &Node, part: Part, endpoint: Arc<dyn Endpoint>) -> Registratio
     node.register(spec, endpoint).unwrap()
 }
 
-fn world() -> (tempfile::TempDir, Node) {
+pub(super) fn world() -> (tempfile::TempDir, Node) {
     let private = tempfile::tempdir().unwrap();
     let node = NodeOptions::new().domain(Domain::at(private.path()).unwrap()).open().unwrap();
     (private, node)
 }
 
-fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) fn eventually<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Deadline::after(SOON);
     loop {
         if let Some(found) = look() {
@@ -104,7 +104,7 @@ fn receive(link: &mut Link) -> (Head, Vec<u8>) {
     (head, payload.to_vec())
 }
 
-fn long(head: Head, payload: &[u8]) -> Vec<u8> {
+pub(super) fn long(head: Head, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     head.put(false, payload, &mut bytes);
     bytes
