@@ -26,18 +26,24 @@ impl Lag {
         for (end, then) in all.iter().zip(known).filter(|(end, _)| is_topic(end, Part::Host)) {
             // A new publisher has sent everything since.
             let then = then.map_or(0, |then| then.sent_messages);
-            *sent.entry(&end.name).or_default() += end.statistics.sent_messages.saturating_sub(then);
+            // Saturating, like everything here: others may claim whatever they like.
+            let sum = sent.entry(&end.name).or_default();
+            *sum = sum.saturating_add(end.statistics.sent_messages.saturating_sub(then));
         }
         let mut behind = HashMap::with_capacity(self.behind.len());
         let ends = keys.iter().zip(all.iter().zip(known));
         let waiting = ends.map(|(key, (end, then))| {
             let Some(then) = then.filter(|_| is_topic(end, Part::Guest)) else { return 0 };
             let came = match end.name.contains('*') {
-                true => sent.iter().filter(|(name, _)| fits(&end.name, name)).map(|(_, sent)| sent).sum(),
+                true => {
+                    let heard = sent.iter().filter(|(name, _)| fits(&end.name, name));
+                    heard.fold(0, |sum: u64, (_, sent)| sum.saturating_add(*sent))
+                }
                 false => sent.get(end.name.as_str()).copied().unwrap_or(0),
             };
             let now = &end.statistics;
-            let gone = (now.received_messages - then.received_messages) + (now.lost_lagged - then.lost_lagged);
+            let received = now.received_messages.saturating_sub(then.received_messages);
+            let gone = received.saturating_add(now.lost_lagged.saturating_sub(then.lost_lagged));
             let before = self.behind.get(key).copied().unwrap_or(0);
             let waits = before.saturating_add(came).saturating_sub(gone);
             behind.insert(key.clone(), waits);
@@ -88,6 +94,22 @@ mod tests {
             &[(sends, "a", 310, 0), (hears, "a", 1005, 20)],
         ]);
         assert_eq!(told, [0, 40, 120, 0, 5]);
+    }
+
+    #[test]
+    fn totals_that_nobody_can_have_are_no_sum_that_overflows() {
+        let (sends, hears, most) = (Part::Host, Part::Guest, u64::MAX);
+        let told = waiting(&[
+            &[(sends, "a", 0, 0), (sends, "a", 0, 0), (sends, "b", 0, 0), (hears, "a", 0, 0), (hears, "*", 0, 0)],
+            &[
+                (sends, "a", most, 0),
+                (sends, "a", most, 0),
+                (sends, "b", 3, 0),
+                (hears, "a", most, most),
+                (hears, "*", 1, 0),
+            ],
+        ]);
+        assert_eq!(told, [0, most - 1]);
     }
 
     #[test]

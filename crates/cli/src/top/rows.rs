@@ -130,8 +130,10 @@ pub(super) mod tests {
     pub(in crate::top) fn end(part: Part, name: &str, pid: u32, messages: u64) -> End {
         let mut statistics = Statistics::default();
         match part {
-            Part::Host => (statistics.sent_messages, statistics.sent_bytes) = (messages, messages * 10),
-            Part::Guest => (statistics.received_messages, statistics.received_bytes) = (messages, messages * 10),
+            Part::Host => (statistics.sent_messages, statistics.sent_bytes) = (messages, messages.saturating_mul(10)),
+            Part::Guest => {
+                (statistics.received_messages, statistics.received_bytes) = (messages, messages.saturating_mul(10))
+            }
         }
         let (node, program) = (format!("node of {pid}"), "test".to_owned());
         let age = Duration::from_secs(1);
