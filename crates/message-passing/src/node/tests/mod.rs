@@ -5,6 +5,7 @@ mod crowd;
 mod hostile;
 mod meeting;
 mod processes;
+mod reflections;
 mod watching;
 
 use std::io::Write;
