@@ -1,10 +1,12 @@
 //! Nodes of one process that meet through the directory, with a pattern that only writes down what happens to it.
 
+mod boards;
 mod crash_points;
 mod crowd;
 mod hostile;
 mod meeting;
 mod processes;
+mod random;
 mod reflections;
 mod watching;
 
