@@ -9,17 +9,29 @@ use super::identity::{Part, Pattern};
 use super::info::EndpointInfo;
 use super::name::Filter;
 
-/// Sets the depth of every end for which it can be told.
+/// Of so many pairs of a subscriber and a publisher, or a name, it is worked out at most: boards of others may list thousands of
+/// each, and whoever looks is not to look for minutes.
+const MOST_PAIRS: usize = 1 << 21;
+
+/// Sets the depth of every end for which it can be told. Where there are more pairs than are looked at, it cannot.
 pub(super) fn work_out(all: &mut [EndpointInfo]) {
+    work_out_of(all, MOST_PAIRS);
+}
+
+fn work_out_of(all: &mut [EndpointInfo], most_pairs: usize) {
     let mut hosts: BTreeMap<(Pattern, &str), Vec<usize>> = BTreeMap::new();
     for (at, host) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Host && goes_to_all(it)) {
         hosts.entry((host.pattern, &host.name)).or_default().push(at);
     }
     let mut told: Vec<(usize, u64)> = Vec::new();
+    let mut pairs = 0;
     // The slowest of each publisher's subscribers; `None` once one of them cannot be told.
     let mut slowest: BTreeMap<usize, Option<u64>> = BTreeMap::new();
     for (at, guest) in all.iter().enumerate().filter(|(_, it)| it.part == Part::Guest && goes_to_all(it)) {
-        let heard = heard_by(guest, all, &hosts);
+        let heard = heard_by(guest, all, &hosts, &mut pairs);
+        if pairs > most_pairs {
+            return;
+        }
         let depth = (heard.len() as u64 == guest.sources).then(|| waiting(guest, heard.iter().map(|at| &all[*at])));
         if let Some(depth) = depth {
             told.push((at, depth));
@@ -47,19 +59,28 @@ fn goes_to_all(end: &EndpointInfo) -> bool {
     matches!(end.pattern, Pattern::Topic | Pattern::Event | Pattern::State | Pattern::Bus)
 }
 
-/// The publishers that this subscriber hears.
-fn heard_by(guest: &EndpointInfo, all: &[EndpointInfo], hosts: &BTreeMap<(Pattern, &str), Vec<usize>>) -> Vec<usize> {
+/// The publishers that this subscriber hears; those that were looked at for it are counted.
+fn heard_by(
+    guest: &EndpointInfo,
+    all: &[EndpointInfo],
+    hosts: &BTreeMap<(Pattern, &str), Vec<usize>>,
+    pairs: &mut usize,
+) -> Vec<usize> {
     let carries = |it: &EndpointInfo| (it.type_hash, it.type_size);
     // The two ends of one member of a bus.
     let apart = |it: &EndpointInfo| it.node == guest.node && it.apart == Some(guest.slot);
     let fits = |it: &EndpointInfo| carries(it) == carries(guest) && !apart(it);
-    let fit = |ats: &Vec<usize>| ats.iter().copied().filter(|at| fits(&all[*at])).collect::<Vec<_>>();
+    let mut fit = |ats: &Vec<usize>| {
+        *pairs += ats.len();
+        ats.iter().copied().filter(|at| fits(&all[*at])).collect::<Vec<_>>()
+    };
     match Filter::new(&guest.name) {
-        Ok(filter) if filter.is_wild() => hosts
-            .iter()
-            .filter(|((pattern, name), _)| *pattern == guest.pattern && filter.matches(name))
-            .flat_map(|(_, ats)| fit(ats))
-            .collect(),
+        Ok(filter) if filter.is_wild() => {
+            let meant = hosts.iter().filter(|((pattern, name), _)| *pattern == guest.pattern && filter.matches(name));
+            let heard = meant.flat_map(|(_, ats)| fit(ats)).collect();
+            *pairs += hosts.len();
+            heard
+        }
         _ => hosts.get(&(guest.pattern, guest.name.as_str())).map(fit).unwrap_or_default(),
     }
 }
@@ -124,6 +145,27 @@ mod tests {
         work_out(&mut all);
         assert_eq!(depths(&all), [20, 20, 0, 0]);
         assert_eq!(all[0].statistics.deepest, 20);
+    }
+
+    #[test]
+    fn of_more_pairs_than_are_looked_at_nothing_is_told() {
+        let some = || [host("a", 100), guest("a", 0, 30, 0), guest("*", 0, 30, 0), host("b", 1)];
+        // The one of that name; both names, and both ends that bear them.
+        let pairs = 1 + 2 + 2;
+        let [mut few, mut enough] = [some(), some()];
+        work_out_of(&mut few, pairs - 1);
+        assert_eq!(depths(&few), [77, 0, 0, 77]);
+        work_out_of(&mut enough, pairs);
+        assert_eq!(depths(&enough)[1], 70);
+    }
+
+    #[test]
+    fn ends_without_number_are_not_looked_at_for_long() {
+        let mut all: Vec<EndpointInfo> = (0..8000).map(|nth| host(&format!("a/{nth}"), 1)).collect();
+        all.extend((0..8000).map(|_| guest("**", 0, 0, 0)));
+        let began = std::time::Instant::now();
+        work_out(&mut all);
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
     }
 
     #[test]

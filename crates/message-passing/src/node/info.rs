@@ -81,7 +81,8 @@ pub struct Statistics {
     pub blocked: Duration,
     /// Messages that wait now: for a subscriber those that it has neither received nor lost, for a publisher those of the
     /// slowest subscriber. It is worked out by whoever looks, from what both sides count; where that cannot be (a publisher
-    /// that is gone has left something to be received, or one is not shown here), it is what the end noted last.
+    /// that is gone has left something to be received, one is not shown here, or there are thousands of each), it is what the
+    /// end noted last.
     pub depth: u64,
     /// The most that ever waited, as far as the end has noted it: a publisher when it found its log full.
     pub deepest: u64,
