@@ -64,7 +64,8 @@ impl Rota {
     /// That one had something.
     #[inline]
     pub(in crate::pattern) fn found_latest(&mut self) {
-        self.streak += 1;
+        // Where there is only one it goes on for ever, and means nothing.
+        self.streak = self.streak.wrapping_add(1);
     }
 
     /// One of them had something.
@@ -105,6 +106,15 @@ mod tests {
         assert_eq!(first, [0, 1, 2, 0, 1, 2]);
         rota.turn(0, &mut turn);
         assert!(turn.is_empty());
+    }
+
+    #[test]
+    fn one_that_is_alone_asks_without_end() {
+        let mut rota = Rota { streak: u32::MAX, ..Rota::default() };
+        for _ in 0..2 {
+            assert_eq!(rota.latest(1), Some(0));
+            rota.found_latest();
+        }
     }
 
     #[test]
