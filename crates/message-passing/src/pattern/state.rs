@@ -7,6 +7,7 @@ use std::time::Duration;
 use ::serde::Serialize;
 use ::serde::de::DeserializeOwned;
 use wharf_shared_memory::{Plain, plain};
+use wharf_sys::clock::Deadline;
 use wharf_sys::directory::NameLock;
 
 use super::topic::{Bytes, Encoded, OnFull, Publisher, Subscriber, Terms, Typed};
@@ -323,15 +324,8 @@ impl<P: Carry> StateWatcher<P> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn changed_timeout(&mut self, limit: Duration) -> Result<Option<&P::Value>, RecvError> {
-        let deadline = wharf_sys::clock::Deadline::after(limit);
-        loop {
-            let left = deadline.remaining().unwrap_or(Duration::ZERO);
-            match self.take(|subscriber| subscriber.recv_timeout(left)) {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(RecvError::Timeout) => return Ok(None),
-                Err(error) => return Err(error),
-            }
+        if !change_within(limit, |left| self.take(|subscriber| subscriber.recv_timeout(left)))? {
+            return Ok(None);
         }
         self.catch_up()?;
         Ok(self.latest.as_ref())
@@ -386,6 +380,27 @@ impl<P: Carry> StateWatcher<P> {
     }
 }
 
+/// Whether a change comes within the limit. `next` waits for what comes next, and says `false` of what is no change.
+fn change_within(
+    limit: Duration,
+    mut next: impl FnMut(Duration) -> Result<bool, RecvError>,
+) -> Result<bool, RecvError> {
+    let deadline = Deadline::after(limit);
+    // Behind a gap comes the latest value, for which there is a look after the limit, too. An owner that drops values without end
+    // gets no more of them than one that changes its value without end.
+    let mut late = 0;
+    while late < MOST_AT_ONCE {
+        let left = deadline.remaining().unwrap_or(Duration::ZERO);
+        match next(left) {
+            Ok(true) => return Ok(true),
+            Ok(false) => late += u32::from(left.is_zero()),
+            Err(RecvError::Timeout) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
 impl<P: Carry> fmt::Debug for StateWatcher<P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StateWatcher")
@@ -397,3 +412,28 @@ impl<P: Carry> fmt::Debug for StateWatcher<P> {
 
 // Ready when the value has changed since it was looked at, or there is an error: `changed` and `get` say which.
 waits_as_its!(subscriber, impl<P: Carry> StateWatcher<P>, |it| it.subscriber.glance_past_gaps());
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_that_drops_values_without_end_holds_nobody_beyond_the_limit() {
+        let limit = Duration::from_millis(5);
+        let mut gaps = 0;
+        let found = change_within(limit, |left| {
+            gaps += u32::from(left.is_zero());
+            Ok(false)
+        });
+        assert!(matches!(found, Ok(false)));
+        assert_eq!(gaps, MOST_AT_ONCE);
+    }
+
+    #[test]
+    fn behind_a_gap_a_value_is_found_after_the_limit_too() {
+        let mut gaps = [Ok(false), Ok(false), Ok(true)].into_iter();
+        assert!(matches!(change_within(Duration::ZERO, |_| gaps.next().unwrap_or(Err(RecvError::Timeout))), Ok(true)));
+        assert!(matches!(change_within(Duration::ZERO, |_| Err(RecvError::Timeout)), Ok(false)));
+        assert!(matches!(change_within(Duration::ZERO, |_| Err(RecvError::Forked)), Err(RecvError::Forked)));
+    }
+}
