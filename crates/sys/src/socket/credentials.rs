@@ -4,7 +4,7 @@
 use std::fs;
 use std::io;
 use std::mem;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr;
 use std::sync::OnceLock;
 
@@ -55,6 +55,11 @@ pub fn note_senders(fd: impl AsFd, note: bool) -> io::Result<()> {
 /// Who sent the message that will be received next, as the kernel noted it; the message stays where it is. `None` when
 /// nobody sent one: this is the end of the connection. [`io::ErrorKind::WouldBlock`] when none is there yet.
 pub fn sender_of_next(fd: impl AsFd) -> io::Result<Option<Credentials>> {
+    // What looks like the end may have come behind a record: see `past_the_end` in `message.rs`.
+    look_at_next(fd.as_fd()).and_then(|found| found.map_or_else(|| look_at_next(fd.as_fd()), |by| Ok(Some(by))))
+}
+
+fn look_at_next(fd: BorrowedFd<'_>) -> io::Result<Option<Credentials>> {
     let mut control = Control { bytes: [0; CONTROL] };
     // SAFETY: a message header is numbers and pointers, for which zero is a value.
     let mut message: libc::msghdr = unsafe { mem::zeroed() };
@@ -65,7 +70,7 @@ pub fn sender_of_next(fd: impl AsFd) -> io::Result<Option<Credentials>> {
     // Ends with the first return that is not an interruption by a signal.
     loop {
         // SAFETY: the header names no buffer for bytes, and one for control data that is valid for its length.
-        let outcome = unsafe { libc::recvmsg(fd.as_fd().as_raw_fd(), &mut message, flags) };
+        let outcome = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut message, flags) };
         match outcome {
             0.. => break,
             _ => match io::Error::last_os_error() {

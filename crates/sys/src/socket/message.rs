@@ -26,6 +26,12 @@ pub struct Received {
     pub truncated: bool,
 }
 
+impl Received {
+    fn is_like_the_end(self) -> bool {
+        self.len == 0 && !self.truncated
+    }
+}
+
 /// Sends `bytes` without waiting; [`io::ErrorKind::WouldBlock`] when the peer's queue is full.
 ///
 /// A peer that is gone is [`io::ErrorKind::BrokenPipe`], or [`io::ErrorKind::ConnectionReset`] at
@@ -101,15 +107,27 @@ pub fn peek(fd: impl AsFd, buffer: &mut [u8]) -> io::Result<Received> {
 }
 
 fn receive(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> io::Result<Received> {
-    // Ends with the first return that is not an interruption by a signal.
-    loop {
-        match rustix::net::recv(fd, &mut *buffer, flags) {
-            Ok((len, whole)) => {
-                return Ok(Received { len, truncated: whole > len });
-            }
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
+    let mut once = |flags| {
+        let (len, whole) = retry_on_intr(|| rustix::net::recv(fd, &mut *buffer, flags))?;
+        Ok::<_, io::Error>(Received { len, truncated: whole > len })
+    };
+    let received = once(flags)?;
+    match received.is_like_the_end() {
+        true => past_the_end(received, || once(flags | RecvFlags::DONTWAIT)),
+        false => Ok(received),
+    }
+}
+
+/// Looks once more, without waiting, behind what looks like the end of the connection.
+///
+/// A record socket is not locked while the kernel looks: it finds the queue empty, the peer sends a record and closes, and it finds the
+/// connection closed (`unix_dgram_recvmsg`). Whoever took that for the end would lose the record, and all that came with it. Once the
+/// end was seen nothing more comes, so what this finds is final.
+fn past_the_end<T>(end: T, once_more: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+    match once_more() {
+        // It was no end, but an empty record.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(end),
+        outcome => outcome,
     }
 }
 
@@ -149,6 +167,19 @@ fn receive_arrival(fd: BorrowedFd<'_>, buffer: &mut [u8], flags: RecvFlags) -> i
 }
 
 fn receive_into(
+    fd: BorrowedFd<'_>,
+    buffer: &mut [u8],
+    space: &mut [MaybeUninit<u8>],
+    flags: RecvFlags,
+) -> io::Result<Arrival> {
+    let arrival = arrive(fd, buffer, space, flags)?;
+    match arrival.received.is_like_the_end() && arrival.fds.is_empty() && !arrival.short {
+        true => past_the_end(arrival, || arrive(fd, buffer, space, flags | RecvFlags::DONTWAIT)),
+        false => Ok(arrival),
+    }
+}
+
+fn arrive(
     fd: BorrowedFd<'_>,
     buffer: &mut [u8],
     space: &mut [MaybeUninit<u8>],

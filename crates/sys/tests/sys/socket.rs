@@ -65,6 +65,41 @@ fn a_full_queue_is_told_and_not_waited_for() -> io::Result<()> {
     Ok(())
 }
 
+/// The kernel looks at the queue of a record socket and then whether the peer has closed; what is sent in between must not be lost.
+#[test]
+fn a_record_that_is_sent_right_before_the_end_comes_before_the_end() -> io::Result<()> {
+    const ROUNDS: usize = 20_000;
+    const LOOKS: [fn(&OwnedFd) -> io::Result<bool>; 4] = [
+        |ours| socket::recv(ours, &mut [0; 8]).map(|found| found.len == 1),
+        |ours| socket::peek(ours, &mut [0; 8]).map(|found| found.len == 1),
+        |ours| socket::recv_arrival(ours, &mut [0; 8]).map(|found| found.received.len == 1),
+        |ours| socket::sender_of_next(ours).map(|found| found.is_some()),
+    ];
+    let (pass, closing) = std::sync::mpsc::sync_channel::<OwnedFd>(1);
+    let at_work = std::thread::spawn(move || {
+        closing.into_iter().try_for_each(|theirs| {
+            socket::send(&theirs, b"!")?;
+            drop(theirs);
+            io::Result::Ok(())
+        })
+    });
+    for round in 0..ROUNDS {
+        let (ours, theirs) = socket::pair(Kind::SeqPacket)?;
+        socket::note_senders(&ours, true)?;
+        pass.send(theirs).expect("it waits for the next");
+        // Ends with the record, which is sent, or with what was found instead.
+        let found = loop {
+            match LOOKS[round % LOOKS.len()](&ours) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => std::hint::spin_loop(),
+                other => break other?,
+            }
+        };
+        assert!(found, "round {round}: the end came before the record");
+    }
+    drop(pass);
+    at_work.join().expect("it only sends")
+}
+
 #[test]
 fn ends_are_seen_after_what_was_sent_and_raise_no_signal() -> io::Result<()> {
     let _alone = alone();
