@@ -6,6 +6,8 @@ mod aligned;
 #[cfg(feature = "tokio")]
 mod asynchronous;
 mod attachment;
+#[cfg(test)]
+mod chance;
 mod channel;
 mod error;
 mod handshake;

@@ -14,8 +14,6 @@ pub(crate) mod mq;
 pub(crate) mod nudge;
 mod parcel;
 pub(crate) mod pipe;
-#[cfg(test)]
-pub(crate) mod random;
 pub(crate) mod session;
 pub(crate) mod shm;
 mod signals;

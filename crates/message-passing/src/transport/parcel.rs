@@ -144,7 +144,7 @@ mod tests {
     use wharf_sys::clock::Deadline;
     use wharf_sys::poll::{self, Interest};
 
-    use crate::transport::random::{Random, seeds};
+    use crate::chance::{Random, seeds};
 
     fn descriptors(count: usize) -> (PipeReader, Vec<OwnedFd>) {
         let (reader, writer) = std::io::pipe().unwrap();

@@ -5,8 +5,8 @@ use std::os::unix::fs::FileExt;
 use std::time::Instant as Moment;
 
 use super::super::registry::NODES;
-use super::random::Random;
 use super::*;
+use crate::chance::Random;
 
 /// How long the random part goes on.
 const SPELL: Duration = Duration::from_millis(700);
@@ -72,7 +72,7 @@ fn a_board_that_says_anything_hides_nobody_and_stops_nobody() {
         assert!(all.iter().all(|it| !it.name.chars().any(char::is_control)));
         most = most.max(all.len());
         while watch.try_next().unwrap().is_some() {}
-        if random.one_in(8) {
+        if random.once_in(8) {
             // An entry that says anything, among those of its neighbours.
             let part = ["h", "g"][random.below(2)];
             let name =

@@ -6,7 +6,6 @@ mod crowd;
 mod hostile;
 mod meeting;
 mod processes;
-mod random;
 mod reflections;
 mod watching;
 

@@ -9,8 +9,8 @@ use std::time::Instant as Moment;
 use wharf_sys::memory;
 
 use super::super::record::{Meeting, Record, VERSION};
-use super::random::Random;
 use super::*;
+use crate::chance::Random;
 
 /// How long it goes on.
 const SPELL: Duration = Duration::from_millis(1000);
@@ -131,12 +131,12 @@ impl<'a> Attacker<'a> {
     /// Something that it has heard, as it was or changed.
     fn parcel(&mut self) -> (Vec<u8>, Vec<Rc<OwnedFd>>) {
         let (mut bytes, mut fds) = self.random.of(&self.parcels).cloned().unwrap_or_default();
-        if self.random.one_in(4) {
+        if self.random.once_in(4) {
             self.random.spoil(&mut bytes);
         }
-        if self.random.one_in(4) {
+        if self.random.once_in(4) {
             fds.truncate(self.random.below(fds.len() + 1));
-            while fds.len() < 4 && self.random.one_in(2) {
+            while fds.len() < 4 && self.random.once_in(2) {
                 fds.extend(self.random.of(&self.things).cloned());
             }
         }
@@ -145,13 +145,13 @@ impl<'a> Attacker<'a> {
 
     fn meeting(&mut self) -> Meeting {
         let Some((mut pattern, mut host, mut name)) = self.random.of(&self.hosts).cloned() else { unreachable!() };
-        if self.random.one_in(8) {
+        if self.random.once_in(8) {
             pattern = *self.random.of(&PATTERNS).unwrap();
         }
-        if self.random.one_in(8) {
+        if self.random.once_in(8) {
             host = EndpointId { index: self.random.word() as u32, stamp: self.random.word() as u32 };
         }
-        if self.random.one_in(8) {
+        if self.random.once_in(8) {
             name = (*self.random.of(&NAMES).unwrap()).to_owned();
         }
         let payload = match self.random.below(6) {
@@ -165,9 +165,9 @@ impl<'a> Attacker<'a> {
 
     /// A pairing, most often one that there is.
     fn place(&mut self) -> (u64, Part) {
-        match self.random.of(&self.standing).copied().filter(|_| !self.random.one_in(6)) {
+        match self.random.of(&self.standing).copied().filter(|_| !self.random.once_in(6)) {
             Some(standing) => standing,
-            None => (self.random.word(), if self.random.one_in(2) { Part::Host } else { Part::Guest }),
+            None => (self.random.word(), if self.random.once_in(2) { Part::Host } else { Part::Guest }),
         }
     }
 
@@ -182,7 +182,7 @@ impl<'a> Attacker<'a> {
             4..7 => {
                 let (bytes, fds) = self.parcel();
                 let at = self.random.below(self.offered.len());
-                let number = match self.random.one_in(8) || at >= self.offered.len() {
+                let number = match self.random.once_in(8) || at >= self.offered.len() {
                     true => self.random.word(),
                     false => self.offered.swap_remove(at),
                 };
@@ -193,7 +193,7 @@ impl<'a> Attacker<'a> {
             7..10 => {
                 let (bytes, fds) = self.parcel();
                 self.next += 1 + self.random.below(2) as u64;
-                let number = if self.random.one_in(64) { self.random.word() } else { self.next };
+                let number = if self.random.once_in(64) { self.random.word() } else { self.next };
                 let guest = EndpointId { index: self.random.word() as u32, stamp: self.random.word() as u32 };
                 (Record::Offer { number, guest, meeting: self.meeting(), bytes }, fds)
             }
@@ -219,7 +219,7 @@ impl<'a> Attacker<'a> {
             }
             _ => (Record::Announced { number: self.random.word() }, Vec::new()),
         };
-        if self.random.one_in(200) {
+        if self.random.once_in(200) {
             let mut bytes = record.write(fds.len());
             self.random.spoil(&mut bytes);
             return self.say_bytes(&bytes, &fds);

@@ -98,7 +98,7 @@ fn nonsense(bytes: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::transport::random::{Random, seeds};
+    use crate::chance::{Random, seeds};
 
     /// Everything in some bytes, read in pieces of this size.
     fn all(bytes: &[u8], piece: usize) -> (Vec<u8>, usize) {

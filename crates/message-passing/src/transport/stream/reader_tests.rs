@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Mutex;
 
 use super::*;
-use crate::transport::random::{Random, seeds};
+use crate::chance::{Random, seeds};
 
 const LIMIT: usize = 200_000;
 

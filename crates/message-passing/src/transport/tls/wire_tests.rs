@@ -16,10 +16,10 @@ use wharf_sys::poll::{self, Interest};
 
 use super::*;
 use crate::address::{Address, Host};
+use crate::chance::{Random, seeds};
 use crate::options::Options;
 use crate::tls::Tls;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::random::{Random, seeds};
 use crate::transport::tls::Session;
 
 /// What both sides need to know.

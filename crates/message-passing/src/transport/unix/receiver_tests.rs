@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::*;
-use crate::transport::random::{Random, seeds};
+use crate::chance::{Random, seeds};
 
 const LIMIT: usize = 20_000;
 const RECORD: usize = 4_096;

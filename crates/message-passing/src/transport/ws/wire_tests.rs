@@ -10,9 +10,9 @@ use wharf_sys::clock::Deadline;
 
 use super::*;
 use crate::address::Address;
+use crate::chance::{Random, seeds};
 use crate::options::Options;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::random::{Random, seeds};
 use crate::transport::ws::gate::Gate;
 use crate::transport::ws::request::{Asked, Asking};
 
