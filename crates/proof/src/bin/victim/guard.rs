@@ -7,7 +7,8 @@ use wharf_message_passing::ConnectError;
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
 
-use crate::{Failure, link, told};
+use crate::over::Over;
+use crate::{Failure, link};
 
 /// How long it listens before it tells what is new.
 const ROUND: Duration = Duration::from_millis(20);
@@ -18,10 +19,10 @@ pub(crate) fn play(words: &Words) -> Result<(), Failure> {
     let options = link::options(words)?.handshake_timeout(handshake);
     let mut listener = options.listen(words.at(1, "the address")?)?;
     say("listening", "")?;
-    let over = thread::spawn(|| told().map(drop));
+    let over = Over::watch();
     let mut known = 0;
     // Ends with the input.
-    while !over.is_finished() {
+    while !over.is_seen() {
         match listener.accept_timeout(ROUND) {
             Ok(mut link) => {
                 // Ends with the link.
