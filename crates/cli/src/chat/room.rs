@@ -210,8 +210,8 @@ impl Room {
         Ok(std::mem::take(&mut self.news))
     }
 
-    /// Takes in what was said, then who came and went: whoever says goodbye has said the rest before. Whoever has come has said it
-    /// since, and so comes first.
+    /// Takes in what was said, then who came and went: whoever says goodbye has said the rest before. Only whoever has
+    /// just come is told first, since he has said nothing before that.
     fn hear(&mut self) -> Result<(), Failure> {
         let before = self.news.len();
         if !self.hear_what_was_said()? {

@@ -56,7 +56,10 @@ pub fn note_senders(fd: impl AsFd, note: bool) -> io::Result<()> {
 /// nobody sent one: this is the end of the connection. [`io::ErrorKind::WouldBlock`] when none is there yet.
 pub fn sender_of_next(fd: impl AsFd) -> io::Result<Option<Credentials>> {
     // What looks like the end may have come behind a record: see `past_the_end` in `message.rs`.
-    look_at_next(fd.as_fd()).and_then(|found| found.map_or_else(|| look_at_next(fd.as_fd()), |by| Ok(Some(by))))
+    match look_at_next(fd.as_fd())? {
+        None => look_at_next(fd.as_fd()),
+        found => Ok(found),
+    }
 }
 
 fn look_at_next(fd: BorrowedFd<'_>) -> io::Result<Option<Credentials>> {
