@@ -16,9 +16,9 @@ use crate::wait::{Pace, Step};
 use crate::waits::{Announced, Endpoint, Glance, MOST_PLACES, Stir, Waits};
 
 /// Where some of the ends are known to the system only, it is asked once a round as long as it has something to tell, and
-/// otherwise with every so many rounds at least: a system call then costs little next to the rounds, and whoever is ready
-/// has its turn after so many rounds at the latest.
-const MOST_ROUNDS: u32 = 8;
+/// otherwise after so many rounds at most: a system call then costs little next to the rounds. Who is ready in memory in the
+/// round that comes next has its turn before the others, which makes eight.
+const MOST_ROUNDS: u32 = 7;
 
 /// While nobody but ends in memory has anything, the system is asked this often: it knows of deaths.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
@@ -293,7 +293,7 @@ impl<T: Copy> Selector<T> {
     /// Asks the system, without waiting.
     fn ask(&mut self, list: List<'_, '_, T>) -> io::Result<()> {
         let mut ends: Vec<&mut dyn Waits> = list.iter_mut().map(|(endpoint, _)| endpoint.seam().0).collect();
-        self.look_there(&mut ends, Some(Deadline::at(Instant::from_nanos(0))), None)
+        self.look_there(&mut ends, Some(Deadline::at(Instant::from_nanos(0))), None).map(drop)
     }
 
     /// Looks again and again at what lies in memory, as long as that is likely to be worth it; `true`: somebody is ready, or
@@ -328,24 +328,28 @@ impl<T: Copy> Selector<T> {
         announced.order();
         let ready = ends.iter_mut().any(|end| end.glance() == Glance::Ready);
         let slept = if ready {
-            Ok(())
+            Ok(false)
         } else {
             let until = Deadline::earlier(deadline, self.timers.next().map(Deadline::at));
             self.look_there(&mut ends, until, announced.longest())
         };
-        for end in &mut ends {
-            end.awake();
+        // Who stays announced may sleep for longer the next time.
+        if !matches!(slept, Ok(true)) {
+            for end in &mut ends {
+                end.awake();
+            }
         }
-        slept
+        slept.map(drop)
     }
 
     /// Looks at the descriptors of all of them, and waits there until something shows, until the deadline, or for `longest`.
+    /// `true`: it was for `longest`, and nothing shows.
     fn look_there(
         &mut self,
         ends: &mut [&mut dyn Waits],
         deadline: Option<Deadline>,
         longest: Option<Duration>,
-    ) -> io::Result<()> {
+    ) -> io::Result<bool> {
         let slice = longest.map(Deadline::after);
         let mut places = Vec::with_capacity(ends.len());
         let mut owners = Vec::with_capacity(ends.len());
@@ -380,7 +384,7 @@ impl<T: Copy> Selector<T> {
             }
         }
         self.most_rounds = if news { 1 } else { (self.most_rounds * 2).min(MOST_ROUNDS) };
-        Ok(())
+        Ok(over && !self.found.iter().any(|found| found.any()))
     }
 }
 
@@ -398,5 +402,21 @@ impl<T: Copy> Default for Selector<T> {
 impl<T> fmt::Debug for Selector<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Selector").field("timers", &self.timers.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waits::tests::{Doubtful, SHORT};
+
+    #[test]
+    fn an_end_stays_announced_from_a_short_first_sleep_to_the_next() {
+        let mut end = Doubtful::default();
+        let mut selector = Selector::new();
+        for _ in 0..2 {
+            assert_eq!(selector.wait_timeout(&mut [(&mut end, ())], 3 * SHORT).unwrap(), None);
+        }
+        assert_eq!(end.told, ["fresh", "again", "awake"].repeat(2));
     }
 }

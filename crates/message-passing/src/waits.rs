@@ -16,10 +16,10 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
-use wharf_shared_memory::log::order_announcements;
+use wharf_shared_memory::log::Announcement;
 use wharf_sys::poll::{Found, Interest};
 
-/// When the system refuses the barrier that makes a lost wake-up impossible, nobody sleeps longer than this at a time.
+/// Where nobody may be sure to be woken, nobody sleeps longer than this at a time.
 pub(crate) const SLICE: Duration = Duration::from_millis(10);
 
 /// What a look without a system call sees.
@@ -36,16 +36,16 @@ pub(crate) enum Glance {
 /// What an end needs of whoever sleeps for it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Announced {
-    /// Memory must be ordered before the next glance: by a barrier on every processor (`Some(true)`) or by a fence.
-    order: Option<bool>,
+    /// Memory must be ordered before the next glance.
+    memory: Option<Announcement>,
     /// The longest sleep after which [`Waits::stirred`] must be called even though nothing was found.
     longest: Option<Duration>,
 }
 
 impl Announced {
     /// In shared memory.
-    pub(crate) fn in_memory(asymmetric: bool) -> Self {
-        Self { order: Some(asymmetric), longest: None }
+    pub(crate) fn in_memory(announcement: Announcement) -> Self {
+        Self { memory: Some(announcement), longest: None }
     }
 
     /// Without a word, and with sleeps of any length.
@@ -55,25 +55,32 @@ impl Announced {
 
     /// Without a word, for sleeps that are no longer than this.
     pub(crate) fn for_at_most(longest: Duration) -> Self {
-        Self { order: None, longest: Some(longest) }
+        Self { memory: None, longest: Some(longest) }
     }
 
     /// What both need.
     pub(crate) fn and(self, other: Self) -> Self {
-        // `None < Some(false) < Some(true)`: the stronger order does for both.
-        let order = self.order.max(other.order);
+        let memory = match (self.memory, other.memory) {
+            (Some(one), Some(other)) => Some(one.and(other)),
+            (one, other) => one.or(other),
+        };
         let longest = match (self.longest, other.longest) {
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         };
-        Self { order, longest }
+        Self { memory, longest }
     }
 
     /// Orders the announcements before the glances that follow.
     pub(crate) fn order(&mut self) {
-        if self.order.is_some_and(|asymmetric| !order_announcements(asymmetric)) {
-            *self = self.and(Self::for_at_most(SLICE));
+        if let Some(longest) = self.memory.and_then(Announcement::order_by_system) {
+            *self = self.and(Self::for_at_most(longest));
         }
+    }
+
+    /// Whether whoever was announced last may not have seen it before he looks again after [`FIRST_SLEEP`].
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.memory.is_some_and(Announcement::is_fresh)
     }
 
     /// The longest sleep.
@@ -238,3 +245,49 @@ macro_rules! foreign {
 
 foreign!(Readable, Interest::READ);
 foreign!(Writable, Interest::WRITE);
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// The first sleep of an end that is there for tests.
+    pub(crate) const SHORT: Duration = Duration::from_millis(1);
+
+    /// An end whose first sleep after a fresh announcement is to be short, and which writes down what it is told.
+    #[derive(Default)]
+    pub(crate) struct Doubtful {
+        pub(crate) told: Vec<&'static str>,
+        announced: bool,
+    }
+
+    impl Waits for Doubtful {
+        fn glance(&mut self) -> Glance {
+            Glance::Nothing
+        }
+
+        fn announce(&mut self) -> Announced {
+            let fresh = !std::mem::replace(&mut self.announced, true);
+            self.told.push(if fresh { "fresh" } else { "again" });
+            if fresh { Announced::for_at_most(SHORT) } else { Announced::silently() }
+        }
+
+        fn descriptors(&self) -> io::Result<Places<'_>> {
+            Ok([None, None, None])
+        }
+
+        fn stirred(&mut self, _found: &Stir) -> io::Result<bool> {
+            Ok(false)
+        }
+
+        fn awake(&mut self) {
+            self.announced = false;
+            self.told.push("awake");
+        }
+    }
+
+    impl Endpoint for Doubtful {
+        fn seam(&mut self) -> Seam<'_> {
+            Seam(self)
+        }
+    }
+}

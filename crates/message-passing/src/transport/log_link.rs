@@ -10,6 +10,8 @@ mod carrying;
 mod carrying_tests;
 mod receiver;
 mod sender;
+#[cfg(test)]
+mod sleep_tests;
 mod waits;
 
 use wharf_sys::doorbell::Bell;

@@ -8,34 +8,11 @@ use super::reader::{Polled, Quick, Reader};
 use super::side::Terms;
 use super::start::Start;
 use super::writer::Writer;
-use super::{Barriers, Corrupt, Fences, Geometry, LogError, Signals, WriteError, sealed};
-use crate::atomic::{Ordering, fence};
+use super::{Announcement, Barriers, Corrupt, Geometry, LogError, Membarrier, WriteError, sealed};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Duration;
 use wharf_sys::memory::Mapping;
-
-/// Orders announcements by membarrier(2) where both sides agreed on it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Membarrier;
-
-impl Signals for Membarrier {
-    fn barrier(&self, asymmetric: bool) -> bool {
-        if !asymmetric {
-            return Fences.barrier(false);
-        }
-        let done = wharf_sys::barrier::global_expedited().is_ok();
-        // When the system refuses (a filter installed after connect), order at least our own side.
-        fence(Ordering::SeqCst);
-        done
-    }
-}
-
-/// Orders every announcement that this thread has made without an order ([`LogReader::announce_unordered`],
-/// [`LogWriter::announce_unordered`]) before the looks that it takes afterwards. `asymmetric`: one of them asked for a
-/// barrier. `false`: the system refused it; sleep in slices.
-pub fn order_announcements(asymmetric: bool) -> bool {
-    Membarrier.barrier(asymmetric)
-}
 
 /// The writing end of a log.
 #[derive(Debug)]
@@ -212,15 +189,14 @@ impl LogWriter {
         self.writer.reader_closed()
     }
 
-    /// Announces sleep: the reader rings once when it next releases or takes something. Look once more afterwards.
-    /// `false`: the system refused the barrier; sleep in slices.
-    pub fn announce(&mut self) -> bool {
+    /// Announces sleep: the reader rings once when it next releases or takes something. Look once more afterwards. The
+    /// answer is that of [`Announcement::order_by_system`].
+    pub fn announce(&mut self) -> Option<Duration> {
         self.writer.announce(&Membarrier)
     }
 
-    /// Announces sleep as one of several announcements that [`order_announcements`] orders at once. Says whether this one
-    /// asks for a barrier.
-    pub fn announce_unordered(&mut self) -> bool {
+    /// Announces sleep as one of several announcements that are ordered at once.
+    pub fn announce_unordered(&mut self) -> Announcement {
         self.writer.announce_unordered()
     }
 
@@ -325,15 +301,14 @@ impl LogReader {
         self.reader.take_must_ring()
     }
 
-    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. `false`: the system
-    /// refused the barrier; sleep in slices.
-    pub fn announce(&mut self) -> bool {
+    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. The answer is that of
+    /// [`Announcement::order_by_system`].
+    pub fn announce(&mut self) -> Option<Duration> {
         self.reader.announce(&Membarrier)
     }
 
-    /// Releases the message before, and announces sleep as one of several announcements that [`order_announcements`]
-    /// orders at once. Says whether this one asks for a barrier.
-    pub fn announce_unordered(&mut self) -> bool {
+    /// Releases the message before, and announces sleep as one of several announcements that are ordered at once.
+    pub fn announce_unordered(&mut self) -> Announcement {
         self.reader.announce_unordered()
     }
 

@@ -31,6 +31,7 @@ mod held;
 mod mapped;
 #[cfg(all(test, loom))]
 mod model;
+mod order;
 #[cfg(all(test, loom))]
 mod order_models;
 mod page;
@@ -46,14 +47,17 @@ mod writer;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms, Room};
 pub use copied::keep;
-pub use ends::{LogReader, LogWriter, order_announcements};
+pub use ends::{LogReader, LogWriter};
+pub use order::{Announcement, Barriers, FIRST_SLEEP};
 pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};
 pub use start::Start;
 pub use writer::{Behind, BroadcastTerms, Departure, SeatId, SeatTerms};
 
-use crate::atomic::{Ordering, fence};
 use frame::Grid;
+#[cfg(test)]
+use order::Fences;
+use order::{Membarrier, Signals};
 
 /// Smallest ring: a page, so that a quarter of it still carries a useful message.
 const SMALLEST_RING: u64 = 4096;
@@ -235,42 +239,4 @@ pub enum Corrupt {
         /// The bytes wanted.
         len: u64,
     },
-}
-
-/// How the sleeping side makes sure that its announcement is seen or its last look is fresh.
-///
-/// The other side does: store what matters, order, load the ticket. The sleeping side does: store the ticket,
-/// [`Signals::barrier`], load what matters.
-pub(crate) trait Signals {
-    /// Orders the store before from the loads after. With `asymmetric` it also forces that order on every processor
-    /// that runs the other side, which then needs no fence of its own. `false` when the system refused: sleep in
-    /// slices then.
-    fn barrier(&self, asymmetric: bool) -> bool;
-}
-
-/// Who pays for the order of an announcement against a look: the side that goes to sleep, by a barrier on every processor
-/// (membarrier(2)), or both sides, by a fence each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Barriers {
-    /// When this side goes to sleep it runs the barrier, so the peer needs no fence when it looks for our announcement.
-    pub own: bool,
-    /// When the peer goes to sleep it runs the barrier, so we need no fence.
-    pub peer: bool,
-}
-
-impl Barriers {
-    /// A fence on both sides, in both directions.
-    pub const FENCES: Barriers = Barriers { own: false, peer: false };
-}
-
-/// Plain fences on both sides.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Fences;
-
-impl Signals for Fences {
-    fn barrier(&self, _asymmetric: bool) -> bool {
-        // Pairs with the fences in `Writer::look_for_sleepers` and `Reader::publish`.
-        fence(Ordering::SeqCst);
-        true
-    }
 }

@@ -13,10 +13,11 @@ use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::start::Start;
 use super::writer::{LARGE, SMALL, fresh_ticket};
-use super::{Barriers, Corrupt, Geometry, Signals};
+use super::{Announcement, Barriers, Corrupt, Geometry, Signals};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use guard::Guard;
 use std::ops::Deref;
+use std::time::Duration;
 use wharf_sys::crash_point;
 
 /// Frames without a message that one poll follows before it reports "nothing yet": a writer that does its job never
@@ -539,24 +540,26 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     }
 
     /// Announces that this reader is about to sleep. After this, poll once more before sleeping.
-    pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
-        let asymmetric = self.announce_unordered();
-        signals.barrier(asymmetric)
+    /// The answer is the longest that it may sleep before it polls again.
+    pub(crate) fn announce(&mut self, signals: &impl Signals) -> Option<Duration> {
+        self.announce_unordered().order(signals)
     }
 
-    /// Releases the message before and announces sleep, but orders nothing: `true` says that the order takes a barrier
-    /// ([`Signals::barrier`]), `false` that a fence is enough. One of either orders any number of announcements.
-    pub(crate) fn announce_unordered(&mut self) -> bool {
+    /// Releases the message before and announces sleep, but orders nothing. One order ([`Announcement::order`]) does for any
+    /// number of announcements.
+    pub(crate) fn announce_unordered(&mut self) -> Announcement {
         self.tracks[self.current & 1].head += std::mem::take(&mut self.lent);
         self.found = Found::Nothing;
         // A sleeper looks at nothing, and a writer that drops must not have to go round it.
         self.unpin();
         self.publish();
         self.next_ticket = fresh_ticket(self.next_ticket);
+        // Relaxed: nobody else writes there.
+        let fresh = self.own.data_ticket.load(Ordering::Relaxed) == 0;
         // Relaxed: the barrier orders it before our next look at the header.
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
-        self.barriers.own
+        Announcement::new(self.barriers.own, fresh)
     }
 
     /// Takes the announcement back.

@@ -24,12 +24,13 @@ pub use seats::{Behind, Departure, SeatId, SeatTerms};
 use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
-use super::{Barriers, Geometry, Signals, WriteError};
+use super::{Announcement, Barriers, Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use audience::Audience;
 use linger::Linger;
 use seats::Seat;
 use std::ops::Deref;
+use std::time::Duration;
 use wharf_sys::crash_point;
 
 /// Index of the small ring.
@@ -344,19 +345,20 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.seats.iter().any(|seat| seat.closed || seat.page.data_ticket.load(Ordering::Relaxed) == CLOSED)
     }
 
-    /// Announces that this writer is about to sleep until readers release something. After this, and after
-    /// [`Signals::barrier`], look once more before sleeping.
-    pub(crate) fn announce(&mut self, signals: &impl Signals) -> bool {
-        let asymmetric = self.announce_unordered();
-        signals.barrier(asymmetric)
+    /// Announces that this writer is about to sleep until readers release something. After this look once more before
+    /// sleeping. The answer is the longest that it may sleep before it looks again.
+    pub(crate) fn announce(&mut self, signals: &impl Signals) -> Option<Duration> {
+        self.announce_unordered().order(signals)
     }
 
-    /// Announces the same, but orders nothing; the answer is as that of `Reader::announce_unordered`.
-    pub(crate) fn announce_unordered(&mut self) -> bool {
+    /// Announces the same, but orders nothing, as `Reader::announce_unordered`.
+    pub(crate) fn announce_unordered(&mut self) -> Announcement {
         self.next_ticket = fresh_ticket(self.next_ticket);
+        // Relaxed: nobody else writes there.
+        let fresh = self.own.room_ticket.load(Ordering::Relaxed) == 0;
         // Relaxed: the barrier orders it before our next look at the readers' positions.
         self.own.room_ticket.store(self.next_ticket, Ordering::Relaxed);
-        self.barriers.own
+        Announcement::new(self.barriers.own, fresh)
     }
 
     /// Takes the announcement back.

@@ -11,30 +11,34 @@ use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
 
 /// Sleeps until one of them may be ready, or the deadline. Others may have been announced before, who ring where one of these
 /// sleeps; whether one of them is ready is for `others` to say.
+///
+/// `true`: the sleep was as long as it may be and nothing was found, so all stay announced, and the next may be longer.
 pub(in crate::pattern) fn sleep(
     ends: &mut [&mut dyn Waits],
     announced: &mut Announced,
     others: &mut dyn FnMut() -> bool,
     deadline: Option<Deadline>,
     found: &mut Vec<Found>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     for end in ends.iter_mut() {
         *announced = announced.and(end.announce());
     }
     announced.order();
     let slept = match others() || ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
-        true => Ok(()),
+        true => Ok(false),
         false => look(ends, deadline, announced, found),
     };
-    for end in ends.iter_mut() {
-        end.awake();
+    if !matches!(slept, Ok(true)) {
+        for end in ends.iter_mut() {
+            end.awake();
+        }
     }
     slept
 }
 
 /// Looks at all of them without waiting, and tells each what was found.
 pub(in crate::pattern) fn sort_out(ends: &mut [&mut dyn Waits], found: &mut Vec<Found>) -> io::Result<()> {
-    look(ends, Some(Deadline::at(Instant::from_nanos(0))), &Announced::default(), found)
+    look(ends, Some(Deadline::at(Instant::from_nanos(0))), &Announced::default(), found).map(drop)
 }
 
 fn look(
@@ -42,7 +46,7 @@ fn look(
     deadline: Option<Deadline>,
     announced: &Announced,
     found: &mut Vec<Found>,
-) -> io::Result<()> {
+) -> io::Result<bool> {
     let slice = announced.longest().map(Deadline::after);
     let mut places = Vec::with_capacity(2 * ends.len());
     let mut owners = Vec::with_capacity(2 * ends.len());
@@ -71,7 +75,7 @@ fn look(
             end.stirred(&stir)?;
         }
     }
-    Ok(())
+    Ok(over && !found.iter().any(|found| found.any()))
 }
 
 /// A bell of our own, at which others ring after they have left something.
@@ -96,5 +100,22 @@ impl Waits for Own<'_> {
             self.bell.wait(Some(Deadline::at(Instant::from_nanos(0))))?;
         }
         Ok(found[0].any())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::waits::tests::{Doubtful, SHORT};
+
+    #[test]
+    fn all_stay_announced_from_a_short_first_sleep_to_the_next() {
+        let mut end = Doubtful::default();
+        let mut sleep = || {
+            let until = Some(Deadline::after(3 * SHORT));
+            sleep(&mut [&mut end], &mut Announced::default(), &mut || false, until, &mut Vec::new()).unwrap()
+        };
+        assert_eq!([sleep(), sleep(), sleep()], [true, false, true]);
+        assert_eq!(end.told, ["fresh", "again", "awake", "fresh"]);
     }
 }

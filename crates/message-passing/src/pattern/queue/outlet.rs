@@ -409,10 +409,12 @@ impl Outlet {
         crash_point!("queue.pusher.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
         let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
-        quiet.iter_mut().for_each(|receiver| receiver.awake());
+        if !matches!(slept, Ok(true)) {
+            quiet.iter_mut().for_each(|receiver| receiver.awake());
+        }
         if let Door::Named(registration) = &self.door {
             registration.counters().add(Counter::Sleeps, 1);
         }
-        slept
+        slept.map(drop)
     }
 }

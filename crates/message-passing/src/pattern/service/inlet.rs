@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::FIRST_SLEEP;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::Bell;
@@ -68,6 +69,8 @@ pub(super) struct Inlet {
     turns: u32,
     /// Somebody was announced, and something of his was taken that was no whole request: nobody rings for the rest.
     unannounced: bool,
+    /// Until then somebody who was announced last may not have seen it; see [`FIRST_SLEEP`].
+    unsure_until: Option<Deadline>,
     /// The next call that receives says this.
     pub(super) owed: Option<Request>,
     next_number: u64,
@@ -91,6 +94,7 @@ impl Inlet {
             found: Vec::new(),
             turns: 0,
             unannounced: false,
+            unsure_until: None,
             owed: None,
             next_number: 0,
             kept: false,
@@ -340,7 +344,14 @@ impl Inlet {
                 caller.announced = true;
             }
         }
-        announced
+        if announced.is_fresh() {
+            self.unsure_until = Some(Deadline::after(FIRST_SLEEP));
+        }
+        // The first sleep after an announcement may be cut short by somebody else.
+        match self.unsure_until.and_then(Deadline::remaining) {
+            Some(left) => announced.and(Announced::for_at_most(left)),
+            None => announced,
+        }
     }
 
     /// Whether the next call that receives has something to say; it is taken, and kept for that call.
@@ -412,7 +423,9 @@ impl Inlet {
         ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
         crash_point!("service.server.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
-        rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found).map_err(RecvError::System)
+        rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found)
+            .map(drop)
+            .map_err(RecvError::System)
     }
 }
 

@@ -370,8 +370,10 @@ impl Outlet {
         crash_point!("service.client.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
         let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
-        quiet.iter_mut().for_each(|receiver| receiver.awake());
-        slept
+        if !matches!(slept, Ok(true)) {
+            quiet.iter_mut().for_each(|receiver| receiver.awake());
+        }
+        slept.map(drop)
     }
 }
 

@@ -33,9 +33,6 @@ use self::outlet::Outlet;
 pub use self::loan::PublisherLoan;
 pub use self::room::PublisherRoom;
 
-/// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
-const SLICE: Duration = Duration::from_millis(10);
-
 /// Room for so many subscribers that are woken at one time is there from the start.
 const SLEEPERS: usize = 16;
 

@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
-use wharf_shared_memory::log::{BroadcastReader, Quick, ReaderPage};
+use wharf_shared_memory::log::{Announcement, Quick, ReaderPage};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
-use wharf_sys::doorbell::{self, Bell};
+use wharf_sys::doorbell::{self, Bell, Wake};
 use wharf_sys::fork;
 
 use super::Terms;
@@ -29,9 +29,6 @@ use crate::rhythm::Rhythm;
 use crate::wait::{self, Act, Limit, Pace};
 
 pub use self::waits::SubscriberCompany;
-
-/// When the system refuses the barrier that makes a lost wake-up impossible, sleep no longer than this at a time.
-const SLICE: Duration = Duration::from_millis(10);
 
 /// How long a subscriber that was given up waits for the publisher to take it again; who answers later is there later.
 const PATIENCE_TO_MEET_AGAIN: Duration = Duration::from_millis(250);
@@ -553,15 +550,21 @@ impl Inlet {
 
     /// Sleeps until something comes, or the deadline.
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<Option<usize>, RecvError> {
-        let certain = BroadcastReader::announce_all(self.sources.iter_mut().map(|source| &mut source.reader));
+        let announced = self.sources.iter_mut().map(|source| source.reader.announce_unordered());
+        let longest = announced.fold(Announcement::default(), Announcement::and).order_by_system();
         let found = self.look_around();
         let outcome = match found {
             Ok((None, false)) => {
                 crash_point!("topic.recv.sleep");
-                let slice = (!certain).then(|| Deadline::after(SLICE));
+                let until = Deadline::earlier(deadline, longest.map(Deadline::after));
                 self.registration.counters().add(Counter::Sleeps, 1);
-                // Whatever it says, the next look tells; the bell has an end that is ours, so it is never gone.
-                self.bell.wait(Deadline::earlier(deadline, slice)).map(|_| None).map_err(RecvError::System)
+                match self.bell.wait(until) {
+                    // Still announced: then the next sleep may be as long as it likes.
+                    Ok(Wake::TimedOut) if deadline.is_none_or(|deadline| !deadline.passed()) => return Ok(None),
+                    // Whatever it says, the next look tells; the bell has an end that is ours, so it is never gone.
+                    Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => Ok(None),
+                    Err(error) => Err(RecvError::System(error)),
+                }
             }
             Ok((found, _)) => Ok(found),
             Err(error) => Err(error),

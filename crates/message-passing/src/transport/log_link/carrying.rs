@@ -130,22 +130,23 @@ impl LogSender {
 
     /// Sleeps until what blocked the last message may have gone, the peer rings or ends, or the deadline passes.
     pub(super) fn wait_to_ship(&mut self, blocked: Blocked, deadline: Option<Deadline>) -> Result<(), SendError> {
-        let certain = self.log.announce();
-        let outcome = match blocked {
+        let longest = self.log.announce();
+        match blocked {
             Blocked::Window(count) => {
                 let taken = self.log.taken();
                 let room = self.shipping.as_mut().is_none_or(|shipping| shipping.away.has_room(taken, count));
                 if room || self.log.reader_closed() || self.end.is_some() {
-                    self.signals.did_not_sleep(Half::Sender);
-                    Ok(())
-                } else {
-                    self.sleep(certain, deadline)
+                    self.did_not_sleep();
+                    return Ok(());
                 }
+                self.sleep(longest, deadline)
             }
             Blocked::Lifeline => {
                 // A receiver that closes rings, and may find no room for that; it takes parcels out first or last.
                 let until = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
-                match self.signals.wait_for_room(Half::Sender, until) {
+                let woken = self.signals.wait_for_room(Half::Sender, until);
+                self.log.awake();
+                match woken {
                     Ok(Wake::PeerGone) => {
                         self.note_end();
                         Ok(())
@@ -155,9 +156,7 @@ impl LogSender {
                     Err(error) => Err(SendError::System(error)),
                 }
             }
-        };
-        self.log.awake();
-        outcome
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl RecvTransport for LogReceiver {
         {
             return Ok(Some(frame));
         }
-        let certain = self.log.announce();
+        let longest = self.log.announce();
         let found = self.poll();
         if self.more || !matches!(found, Ok(None)) {
             self.log.awake();
@@ -178,24 +178,29 @@ impl RecvTransport for LogReceiver {
         }
         crash_point!("shm.recv.sleep");
         // Who is rung for elsewhere and waits here all the same looks again after each slice.
-        let slice = (!certain || matches!(self.rest, Rest::Elsewhere)).then(|| Deadline::after(SLICE));
-        let until = Deadline::earlier(deadline, slice);
+        let longest = if matches!(self.rest, Rest::Elsewhere) { Some(SLICE) } else { longest };
+        let until = Deadline::earlier(deadline, longest.map(Deadline::after));
         let woken = match &self.rest {
             Rest::Bell(bell) => bell.wait(until),
             Rest::Lifeline | Rest::Elsewhere => self.signals.wait(Half::Receiver, until),
         };
+        if matches!(woken, Ok(Wake::TimedOut)) {
+            // Still announced: then the next sleep may be as long as it likes.
+            let found = self.poll();
+            let in_time = deadline.is_none_or(|deadline| !deadline.passed());
+            if !matches!(found, Ok(None)) || !in_time {
+                self.log.awake();
+            }
+            return match found? {
+                None if !in_time => Err(RecvError::Timeout),
+                found => Ok(found),
+            };
+        }
         self.log.awake();
         match woken {
-            Ok(Wake::Rung) => {}
+            Ok(Wake::Rung | Wake::TimedOut) => {}
             // Set before the log is looked at once more, so that what was sent before the end is found first.
             Ok(Wake::PeerGone) => self.gone = true,
-            Ok(Wake::TimedOut) => {
-                let found = self.poll()?;
-                return match deadline {
-                    Some(deadline) if found.is_none() && deadline.passed() => Err(RecvError::Timeout),
-                    _ => Ok(found),
-                };
-            }
             Err(error) => return Err(RecvError::System(error)),
         }
         self.poll()

@@ -2,6 +2,7 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use wharf_shared_memory::log::{Barriers, LogError, LogWriter, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
@@ -15,7 +16,6 @@ use crate::error::SendError;
 use crate::transport::signals::{Half, RingTrouble, Signals};
 use crate::transport::vigil::{Silence, Watch};
 use crate::transport::{Ask, Room, SendTransport};
-use crate::waits::SLICE;
 
 /// Why the peer sends or takes nothing more.
 #[derive(Debug, Clone)]
@@ -182,16 +182,28 @@ impl LogSender {
         }
     }
 
-    /// Sleeps until the peer rings for this half, it ends, or the deadline passes.
-    pub(super) fn sleep(&mut self, certain: bool, deadline: Option<Deadline>) -> Result<(), SendError> {
-        let slice = (!certain).then(|| Deadline::after(SLICE));
+    /// Sleeps until the peer rings for this half, it ends, or the deadline passes, for `longest` at most, and takes the
+    /// announcement back.
+    pub(super) fn sleep(&mut self, longest: Option<Duration>, deadline: Option<Deadline>) -> Result<(), SendError> {
         crash_point!("shm.room.sleep");
-        match self.signals.wait(Half::Sender, Deadline::earlier(deadline, slice)).map_err(SendError::System)? {
+        let woken = self.signals.wait(Half::Sender, Deadline::earlier(deadline, longest.map(Deadline::after)));
+        if matches!(woken, Ok(Wake::TimedOut)) && deadline.is_none_or(|deadline| !deadline.passed()) {
+            // Still announced: then the next sleep may be as long as it likes.
+            return Ok(());
+        }
+        self.log.awake();
+        match woken.map_err(SendError::System)? {
             Wake::PeerGone => self.note_end(),
-            Wake::TimedOut if deadline.is_some_and(Deadline::passed) => return Err(SendError::Timeout),
-            Wake::Rung | Wake::TimedOut => {}
+            Wake::TimedOut => return Err(SendError::Timeout),
+            Wake::Rung => {}
         }
         Ok(())
+    }
+
+    /// What was waited for is there: takes the announcement back.
+    pub(super) fn did_not_sleep(&mut self) {
+        self.signals.did_not_sleep(Half::Sender);
+        self.log.awake();
     }
 
     #[inline(always)]
@@ -280,21 +292,24 @@ impl SendTransport for LogSender {
         if let Some(blocked) = self.shipping.as_mut().and_then(|shipping| shipping.blocked.take()) {
             return self.wait_to_ship(blocked, deadline);
         }
-        let certain = self.log.announce();
-        let outcome = match self.log.look_for_room(len as u64) {
+        let longest = self.log.announce();
+        match self.log.look_for_room(len as u64) {
             Err(WriteError::Full) if self.end.is_none() => {
                 // Looking may have written a pad for which a sleeping receiver must wake.
-                let rung = if self.log.take_must_ring() { self.ring() } else { Ok(()) };
-                rung.and_then(|()| self.sleep(certain, deadline))
+                if self.log.take_must_ring()
+                    && let Err(error) = self.ring()
+                {
+                    self.log.awake();
+                    return Err(error);
+                }
+                self.sleep(longest, deadline)
             }
             // Room, or an end that the next push reports.
             _ => {
-                self.signals.did_not_sleep(Half::Sender);
+                self.did_not_sleep();
                 Ok(())
             }
-        };
-        self.log.awake();
-        outcome
+        }
     }
 
     fn want_room(&mut self, len: usize) {
@@ -324,16 +339,13 @@ impl SendTransport for LogSender {
 
     fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
         self.check_ours()?;
-        let certain = self.log.announce();
+        let longest = self.log.announce();
         let changed = self.log.taken() != self.taken || self.log.reader_closed() || self.end.is_some();
-        let outcome = if changed {
-            self.signals.did_not_sleep(Half::Sender);
-            Ok(())
-        } else {
-            self.sleep(certain, deadline)
-        };
-        self.log.awake();
-        outcome
+        if changed {
+            self.did_not_sleep();
+            return Ok(());
+        }
+        self.sleep(longest, deadline)
     }
 
     fn look_at_peer(&mut self) {

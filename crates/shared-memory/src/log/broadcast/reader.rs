@@ -3,15 +3,16 @@
 
 use super::generations::Generations;
 use super::held::Held;
-use crate::log::ends::Membarrier;
 use crate::log::held::Pins;
 use crate::log::mapped::{MappedPage, MappedRing};
+use crate::log::order::{Announcement, Membarrier};
 use crate::log::page::PAGE_BYTES;
 use crate::log::reader::Reader;
 use crate::log::sealed;
-use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Signals, Start};
+use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Start};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 use wharf_sys::memory::Mapping;
 
 /// A reader's page, not yet part of a broadcast or of a link in one direction: what the reader brings to the writer.
@@ -205,25 +206,14 @@ impl BroadcastReader {
         self.reader.take_must_ring()
     }
 
-    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. `false`: the system
-    /// refused the barrier; sleep in slices.
-    pub fn announce(&mut self) -> bool {
+    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. The answer is that of
+    /// [`Announcement::order_by_system`].
+    pub fn announce(&mut self) -> Option<Duration> {
         self.reader.announce(&Membarrier)
     }
 
-    /// [`announce`](Self::announce) for several readers that sleep at one place, with one barrier for all of them.
-    pub fn announce_all<'a>(readers: impl Iterator<Item = &'a mut BroadcastReader>) -> bool {
-        let mut asymmetric = false;
-        for reader in readers {
-            asymmetric |= reader.reader.announce_unordered();
-        }
-        // With a fence of ours too, for writers that fence themselves.
-        Membarrier.barrier(asymmetric)
-    }
-
-    /// Announces sleep as one of several announcements that [`order_announcements`](super::super::order_announcements)
-    /// orders at once. Says whether this one asks for a barrier.
-    pub fn announce_unordered(&mut self) -> bool {
+    /// Announces sleep as one of several announcements that are ordered at once.
+    pub fn announce_unordered(&mut self) -> Announcement {
         self.reader.announce_unordered()
     }
 

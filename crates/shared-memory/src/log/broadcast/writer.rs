@@ -2,14 +2,15 @@
 #![allow(unsafe_code)]
 
 use super::room::Loans;
-use crate::log::ends::Membarrier;
 use crate::log::mapped::{MappedPage, MappedRing};
+use crate::log::order::{Announcement, Membarrier};
 use crate::log::page::PAGE_BYTES;
 use crate::log::sealed;
 use crate::log::writer::{Behind, BroadcastTerms, Departure, MOST_SEATS, SeatId, SeatTerms, Writer};
 use crate::log::{Barriers, Geometry, LogError, Start, WriteError};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 use wharf_sys::memory::Mapping;
 
 /// The one writer of a broadcast.
@@ -221,15 +222,14 @@ impl BroadcastWriter {
         self.writer.owe_ring_to(seat);
     }
 
-    /// Announces sleep: a reader rings once when it next releases something. Look once more afterwards. `false`: the
-    /// system refused the barrier; sleep in slices.
-    pub fn announce(&mut self) -> bool {
+    /// Announces sleep: a reader rings once when it next releases something. Look once more afterwards. The answer is that
+    /// of [`Announcement::order_by_system`].
+    pub fn announce(&mut self) -> Option<Duration> {
         self.writer.announce(&Membarrier)
     }
 
-    /// Announces sleep as one of several announcements that [`order_announcements`](super::super::order_announcements)
-    /// orders at once. Says whether this one asks for a barrier.
-    pub fn announce_unordered(&mut self) -> bool {
+    /// Announces sleep as one of several announcements that are ordered at once.
+    pub fn announce_unordered(&mut self) -> Announcement {
         self.writer.announce_unordered()
     }
 

@@ -76,10 +76,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         // Release pairs with the readers' acquire loads: whoever sees this floor finds its place.
         self.own.floor.store(audience.floor_word, Ordering::Release);
         crash_point!("log.floor.raised");
-        // Between the floor and our look at the pins. Readers do the same crosswise, see `Reader::guard`.
+        // Between the floor and our look at the pins. Readers do the same crosswise, see `Reader::guard`. What is pinned
+        // cannot be looked at a second time when it is overwritten, so the barrier must have reached everybody.
         if !signals.barrier(self.barriers.own) {
             return false;
         }
+        signals.settle(self.barriers.own);
         audience.floor = floor;
         true
     }

@@ -12,7 +12,6 @@ use wharf_sys::fork;
 
 use super::super::OnFull;
 use super::super::desk::{Desk, Ringing, Stuck};
-use super::SLICE;
 use crate::error::SendError;
 use crate::node::Registration;
 use crate::transport::log_link::Pushed;
@@ -158,7 +157,8 @@ impl Outlet {
 
     /// Sleeps until there may be room, until whoever is in the way has been so for long enough, or the deadline.
     pub(super) fn sleep(&mut self, len: u64, deadline: Option<Deadline>) -> Result<(), SendError> {
-        let certain = self.desk.with(|desk| desk.writer.announce());
+        let longest = self.desk.with(|desk| desk.writer.announce());
+        let mut still_announced = false;
         let room = self.desk.with(|desk| desk.has_room(len));
         self.tell();
         // Looking may have written a pad, for which a sleeping subscriber must wake.
@@ -166,17 +166,24 @@ impl Outlet {
             if room {
                 return Ok(());
             }
-            let slice = (!certain).then(|| Deadline::after(SLICE));
+            let slice = longest.map(Deadline::after);
             let until = Deadline::earlier(Deadline::earlier(deadline, slice), self.until.map(Deadline::at));
             crash_point!("topic.room.sleep");
             match self.bell.wait(until) {
                 // The bell has an end that is ours: it never says that it is gone.
-                Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => Ok(()),
+                Ok(woken) => {
+                    // Then the next sleep may be as long as it likes.
+                    let goes_on = deadline.is_none_or(|deadline| !deadline.passed());
+                    still_announced = woken == Wake::TimedOut && goes_on;
+                    Ok(())
+                }
                 Err(error) => Err(SendError::System(error)),
             }
         });
         self.registration.counters().add(Counter::Sleeps, 1);
-        self.desk.with(|desk| desk.writer.awake());
+        if !still_announced {
+            self.desk.with(|desk| desk.writer.awake());
+        }
         outcome
     }
 }

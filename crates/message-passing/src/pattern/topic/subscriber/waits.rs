@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 
 use wharf_shared_memory::board::Counter;
+use wharf_shared_memory::log::Announcement;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::fork;
 use wharf_sys::poll::Interest;
@@ -44,15 +45,15 @@ impl Inlet {
         if self.epoch != fork::epoch() || !self.owed.is_empty() {
             return Announced::silently();
         }
-        let mut asymmetric = false;
+        let mut announcement = Announcement::default();
         for source in &mut self.sources {
-            asymmetric |= source.reader.announce_unordered();
+            announcement = announcement.and(source.reader.announce_unordered());
             if source.reader.take_must_ring() {
                 source.ring();
             }
         }
         self.registration.counters().add(Counter::Sleeps, 1);
-        Announced::in_memory(asymmetric)
+        Announced::in_memory(announcement)
     }
 }
 
