@@ -240,6 +240,7 @@ pub(crate) fn is_later(one: u32, other: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chance::{Random, seeds};
 
     fn pair() -> (Control, Control) {
         let (one_ear, others_mouth) = socket::pair(socket::Kind::SeqPacket).unwrap();
@@ -290,5 +291,74 @@ mod tests {
         let (one, _other) = pair();
         let said = (0..100_000).take_while(|count| one.say(Word::Taken, *count).unwrap()).count();
         assert!((1..100_000).contains(&said), "{said}");
+    }
+
+    /// What a record should tell whoever has heard so much; `None`: nonsense.
+    fn told(record: &[u8], before: Heard, shared: bool) -> Option<Heard> {
+        let (head, numbers) = record.split_first_chunk::<4>()?;
+        let (asked, count) = numbers.split_first_chunk::<4>()?;
+        let (asked, count) = (u32::from_le_bytes(*asked), u64::from_le_bytes(count.try_into().ok()?));
+        let mut heard = before;
+        match head {
+            [1 | 2, 0, 0, 0] if before.taken.is_some_and(|taken| taken > count) => return None,
+            [2, 0, 0, 0] if asked != 0 => return None,
+            [kind @ (1 | 2), 0, 0, 0] => {
+                heard.taken = Some(count);
+                heard.receiver_closed |= *kind == 2;
+                if is_later(asked, before.asked) {
+                    heard.asked = asked;
+                }
+            }
+            [3, 0, 0, 0] if asked == 0 => heard.sender_closed = true,
+            [4, 0, 0, 0] if asked == 0 && shared => {}
+            _ => return None,
+        }
+        Some(heard)
+    }
+
+    #[test]
+    fn any_records_are_heard_as_they_are_meant_or_called_nonsense() {
+        let mut nonsense = 0;
+        for seed in seeds(400) {
+            let mut random = Random(seed);
+            let shared = random.once_in(2);
+            let (here, there) = socket::pair(socket::Kind::SeqPacket).unwrap();
+            let (ear, there) = (Arc::new(Lifeline::new(here)), there);
+            let listening = Control { ear: ear.clone(), mouth: ear, shared, heard: Mutex::default() };
+            let (mut taken, mut expected) = (random.below(9) as u64, Heard::default());
+            // Ends with the first nonsense, or after so many.
+            for turn in 0..100 {
+                let mut ended = false;
+                for _ in 0..random.below(5) {
+                    taken = taken.saturating_add(random.below(4) as u64);
+                    let kind = random.one_of(&[1, 1, 1, 2, 3, if shared { 4 } else { 1 }]);
+                    let asked = if kind == 1 && random.once_in(2) { random.number() as u32 } else { 0 };
+                    let mut record = [&[kind, 0, 0, 0][..], &asked.to_le_bytes(), &taken.to_le_bytes()].concat();
+                    if random.once_in(100) {
+                        random.spoil(&mut record);
+                    }
+                    // One without bytes cannot be told from the end.
+                    if record.is_empty() {
+                        continue;
+                    }
+                    socket::send(&there, &record).unwrap();
+                    let told = if record.len() == RECORD { told(&record, expected, shared) } else { None };
+                    ended |= told.is_none();
+                    expected = told.filter(|_| !ended).unwrap_or(expected);
+                }
+                match listening.hear() {
+                    Ok(heard) if !ended => {
+                        let words = |it: &Heard| (it.taken, it.asked, it.receiver_closed, it.sender_closed, it.ended);
+                        assert_eq!(words(&heard), words(&expected), "seed {seed}, turn {turn}");
+                    }
+                    Err(Deaf::Nonsense(_)) if ended => {
+                        nonsense += 1;
+                        break;
+                    }
+                    heard => panic!("seed {seed}, turn {turn}: {heard:?}, and nonsense: {ended}"),
+                }
+            }
+        }
+        assert!(nonsense > 100, "{nonsense}");
     }
 }

@@ -7,6 +7,8 @@
 
 mod lull;
 mod receiver;
+#[cfg(test)]
+mod receiver_tests;
 mod sender;
 mod slot;
 
