@@ -321,29 +321,32 @@ impl<T: Copy> Selector<T> {
     /// Sleeps until somebody may be ready, or until a timer or the deadline.
     fn sleep(&mut self, list: List<'_, '_, T>, deadline: Option<Deadline>) -> io::Result<()> {
         let mut ends: Vec<&mut dyn Waits> = list.iter_mut().map(|(endpoint, _)| endpoint.seam().0).collect();
-        let mut announced = Announced::default();
-        for end in &mut ends {
-            announced = announced.and(end.announce());
-        }
-        announced.order();
-        let ready = ends.iter_mut().any(|end| end.glance() == Glance::Ready);
-        let slept = if ready {
-            Ok(false)
-        } else {
-            let until = Deadline::earlier(deadline, self.timers.next().map(Deadline::at));
-            self.look_there(&mut ends, until, announced.longest())
-        };
-        // Who stays announced may sleep for longer the next time.
-        if !matches!(slept, Ok(true)) {
+        let until = Deadline::earlier(deadline, self.timers.next().map(Deadline::at));
+        let mut is_first = true;
+        // Two rounds at most.
+        let slept = loop {
+            let mut announced = Announced::default();
             for end in &mut ends {
-                end.awake();
+                announced = announced.and(end.announce());
             }
+            let longest = announced.order();
+            if ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
+                break Ok(());
+            }
+            match self.look_there(&mut ends, until, longest) {
+                // All still announced: after a short first sleep the next may be as long as it likes.
+                Ok(false) if !until.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+                slept => break slept.map(drop),
+            }
+        };
+        for end in &mut ends {
+            end.awake();
         }
-        slept.map(drop)
+        slept
     }
 
     /// Looks at the descriptors of all of them, and waits there until something shows, until the deadline, or for `longest`.
-    /// `true`: it was for `longest`, and nothing shows.
+    /// Whether anything shows.
     fn look_there(
         &mut self,
         ends: &mut [&mut dyn Waits],
@@ -384,7 +387,7 @@ impl<T: Copy> Selector<T> {
             }
         }
         self.most_rounds = if news { 1 } else { (self.most_rounds * 2).min(MOST_ROUNDS) };
-        Ok(over && !self.found.iter().any(|found| found.any()))
+        Ok(news || self.found.iter().any(|found| found.any()))
     }
 }
 

@@ -8,7 +8,8 @@
 //! 3. Glance again: what came before the announcement was seen is found now, and what comes later rings.
 //! 4. Sleep at the [`descriptors`](Waits::descriptors) of all of them.
 //! 5. [`stirred`](Waits::stirred): what was found there, and is a try worth it?
-//! 6. [`awake`](Waits::awake): take the announcement back.
+//! 6. [`awake`](Waits::awake): take the announcement back. After a first sleep that was short for the sake of a fresh
+//!    announcement ([`Announced::order`]), and in which nothing was found, steps 2 to 5 come once more before that.
 //!
 //! An end that has ended is ready for ever: its tries say how it ended.
 
@@ -71,21 +72,20 @@ impl Announced {
         Self { memory, longest }
     }
 
-    /// Orders the announcements before the glances that follow.
-    pub(crate) fn order(&mut self) {
-        if let Some(longest) = self.memory.and_then(Announcement::order_by_system) {
-            *self = self.and(Self::for_at_most(longest));
+    /// Orders the announcements before the glances that follow, and says how long the sleep may be at most. What was
+    /// announced so far is done with: whoever sleeps again announces again.
+    #[must_use]
+    pub(crate) fn order(&mut self) -> Option<Duration> {
+        let memory = self.memory.take().and_then(Announcement::order_by_system);
+        match (self.longest, memory) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
         }
     }
 
-    /// Whether whoever was announced last may not have seen it before he looks again after [`FIRST_SLEEP`].
+    /// Whether an announcement in it is fresh, so that a sleep may miss what comes right now.
     pub(crate) fn is_fresh(&self) -> bool {
         self.memory.is_some_and(Announcement::is_fresh)
-    }
-
-    /// The longest sleep.
-    pub(crate) fn longest(&self) -> Option<Duration> {
-        self.longest
     }
 }
 

@@ -14,7 +14,7 @@ use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::poll;
 use wharf_sys::reactor::Watched;
 
-use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
+use crate::waits::{Glance, MOST_PLACES, Places, Stir, Waits};
 
 /// Looks in one poll that find something there which is not worth a try: then the other tasks have their turn.
 const MOST_LOOKS: u32 = 8;
@@ -51,11 +51,11 @@ impl Sleeper {
         for _ in 0..MOST_LOOKS {
             self.asleep = true;
             let mut announced = end.announce();
-            announced.order();
+            let longest = announced.order();
             if end.glance() == Glance::Ready {
                 return self.wake(end, Ok(true));
             }
-            let looked = self.look(end, &announced, context);
+            let looked = self.look(end, longest, context);
             match looked {
                 Ok(None) => return Poll::Pending,
                 Ok(Some(stir)) => match end.stirred(&stir) {
@@ -94,7 +94,12 @@ impl Sleeper {
     }
 
     /// Looks what is there, once everything is set up to wake; `None` when there is nothing.
-    fn look(&mut self, end: &dyn Waits, announced: &Announced, context: &mut Context<'_>) -> io::Result<Option<Stir>> {
+    fn look(
+        &mut self,
+        end: &dyn Waits,
+        longest: Option<Duration>,
+        context: &mut Context<'_>,
+    ) -> io::Result<Option<Stir>> {
         let places = end.descriptors()?;
         self.set_up(&places, context)?;
         let now = Deadline::at(Instant::from_nanos(0));
@@ -114,7 +119,7 @@ impl Sleeper {
                 *there = found;
             }
         }
-        let over = self.set_alarm(announced.longest(), context);
+        let over = self.set_alarm(longest, context);
         Ok((over || stir.iter().any(|found| found.any())).then_some(stir))
     }
 

@@ -4,11 +4,10 @@
 //! loads what matters. Without a full barrier between the two steps on both sides each may miss the other.
 //!
 //! Where both processes are registered for membarrier(2), only the side that goes to sleep runs a barrier, on every
-//! processor. There is a moment in which the kernel (6.18; docs/waiting.md tells of the experiment) does not reach a
-//! registered thread with it: one that slept while another thread of its process registered, on a processor that nobody
-//! else has used since. Its stores then come only with the time that they take on their way, which is below a
-//! microsecond. So an order by membarrier is not believed at once: whoever sleeps looks once more after [`FIRST_SLEEP`],
-//! still announced, and whoever overwrites waits for [`SETTLED`].
+//! processor. The kernel (6.18; docs/waiting.md tells of the experiment) can miss a registered thread with it: one that
+//! comes back to a processor which has only idled since before the registration. Its stores then arrive when they do,
+//! within a microsecond. So an order by membarrier is not believed at once: whoever sleeps looks once more after
+//! [`FIRST_SLEEP`], still announced, and whoever overwrites waits for [`SETTLED`].
 
 use crate::atomic::{Ordering, fence};
 use std::time::Duration;
@@ -47,37 +46,61 @@ impl Barriers {
 pub struct Announcement {
     /// Somebody relies on a barrier of ours.
     asymmetric: bool,
-    /// Of these somebody was not announced already when he announced.
-    fresh: bool,
+    /// Somebody is not known yet to have been seen; the longest sleep before he looks again.
+    fresh: Option<Duration>,
 }
 
 impl Announcement {
-    pub(super) fn new(asymmetric: bool, fresh: bool) -> Announcement {
-        Announcement { asymmetric, fresh: asymmetric && fresh }
-    }
-
     /// Both of them.
     pub fn and(self, other: Announcement) -> Announcement {
-        Announcement { asymmetric: self.asymmetric || other.asymmetric, fresh: self.fresh || other.fresh }
+        // `None` is less than any.
+        Announcement { asymmetric: self.asymmetric || other.asymmetric, fresh: self.fresh.max(other.fresh) }
     }
 
-    /// Whether the first sleep is to be no longer than [`FIRST_SLEEP`].
+    /// Whether somebody is not known yet to have been seen: a sleep is to be no longer than [`FIRST_SLEEP`].
     pub fn is_fresh(self) -> bool {
-        self.fresh
+        self.fresh.is_some()
     }
 
     /// Orders everything that this thread has announced so before the looks that it takes afterwards. The answer is the
-    /// longest that it may sleep before it looks again, announced all the while: whoever announces once more without having
-    /// taken the announcement back may then sleep for as long as he likes (`None`).
+    /// longest that it may sleep before it looks again, announced all the while: whoever found nothing then, and announces
+    /// once more without having taken the announcement back, may sleep for as long as he likes (`None`).
     pub fn order_by_system(self) -> Option<Duration> {
         self.order(&Membarrier)
     }
 
     pub(crate) fn order(self, signals: &impl Signals) -> Option<Duration> {
         match signals.barrier(self.asymmetric) {
-            true => self.fresh.then_some(FIRST_SLEEP),
+            true => self.fresh,
             false => Some(UNORDERED_SLEEP),
         }
+    }
+}
+
+/// Since when an end has been announced: what tells whether an announcement is fresh.
+#[derive(Debug)]
+pub(super) struct Standing {
+    since: Instant,
+    told: u64,
+}
+
+impl Standing {
+    pub(super) const fn new() -> Standing {
+        Standing { since: Instant::from_nanos(0), told: 0 }
+    }
+
+    /// An end announces; `still`: and has not taken its last announcement back. `told` is how far the other side has come, as
+    /// far as is known: one that has moved may have rung for that announcement already, and then does not ring for it again.
+    pub(super) fn announce(&mut self, asymmetric: bool, still: bool, told: u64) -> Announcement {
+        if !asymmetric {
+            return Announcement::default();
+        }
+        let now = Instant::now();
+        if !still || told != self.told {
+            *self = Standing { since: now, told };
+        }
+        let left = FIRST_SLEEP.saturating_sub(now.saturating_since(self.since));
+        Announcement { asymmetric, fresh: Some(left).filter(|left| !left.is_zero()) }
     }
 }
 
@@ -150,10 +173,10 @@ mod tests {
 
     #[test]
     fn only_a_fresh_announcement_that_rests_on_a_barrier_is_looked_behind() {
-        let (fenced, fresh) = (Announcement::new(false, true), Announcement::new(true, true));
-        let renewed = Announcement::new(true, false);
+        let fresh = Announcement { asymmetric: true, fresh: Some(FIRST_SLEEP) };
+        let renewed = Announcement { asymmetric: true, fresh: None };
+        let fenced = Announcement::default();
         for (announced, ordered, refused) in [
-            (Announcement::default(), None, None),
             (fenced, None, None),
             (renewed, None, Some(UNORDERED_SLEEP)),
             (fresh, Some(FIRST_SLEEP), Some(UNORDERED_SLEEP)),
@@ -164,6 +187,26 @@ mod tests {
             assert_eq!(announced.order(&System(true)), ordered, "{announced:?}");
             assert_eq!(announced.order(&System(false)), refused, "{announced:?}");
         }
+    }
+
+    #[test]
+    fn an_announcement_is_fresh_until_it_has_stood_for_a_while_with_nothing_told() {
+        let mut standing = Standing::new();
+        assert!(!standing.announce(false, false, 0).is_fresh(), "fences on both sides");
+        let first = standing.announce(true, false, 0);
+        assert_eq!(first.fresh, Some(FIRST_SLEEP));
+        // Somebody else cut the sleep short.
+        let again = standing.announce(true, true, 0);
+        assert!(again.fresh <= first.fresh);
+        std::thread::sleep(FIRST_SLEEP);
+        assert!(!standing.announce(true, true, 0).is_fresh());
+        assert!(!standing.announce(true, true, 0).is_fresh(), "it still stands");
+        // The other side has moved, and may have rung for it.
+        assert_eq!(standing.announce(true, true, 1).fresh, Some(FIRST_SLEEP));
+        std::thread::sleep(FIRST_SLEEP);
+        assert!(!standing.announce(true, true, 1).is_fresh());
+        // It was taken back.
+        assert_eq!(standing.announce(true, false, 1).fresh, Some(FIRST_SLEEP));
     }
 
     #[test]

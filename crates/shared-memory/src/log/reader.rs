@@ -9,6 +9,7 @@ pub use guard::Heard;
 
 use super::assembly::Assembly;
 use super::frame::{CARRIES, Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::order::Standing;
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::start::Start;
@@ -136,6 +137,7 @@ pub(crate) struct Reader<R, P> {
     rung: u32,
     must_ring: bool,
     barriers: Barriers,
+    standing: Standing,
     /// What reading a broadcast needs beside all that; `None` for a link.
     guard: Option<Guard>,
 }
@@ -180,6 +182,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             rung: 0,
             must_ring: false,
             barriers,
+            standing: Standing::new(),
             guard: None,
         }
     }
@@ -555,17 +558,25 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.publish();
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: nobody else writes there.
-        let fresh = self.own.data_ticket.load(Ordering::Relaxed) == 0;
+        let still = self.own.data_ticket.load(Ordering::Relaxed) != 0;
+        let announcement = self.standing.announce(
+            self.barriers.own,
+            still,
+            self.tracks[SMALL].head.wrapping_add(self.tracks[LARGE].head),
+        );
         // Relaxed: the barrier orders it before our next look at the header.
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
-        Announcement::new(self.barriers.own, fresh)
+        announcement
     }
 
     /// Takes the announcement back.
     pub(crate) fn awake(&mut self) {
-        // Relaxed: a writer that still sees the ticket rings once too often, which is harmless.
-        self.own.data_ticket.store(0, Ordering::Relaxed);
+        // A store only where something changes: the writer looks there with every message.
+        if self.own.data_ticket.load(Ordering::Relaxed) != 0 {
+            // Relaxed: a writer that still sees the ticket rings once too often, which is harmless.
+            self.own.data_ticket.store(0, Ordering::Relaxed);
+        }
     }
 
     /// Says that nothing more will be taken.

@@ -22,6 +22,7 @@ pub(crate) use seats::MOST_SEATS;
 pub use seats::{Behind, Departure, SeatId, SeatTerms};
 
 use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::order::Standing;
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
 use super::{Announcement, Barriers, Geometry, Signals, WriteError};
@@ -90,6 +91,7 @@ pub(crate) struct Writer<R, P> {
     own: P,
     next_ticket: u32,
     barriers: Barriers,
+    standing: Standing,
     /// Some reader sleeps on a ticket that has not been rung for, or has lost its seat.
     must_ring: bool,
     /// Parts of a message were committed and the rest never will be.
@@ -115,6 +117,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             own,
             next_ticket: 1,
             barriers,
+            standing: Standing::new(),
             must_ring: false,
             abort_due: false,
             closed: false,
@@ -355,10 +358,18 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     pub(crate) fn announce_unordered(&mut self) -> Announcement {
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: nobody else writes there.
-        let fresh = self.own.room_ticket.load(Ordering::Relaxed) == 0;
+        let still = self.own.room_ticket.load(Ordering::Relaxed) != 0;
+        let announcement = self.standing.announce(self.barriers.own, still, self.told());
         // Relaxed: the barrier orders it before our next look at the readers' positions.
         self.own.room_ticket.store(self.next_ticket, Ordering::Relaxed);
-        Announcement::new(self.barriers.own, fresh)
+        announcement
+    }
+
+    /// How far the readers have come, as one number that changes when any of them tells something.
+    fn told(&self) -> u64 {
+        // Relaxed: before the ticket, so that whatever changes later rings or is seen as a change.
+        let words = self.seats.iter().flat_map(|seat| seat.page.released.iter().chain([&seat.page.taken]));
+        words.fold(0, |sum, word| sum.wrapping_add(word.load(Ordering::Relaxed)))
     }
 
     /// Takes the announcement back.

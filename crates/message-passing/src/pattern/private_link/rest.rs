@@ -1,6 +1,7 @@
 //! Sleeping for many ends at once: the steps of [`Waits`](crate::waits), with one order and one `ppoll` for all of them.
 
 use std::io;
+use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::clock::Instant;
@@ -11,43 +12,48 @@ use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
 
 /// Sleeps until one of them may be ready, or the deadline. Others may have been announced before, who ring where one of these
 /// sleeps; whether one of them is ready is for `others` to say.
-///
-/// `true`: the sleep was as long as it may be and nothing was found, so all stay announced, and the next may be longer.
 pub(in crate::pattern) fn sleep(
     ends: &mut [&mut dyn Waits],
     announced: &mut Announced,
     others: &mut dyn FnMut() -> bool,
     deadline: Option<Deadline>,
     found: &mut Vec<Found>,
-) -> io::Result<bool> {
-    for end in ends.iter_mut() {
-        *announced = announced.and(end.announce());
-    }
-    announced.order();
-    let slept = match others() || ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
-        true => Ok(false),
-        false => look(ends, deadline, announced, found),
-    };
-    if !matches!(slept, Ok(true)) {
+) -> io::Result<()> {
+    let mut is_first = true;
+    // Two rounds at most.
+    let slept = loop {
         for end in ends.iter_mut() {
-            end.awake();
+            *announced = announced.and(end.announce());
         }
+        let longest = announced.order();
+        if others() || ends.iter_mut().any(|end| end.glance() == Glance::Ready) {
+            break Ok(());
+        }
+        match look(ends, deadline, longest, found) {
+            // All still announced: after a short first sleep the next may be as long as it likes.
+            Ok(false) if !deadline.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+            slept => break slept.map(drop),
+        }
+    };
+    for end in ends.iter_mut() {
+        end.awake();
     }
     slept
 }
 
 /// Looks at all of them without waiting, and tells each what was found.
 pub(in crate::pattern) fn sort_out(ends: &mut [&mut dyn Waits], found: &mut Vec<Found>) -> io::Result<()> {
-    look(ends, Some(Deadline::at(Instant::from_nanos(0))), &Announced::default(), found).map(drop)
+    look(ends, Some(Deadline::at(Instant::from_nanos(0))), None, found).map(drop)
 }
 
+/// Whether anything stirred there.
 fn look(
     ends: &mut [&mut dyn Waits],
     deadline: Option<Deadline>,
-    announced: &Announced,
+    longest: Option<Duration>,
     found: &mut Vec<Found>,
 ) -> io::Result<bool> {
-    let slice = announced.longest().map(Deadline::after);
+    let slice = longest.map(Deadline::after);
     let mut places = Vec::with_capacity(2 * ends.len());
     let mut owners = Vec::with_capacity(2 * ends.len());
     for (position, end) in ends.iter().enumerate() {
@@ -75,7 +81,7 @@ fn look(
             end.stirred(&stir)?;
         }
     }
-    Ok(over && !found.iter().any(|found| found.any()))
+    Ok(found.iter().any(|found| found.any()))
 }
 
 /// A bell of our own, at which others ring after they have left something.
@@ -111,11 +117,10 @@ mod tests {
     #[test]
     fn all_stay_announced_from_a_short_first_sleep_to_the_next() {
         let mut end = Doubtful::default();
-        let mut sleep = || {
+        for _ in 0..2 {
             let until = Some(Deadline::after(3 * SHORT));
-            sleep(&mut [&mut end], &mut Announced::default(), &mut || false, until, &mut Vec::new()).unwrap()
-        };
-        assert_eq!([sleep(), sleep(), sleep()], [true, false, true]);
-        assert_eq!(end.told, ["fresh", "again", "awake", "fresh"]);
+            sleep(&mut [&mut end], &mut Announced::default(), &mut || false, until, &mut Vec::new()).unwrap();
+        }
+        assert_eq!(end.told, ["fresh", "again", "awake"].repeat(2));
     }
 }

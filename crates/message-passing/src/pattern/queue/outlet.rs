@@ -409,12 +409,10 @@ impl Outlet {
         crash_point!("queue.pusher.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
         let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
-        if !matches!(slept, Ok(true)) {
-            quiet.iter_mut().for_each(|receiver| receiver.awake());
-        }
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
         if let Door::Named(registration) = &self.door {
             registration.counters().add(Counter::Sleeps, 1);
         }
-        slept.map(drop)
+        slept
     }
 }

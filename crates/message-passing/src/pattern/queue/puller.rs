@@ -472,13 +472,11 @@ impl Inlet {
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
         let deadline = Deadline::earlier(deadline, look);
         let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
-        if !matches!(slept, Ok(true)) {
-            quiet.iter_mut().for_each(|receiver| receiver.awake());
-        }
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
         if let Meeting::Named(registration) = &self.meeting {
             registration.counters().add(Counter::Sleeps, 1);
         }
-        slept.map(drop).map_err(RecvError::System)
+        slept.map_err(RecvError::System)
     }
 }
 

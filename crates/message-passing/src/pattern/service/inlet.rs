@@ -423,9 +423,7 @@ impl Inlet {
         ends.extend(rooms.iter_mut().map(|room| room as &mut dyn Waits));
         crash_point!("service.server.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
-        rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found)
-            .map(drop)
-            .map_err(RecvError::System)
+        rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found).map_err(RecvError::System)
     }
 }
 

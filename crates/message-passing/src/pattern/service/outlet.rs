@@ -370,10 +370,8 @@ impl Outlet {
         crash_point!("service.client.sleep");
         let mut glance = || quiet.iter_mut().any(|receiver| receiver.glance() == Glance::Ready);
         let slept = rest::sleep(&mut ends, &mut announced, &mut glance, deadline, &mut self.found);
-        if !matches!(slept, Ok(true)) {
-            quiet.iter_mut().for_each(|receiver| receiver.awake());
-        }
-        slept.map(drop)
+        quiet.iter_mut().for_each(|receiver| receiver.awake());
+        slept
     }
 }
 

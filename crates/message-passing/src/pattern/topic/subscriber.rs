@@ -550,24 +550,25 @@ impl Inlet {
 
     /// Sleeps until something comes, or the deadline.
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<Option<usize>, RecvError> {
-        let announced = self.sources.iter_mut().map(|source| source.reader.announce_unordered());
-        let longest = announced.fold(Announcement::default(), Announcement::and).order_by_system();
-        let found = self.look_around();
-        let outcome = match found {
-            Ok((None, false)) => {
-                crash_point!("topic.recv.sleep");
-                let until = Deadline::earlier(deadline, longest.map(Deadline::after));
-                self.registration.counters().add(Counter::Sleeps, 1);
-                match self.bell.wait(until) {
-                    // Still announced: then the next sleep may be as long as it likes.
-                    Ok(Wake::TimedOut) if deadline.is_none_or(|deadline| !deadline.passed()) => return Ok(None),
-                    // Whatever it says, the next look tells; the bell has an end that is ours, so it is never gone.
-                    Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => Ok(None),
-                    Err(error) => Err(RecvError::System(error)),
-                }
+        let mut is_first = true;
+        // Two rounds at most.
+        let outcome = loop {
+            let announced = self.sources.iter_mut().map(|source| source.reader.announce_unordered());
+            let longest = announced.fold(Announcement::default(), Announcement::and).order_by_system();
+            match self.look_around() {
+                Ok((None, false)) => {}
+                Ok((found, _)) => break Ok(found),
+                Err(error) => break Err(error),
             }
-            Ok((found, _)) => Ok(found),
-            Err(error) => Err(error),
+            crash_point!("topic.recv.sleep");
+            self.registration.counters().add(Counter::Sleeps, 1);
+            match self.bell.wait(Deadline::earlier(deadline, longest.map(Deadline::after))) {
+                // Still announced: after a short first sleep the next may be as long as it likes.
+                Ok(Wake::TimedOut) if !deadline.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+                // Whatever it says, the next look tells; the bell has an end that is ours, so it is never gone.
+                Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => break Ok(None),
+                Err(error) => break Err(RecvError::System(error)),
+            }
         };
         for source in &mut self.sources {
             source.reader.awake();

@@ -130,18 +130,15 @@ impl LogSender {
 
     /// Sleeps until what blocked the last message may have gone, the peer rings or ends, or the deadline passes.
     pub(super) fn wait_to_ship(&mut self, blocked: Blocked, deadline: Option<Deadline>) -> Result<(), SendError> {
-        let longest = self.log.announce();
         match blocked {
-            Blocked::Window(count) => {
-                let taken = self.log.taken();
-                let room = self.shipping.as_mut().is_none_or(|shipping| shipping.away.has_room(taken, count));
-                if room || self.log.reader_closed() || self.end.is_some() {
-                    self.did_not_sleep();
-                    return Ok(());
-                }
-                self.sleep(longest, deadline)
-            }
+            Blocked::Window(count) => self.sleep_unless(deadline, |it| {
+                let taken = it.log.taken();
+                let room = it.shipping.as_mut().is_none_or(|shipping| shipping.away.has_room(taken, count));
+                Ok(room || it.log.reader_closed() || it.end.is_some())
+            }),
             Blocked::Lifeline => {
+                // Nobody waits here for long, so how soon to look again need not be asked.
+                let _soon = self.log.announce();
                 // A receiver that closes rings, and may find no room for that; it takes parcels out first or last.
                 let until = Deadline::earlier(deadline, Some(Deadline::after(SLICE)));
                 let woken = self.signals.wait_for_room(Half::Sender, until);

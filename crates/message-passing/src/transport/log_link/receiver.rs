@@ -167,40 +167,43 @@ impl RecvTransport for LogReceiver {
         {
             return Ok(Some(frame));
         }
-        let longest = self.log.announce();
-        let found = self.poll();
-        if self.more || !matches!(found, Ok(None)) {
-            self.log.awake();
-            if matches!(self.rest, Rest::Lifeline) {
-                self.signals.did_not_sleep(Half::Receiver);
-            }
-            return found;
-        }
-        crash_point!("shm.recv.sleep");
-        // Who is rung for elsewhere and waits here all the same looks again after each slice.
-        let longest = if matches!(self.rest, Rest::Elsewhere) { Some(SLICE) } else { longest };
-        let until = Deadline::earlier(deadline, longest.map(Deadline::after));
-        let woken = match &self.rest {
-            Rest::Bell(bell) => bell.wait(until),
-            Rest::Lifeline | Rest::Elsewhere => self.signals.wait(Half::Receiver, until),
-        };
-        if matches!(woken, Ok(Wake::TimedOut)) {
-            // Still announced: then the next sleep may be as long as it likes.
+        let is_over = || deadline.is_some_and(Deadline::passed);
+        let mut is_first = true;
+        // Two rounds at most.
+        let woken = loop {
+            let longest = self.log.announce();
             let found = self.poll();
-            let in_time = deadline.is_none_or(|deadline| !deadline.passed());
-            if !matches!(found, Ok(None)) || !in_time {
+            if self.more || !matches!(found, Ok(None)) {
                 self.log.awake();
+                if matches!(self.rest, Rest::Lifeline) {
+                    self.signals.did_not_sleep(Half::Receiver);
+                }
+                return found;
             }
-            return match found? {
-                None if !in_time => Err(RecvError::Timeout),
-                found => Ok(found),
+            crash_point!("shm.recv.sleep");
+            // Who is rung for elsewhere and waits here all the same looks again after each slice.
+            let slice = matches!(self.rest, Rest::Elsewhere).then_some(SLICE).or(longest);
+            let until = Deadline::earlier(deadline, slice.map(Deadline::after));
+            let woken = match &self.rest {
+                Rest::Bell(bell) => bell.wait(until),
+                Rest::Lifeline | Rest::Elsewhere => self.signals.wait(Half::Receiver, until),
             };
-        }
+            // Still announced: after a short first sleep the next may be as long as it likes.
+            if !matches!(woken, Ok(Wake::TimedOut)) || is_over() || !std::mem::take(&mut is_first) {
+                break woken;
+            }
+        };
         self.log.awake();
         match woken {
-            Ok(Wake::Rung | Wake::TimedOut) => {}
+            Ok(Wake::Rung) => {}
             // Set before the log is looked at once more, so that what was sent before the end is found first.
             Ok(Wake::PeerGone) => self.gone = true,
+            Ok(Wake::TimedOut) => {
+                return match self.poll()? {
+                    None if is_over() => Err(RecvError::Timeout),
+                    found => Ok(found),
+                };
+            }
             Err(error) => return Err(RecvError::System(error)),
         }
         self.poll()

@@ -2,7 +2,6 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use wharf_shared_memory::log::{Barriers, LogError, LogWriter, WriteError};
 use wharf_sys::clock::{Deadline, Instant};
@@ -182,28 +181,41 @@ impl LogSender {
         }
     }
 
-    /// Sleeps until the peer rings for this half, it ends, or the deadline passes, for `longest` at most, and takes the
-    /// announcement back.
-    pub(super) fn sleep(&mut self, longest: Option<Duration>, deadline: Option<Deadline>) -> Result<(), SendError> {
-        crash_point!("shm.room.sleep");
-        let woken = self.signals.wait(Half::Sender, Deadline::earlier(deadline, longest.map(Deadline::after)));
-        if matches!(woken, Ok(Wake::TimedOut)) && deadline.is_none_or(|deadline| !deadline.passed()) {
-            // Still announced: then the next sleep may be as long as it likes.
-            return Ok(());
-        }
+    /// Announces sleep, looks whether what is waited for is there, and otherwise sleeps: until the peer rings for this half,
+    /// until it ends, or until the deadline passes.
+    pub(super) fn sleep_unless(
+        &mut self,
+        deadline: Option<Deadline>,
+        mut is_there: impl FnMut(&mut LogSender) -> Result<bool, SendError>,
+    ) -> Result<(), SendError> {
+        let is_over = || deadline.is_some_and(Deadline::passed);
+        let mut is_first = true;
+        // Two rounds at most.
+        let outcome = loop {
+            let longest = self.log.announce();
+            match is_there(self) {
+                Ok(false) => {}
+                Ok(true) => {
+                    self.signals.did_not_sleep(Half::Sender);
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+            crash_point!("shm.room.sleep");
+            match self.signals.wait(Half::Sender, Deadline::earlier(deadline, longest.map(Deadline::after))) {
+                // Still announced: after a short first sleep the next may be as long as it likes.
+                Ok(Wake::TimedOut) if !is_over() && std::mem::take(&mut is_first) => {}
+                Ok(Wake::TimedOut) if is_over() => break Err(SendError::Timeout),
+                Ok(Wake::Rung | Wake::TimedOut) => break Ok(()),
+                Ok(Wake::PeerGone) => {
+                    self.note_end();
+                    break Ok(());
+                }
+                Err(error) => break Err(SendError::System(error)),
+            }
+        };
         self.log.awake();
-        match woken.map_err(SendError::System)? {
-            Wake::PeerGone => self.note_end(),
-            Wake::TimedOut => return Err(SendError::Timeout),
-            Wake::Rung => {}
-        }
-        Ok(())
-    }
-
-    /// What was waited for is there: takes the announcement back.
-    pub(super) fn did_not_sleep(&mut self) {
-        self.signals.did_not_sleep(Half::Sender);
-        self.log.awake();
+        outcome
     }
 
     #[inline(always)]
@@ -292,24 +304,15 @@ impl SendTransport for LogSender {
         if let Some(blocked) = self.shipping.as_mut().and_then(|shipping| shipping.blocked.take()) {
             return self.wait_to_ship(blocked, deadline);
         }
-        let longest = self.log.announce();
-        match self.log.look_for_room(len as u64) {
-            Err(WriteError::Full) if self.end.is_none() => {
+        self.sleep_unless(deadline, |it| match it.log.look_for_room(len as u64) {
+            Err(WriteError::Full) if it.end.is_none() => {
                 // Looking may have written a pad for which a sleeping receiver must wake.
-                if self.log.take_must_ring()
-                    && let Err(error) = self.ring()
-                {
-                    self.log.awake();
-                    return Err(error);
-                }
-                self.sleep(longest, deadline)
+                let rung = if it.log.take_must_ring() { it.ring() } else { Ok(()) };
+                rung.map(|()| false)
             }
             // Room, or an end that the next push reports.
-            _ => {
-                self.did_not_sleep();
-                Ok(())
-            }
-        }
+            _ => Ok(true),
+        })
     }
 
     fn want_room(&mut self, len: usize) {
@@ -339,13 +342,7 @@ impl SendTransport for LogSender {
 
     fn wait_taken(&mut self, deadline: Option<Deadline>) -> Result<(), SendError> {
         self.check_ours()?;
-        let longest = self.log.announce();
-        let changed = self.log.taken() != self.taken || self.log.reader_closed() || self.end.is_some();
-        if changed {
-            self.did_not_sleep();
-            return Ok(());
-        }
-        self.sleep(longest, deadline)
+        self.sleep_unless(deadline, |it| Ok(it.log.taken() != it.taken || it.log.reader_closed() || it.end.is_some()))
     }
 
     fn look_at_peer(&mut self) {

@@ -157,33 +157,29 @@ impl Outlet {
 
     /// Sleeps until there may be room, until whoever is in the way has been so for long enough, or the deadline.
     pub(super) fn sleep(&mut self, len: u64, deadline: Option<Deadline>) -> Result<(), SendError> {
-        let longest = self.desk.with(|desk| desk.writer.announce());
-        let mut still_announced = false;
-        let room = self.desk.with(|desk| desk.has_room(len));
-        self.tell();
-        // Looking may have written a pad, for which a sleeping subscriber must wake.
-        let outcome = self.look_around().and_then(|()| {
-            if room {
-                return Ok(());
+        let until = Deadline::earlier(deadline, self.until.map(Deadline::at));
+        let mut is_first = true;
+        // Two rounds at most.
+        let outcome = loop {
+            let longest = self.desk.with(|desk| desk.writer.announce());
+            let room = self.desk.with(|desk| desk.has_room(len));
+            self.tell();
+            // Looking may have written a pad, for which a sleeping subscriber must wake.
+            let looked = self.look_around();
+            if room || looked.is_err() {
+                break looked;
             }
-            let slice = longest.map(Deadline::after);
-            let until = Deadline::earlier(Deadline::earlier(deadline, slice), self.until.map(Deadline::at));
             crash_point!("topic.room.sleep");
-            match self.bell.wait(until) {
+            match self.bell.wait(Deadline::earlier(until, longest.map(Deadline::after))) {
+                // Still announced: after a short first sleep the next may be as long as it likes.
+                Ok(Wake::TimedOut) if !until.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
                 // The bell has an end that is ours: it never says that it is gone.
-                Ok(woken) => {
-                    // Then the next sleep may be as long as it likes.
-                    let goes_on = deadline.is_none_or(|deadline| !deadline.passed());
-                    still_announced = woken == Wake::TimedOut && goes_on;
-                    Ok(())
-                }
-                Err(error) => Err(SendError::System(error)),
+                Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => break Ok(()),
+                Err(error) => break Err(SendError::System(error)),
             }
-        });
+        };
         self.registration.counters().add(Counter::Sleeps, 1);
-        if !still_announced {
-            self.desk.with(|desk| desk.writer.awake());
-        }
+        self.desk.with(|desk| desk.writer.awake());
         outcome
     }
 }
