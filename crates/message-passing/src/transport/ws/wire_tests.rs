@@ -102,6 +102,41 @@ fn a_stranger_sends_short_messages_only() {
     assert!(look(&wire, 32 << 10).unwrap() == [7; MOST_OF_STRANGERS + 1]);
 }
 
+#[test]
+fn pongs_that_find_no_room_are_not_kept() {
+    /// Far more than the system keeps of both directions.
+    const PINGED: usize = 48 << 20;
+    // Of a stranger, and of one that was introduced.
+    for room in [100, 32 << 10] {
+        let (wire, mut there) = open();
+        there.set_nonblocking(true).unwrap();
+        let pings = frame(0x89, &[7; 125]).repeat(1_000);
+        let mut pinged = 0;
+        while pinged < PINGED {
+            match there.write(&pings[pinged % pings.len()..]) {
+                Ok(written) => pinged += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+            // Each look reads some, and there is an end to what was written.
+            while matches!(look(&wire, room), Err(error) if error.kind() == io::ErrorKind::WouldBlock) && wire.holds() {
+            }
+        }
+        let (mut answered, mut buffer) = (0, vec![0; 1 << 20]);
+        // Every round reads something, or says that nothing is left.
+        loop {
+            let flushed = wire.flush().unwrap();
+            match there.read(&mut buffer) {
+                Ok(read) => answered += read,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock && flushed => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        assert!((127..PINGED / 3).contains(&answered), "{answered} bytes of pongs for {pinged} of pings");
+    }
+}
+
 /// How what a client sends ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
