@@ -166,6 +166,17 @@ impl Receiver {
 
     #[inline(never)]
     fn recv_slowly(&mut self) -> Result<Message<'_>, RecvError> {
+        if let RecvHalf::Other(half) = &mut self.half
+            && self.pace.only_sleeps()
+            && let Some(frame) = half.wait_quickly()
+        {
+            return Ok(self.half.view(frame));
+        }
+        self.recv_in_earnest()
+    }
+
+    #[inline(never)]
+    fn recv_in_earnest(&mut self) -> Result<Message<'_>, RecvError> {
         let frame = match self.first_try()? {
             Some(frame) => frame,
             None => self.wait(Limit::Never)?,

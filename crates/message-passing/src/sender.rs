@@ -18,7 +18,7 @@ use crate::peer::{Origin, Peer};
 use crate::room::Room;
 use crate::transport::channel::{USED, Unused};
 use crate::transport::log_link::Pushed;
-use crate::transport::{self, Ask, SendHalf};
+use crate::transport::{self, Ask, Quickly, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
 
 /// The sending end of a link.
@@ -183,20 +183,41 @@ impl Sender {
     pub fn send(&mut self, message: &[u8]) -> Result<(), SendError> {
         match self.send_quickly(&[], message) {
             Pushed::Yes => return Ok(()),
-            Pushed::No => self.park(|sender| sender.send_slowly(message)),
+            Pushed::No if self.send_by_a_call(message) => return Ok(()),
+            Pushed::No => {}
             Pushed::ToASleeper => self.park(Sender::wake),
         }
         self.parked()
     }
 
+    /// The common case of a half whose tries are system calls: whether the message is sent. Otherwise the outcome is parked.
     #[inline(never)]
+    fn send_by_a_call(&mut self, message: &[u8]) -> bool {
+        let mut progress = 0;
+        if let SendHalf::Other(half) = &mut self.half
+            && self.policy == Policy::Block
+            && message.len() <= self.limit
+        {
+            match half.push_quickly(message, &mut progress) {
+                Ok(Quickly::Sent) => return true,
+                Ok(Quickly::Untried) => {}
+                tried => {
+                    self.park(|sender| sender.push_on(message, progress, tried));
+                    return false;
+                }
+            }
+        }
+        self.park(|sender| sender.send_slowly(message));
+        false
+    }
+
     fn send_slowly(&mut self, message: &[u8]) -> Result<(), SendError> {
         if self.policy == Policy::Reject {
             return self.try_send(message);
         }
+        let mut progress = 0;
         self.check(message.len())?;
         self.settle()?;
-        let mut progress = 0;
         // A try that costs a system call is left out when the sleeping call would send the message itself.
         if self.half.tries_by_sleeping() && self.room.sleeps_at_once() {
             return match self.half.push_asleep(message, &mut progress, Ask::Nothing, None) {
@@ -209,6 +230,15 @@ impl Sender {
             Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, None),
             Ok(()) if self.half.has_rest() => self.send_rest(None),
             outcome => outcome,
+        }
+    }
+
+    /// Goes on where the quick try left something to be done.
+    fn push_on(&mut self, message: &[u8], progress: usize, tried: Result<Quickly, SendError>) -> Result<(), SendError> {
+        match tried {
+            Ok(Quickly::WithRest) => self.send_rest(None),
+            Err(SendError::Full) => self.push_slowly(message, &[], progress, Ask::Nothing, None),
+            other => other.map(drop),
         }
     }
 

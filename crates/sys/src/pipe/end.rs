@@ -46,16 +46,28 @@ pub(crate) fn write(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, 
 #[inline]
 pub(crate) fn write_held_open(fd: BorrowedFd<'_>, parts: &[IoSlice<'_>]) -> Result<usize, Errno> {
     match parts {
-        [part] => retry_on_intr(|| rustix::io::write(fd, part)),
+        [part] => write_one_held_open(fd, part),
         parts => retry_on_intr(|| rustix::io::writev(fd, parts)),
     }
+}
+
+/// The same of one part.
+#[inline]
+pub(crate) fn write_one_held_open(fd: BorrowedFd<'_>, bytes: &[u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::io::write(fd, bytes))
 }
 
 /// Reads what is there into the parts, waiting when nothing is, unless the description is set not to wait.
 #[inline]
 pub(crate) fn read(fd: BorrowedFd<'_>, parts: &mut [IoSliceMut<'_>]) -> Result<usize, Errno> {
     match parts {
-        [part] => retry_on_intr(|| rustix::io::read(fd, &mut **part)),
+        [part] => read_one(fd, part),
         parts => retry_on_intr(|| rustix::io::readv(fd, parts)),
     }
+}
+
+/// The same into one part.
+#[inline]
+pub(crate) fn read_one(fd: BorrowedFd<'_>, into: &mut [u8]) -> Result<usize, Errno> {
+    retry_on_intr(|| rustix::io::read(fd, &mut *into))
 }

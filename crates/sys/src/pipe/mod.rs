@@ -82,6 +82,21 @@ impl PipeEnds {
         Ok(if self.held_open { end::write_held_open(outlet, parts)? } else { write(outlet, parts)? })
     }
 
+    /// [`write`](Self::write) of one part.
+    #[inline(always)]
+    pub fn write_one(&self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.held_open {
+            return self.write(&[IoSlice::new(bytes)]);
+        }
+        Ok(end::write_one_held_open(self.outlet.get()?, bytes)?)
+    }
+
+    /// [`read`](Self::read) into one part, which sleeps until something has come.
+    #[inline(always)]
+    pub fn read_one(&self, into: &mut [u8]) -> io::Result<usize> {
+        Ok(end::read_one(self.inlet.get()?, into)?)
+    }
+
     /// Reads what is there into the parts, one behind the other; 0 is the end. With `wait` it sleeps until something has
     /// come; otherwise [`io::ErrorKind::WouldBlock`] says that nothing has.
     #[inline]

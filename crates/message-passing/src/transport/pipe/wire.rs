@@ -68,6 +68,12 @@ impl Wire for PipeWire {
         self.ends.write(parts)
     }
 
+    #[inline]
+    fn write_one(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        // Nothing to grow for: a pipe that may grow holds more than this.
+        Some(self.ends.write_one(bytes))
+    }
+
     fn in_one(&self) -> usize {
         // Written whole or not at all.
         ATOMIC - HEADER
@@ -99,6 +105,11 @@ impl Wire for PipeWire {
     #[inline]
     fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
         self.ends.read(parts, patience == Patience::UntilItComes)
+    }
+
+    #[inline]
+    fn read_one(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.ends.read_one(into)
     }
 
     fn inlet(&self) -> io::Result<BorrowedFd<'_>> {

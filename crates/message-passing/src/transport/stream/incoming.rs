@@ -12,7 +12,7 @@ use std::time::Duration;
 use wharf_sys::clock::Deadline;
 
 use super::inbox::Inbox;
-use super::reader::{End, Found, Reader, Stored};
+use super::reader::{Alone, End, Found, Reader, Stored};
 use super::wire::{Patience, Wire};
 use crate::aligned::{AlignedBytes, NoMemory};
 use crate::transport::nudge::Nudge;
@@ -109,6 +109,45 @@ impl Incoming {
         match state.reader.take() {
             Some(reader) => Look::Turn(Turn::new(self, reader)),
             None => Look::Busy,
+        }
+    }
+
+    /// The reader, for a receiver that looks at nothing else and [gives it back](Self::give_back); `None` where there is something else
+    /// to be looked at.
+    #[inline(always)]
+    fn lend(&self) -> Option<Box<Reader>> {
+        let mut state = self.state.try_lock().ok()?;
+        if !state.inbox.is_empty() | state.news.sender_closed | state.news.end.is_some() {
+            return None;
+        }
+        state.reader.take()
+    }
+
+    /// The end of a turn.
+    #[inline(always)]
+    fn give_back(&self, reader: Option<Box<Reader>>) {
+        let mut state = self.lock();
+        state.reader = reader;
+        let sleepers = state.sleepers;
+        drop(state);
+        if sleepers > 0 {
+            self.changed.notify_all();
+        }
+    }
+
+    /// Where a receiver looks at nothing else, see [`Reader::read_alone`]. `None`: there is something else to be looked at, now.
+    #[inline(always)]
+    pub(super) fn read_alone(&self, wire: &dyn Wire, out: &mut AlignedBytes) -> Option<Stored> {
+        let mut reader = self.lend()?;
+        match reader.read_alone(wire, out) {
+            Alone::Message(stored) => {
+                self.give_back(Some(reader));
+                Some(stored)
+            }
+            other => {
+                Turn::new(self, reader).take_in(other, out);
+                None
+            }
         }
     }
 
@@ -233,6 +272,17 @@ impl<'a> Turn<'a> {
         found.ok().flatten()
     }
 
+    #[cold]
+    #[inline(never)]
+    fn take_in(mut self, read: Alone, out: &mut AlignedBytes) {
+        if let Alone::Else(read) = read
+            && let Some(reader) = &mut self.reader
+            && let Err(end) = reader.take_in(read, out)
+        {
+            self.note(Err(end));
+        }
+    }
+
     /// Reads more; `false` when nothing is there now, or ever again. See [`Reader::read_on`].
     #[inline]
     pub(super) fn read_on(&mut self, wire: &dyn Wire, patience: Patience, spare: &mut AlignedBytes) -> bool {
@@ -255,12 +305,6 @@ impl<'a> Turn<'a> {
 impl Drop for Turn<'_> {
     #[inline]
     fn drop(&mut self) {
-        let mut state = self.incoming.lock();
-        state.reader = self.reader.take();
-        let sleepers = state.sleepers;
-        drop(state);
-        if sleepers > 0 {
-            self.incoming.changed.notify_all();
-        }
+        self.incoming.give_back(self.reader.take());
     }
 }

@@ -56,10 +56,22 @@ impl Lull {
         self.due && !self.more && !wait::shares_cpu(self.their_cpu)
     }
 
+    /// Whether one may be: in as little code as possible.
+    #[inline]
+    pub(super) fn may_be_due(&self) -> bool {
+        self.due
+    }
+
     /// Passes one, and returns its end.
     #[cold]
     pub(super) fn pass() -> Instant {
         wait::stand_back(LULL)
+    }
+
+    /// A read that none preceded brought one message and nothing else.
+    #[inline]
+    pub(super) fn note_alone(&mut self) {
+        self.more = false;
     }
 
     /// A read brought about so many messages, and maybe left `more`; after a lull it `took` so long.

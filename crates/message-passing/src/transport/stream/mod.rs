@@ -23,6 +23,8 @@ mod wire;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use wharf_sys::fork;
+
 pub(crate) use self::frame::HEADER;
 use self::incoming::Incoming;
 use self::outgoing::Outgoing;
@@ -61,6 +63,8 @@ struct Shared {
     outgoing: Mutex<Outgoing>,
     /// Something is left to be written that no caller waits for.
     owing: AtomicBool,
+    /// The [epoch](fork::epoch) of the process whose link it is.
+    epoch: u32,
 }
 
 /// Makes the two halves of a link over a wire over which both sides have met.
@@ -71,6 +75,7 @@ pub(crate) fn halves(wire: Arc<dyn Wire>, sizes: Sizes) -> (SendHalf, RecvHalf) 
         incoming: Incoming::new(Reader::new(sizes.limit, sizes.align, sizes.their_cpu), sizes.inbox),
         outgoing: Mutex::new(Outgoing::new()),
         owing: AtomicBool::new(false),
+        epoch: fork::epoch(),
     });
     let sender = StreamSender::new(shared.clone(), in_one);
     let receiver = StreamReceiver::new(shared);
@@ -78,6 +83,11 @@ pub(crate) fn halves(wire: Arc<dyn Wire>, sizes: Sizes) -> (SendHalf, RecvHalf) 
 }
 
 impl Shared {
+    /// Whether this is still the process that made the link.
+    fn is_ours(&self) -> bool {
+        self.epoch == fork::epoch()
+    }
+
     fn outgoing(&self) -> MutexGuard<'_, Outgoing> {
         // Nothing panics while it holds this, and every step leaves a whole frame or its rest.
         self.outgoing.lock().unwrap_or_else(PoisonError::into_inner)

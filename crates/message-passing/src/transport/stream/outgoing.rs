@@ -8,7 +8,7 @@ use super::wire::Wire;
 use crate::aligned::AlignedBytes;
 
 /// Up to this many bytes are copied behind their header, which is cheaper for the kernel than two parts.
-const SMALL: usize = 4096;
+pub(super) const SMALL: usize = 4096;
 
 /// What one side writes. Both halves do, one at a time.
 pub(super) struct Outgoing {
@@ -55,18 +55,41 @@ impl Outgoing {
     #[inline]
     pub(super) fn put(&mut self, wire: &dyn Wire, header: Header, payload: &[u8]) -> io::Result<()> {
         self.make_way(wire)?;
-        let header = header.bytes();
         let len = HEADER + payload.len();
-        let written = match self.small.get_mut(..len) {
-            frame if frame.len() == len => {
-                let (head, body) = frame.split_at_mut(HEADER);
-                head.copy_from_slice(&header);
-                body.copy_from_slice(payload);
-                wire.write(&[IoSlice::new(frame)])?
-            }
-            _ => wire.write(&[IoSlice::new(&header), IoSlice::new(payload)])?,
+        let written = match self.side_by_side(header, payload) {
+            Some(frame) => wire.write(&[IoSlice::new(frame)])?,
+            None => wire.write(&[IoSlice::new(&header.bytes()), IoSlice::new(payload)])?,
         };
-        if written < len { self.keep(wire, &[&header, payload], written) } else { self.send_on(wire) }
+        if written < len { self.keep(wire, &[&header.bytes(), payload], written) } else { self.send_on(wire) }
+    }
+
+    /// [`put`](Self::put) of a small frame while nothing is in its way, in as little code as that takes: whether nothing of it is left
+    /// here. `None` where it is not so, and then nothing was tried.
+    #[inline(always)]
+    pub(super) fn put_quickly(&mut self, wire: &dyn Wire, header: Header, payload: &[u8]) -> Option<io::Result<bool>> {
+        if self.owes() || self.in_extra_room {
+            return None;
+        }
+        let frame = self.side_by_side(header, payload)?;
+        let len = frame.len();
+        match wire.write_one(frame)? {
+            Ok(written) if written < len => {
+                Some(self.keep(wire, &[&header.bytes(), payload], written).map(|()| !self.has_rest()))
+            }
+            written => Some(written.map(|_| true)),
+        }
+    }
+
+    /// A frame in one piece, where it is small.
+    #[inline(always)]
+    fn side_by_side(&mut self, header: Header, payload: &[u8]) -> Option<&[u8]> {
+        let (head, body) = self.small.get_mut(..HEADER + payload.len()).split_first_chunk_mut::<HEADER>()?;
+        if body.len() != payload.len() {
+            return None;
+        }
+        *head = header.bytes();
+        body.copy_from_slice(payload);
+        Some(self.small.get(..HEADER + payload.len()))
     }
 
     /// Writes the announcement of a message that comes in fragments together with its first fragment; like
@@ -81,12 +104,14 @@ impl Outgoing {
     }
 
     /// Whether something is left to be written that nobody needs to ask for.
+    #[inline]
     pub(super) fn owes(&self) -> bool {
+        // Without a branch for each.
         self.kept_back
-            || self.done < self.begun.len()
-            || self.taken.is_some()
-            || self.receiver_closed.is_some()
-            || self.sender_closed
+            | (self.done < self.begun.len())
+            | self.taken.is_some()
+            | self.receiver_closed.is_some()
+            | self.sender_closed
     }
 
     /// Whether what is left to be written are words of the receiver, or the end.

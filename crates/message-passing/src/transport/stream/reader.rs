@@ -75,6 +75,16 @@ pub(super) enum Found {
     Taken { count: u64, closed: bool },
 }
 
+/// What came of [`Reader::read_alone`].
+pub(super) enum Alone {
+    /// A message came, and nothing else; it is in the buffer that was given for it.
+    Message(Stored),
+    /// Something else came there, or the end. It is [taken in](Reader::take_in) next.
+    Else(io::Result<usize>),
+    /// Nothing was read.
+    Untried,
+}
+
 /// A message in memory that its receiver has to itself: whether it was copied there, or came there with its header in one read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stored {
@@ -374,6 +384,10 @@ impl Reader {
                 (self.start, self.end) = (0, self.end - self.start);
                 let until = if self.last >= LARGE && self.end < HEADER { HEADER } else { BUFFER };
                 let room = self.buffer.get_mut(self.end..until);
+                if self.end == 0 && patience == Patience::UntilItComes && spare.len() < BUFFER {
+                    // For `read_alone`, from the next message on.
+                    spare.grow(BUFFER, 0).map_err(no_memory)?;
+                }
                 let lulled = (patience == Patience::UntilItComes && self.lull.is_due()).then(Lull::pass);
                 let read = wire.read(&mut [IoSliceMut::new(room)], patience);
                 if let Ok(read) = read {
@@ -384,19 +398,38 @@ impl Reader {
                 read
             }
         };
-        match read {
-            Ok(0) => Err(End::Ended),
-            Ok(_) => Ok(true),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock => Ok(false),
-                // The peer is gone: what it had not read was thrown away, what it had sent has been read.
-                io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
-                    Err(End::Ended)
-                }
-                io::ErrorKind::InvalidData => Err(End::Nonsense(error.to_string())),
-                kind => Err(End::Broken(kind, format!("the connection is broken: {error}"))),
-            },
+        outcome(read)
+    }
+
+    /// Sleeps until something comes, and reads it straight into `out`: between two small messages, where the next is expected to come
+    /// as they did.
+    #[inline(always)]
+    pub(super) fn read_alone(&mut self, wire: &dyn Wire, out: &mut AlignedBytes) -> Alone {
+        let between = self.start == self.end && self.coming.is_none() & (self.expected == 0) & !self.sender_closed;
+        let usual = (BUFFER..=2 * BUFFER).contains(&out.len()) & (self.place.len() <= KEPT_BYTES);
+        if !between | !usual | (self.last >= LARGE) | self.lull.may_be_due() {
+            return Alone::Untried;
         }
+        let read = wire.read_one(out.get_mut(..BUFFER));
+        if let Ok(read) = read
+            && let Some(len) = read.checked_sub(HEADER).filter(|len| *len <= self.limit)
+            && out.get(..HEADER) == (Header { len: len as u32, kind: Kind::Whole, ask: false }).bytes()
+        {
+            self.last = len;
+            self.lull.note_alone();
+            return Alone::Message(Stored::alone(len, false));
+        }
+        Alone::Else(read)
+    }
+
+    /// Takes in what [`read_alone`](Self::read_alone) has read into `out`.
+    pub(super) fn take_in(&mut self, read: io::Result<usize>, out: &mut AlignedBytes) -> Result<(), End> {
+        if let Ok(read) = read {
+            mem::swap(&mut self.buffer, out);
+            (self.start, self.end, self.copied_until) = (0, read, 0);
+            self.lull.note(read / (HEADER + self.last), read == BUFFER, None);
+        }
+        outcome(read).map(drop)
     }
 
     /// Throws away what has come, as much as one buffer holds; `false` when nothing is there now, or ever again.
@@ -453,6 +486,24 @@ impl Reader {
     #[cold]
     fn too_large(&self, len: usize) -> End {
         End::Nonsense(format!("a message of {len} bytes, the limit of this link is {}", self.limit))
+    }
+}
+
+/// Whether a read has brought anything now.
+#[inline]
+fn outcome(read: io::Result<usize>) -> Result<bool, End> {
+    match read {
+        Ok(0) => Err(End::Ended),
+        Ok(_) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock => Ok(false),
+            // The peer is gone: what it had not read was thrown away, what it had sent has been read.
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => {
+                Err(End::Ended)
+            }
+            io::ErrorKind::InvalidData => Err(End::Nonsense(error.to_string())),
+            kind => Err(End::Broken(kind, format!("the connection is broken: {error}"))),
+        },
     }
 }
 

@@ -80,6 +80,7 @@ fn stream(random: &mut Random) -> (VecDeque<Vec<u8>>, Messages) {
         let (count, most) = [(1, 300), (400, 300), (900, 64), (20, 5_000), (1, 60_000), (1, LIMIT)][random.below(6)];
         // Only where all of them end on their alignment do the next ones begin there.
         let any_length = random.below(4) == 0;
+        let apart = random.below(4) == 0;
         for _ in 0..1 + random.below(count) {
             let len = random.below(most + 1);
             let message = vec![messages.len() as u8; if any_length { len } else { len / 64 * 64 + 56 }];
@@ -92,7 +93,7 @@ fn stream(random: &mut Random) -> (VecDeque<Vec<u8>>, Messages) {
             } else {
                 put(&mut stream, Kind::Whole, message.len(), ask, &message);
             }
-            if message.len() >= LARGE && random.below(2) == 0 {
+            if apart || message.len() >= LARGE && random.below(2) == 0 {
                 parts.push_back(mem::take(&mut stream));
             }
             messages.push((message, ask));
@@ -106,13 +107,24 @@ fn stream(random: &mut Random) -> (VecDeque<Vec<u8>>, Messages) {
     (parts, messages)
 }
 
+/// Reads on in either way: the message that came alone, or whether to look again.
+fn read_on(reader: &mut Reader, wire: &Pieces, quickly: bool, out: &mut AlignedBytes) -> Result<Option<Stored>, End> {
+    match if quickly { reader.read_alone(wire, out) } else { Alone::Untried } {
+        Alone::Message(stored) => return Ok(Some(stored)),
+        Alone::Else(read) => reader.take_in(read, out)?,
+        Alone::Untried => assert!(reader.read_on(wire, Patience::UntilItComes, out)?, "neither more nor its end"),
+    }
+    Ok(None)
+}
+
 #[test]
 fn streams_in_pieces_of_any_length_are_read_as_they_were_sent() {
-    let mut together = 0;
+    let (mut together, mut alone) = (0, 0);
     for seed in 0..60_u64 {
         let mut random = Random(seed);
         let align = if seed % 2 == 0 { 8 } else { 64 };
         let (parts, messages) = stream(&mut random);
+        let mut ways = Random(random.number());
         let wire = Pieces { left: Mutex::new((parts, random)) };
         let mut reader = Reader::new(LIMIT + 64, align, None);
         let (mut out, mut more) = (AlignedBytes::empty(PAYLOAD), 0..0);
@@ -130,7 +142,12 @@ fn streams_in_pieces_of_any_length_are_read_as_they_were_sent() {
                 match reader.understand(&mut out).unwrap() {
                     Some(Found::Message(stored)) => break stored,
                     Some(_) => {}
-                    None => assert!(reader.read_on(&wire, Patience::Now, &mut out).unwrap()),
+                    None => {
+                        if let Some(stored) = read_on(&mut reader, &wire, ways.once_in(2), &mut out).unwrap() {
+                            alone += 1;
+                            break stored;
+                        }
+                    }
                 }
             };
             let found = out.get(stored.range());
@@ -140,6 +157,7 @@ fn streams_in_pieces_of_any_length_are_read_as_they_were_sent() {
         assert!(more.is_empty() && reader.end >= reader.start);
     }
     assert!(together > 10_000, "only {together} messages were left where they were read");
+    assert!(alone > 1_000, "only {alone} messages were read alone");
 }
 
 /// What may be wrong in a stream, one frame or a few of them; what of it is right depends on what came before.
@@ -269,6 +287,7 @@ fn streams_in_which_anything_is_wrong_are_read_as_far_as_they_make_sense() {
         let (messages, words, is_nonsense) = by_the_book(&whole);
         nonsense += usize::from(is_nonsense);
 
+        let mut ways = Random(random.number());
         let wire = Pieces { left: Mutex::new((parts, random)) };
         let mut reader = Reader::new(LIMIT, 8, None);
         let (mut out, mut more) = (AlignedBytes::empty(PAYLOAD), 0..0);
@@ -288,9 +307,9 @@ fn streams_in_which_anything_is_wrong_are_read_as_far_as_they_make_sense() {
                             continue;
                         }
                         Ok(Some(Found::SenderClosed)) => continue,
-                        Ok(None) => match reader.read_on(&wire, Patience::Now, &mut out) {
-                            Ok(true) => continue,
-                            Ok(false) => panic!("seed {seed}: it says neither more nor its end"),
+                        Ok(None) => match read_on(&mut reader, &wire, ways.once_in(2), &mut out) {
+                            Ok(Some(stored)) => stored,
+                            Ok(None) => continue,
                             Err(end) => break end,
                         },
                         Err(end) => break end,

@@ -173,6 +173,19 @@ impl RecvTransport for StreamReceiver {
         self.poll()
     }
 
+    fn wait_quickly(&mut self) -> Option<Frame> {
+        let Self { shared, message, more, kept, .. } = self;
+        if kept.is_some() | shared.is_owing() || !shared.is_ours() {
+            return None;
+        }
+        if let Some(stored) = reader::next_of(message, more) {
+            return Some(self.taken(stored));
+        }
+        let stored = shared.incoming.read_alone(&*shared.wire, message)?;
+        self.received += 1;
+        Some(Frame { at: stored.at, len: stored.len })
+    }
+
     fn view(&mut self, frame: Frame) -> Message<'_> {
         Message::private(self.message.get(frame.at..frame.at.saturating_add(frame.len)))
     }

@@ -10,11 +10,12 @@ use wharf_sys::poll::{self, Interest};
 
 use super::frame::{Header, Kind};
 use super::incoming::News;
+use super::outgoing::SMALL;
 use super::reader::{End, Found, PAYLOAD};
 use super::{MOST_AT_ONCE, Patience, Shared};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
-use crate::transport::{Ask, SendTransport};
+use crate::transport::{Ask, Quickly, SendTransport};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// The longest sleep without a look at what was heard: what wakes this half may be read by the receiver of the same
@@ -47,6 +48,8 @@ pub(super) struct StreamSender {
     in_one: usize,
     /// The most payload of a fragment.
     fragment: usize,
+    /// The most payload of a message that [`SendTransport::push_quickly`] tries.
+    most_quickly: usize,
     sent: u64,
     /// Fragments were sent whose message was given up, and the peer has not been told yet.
     void: bool,
@@ -67,10 +70,13 @@ impl StreamSender {
     pub(super) fn new(shared: Arc<Shared>, in_one: usize) -> Self {
         let others = AlignedBytes::empty(PAYLOAD);
         let fragment = shared.wire.fragment().max(1);
+        // What goes beyond `in_one` goes whole where a rest is waited for, see `push_for_good`.
+        let most_quickly = if shared.wire.takes_rests() { in_one.min(SMALL) } else { SMALL };
         Self {
             shared,
             in_one,
             fragment,
+            most_quickly,
             sent: 0,
             void: false,
             listened: None,
@@ -155,6 +161,40 @@ impl StreamSender {
         self.shared.note_owing(&outgoing);
         drop(outgoing);
         outcome.map_err(|error| self.trouble(error))
+    }
+
+    /// Whether a message may go without a look at anything but the clock. Where it may not, [`begin`](Self::begin) looks.
+    #[inline(always)]
+    fn may_begin(&mut self) -> bool {
+        if self.gone.is_some() | self.void {
+            return false;
+        }
+        match self.unlooked.checked_sub(1) {
+            Some(left) => self.unlooked = left,
+            None if self.listened == Some(Instant::last_tick()) => self.unlooked = UNLOOKED,
+            None => return false,
+        }
+        true
+    }
+
+    /// A message of so many bytes did not go, or not as a whole.
+    #[cold]
+    #[inline(never)]
+    fn sent_in_part(
+        &mut self,
+        tried: io::Result<bool>,
+        len: usize,
+        progress: &mut usize,
+    ) -> Result<Quickly, SendError> {
+        tried.map_err(|error| self.trouble(error))?;
+        if len > self.in_one {
+            // Its sender comes back: see `push_for_good`.
+            *progress = len;
+            return Err(SendError::Full);
+        }
+        crash_point!("stream.send.sent");
+        self.sent += 1;
+        Ok(Quickly::WithRest)
     }
 
     /// The payload of the next fragment of so many bytes that are left. The last one is small enough to be written whole
@@ -287,6 +327,34 @@ impl SendTransport for StreamSender {
         }
         self.sent += 1;
         Ok(())
+    }
+
+    fn push_quickly(&mut self, payload: &[u8], progress: &mut usize) -> Result<Quickly, SendError> {
+        if payload.len() > self.most_quickly || !self.may_begin() {
+            return Ok(Quickly::Untried);
+        }
+        let shared = &*self.shared;
+        // Otherwise the receiver of this side is at it.
+        let Ok(mut outgoing) = shared.outgoing.try_lock() else { return Ok(Quickly::Untried) };
+        if payload.len() <= self.in_one {
+            crash_point!("stream.send.whole");
+        } else {
+            crash_point!("stream.send.large");
+        }
+        let header = Header { len: payload.len() as u32, kind: Kind::Whole, ask: false };
+        match outgoing.put_quickly(&*shared.wire, header, payload) {
+            Some(Ok(true)) => {}
+            None => return Ok(Quickly::Untried),
+            Some(tried) => {
+                shared.note_owing(&outgoing);
+                drop(outgoing);
+                return self.sent_in_part(tried, payload.len(), progress);
+            }
+        }
+        drop(outgoing);
+        crash_point!("stream.send.sent");
+        self.sent += 1;
+        Ok(Quickly::Sent)
     }
 
     /// A hint, as whoever asks has just sent: what it left behind it sees, and what the receiver of this side owes besides

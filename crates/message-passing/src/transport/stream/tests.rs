@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
+use wharf_sys::pipe;
 
 use super::{Patience, Sizes, Wire, halves};
 use crate::address::Address;
@@ -16,6 +17,7 @@ use crate::options::{Policy, Wait};
 use crate::peer::Peer;
 use crate::sender::Sender;
 use crate::transport::lifeline::Lifeline;
+use crate::transport::pipe::PipeWire;
 use crate::transport::tcp::TcpWire;
 use crate::transport::{Ask, RecvHalf, SendHalf};
 
@@ -52,6 +54,20 @@ fn next(recv: &mut RecvHalf) -> Result<Vec<u8>, RecvError> {
     let deadline = Some(Deadline::after(Duration::from_secs(10)));
     loop {
         if let Some(found) = recv.wait(deadline)? {
+            return Ok(recv.view(found).to_vec());
+        }
+    }
+}
+
+/// The next message as a receiver finds it that does nothing but sleep.
+fn next_asleep(recv: &mut RecvHalf) -> Result<Vec<u8>, RecvError> {
+    loop {
+        if let RecvHalf::Other(half) = recv
+            && let Some(found) = half.wait_quickly()
+        {
+            return Ok(recv.view(found).to_vec());
+        }
+        if let Some(found) = recv.wait(None)? {
             return Ok(recv.view(found).to_vec());
         }
     }
@@ -254,6 +270,21 @@ fn nonsense_ends_a_link_after_what_came_before_it() {
 }
 
 #[test]
+fn a_message_that_comes_alone_has_the_same_limit() {
+    let (mut there, here) = sockets();
+    let lifeline = Arc::new(Lifeline::new(OwnedFd::from(here)));
+    let wire = TcpWire::new(lifeline, 1 << 20, Duration::from_secs(30)).unwrap();
+    let (_send, mut recv) = halves(Arc::new(wire), Sizes { limit: 1_000, align: 8, inbox: 1_000, their_cpu: None });
+    for len in [3, 1_000, 1_000, 1_001] {
+        there.write_all(&frame(len, 1, 0, &vec![1; len as usize])).unwrap();
+        match next_asleep(&mut recv) {
+            Ok(found) => assert!(found.len() == len as usize && len <= 1_000),
+            Err(error) => assert!(matches!(error, RecvError::Protocol(_)) && len > 1_000, "{error}"),
+        }
+    }
+}
+
+#[test]
 fn a_stream_that_is_cut_off_is_a_death() {
     for rest in [&frame(3, 1, 0, b"ab")[..], &[3, 0, 0], &[], &frame(9, 2, 0, b"")] {
         let (mut there, here) = sockets();
@@ -281,6 +312,27 @@ fn a_sender_that_waits_keeps_what_is_the_receivers() {
     for number in 0..5_u8 {
         assert_eq!(next(&mut recv).unwrap(), [number; 1000]);
     }
+}
+
+#[test]
+fn what_a_sender_has_kept_comes_before_what_its_receiver_would_read() {
+    let (mut there, here) = sockets();
+    let (mut send, mut recv) = side(here, 10_000);
+    let mut write = |number: u8| there.write_all(&frame(1000, 1, 0, &[number; 1000])).unwrap();
+    // After a few that come one by one it looks for nothing but the next.
+    for _ in 0..10 {
+        write(0);
+        assert_eq!(next_asleep(&mut recv).unwrap(), [0; 1000]);
+    }
+    write(1);
+    // The sender of its side reads it, for its own sake.
+    for _ in 0..10 {
+        send.taken().unwrap();
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    write(2);
+    assert_eq!(next_asleep(&mut recv).unwrap(), [1; 1000]);
+    assert_eq!(next_asleep(&mut recv).unwrap(), [2; 1000]);
 }
 
 #[test]
@@ -382,10 +434,7 @@ fn what_a_waiting_sender_sent_needs_no_later_call() {
     }
 }
 
-fn sends_all_by_itself(forms: Vec<Form>) {
-    let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
-    there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, align: 8, inbox: LIMIT, their_cpu: None });
+fn blocking(send: SendHalf) -> Sender {
     let facts = Facts {
         trust: crate::options::Trust::Auto,
         address: Address::parse("tcp:127.0.0.1:1").unwrap(),
@@ -395,7 +444,14 @@ fn sends_all_by_itself(forms: Vec<Form>) {
         policy: Policy::Block,
         their_cpu: None,
     };
-    let mut sender = Sender::new(send, Arc::new(facts));
+    Sender::new(send, Arc::new(facts))
+}
+
+fn sends_all_by_itself(forms: Vec<Form>) {
+    let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    there.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    let (send, recv) = halves(Arc::new(Narrow(here)), Sizes { limit: LIMIT, align: 8, inbox: LIMIT, their_cpu: None });
+    let mut sender = blocking(send);
     let (done, wait) = std::sync::mpsc::channel::<()>();
     let mut bytes = vec![0; forms.len() * 900_008];
     let sending = std::thread::spawn(move || {
@@ -413,4 +469,43 @@ fn sends_all_by_itself(forms: Vec<Form>) {
     done.send(()).unwrap();
     sending.join().unwrap();
     drop(recv);
+}
+
+#[test]
+fn what_a_pipe_takes_in_part_or_not_at_all_goes_on_when_it_is_read() {
+    let pipes = [pipe::pair().unwrap(), pipe::pair().unwrap()];
+    let [(here, far_mouth), (far_ear, mouth)] = pipes;
+    let wire = |ear, mouth| Arc::new(PipeWire::adopt(ear, mouth, 4_096).unwrap());
+    let sizes = Sizes { limit: LIMIT, align: 8, inbox: LIMIT, their_cpu: None };
+    let (send, mut our_recv) = halves(wire(here, mouth), sizes);
+    let (_their_send, mut recv) = halves(wire(far_ear, far_mouth), sizes);
+    let mut sender = blocking(send);
+
+    // More than such a pipe holds, the last that is written whole or not at all, the first that is not, and small ones.
+    let lens = [4_096, 4_088, 4_089, 64, 0, 4_096, 4_096, 1_000, 3_000, 64, 4_097, 9];
+    let late: Form = |sender, message| sender.send_timeout(message, Duration::from_millis(20));
+    // Nobody reads: it is given up, and nothing of it may stand before what comes next.
+    assert!(matches!(late(&mut sender, &[1; 100_000]), Err(SendError::Timeout)));
+    // The other half sees to the rest of what was begun, but not to what the sender owes.
+    for _ in 0..100 {
+        assert!(recv.poll().unwrap().is_none() && our_recv.poll().unwrap().is_none());
+    }
+    let sending = std::thread::spawn(move || {
+        for number in 0..200 {
+            let message = vec![number as u8; lens[number % lens.len()]];
+            sender.send(&message).unwrap();
+            assert_eq!(sender.sent(), number as u64 + 1);
+        }
+        sender
+    });
+    for number in 0..200 {
+        if number % 50 == 0 {
+            // The pipe fills up meanwhile.
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let found = next_asleep(&mut recv).unwrap();
+        assert!(found == vec![number as u8; lens[number % lens.len()]], "{number}: {}", found.len());
+    }
+    drop(sending.join().unwrap());
+    assert!(matches!(next_asleep(&mut recv), Err(RecvError::Closed)));
 }

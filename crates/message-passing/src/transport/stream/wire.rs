@@ -28,6 +28,12 @@ pub(crate) trait Wire: Send + Sync {
     /// nothing. A wire that keeps bytes back in a buffer of its own takes all or nothing.
     fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize>;
 
+    /// The same of one part, no longer than a page and a header, for a wire that keeps nothing back; `None` where it may, and then
+    /// nothing was tried.
+    fn write_one(&self, _bytes: &[u8]) -> Option<io::Result<usize>> {
+        None
+    }
+
     /// The most payload that one frame should carry, at least 1: so much fits the room that [`widen`](Self::widen) opens.
     fn in_one(&self) -> usize;
 
@@ -76,6 +82,11 @@ pub(crate) trait Wire: Send + Sync {
     /// Reads into the parts, which are not all empty, one behind the other. 0 is the end of the stream, in good order or
     /// not; [`io::ErrorKind::WouldBlock`]: nothing is there now.
     fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize>;
+
+    /// The same into one part, with [`Patience::UntilItComes`].
+    fn read_one(&self, into: &mut [u8]) -> io::Result<usize> {
+        self.read(&mut [IoSliceMut::new(into)], Patience::UntilItComes)
+    }
 
     /// Whether a read would find something although its descriptor shows nothing.
     fn holds(&self) -> bool {

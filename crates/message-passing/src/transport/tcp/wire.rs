@@ -53,6 +53,11 @@ impl Wire for TcpWire {
         }
     }
 
+    #[inline]
+    fn write_one(&self, bytes: &[u8]) -> Option<io::Result<usize>> {
+        Some(self.lifeline.get().and_then(|socket| socket::send(socket, bytes)))
+    }
+
     fn in_one(&self) -> usize {
         // Two fit what may wait, so that both sides work at the same time.
         (self.unsent / 2).min(MOST_IN_ONE)
