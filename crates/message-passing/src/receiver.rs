@@ -142,7 +142,7 @@ impl Receiver {
     pub(crate) fn glimpse(&mut self) -> Quick {
         match &mut self.half {
             RecvHalf::Log(log) => log.poll_quickly(),
-            RecvHalf::Channel(_) | RecvHalf::Other(_) => Quick::Unusual,
+            RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => Quick::Unusual,
         }
     }
 
@@ -166,11 +166,10 @@ impl Receiver {
 
     #[inline(never)]
     fn recv_slowly(&mut self) -> Result<Message<'_>, RecvError> {
-        if let RecvHalf::Other(half) = &mut self.half
-            && self.pace.only_sleeps()
-            && let Some(frame) = half.wait_quickly()
+        if self.pace.only_sleeps()
+            && let Some(frame) = self.half.wait_quickly()
         {
-            return Ok(self.half.view(frame));
+            return Ok(self.half.found_quickly(frame));
         }
         self.recv_in_earnest()
     }

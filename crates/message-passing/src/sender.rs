@@ -18,7 +18,8 @@ use crate::peer::{Origin, Peer};
 use crate::room::Room;
 use crate::transport::channel::{USED, Unused};
 use crate::transport::log_link::Pushed;
-use crate::transport::{self, Ask, Quickly, SendHalf};
+use crate::transport::stream::Quickly;
+use crate::transport::{self, Ask, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
 
 /// The sending end of a link.
@@ -126,7 +127,7 @@ impl Sender {
     pub(crate) fn wake(&mut self) -> Result<(), SendError> {
         match &mut self.half {
             SendHalf::Log(log) => log.ring(),
-            SendHalf::Channel(_) | SendHalf::Other(_) => Ok(()),
+            SendHalf::Channel(_) | SendHalf::Stream(_) | SendHalf::Other(_) => Ok(()),
         }
     }
 
@@ -194,9 +195,8 @@ impl Sender {
     #[inline(never)]
     fn send_by_a_call(&mut self, message: &[u8]) -> bool {
         let mut progress = 0;
-        if let SendHalf::Other(half) = &mut self.half
+        if let SendHalf::Stream(half) = &mut self.half
             && self.policy == Policy::Block
-            && message.len() <= self.limit
         {
             match half.push_quickly(message, &mut progress) {
                 Ok(Quickly::Sent) => return true,

@@ -1,5 +1,5 @@
-//! One half of a link, whatever its transport: called directly for a log, whose fast path is a few nanoseconds, and indirectly
-//! for every other transport, whose system call hides that.
+//! One half of a link, whatever its transport: called directly for a log, whose fast path is a few nanoseconds, and for a stream,
+//! whose code is seldom in the caches, and indirectly for every other transport, whose system call hides that.
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -9,6 +9,7 @@ use wharf_sys::socket::Credentials;
 
 use super::channel::{ChannelReceiver, ChannelSender, Unused, Whom};
 use super::log_link::{LogReceiver, LogSender};
+use super::stream::{StreamReceiver, StreamSender};
 use super::{Ask, Frame, PeerMemory, RecvTransport, Room, SendTransport};
 use crate::error::{RecvError, SendError};
 use crate::message::Message;
@@ -25,6 +26,8 @@ pub(crate) enum SendHalf {
     Log(LogSender),
     /// An end of a channel, until it is one of the others.
     Channel(Box<ChannelSender>),
+    /// A stream.
+    Stream(Box<StreamSender>),
     /// Any transport whose tries are system calls.
     Other(Box<dyn SendTransport>),
 }
@@ -36,6 +39,8 @@ pub(crate) enum RecvHalf {
     Log(LogReceiver),
     /// An end of a channel, until it is one of the others.
     Channel(Box<ChannelReceiver>),
+    /// A stream.
+    Stream(Box<StreamReceiver>),
     /// Any transport whose tries are system calls.
     Other(Box<dyn RecvTransport>),
 }
@@ -46,6 +51,7 @@ macro_rules! on {
         match $half {
             $kind::Log($transport) => $call,
             $kind::Channel($transport) => $call,
+            $kind::Stream($transport) => $call,
             $kind::Other($transport) => $call,
         }
     };
@@ -88,6 +94,7 @@ impl SendHalf {
         match self {
             // A log takes a message whole, and so does what is about to be one.
             SendHalf::Log(_) | SendHalf::Channel(_) => false,
+            SendHalf::Stream(it) => it.has_rest(),
             SendHalf::Other(it) => it.has_rest(),
         }
     }
@@ -244,8 +251,20 @@ impl RecvHalf {
     pub(crate) fn found_in_place(&self) -> Message<'_> {
         match self {
             RecvHalf::Log(log) => log.in_place(),
-            RecvHalf::Channel(_) | RecvHalf::Other(_) => Message::private(&[]),
+            RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => Message::private(&[]),
         }
+    }
+
+    /// See [`StreamReceiver::wait_quickly`].
+    #[inline]
+    pub(crate) fn wait_quickly(&mut self) -> Option<Frame> {
+        if let RecvHalf::Stream(it) = self { it.wait_quickly() } else { None }
+    }
+
+    /// The message that [`wait_quickly`](Self::wait_quickly) found.
+    #[inline]
+    pub(crate) fn found_quickly(&mut self, frame: Frame) -> Message<'_> {
+        if let RecvHalf::Stream(it) = self { it.view(frame) } else { Message::private(&[]) }
     }
 
     /// See [`RecvTransport::poll`].

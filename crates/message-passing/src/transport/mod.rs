@@ -77,17 +77,6 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Room;
 
-/// What came of [`SendTransport::push_quickly`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Quickly {
-    /// The message is sent.
-    Sent,
-    /// The message is sent, and has a rest here ([`SendTransport::has_rest`]).
-    WithRest,
-    /// Nothing was done.
-    Untried,
-}
-
 /// The sending side of a transport.
 ///
 /// `Full` means: call again after [`wait_room`](Self::wait_room). Nothing here waits but the two `wait_` calls.
@@ -122,12 +111,6 @@ pub(crate) trait SendTransport: Waits + Send {
     /// is sent or the peer is gone: one may be begun that could not be given up.
     fn push_for_good(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         self.push(payload, progress, ask)
-    }
-
-    /// [`push_for_good`](Self::push_for_good) where that takes one call and nothing has to be done first or afterwards, in as little
-    /// code as possible: what is asleep most of the time finds little of its code in the caches.
-    fn push_quickly(&mut self, _payload: &[u8], _progress: &mut usize) -> Result<Quickly, SendError> {
-        Ok(Quickly::Untried)
     }
 
     /// The most bytes that are sent whole or not at all.
@@ -248,13 +231,6 @@ pub(crate) trait RecvTransport: Waits + Send {
     /// Sleeps until a message may have come (it may be returned at once, or `None`: look again), the peer is
     /// gone, or the time is up (`Timeout`). Releases the previous message first, always.
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError>;
-
-    /// [`wait`](Self::wait) without a deadline, of a receiver that nobody else waits for anything with, where that takes one call, in
-    /// as little code as possible (see [`SendTransport::push_quickly`]). `None`: it was not so, and what has come meanwhile is found
-    /// by the next call.
-    fn wait_quickly(&mut self) -> Option<Frame> {
-        None
-    }
 
     /// The message's bytes; called once for each frame that was found, before the next `poll` or `wait`.
     fn view(&mut self, frame: Frame) -> Message<'_>;

@@ -29,8 +29,8 @@ pub(crate) use self::frame::HEADER;
 use self::incoming::Incoming;
 use self::outgoing::Outgoing;
 use self::reader::Reader;
-use self::receiver::StreamReceiver;
-use self::sender::StreamSender;
+pub(crate) use self::receiver::StreamReceiver;
+pub(crate) use self::sender::{Quickly, StreamSender};
 pub(crate) use self::wire::{Patience, Wire};
 use super::{RecvHalf, SendHalf};
 
@@ -77,9 +77,9 @@ pub(crate) fn halves(wire: Arc<dyn Wire>, sizes: Sizes) -> (SendHalf, RecvHalf) 
         owing: AtomicBool::new(false),
         epoch: fork::epoch(),
     });
-    let sender = StreamSender::new(shared.clone(), in_one);
+    let sender = StreamSender::new(shared.clone(), in_one, sizes.limit);
     let receiver = StreamReceiver::new(shared);
-    (SendHalf::Other(Box::new(sender)), RecvHalf::Other(Box::new(receiver)))
+    (SendHalf::Stream(Box::new(sender)), RecvHalf::Stream(Box::new(receiver)))
 }
 
 impl Shared {

@@ -413,7 +413,8 @@ impl Reader {
         let read = wire.read_one(out.get_mut(..BUFFER));
         if let Ok(read) = read
             && let Some(len) = read.checked_sub(HEADER).filter(|len| *len <= self.limit)
-            && out.get(..HEADER) == (Header { len: len as u32, kind: Kind::Whole, ask: false }).bytes()
+            && out.get(..HEADER)
+                == (Header { len: u32::try_from(len).unwrap_or(u32::MAX), kind: Kind::Whole, ask: false }).bytes()
         {
             self.last = len;
             self.lull.note_alone();

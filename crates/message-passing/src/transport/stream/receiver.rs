@@ -23,7 +23,7 @@ use crate::waits::{Announced, Glance, Places, SLICE, Stir, Waits};
 const LONGEST: Duration = Duration::from_millis(50);
 
 /// See [`RecvTransport`].
-pub(super) struct StreamReceiver {
+pub(crate) struct StreamReceiver {
     shared: Arc<Shared>,
     /// The message that was found last, maybe with others behind it.
     message: AlignedBytes,
@@ -47,6 +47,23 @@ impl StreamReceiver {
             _ => self.find(patience)?,
         };
         Ok(found.map(|stored| self.taken(stored)))
+    }
+
+    /// [`wait`](RecvTransport::wait) without a deadline where that takes one call, in as little code as possible (see
+    /// [`StreamSender::push_quickly`](super::StreamSender::push_quickly)). `None`: it was not so, and what has come meanwhile is found
+    /// by the next call.
+    #[inline(never)]
+    pub(crate) fn wait_quickly(&mut self) -> Option<Frame> {
+        let Self { shared, message, more, kept, .. } = self;
+        if kept.is_some() | shared.is_owing() || !shared.is_ours() {
+            return None;
+        }
+        if let Some(stored) = reader::next_of(message, more) {
+            return Some(self.taken(stored));
+        }
+        let stored = shared.incoming.read_alone(&*shared.wire, message)?;
+        self.received += 1;
+        Some(Frame { at: stored.at, len: stored.len })
     }
 
     /// Looks for a message in what was read already, and reads on with this patience, if with any.
@@ -173,19 +190,7 @@ impl RecvTransport for StreamReceiver {
         self.poll()
     }
 
-    fn wait_quickly(&mut self) -> Option<Frame> {
-        let Self { shared, message, more, kept, .. } = self;
-        if kept.is_some() | shared.is_owing() || !shared.is_ours() {
-            return None;
-        }
-        if let Some(stored) = reader::next_of(message, more) {
-            return Some(self.taken(stored));
-        }
-        let stored = shared.incoming.read_alone(&*shared.wire, message)?;
-        self.received += 1;
-        Some(Frame { at: stored.at, len: stored.len })
-    }
-
+    #[inline]
     fn view(&mut self, frame: Frame) -> Message<'_> {
         Message::private(self.message.get(frame.at..frame.at.saturating_add(frame.len)))
     }

@@ -62,9 +62,7 @@ fn next(recv: &mut RecvHalf) -> Result<Vec<u8>, RecvError> {
 /// The next message as a receiver finds it that does nothing but sleep.
 fn next_asleep(recv: &mut RecvHalf) -> Result<Vec<u8>, RecvError> {
     loop {
-        if let RecvHalf::Other(half) = recv
-            && let Some(found) = half.wait_quickly()
-        {
+        if let Some(found) = recv.wait_quickly() {
             return Ok(recv.view(found).to_vec());
         }
         if let Some(found) = recv.wait(None)? {
