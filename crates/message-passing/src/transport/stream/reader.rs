@@ -385,8 +385,8 @@ impl Reader {
                 let until = if self.last >= LARGE && self.end < HEADER { HEADER } else { BUFFER };
                 let room = self.buffer.get_mut(self.end..until);
                 if self.end == 0 && patience == Patience::UntilItComes && spare.len() < BUFFER {
-                    // For `read_alone`, from the next message on.
-                    spare.grow(BUFFER, 0).map_err(no_memory)?;
+                    // For `read_alone`, from the next message on; without memory for it, messages go on as this one does.
+                    let _none = spare.grow(BUFFER, 0);
                 }
                 let lulled = (patience == Patience::UntilItComes && self.lull.is_due()).then(Lull::pass);
                 let read = wire.read(&mut [IoSliceMut::new(room)], patience);
