@@ -171,6 +171,18 @@ impl Receiver {
         {
             return Ok(self.half.found_quickly(frame));
         }
+        self.recv_by_a_call()
+    }
+
+    /// A half whose tries are system calls, where the one that sleeps is the first.
+    #[inline(never)]
+    fn recv_by_a_call(&mut self) -> Result<Message<'_>, RecvError> {
+        if self.pace.only_sleeps()
+            && let RecvHalf::Other(half) = &mut self.half
+            && let Some(frame) = half.wait(None)?
+        {
+            return Ok(self.half.found_by_a_call(frame));
+        }
         self.recv_in_earnest()
     }
 

@@ -195,19 +195,20 @@ impl Sender {
     #[inline(never)]
     fn send_by_a_call(&mut self, message: &[u8]) -> bool {
         let mut progress = 0;
-        if let SendHalf::Stream(half) = &mut self.half
-            && self.policy == Policy::Block
-        {
-            match half.push_quickly(message, &mut progress) {
-                Ok(Quickly::Sent) => return true,
-                Ok(Quickly::Untried) => {}
-                tried => {
-                    self.park(|sender| sender.push_on(message, progress, tried));
-                    return false;
-                }
+        let tried = match &mut self.half {
+            _ if self.policy == Policy::Reject || message.len() > self.limit => Ok(Quickly::Untried),
+            SendHalf::Stream(half) => half.push_quickly(message, &mut progress),
+            SendHalf::Other(half) if !half.tries_by_sleeping() => {
+                let pushed = half.push_for_good(message, &mut progress, Ask::Nothing);
+                pushed.map(|()| if half.has_rest() { Quickly::WithRest } else { Quickly::Sent })
             }
+            _ => Ok(Quickly::Untried),
+        };
+        match tried {
+            Ok(Quickly::Sent) => return true,
+            Ok(Quickly::Untried) => self.park(|sender| sender.send_slowly(message)),
+            tried => self.park(|sender| sender.push_on(message, progress, tried)),
         }
-        self.park(|sender| sender.send_slowly(message));
         false
     }
 

@@ -256,15 +256,21 @@ impl RecvHalf {
     }
 
     /// See [`StreamReceiver::wait_quickly`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn wait_quickly(&mut self) -> Option<Frame> {
         if let RecvHalf::Stream(it) = self { it.wait_quickly() } else { None }
     }
 
     /// The message that [`wait_quickly`](Self::wait_quickly) found.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn found_quickly(&mut self, frame: Frame) -> Message<'_> {
         if let RecvHalf::Stream(it) = self { it.view(frame) } else { Message::private(&[]) }
+    }
+
+    /// The message that another half found whose tries are system calls.
+    #[inline(always)]
+    pub(crate) fn found_by_a_call(&mut self, frame: Frame) -> Message<'_> {
+        if let RecvHalf::Other(it) = self { it.view(frame) } else { Message::private(&[]) }
     }
 
     /// See [`RecvTransport::poll`].
