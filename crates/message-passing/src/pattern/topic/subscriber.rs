@@ -393,7 +393,7 @@ impl Inlet {
     }
 
     /// A quick look at the publisher whose turn it is. `Nothing` tells nobody how far we are: see
-    /// [`BroadcastReader::poll_quickly`].
+    /// [`poll_quickly`](wharf_shared_memory::log::BroadcastReader::poll_quickly).
     #[inline(always)]
     fn glance(&mut self) -> Quick {
         let places = self.sources.len();
