@@ -63,6 +63,13 @@ impl LogWriter {
         self.writer.write_quickly(head, rest)
     }
 
+    /// Tells a number beside the messages, in place of the one before: it is there for the reader, whether or not there is room in
+    /// the log, and stays when this process is killed. Messages written before are seen by whoever sees it.
+    #[inline(always)]
+    pub fn tell(&mut self, tally: u64) {
+        self.writer.tell(tally);
+    }
+
     /// Makes room for a message of `len` bytes while there is time for it, so that [`write_quickly`](Self::write_quickly) finds
     /// it; where there is none, the write says so.
     #[inline(always)]
@@ -312,7 +319,21 @@ impl LogReader {
         self.reader.announce_unordered()
     }
 
-    /// Whether the next poll finds anything, be it a message or not. Releases nothing.
+    /// What the writer tells beside its messages ([`LogWriter::tell`]); 0 before it has told anything. It is what the writer says: check
+    /// it. Messages written before are found by polls from now on.
+    #[inline(always)]
+    pub fn tally(&self) -> u64 {
+        self.reader.tally()
+    }
+
+    /// From now on a [`tally`](Self::tally) other than this one is something to wake for, as a message is.
+    #[inline(always)]
+    pub fn heed(&mut self, tally: u64) {
+        self.reader.heed(tally);
+    }
+
+    /// Whether the next poll finds anything, be it a message or not, or there is another tally than the one that was
+    /// [heeded](Self::heed). Releases nothing.
     #[inline]
     pub fn has_next(&self) -> bool {
         self.reader.has_next()

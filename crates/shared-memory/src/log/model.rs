@@ -203,6 +203,41 @@ fn a_sleeping_reader_is_always_rung() {
     });
 }
 
+/// What is told beside the messages wakes a reader too, and whoever sees it finds the messages before it.
+#[test]
+fn a_reader_that_heeds_the_tally_is_rung_for_it_and_finds_what_was_written_before() {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(4);
+    builder.check(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let bell = Arc::new(Doorbell::default());
+        let ringer = Arc::clone(&bell);
+        let writing = thread::spawn(move || {
+            assert!(writer.write_quickly(&[], &1_u64.to_le_bytes()));
+            writer.tell(5);
+            if writer.take_must_ring() {
+                ringer.ring();
+            }
+        });
+        reader.heed(0);
+        let mut taken = false;
+        while reader.tally() != 5 {
+            taken |= reader.poll().unwrap() == Polled::Message;
+            reader.announce(&Fences);
+            if reader.tally() == 5 {
+                break;
+            }
+            if !reader.has_next() {
+                bell.sleep();
+            }
+            reader.awake();
+        }
+        assert!(taken || reader.poll().unwrap() == Polled::Message, "it was written before the tally was told");
+        writing.join().unwrap();
+    });
+}
+
 /// The reader of a link in one direction leaves its page where the writer looks after each message, and looks at the log then.
 #[test]
 fn a_reader_that_comes_late_is_met_or_finds_what_was_written() {

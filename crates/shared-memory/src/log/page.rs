@@ -60,13 +60,15 @@ pub(crate) struct Page {
     gap_pin: [AtomicU64; 14],
     /// The frames that this side, as a reader, holds.
     pub(crate) held: [AtomicU64; HELD],
+    /// The tally of this side, as the writer of a link: a number that it tells beside its messages.
+    pub(crate) tally: AtomicU64,
 }
 
 /// `WHARFLOG` in memory order.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"WHARFLOG");
 
 /// Version of the picture in `docs/layout.md`.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 impl Page {
     /// A page outside of shared memory, for models and tests.
@@ -96,6 +98,7 @@ impl Page {
             #[cfg(not(loom))]
             gap_pin: from_fn(|_| AtomicU64::new(0)),
             held: from_fn(|_| AtomicU64::new(0)),
+            tally: AtomicU64::new(0),
         })
     }
 
@@ -127,6 +130,7 @@ mod tests {
         assert_eq!(offset_of!(Page, pin), 512);
         assert_eq!(offset_of!(Page, held_bits), 520);
         assert_eq!(offset_of!(Page, held), 640);
+        assert_eq!(offset_of!(Page, tally), 1152);
         assert!(size_of::<Page>() as u64 <= PAGE_BYTES);
     }
 }

@@ -138,6 +138,8 @@ pub(crate) struct Reader<R, P> {
     must_ring: bool,
     barriers: Barriers,
     standing: Standing,
+    /// The latest tally that somebody has heeded.
+    heeded: Option<u64>,
     /// What reading a broadcast needs beside all that; `None` for a link.
     guard: Option<Guard>,
 }
@@ -183,6 +185,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             must_ring: false,
             barriers,
             standing: Standing::new(),
+            heeded: None,
             guard: None,
         }
     }
@@ -526,12 +529,27 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         must
     }
 
-    /// Whether the next poll finds anything, be it a message or not. Releases nothing, and follows nothing.
+    /// What the writer tells beside its messages. Whatever it wrote before is found by polls from now on.
+    #[inline(always)]
+    pub(crate) fn tally(&self) -> u64 {
+        // Acquire pairs with the release store in `Writer::tell`.
+        self.peer.tally.load(Ordering::Acquire)
+    }
+
+    /// From now on a tally other than this one is something to wake for.
+    #[inline(always)]
+    pub(crate) fn heed(&mut self, tally: u64) {
+        self.heeded = Some(tally);
+    }
+
+    /// Whether the next poll finds anything, be it a message or not, or there is another tally than the one that was heeded. Releases
+    /// nothing, and follows nothing.
     #[inline]
     pub(crate) fn has_next(&self) -> bool {
         let track = &self.tracks[self.current & 1];
         // Acquire: as in `poll`, though nothing is read behind it: the poll that follows then sees no less.
         track.ring.word(track.head + self.lent).load(Ordering::Acquire) != 0
+            || self.heeded.is_some_and(|heeded| self.tally() != heeded)
     }
 
     /// Whether there seems to be a whole message next: if so, the next poll has something to say. Releases nothing.

@@ -578,3 +578,25 @@ fn only_what_ends_a_message_carries() {
         assert!(matches!(readers[0].poll(), Err(Corrupt::Header { .. })), "{kind:?}");
     }
 }
+
+#[test]
+fn a_tally_is_seen_beside_the_messages_and_wakes_whoever_heeds_it() {
+    let geometry = Geometry::new(4096, 4096, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 64);
+    let reader = &mut readers[0];
+    assert_eq!(reader.tally(), 0);
+    writer.tell(7);
+    assert_eq!((reader.tally(), reader.has_next()), (7, false), "nobody heeds it yet");
+    reader.heed(7);
+    assert!(!reader.has_next());
+    writer.tell(8);
+    assert!(reader.has_next() && reader.tally() == 8);
+    reader.heed(8);
+    assert_eq!((reader.has_next(), reader.poll()), (false, Ok(Polled::Empty)));
+    // One that sleeps is to be rung for, as for a message; once.
+    let _ = reader.announce_unordered();
+    writer.tell(9);
+    assert!(writer.take_must_ring() && reader.has_next());
+    writer.tell(10);
+    assert!(!writer.take_must_ring());
+}

@@ -298,7 +298,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.look_for_sleepers();
     }
 
-    /// After a commit: has any reader announced that it sleeps?
+    /// After a commit, or a tally: has any reader announced that it sleeps?
     #[inline(always)]
     fn look_for_sleepers(&mut self) {
         if self.barriers.peer {
@@ -319,6 +319,15 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
                 self.must_ring = true;
             }
         }
+    }
+
+    /// Tells a number beside the messages, in place of the one before. Whoever reads it finds all messages that were committed before.
+    #[inline(always)]
+    pub(crate) fn tell(&mut self, tally: u64) {
+        // Release pairs with the acquire load in `Reader::tally`: the messages before are visible with it.
+        self.own.tally.store(tally, Ordering::Release);
+        crash_point!("log.tally.told");
+        self.look_for_sleepers();
     }
 
     /// Whether some reader sleeps on a ticket that has not been rung for; asking clears it.
