@@ -95,6 +95,20 @@ impl<T> Leaning<T> {
 
     #[inline(always)]
     pub(super) fn enter_as(&self, me: u64) -> io::Result<Inside<'_, T>> {
+        match self.enter_quickly_as(me) {
+            Some(favoured) => {
+                // It is inside, and goes out with the other guard.
+                std::mem::forget(favoured);
+                Ok(Inside { lock: self, turn: None, _here: PhantomData })
+            }
+            None => self.enter_in_turn(me),
+        }
+    }
+
+    /// Goes in if the lock leans towards this thread, until what this returns is dropped. That is one word, which stays in a register,
+    /// where [`enter`](Self::enter) puts its answer together in memory (docs/performance.md).
+    #[inline(always)]
+    pub(super) fn enter_quickly_as(&self, me: u64) -> Option<Favoured<'_, T>> {
         // Relaxed, both looks: only this thread ever makes the lock lean towards it, with the turn, by which it saw what all others
         // had done before. Who stops that afterwards waits until this one is outside, or has it wait for the turn.
         if self.towards.load(Ordering::Relaxed) == me {
@@ -108,16 +122,17 @@ impl<T> Leaning<T> {
                 fence(Ordering::SeqCst);
             }
             if self.towards.load(Ordering::Relaxed) == me {
-                return Ok(Inside { lock: self, turn: None, _here: PhantomData });
+                return Some(Favoured { lock: self, _here: PhantomData });
             }
             // Release: as in `Cell::enter_after_visitor`.
             self.inside.store(false, Ordering::Release);
         }
-        self.enter_in_turn(me)
+        None
     }
 
+    /// Goes in as whoever the lock does not lean towards.
     #[inline(never)]
-    fn enter_in_turn(&self, me: u64) -> io::Result<Inside<'_, T>> {
+    pub(super) fn enter_in_turn(&self, me: u64) -> io::Result<Inside<'_, T>> {
         // Whoever panicked inside has left the value as valid as any `&mut` does.
         let mut habit = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let towards = self.towards.load(Ordering::Relaxed);
@@ -145,6 +160,40 @@ impl<T> Leaning<T> {
             self.towards.store(me, Ordering::Relaxed);
         }
         Ok(Inside { lock: self, turn: Some(habit), _here: PhantomData })
+    }
+}
+
+/// The calling thread is inside, and the lock leans towards it; dropped, also by a panic, when it is not inside any more.
+#[derive(Debug)]
+pub(super) struct Favoured<'a, T> {
+    lock: &'a Leaning<T>,
+    /// It stays in its thread.
+    _here: PhantomData<*mut T>,
+}
+
+impl<T> Deref for Favoured<'_, T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        // SAFETY: as in `Inside::deref_mut`, where the lock leans towards this thread.
+        self.lock.value.with(|value| unsafe { &*value })
+    }
+}
+
+impl<T> DerefMut for Favoured<'_, T> {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: as in `Inside::deref_mut`, where the lock leans towards this thread.
+        self.lock.value.with_mut(|value| unsafe { &mut *value })
+    }
+}
+
+impl<T> Drop for Favoured<'_, T> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        // Release: as in `Inside`.
+        self.lock.inside.store(false, Ordering::Release);
     }
 }
 

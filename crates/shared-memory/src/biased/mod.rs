@@ -16,10 +16,12 @@
 //!   ([`Owner::enter_after`]).
 #![allow(unsafe_code)]
 
+mod counted;
 mod leaning;
 #[cfg(all(test, loom))]
 mod model;
 
+pub use self::counted::Counted;
 pub use self::leaning::{Inside, Leaning};
 
 use std::io;

@@ -5,7 +5,7 @@ use loom::thread;
 
 use std::sync::Arc;
 
-use super::{Leaning, cell};
+use super::{Counted, Leaning, cell};
 use crate::sync::model_kernel::explore;
 
 #[test]
@@ -85,5 +85,24 @@ fn loom_two_others_and_who_is_leaned_towards() {
             other.join().unwrap();
         }
         assert_eq!(*lock.enter_as(1).unwrap(), 22);
+    });
+}
+
+#[test]
+fn loom_the_last_holder_frees_what_all_others_have_left() {
+    explore(4, || {
+        // All threads of a model are one to the system.
+        let me = wharf_sys::liveness::thread_number();
+        let mut first = Counted::with((), Leaning::with(0, false, 1));
+        *first.enter().unwrap() += 1;
+        let mut others = Vec::new();
+        first.more(1, |holder| others.push(holder)).unwrap();
+        let other = thread::spawn(move || {
+            for mut holder in others {
+                holder.leave_as(me + 1, |value| *value += 10).unwrap();
+            }
+        });
+        first.leave_as(me, |value| *value += 1).unwrap();
+        other.join().unwrap();
     });
 }
