@@ -34,7 +34,7 @@ impl Peer {
     }
 
     /// Whoever will use the other end of a channel.
-    pub(crate) fn unmet() -> Self {
+    pub(crate) const fn unmet() -> Self {
         Self { origin: None, cooperating: false }
     }
 

@@ -146,6 +146,24 @@ impl Receiver {
         }
     }
 
+    /// What the sender tells beside its messages; whatever it sent before is found from now on. `None` where there is no place for
+    /// it. The number is the peer's word.
+    #[inline(always)]
+    pub(crate) fn tally(&self) -> Option<u64> {
+        match &self.half {
+            RecvHalf::Log(log) => log.tally(),
+            RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => None,
+        }
+    }
+
+    /// From now on a [`tally`](Self::tally) other than this one wakes whoever waits for this receiver beside others.
+    #[inline(always)]
+    pub(crate) fn heed(&mut self, tally: u64) {
+        if let RecvHalf::Log(log) = &mut self.half {
+            log.heed(tally);
+        }
+    }
+
     /// The message that [`found_quickly`](Self::found_quickly) or [`glimpse`](Self::glimpse) found.
     #[inline(always)]
     pub(crate) fn found_in_place(&self) -> Message<'_> {

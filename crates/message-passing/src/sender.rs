@@ -112,6 +112,18 @@ impl Sender {
         self.send_quickly(head, rest)
     }
 
+    /// Tells a number beside the messages, in place of the one before, to a receiver that reads it ([`Receiver::tally`]): a store,
+    /// whether or not there is room. Only a log has a place for it.
+    ///
+    /// [`Receiver::tally`]: crate::Receiver::tally
+    #[inline(always)]
+    pub(crate) fn tell(&mut self, tally: u64) -> Pushed {
+        match &mut self.half {
+            SendHalf::Log(log) => log.tell(tally),
+            SendHalf::Channel(_) | SendHalf::Stream(_) | SendHalf::Other(_) => Pushed::No,
+        }
+    }
+
     /// Has room ready for the next message, if that is as long as the one that was just sent: for senders that wait for an
     /// answer, and so have time for it now and none later.
     #[inline(always)]

@@ -11,6 +11,7 @@ use crate::world::{SOON, World, eventually};
 const POINTS: &[(&str, &str)] = &[
     ("queue.acknowledge.before", "works"),
     ("queue.acknowledge.sent", "works"),
+    ("queue.acknowledge.told", "works"),
     ("queue.answer.heard", "pushes"),
     ("queue.assign.before", "pushes"),
     ("queue.assign.sent", "pushes"),
@@ -26,6 +27,7 @@ const POINTS: &[(&str, &str)] = &[
     ("queue.redeliver.before", "pushes"),
     ("queue.redeliver.sent", "pushes"),
     ("queue.say.before", "works"),
+    ("queue.tally.heard", "pushes"),
 ];
 
 pub(crate) fn at_every_point(world: &World) {
@@ -47,7 +49,10 @@ fn puller_dies_at(world: &World, point: &str, role: &str) {
         dies.tell_if_there("go");
     }
     let text = if point == "queue.give_back.sent" || point == "queue.begun.sent" { "back" } else { "do" };
-    let items: Vec<_> = (0..8).map(|_| pusher.push(text.as_bytes()).unwrap().id()).collect();
+    // While one is held what comes of those behind it is said by messages.
+    let first = if point == "queue.acknowledge.sent" { "hold" } else { text };
+    let texts = std::iter::once(first).chain(std::iter::repeat(text));
+    let items: Vec<_> = texts.take(8).map(|text| pusher.push(text.as_bytes()).unwrap().id()).collect();
     eventually(point, || {
         let _ = pusher.flush(Duration::from_millis(1));
         !dies.is_alive()
@@ -56,7 +61,7 @@ fn puller_dies_at(world: &World, point: &str, role: &str) {
     eventually(point, || pusher.pullers() == 0);
     match point {
         // What was said arrives, although whoever said it is dead.
-        "queue.acknowledge.sent" => assert_eq!(pusher.unsettled(), 7, "{point}"),
+        "queue.acknowledge.sent" | "queue.acknowledge.told" => assert_eq!(pusher.unsettled(), 7, "{point}"),
         "queue.puller.open" | "queue.acknowledge.before" | "queue.item.taken" | "queue.say.before" => {
             assert_eq!(pusher.unsettled(), 8, "{point}");
         }

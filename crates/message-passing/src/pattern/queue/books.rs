@@ -71,7 +71,8 @@ pub struct DeadLetter {
 enum Stage {
     Free,
     Waiting,
-    With(u64),
+    /// Somebody has it.
+    Given,
     Dead,
 }
 
@@ -123,14 +124,23 @@ pub(super) struct NeverHad {
     pub(super) number: u64,
 }
 
+impl NeverHad {
+    pub(super) fn words(&self) -> String {
+        format!("it speaks of delivery {}, which it never had", self.number)
+    }
+}
+
 /// See the top of the file.
 #[derive(Debug)]
 pub(super) struct Books {
     bounds: Bounds,
     kept: Vec<Kept>,
     free: Vec<usize>,
-    count: usize,
-    bytes: usize,
+    /// How many were ever taken out, and the bytes of all that were taken in and out: what changes with every item is one number less
+    /// than it might be, since each is a store that waits behind the item's (docs/performance.md).
+    out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
     /// Never delivered yet.
     waiting: VecDeque<usize>,
     /// Delivered before, and first in line.
@@ -138,6 +148,7 @@ pub(super) struct Books {
     dead: VecDeque<usize>,
     workers: Vec<Worker>,
     turn: usize,
+    /// How many were ever taken in.
     next_id: u64,
     next_number: u64,
     outcomes: BTreeMap<u64, Settled>,
@@ -152,8 +163,9 @@ impl Books {
             bounds,
             kept: Vec::new(),
             free: Vec::new(),
-            count: 0,
-            bytes: 0,
+            out: 0,
+            bytes_in: 0,
+            bytes_out: 0,
             waiting: VecDeque::new(),
             again: VecDeque::new(),
             dead: VecDeque::new(),
@@ -169,7 +181,13 @@ impl Books {
 
     /// Whether there is room for an item of so many bytes. One is always taken, however large.
     pub(super) fn has_room(&self, len: usize) -> bool {
-        self.count == 0 || (self.count < self.bounds.items && self.bytes.saturating_add(len) <= self.bounds.bytes)
+        let count = self.len();
+        count == 0 || (count < self.bounds.items && self.bytes().saturating_add(len) <= self.bounds.bytes)
+    }
+
+    /// Bytes of those that are kept.
+    fn bytes(&self) -> usize {
+        usize::try_from(self.bytes_in - self.bytes_out).unwrap_or(usize::MAX)
     }
 
     /// Enters an item, which waits; its place.
@@ -180,43 +198,58 @@ impl Books {
         place
     }
 
-    /// Enters an item that is on its way to this puller already, by the number of [`number`](Self::number); its place.
-    #[inline]
-    pub(super) fn add_given(&mut self, bytes: &[u8], key: u64, now: Instant) -> usize {
-        let place = self.keep(bytes, 1, Stage::With(key));
-        self.give(place, key, true, now);
+    /// Enters an item that is on its way to the puller that [`next_for_new`](Self::next_for_new) has named, by the number of
+    /// [`number`](Self::number); its place.
+    #[inline(always)]
+    pub(super) fn add_given(&mut self, bytes: &[u8], at: usize, now: Instant) -> usize {
+        let place = self.keep(bytes, 1, Stage::Given);
+        self.give(place, at, true, now);
         place
     }
 
-    #[inline]
+    #[inline(always)]
     fn keep(&mut self, bytes: &[u8], deliveries: u32, stage: Stage) -> usize {
         self.next_id += 1;
-        self.latest = None;
-        self.count += 1;
-        self.bytes += bytes.len();
-        let place = self.free.pop().unwrap_or_else(|| {
-            self.kept.push(Kept {
-                id: 0,
-                bytes: Vec::new(),
-                deliveries: 0,
-                avoid: 0,
-                rests_until: Instant::from_nanos(0),
-                watched: false,
-                stage: Stage::Free,
-            });
-            self.kept.len() - 1
-        });
+        self.bytes_in += bytes.len() as u64;
+        // A store only where something changes, here as below.
+        if self.latest.is_some() {
+            self.latest = None;
+        }
+        let place = self.free.pop().unwrap_or_else(|| self.new_place());
         if let Some(kept) = self.kept.get_mut(place) {
             keep(bytes, &mut kept.bytes);
-            (kept.id, kept.deliveries, kept.avoid, kept.watched) = (self.next_id, deliveries, 0, false);
-            kept.stage = stage;
+            (kept.id, kept.deliveries, kept.watched, kept.stage) = (self.next_id, deliveries, false, stage);
+            if kept.avoid != 0 {
+                kept.avoid = 0;
+            }
         }
         place
     }
 
+    #[cold]
+    #[inline(never)]
+    fn new_place(&mut self) -> usize {
+        self.kept.push(Kept {
+            id: 0,
+            bytes: Vec::new(),
+            deliveries: 0,
+            avoid: 0,
+            rests_until: Instant::from_nanos(0),
+            watched: false,
+            stage: Stage::Free,
+        });
+        self.kept.len() - 1
+    }
+
     /// Items that are kept: those that wait, those that somebody has, and the dead letters.
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.count
+        usize::try_from(self.next_id - self.out).unwrap_or(usize::MAX)
+    }
+
+    /// Bytes of all that were ever taken in.
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.bytes_in
     }
 
     /// Items that nobody has now.
@@ -226,7 +259,7 @@ impl Books {
 
     /// Items that were neither acknowledged nor given up.
     pub(super) fn unsettled(&self) -> usize {
-        self.count - self.dead.len()
+        self.len() - self.dead.len()
     }
 
     pub(super) fn join(&mut self, key: u64) {
@@ -316,13 +349,13 @@ impl Books {
         let Kept { avoid, rests_until, .. } = *self.kept.get(place)?;
         let others = || self.workers.iter().any(|it| it.key != avoid && it.takes_items());
         let not_the_same = avoid != 0 && (now < rests_until || others());
-        // No key is 0.
-        self.least_busy(if not_the_same { avoid } else { 0 })
+        self.least_busy(if not_the_same { avoid } else { 0 }).map(|(_, key)| key)
     }
 
-    /// Who would be given an item now that nobody had before, if somebody can, and others do not wait for that before it.
-    #[inline]
-    pub(super) fn next_for_new(&self) -> Option<u64> {
+    /// Who would be given an item now that nobody had before, and which of the pullers that is, if somebody can, and others do not wait
+    /// for that before it.
+    #[inline(always)]
+    pub(super) fn next_for_new(&self) -> Option<(usize, u64)> {
         if self.waiting() == 0 { self.least_busy(0) } else { None }
     }
 
@@ -333,18 +366,23 @@ impl Books {
     }
 
     /// Who is to have the next item, of all but one.
-    #[inline]
-    fn least_busy(&self, but: u64) -> Option<u64> {
-        let (before, behind) = self.workers.split_at_checked(self.turn).unwrap_or((&[], &self.workers));
-        // Two words that stay in registers, where an iterator puts its results together in memory.
-        let (mut best, mut least) = (0, usize::MAX);
-        for worker in behind.iter().chain(before) {
-            let has = worker.has.len();
-            if has < least && worker.is_free() && worker.key != but {
-                (best, least) = (worker.key, has);
+    #[inline(always)]
+    fn least_busy(&self, but: u64) -> Option<(usize, u64)> {
+        // Words that stay in registers, where an iterator puts its results together in memory.
+        let (mut best, mut which, mut least) = (0, 0, usize::MAX);
+        // Whose turn it was may have gone.
+        let mut at = if self.turn < self.workers.len() { self.turn } else { 0 };
+        for _ in 0..self.workers.len() {
+            if let Some(worker) = self.workers.get(at) {
+                let has = worker.has.len();
+                if has < least && worker.is_free() && worker.key != but {
+                    (best, which, least) = (worker.key, at, has);
+                }
             }
+            at = if at + 1 < self.workers.len() { at + 1 } else { 0 };
         }
-        (best != 0).then_some(best)
+        // No key is 0.
+        (best != 0).then_some((which, best))
     }
 
     /// Bytes of the largest item that may be next in line.
@@ -368,17 +406,18 @@ impl Books {
         }
         if let Some(kept) = self.kept.get_mut(place) {
             kept.deliveries = kept.deliveries.saturating_add(1);
-            kept.stage = Stage::With(key);
+            kept.stage = Stage::Given;
         }
-        self.give(place, key, whole, now)
+        let at = self.workers.iter().position(|worker| worker.key == key);
+        self.give(place, at.unwrap_or(usize::MAX), whole, now)
     }
 
-    #[inline]
-    fn give(&mut self, place: usize, key: u64, whole: bool, now: Instant) -> u64 {
+    #[inline(always)]
+    fn give(&mut self, place: usize, at: usize, whole: bool, now: Instant) -> u64 {
         self.next_number += 1;
         let number = self.next_number;
         self.turn = if self.turn + 1 < self.workers.len() { self.turn + 1 } else { 0 };
-        if let Some(worker) = self.worker(key) {
+        if let Some(worker) = self.workers.get_mut(at) {
             if worker.has.is_empty() {
                 (worker.since, worker.heard) = (now, false);
             }
@@ -409,8 +448,33 @@ impl Books {
     /// A delivery was done. `false`: it had been taken from this puller before, so that it is another one's.
     pub(super) fn acknowledge(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
         let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
-        self.settle(delivery.place, true);
+        self.settle_done(delivery.place);
         Ok(true)
+    }
+
+    /// All deliveries up to this one that this puller has still were done.
+    pub(super) fn acknowledge_up_to(&mut self, key: u64, number: u64, now: Instant) -> Result<(), NeverHad> {
+        let Some(at) = self.workers.iter().position(|worker| worker.key == key) else { return Ok(()) };
+        let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
+        if number > worker.highest {
+            return Err(NeverHad { number });
+        }
+        (worker.heard, worker.silent) = (true, false);
+        let mut done = 0;
+        // Ends: each round looks at the next that it has.
+        while let Some(next) = self.workers.get(at).and_then(|worker| worker.has.get(done))
+            && next.number <= number
+        {
+            done += 1;
+            self.settle_done(next.place);
+        }
+        if let Some(worker) = self.workers.get_mut(at)
+            && done > 0
+        {
+            worker.has.drain(..done);
+            (worker.since, worker.heard) = (now, false);
+        }
+        Ok(())
     }
 
     /// A delivery was given back. `false` as in [`acknowledge`](Self::acknowledge).
@@ -460,7 +524,8 @@ impl Books {
     /// of, and count; of others it says when it begins.
     pub(super) fn gone(&mut self, key: u64) {
         let Some(at) = self.workers.iter().position(|worker| worker.key == key) else { return };
-        let worker = self.workers.remove(at);
+        // As whoever keeps something beside the books for each of them does.
+        let worker = self.workers.swap_remove(at);
         self.take_away(key, worker.has);
     }
 
@@ -521,7 +586,7 @@ impl Books {
         self.waiting.clear();
         self.again.clear();
         self.workers.iter_mut().for_each(|worker| worker.has.clear());
-        let of_it = |kept: &Kept| matches!(kept.stage, Stage::Waiting | Stage::With(_));
+        let of_it = |kept: &Kept| matches!(kept.stage, Stage::Waiting | Stage::Given);
         let places: Vec<usize> = (0..self.kept.len()).filter(|at| self.kept.get(*at).is_some_and(of_it)).collect();
         let mut taken: Vec<DeadLetter> = places.into_iter().filter_map(|place| self.take_out(place)).collect();
         taken.sort_unstable_by_key(|letter| letter.id);
@@ -559,7 +624,7 @@ impl Books {
 
     /// Whether an item of this id is still unsettled.
     pub(super) fn is_open(&self, id: u64) -> bool {
-        let open = |kept: &Kept| kept.id == id && matches!(kept.stage, Stage::Waiting | Stage::With(_));
+        let open = |kept: &Kept| kept.id == id && matches!(kept.stage, Stage::Waiting | Stage::Given);
         self.kept.iter().any(open)
     }
 
@@ -606,7 +671,17 @@ impl Books {
         }
     }
 
+    /// An item is done. The common case, made part of the caller: nobody waits to hear of it.
+    #[inline(always)]
+    fn settle_done(&mut self, place: usize) {
+        match self.kept.get(place) {
+            Some(kept) if !kept.watched && kept.id != self.next_id => self.release(place),
+            _ => self.settle(place, true),
+        }
+    }
+
     /// An item is done, or nobody could do it.
+    #[inline(never)]
     fn settle(&mut self, place: usize, done: bool) {
         let Some(kept) = self.kept.get_mut(place) else { return };
         let (id, deliveries) = (kept.id, kept.deliveries);
@@ -626,14 +701,14 @@ impl Books {
     }
 
     /// A place is free again.
+    #[inline(always)]
     fn release(&mut self, place: usize) {
         let Some(kept) = self.kept.get_mut(place) else { return };
-        self.count -= 1;
-        self.bytes -= kept.bytes.len();
+        self.out += 1;
+        self.bytes_out += kept.bytes.len() as u64;
         if kept.bytes.capacity() > SPARE_BYTES {
             kept.bytes = Vec::new();
         }
-        kept.bytes.clear();
         kept.stage = Stage::Free;
         self.free.push(place);
     }

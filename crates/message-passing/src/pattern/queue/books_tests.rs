@@ -464,7 +464,7 @@ fn live(seed: u64) {
         }
         assert_eq!(books.unsettled(), model.open.len(), "{seed} {step}");
         assert_eq!(books.waiting(), model.open.len() - model.has.len(), "{seed} {step}");
-        assert!(books.len() <= bounds.items && books.bytes <= bounds.bytes.max(28));
+        assert!(books.len() <= bounds.items && books.bytes() <= bounds.bytes.max(28));
     }
     for id in 1..=pushed {
         let expected = model.done.contains(&id).then_some("done").or(model.dead.contains(&id).then_some("dead"));
@@ -498,4 +498,42 @@ fn the_latest_is_asked_for_when_it_is_over() {
     let number = give_out(&mut books, 0)[0].1;
     assert_eq!(books.acknowledge(1, number, at(0)), Ok(true));
     assert_eq!(books.outcome(id), Some(Settled::Acknowledged { deliveries: 1 }));
+}
+
+#[test]
+fn one_number_settles_all_up_to_it_that_the_puller_has() {
+    let mut books = books(Bounds { acknowledge: Some(Duration::from_millis(1)), ..BOUNDS }, &[4, 4]);
+    push(&mut books, &["a", "b", "c", "d", "e", "f"]);
+    let given = give_out(&mut books, 0);
+    let of_first: Vec<u64> = given.iter().filter(|it| it.0 == 1).map(|it| it.1).collect();
+    assert_eq!(of_first, [1, 3, 5]);
+    // The other's between them are not touched, and one that was taken away before is not settled once more.
+    assert_eq!(books.give_back(1, 1, at(0)), Ok(true));
+    assert_eq!(books.acknowledge_up_to(1, 3, at(500_000)), Ok(()));
+    assert_eq!((books.unsettled(), books.len(), books.waiting()), (5, 5, 1));
+    // The time of the next one has begun.
+    assert_eq!(books.workers[0].since, at(500_000));
+    // Nothing new changes nothing but that it was heard.
+    assert_eq!(books.acknowledge_up_to(1, 4, at(700_000)), Ok(()));
+    assert_eq!((books.unsettled(), books.workers[0].since, books.workers[0].heard), (5, at(500_000), true));
+    assert_eq!(books.acknowledge_up_to(1, 6, at(700_000)), Err(NeverHad { number: 6 }));
+    assert_eq!(books.acknowledge_up_to(1, 5, at(700_000)), Ok(()));
+    assert_eq!(books.acknowledge_up_to(7, 5, at(700_000)), Ok(()), "one that is not there says nothing");
+    assert_eq!(books.unsettled(), 4);
+}
+
+#[test]
+fn whoever_asked_learns_of_an_item_that_one_number_settled_with_others() {
+    let mut books = books(BOUNDS, &[8]);
+    push(&mut books, &["a", "b"]);
+    let watched = books.add(b"c");
+    books.watch_latest(watched);
+    let id = books.latest_id();
+    let latest = books.add(b"d");
+    give_out(&mut books, 0);
+    assert_eq!(books.acknowledge_up_to(1, 4, at(0)), Ok(()));
+    assert_eq!(books.outcome(id), Some(Settled::Acknowledged { deliveries: 1 }));
+    books.watch_latest(latest);
+    assert_eq!(books.outcome(books.latest_id()), Some(Settled::Acknowledged { deliveries: 1 }));
+    assert_eq!((books.len(), books.bytes()), (0, 0));
 }

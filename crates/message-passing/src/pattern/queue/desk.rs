@@ -1,18 +1,18 @@
 //! What a puller has to say to one pusher: sent at once if there is room, and otherwise kept for the puller's next call.
 //!
 //! Items hold it, in whatever thread they are worked on: nearly always that of their puller, towards which its lock leans
-//! ([`Leaning`]). It never waits; what is kept is bounded by the items that a puller has,
+//! ([`Counted`]). It never waits; what is kept is bounded by the items that a puller has,
 //! which say at most twice something each, and towards a pusher that gives ever more and takes nothing, by a number.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use wharf_shared_memory::biased::{Inside, Leaning};
+use wharf_shared_memory::biased::{Counted, Inside};
 use wharf_sys::crash_point;
-use wharf_sys::fork;
 
 use super::frame::{HEAD_BYTES, Head, Kind};
-use super::item::Parcel;
+use super::item::{Blank, Parcel};
+use super::order::Order;
 use crate::error::SendError;
 use crate::pattern::private_link::{Hub, News};
 use crate::peer::Peer;
@@ -31,35 +31,38 @@ pub(super) const MOST_UNSENT: usize = 65_536;
 /// The way to the pusher.
 struct Way {
     sender: Sender,
+    /// Where its puller is woken.
+    hub: Arc<Hub<News>>,
     unsent: VecDeque<[u8; HEAD_BYTES]>,
     #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
     spare: Vec<Box<Parcel>>,
+    order: Order,
     over: bool,
     /// It is over because the pusher takes nothing.
     deaf: bool,
 }
 
-/// See the top of the file.
+/// See the top of the file. Its holders are its puller's end of the link and every item that came by it.
 pub(super) struct Desk {
-    way: Leaning<Way>,
-    hub: Arc<Hub<News>>,
-    peer: Peer,
-    epoch: u32,
+    way: Counted<Peer, Way>,
 }
 
 impl Desk {
     pub(super) fn new(sender: Sender, hub: Arc<Hub<News>>) -> Desk {
         let peer = sender.peer().clone();
-        let way = Way { sender, unsent: VecDeque::new(), spare: Vec::new(), over: false, deaf: false };
-        Desk { way: Leaning::new(way), hub, peer, epoch: fork::epoch() }
+        let (unsent, spare, order) = (VecDeque::new(), Vec::new(), Order::default());
+        let way = Way { sender, hub, unsent, spare, order, over: false, deaf: false };
+        Desk { way: Counted::new(peer, way) }
     }
 
-    pub(super) fn peer(&self) -> &Peer {
-        &self.peer
+    /// `None` when it was left with the item that was settled.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        self.way.shared()
     }
 
+    #[inline(always)]
     pub(super) fn is_ours(&self) -> bool {
-        self.epoch == fork::epoch()
+        self.way.is_ours()
     }
 
     #[inline(always)]
@@ -68,84 +71,29 @@ impl Desk {
         self.way.enter().map_err(SendError::System)
     }
 
-    /// Says something, without waiting. With it comes the memory of the item that it is about.
-    #[inline]
-    pub(super) fn say(&self, head: Head, spare: Option<Box<Parcel>>) -> Result<(), SendError> {
+    /// Says what became of an item, without waiting, and takes its memory back.
+    ///
+    /// That it is done is told as a number beside the messages where everything before it is settled: "all of those up to here of
+    /// which no message says anything else". It stands where the pusher finds it also when this process is killed. Messages that were
+    /// sent before are found before it, and where some wait for room it waits behind them, as a message.
+    #[inline(always)]
+    pub(super) fn settle(&mut self, kind: Kind, parcel: Box<Parcel>) -> Result<(), SendError> {
         if !self.is_ours() {
             return Err(SendError::Forked);
         }
-        let mut way = self.way()?;
-        if let Some(spare) = spare
-            && spare.bytes.capacity() <= SPARE_BYTES
-            && way.spare.len() < MOST_SPARE
-        {
-            way.spare.push(spare);
-        }
-        crash_point!("queue.say.before");
-        if way.over || !way.unsent.is_empty() {
-            return self.keep(&mut way, head);
-        }
-        match way.sender.send_quickly(&head.words(), &[]) {
-            Pushed::Yes => {}
-            otherwise => self.say_slowly(&mut way, head, otherwise)?,
-        }
-        match head.kind {
-            Kind::Acknowledge => {
-                crash_point!("queue.acknowledge.sent");
-            }
-            Kind::GiveBack => {
-                crash_point!("queue.give_back.sent");
-            }
-            Kind::Begun => {
-                crash_point!("queue.begun.sent");
-            }
-            _ => {}
-        }
-        Ok(())
+        // Left here, and not returned through two results of several words each (docs/performance.md).
+        let mut failed = None;
+        // Nothing in here sleeps or panics.
+        self.way.leave(|way| way.settle(kind, parcel, &mut failed)).map_err(SendError::System)?;
+        failed.map_or(Ok(()), Err)
     }
 
-    /// What takes more than some stores.
-    #[cold]
-    #[inline(never)]
-    fn say_slowly(&self, way: &mut Way, head: Head, so_far: Pushed) -> Result<(), SendError> {
-        let said = match so_far {
-            Pushed::ToASleeper => way.sender.wake(),
-            Pushed::Yes | Pushed::No => way.sender.half.push(&head.write(), &mut 0, Ask::Nothing),
-        };
-        match said {
-            Ok(()) => {
-                if way.sender.half.has_rest() {
-                    self.hub.wake();
-                }
-                Ok(())
-            }
-            Err(SendError::Full) => {
-                way.unsent.push_back(head.write());
-                self.hub.wake();
-                Ok(())
-            }
-            Err(error) => {
-                way.over = true;
-                Err(error)
-            }
+    /// Says something, without waiting.
+    pub(super) fn say(&self, head: Head) -> Result<(), SendError> {
+        if !self.is_ours() {
+            return Err(SendError::Forked);
         }
-    }
-
-    /// Keeps it, as other words are that come first.
-    #[cold]
-    fn keep(&self, way: &mut Way, head: Head) -> Result<(), SendError> {
-        if way.over {
-            return Err(SendError::Closed);
-        }
-        if way.unsent.len() >= MOST_UNSENT {
-            (way.over, way.deaf) = (true, true);
-            way.unsent = VecDeque::new();
-            // The puller leaves it.
-            self.hub.wake();
-            return Err(SendError::Closed);
-        }
-        way.unsent.push_back(head.write());
-        Ok(())
+        self.way()?.say(head)
     }
 
     /// Sends on what was kept, as far as there is room; whether some is left.
@@ -183,11 +131,120 @@ impl Desk {
         }
     }
 
-    /// Memory for the next items.
-    #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
-    pub(super) fn take_spare(&self, into: &mut Vec<Box<Parcel>>) {
-        if let Ok(mut way) = self.way() {
-            into.append(&mut way.spare);
+    /// Memory for so many of the next items, with a hold on this desk for each: few visits bring many.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_blanks(&self, count: usize, into: &mut Vec<Blank>) {
+        let mut spare = match self.way() {
+            Ok(mut way) => {
+                let rest = way.spare.len().saturating_sub(count);
+                way.spare.split_off(rest)
+            }
+            Err(_) => return,
+        };
+        // Where nobody may go in any more there are none.
+        let _ = self.way.more(count, |way| {
+            into.push(Blank { parcel: spare.pop().unwrap_or_default(), desk: Desk { way } });
+        });
+    }
+}
+
+impl Way {
+    /// `failed`: why, if it was not said.
+    #[inline(always)]
+    fn settle(&mut self, kind: Kind, parcel: Box<Parcel>, failed: &mut Option<SendError>) {
+        let (number, by_tally) = (parcel.number, parcel.by_tally);
+        let first = self.order.settle(parcel.taken);
+        if parcel.bytes.capacity() <= SPARE_BYTES && self.spare.len() < MOST_SPARE {
+            self.spare.push(parcel);
         }
+        let by_tally = by_tally && first && kind == Kind::Acknowledge && !self.over && self.unsent.is_empty();
+        let mut told = Pushed::No;
+        if by_tally {
+            crash_point!("queue.say.before");
+            told = self.sender.tell(number);
+        }
+        if told != Pushed::No {
+            crash_point!("queue.acknowledge.told");
+        }
+        if told != Pushed::Yes {
+            *failed = self.settle_slowly(Head::new(kind, number), told).err();
+        }
+    }
+
+    #[inline(never)]
+    fn settle_slowly(&mut self, head: Head, told: Pushed) -> Result<(), SendError> {
+        match told {
+            Pushed::Yes | Pushed::No => self.say(head),
+            Pushed::ToASleeper => self.say_slowly(head, told),
+        }
+    }
+
+    fn say(&mut self, head: Head) -> Result<(), SendError> {
+        crash_point!("queue.say.before");
+        if self.over || !self.unsent.is_empty() {
+            return self.keep(head);
+        }
+        match self.sender.send_quickly(&head.words(), &[]) {
+            Pushed::Yes => {}
+            otherwise => self.say_slowly(head, otherwise)?,
+        }
+        match head.kind {
+            Kind::Acknowledge => {
+                crash_point!("queue.acknowledge.sent");
+            }
+            Kind::GiveBack => {
+                crash_point!("queue.give_back.sent");
+            }
+            Kind::Begun => {
+                crash_point!("queue.begun.sent");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// What takes more than some stores.
+    #[cold]
+    #[inline(never)]
+    fn say_slowly(&mut self, head: Head, so_far: Pushed) -> Result<(), SendError> {
+        let said = match so_far {
+            Pushed::ToASleeper => self.sender.wake(),
+            Pushed::Yes | Pushed::No => self.sender.half.push(&head.write(), &mut 0, Ask::Nothing),
+        };
+        match said {
+            Ok(()) => {
+                if self.sender.half.has_rest() {
+                    self.hub.wake();
+                }
+                Ok(())
+            }
+            Err(SendError::Full) => {
+                self.unsent.push_back(head.write());
+                self.hub.wake();
+                Ok(())
+            }
+            Err(error) => {
+                self.over = true;
+                Err(error)
+            }
+        }
+    }
+
+    /// Keeps it, as other words are that come first.
+    #[cold]
+    fn keep(&mut self, head: Head) -> Result<(), SendError> {
+        if self.over {
+            return Err(SendError::Closed);
+        }
+        if self.unsent.len() >= MOST_UNSENT {
+            (self.over, self.deaf) = (true, true);
+            self.unsent = VecDeque::new();
+            // The puller leaves it.
+            self.hub.wake();
+            return Err(SendError::Closed);
+        }
+        self.unsent.push_back(head.write());
+        Ok(())
     }
 }

@@ -6,6 +6,9 @@
 /// The version of these headers.
 const VERSION: u8 = 1;
 
+/// A flag: see [`Head::reads_tally`]. Others are not looked at.
+const READS_TALLY: u8 = 1;
+
 /// Bytes of a header.
 pub(super) const HEAD_BYTES: usize = 16;
 
@@ -51,6 +54,8 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) kind: Kind,
+    /// Of an item: the pusher reads what the puller tells beside its messages. Otherwise not.
+    pub(super) reads_tally: bool,
     /// Of an item: how often it was delivered, this time included. Otherwise 0.
     pub(super) deliveries: u32,
     /// The pusher's number for the delivery: to each puller each is larger than the one before. Of a credit: how many.
@@ -60,13 +65,15 @@ pub(super) struct Head {
 impl Head {
     /// A header of a puller.
     pub(super) fn new(kind: Kind, number: u64) -> Head {
-        Head { kind, deliveries: 0, number }
+        Head { kind, reads_tally: false, deliveries: 0, number }
     }
 
     /// Its words, as they stand in memory.
     #[inline]
     pub(super) fn words(self) -> [u64; 2] {
-        let first = u64::from(VERSION) | u64::from(self.kind.code()) << 8 | u64::from(self.deliveries) << 32;
+        let flags = if self.reads_tally { READS_TALLY } else { 0 };
+        let codes = u64::from(VERSION) | u64::from(self.kind.code()) << 8 | u64::from(flags) << 16;
+        let first = codes | u64::from(self.deliveries) << 32;
         [first, self.number].map(u64::to_le)
     }
 
@@ -85,7 +92,7 @@ impl Head {
         let Some((head, payload)) = message.split_first_chunk::<HEAD_BYTES>() else {
             return Err(format!("expected a header of {HEAD_BYTES} bytes, found a message of {}", message.len()));
         };
-        let [version, code, _, _, d0, d1, d2, d3, number @ ..] = *head;
+        let [version, code, flags, _, d0, d1, d2, d3, number @ ..] = *head;
         if version != VERSION {
             return Err(format!("expected version {VERSION} of the queue protocol, found {version}"));
         }
@@ -93,7 +100,8 @@ impl Head {
             return Err(format!("expected a kind of message from 1 to {}, found {code}", Kind::ALL.len()));
         };
         let deliveries = u32::from_le_bytes([d0, d1, d2, d3]);
-        Ok((Head { kind, deliveries, number: u64::from_le_bytes(number) }, payload))
+        let reads_tally = flags & READS_TALLY != 0;
+        Ok((Head { kind, reads_tally, deliveries, number: u64::from_le_bytes(number) }, payload))
     }
 }
 
@@ -104,10 +112,12 @@ mod tests {
     #[test]
     fn headers_survive_the_journey() {
         for kind in Kind::ALL {
-            let head = Head { kind, deliveries: 0x0102_0304, number: u64::MAX - 3 };
-            let mut message = head.write().to_vec();
-            message.extend_from_slice(b"payload");
-            assert_eq!(Head::read(&message), Ok((head, &b"payload"[..])));
+            for reads_tally in [false, true] {
+                let head = Head { kind, reads_tally, deliveries: 0x0102_0304, number: u64::MAX - 3 };
+                let mut message = head.write().to_vec();
+                message.extend_from_slice(b"payload");
+                assert_eq!(Head::read(&message), Ok((head, &b"payload"[..])));
+            }
         }
     }
 

@@ -2,12 +2,11 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 
 use wharf_sys::crash_point;
 
 use super::desk::Desk;
-use super::frame::{Head, Kind};
+use super::frame::Kind;
 use crate::error::SendError;
 use crate::peer::Peer;
 
@@ -24,7 +23,13 @@ use crate::peer::Peer;
 pub struct Item {
     /// `None` when it is settled.
     parcel: Option<Box<Parcel>>,
-    desk: Arc<Desk>,
+    desk: Desk,
+}
+
+/// Memory for an item, and a hold on the desk of its pusher.
+pub(super) struct Blank {
+    pub(super) parcel: Box<Parcel>,
+    pub(super) desk: Desk,
 }
 
 /// What an item brings, in one piece of memory: an item is carried from call to call, and two words go in registers.
@@ -32,13 +37,17 @@ pub struct Item {
 pub(super) struct Parcel {
     pub(super) bytes: Vec<u8>,
     pub(super) number: u64,
+    /// The how many of its pusher's it is that this puller took.
+    pub(super) taken: u64,
     pub(super) deliveries: u32,
+    /// Its pusher reads the puller's tally.
+    pub(super) by_tally: bool,
 }
 
 impl Item {
     #[inline]
-    pub(super) fn new(parcel: Box<Parcel>, desk: Arc<Desk>) -> Item {
-        Item { parcel: Some(parcel), desk }
+    pub(super) fn new(filled: Blank) -> Item {
+        Item { parcel: Some(filled.parcel), desk: filled.desk }
     }
 
     /// Its bytes.
@@ -55,7 +64,9 @@ impl Item {
 
     /// Whose item it is.
     pub fn pusher(&self) -> &Peer {
-        self.desk.peer()
+        // Only an item that is settled, which nobody has any more, is nobody's.
+        static NOBODY: Peer = Peer::unmet();
+        self.desk.peer().unwrap_or(&NOBODY)
     }
 
     /// It is done.
@@ -80,7 +91,7 @@ impl Item {
     #[inline]
     fn say(&mut self, kind: Kind) -> Result<(), SendError> {
         match self.parcel.take() {
-            Some(parcel) => self.desk.say(Head::new(kind, parcel.number), Some(parcel)),
+            Some(parcel) => self.desk.settle(kind, parcel),
             None => Ok(()),
         }
     }

@@ -2,8 +2,8 @@
 //!
 //! Who has what, and what comes back, is decided in `books.rs`: logic without I/O. `pusher.rs` and `puller.rs` move the bytes
 //! over private links (a pusher's in `outlet.rs`), which are made as those of services are, by name or over an address, and do
-//! not know how. What a worker says of its items goes through `desk.rs`, from whatever thread. `mover.rs` moves a pusher's
-//! items while its program is elsewhere.
+//! not know how. What a worker says of its items goes through `desk.rs`, from whatever thread; whether it has settled all before one
+//! is in `order.rs`. `mover.rs` moves a pusher's items while its program is elsewhere.
 
 mod books;
 mod desk;
@@ -11,9 +11,12 @@ mod frame;
 mod host;
 mod item;
 mod mover;
+mod order;
 mod outlet;
 mod puller;
 mod pusher;
+#[cfg(test)]
+mod tally_tests;
 mod typed;
 mod waits;
 

@@ -35,8 +35,8 @@ const MOST_AT_ONCE: usize = 256;
 /// So many pushes go by until pullers are heard, if there is no other reason to: an eighth of what pullers take at a time, so that
 /// the pusher knows well enough who has the least, and within these bounds. A look takes the line with the latest words away from
 /// the puller that writes there; one that comes late finds many of them in lines that he is done with (docs/performance.md).
-const FEWEST_PUSHES_PER_LOOK: u32 = 8;
-const MOST_PUSHES_PER_LOOK: u32 = 64;
+const FEWEST_PUSHES_PER_LOOK: u64 = 8;
+const MOST_PUSHES_PER_LOOK: u64 = 64;
 
 /// While nobody is free, so many of the items that pullers have stand for one push that goes by until they are heard. They are
 /// busy meanwhile.
@@ -60,6 +60,9 @@ struct Line {
     pairing: Option<Pairing>,
     /// It takes no more items.
     closing: bool,
+    /// What it tells beside its messages, as it was read last: it has done everything up to this delivery of which no message says
+    /// anything else. `None` where there is no place for that.
+    tally: Option<u64>,
     /// An item that is sent in part: nothing else can be sent before.
     begun: Option<Begun>,
 }
@@ -70,6 +73,14 @@ struct Begun {
     progress: usize,
 }
 
+impl Line {
+    /// The header of an item for this puller.
+    #[inline(always)]
+    fn head(&self, deliveries: u32, number: u64) -> Head {
+        Head { kind: Kind::Item, reads_tally: self.tally.is_some(), deliveries, number }
+    }
+}
+
 /// See the top of the file.
 pub(super) struct Outlet {
     pub(super) door: Door,
@@ -77,13 +88,19 @@ pub(super) struct Outlet {
     hub: Arc<Hub<News>>,
     bell: Bell,
     pub(super) books: Books,
-    pushes: u64,
-    /// Pushes since pullers were heard, and after how many they are heard again: at the latest, and while nobody is free.
-    unheard: u32,
+    /// How many items had come when pullers were heard last, and after how many more they are heard again: at the latest, and while
+    /// nobody is free.
+    heard_at: u64,
     /// Quick looks since they were looked at thoroughly.
     quick_looks: u32,
-    most_unheard: u32,
-    most_unheard_while_busy: u32,
+    most_unheard: u64,
+    most_unheard_while_busy: u64,
+    /// What is still to be counted on the board, which is done whenever pullers are heard: what came before that is counted already,
+    /// and the largest item and the most items since.
+    counted: u64,
+    counted_bytes: u64,
+    largest: usize,
+    deepest: usize,
     /// Whether pushes that find no room come as a stream, and how long the next one stands back.
     rhythm: Rhythm,
     next_key: u64,
@@ -111,11 +128,14 @@ impl Outlet {
             hub,
             bell,
             books: Books::new(bounds),
-            pushes: 0,
-            unheard: 0,
+            heard_at: 0,
             quick_looks: 0,
             most_unheard: FEWEST_PUSHES_PER_LOOK,
             most_unheard_while_busy: 0,
+            counted: 0,
+            counted_bytes: 0,
+            largest: 0,
+            deepest: 0,
             rhythm: Rhythm::new(),
             next_key: 0,
             frame: Vec::new(),
@@ -217,12 +237,16 @@ impl Outlet {
     }
 
     fn add(&mut self, link: Link, pairing: Option<Pairing>) {
-        let (sender, receiver) = link.split();
+        let (sender, mut receiver) = link.split();
+        let tally = receiver.tally().map(|_| 0);
+        if let Some(tally) = tally {
+            receiver.heed(tally);
+        }
         self.next_key += 1;
         let key = self.next_key;
         self.books.join(key);
         let (theirs, ours) = (sender.max_message(), self.terms.options.max_message);
-        self.lines.push(Line { key, sender, receiver, pairing, closing: false, begun: None });
+        self.lines.push(Line { key, sender, receiver, pairing, closing: false, tally, begun: None });
         if theirs < ours {
             let why = format!(
                 "expected a puller for items of up to {ours} bytes with their headers, found one for up to {theirs}"
@@ -284,14 +308,24 @@ impl Outlet {
             self.go_on(at);
         }
         self.give_out();
-        if let Door::Named(registration) = &self.door {
-            registration.counters().set(Counter::Depth, self.books.len() as u64);
-        }
-        self.unheard = 0;
-        let credits = u32::try_from(self.books.credits() / 8).unwrap_or(u32::MAX);
+        self.count_pushes();
+        self.heard_at = self.books.latest_id();
+        let credits = self.books.credits() as u64 / 8;
         self.most_unheard = credits.clamp(FEWEST_PUSHES_PER_LOOK, MOST_PUSHES_PER_LOOK);
-        let busy = u32::try_from(self.books.in_hand() / ITEMS_PER_PUSH_UNHEARD).unwrap_or(u32::MAX);
+        let busy = (self.books.in_hand() / ITEMS_PER_PUSH_UNHEARD) as u64;
         self.most_unheard_while_busy = busy.min(FEWEST_PUSHES_PER_LOOK);
+    }
+
+    /// Counts on the board what was pushed since the last time.
+    fn count_pushes(&mut self) {
+        let Door::Named(registration) = &self.door else { return };
+        let (counters, (ids, bytes)) = (registration.counters(), (self.books.latest_id(), self.books.bytes_in()));
+        counters.add(Counter::SentMessages, ids - self.counted);
+        counters.add(Counter::SentBytes, bytes - self.counted_bytes);
+        counters.raise(Counter::Largest, self.largest as u64);
+        counters.raise(Counter::Deepest, self.deepest as u64);
+        counters.set(Counter::Depth, self.books.len() as u64);
+        (self.counted, self.counted_bytes) = (ids, bytes);
     }
 
     fn now(&self) -> Instant {
@@ -302,15 +336,30 @@ impl Outlet {
     /// What one puller has to say. `thoroughly`: what is not seen at once is looked for, its end too.
     fn receive(&mut self, at: usize, thoroughly: bool) {
         let now = self.now();
+        // Before the messages: all that were sent before it are found, and heard before it counts.
+        let Some(tally) = self.lines.get_mut(at).map(|line| line.receiver.tally()) else { return };
         for _ in 0..MOST_AT_ONCE {
             let Some(line) = self.lines.get_mut(at) else { return };
             let message = match line.receiver.glimpse() {
                 Quick::Message => line.receiver.found_in_place(),
-                Quick::Nothing if !thoroughly => return,
+                Quick::Nothing if !thoroughly => {
+                    self.count_up(at, tally, now);
+                    return;
+                }
                 Quick::Nothing | Quick::Unusual => match line.receiver.poll_frame() {
                     Ok(Some(frame)) => line.receiver.view(frame),
-                    Ok(None) => return,
-                    Err(RecvError::Closed | RecvError::PeerDied) => return self.lose(at),
+                    Ok(None) => {
+                        self.count_up(at, tally, now);
+                        return;
+                    }
+                    Err(RecvError::Closed | RecvError::PeerDied) => {
+                        // It may have told more between our look and its end.
+                        let tally = line.receiver.tally();
+                        if self.count_up(at, tally, now) {
+                            self.lose(at);
+                        }
+                        return;
+                    }
                     Err(error) => return self.cut(at, error.to_string()),
                 },
             };
@@ -338,7 +387,31 @@ impl Outlet {
             };
             crash_point!("queue.answer.heard");
             if let Err(never) = said {
-                return self.cut(at, format!("it speaks of delivery {}, which it never had", never.number));
+                return self.cut(at, never.words());
+            }
+        }
+    }
+
+    /// What one puller told beside its messages, before those that were all heard by now. `false`: it is cut off.
+    #[inline]
+    fn count_up(&mut self, at: usize, told: Option<u64>, now: Instant) -> bool {
+        let Some(line) = self.lines.get_mut(at) else { return false };
+        let (Some(told), Some(before)) = (told, line.tally) else { return true };
+        if told == before {
+            return true;
+        }
+        line.tally = Some(told);
+        line.receiver.heed(told);
+        let said = match told > before {
+            true => self.books.acknowledge_up_to(line.key, told, now).map_err(|never| never.words()),
+            false => Err(format!("it takes back that it has done what it was given up to delivery {before}")),
+        };
+        crash_point!("queue.tally.heard");
+        match said {
+            Ok(()) => true,
+            Err(why) => {
+                self.cut(at, why);
+                false
             }
         }
     }

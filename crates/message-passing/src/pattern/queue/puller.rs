@@ -14,7 +14,7 @@ use wharf_sys::poll::Found;
 use super::Terms;
 use super::desk::{Desk, MOST_UNSENT};
 use super::frame::{Head, Kind};
-use super::item::{Item, Parcel};
+use super::item::{Blank, Item};
 use super::waits::Set;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError};
@@ -35,6 +35,9 @@ pub(super) const LOOK: Duration = Duration::from_millis(2);
 
 /// So many looks in vain in a row are quick ones until the next sees everything.
 const MOST_DRY: u32 = 64;
+
+/// Memory for so many items of one pusher is made ready at a time.
+const BLANKS_AT_ONCE: usize = 16;
 
 /// The working end of a queue: takes items of any number of pushers, by turns.
 ///
@@ -72,10 +75,13 @@ pub(super) struct Source {
     /// Never used twice.
     pub(super) key: u64,
     pub(super) receiver: Receiver,
-    desk: Arc<Desk>,
+    desk: Desk,
+    /// Memory for the next items.
+    blanks: Vec<Blank>,
     pairing: Option<PairingId>,
-    /// The latest delivery that was taken.
+    /// The latest delivery that was taken, and the how many it was.
     last: u64,
+    taken: u64,
     /// It is gone, and what it has sent can still be received.
     pub(super) left: bool,
 }
@@ -93,8 +99,6 @@ pub(super) struct Inlet {
     rota: Rota,
     turn: Vec<usize>,
     pub(super) found: Vec<Found>,
-    #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
-    spare: Vec<Box<Parcel>>,
     /// Something is kept for some pusher.
     pub(super) unsent: bool,
     /// Quick looks in vain since the last other one; 0 when something was there.
@@ -156,7 +160,6 @@ impl Puller {
             rota: Rota::default(),
             turn: Vec::new(),
             found: Vec::new(),
-            spare: Vec::new(),
             unsent: false,
             dry: 0,
             ended: None,
@@ -245,11 +248,12 @@ impl Inlet {
 
     fn add(&mut self, link: Link, pairing: Option<PairingId>) {
         let (sender, receiver) = link.split();
-        let desk = Arc::new(Desk::new(sender, Arc::clone(&self.hub)));
+        let desk = Desk::new(sender, Arc::clone(&self.hub));
         // One that is gone already is found out by the next look.
-        let _ = desk.say(Head::new(Kind::Credit, u64::from(self.terms.prefetch)), None);
+        let _ = desk.say(Head::new(Kind::Credit, u64::from(self.terms.prefetch)));
         self.next_key += 1;
-        self.sources.push(Source { key: self.next_key, receiver, desk, pairing, last: 0, left: false });
+        let (key, blanks) = (self.next_key, Vec::new());
+        self.sources.push(Source { key, receiver, desk, blanks, pairing, last: 0, taken: 0, left: false });
     }
 
     /// Takes in who has come.
@@ -408,16 +412,21 @@ impl Inlet {
             None => source.receiver.found_in_place(),
         };
         match Head::read(&message) {
-            Ok((Head { kind: Kind::Item, number, deliveries }, payload)) if number > source.last => {
-                if self.spare.is_empty() {
-                    source.desk.take_spare(&mut self.spare);
+            Ok((Head { kind: Kind::Item, reads_tally, deliveries, number }, payload)) if number > source.last => {
+                if source.blanks.is_empty() {
+                    source.desk.take_blanks(BLANKS_AT_ONCE, &mut source.blanks);
                 }
-                let mut parcel = self.spare.pop().unwrap_or_default();
+                let Some(mut blank) = source.blanks.pop() else {
+                    let why = "the system has taken back the barrier that it had promised".to_owned();
+                    self.lose(at, Some(why), RecvError::Closed);
+                    return None;
+                };
+                let parcel = &mut blank.parcel;
                 keep(payload, &mut parcel.bytes);
-                (parcel.number, parcel.deliveries) = (number, deliveries);
-                source.last = number;
-                let desk = Arc::clone(&source.desk);
-                Some(self.take(at, parcel, desk))
+                (source.last, source.taken) = (number, source.taken + 1);
+                (parcel.number, parcel.taken) = (number, source.taken);
+                (parcel.deliveries, parcel.by_tally) = (deliveries, reads_tally);
+                Some(self.take(at, blank))
             }
             head => {
                 let why = match head {
@@ -434,20 +443,20 @@ impl Inlet {
     }
 
     #[inline]
-    fn take(&mut self, at: usize, parcel: Box<Parcel>, desk: Arc<Desk>) -> Item {
+    fn take(&mut self, at: usize, blank: Blank) -> Item {
         crash_point!("queue.item.taken");
         if let Meeting::Named(registration) = &self.meeting {
-            let (counters, len) = (registration.counters(), parcel.bytes.len() as u64);
+            let (counters, len) = (registration.counters(), blank.parcel.bytes.len() as u64);
             counters.add(Counter::ReceivedMessages, 1);
             counters.add(Counter::ReceivedBytes, len);
             counters.raise(Counter::Largest, len);
         }
-        if parcel.deliveries > 1 {
+        if blank.parcel.deliveries > 1 {
             // Of an item that may have been somebody's death it is to be known that it is worked on.
-            let _ = desk.say(Head::new(Kind::Begun, parcel.number), None);
+            let _ = blank.desk.say(Head::new(Kind::Begun, blank.parcel.number));
         }
         self.rota.found(at);
-        Item::new(parcel, desk)
+        Item::new(blank)
     }
 
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<(), RecvError> {
@@ -488,7 +497,7 @@ impl Drop for Puller {
         for source in &self.inlet.sources {
             source.desk.flush();
             // One that hears nothing sees the end of the link when the last of its items is settled.
-            let _ = source.desk.say(Head::new(Kind::Bye, source.last), None);
+            let _ = source.desk.say(Head::new(Kind::Bye, source.last));
         }
         crash_point!("queue.puller.closed");
     }

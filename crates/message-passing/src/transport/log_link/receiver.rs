@@ -95,6 +95,18 @@ impl LogReceiver {
         self.log.fetch_ahead();
     }
 
+    /// What the peer tells beside its messages; see [`LogReader::tally`]. A forked child is told nothing.
+    #[inline(always)]
+    pub(crate) fn tally(&self) -> Option<u64> {
+        (self.epoch == fork::epoch()).then(|| self.log.tally())
+    }
+
+    /// See [`LogReader::heed`].
+    #[inline(always)]
+    pub(crate) fn heed(&mut self, tally: u64) {
+        self.log.heed(tally);
+    }
+
     /// Messages taken.
     #[inline(always)]
     pub(crate) fn taken(&self) -> u64 {

@@ -45,6 +45,8 @@ pub(crate) struct LogSender {
     pub(super) taken: u64,
     /// The length of the message that is waited for room for.
     pub(super) wanted: u64,
+    /// How often something was told beside the messages.
+    pub(super) told: u64,
     /// What it takes to send descriptors, where this link carries them.
     pub(super) shipping: Option<Box<Shipping>>,
 }
@@ -69,6 +71,7 @@ impl LogSender {
             watch: Watch::new(),
             taken: 0,
             wanted: 0,
+            told: 0,
             shipping: attachments.map(|most| Box::new(Shipping::new(most))),
         }
     }
@@ -91,7 +94,7 @@ impl LogSender {
     /// Looks at the peer when it is time to; see [`Watch`].
     #[inline(always)]
     pub(super) fn keep_watch(&mut self) {
-        if self.watch.is_due(self.log.sent()) {
+        if self.watch.is_due(self.log.sent() + self.told) {
             self.look_around();
         }
     }
@@ -100,7 +103,7 @@ impl LogSender {
     #[inline(never)]
     fn look_around(&mut self) {
         let log = &self.log;
-        let due = self.watch.wants_a_look(Instant::now(), log.sent(), || log.taken());
+        let due = self.watch.wants_a_look(Instant::now(), log.sent() + self.told, || log.taken());
         if due || self.signals.known_gone() {
             self.look_at_peer();
         }
@@ -244,6 +247,22 @@ impl LogSender {
 }
 
 impl LogSender {
+    /// Tells a number beside the messages, see [`LogWriter::tell`], unless the link has ended. The answer is that of
+    /// [`push_quickly`](Self::push_quickly).
+    #[inline(always)]
+    pub(crate) fn tell(&mut self, tally: u64) -> Pushed {
+        if self.epoch != fork::epoch() {
+            return Pushed::No;
+        }
+        self.keep_watch();
+        if self.end.is_some() {
+            return Pushed::No;
+        }
+        self.told += 1;
+        self.log.tell(tally);
+        if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
+    }
+
     /// Has room ready for a message as long as the one that was just pushed.
     #[inline(always)]
     pub(crate) fn prepare(&mut self, len: usize) {

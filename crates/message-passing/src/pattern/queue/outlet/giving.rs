@@ -6,10 +6,10 @@ use wharf_shared_memory::board::Counter;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 
-use super::{Begun, Door, Outlet};
+use super::{Begun, Outlet};
 use crate::error::SendError;
 use crate::options::Policy;
-use crate::pattern::queue::frame::{HEAD_BYTES, Head, Kind};
+use crate::pattern::queue::frame::HEAD_BYTES;
 use crate::transport::Ask;
 use crate::transport::log_link::Pushed;
 use crate::wait::{self, Limit, Pace};
@@ -32,44 +32,57 @@ impl Outlet {
         if item.len() > largest {
             return Err(SendError::TooLarge { len: item.len(), limit: largest });
         }
-        self.pushes = self.pushes.wrapping_add(1);
-        if self.pushes.is_multiple_of(PUSHES_PER_ACCEPT) {
+        let pushed = self.books.latest_id();
+        if pushed.is_multiple_of(PUSHES_PER_ACCEPT) {
             self.accept();
         }
-        self.unheard += 1;
+        let unheard = pushed - self.heard_at;
+        let mut next = self.books.next_for_new();
         if late || self.hub.has_news() {
             self.advance();
-        } else if self.unheard > self.most_unheard
-            || (self.unheard > self.most_unheard_while_busy && !self.books.anybody_free())
+            next = self.books.next_for_new();
+        } else if unheard >= self.most_unheard
+            || (next.is_none() && unheard >= self.most_unheard_while_busy && !self.books.anybody_free())
         {
             self.advance_quickly();
+            next = self.books.next_for_new();
         }
         if !self.books.has_room(item.len()) {
             self.wait_for_room(item.len(), limit, pace)?;
+            next = self.books.next_for_new();
         }
-        let place = self.give_at_once(item).unwrap_or_else(|| {
+        let place = next.and_then(|(at, key)| self.give_at_once(item, at, key)).unwrap_or_else(|| {
             let place = self.books.add(item);
             self.give_out();
             place
         });
-        self.count_push(item.len());
+        self.note_push(item.len());
         Ok(place)
     }
 
-    /// Gives the item to a puller if nothing waits before it and that takes nothing but stores; where it lies in the books then.
+    /// Gives the item to the puller whose turn it is if that takes nothing but stores; where it lies in the books then.
     #[inline(always)]
-    fn give_at_once(&mut self, item: &[u8]) -> Option<usize> {
-        let key = self.books.next_for_new()?;
+    fn give_at_once(&mut self, item: &[u8], at: usize, key: u64) -> Option<usize> {
         let now = self.now();
-        let line = self.lines.iter_mut().find(|line| line.key == key)?;
-        let head = Head { kind: Kind::Item, deliveries: 1, number: self.books.number() };
+        // Lines stand as the books name their pullers; by whichever of two ways one comes or goes, it does in both.
+        let line = self.lines.get_mut(at).filter(|line| line.key == key)?;
+        let head = line.head(1, self.books.number());
         crash_point!("queue.assign.before");
-        match line.sender.send_quickly(&head.words(), item) {
+        let head = head.words();
+        let sent = match line.sender.send_quickly(&head, item) {
+            Pushed::No => {
+                // At the end of a lap, or where it is to be looked how far the puller is.
+                line.sender.prepare(HEAD_BYTES + item.len());
+                line.sender.send_quickly_apart(&head, item)
+            }
+            sent => sent,
+        };
+        match sent {
             Pushed::Yes => {}
             Pushed::No => return None,
             Pushed::ToASleeper => self.wake(key)?,
         }
-        let place = self.books.add_given(item, key, now);
+        let place = self.books.add_given(item, at, now);
         crash_point!("queue.assign.sent");
         Some(place)
     }
@@ -137,7 +150,7 @@ impl Outlet {
 
     /// Whoever waits for room in a stream lets pullers get on: each look takes a line away from the one that it hears.
     fn stand_back(&mut self, pace: &Pace) {
-        let pauses = self.rhythm.dry(self.pushes);
+        let pauses = self.rhythm.dry(self.books.latest_id());
         if !pace.forbids_spinning() {
             for _ in 0..pauses {
                 std::hint::spin_loop();
@@ -145,14 +158,16 @@ impl Outlet {
         }
     }
 
-    fn count_push(&self, len: usize) {
-        if let Door::Named(registration) = &self.door {
-            let (counters, depth) = (registration.counters(), self.books.len() as u64);
-            counters.add(Counter::SentMessages, 1);
-            counters.add(Counter::SentBytes, len as u64);
-            counters.raise(Counter::Largest, len as u64);
-            counters.set(Counter::Depth, depth);
-            counters.raise(Counter::Deepest, depth);
+    /// What [`count_pushes`](Self::count_pushes) does not find in the books.
+    #[inline(always)]
+    fn note_push(&mut self, len: usize) {
+        // Stores only where something changes.
+        if len > self.largest {
+            self.largest = len;
+        }
+        let depth = self.books.len();
+        if depth > self.deepest {
+            self.deepest = depth;
         }
     }
 
@@ -166,7 +181,7 @@ impl Outlet {
             else {
                 return;
             };
-            let head = Head { kind: Kind::Item, deliveries, number };
+            let head = line.head(deliveries, number);
             if deliveries > 1 {
                 crash_point!("queue.redeliver.before");
             }

@@ -1,0 +1,137 @@
+//! What is told beside the messages: when, to whom, and what comes of it if it cannot be so.
+
+use std::time::Instant;
+
+use tempfile::TempDir;
+use wharf_sys::directory::Domain;
+
+use super::frame::{Head, Kind};
+use super::*;
+use crate::link::Link;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn options() -> (TempDir, Options) {
+    let private = tempfile::tempdir().unwrap();
+    let domain = Domain::at(private.path()).unwrap();
+    (private, Options::new().domain(domain))
+}
+
+fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !seen() {
+        assert!(start.elapsed() < SOON, "{what}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// A pusher with a bare link to it, which has been given so many items; their numbers are 1, 2, and so on.
+fn given(options: &Options, count: u64) -> (Pusher, Link) {
+    let mut pusher = options.queue("shm:tally").pusher().unwrap();
+    let mut link = std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.connect("shm:tally").unwrap());
+        eventually("it is there", || pusher.pullers() == 1);
+        connecting.join().unwrap()
+    });
+    link.send(&Head::new(Kind::Credit, 100).write()).unwrap();
+    for number in 1..=count {
+        pusher.push(b"item").unwrap();
+        eventually("it is given", || {
+            let _ = pusher.flush(Duration::ZERO);
+            link.try_recv().is_ok_and(|message| Head::read(&message).unwrap().0.number == number)
+        });
+    }
+    (pusher, link)
+}
+
+#[test]
+fn a_tally_settles_all_up_to_it_of_which_no_message_says_anything_else() {
+    let (_private, options) = options();
+    let (mut pusher, mut link) = given(&options, 5);
+    link.sender().tell(2);
+    eventually("two are done", || pusher.flush(Duration::ZERO).is_err() && pusher.unsettled() == 3);
+    // The fourth is given back, and then the fifth is done with all before.
+    link.send(&Head::new(Kind::GiveBack, 4).write()).unwrap();
+    link.sender().tell(5);
+    eventually("one is not", || pusher.flush(Duration::ZERO).is_err() && pusher.unsettled() == 1);
+    // It comes once more, and is none of those.
+    let again = Head::read(&link.recv_timeout(SOON).unwrap()).unwrap().0;
+    assert_eq!((again.number, again.deliveries), (6, 2));
+    assert_eq!(pusher.cut_off().0, 0);
+    link.sender().tell(6);
+    pusher.flush(SOON).unwrap();
+}
+
+#[test]
+fn what_was_told_last_counts_although_whoever_told_it_is_gone() {
+    let (_private, options) = options();
+    let (mut pusher, mut link) = given(&options, 5);
+    link.sender().tell(3);
+    drop(link);
+    eventually("it is gone", || pusher.pullers() == 0);
+    eventually("three are done", || pusher.flush(Duration::ZERO).is_err() && pusher.unsettled() == 2);
+}
+
+#[test]
+fn whoever_tells_what_cannot_be_is_cut_off() {
+    for (told, why) in
+        [(&[6][..], "never had"), (&[u64::MAX], "never had"), (&[3, 2], "takes back"), (&[3, 0], "takes back")]
+    {
+        let (_private, options) = options();
+        let (mut pusher, mut link) = given(&options, 5);
+        for tally in told {
+            assert_eq!(pusher.pullers(), 1);
+            link.sender().tell(*tally);
+            let _ = pusher.flush(Duration::ZERO);
+        }
+        eventually("it is cut off", || pusher.pullers() == 0);
+        let (count, words) = pusher.cut_off();
+        assert!(count == 1 && words.as_ref().is_some_and(|it| it.contains(why)), "{told:?}: {words:?}");
+    }
+}
+
+/// Whoever does not read the tally hears everything by messages, as of a puller of an earlier version.
+#[test]
+fn only_a_pusher_that_reads_the_tally_is_told_by_it() {
+    for reads_tally in [true, false] {
+        let (_private, options) = options();
+        let mut listener = options.listen("shm:tally").unwrap();
+        let (mut puller, mut link) = std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| options.queue("shm:tally").puller().unwrap());
+            let link = listener.accept().unwrap();
+            (connecting.join().unwrap(), link)
+        });
+        let head = |message: &[u8]| Head::read(message).map(|(head, _)| (head.kind, head.number)).unwrap();
+        assert_eq!(head(&link.recv_timeout(SOON).unwrap()).0, Kind::Credit);
+        let mut items = Vec::new();
+        for number in [2, 4, 6, 8, 10] {
+            let item = Head { kind: Kind::Item, reads_tally, deliveries: 1, number };
+            link.send(&item.write()).unwrap();
+            items.push(Some(puller.recv_timeout(SOON).unwrap()));
+        }
+        let mut take = |nth: usize| items[nth].take().unwrap();
+        let mut said = Vec::new();
+        let mut settle = |done: bool, item: Item| {
+            if done {
+                item.ack().unwrap()
+            } else {
+                item.give_back().unwrap()
+            }
+            let message = link.try_recv().ok().map(|message| head(&message));
+            said.push((message, link.receiver().tally().unwrap()));
+        };
+        // The second before the first, the fourth is given back, the fifth before the third.
+        settle(true, take(1));
+        settle(true, take(0));
+        settle(false, take(3));
+        settle(true, take(4));
+        settle(true, take(2));
+        let done = |number| Some((Kind::Acknowledge, number));
+        let back = Some((Kind::GiveBack, 8));
+        let expected = match reads_tally {
+            true => [(done(4), 0), (None, 2), (back, 2), (done(10), 2), (None, 6)],
+            false => [(done(4), 0), (done(2), 0), (back, 0), (done(10), 0), (done(6), 0)],
+        };
+        assert_eq!(said, expected);
+    }
+}
