@@ -194,11 +194,11 @@ unsafe fn copy_pairs(words: &[[u8; 8]], to: *mut u8) {
         // SAFETY: writable and aligned by the caller's word.
         unsafe { put_word(*word, place) };
     }
-    for (at, [low, high]) in pairs.iter().enumerate().rev() {
+    for (at, pair) in pairs.iter().enumerate().rev() {
         // SAFETY: within the words.
         let place = unsafe { to.add(at * 16) };
         // SAFETY: writable and aligned by the caller's word.
-        unsafe { put_pair(*low, *high, place) };
+        unsafe { put_pair(pair, place) };
     }
 }
 
@@ -217,29 +217,28 @@ unsafe fn put_word(word: [u8; 8], to: *mut u8) {
 /// # Safety
 /// `to` is writable for them and aligned to 16 bytes.
 #[inline(always)]
-unsafe fn put_pair(low: [u8; 8], high: [u8; 8], to: *mut u8) {
+unsafe fn put_pair(pair: &[[u8; 8]; 2], to: *mut u8) {
     #[cfg(target_arch = "x86_64")]
     {
-        // Two registers, so that the compiler reads two words: what the caller has just stored in words cannot be read in
-        // pairs before it has reached the cache.
-        // SAFETY: the caller vouches for the place; every processor of this architecture has these instructions.
+        // Each word is read by itself: what the caller has just stored in words cannot be read in pairs before it has reached the
+        // cache.
+        // SAFETY: the words are borrowed, the caller vouches for the place, and every processor of this architecture has these
+        // instructions.
         unsafe {
             std::arch::asm!(
-                "movq {pair}, {low}",
-                "movq {other}, {high}",
-                "punpcklqdq {pair}, {other}",
-                "movdqa xmmword ptr [{to}], {pair}",
-                low = in(reg) u64::from_ne_bytes(low),
-                high = in(reg) u64::from_ne_bytes(high),
+                "movq {both}, qword ptr [{from}]",
+                "movhps {both}, qword ptr [{from} + 8]",
+                "movaps xmmword ptr [{to}], {both}",
+                from = in(reg) pair.as_ptr(),
                 to = in(reg) to,
-                pair = out(xmm_reg) _,
-                other = out(xmm_reg) _,
+                both = out(xmm_reg) _,
                 options(nostack, preserves_flags)
             );
         }
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
+        let [low, high] = *pair;
         // SAFETY: the second word lies within the place.
         let behind = unsafe { to.add(8) };
         // SAFETY: by the caller's word.

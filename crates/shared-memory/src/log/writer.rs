@@ -21,7 +21,7 @@ pub use audience::BroadcastTerms;
 pub(crate) use seats::MOST_SEATS;
 pub use seats::{Behind, Departure, SeatId, SeatTerms};
 
-use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND};
 use super::order::Standing;
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
@@ -83,7 +83,8 @@ pub(crate) struct Writer<R, P> {
     current: usize,
     /// Fast-path bound on a payload in the current ring; 0 sends everything through the slow path.
     payload_bound: u64,
-    /// Fast-path bound on positions in the current ring: its limit, or the next review.
+    /// Fast-path bound on where a frame in the current ring may end: its limit without the reserve, the next review, or the end of the
+    /// lap, whichever comes first.
     position_bound: u64,
     grid: Grid,
     seats: Vec<Seat<P>>,
@@ -238,10 +239,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline(always)]
     fn has_room(&self, len: u64) -> bool {
         let track = &self.tracks[self.current & 1];
-        let offset = track.head & (track.ring.size() - 1);
-        len <= self.payload_bound
-            && track.head + self.grid.frame(len) + self.grid.reserve() <= self.position_bound
-            && ends_inside(offset, len, track.ring.size())
+        len <= self.payload_bound && track.head + self.grid.frame(len) <= self.position_bound
     }
 
     /// Commits the frame at the head, whose payload is in place, and notes which readers must be rung for.

@@ -36,8 +36,11 @@ pub(crate) struct LogSender {
     pub(super) signals: Arc<Signals>,
     /// Forks before this link was made; a child has one more and may not touch it.
     pub(super) epoch: u32,
+    /// The same number until the link has ended; another one then. So one comparison stands for both.
+    ready_in: u32,
     /// The peer may be hostile: nothing is filled in where it can watch.
     pub(super) hostile: bool,
+    /// Set by [`end_as`](Self::end_as).
     pub(super) end: Option<End>,
     pub(super) silence: Silence,
     pub(super) watch: Watch,
@@ -65,6 +68,7 @@ impl LogSender {
             ringer,
             signals,
             epoch: fork::epoch(),
+            ready_in: fork::epoch(),
             hostile,
             end: None,
             silence: Silence::default(),
@@ -85,10 +89,16 @@ impl LogSender {
         })
     }
 
+    /// Ends the link for this half, unless it has ended before.
+    fn end_as(&mut self, end: End) {
+        self.end.get_or_insert(end);
+        self.ready_in = !self.epoch;
+    }
+
     /// The peer is gone; a receiver that closed said so before.
     pub(super) fn note_end(&mut self) {
         let end = if self.log.reader_closed() { End::Closed } else { End::Gone };
-        self.end.get_or_insert(end);
+        self.end_as(end);
     }
 
     /// Looks at the peer when it is time to; see [`Watch`].
@@ -109,12 +119,20 @@ impl LogSender {
         }
     }
 
+    /// Looks at the peer when it is time to, and says whether the link has ended.
+    #[cold]
+    #[inline(never)]
+    fn ends_at_a_look(&mut self) -> bool {
+        self.look_around();
+        self.end.is_some()
+    }
+
     /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
     #[cold]
     #[inline(never)]
     pub(crate) fn ring(&mut self) -> Result<(), SendError> {
         if self.log.reader_closed() {
-            self.end = Some(End::Closed);
+            self.end_as(End::Closed);
             return Err(SendError::Closed);
         }
         crash_point!("shm.ring.before");
@@ -145,6 +163,7 @@ impl LogSender {
         self.hostile = hostile;
         // What was seen of the connection before says less than the reader's page.
         self.end = None;
+        self.ready_in = self.epoch;
         Ok(())
     }
 
@@ -174,11 +193,11 @@ impl LogSender {
                 self.ended().unwrap_or(SendError::Full)
             }
             WriteError::Closed | WriteError::ReaderClosed => {
-                self.end.get_or_insert(End::Closed);
+                self.end_as(End::Closed);
                 self.ended().unwrap_or(SendError::Closed)
             }
             other => {
-                self.end = Some(End::Nonsense(other.to_string()));
+                self.end_as(End::Nonsense(other.to_string()));
                 SendError::Protocol(other.to_string())
             }
         }
@@ -234,11 +253,13 @@ impl LogSender {
     /// message's own stores, whose lines are the peer's at that moment (docs/performance.md).
     #[inline(always)]
     pub(crate) fn push_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
-        if self.epoch != fork::epoch() {
+        if self.ready_in != fork::epoch() {
             return Pushed::No;
         }
-        self.keep_watch();
-        if self.end.is_some() || !self.log.write_quickly(head, rest) {
+        if self.watch.is_due(self.log.sent()) && self.ends_at_a_look() {
+            return Pushed::No;
+        }
+        if !self.log.write_quickly(head, rest) {
             return Pushed::No;
         }
         self.silence.broken();
@@ -346,7 +367,7 @@ impl SendTransport for LogSender {
         self.taken = self.log.taken();
         if self.taken < self.log.sent() {
             if self.end.is_none() && self.log.reader_closed() {
-                self.end = Some(End::Closed);
+                self.end_as(End::Closed);
                 // The reader published before it closed: look once more.
                 self.taken = self.log.taken();
             }

@@ -142,6 +142,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             // The slow way is where checkpoints are noted.
             self.position_bound = self.position_bound.min(track.head + audience.checkpoints.spacing());
         }
+        // The end of the lap, beyond which the next frame needs a pad. What a frame of a coarse grid leaves behind its payload could
+        // reach further: such a one takes the slow way.
+        let size = track.ring.size();
+        let lap_end = (track.head & !(size - 1)) + size;
+        self.position_bound = self.position_bound.saturating_sub(self.grid.reserve()).min(lap_end);
         if self.payload_bound == 0 {
             self.position_bound = 0;
         }
