@@ -51,6 +51,26 @@ pub fn send_back_copied<E: End + ?Sized>(end: &mut E, into: &mut [u8]) -> io::Re
     Ok((len, stamp))
 }
 
+/// The length whose copies the compiler knows.
+const SMALL: usize = 64;
+
+/// Copies a message out of where it was found into the caller's memory, and says how long it is.
+#[inline(always)]
+pub fn copy_out(message: &[u8], into: &mut [u8]) -> io::Result<usize> {
+    let len = message.len();
+    // Whoever knows its message's size copies that many bytes, as the contenders by value do. The compiler makes a call of a copy
+    // whose length it does not see.
+    if let (Ok(into), Ok(message)) = (<&mut [u8; SMALL]>::try_from(&mut *into), <&[u8; SMALL]>::try_from(message)) {
+        *into = *message;
+        return Ok(len);
+    }
+    match into.get_mut(..len) {
+        Some(into) => into.copy_from_slice(message),
+        None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
+    }
+    Ok(len)
+}
+
 /// The counter in the first eight bytes of a message.
 pub fn stamp_of(message: &[u8]) -> io::Result<u64> {
     let (head, _) = message.split_first_chunk::<8>().ok_or_else(too_short)?;

@@ -1,6 +1,6 @@
 //! A link whose messages bear a header as long as a service's: the bound for a call and its answer on two links.
 
-use crate::contender::{Contender, End, Home, failed, foreign};
+use crate::contender::{Contender, End, Home, copy_out, failed, foreign};
 use std::io;
 use std::path::Path;
 use wharf::{Link, Listener, Options, Receiver, Sender, Wait};
@@ -71,16 +71,7 @@ impl End for HeadedEnd {
         if *head != self::head(self.taken) {
             return Err(failed(format!("expected message {}, found the header {head:?}", self.taken)));
         }
-        let len = payload.len();
-        if len == into.len() {
-            into.copy_from_slice(payload);
-            return Ok(len);
-        }
-        match into.get_mut(..len) {
-            Some(into) => into.copy_from_slice(payload),
-            None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
-        }
-        Ok(len)
+        copy_out(payload, into)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Wharf's links as contenders: copied in and out, and loaned.
 
 use crate::certificates;
-use crate::contender::{Contender, End, Home, failed, foreign, see_copied, send_back_copied, stamp_of};
+use crate::contender::{Contender, End, Home, copy_out, failed, foreign, see_copied, send_back_copied, stamp_of};
 use std::io;
 use std::path::Path;
 use wharf::{Link, Listener, Options, Receiver, Sender, Tls, Wait};
@@ -98,17 +98,7 @@ impl<const SEEN: bool> End for LinkedEnd<SEEN> {
     #[inline(always)]
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let message = self.from.recv().map_err(foreign)?;
-        let len = message.len();
-        // A receiver that knows its message's size copies that many bytes, as the contenders by value do.
-        if len == into.len() {
-            into.copy_from_slice(&message);
-            return Ok(len);
-        }
-        match into.get_mut(..len) {
-            Some(into) => into.copy_from_slice(&message),
-            None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
-        }
-        Ok(len)
+        copy_out(&message, into)
     }
 
     #[inline(always)]

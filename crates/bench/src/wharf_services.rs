@@ -1,7 +1,7 @@
 //! Wharf's services as contenders: one client and one server, each message a call and its answer; alone, or beside other clients
 //! that ask nothing.
 
-use crate::contender::{Contender, End, Home, failed, foreign, stamp_of};
+use crate::contender::{Contender, End, Home, copy_out, failed, foreign, stamp_of};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,9 +13,6 @@ const NAME: &str = "bench/asked";
 
 /// How long the two sides look for each other, and how long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The length whose copies the compiler knows.
-const SMALL: usize = 64;
 
 /// A nap between two looks for the other side; nothing is timed meanwhile.
 const NAP: Duration = Duration::from_millis(1);
@@ -112,21 +109,6 @@ impl End for AskedEnd {
         request.reply(into.get(..len).unwrap_or_default()).map_err(foreign)?;
         Ok((len, stamp_of(into)?))
     }
-}
-
-#[inline(always)]
-fn copy_out(message: &[u8], into: &mut [u8]) -> io::Result<usize> {
-    let len = message.len();
-    // Whoever knows its message's size copies that many bytes.
-    if let (Ok(into), Ok(message)) = (<&mut [u8; SMALL]>::try_from(&mut *into), <&[u8; SMALL]>::try_from(message)) {
-        *into = *message;
-        return Ok(len);
-    }
-    match into.get_mut(..len) {
-        Some(into) => into.copy_from_slice(message),
-        None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
-    }
-    Ok(len)
 }
 
 impl Contender for Asked {

@@ -1,11 +1,11 @@
 //! Wharf's topics and events as contenders: by name, through nodes, with one subscriber on each side or with several.
 
-use crate::contender::{Contender, End, Home, failed, foreign};
+use crate::contender::{Contender, End, Home, copy_out, failed, foreign};
 use crate::handover::{Handover, Signal};
 use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
-use wharf::{EventListener, Node, NodeOptions, Notifier, Publisher, Sample, Subscriber, Wait};
+use wharf::{EventListener, Node, NodeOptions, Notifier, Publisher, Subscriber, Wait};
 use wharf_sys::directory::Domain;
 
 /// What the side that listens publishes under, and what the side that connects does.
@@ -87,21 +87,6 @@ impl<const SUBSCRIBERS: usize> TopicsEnd<SUBSCRIBERS> {
         }
         Ok(self)
     }
-}
-
-#[inline(always)]
-fn copy_out(message: &Sample<'_>, into: &mut [u8]) -> io::Result<usize> {
-    let len = message.len();
-    // A receiver that knows its message's size copies that many bytes, as the contenders by value do.
-    if len == into.len() {
-        into.copy_from_slice(message);
-        return Ok(len);
-    }
-    match into.get_mut(..len) {
-        Some(into) => into.copy_from_slice(message),
-        None => return Err(failed(format!("a message of {len} bytes is larger than expected"))),
-    }
-    Ok(len)
 }
 
 impl<const SUBSCRIBERS: usize> End for TopicsEnd<SUBSCRIBERS> {
