@@ -17,10 +17,6 @@ use crate::transport::{Frame, PeerMemory, RecvHalf};
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
-/// Quick tries with a pause before those without: some 100 ns, longer than the gap between two messages of a stream whose
-/// cores are near, shorter than most answers take (docs/performance.md has the figures).
-pub(crate) const PAUSED_TRIES: u32 = 4;
-
 /// The receiving end of a link.
 ///
 /// # When the peer closes or dies
@@ -85,11 +81,6 @@ impl Receiver {
     /// `again` times more.
     #[inline(always)]
     pub(crate) fn found_quickly(&mut self, again: u32) -> bool {
-        self.found_within::<PAUSED_TRIES>(again)
-    }
-
-    #[inline(always)]
-    fn found_within<const PAUSED: u32>(&mut self, again: u32) -> bool {
         let RecvHalf::Log(log) = &mut self.half else { return false };
         match log.poll_quickly() {
             Quick::Message => {
@@ -108,33 +99,24 @@ impl Receiver {
         for _ in 0..self.rhythm.dry(log.taken()) {
             std::hint::spin_loop();
         }
-        for done in 1..=again {
-            // Between two messages of a stream a pause lets the sender get ahead. A wait that lasts longer is one for an
-            // answer: then the next line is asked for with every look, and no pause stands between it and the message.
-            if done <= PAUSED {
-                std::hint::spin_loop();
-            } else {
-                log.touch_next_line();
+        match log.watch_quickly(again) {
+            (Quick::Message, waited) => {
+                self.rhythm.found_after(waited);
+                true
             }
-            match log.poll_quickly() {
-                Quick::Message => {
-                    self.rhythm.found_after(done);
-                    return true;
-                }
-                Quick::Unusual => return false,
-                Quick::Nothing => {}
+            (Quick::Unusual, _) => false,
+            (Quick::Nothing, _) => {
+                self.rhythm.long();
+                false
             }
         }
-        self.rhythm.long();
-        false
     }
 
-    /// The same for whoever waits for an answer, or for whoever asks next, and has had something to do since it last spoke: no
-    /// try has a pause. It is no part of the caller's code, who keeps so much else in registers that the tries would be slower
-    /// among it.
+    /// The same for whoever waits for an answer, or for whoever asks next. It is no part of the caller's code, who keeps so much else
+    /// in registers that the tries would be slower among it.
     #[inline(never)]
     pub(crate) fn found_in_turn(&mut self, again: u32) -> bool {
-        self.found_within::<0>(again)
+        self.found_quickly(again)
     }
 
     /// One quick look, for whoever looks at many ends by turns. What is no message in a log takes more than that.

@@ -40,8 +40,8 @@ const MOST_FREE_TRIES: u32 = 1024;
 /// The same where each try is a system call of about 0.3 µs.
 const MOST_COSTLY_TRIES: u32 = 32;
 
-/// The most quick tries; nearly all of them take some 3 ns.
-const MOST_QUICK_TRIES: u32 = 512;
+/// The most quick tries, of a pause each.
+const MOST_QUICK_TRIES: u32 = 64;
 
 /// Sleeps between two looks at the processors that this thread may use.
 const SLEEPS_PER_REFRESH: u32 = 64;
@@ -107,7 +107,7 @@ impl Pace {
     }
 
     /// Tries to make before anything else, where they cost no system call: enough to see the answer of a peer on a far
-    /// core (600 ns, some 200 tries of 3 ns), few enough not to matter when none comes.
+    /// core (600 ns, some 25 tries), few enough not to matter when none comes.
     #[inline]
     pub(crate) fn quick_tries(&self) -> u32 {
         if self.free { self.tries_now().min(MOST_QUICK_TRIES) } else { 0 }

@@ -17,6 +17,7 @@ use super::writer::{LARGE, SMALL, fresh_ticket};
 use super::{Announcement, Barriers, Corrupt, Geometry, Signals};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use guard::Guard;
+use std::hint::{black_box, spin_loop};
 use std::ops::Deref;
 use std::time::Duration;
 use wharf_sys::crash_point;
@@ -298,13 +299,42 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         }
     }
 
-    /// Reads the line behind the header that is polled. A message of up to 64 bytes ends there: asked for together with
-    /// the header, the two lines come side by side when it has been written, and not one after the other.
+    /// Looks whether anything stands at the place of the next header, so many times at most, with a pause before each look; behind a
+    /// quick look that found nothing. Says how often it looked.
+    ///
+    /// It looks at the line behind the header, too. A message of up to 64 bytes ends there: asked for together with the header, the
+    /// two lines come side by side when it has been written, and not one after the other. Nothing else is done between two looks:
+    /// what comes between them makes every message later (docs/performance.md).
     #[inline(always)]
-    pub(crate) fn touch_next_line(&self) {
+    pub(crate) fn watch(&self, tries: u32) -> u32 {
         let track = &self.tracks[self.current & 1];
-        // Relaxed: nothing is concluded from it. The black box keeps the load, whose value nobody needs.
-        std::hint::black_box(track.ring.word(track.head + 64).load(Ordering::Relaxed));
+        let header = track.ring.word(track.head + self.lent);
+        let behind = track.ring.word(track.head + self.lent + 64);
+        for done in 1..=tries {
+            spin_loop();
+            // Relaxed: nothing is concluded from it. The black box keeps the load, whose value nobody needs.
+            black_box(behind.load(Ordering::Relaxed));
+            // Acquire, as in `poll`, though nothing is read behind it: the look that follows loads it once more.
+            if header.load(Ordering::Acquire) != 0 {
+                return done;
+            }
+        }
+        tries
+    }
+
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing, which has released what there was to release.
+    #[inline(always)]
+    pub(crate) fn poll_again(&mut self) -> Quick {
+        let track = &mut self.tracks[self.current & 1];
+        let head = track.head;
+        // Acquire: as in `poll`.
+        let word = track.ring.word(head).load(Ordering::Acquire);
+        match self.takes(head, word) {
+            true => Quick::Message,
+            false if word == 0 => Quick::Nothing,
+            false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
+            false => Quick::Unusual,
+        }
     }
 
     /// Asks for the lines some messages ahead, for a reader that knows its writer further on.

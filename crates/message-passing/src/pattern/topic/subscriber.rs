@@ -24,7 +24,6 @@ use crate::handshake::Payload;
 use crate::node::{
     DEFAULT_PATIENCE, EndpointId, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration,
 };
-use crate::receiver::PAUSED_TRIES;
 use crate::rhythm::Rhythm;
 use crate::wait::{self, Act, Limit, Pace};
 
@@ -366,24 +365,18 @@ impl Inlet {
             std::hint::spin_loop();
         }
         // Nothing but this publisher is looked at meanwhile: the tries are few, and the slow way that follows hears of the others.
-        for done in 1..=again {
-            // As a link's receiver does, and for the same reasons.
-            if done <= PAUSED_TRIES {
-                std::hint::spin_loop();
-            } else {
-                source.reader.touch_next_line();
+        let waited = source.reader.watch(again);
+        match source.look_quickly() {
+            Quick::Message => {
+                self.rhythm.found_after(waited);
+                true
             }
-            match source.look_quickly() {
-                Quick::Message => {
-                    self.rhythm.found_after(done);
-                    return true;
-                }
-                Quick::Unusual => return false,
-                Quick::Nothing => {}
+            Quick::Unusual => false,
+            Quick::Nothing => {
+                self.rhythm.long();
+                false
             }
         }
-        self.rhythm.long();
-        false
     }
 
     /// Messages of the publisher that is the only one.

@@ -118,13 +118,18 @@ impl LogReceiver {
         matches!(self.rest, Rest::Elsewhere)
     }
 
-    /// See [`LogReader::touch_next_line`].
+    /// Behind a quick look that found nothing: waits for so many pauses at most, and looks again. Says for how many it waited, too.
     #[inline(always)]
-    pub(crate) fn touch_next_line(&self) {
-        self.log.touch_next_line();
+    pub(crate) fn watch_quickly(&mut self, tries: u32) -> (Quick, u32) {
+        let waited = self.log.watch(tries);
+        let found = self.log.poll_again();
+        if found == Quick::Message {
+            self.silence.broken();
+        }
+        (found, waited)
     }
 
-    /// The message that [`poll_quickly`](Self::poll_quickly) found.
+    /// The message that [`poll_quickly`](Self::poll_quickly) or [`watch_quickly`](Self::watch_quickly) found.
     #[inline(always)]
     pub(crate) fn in_place(&self) -> Message<'_> {
         Message::in_place_at(self.log.message())

@@ -118,11 +118,11 @@ impl BroadcastReader {
         self.reader.poll_broadcast_quickly()
     }
 
-    /// Between two quick looks: asks for the line behind the header too, so that a message of up to 64 bytes comes with
-    /// its header and not one line after the other.
+    /// Behind a quick look that found nothing: waits for so many pauses at most until something stands in the next place. Says for
+    /// how many.
     #[inline(always)]
-    pub fn touch_next_line(&self) {
-        self.reader.touch_next_line();
+    pub fn watch(&self, tries: u32) -> u32 {
+        self.reader.watch(tries)
     }
 
     /// Asks for the lines some messages ahead: where the writer is known to be further on.
