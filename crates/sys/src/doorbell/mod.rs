@@ -155,7 +155,7 @@ impl Bell {
     ///
     /// Without a deadline this is one blocking `read`. With one it is `ppoll` and a `read`; a deadline
     /// that has passed makes it one `read` that does not wait. The first wait with a deadline
-    /// also opens a second descriptor.
+    /// also opens a second descriptor; where none is left, a wait without a deadline is a `read` more and a `ppoll` after that.
     pub fn wait(&self, deadline: Option<Deadline>) -> io::Result<Wake> {
         let fd = self.end.get()?;
         let Some(deadline) = deadline else {
@@ -184,7 +184,7 @@ impl Bell {
         // Ends with the first ring or with the end of the ringer.
         loop {
             match wake(pipe::read(fd, &mut [IoSliceMut::new(&mut bytes)]))? {
-                // Only when our description was set not to wait.
+                // Only when our description was set not to wait, by us where no descriptor was left.
                 Wake::TimedOut => {
                     poll::wait(&[(fd, Interest::READ)], None)?;
                 }
@@ -203,8 +203,15 @@ impl Bell {
         if let Some(own) = self.without_waiting.get() {
             return own.get();
         }
-        let own = reopen_as(self.end.get()?, OFlags::RDONLY | OFlags::NONBLOCK)?;
-        self.without_waiting.get_or_init(|| ForkClosedFd::new(own)).get()
+        let end = self.end.get()?;
+        match reopen_as(end, OFlags::RDONLY | OFlags::NONBLOCK) {
+            Ok(own) => self.without_waiting.get_or_init(|| ForkClosedFd::new(own)).get(),
+            Err(_) => {
+                // No descriptor is left: then our end does not wait from now on, and who waits for ever does so in a poll.
+                rustix::fs::fcntl_setfl(end, OFlags::NONBLOCK)?;
+                Ok(end)
+            }
+        }
     }
 }
 

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use rustix::fs::OFlags;
+use rustix::process::{Resource, Rlimit, setrlimit};
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::doorbell::{self, Bell, RingError, Ringer, Wake};
 use wharf_sys::socket::{self, Kind};
@@ -275,6 +276,37 @@ fn a_forked_child_neither_rings_nor_sleeps_with_its_parents_doorbell() -> io::Re
     .wait()?;
     assert_eq!(end, End::Exit(0));
     assert_eq!(bell.wait(passed())?, Wake::TimedOut);
+    Ok(())
+}
+
+#[test]
+fn a_sleeper_without_another_descriptor_wakes_all_the_same() -> io::Result<()> {
+    let _alone = alone();
+    let end = fork(|| {
+        let (ringer, bell) = doorbell()?;
+        // No further one may be opened; as many as this may be polled.
+        let none_left = Rlimit { current: Some(1), maximum: Some(1) };
+        setrlimit(Resource::Nofile, none_left)?;
+        assert!(doorbell::pair().is_err());
+        assert_eq!(bell.wait(passed())?, Wake::TimedOut);
+        assert_eq!(bell.wait(Some(Deadline::after(Duration::from_millis(10))))?, Wake::TimedOut);
+        for limit in [soon(), None] {
+            assert!(ringer.ring().is_ok());
+            assert_eq!(bell.wait(limit)?, Wake::Rung);
+        }
+        // Asleep without a limit, until it is rung, and until the ringer is gone.
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| bell.wait(None));
+            thread::sleep(Duration::from_millis(20));
+            assert!(ringer.ring().is_ok());
+            assert!(matches!(waiting.join(), Ok(Ok(Wake::Rung))));
+        });
+        drop(ringer);
+        assert_eq!(bell.wait(None)?, Wake::PeerGone);
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(end, End::Exit(0));
     Ok(())
 }
 
