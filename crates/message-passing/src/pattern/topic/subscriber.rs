@@ -366,7 +366,7 @@ impl Inlet {
         }
         // Nothing but this publisher is looked at meanwhile: the tries are few, and the slow way that follows hears of the others.
         let waited = source.reader.watch(again);
-        match source.look_quickly() {
+        match source.reader.poll_again() {
             Quick::Message => {
                 self.rhythm.found_after(waited);
                 true

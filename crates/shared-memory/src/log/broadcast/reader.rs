@@ -118,6 +118,12 @@ impl BroadcastReader {
         self.reader.poll_broadcast_quickly()
     }
 
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing.
+    #[inline(always)]
+    pub fn poll_again(&mut self) -> Quick {
+        self.reader.poll_broadcast_again()
+    }
+
     /// Behind a quick look that found nothing: waits for so many pauses at most until something stands in the next place. Says for
     /// how many.
     #[inline(always)]

@@ -122,10 +122,36 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     #[inline(always)]
     pub(crate) fn poll_broadcast_quickly(&mut self) -> Quick {
         let track = &mut self.tracks[self.current & 1];
-        let size = track.ring.size();
         let head = track.head + self.lent;
         track.head = head;
         let due = track.is_due();
+        let found = self.look_at(head);
+        match found {
+            // Behind the look at the header, which is what the caller waits for.
+            Quick::Message if due => self.say(),
+            Quick::Message => {}
+            Quick::Nothing | Quick::Unusual => {
+                self.find_nothing();
+                if due {
+                    self.unpin();
+                    self.say();
+                }
+            }
+        }
+        found
+    }
+
+    /// [`poll_broadcast_quickly`](Self::poll_broadcast_quickly) behind one that found nothing: what there was to tell is told.
+    #[inline(always)]
+    pub(crate) fn poll_broadcast_again(&mut self) -> Quick {
+        self.look_at(self.tracks[self.current & 1].head)
+    }
+
+    /// Looks at the place of the next header, and hands the message there out.
+    #[inline(always)]
+    fn look_at(&mut self, head: u64) -> Quick {
+        let track = &self.tracks[self.current & 1];
+        let size = track.ring.size();
         // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs with
         // the barrier behind the raising of the floor, which we therefore see below.
         let word = track.ring.word(head).load(Ordering::Acquire);
@@ -135,27 +161,17 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             || !ends_inside(head & (size - 1), len, size)
             || len > self.max_message
         {
-            self.find_nothing();
-            if due {
-                self.unpin();
-                self.say();
-            }
             return if word == 0 && !self.is_lapped() { Quick::Nothing } else { Quick::Unusual };
         }
         if self.guarded() {
             self.pin();
             // The word is still what it was: it was read at a place that is not given free even now.
             if self.is_lapped() {
-                self.find_nothing();
                 return Quick::Unusual;
             }
         }
         self.hand_out(len, self.grid.frame(len));
         self.taken += 1;
-        // Behind the look at the header, which is what the caller waits for.
-        if due {
-            self.say();
-        }
         Quick::Message
     }
 
