@@ -13,7 +13,7 @@ use wharf_sys::poll::{self, Found};
 use self::timers::Timers;
 use crate::options::Wait;
 use crate::wait::{Pace, Step};
-use crate::waits::{Announced, Endpoint, Glance, MOST_PLACES, Stir, Waits};
+use crate::waits::{Announced, Endpoint, Glance, MOST_PLACES, Rounds, Stir, Waits};
 
 /// Where some of the ends are known to the system only, it is asked once a round as long as it has something to tell, and
 /// otherwise after so many rounds at most: a system call then costs little next to the rounds. Who is ready in memory in the
@@ -322,8 +322,7 @@ impl<T: Copy> Selector<T> {
     fn sleep(&mut self, list: List<'_, '_, T>, deadline: Option<Deadline>) -> io::Result<()> {
         let mut ends: Vec<&mut dyn Waits> = list.iter_mut().map(|(endpoint, _)| endpoint.seam().0).collect();
         let until = Deadline::earlier(deadline, self.timers.next().map(Deadline::at));
-        let mut is_first = true;
-        // Two rounds at most.
+        let mut rounds = Rounds::new();
         let slept = loop {
             let mut announced = Announced::default();
             for end in &mut ends {
@@ -334,8 +333,7 @@ impl<T: Copy> Selector<T> {
                 break Ok(());
             }
             match self.look_there(&mut ends, until, longest) {
-                // All still announced: after a short first sleep the next may be as long as it likes.
-                Ok(false) if !until.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+                Ok(false) if rounds.go_on(until) => {}
                 slept => break slept.map(drop),
             }
         };

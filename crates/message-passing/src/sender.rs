@@ -228,9 +228,9 @@ impl Sender {
         if self.policy == Policy::Reject {
             return self.try_send(message);
         }
-        let mut progress = 0;
         self.check(message.len())?;
         self.settle()?;
+        let mut progress = 0;
         // A try that costs a system call is left out when the sleeping call would send the message itself.
         if self.half.tries_by_sleeping() && self.room.sleeps_at_once() {
             return match self.half.push_asleep(message, &mut progress, Ask::Nothing, None) {

@@ -18,6 +18,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use wharf_shared_memory::log::Announcement;
+use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{Found, Interest};
 
 /// Where nobody may be sure to be woken, nobody sleeps longer than this at a time.
@@ -32,6 +33,24 @@ pub(crate) enum Glance {
     Nothing,
     /// Nothing is here; only the system knows whether anything is there.
     Unknown,
+}
+
+/// Whether a sleep in which nothing was found is followed by another one under the same announcement: once, because the first may
+/// have been short for the sake of a fresh one ([`Announced::order`]). So every sleep has two rounds at most.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    is_first: bool,
+}
+
+impl Rounds {
+    pub(crate) fn new() -> Self {
+        Self { is_first: true }
+    }
+
+    /// Asked after a round in which nothing was found.
+    pub(crate) fn go_on(&mut self, deadline: Option<Deadline>) -> bool {
+        !deadline.is_some_and(Deadline::passed) && std::mem::take(&mut self.is_first)
+    }
 }
 
 /// What an end needs of whoever sleeps for it.

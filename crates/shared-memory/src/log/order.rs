@@ -110,8 +110,8 @@ pub(crate) trait Signals {
     /// that runs the other side, which then needs no fence of its own. `false` when the system refused.
     fn barrier(&self, asymmetric: bool) -> bool;
 
-    /// After the barrier: makes sure of it where nothing can be mended later.
-    fn settle(&self, asymmetric: bool);
+    /// The same where nothing can be mended later: it may be believed at once.
+    fn sure_barrier(&self, asymmetric: bool) -> bool;
 }
 
 /// Orders by membarrier(2) where both sides agreed on it.
@@ -131,12 +131,16 @@ impl Signals for Membarrier {
         done
     }
 
-    fn settle(&self, asymmetric: bool) {
-        let began = Instant::now();
-        // The clock ends the loop.
-        while asymmetric && began.elapsed() < SETTLED {
-            std::hint::spin_loop();
+    fn sure_barrier(&self, asymmetric: bool) -> bool {
+        let done = self.barrier(asymmetric);
+        if done && asymmetric {
+            let began = Instant::now();
+            // The clock ends the loop.
+            while began.elapsed() < SETTLED {
+                std::hint::spin_loop();
+            }
         }
+        done
     }
 }
 
@@ -153,7 +157,9 @@ impl Signals for Fences {
         true
     }
 
-    fn settle(&self, _asymmetric: bool) {}
+    fn sure_barrier(&self, asymmetric: bool) -> bool {
+        self.barrier(asymmetric)
+    }
 }
 
 #[cfg(all(test, not(loom)))]
@@ -168,7 +174,9 @@ mod tests {
             self.0 || !asymmetric
         }
 
-        fn settle(&self, _asymmetric: bool) {}
+        fn sure_barrier(&self, asymmetric: bool) -> bool {
+            self.barrier(asymmetric)
+        }
     }
 
     #[test]
@@ -211,8 +219,9 @@ mod tests {
 
     #[test]
     fn what_cannot_be_mended_waits_until_stores_have_arrived() {
+        assert!(wharf_sys::barrier::register_by(wharf_sys::clock::Deadline::after(Duration::from_secs(30))));
         let began = Instant::now();
-        Membarrier.settle(true);
+        assert!(Membarrier.sure_barrier(true));
         assert!(began.elapsed() >= SETTLED);
     }
 }

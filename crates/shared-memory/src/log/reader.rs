@@ -607,15 +607,16 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.next_ticket = fresh_ticket(self.next_ticket);
         // Relaxed: nobody else writes there.
         let still = self.own.data_ticket.load(Ordering::Relaxed) != 0;
-        let announcement = self.standing.announce(
-            self.barriers.own,
-            still,
-            self.tracks[SMALL].head.wrapping_add(self.tracks[LARGE].head),
-        );
+        let announcement = self.standing.announce(self.barriers.own, still, self.told());
         // Relaxed: the barrier orders it before our next look at the header.
         self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
         crash_point!("log.announce.said");
         announcement
+    }
+
+    /// How far the writer has come, as far as it was followed, as one number that changes with whatever it rings for.
+    fn told(&self) -> u64 {
+        self.tracks[SMALL].head.wrapping_add(self.tracks[LARGE].head).wrapping_add(self.tally())
     }
 
     /// Takes the announcement back.

@@ -6,7 +6,7 @@ use super::reader::{Polled, Quick, Reader};
 use super::ring::Ring;
 use super::start::Start;
 use super::writer::Writer;
-use super::{Barriers, Corrupt, Fences, Geometry, WriteError};
+use super::{Barriers, Corrupt, FIRST_SLEEP, Fences, Geometry, WriteError};
 use crate::atomic::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,10 +22,13 @@ struct Pair {
 }
 
 fn pair(geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pair {
+    pair_ordered_by(Barriers::FENCES, geometry, readers, copy, max_message)
+}
+
+fn pair_ordered_by(barriers: Barriers, geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pair {
     let rings = [BoxedRing::new(geometry.small_bytes), BoxedRing::new(geometry.large_bytes)];
     let writer_page = Page::boxed();
-    let mut writer =
-        Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, Barriers::FENCES);
+    let mut writer = Writer::new(rings[0].clone(), rings[1].clone(), Arc::clone(&writer_page), geometry, barriers);
     let mut reader_page = Page::boxed();
     let readers = (0..readers)
         .map(|_| {
@@ -34,7 +37,7 @@ fn pair(geometry: Geometry, readers: usize, copy: bool, max_message: u64) -> Pai
             let start = writer.add_reader(Arc::clone(&page));
             let [small, large] = rings.clone();
             let peer = Arc::clone(&writer_page);
-            Reader::new(small, large, page, peer, geometry, start, copy, max_message, Barriers::FENCES)
+            Reader::new(small, large, page, peer, geometry, start, copy, max_message, barriers)
         })
         .collect();
     Pair { writer, readers, rings, reader_page }
@@ -512,6 +515,36 @@ fn a_look_takes_nothing_and_an_unordered_announcement_releases_and_is_rung_for()
             assert_eq!(reader.poll(), Ok(Polled::Closed));
         }
     }
+}
+
+/// The other side may have rung for the announcement that stands, and then would not ring for it again.
+#[test]
+fn an_announcement_behind_which_the_other_side_has_moved_is_fresh() {
+    let barriers = Barriers { own: true, peer: true };
+    let mut pair = pair_ordered_by(barriers, Geometry::new(4096, 4096, 8).unwrap(), 1, false, 1 << 20);
+    let (writer, reader) = (&mut pair.writer, &mut pair.readers[0]);
+    let settle = |announce: &mut dyn FnMut() -> bool| {
+        assert!(announce(), "it has moved");
+        std::thread::sleep(FIRST_SLEEP);
+        assert!(!announce(), "nothing has moved");
+    };
+    settle(&mut || reader.announce_unordered().is_fresh());
+    // A message that is taken, and what is told beside the messages.
+    writer.try_write(b"one", false).unwrap();
+    assert_eq!(reader.poll(), Ok(Polled::Message));
+    settle(&mut || reader.announce_unordered().is_fresh());
+    writer.tell(7);
+    settle(&mut || reader.announce_unordered().is_fresh());
+    reader.awake();
+    settle(&mut || reader.announce_unordered().is_fresh());
+    // Room that is made.
+    settle(&mut || writer.announce_unordered().is_fresh());
+    writer.try_write(b"two", false).unwrap();
+    assert_eq!(reader.poll(), Ok(Polled::Message));
+    reader.publish();
+    settle(&mut || writer.announce_unordered().is_fresh());
+    writer.awake();
+    settle(&mut || writer.announce_unordered().is_fresh());
 }
 
 #[test]

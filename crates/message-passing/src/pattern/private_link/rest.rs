@@ -8,7 +8,7 @@ use wharf_sys::clock::Instant;
 use wharf_sys::doorbell::Bell;
 use wharf_sys::poll::{self, Found, Interest};
 
-use crate::waits::{Announced, Glance, MOST_PLACES, Places, Stir, Waits};
+use crate::waits::{Announced, Glance, MOST_PLACES, Places, Rounds, Stir, Waits};
 
 /// Sleeps until one of them may be ready, or the deadline. Others may have been announced before, who ring where one of these
 /// sleeps; whether one of them is ready is for `others` to say.
@@ -19,8 +19,7 @@ pub(in crate::pattern) fn sleep(
     deadline: Option<Deadline>,
     found: &mut Vec<Found>,
 ) -> io::Result<()> {
-    let mut is_first = true;
-    // Two rounds at most.
+    let mut rounds = Rounds::new();
     let slept = loop {
         for end in ends.iter_mut() {
             *announced = announced.and(end.announce());
@@ -30,8 +29,7 @@ pub(in crate::pattern) fn sleep(
             break Ok(());
         }
         match look(ends, deadline, longest, found) {
-            // All still announced: after a short first sleep the next may be as long as it likes.
-            Ok(false) if !deadline.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+            Ok(false) if rounds.go_on(deadline) => {}
             slept => break slept.map(drop),
         }
     };

@@ -4,14 +4,14 @@
 //! pushed it, a *place* in the books as long as it is kept, and, each time that it is delivered, a *number* on the wire.
 //! Numbers only grow, so that what a puller says of a delivery that was taken from it is known to be late.
 
+mod shelf;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use wharf_shared_memory::log::keep;
 use wharf_sys::clock::Instant;
 
-/// Memory of an item that is over is kept for the next one up to this size.
-const SPARE_BYTES: usize = 1024;
+use self::shelf::{Kept, Shelf, Stage};
 
 /// The most items that one puller is given before it settles the first, whatever it asks for.
 pub(super) const MOST_CREDIT: usize = 1024;
@@ -67,29 +67,6 @@ pub struct DeadLetter {
     pub(super) id: u64,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Free,
-    Waiting,
-    /// Somebody has it.
-    Given,
-    Dead,
-}
-
-/// One place in the books.
-#[derive(Debug)]
-struct Kept {
-    id: u64,
-    bytes: Vec<u8>,
-    deliveries: u32,
-    /// Who had it last and did not do it.
-    avoid: u64,
-    /// Until then that one is not given it again, even where there is no other.
-    rests_until: Instant,
-    watched: bool,
-    stage: Stage,
-}
-
 /// One item that a puller has.
 #[derive(Clone, Copy, Debug)]
 struct Delivery {
@@ -134,13 +111,7 @@ impl NeverHad {
 #[derive(Debug)]
 pub(super) struct Books {
     bounds: Bounds,
-    kept: Vec<Kept>,
-    free: Vec<usize>,
-    /// How many were ever taken out, and the bytes of all that were taken in and out: what changes with every item is one number less
-    /// than it might be, since each is a store that waits behind the item's (docs/performance.md).
-    out: u64,
-    bytes_in: u64,
-    bytes_out: u64,
+    shelf: Shelf,
     /// Never delivered yet.
     waiting: VecDeque<usize>,
     /// Delivered before, and first in line.
@@ -148,8 +119,6 @@ pub(super) struct Books {
     dead: VecDeque<usize>,
     workers: Vec<Worker>,
     turn: usize,
-    /// How many were ever taken in.
-    next_id: u64,
     next_number: u64,
     outcomes: BTreeMap<u64, Settled>,
     outcomes_in_order: VecDeque<u64>,
@@ -161,17 +130,12 @@ impl Books {
     pub(super) fn new(bounds: Bounds) -> Books {
         Books {
             bounds,
-            kept: Vec::new(),
-            free: Vec::new(),
-            out: 0,
-            bytes_in: 0,
-            bytes_out: 0,
+            shelf: Shelf::default(),
             waiting: VecDeque::new(),
             again: VecDeque::new(),
             dead: VecDeque::new(),
             workers: Vec::new(),
             turn: 0,
-            next_id: 0,
             next_number: 0,
             outcomes: BTreeMap::new(),
             outcomes_in_order: VecDeque::new(),
@@ -182,12 +146,7 @@ impl Books {
     /// Whether there is room for an item of so many bytes. One is always taken, however large.
     pub(super) fn has_room(&self, len: usize) -> bool {
         let count = self.len();
-        count == 0 || (count < self.bounds.items && self.bytes().saturating_add(len) <= self.bounds.bytes)
-    }
-
-    /// Bytes of those that are kept.
-    fn bytes(&self) -> usize {
-        usize::try_from(self.bytes_in - self.bytes_out).unwrap_or(usize::MAX)
+        count == 0 || (count < self.bounds.items && self.shelf.bytes().saturating_add(len) <= self.bounds.bytes)
     }
 
     /// Enters an item, which waits; its place.
@@ -209,47 +168,22 @@ impl Books {
 
     #[inline(always)]
     fn keep(&mut self, bytes: &[u8], deliveries: u32, stage: Stage) -> usize {
-        self.next_id += 1;
-        self.bytes_in += bytes.len() as u64;
-        // A store only where something changes, here as below.
+        // A store only where something changes.
         if self.latest.is_some() {
             self.latest = None;
         }
-        let place = self.free.pop().unwrap_or_else(|| self.new_place());
-        if let Some(kept) = self.kept.get_mut(place) {
-            keep(bytes, &mut kept.bytes);
-            (kept.id, kept.deliveries, kept.watched, kept.stage) = (self.next_id, deliveries, false, stage);
-            if kept.avoid != 0 {
-                kept.avoid = 0;
-            }
-        }
-        place
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn new_place(&mut self) -> usize {
-        self.kept.push(Kept {
-            id: 0,
-            bytes: Vec::new(),
-            deliveries: 0,
-            avoid: 0,
-            rests_until: Instant::from_nanos(0),
-            watched: false,
-            stage: Stage::Free,
-        });
-        self.kept.len() - 1
+        self.shelf.put(bytes, deliveries, stage)
     }
 
     /// Items that are kept: those that wait, those that somebody has, and the dead letters.
     #[inline]
     pub(super) fn len(&self) -> usize {
-        usize::try_from(self.next_id - self.out).unwrap_or(usize::MAX)
+        self.shelf.len()
     }
 
     /// Bytes of all that were ever taken in.
     pub(super) fn bytes_in(&self) -> u64 {
-        self.bytes_in
+        self.shelf.bytes_in()
     }
 
     /// Items that nobody has now.
@@ -346,7 +280,7 @@ impl Books {
     }
 
     fn next_for(&self, place: usize, now: Instant) -> Option<u64> {
-        let Kept { avoid, rests_until, .. } = *self.kept.get(place)?;
+        let Kept { avoid, rests_until, .. } = *self.shelf.get(place)?;
         let others = || self.workers.iter().any(|it| it.key != avoid && it.takes_items());
         let not_the_same = avoid != 0 && (now < rests_until || others());
         self.least_busy(if not_the_same { avoid } else { 0 }).map(|(_, key)| key)
@@ -387,13 +321,13 @@ impl Books {
 
     /// Bytes of the largest item that may be next in line.
     pub(super) fn next_len(&self) -> usize {
-        let there = self.first_in_line().filter_map(|place| self.kept.get(place));
+        let there = self.first_in_line().filter_map(|place| self.shelf.get(place));
         there.map(|kept| kept.bytes.len()).max().unwrap_or(0)
     }
 
     /// The number, the count of deliveries and the bytes with which [`next`](Self::next) is to be delivered.
     pub(super) fn draft(&self, place: usize) -> Option<(u64, u32, &[u8])> {
-        let kept = self.kept.get(place)?;
+        let kept = self.shelf.get(place)?;
         Some((self.number(), kept.deliveries.saturating_add(1), &kept.bytes))
     }
 
@@ -404,7 +338,7 @@ impl Books {
         } else if let Some(at) = self.again.iter().take(MOST_LOOKED_AT).position(|it| *it == place) {
             self.again.remove(at);
         }
-        if let Some(kept) = self.kept.get_mut(place) {
+        if let Some(kept) = self.shelf.get_mut(place) {
             kept.deliveries = kept.deliveries.saturating_add(1);
             kept.stage = Stage::Given;
         }
@@ -481,7 +415,7 @@ impl Books {
     pub(super) fn give_back(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
         let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
         self.redeliver(delivery.place, key, true);
-        if let Some(kept) = self.kept.get_mut(delivery.place) {
+        if let Some(kept) = self.shelf.get_mut(delivery.place) {
             kept.rests_until = now.saturating_add(rest_after(kept.deliveries));
         }
         Ok(true)
@@ -560,7 +494,7 @@ impl Books {
 
     /// When an item that [`next`](Self::next) passes over now may go to whoever failed at it.
     pub(super) fn next_rested(&self, now: Instant) -> Option<Instant> {
-        let again = self.again.iter().take(MOST_LOOKED_AT).filter_map(|place| self.kept.get(*place));
+        let again = self.again.iter().take(MOST_LOOKED_AT).filter_map(|place| self.shelf.get(*place));
         again.map(|kept| kept.rests_until).filter(|until| *until > now).min()
     }
 
@@ -586,8 +520,8 @@ impl Books {
         self.waiting.clear();
         self.again.clear();
         self.workers.iter_mut().for_each(|worker| worker.has.clear());
-        let of_it = |kept: &Kept| matches!(kept.stage, Stage::Waiting | Stage::Given);
-        let places: Vec<usize> = (0..self.kept.len()).filter(|at| self.kept.get(*at).is_some_and(of_it)).collect();
+        let there = self.shelf.places().iter().enumerate().filter(|(_, kept)| kept.is_unsettled());
+        let places: Vec<usize> = there.map(|(place, _)| place).collect();
         let mut taken: Vec<DeadLetter> = places.into_iter().filter_map(|place| self.take_out(place)).collect();
         taken.sort_unstable_by_key(|letter| letter.id);
         taken
@@ -595,14 +529,15 @@ impl Books {
 
     /// The id of the item that was pushed last.
     pub(super) fn latest_id(&self) -> u64 {
-        self.next_id
+        self.shelf.latest_id()
     }
 
     /// The outcome of the item that was pushed last is to be kept. It was put at this place, and may be over by now.
     pub(super) fn watch_latest(&mut self, place: usize) {
+        let latest = self.shelf.latest_id();
         if let Some(settled) = self.latest.take() {
-            self.keep_outcome(self.next_id, settled);
-        } else if let Some(kept) = self.kept.get_mut(place).filter(|kept| kept.id == self.next_id) {
+            self.keep_outcome(latest, settled);
+        } else if let Some(kept) = self.shelf.get_mut(place).filter(|kept| kept.id == latest) {
             kept.watched = true;
         }
     }
@@ -624,8 +559,7 @@ impl Books {
 
     /// Whether an item of this id is still unsettled.
     pub(super) fn is_open(&self, id: u64) -> bool {
-        let open = |kept: &Kept| kept.id == id && matches!(kept.stage, Stage::Waiting | Stage::Given);
-        self.kept.iter().any(open)
+        self.shelf.places().iter().any(|kept| kept.id == id && kept.is_unsettled())
     }
 
     /// The outcome was taken.
@@ -651,14 +585,14 @@ impl Books {
 
     fn take_away(&mut self, key: u64, deliveries: VecDeque<Delivery>) {
         for delivery in deliveries {
-            let first = self.kept.get(delivery.place).is_some_and(|kept| kept.deliveries == 1);
+            let first = self.shelf.get(delivery.place).is_some_and(|kept| kept.deliveries == 1);
             self.redeliver(delivery.place, key, delivery.whole && (first || delivery.begun));
         }
     }
 
     /// An item comes back; whether this delivery counts.
     fn redeliver(&mut self, place: usize, avoid: u64, counts: bool) {
-        let Some(kept) = self.kept.get_mut(place) else { return };
+        let Some(kept) = self.shelf.get_mut(place) else { return };
         if !counts {
             kept.deliveries = kept.deliveries.saturating_sub(1);
         }
@@ -674,8 +608,8 @@ impl Books {
     /// An item is done. The common case, made part of the caller: nobody waits to hear of it.
     #[inline(always)]
     fn settle_done(&mut self, place: usize) {
-        match self.kept.get(place) {
-            Some(kept) if !kept.watched && kept.id != self.next_id => self.release(place),
+        match self.shelf.get(place) {
+            Some(kept) if !kept.watched && kept.id != self.shelf.latest_id() => self.shelf.release(place),
             _ => self.settle(place, true),
         }
     }
@@ -683,40 +617,27 @@ impl Books {
     /// An item is done, or nobody could do it.
     #[inline(never)]
     fn settle(&mut self, place: usize, done: bool) {
-        let Some(kept) = self.kept.get_mut(place) else { return };
+        let Some(kept) = self.shelf.get_mut(place) else { return };
         let (id, deliveries) = (kept.id, kept.deliveries);
         let settled = if done { Settled::Acknowledged { deliveries } } else { Settled::Dead { deliveries } };
         let watched = kept.watched;
         if done {
-            self.release(place);
+            self.shelf.release(place);
         } else {
             kept.stage = Stage::Dead;
             self.dead.push_back(place);
         }
         if watched {
             self.keep_outcome(id, settled);
-        } else if id == self.next_id {
+        } else if id == self.shelf.latest_id() {
             self.latest = Some(settled);
         }
     }
 
-    /// A place is free again.
-    #[inline(always)]
-    fn release(&mut self, place: usize) {
-        let Some(kept) = self.kept.get_mut(place) else { return };
-        self.out += 1;
-        self.bytes_out += kept.bytes.len() as u64;
-        if kept.bytes.capacity() > SPARE_BYTES {
-            kept.bytes = Vec::new();
-        }
-        kept.stage = Stage::Free;
-        self.free.push(place);
-    }
-
     fn take_out(&mut self, place: usize) -> Option<DeadLetter> {
-        let kept = self.kept.get_mut(place)?;
+        let kept = self.shelf.get_mut(place)?;
         let letter = DeadLetter { bytes: kept.bytes.clone(), deliveries: kept.deliveries, id: kept.id };
-        self.release(place);
+        self.shelf.release(place);
         Some(letter)
     }
 }

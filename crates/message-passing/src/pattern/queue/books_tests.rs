@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
+use crate::chance::{Random, seeds};
 
 const BOUNDS: Bounds = Bounds { items: 100, bytes: 1000, deliveries: 3, acknowledge: None };
 
@@ -79,7 +80,7 @@ fn what_comes_back_goes_first_and_to_another() {
     assert_eq!(books.acknowledge(2, given[1].1, at(0)), Ok(true));
     assert_eq!(give_out(&mut books, 0), [(2, 4, b"a".to_vec())], "the other is free now");
     let place = books.workers[1].has[0].place;
-    assert_eq!(books.kept[place].deliveries, 2);
+    assert_eq!(books.shelf.places()[place].deliveries, 2);
 }
 
 /// One that fails at everything, beside one that is busy for long, makes no dead letters.
@@ -192,7 +193,7 @@ fn those_beside_a_poisonous_item_do_not_die_with_it() {
     }
     assert_eq!(books.take_dead().unwrap().bytes, b"poison");
     assert_eq!(give_out(&mut books, 0)[0].2, b"innocent");
-    assert_eq!(books.kept[books.workers[0].has[0].place].deliveries, 2);
+    assert_eq!(books.shelf.places()[books.workers[0].has[0].place].deliveries, 2);
 }
 
 #[test]
@@ -207,7 +208,7 @@ fn one_that_leaves_keeps_what_it_has_taken() {
     assert_eq!(again.iter().map(|it| &it.2[..]).collect::<Vec<_>>(), [b"b", b"c", b"d"]);
     assert!(again.iter().all(|it| it.0 == 2));
     // Nobody has looked at them before.
-    assert!(books.workers[1].has.iter().all(|it| books.kept[it.place].deliveries == 1));
+    assert!(books.workers[1].has.iter().all(|it| books.shelf.places()[it.place].deliveries == 1));
     assert_eq!(books.acknowledge(1, 1, at(0)), Ok(true));
     books.gone(1);
     assert_eq!(books.unsettled(), 3);
@@ -339,7 +340,7 @@ fn outcomes_that_nobody_takes_are_bounded() {
     }
     assert_eq!(books.outcome(first), None);
     assert_eq!(books.outcomes.len(), MOST_OUTCOMES);
-    assert_eq!(books.kept.len(), 1, "one place is enough");
+    assert_eq!(books.shelf.places().len(), 1, "one place is enough");
 }
 
 /// What must hold of any life of the books, kept the slow and simple way.
@@ -359,19 +360,14 @@ struct Model {
 
 #[test]
 fn a_long_random_life_loses_nothing_and_settles_everything_once() {
-    for seed in 1..=40_u64 {
+    for seed in seeds(40) {
         live(seed);
     }
 }
 
 fn live(seed: u64) {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut below = |bound: u64| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 11) % bound.max(1)
-    };
+    let mut random = Random(seed);
+    let mut below = |bound: u64| random.number() % bound.max(1);
     let acknowledge = seed.is_multiple_of(2).then_some(Duration::from_nanos(400));
     let bounds = Bounds { items: 40, bytes: 300, deliveries: 1 + (seed % 4) as u32, acknowledge };
     let mut books = Books::new(bounds);
@@ -464,7 +460,7 @@ fn live(seed: u64) {
         }
         assert_eq!(books.unsettled(), model.open.len(), "{seed} {step}");
         assert_eq!(books.waiting(), model.open.len() - model.has.len(), "{seed} {step}");
-        assert!(books.len() <= bounds.items && books.bytes() <= bounds.bytes.max(28));
+        assert!(books.len() <= bounds.items && books.shelf.bytes() <= bounds.bytes.max(28));
     }
     for id in 1..=pushed {
         let expected = model.done.contains(&id).then_some("done").or(model.dead.contains(&id).then_some("dead"));
@@ -535,5 +531,5 @@ fn whoever_asked_learns_of_an_item_that_one_number_settled_with_others() {
     assert_eq!(books.outcome(id), Some(Settled::Acknowledged { deliveries: 1 }));
     books.watch_latest(latest);
     assert_eq!(books.outcome(books.latest_id()), Some(Settled::Acknowledged { deliveries: 1 }));
-    assert_eq!((books.len(), books.bytes()), (0, 0));
+    assert_eq!((books.len(), books.shelf.bytes()), (0, 0));
 }

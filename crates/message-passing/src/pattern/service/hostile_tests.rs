@@ -4,6 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use wharf_shared_memory::log::FIRST_SLEEP;
+use wharf_sys::barrier;
+use wharf_sys::clock::Deadline;
 use wharf_sys::doorbell;
 
 use super::frame::{Head, Kind};
@@ -13,6 +16,7 @@ use crate::link::Link;
 use crate::node::{Part, Registration};
 use crate::options::Wait;
 use crate::pattern::private_link::{Guest, Hub, News};
+use crate::waits::Waits;
 
 /// A bare link to the server, as a client has one.
 struct Client {
@@ -59,5 +63,26 @@ fn one_that_takes_the_place_of_another_in_a_look_rings_again() {
             assert!(asked.elapsed() < SOON / 2, "it slept on in round {round}");
         });
         first = second;
+    }
+}
+
+/// Clients stay announced from one sleep to the next, so the one sleep that looks again soon may be cut short by somebody else.
+#[test]
+fn a_client_that_is_announced_for_the_first_time_is_looked_at_again_soon() {
+    assert!(barrier::register_by(Deadline::after(SOON)), "this needs membarrier(2)");
+    let (_private, node) = world();
+    let mut server = node.service(NAME).server().unwrap();
+    for _ in 0..3 {
+        let _client = client(&node);
+        eventually(|| (server.try_recv().is_err() && server.clients() == 1).then_some(()));
+        let began = Instant::now();
+        let mut first = server.announce();
+        assert!(first.order().is_some_and(|longest| longest <= FIRST_SLEEP));
+        let again = server.announce().order();
+        assert!(again.is_some() || began.elapsed() >= FIRST_SLEEP, "its first sleep was not over");
+        thread::sleep(FIRST_SLEEP);
+        assert_eq!(server.announce().order(), None);
+        drop(_client);
+        eventually(|| (server.try_recv().is_err() && server.clients() == 0).then_some(()));
     }
 }

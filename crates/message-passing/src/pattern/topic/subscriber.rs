@@ -26,6 +26,7 @@ use crate::node::{
 };
 use crate::rhythm::Rhythm;
 use crate::wait::{self, Act, Limit, Pace};
+use crate::waits::Rounds;
 
 pub use self::waits::SubscriberCompany;
 
@@ -543,8 +544,7 @@ impl Inlet {
 
     /// Sleeps until something comes, or the deadline.
     fn sleep(&mut self, deadline: Option<Deadline>) -> Result<Option<usize>, RecvError> {
-        let mut is_first = true;
-        // Two rounds at most.
+        let mut rounds = Rounds::new();
         let outcome = loop {
             let announced = self.sources.iter_mut().map(|source| source.reader.announce_unordered());
             let longest = announced.fold(Announcement::default(), Announcement::and).order_by_system();
@@ -556,8 +556,7 @@ impl Inlet {
             crash_point!("topic.recv.sleep");
             self.registration.counters().add(Counter::Sleeps, 1);
             match self.bell.wait(Deadline::earlier(deadline, longest.map(Deadline::after))) {
-                // Still announced: after a short first sleep the next may be as long as it likes.
-                Ok(Wake::TimedOut) if !deadline.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+                Ok(Wake::TimedOut) if rounds.go_on(deadline) => {}
                 // Whatever it says, the next look tells; the bell has an end that is ours, so it is never gone.
                 Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => break Ok(None),
                 Err(error) => break Err(RecvError::System(error)),

@@ -16,7 +16,7 @@ use crate::message::Message;
 use crate::transport::signals::{Half, Signals};
 use crate::transport::vigil::Silence;
 use crate::transport::{Frame, PeerMemory, RecvTransport};
-use crate::waits::SLICE;
+use crate::waits::{Rounds, SLICE};
 
 /// The receiving half.
 #[derive(Debug)]
@@ -184,9 +184,7 @@ impl RecvTransport for LogReceiver {
         {
             return Ok(Some(frame));
         }
-        let is_over = || deadline.is_some_and(Deadline::passed);
-        let mut is_first = true;
-        // Two rounds at most.
+        let mut rounds = Rounds::new();
         let woken = loop {
             let longest = self.log.announce();
             let found = self.poll();
@@ -205,8 +203,7 @@ impl RecvTransport for LogReceiver {
                 Rest::Bell(bell) => bell.wait(until),
                 Rest::Lifeline | Rest::Elsewhere => self.signals.wait(Half::Receiver, until),
             };
-            // Still announced: after a short first sleep the next may be as long as it likes.
-            if !matches!(woken, Ok(Wake::TimedOut)) || is_over() || !std::mem::take(&mut is_first) {
+            if !matches!(woken, Ok(Wake::TimedOut)) || !rounds.go_on(deadline) {
                 break woken;
             }
         };
@@ -217,7 +214,7 @@ impl RecvTransport for LogReceiver {
             Ok(Wake::PeerGone) => self.gone = true,
             Ok(Wake::TimedOut) => {
                 return match self.poll()? {
-                    None if is_over() => Err(RecvError::Timeout),
+                    None if deadline.is_some_and(Deadline::passed) => Err(RecvError::Timeout),
                     found => Ok(found),
                 };
             }

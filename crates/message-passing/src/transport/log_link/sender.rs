@@ -15,6 +15,7 @@ use crate::error::SendError;
 use crate::transport::signals::{Half, RingTrouble, Signals};
 use crate::transport::vigil::{Silence, Watch};
 use crate::transport::{Ask, Room, SendTransport};
+use crate::waits::Rounds;
 
 /// Why the peer sends or takes nothing more.
 #[derive(Debug, Clone)]
@@ -210,9 +211,7 @@ impl LogSender {
         deadline: Option<Deadline>,
         mut is_there: impl FnMut(&mut LogSender) -> Result<bool, SendError>,
     ) -> Result<(), SendError> {
-        let is_over = || deadline.is_some_and(Deadline::passed);
-        let mut is_first = true;
-        // Two rounds at most.
+        let mut rounds = Rounds::new();
         let outcome = loop {
             let longest = self.log.announce();
             match is_there(self) {
@@ -225,9 +224,8 @@ impl LogSender {
             }
             crash_point!("shm.room.sleep");
             match self.signals.wait(Half::Sender, Deadline::earlier(deadline, longest.map(Deadline::after))) {
-                // Still announced: after a short first sleep the next may be as long as it likes.
-                Ok(Wake::TimedOut) if !is_over() && std::mem::take(&mut is_first) => {}
-                Ok(Wake::TimedOut) if is_over() => break Err(SendError::Timeout),
+                Ok(Wake::TimedOut) if rounds.go_on(deadline) => {}
+                Ok(Wake::TimedOut) if deadline.is_some_and(Deadline::passed) => break Err(SendError::Timeout),
                 Ok(Wake::Rung | Wake::TimedOut) => break Ok(()),
                 Ok(Wake::PeerGone) => {
                     self.note_end();

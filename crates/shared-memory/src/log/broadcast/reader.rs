@@ -5,14 +5,13 @@ use super::generations::Generations;
 use super::held::Held;
 use crate::log::held::Pins;
 use crate::log::mapped::{MappedPage, MappedRing};
-use crate::log::order::{Announcement, Membarrier};
+use crate::log::order::Announcement;
 use crate::log::page::PAGE_BYTES;
 use crate::log::reader::Reader;
 use crate::log::sealed;
 use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Start};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
-use std::time::Duration;
 use wharf_sys::memory::Mapping;
 
 /// A reader's page, not yet part of a broadcast or of a link in one direction: what the reader brings to the writer.
@@ -212,13 +211,8 @@ impl BroadcastReader {
         self.reader.take_must_ring()
     }
 
-    /// Announces sleep: the writer rings once when it next commits. Poll once more afterwards. The answer is that of
-    /// [`Announcement::order_by_system`].
-    pub fn announce(&mut self) -> Option<Duration> {
-        self.reader.announce(&Membarrier)
-    }
-
-    /// Announces sleep as one of several announcements that are ordered at once.
+    /// Announces sleep, as one of several announcements that are ordered at once: the writer rings once when it next commits. Poll
+    /// once more afterwards.
     pub fn announce_unordered(&mut self) -> Announcement {
         self.reader.announce_unordered()
     }

@@ -6,7 +6,7 @@ use crate::log::page::Page;
 use crate::log::pin::Pin;
 use crate::log::reader::{Heard, Reader};
 use crate::log::writer::SeatTerms;
-use crate::log::{Barriers, Geometry, WriteError};
+use crate::log::{Barriers, Geometry, Signals, WriteError};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -192,4 +192,33 @@ fn what_is_released_is_never_pinned_so_that_nobody_goes_around_it() {
         received += 1;
     }
     assert_eq!(received, 5_000);
+}
+
+/// Somebody whose barriers are done, or refused, by how sure they are to be.
+struct Barring {
+    hasty: bool,
+    sure: bool,
+}
+
+impl Signals for Barring {
+    fn barrier(&self, _asymmetric: bool) -> bool {
+        self.hasty
+    }
+
+    fn sure_barrier(&self, _asymmetric: bool) -> bool {
+        self.sure
+    }
+}
+
+#[test]
+fn only_a_barrier_that_is_sure_gives_free_what_readers_may_hold() {
+    let mut stage = Stage::new(Geometry::new(4096, 8192, 8).unwrap(), terms(true, 0));
+    stage.join(false, 0);
+    let long = [7; 500];
+    // Ends when the log is full: it has a size.
+    while stage.write(&long).is_ok() {}
+    let hasty = Barring { hasty: true, sure: false };
+    assert_eq!(stage.writer.make_room_by_dropping(500, &hasty), Err(WriteError::Pinned));
+    let sure = Barring { hasty: false, sure: true };
+    assert_eq!(stage.writer.make_room_by_dropping(500, &sure), Ok(()));
 }

@@ -78,10 +78,9 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         crash_point!("log.floor.raised");
         // Between the floor and our look at the pins. Readers do the same crosswise, see `Reader::guard`. What is pinned
         // cannot be looked at a second time when it is overwritten, so the barrier must have reached everybody.
-        if !signals.barrier(self.barriers.own) {
+        if !signals.sure_barrier(self.barriers.own) {
             return false;
         }
-        signals.settle(self.barriers.own);
         audience.floor = floor;
         true
     }

@@ -15,6 +15,7 @@ use super::super::desk::{Desk, Ringing, Stuck};
 use crate::error::SendError;
 use crate::node::Registration;
 use crate::transport::log_link::Pushed;
+use crate::waits::Rounds;
 
 /// What a publisher has, but for how it waits.
 pub(super) struct Outlet {
@@ -158,8 +159,7 @@ impl Outlet {
     /// Sleeps until there may be room, until whoever is in the way has been so for long enough, or the deadline.
     pub(super) fn sleep(&mut self, len: u64, deadline: Option<Deadline>) -> Result<(), SendError> {
         let until = Deadline::earlier(deadline, self.until.map(Deadline::at));
-        let mut is_first = true;
-        // Two rounds at most.
+        let mut rounds = Rounds::new();
         let outcome = loop {
             let longest = self.desk.with(|desk| desk.writer.announce());
             let room = self.desk.with(|desk| desk.has_room(len));
@@ -171,8 +171,7 @@ impl Outlet {
             }
             crash_point!("topic.room.sleep");
             match self.bell.wait(Deadline::earlier(until, longest.map(Deadline::after))) {
-                // Still announced: after a short first sleep the next may be as long as it likes.
-                Ok(Wake::TimedOut) if !until.is_some_and(Deadline::passed) && std::mem::take(&mut is_first) => {}
+                Ok(Wake::TimedOut) if rounds.go_on(until) => {}
                 // The bell has an end that is ours: it never says that it is gone.
                 Ok(Wake::Rung | Wake::TimedOut | Wake::PeerGone) => break Ok(()),
                 Err(error) => break Err(SendError::System(error)),

@@ -1,0 +1,138 @@
+//! Where the items of a pusher lie, each in a place of its own, and how many there are.
+//!
+//! What changes with every item is one number less than it might be, and is stored only where it changes: each store waits behind the
+//! item's (docs/performance.md).
+
+use wharf_shared_memory::log::keep;
+use wharf_sys::clock::Instant;
+
+/// Memory of an item that is over is kept for the next one up to this size.
+const SPARE_BYTES: usize = 1024;
+
+/// Where an item is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// There is none in this place.
+    Free,
+    Waiting,
+    /// Somebody has it.
+    Given,
+    Dead,
+}
+
+/// One place.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) id: u64,
+    pub(super) bytes: Vec<u8>,
+    pub(super) deliveries: u32,
+    /// Who had it last and did not do it.
+    pub(super) avoid: u64,
+    /// Until then that one is not given it again, even where there is no other.
+    pub(super) rests_until: Instant,
+    pub(super) watched: bool,
+    pub(super) stage: Stage,
+}
+
+impl Kept {
+    /// Whether an item lies there that was neither done nor given up.
+    pub(super) fn is_unsettled(&self) -> bool {
+        matches!(self.stage, Stage::Waiting | Stage::Given)
+    }
+}
+
+/// See the top of the file. Items are numbered from 1 as they come.
+#[derive(Debug, Default)]
+pub(super) struct Shelf {
+    places: Vec<Kept>,
+    free: Vec<usize>,
+    /// How many were ever taken in, and taken out, and their bytes.
+    put: u64,
+    out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Shelf {
+    /// Takes an item in; its place.
+    #[inline(always)]
+    pub(super) fn put(&mut self, bytes: &[u8], deliveries: u32, stage: Stage) -> usize {
+        self.put += 1;
+        self.bytes_in += bytes.len() as u64;
+        let place = self.free.pop().unwrap_or_else(|| self.new_place());
+        if let Some(kept) = self.places.get_mut(place) {
+            keep(bytes, &mut kept.bytes);
+            (kept.id, kept.deliveries, kept.watched, kept.stage) = (self.put, deliveries, false, stage);
+            if kept.avoid != 0 {
+                kept.avoid = 0;
+            }
+        }
+        place
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn new_place(&mut self) -> usize {
+        self.places.push(Kept {
+            id: 0,
+            bytes: Vec::new(),
+            deliveries: 0,
+            avoid: 0,
+            rests_until: Instant::from_nanos(0),
+            watched: false,
+            stage: Stage::Free,
+        });
+        self.places.len() - 1
+    }
+
+    /// An item is over: its place is free again.
+    #[inline(always)]
+    pub(super) fn release(&mut self, place: usize) {
+        let Some(kept) = self.places.get_mut(place) else { return };
+        self.out += 1;
+        self.bytes_out += kept.bytes.len() as u64;
+        if kept.bytes.capacity() > SPARE_BYTES {
+            kept.bytes = Vec::new();
+        }
+        kept.stage = Stage::Free;
+        self.free.push(place);
+    }
+
+    #[inline(always)]
+    pub(super) fn get(&self, place: usize) -> Option<&Kept> {
+        self.places.get(place)
+    }
+
+    #[inline(always)]
+    pub(super) fn get_mut(&mut self, place: usize) -> Option<&mut Kept> {
+        self.places.get_mut(place)
+    }
+
+    /// All places, free ones too.
+    pub(super) fn places(&self) -> &[Kept] {
+        &self.places
+    }
+
+    /// How many lie there.
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        usize::try_from(self.put - self.out).unwrap_or(usize::MAX)
+    }
+
+    /// Their bytes.
+    #[inline(always)]
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.bytes_in - self.bytes_out).unwrap_or(usize::MAX)
+    }
+
+    /// The id of the one that came last, and so how many ever came.
+    #[inline(always)]
+    pub(super) fn latest_id(&self) -> u64 {
+        self.put
+    }
+
+    /// Bytes of all that ever came.
+    pub(super) fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+}
