@@ -1,9 +1,8 @@
 //! Room for a message that is filled first and sent afterwards.
 
-use std::io;
 use std::ops::{Deref, DerefMut};
 
-use crate::aligned::{AlignedBytes, NoMemory};
+use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::sender::Sender;
 use crate::transport::{Ask, Room};
@@ -18,13 +17,10 @@ pub struct Loan<'a> {
 }
 
 impl<'a> Loan<'a> {
-    #[inline]
-    pub(crate) fn new(sender: &'a mut Sender, room: Option<Room>, len: usize) -> Result<Self, SendError> {
-        if room.is_none() {
-            // Bounded by the link's message limit, which was checked; kept for the next loan.
-            sender.spare.grow(len, 0).map_err(out_of_memory)?;
-        }
-        Ok(Self { sender, room, len })
+    /// A loan of room in place; without one it is the sender's private buffer, which is large enough.
+    #[inline(always)]
+    pub(crate) fn new(sender: &'a mut Sender, room: Option<Room>, len: usize) -> Self {
+        Self { sender, room, len }
     }
 
     /// Whether the bytes lie where the peer will read them.
@@ -40,10 +36,10 @@ impl<'a> Loan<'a> {
     ///
     /// # Errors
     /// As [`Sender::send`].
-    #[inline]
+    #[inline(always)]
     pub fn send(mut self) -> Result<(), SendError> {
         match self.room.take() {
-            Some(room) => self.sender.half.commit(room, Ask::Nothing),
+            Some(room) => self.sender.send_lent(room),
             None => self.with_private(Sender::send),
         }
     }
@@ -75,11 +71,6 @@ impl<'a> Loan<'a> {
         self.sender.spare = spare;
         outcome
     }
-}
-
-#[cold]
-fn out_of_memory(why: NoMemory) -> SendError {
-    SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string()))
 }
 
 impl Deref for Loan<'_> {

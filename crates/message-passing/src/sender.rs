@@ -1,5 +1,6 @@
 //! The sending end of a link.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use wharf_sys::clock::Deadline;
 
 use crate::address::Address;
-use crate::aligned::AlignedBytes;
+use crate::aligned::{AlignedBytes, NoMemory};
 use crate::attachment::{Attachment, Lent, MAX_ATTACHMENTS};
 use crate::error::SendError;
 use crate::link::Facts;
@@ -104,6 +105,30 @@ impl Sender {
             SendHalf::Log(log) if size_of_val(head) + rest.len() <= self.limit => log.push_quickly(head, rest),
             _ => Pushed::No,
         }
+    }
+
+    /// Lends room in place in a few instructions, made part of the caller, in the same common case.
+    #[inline(always)]
+    fn lend_quickly(&mut self, len: usize) -> bool {
+        match &mut self.half {
+            SendHalf::Log(log) if len <= self.limit => log.lend_quickly(len),
+            _ => false,
+        }
+    }
+
+    /// Sends what was lent in place.
+    #[inline(always)]
+    pub(crate) fn send_lent(&mut self, room: transport::Room) -> Result<(), SendError> {
+        let pushed = match &mut self.half {
+            SendHalf::Log(log) => log.commit_quickly(),
+            _ => Pushed::No,
+        };
+        match pushed {
+            Pushed::Yes => return Ok(()),
+            Pushed::No => self.park(|sender| sender.half.commit(room, Ask::Nothing)),
+            Pushed::ToASleeper => self.park(Sender::wake),
+        }
+        self.parked()
     }
 
     /// [`send_quickly`](Self::send_quickly) that is no part of the caller's code: for the rarer of two ways.
@@ -484,12 +509,9 @@ impl Sender {
     ///
     /// # Errors
     /// As [`try_send`](Self::try_send).
-    #[inline]
+    #[inline(always)]
     pub fn try_loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
-        self.check(len)?;
-        self.settle()?;
-        let room = self.half.try_loan(len)?;
-        Loan::new(self, room, len)
+        self.lend(len, Policy::Reject)
     }
 
     /// Gives `len` bytes to fill and send; waits for room (see *When full*).
@@ -510,15 +532,40 @@ impl Sender {
     ///
     /// # Errors
     /// As [`send`](Self::send).
-    #[inline]
+    #[inline(always)]
     pub fn loan(&mut self, len: usize) -> Result<Loan<'_>, SendError> {
-        self.check(len)?;
-        self.settle()?;
-        let room = match self.half.try_loan(len) {
-            Err(SendError::Full) if self.policy == Policy::Block => self.loan_slowly(len)?,
-            outcome => outcome?,
-        };
-        Loan::new(self, room, len)
+        self.lend(len, self.policy)
+    }
+
+    #[inline(always)]
+    fn lend(&mut self, len: usize, when_full: Policy) -> Result<Loan<'_>, SendError> {
+        if self.lend_quickly(len) {
+            return Ok(Loan::new(self, Some(transport::Room), len));
+        }
+        let room = self.lend_in_earnest(len, when_full);
+        self.parked()?;
+        Ok(Loan::new(self, room, len))
+    }
+
+    /// The room that is lent, or none where the private buffer will do. The outcome is parked.
+    #[cold]
+    #[inline(never)]
+    fn lend_in_earnest(&mut self, len: usize, when_full: Policy) -> Option<transport::Room> {
+        let mut lent = None;
+        self.park(|sender| {
+            sender.check(len)?;
+            sender.settle()?;
+            lent = match sender.half.try_loan(len) {
+                Err(SendError::Full) if when_full == Policy::Block => sender.loan_slowly(len)?,
+                outcome => outcome?,
+            };
+            if lent.is_none() {
+                // Bounded by the link's message limit, which was checked; kept for the next loan.
+                sender.spare.grow(len, 0).map_err(out_of_memory)?;
+            }
+            Ok(())
+        });
+        lent
     }
 
     /// Waits, in a [`Selector`](crate::Selector), for room for a message of `len` bytes. Room is ready when a
@@ -657,6 +704,11 @@ impl Sender {
         })?
         .ok_or(SendError::NotTaken)
     }
+}
+
+#[cold]
+fn out_of_memory(why: NoMemory) -> SendError {
+    SendError::System(io::Error::new(io::ErrorKind::OutOfMemory, why.to_string()))
 }
 
 /// No room yet: no answer yet.

@@ -105,8 +105,20 @@ impl LogWriter {
     pub fn try_lend(&mut self, len: u64) -> Result<(), WriteError> {
         self.lent = None;
         self.writer.make_room(len)?;
+        self.writer.open(len);
         self.lent = Some(len);
         Ok(())
+    }
+
+    /// [`try_lend`](Self::try_lend) if that takes nothing but what is known already. `false`: ask that.
+    #[inline(always)]
+    pub fn lend_quickly(&mut self, len: u64) -> bool {
+        let fits = self.writer.fits(len);
+        if fits {
+            self.writer.open(len);
+            self.lent = Some(len);
+        }
+        fits
     }
 
     /// Whether a message of `len` bytes (or a part of a larger one) would be written now.
@@ -136,7 +148,7 @@ impl LogWriter {
     }
 
     /// Publishes the lent bytes as a message. `false` when nothing was lent.
-    #[inline]
+    #[inline(always)]
     pub fn commit_lent(&mut self, rendezvous: bool) -> bool {
         match self.lent.take() {
             Some(len) => {

@@ -241,6 +241,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             true => Quick::Message,
             false if word == 0 => Quick::Nothing,
             false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
+            false if word as u32 == Header::pack(Kind::Data, REWIND, 0) as u32 => self.take_rewinding(word),
             false => Quick::Unusual,
         };
         // Behind the look at the header, which is what the caller waits for.
@@ -299,6 +300,21 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         }
     }
 
+    /// Takes the message with this header, behind which its writer goes back to the start of the ring. Large messages that are
+    /// answered one by one all come so.
+    #[inline(never)]
+    fn take_rewinding(&mut self, word: u64) -> Quick {
+        let track = &self.tracks[self.current & 1];
+        let (size, len) = (track.ring.size(), word >> 32);
+        let offset = track.head & (size - 1);
+        if self.copy || !ends_inside(offset, len, size) || len > self.max_message {
+            return Quick::Unusual;
+        }
+        self.hand_out(len, self.grid.frame_and_rest(offset, self.grid.frame(len), size));
+        self.taken += 1;
+        Quick::Message
+    }
+
     /// Looks whether anything stands at the place of the next header, so many times at most, with a pause before each look; behind a
     /// quick look that found nothing. Says how often it looked.
     ///
@@ -333,6 +349,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             true => Quick::Message,
             false if word == 0 => Quick::Nothing,
             false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
+            false if word as u32 == Header::pack(Kind::Data, REWIND, 0) as u32 => self.take_rewinding(word),
             false => Quick::Unusual,
         }
     }

@@ -334,6 +334,57 @@ fn a_dropped_loan_publishes_nothing() {
     assert_eq!(message(&readers[0]), b"real");
 }
 
+/// What was lent and taken back may be full of anything, and the header behind the next message is cleared all the same.
+#[test]
+fn whatever_was_filled_in_and_taken_back_is_no_message() {
+    for seed in seeds() {
+        let mut random = Random(seed);
+        let geometry = Geometry::new(4096, 1 << 16, if seed % 2 == 0 { 8 } else { 64 }).unwrap();
+        let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+        let mut sent = VecDeque::new();
+        for step in 0..300 {
+            let most = if random.below(4) == 0 { 30_000 } else { 200 };
+            let len = random.below(most);
+            // All bits set is no header, and none that could be taken for nothing.
+            let bytes = vec![0xff; len as usize];
+            let commits = random.below(3) == 0;
+            let outcome = if random.below(2) == 0 {
+                writer.make_room(len).map(|()| {
+                    writer.open(len);
+                    let (ring, position) = writer.head();
+                    assert!(ring.put(position, &[], &bytes));
+                    if commits {
+                        writer.commit_loan(len, false);
+                    }
+                    commits
+                })
+            } else if random.below(2) == 0 {
+                writer.try_write(&bytes, false).map(|()| true)
+            } else {
+                Ok(writer.write_quickly(&[], &bytes))
+            };
+            match outcome {
+                Ok(true) => sent.push_back(bytes),
+                Ok(false) => {}
+                Err(WriteError::Full) => assert!(!sent.is_empty(), "seed {seed} step {step}: full of nothing"),
+                Err(other) => panic!("seed {seed} step {step}: {other}"),
+            }
+            let behind = random.below(6) as usize;
+            while sent.len() > behind {
+                let found = match readers[0].poll_quickly() {
+                    Quick::Message => Ok(Polled::Message),
+                    Quick::Nothing | Quick::Unusual => readers[0].poll(),
+                };
+                assert_eq!(found, Ok(Polled::Message), "seed {seed} step {step}");
+                assert_eq!(Some(message(&readers[0])), sent.pop_front(), "seed {seed} step {step}");
+            }
+            if sent.is_empty() {
+                assert_eq!(readers[0].poll(), Ok(Polled::Empty), "seed {seed} step {step}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_writer_rings_once_for_each_ticket() {
     let geometry = Geometry::new(4096, 4096, 8).unwrap();

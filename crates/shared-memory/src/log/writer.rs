@@ -49,6 +49,9 @@ const LINE_BYTES: u64 = 64;
 struct Track<R> {
     /// Position of the next header; the word there is zero.
     head: u64,
+    /// Position of the last header that was cleared before the frame in front of it was filled in; see [`Writer::open`]. The word there is
+    /// zero until the head has gone beyond it: whoever fills in more opens more, and what is filled in without that is committed.
+    cleared: u64,
     /// Position that no byte may reach: the tail plus the size, or the first frame that somebody holds before that.
     limit: u64,
     /// Messages of which the last frame stands in this ring. Not beside `head`: the compiler would make one store of 16 bytes of the
@@ -61,7 +64,7 @@ struct Track<R> {
 
 impl<R: Ring> Track<R> {
     fn new(ring: R, grid: Grid) -> Track<R> {
-        Track { head: grid.start(), sent: 0, limit: ring.size(), tail: 0, ring }
+        Track { head: grid.start(), sent: 0, cleared: 0, limit: ring.size(), tail: 0, ring }
     }
 
     /// Whether all that was written is known to be released, and nothing is held.
@@ -158,6 +161,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline(always)]
     pub(crate) fn try_write(&mut self, payload: &[u8], rendezvous: bool) -> Result<(), WriteError> {
         self.make_room(payload.len() as u64)?;
+        self.open(payload.len() as u64);
         let track = &self.tracks[self.current & 1];
         if !track.ring.put(track.head, &[], payload) {
             return Err(WriteError::Full);
@@ -201,6 +205,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[cold]
     #[inline(never)]
     fn write_alone(&mut self, prefix: &[u64], payload: &[u8], len: u64) -> bool {
+        self.open(len);
         let track = &self.tracks[self.current & 1];
         if !track.ring.put(track.head, prefix, payload) {
             return false;
@@ -232,7 +237,32 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// Makes sure that a frame with `len` bytes of payload fits at the head of the current ring.
     #[inline(always)]
     pub(crate) fn make_room(&mut self, len: u64) -> Result<(), WriteError> {
-        if self.has_room(len) || self.has_room_for_large(len) { Ok(()) } else { self.make_room_slowly(len) }
+        if self.fits(len) { Ok(()) } else { self.make_room_slowly(len) }
+    }
+
+    /// Whether a frame fits as far as is known without looking at the readers, a large one of a link's too.
+    #[inline(always)]
+    pub(crate) fn fits(&self, len: u64) -> bool {
+        self.has_room(len) || self.has_room_for_large(len)
+    }
+
+    /// Clears the header behind a message of `len` bytes that is going to be filled in at the head, for which there is room, and of
+    /// which it is not known whether it will be committed.
+    ///
+    /// Stores reach the cache in the order of the program. If this one came between the message and its header, whoever waits for the
+    /// header would take the header's line back while the writer waits for this word's line, once more for each message
+    /// (docs/performance.md).
+    #[inline(always)]
+    pub(crate) fn open(&mut self, len: u64) {
+        let frame = self.grid.frame(len);
+        let bytes = match self.current {
+            SMALL => frame,
+            _ => self.reach(len, frame).unwrap_or(frame),
+        };
+        let track = &mut self.tracks[self.current & 1];
+        track.cleared = track.head + bytes;
+        // Relaxed: ordered before the header by the release store in `commit_sized`, and no reader looks there before it has seen that.
+        track.ring.word(track.cleared).store(0, Ordering::Relaxed);
     }
 
     /// Whether a frame fits the current ring as far as is known without looking at the readers.
@@ -264,29 +294,35 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     ///
     /// Of a link's large frames the one before may still be read: its reader has had no time yet to say that it is done.
     fn commit_large(&mut self, flags: u8, frame: u64, len: u64) {
-        let is_large = self.is_large(len);
+        match self.reach(len, frame) {
+            Some(all) => self.commit_sized(Header::pack(Kind::Data, flags | REWIND, len as u32), all),
+            None => self.commit_sized(Header::pack(Kind::Data, flags, len as u32), frame),
+        }
+        if self.is_large(len) {
+            self.look_ahead();
+        }
+    }
+
+    /// How far a frame in the large ring reaches if the next one is to go back to the start.
+    #[inline(always)]
+    fn reach(&self, len: u64, frame: u64) -> Option<u64> {
         let track = &self.tracks[self.current & 1];
         let size = track.ring.size();
         let offset = track.head & (size - 1);
         let all = self.grid.frame_and_rest(offset, frame, size);
         let waits = track.head - (track.limit - size);
-        let keeps_up = waits == 0 || (is_large && waits <= frame);
-        if keeps_up && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit {
-            self.commit_sized(Header::pack(Kind::Data, flags | REWIND, len as u32), all);
-        } else {
-            self.commit_sized(Header::pack(Kind::Data, flags, len as u32), frame);
-        }
-        if is_large {
-            self.look_ahead();
-        }
+        let keeps_up = waits == 0 || (self.is_large(len) && waits <= frame);
+        (keeps_up && offset >= size / 2 && track.head + all + self.grid.reserve() <= track.limit).then_some(all)
     }
 
     #[inline(always)]
     fn commit_sized(&mut self, header: u64, bytes: u64) {
         let track = &mut self.tracks[self.current & 1];
-        // Relaxed: ordered before the header by the release store below, and no reader looks at the next header
-        // before it has seen this one.
-        track.ring.word(track.head + bytes).store(0, Ordering::Relaxed);
+        if track.cleared != track.head + bytes {
+            // Relaxed: ordered before the header by the release store below, and no reader looks at the next header
+            // before it has seen this one.
+            track.ring.word(track.head + bytes).store(0, Ordering::Relaxed);
+        }
         crash_point!("log.commit.cleared");
         // Release pairs with the reader's acquire load of the same word: payload and cleared next header are visible
         // to whoever sees this header.
@@ -411,7 +447,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     }
 
     /// Counts a message that was filled in place and committed.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn commit_loan(&mut self, len: u64, rendezvous: bool) {
         self.commit(Kind::Data, rendezvous, len);
         self.tracks[self.current & 1].sent += 1;

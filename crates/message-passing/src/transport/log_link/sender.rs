@@ -266,6 +266,27 @@ impl LogSender {
 }
 
 impl LogSender {
+    /// Lends room for a message of `len` bytes if that takes nothing but what is known already, and the link has not ended.
+    #[inline(always)]
+    pub(crate) fn lend_quickly(&mut self, len: usize) -> bool {
+        if self.ready_in != fork::epoch() || self.hostile {
+            return false;
+        }
+        if self.watch.is_due(self.log.sent()) && self.ends_at_a_look() {
+            return false;
+        }
+        self.log.lend_quickly(len as u64)
+    }
+
+    /// Publishes what was lent; a forked child may not.
+    #[inline(always)]
+    pub(crate) fn commit_quickly(&mut self) -> Pushed {
+        if self.epoch != fork::epoch() || !self.log.commit_lent(false) {
+            return Pushed::No;
+        }
+        if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
+    }
+
     /// Tells a number beside the messages, see [`LogWriter::tell`], unless the link has ended. The answer is that of
     /// [`push_quickly`](Self::push_quickly).
     #[inline(always)]

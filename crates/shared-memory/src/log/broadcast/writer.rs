@@ -107,6 +107,7 @@ impl BroadcastWriter {
         self.expect_nothing_lent()?;
         self.lent = None;
         self.writer.make_room(len)?;
+        self.writer.open(len);
         self.lent = Some(len);
         Ok(())
     }
