@@ -409,14 +409,14 @@ impl<T> fmt::Debug for Selector<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waits::tests::{Doubtful, SHORT};
+    use crate::waits::tests::{Doubtful, LONG};
 
     #[test]
     fn an_end_stays_announced_from_a_short_first_sleep_to_the_next() {
         let mut end = Doubtful::default();
         let mut selector = Selector::new();
         for _ in 0..2 {
-            assert_eq!(selector.wait_timeout(&mut [(&mut end, ())], 3 * SHORT).unwrap(), None);
+            assert_eq!(selector.wait_timeout(&mut [(&mut end, ())], LONG).unwrap(), None);
         }
         assert_eq!(end.told, ["fresh", "again", "awake"].repeat(2));
     }

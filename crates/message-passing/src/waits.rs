@@ -270,7 +270,10 @@ pub(crate) mod tests {
     use super::*;
 
     /// The first sleep of an end that is there for tests.
-    pub(crate) const SHORT: Duration = Duration::from_millis(1);
+    const SHORT: Duration = Duration::from_millis(1);
+
+    /// A wait that is still going on after the first sleep, however late a busy machine wakes it.
+    pub(crate) const LONG: Duration = Duration::from_millis(300);
 
     /// An end whose first sleep after a fresh announcement is to be short, and which writes down what it is told.
     #[derive(Default)]

@@ -110,13 +110,13 @@ impl Waits for Own<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::waits::tests::{Doubtful, SHORT};
+    use crate::waits::tests::{Doubtful, LONG};
 
     #[test]
     fn all_stay_announced_from_a_short_first_sleep_to_the_next() {
         let mut end = Doubtful::default();
         for _ in 0..2 {
-            let until = Some(Deadline::after(3 * SHORT));
+            let until = Some(Deadline::after(LONG));
             sleep(&mut [&mut end], &mut Announced::default(), &mut || false, until, &mut Vec::new()).unwrap();
         }
         assert_eq!(end.told, ["fresh", "again", "awake"].repeat(2));
