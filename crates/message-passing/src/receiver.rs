@@ -81,25 +81,38 @@ impl Receiver {
     /// `again` times more.
     #[inline(always)]
     pub(crate) fn found_quickly(&mut self, again: u32) -> bool {
-        let RecvHalf::Log(log) = &mut self.half else { return false };
-        match log.poll_quickly() {
+        match self.look_quickly(again == 0) {
+            Quick::Message => true,
+            Quick::Unusual => false,
+            Quick::Nothing => again > 0 && self.found_patiently(again),
+        }
+    }
+
+    /// The first of these tries, which may be the `only` one.
+    #[inline(always)]
+    fn look_quickly(&mut self, only: bool) -> Quick {
+        let RecvHalf::Log(log) = &mut self.half else { return Quick::Unusual };
+        let found = log.poll_quickly();
+        match found {
             Quick::Message => {
                 if self.rhythm.is_behind(log.taken()) {
                     log.fetch_ahead();
                 }
-                return true;
             }
-            Quick::Unusual => return false,
-            Quick::Nothing if again == 0 => {
-                self.rhythm.empty(log.taken());
-                return false;
-            }
-            Quick::Nothing => {}
+            Quick::Nothing if only => self.rhythm.empty(log.taken()),
+            Quick::Nothing | Quick::Unusual => {}
         }
+        found
+    }
+
+    /// The tries behind one that found nothing.
+    #[inline(always)]
+    fn found_patiently(&mut self, tries: u32) -> bool {
+        let RecvHalf::Log(log) = &mut self.half else { return false };
         for _ in 0..self.rhythm.dry(log.taken()) {
             std::hint::spin_loop();
         }
-        match log.watch_quickly(again) {
+        match log.watch_quickly(tries) {
             (Quick::Message, waited) => {
                 self.rhythm.found_after(waited);
                 true
@@ -158,41 +171,54 @@ impl Receiver {
     /// [`RecvError::Closed`] and [`RecvError::PeerDied`] when none will come.
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Message<'_>, RecvError> {
-        if self.found_quickly(self.quick_tries) {
-            return Ok(self.half.found_in_place());
+        // As `found_quickly`, but with a return for each of the two ways: what is known of the message on a way is then not looked up
+        // again behind both.
+        let tries = self.quick_tries;
+        match self.look_quickly(tries == 0) {
+            Quick::Message => return Ok(self.half.found_in_place()),
+            Quick::Nothing if tries > 0 && self.found_patiently(tries) => return Ok(self.half.found_in_place()),
+            Quick::Nothing | Quick::Unusual => {}
         }
-        self.recv_slowly()
+        // In two steps: what a call returns is put together in memory of the caller's, and of one that returned all of this the quick
+        // ways would fill that memory, too.
+        let frame = self.recv_slowly()?;
+        Ok(self.view_slowly(frame))
     }
 
+    #[cold]
     #[inline(never)]
-    fn recv_slowly(&mut self) -> Result<Message<'_>, RecvError> {
+    fn recv_slowly(&mut self) -> Result<Frame, RecvError> {
         if self.pace.only_sleeps()
             && let Some(frame) = self.half.wait_quickly()
         {
-            return Ok(self.half.found_quickly(frame));
+            return Ok(frame);
         }
         self.recv_by_a_call()
     }
 
+    #[inline(never)]
+    fn view_slowly(&mut self, frame: Frame) -> Message<'_> {
+        self.view(frame)
+    }
+
     /// A half whose tries are system calls, where the one that sleeps is the first.
     #[inline(never)]
-    fn recv_by_a_call(&mut self) -> Result<Message<'_>, RecvError> {
+    fn recv_by_a_call(&mut self) -> Result<Frame, RecvError> {
         if self.pace.only_sleeps()
             && let RecvHalf::Other(half) = &mut self.half
             && let Some(frame) = half.wait(None)?
         {
-            return Ok(self.half.found_by_a_call(frame));
+            return Ok(frame);
         }
         self.recv_in_earnest()
     }
 
     #[inline(never)]
-    fn recv_in_earnest(&mut self) -> Result<Message<'_>, RecvError> {
-        let frame = match self.first_try()? {
-            Some(frame) => frame,
-            None => self.wait(Limit::Never)?,
-        };
-        Ok(self.view(frame))
+    fn recv_in_earnest(&mut self) -> Result<Frame, RecvError> {
+        match self.first_try()? {
+            Some(frame) => Ok(frame),
+            None => self.wait(Limit::Never),
+        }
     }
 
     /// Receives the next message; waits for it, at most `limit`.

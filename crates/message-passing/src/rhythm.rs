@@ -23,6 +23,9 @@ const FULL_RUN: u64 = 48;
 /// A wait of at most so many tries is a short one: the sender is at work on the next message. An answer takes longer.
 const SHORT_TRIES: u32 = 4;
 
+/// Tries of a wait that was not a short one, whether or not it found anything.
+const LONG: u32 = u32::MAX;
+
 /// Standing back pays if it finds at least so many messages.
 const LEAST_RUN: u64 = 4;
 
@@ -46,7 +49,9 @@ pub(crate) struct Rhythm {
     dry_at: u64,
     /// So many will have been taken when half of the messages are that can be expected after a wait.
     until: u64,
-    /// Short waits in a row.
+    /// Tries of the last wait, or [`LONG`].
+    tries: u32,
+    /// Short waits in a row before it.
     short: u32,
     /// Short waits in a row after which standing back is tried.
     needed: u32,
@@ -56,7 +61,7 @@ pub(crate) struct Rhythm {
 
 impl Rhythm {
     pub(crate) fn new() -> Self {
-        Self { since: 0, dry_at: 0, until: 0, short: 0, needed: FEWEST_SHORT, gap: 0 }
+        Self { since: 0, dry_at: 0, until: 0, tries: LONG, short: 0, needed: FEWEST_SHORT, gap: 0 }
     }
 
     /// No message was there at the first look, and a wait begins; so many were taken before. Returns for how many pauses to stand
@@ -66,6 +71,8 @@ impl Rhythm {
         // One that goes on with another publisher may count from elsewhere: then the run was a long one.
         let run = taken.wrapping_sub(self.since);
         (self.since, self.dry_at) = (taken, taken);
+        self.short = if self.tries <= SHORT_TRIES { self.short.saturating_add(1) } else { 0 };
+        self.tries = LONG;
         self.until = taken + run.min(LONG_RUN) / 2;
         if self.gap == 0 {
             if self.short >= self.needed {
@@ -98,13 +105,13 @@ impl Rhythm {
     /// The wait ended with a message, after so many tries.
     #[inline(always)]
     pub(crate) fn found_after(&mut self, tries: u32) {
-        self.short = if tries <= SHORT_TRIES { self.short.saturating_add(1) } else { 0 };
+        self.tries = tries;
     }
 
     /// The wait goes on for long.
     #[inline(always)]
     pub(crate) fn long(&mut self) {
-        self.short = 0;
+        self.tries = LONG;
     }
 }
 
@@ -180,8 +187,13 @@ mod tests {
             let tries = if turn % (FEWEST_SHORT - 1) == 0 { SHORT_TRIES + 1 } else { 1 };
             assert_eq!(taker.burst(tries, 0), 0);
         }
+        taker.burst(SHORT_TRIES + 1, 0);
+        for _ in 0..FEWEST_SHORT {
+            assert_eq!(taker.burst(1, 0), 0);
+        }
+        // The last of these waits was in vain after all.
         taker.0.long();
-        assert_eq!(taker.0.short, 0);
+        assert_eq!(taker.burst(1, 0), 0);
     }
 
     #[test]

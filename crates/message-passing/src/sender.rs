@@ -52,8 +52,9 @@ pub struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(half: SendHalf, facts: Arc<Facts>) -> Self {
+    pub(crate) fn new(mut half: SendHalf, facts: Arc<Facts>) -> Self {
         let free = half.tries_are_free();
+        half.be_quick_up_to(facts.limit);
         Self {
             room: Pace::new(facts.wait, free, facts.their_cpu),
             taken: Pace::new(facts.wait, free, facts.their_cpu),
@@ -102,7 +103,7 @@ impl Sender {
     #[inline(always)]
     pub(crate) fn send_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
         match &mut self.half {
-            SendHalf::Log(log) if size_of_val(head) + rest.len() <= self.limit => log.push_quickly(head, rest),
+            SendHalf::Log(log) => log.push_quickly(head, rest),
             _ => Pushed::No,
         }
     }
@@ -111,7 +112,7 @@ impl Sender {
     #[inline(always)]
     fn lend_quickly(&mut self, len: usize) -> bool {
         match &mut self.half {
-            SendHalf::Log(log) if len <= self.limit => log.lend_quickly(len),
+            SendHalf::Log(log) => log.lend_quickly(len),
             _ => false,
         }
     }
@@ -172,6 +173,7 @@ impl Sender {
     #[inline]
     fn settle(&mut self) -> Result<(), SendError> {
         if let Some((peer, their_cpu)) = self.half.settle()? {
+            self.half.be_quick_up_to(self.limit);
             self.met = peer;
             self.room = Pace::new(self.facts.wait, self.half.tries_are_free(), their_cpu);
             self.taken = Pace::new(self.facts.wait, self.half.tries_are_free(), their_cpu);
@@ -229,6 +231,7 @@ impl Sender {
     }
 
     /// The common case of a half whose tries are system calls: whether the message is sent. Otherwise the outcome is parked.
+    #[cold]
     #[inline(never)]
     fn send_by_a_call(&mut self, message: &[u8]) -> bool {
         let mut progress = 0;

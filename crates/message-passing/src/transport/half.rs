@@ -228,6 +228,13 @@ impl SendHalf {
         on!(SendHalf, self, it => it.who())
     }
 
+    /// From now on the quick ways send nothing longer than this: there the limit is one of a link's own bounds.
+    pub(crate) fn be_quick_up_to(&mut self, limit: usize) {
+        if let SendHalf::Log(it) = self {
+            it.be_quick_up_to(limit);
+        }
+    }
+
     /// Gives up an end of a channel that was not used, so that it can travel; or says why it stays.
     pub(crate) fn untie(&mut self) -> Result<Unused, &'static str> {
         if let SendHalf::Channel(end) = self { end.untie() } else { Err(LINKED) }
@@ -249,28 +256,16 @@ impl RecvHalf {
     /// The message in a log that [`LogReceiver::poll_quickly`] found.
     #[inline(always)]
     pub(crate) fn found_in_place(&self) -> Message<'_> {
-        match self {
-            RecvHalf::Log(log) => log.in_place(),
-            RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => Message::private(&[]),
-        }
+        Message::in_place_at(match self {
+            RecvHalf::Log(log) => log.bytes_in_place(),
+            RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => nothing(),
+        })
     }
 
     /// See [`StreamReceiver::wait_quickly`].
     #[inline(always)]
     pub(crate) fn wait_quickly(&mut self) -> Option<Frame> {
         if let RecvHalf::Stream(it) = self { it.wait_quickly() } else { None }
-    }
-
-    /// The message that [`wait_quickly`](Self::wait_quickly) found.
-    #[inline(always)]
-    pub(crate) fn found_quickly(&mut self, frame: Frame) -> Message<'_> {
-        if let RecvHalf::Stream(it) = self { it.view(frame) } else { Message::private(&[]) }
-    }
-
-    /// The message that another half found whose tries are system calls.
-    #[inline(always)]
-    pub(crate) fn found_by_a_call(&mut self, frame: Frame) -> Message<'_> {
-        if let RecvHalf::Other(it) = self { it.view(frame) } else { Message::private(&[]) }
     }
 
     /// See [`RecvTransport::poll`].
@@ -333,6 +328,13 @@ impl RecvHalf {
         *self = half;
         Some(whom)
     }
+}
+
+/// Asked for where nothing was found; cold, so that whoever found something takes a branch that is foreseen.
+#[cold]
+#[inline(never)]
+fn nothing() -> &'static [u8] {
+    &[]
 }
 
 /// An end is waited for as its transport says.

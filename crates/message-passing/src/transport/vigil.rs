@@ -24,12 +24,19 @@ pub(super) struct Silence {
     every: u32,
     last: Option<Instant>,
     since: Option<Instant>,
+    /// Tries that had not been in vain when the one before was.
+    done: u64,
 }
 
 impl Silence {
-    /// One more vain try; `true` when it is time to look at the peer.
+    /// One more vain try, after `done` that were not; `true` when it is time to look at the peer. It is told by a count that its caller
+    /// keeps anyway: telling it of each message would come between the message and its answer.
     #[inline]
-    pub(super) fn goes_on(&mut self) -> bool {
+    pub(super) fn goes_on(&mut self, done: u64) -> bool {
+        if self.done != done {
+            self.done = done;
+            self.since = None;
+        }
         match self.left.checked_sub(1) {
             Some(left) => {
                 self.left = left;
@@ -51,14 +58,6 @@ impl Silence {
             return true;
         }
         false
-    }
-
-    /// A try was not in vain.
-    #[inline(always)]
-    pub(super) fn broken(&mut self) {
-        if self.since.is_some() {
-            self.since = None;
-        }
     }
 }
 

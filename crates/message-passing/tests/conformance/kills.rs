@@ -104,6 +104,30 @@ pub(crate) fn wakes_the_sender(world: &World) {
     }
 }
 
+/// One that sends one message like the other has learned what it need not look at again for each of them. That its peer lives it must
+/// look at all the same, though there is room.
+pub(crate) fn tells_a_sender_that_finds_room(world: &World) {
+    let deaths = [(); 3].map(|()| {
+        let (mut peer, mut link) = meet(world, "never-reads", Wait::Adaptive);
+        let mut sent = 0;
+        while sent < 40 && link.try_send(b"like the others").is_ok() {
+            sent += 1;
+        }
+        peer.kill();
+        let killed = Instant::now();
+        // Far fewer than there is room for, where there is any.
+        let end = (0..100).find_map(|_| {
+            thread::sleep(Duration::from_millis(5));
+            link.send(b"like the others").err()
+        });
+        let told = killed.elapsed();
+        assert!(matches!(end, Some(SendError::PeerDied { .. })), "{end:?}");
+        told
+    });
+    let told = quickest(&deaths);
+    assert!(told < TOLD, "told after {told:?}");
+}
+
 pub(crate) fn tells_a_rendezvous(world: &World) {
     let (mut peer, mut link) = meet(world, "reads-some", Wait::Adaptive);
     for number in 0..3 {

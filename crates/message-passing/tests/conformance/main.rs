@@ -156,7 +156,8 @@ const CASES: &[Case] = cases! {
         a_bounded_number_is_on_its_way, closed_while_blocked
     }
     Needs::Processes => kills {
-        receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_rendezvous, stopped_is_not_dead,
+        receives_everything_then_the_death, wakes_the_receiver, wakes_the_sender, tells_a_sender_that_finds_room,
+        tells_a_rendezvous, stopped_is_not_dead,
         dead_name_is_replaced, exit_is_not_closing
     }
     Needs::Processes => meeting { silent_client }

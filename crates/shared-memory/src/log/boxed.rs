@@ -56,6 +56,9 @@ impl BoxedRing {
 }
 
 impl Ring for BoxedRing {
+    /// The position of the header.
+    type Place = u64;
+
     fn size(&self) -> u64 {
         self.words.len() as u64 * 8
     }
@@ -66,12 +69,13 @@ impl Ring for BoxedRing {
 
     fn fetch(&self, _position: u64) {}
 
-    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
+    fn place(&self, position: u64, len: u64) -> Option<u64> {
+        ends_inside(position & (self.size() - 1), len, self.size()).then_some(position)
+    }
+
+    fn fill(&self, position: u64, prefix: &[u64], payload: &[u8]) {
         let mut bytes: Vec<u8> = prefix.iter().flat_map(|word| word.to_le_bytes()).collect();
         bytes.extend_from_slice(payload);
-        if !ends_inside(position & (self.size() - 1), bytes.len() as u64, self.size()) {
-            return false;
-        }
         #[cfg(loom)]
         self.watched_behind(position, bytes.len() as u64).for_each(|word| word.0.with_mut(|_| ()));
         for (at, chunk) in bytes.chunks(8).enumerate() {
@@ -80,7 +84,6 @@ impl Ring for BoxedRing {
             // Relaxed: the header's release store is what publishes payloads; that is what models check.
             self.word(position + 8 + at as u64 * 8).store(u64::from_le_bytes(word), Ordering::Relaxed);
         }
-        true
     }
 
     fn append_to(&self, position: u64, skip: u64, len: u64, out: &mut Vec<u8>) -> bool {

@@ -10,6 +10,7 @@ use super::start::Start;
 use super::writer::Writer;
 use super::{Announcement, Barriers, Corrupt, Geometry, LogError, Membarrier, WriteError, sealed};
 use std::os::fd::OwnedFd;
+use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 use wharf_sys::memory::Mapping;
@@ -18,8 +19,16 @@ use wharf_sys::memory::Mapping;
 #[derive(Debug)]
 pub struct LogWriter {
     writer: Writer<MappedRing, MappedPage>,
-    /// Payload bytes lent at the head; everything else that writes takes them back first.
-    lent: Option<u64>,
+    /// What is lent; everything else that writes takes it back.
+    lent: Option<Lent>,
+}
+
+/// Payload bytes lent at the head.
+#[derive(Debug, Clone, Copy)]
+struct Lent {
+    /// Ring and position of the head then. Once it has gone on they are lent no more, and the quick way need not say so.
+    at: (usize, u64),
+    len: u64,
 }
 
 impl LogWriter {
@@ -44,6 +53,11 @@ impl LogWriter {
         self.writer.may_linger();
     }
 
+    /// From now on nothing longer than this is written [quickly](Self::write_quickly), or lent so.
+    pub fn be_quick_up_to(&mut self, len: u64) {
+        self.writer.be_quick_up_to(len);
+    }
+
     /// Writes a message of at most [`largest_frame`](Self::largest_frame) bytes, whole or not at all. With
     /// `rendezvous` the reader says at once when it takes it.
     #[inline(always)]
@@ -56,11 +70,19 @@ impl LogWriter {
     /// [`try_write`](Self::try_write).
     #[inline(always)]
     pub fn write_quickly(&mut self, head: &[u64], rest: &[u8]) -> bool {
-        // A store only where something changes, as everywhere on this way.
-        if self.lent.is_some() {
-            self.lent = None;
-        }
         self.writer.write_quickly(head, rest)
+    }
+
+    /// Whether the last message that was written quickly was as long, and room for another is known. Bounds that a caller has of its own
+    /// need not be asked again then, if it says [`unready`](Self::unready) as soon as they are reached.
+    #[inline(always)]
+    pub fn is_ready(&self, len: u64) -> bool {
+        self.writer.is_ready(len)
+    }
+
+    /// See [`is_ready`](Self::is_ready).
+    pub fn unready(&mut self) {
+        self.writer.unready();
     }
 
     /// Tells a number beside the messages, in place of the one before: it is there for the reader, whether or not there is room in
@@ -75,7 +97,7 @@ impl LogWriter {
     #[inline(always)]
     pub fn prepare(&mut self, len: u64) {
         // What is lent may be filled in already.
-        if self.lent.is_none() {
+        if self.lent_len().is_none() {
             self.writer.prepare(len);
         }
     }
@@ -105,8 +127,7 @@ impl LogWriter {
     pub fn try_lend(&mut self, len: u64) -> Result<(), WriteError> {
         self.lent = None;
         self.writer.make_room(len)?;
-        self.writer.open(len);
-        self.lent = Some(len);
+        self.open(len);
         Ok(())
     }
 
@@ -115,10 +136,28 @@ impl LogWriter {
     pub fn lend_quickly(&mut self, len: u64) -> bool {
         let fits = self.writer.fits(len);
         if fits {
-            self.writer.open(len);
-            self.lent = Some(len);
+            self.open(len);
         }
         fits
+    }
+
+    #[inline(always)]
+    fn open(&mut self, len: u64) {
+        self.writer.open(len);
+        self.lent = Some(Lent { at: self.writer.place(), len });
+    }
+
+    #[inline(always)]
+    fn take_lent(&mut self) -> Option<u64> {
+        let len = self.lent_len();
+        self.lent = None;
+        len
+    }
+
+    /// How many bytes are lent.
+    #[inline(always)]
+    fn lent_len(&self) -> Option<u64> {
+        self.lent.filter(|lent| lent.at == self.writer.place()).map(|lent| lent.len)
     }
 
     /// Whether a message of `len` bytes (or a part of a larger one) would be written now.
@@ -131,7 +170,7 @@ impl LogWriter {
     /// The lent bytes: whatever an earlier message left there, or what was filled in. Empty when nothing is lent.
     #[inline]
     pub fn lent(&self) -> &[u8] {
-        let Some(len) = self.lent else { return &[] };
+        let Some(len) = self.lent_len() else { return &[] };
         let (ring, position) = self.writer.head();
         // SAFETY: `try_lend` found the bytes at the head free, no reader looks at them before the commit, and the
         // borrow of `self` keeps every call away that would write or commit them.
@@ -141,7 +180,7 @@ impl LogWriter {
     /// The lent bytes, to be filled. Empty when nothing is lent.
     #[inline]
     pub fn lent_mut(&mut self) -> &mut [u8] {
-        let Some(len) = self.lent else { return &mut [] };
+        let Some(len) = self.lent_len() else { return &mut [] };
         let (ring, position) = self.writer.head();
         // SAFETY: as in `lent`, and the exclusive borrow of `self` makes this the only slice.
         unsafe { ring.slice_mut(position, len) }.unwrap_or(&mut [])
@@ -150,7 +189,7 @@ impl LogWriter {
     /// Publishes the lent bytes as a message. `false` when nothing was lent.
     #[inline(always)]
     pub fn commit_lent(&mut self, rendezvous: bool) -> bool {
-        match self.lent.take() {
+        match self.take_lent() {
             Some(len) => {
                 self.writer.commit_loan(len, rendezvous);
                 true
@@ -162,7 +201,7 @@ impl LogWriter {
     /// Publishes the lent bytes as a message, or as the last part of one, for which descriptors were passed beside the log:
     /// its reader is told [`Polled::Carrying`]. `false` when nothing was lent.
     pub fn commit_lent_carrying(&mut self, last_part: bool, rendezvous: bool) -> bool {
-        match self.lent.take() {
+        match self.take_lent() {
             Some(len) => {
                 self.writer.commit_carrying(last_part, len, rendezvous);
                 true
@@ -235,12 +274,19 @@ impl LogWriter {
 #[derive(Debug)]
 pub struct LogReader {
     reader: Reader<MappedRing, MappedPage>,
+    /// Where the message that the last poll found begins, if it has a length. It is noted when it is found: looking it up once more for
+    /// whoever reads it would come between the message and its answer.
+    at: NonNull<u8>,
     peer: Arc<Mapping>,
 }
 
+// SAFETY: what it points to is the ring's mapping or the reader's own buffer, both of which move along with it, and it is read only
+// through a reference to the whole.
+unsafe impl Send for LogReader {}
+
 impl LogReader {
     pub(crate) fn new(reader: Reader<MappedRing, MappedPage>, peer: Arc<Mapping>) -> LogReader {
-        LogReader { reader, peer }
+        LogReader { reader, at: NonNull::dangling(), peer }
     }
 
     /// Opens a link in one direction as its reader: the memory of its writer, which says that it has `theirs` for its sizes.
@@ -269,25 +315,41 @@ impl LogReader {
     /// Releases the message before and looks for the next.
     #[inline(always)]
     pub fn poll(&mut self) -> Result<Polled, Corrupt> {
-        self.reader.poll()
+        let polled = self.reader.poll();
+        self.at = self.reader.message_at();
+        polled
     }
 
     /// Looks for a message in the one common case: whole and readable in place. Anything else: ask [`poll`](Self::poll).
     #[inline(always)]
     pub fn poll_quickly(&mut self) -> Quick {
-        self.reader.poll_quickly()
+        let found = self.reader.poll_quickly();
+        if found == Quick::Message {
+            // In place, as everything that is found quickly.
+            self.at = self.reader.payload_at();
+        }
+        found
     }
 
-    /// Behind a quick look that found nothing: waits for so many pauses at most until there is something. Says for how many.
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: waits for so many pauses at most until there is something.
+    /// Says for how many, too.
     #[inline(always)]
-    pub fn watch(&self, tries: u32) -> u32 {
-        self.reader.watch(tries)
+    pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
+        let next = self.reader.payload_at();
+        let (took, word, waited) = self.reader.take_patiently(tries);
+        if took {
+            self.at = next;
+            return (Quick::Message, waited);
+        }
+        (self.find_otherwise(word), waited)
     }
 
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing.
-    #[inline(always)]
-    pub fn poll_again(&mut self) -> Quick {
-        self.reader.poll_again()
+    #[cold]
+    #[inline(never)]
+    fn find_otherwise(&mut self, word: u64) -> Quick {
+        let found = self.reader.find_otherwise(word);
+        self.at = self.reader.message_at();
+        found
     }
 
     /// Asks for the lines some messages ahead: where the writer is known to be further on.
@@ -299,12 +361,8 @@ impl LogReader {
     /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
     #[inline(always)]
     pub fn message(&self) -> &[u8] {
-        match self.reader.in_ring() {
-            // SAFETY: the reader gives a place in the ring only when the writer is trusted to leave unreleased frames
-            // alone, and releases this one in the next `poll`, which the borrow of `self` keeps away.
-            Some((ring, position, len)) => unsafe { ring.slice(position, len) }.unwrap_or(&[]),
-            None => self.reader.copied(),
-        }
+        // SAFETY: noted by each poll that found one.
+        unsafe { self.reader.message_from(self.at) }
     }
 
     /// Whether the last message lies in the ring.

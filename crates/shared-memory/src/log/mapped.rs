@@ -3,9 +3,12 @@
 
 use super::frame::{HEADER_BYTES, ends_inside};
 use super::page::{PAGE_BYTES, Page};
+use super::reader::Reader;
 use super::ring::Ring;
 use crate::atomic::AtomicU64;
 use std::ops::Deref;
+use std::ptr::NonNull;
+use std::slice;
 use std::sync::Arc;
 use wharf_sys::memory::{Access, Mapping};
 
@@ -37,6 +40,13 @@ impl MappedRing {
     /// The mapping that it lies in.
     pub(crate) fn mapping(&self) -> &Arc<Mapping> {
         &self.mapping
+    }
+
+    /// Where the payload behind the header at `position` begins. How long it may be is not asked here.
+    #[inline(always)]
+    pub(crate) fn payload(&self, position: u64) -> NonNull<u8> {
+        let start = self.base.wrapping_add(((position & self.mask) + HEADER_BYTES) as usize);
+        NonNull::new(start).unwrap_or(NonNull::dangling())
     }
 
     /// The payload bytes behind the header at `position`, in place.
@@ -74,7 +84,48 @@ impl MappedRing {
     }
 }
 
+impl<P: Deref<Target = Page>> Reader<MappedRing, P> {
+    /// Where the payload of the next frame will lie, or that of the one that was found in place.
+    #[inline(always)]
+    pub(crate) fn payload_at(&self) -> NonNull<u8> {
+        let (ring, position) = self.place();
+        ring.payload(position)
+    }
+
+    /// Where the message lies that the last poll found, if it found one.
+    #[inline(always)]
+    pub(crate) fn message_at(&self) -> NonNull<u8> {
+        match self.in_ring() {
+            Some((ring, position, _)) => ring.payload(position),
+            None => NonNull::from(self.copied()).cast(),
+        }
+    }
+
+    /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
+    ///
+    /// # Safety
+    /// Either this has no length, or `at` is what [`message_at`](Self::message_at) or, if it is in place,
+    /// [`payload_at`](Self::payload_at) says of it.
+    #[inline(always)]
+    pub(crate) unsafe fn message_from(&self, at: NonNull<u8>) -> &[u8] {
+        // SAFETY: a length that is not zero is that of the message that the last poll found. It lies in the reader's buffer, which
+        // only polls change; or in the ring, inside which it ends, as the reader has looked at before it took it for one to be read
+        // in place. That it does only where the writer is trusted to leave frames alone that were neither released nor, in a broadcast,
+        // unpinned; this one is by the next poll or announcement, which the borrow of `self` keeps away.
+        unsafe { slice::from_raw_parts(at.as_ptr(), self.len() as usize) }
+    }
+}
+
+/// Where a payload is going to lie in a [`MappedRing`], of which only that makes one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    start: *mut u8,
+    len: u64,
+}
+
 impl Ring for MappedRing {
+    type Place = Place;
+
     #[inline(always)]
     fn size(&self) -> u64 {
         self.mask + 1
@@ -104,17 +155,25 @@ impl Ring for MappedRing {
     }
 
     #[inline(always)]
-    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
+    fn place(&self, position: u64, len: u64) -> Option<Place> {
         let offset = position & self.mask;
-        if !ends_inside(offset, (size_of_val(prefix) + payload.len()) as u64, self.mask + 1) {
-            return false;
+        if !ends_inside(offset, len, self.mask + 1) {
+            return None;
         }
         // SAFETY: the payload ends inside the ring, as just checked.
-        let start = unsafe { self.base.add((offset + HEADER_BYTES) as usize) };
+        Some(Place { start: unsafe { self.base.add((offset + HEADER_BYTES) as usize) }, len })
+    }
+
+    #[inline(always)]
+    fn fill(&self, place: Place, prefix: &[u64], payload: &[u8]) {
+        let Place { start, len } = place;
+        if len != (size_of_val(prefix) + payload.len()) as u64 {
+            return;
+        }
         // SAFETY: the prefix is a part of what ends inside the ring.
         let to = unsafe { start.add(size_of_val(prefix)) };
         if payload.len() <= SHORT_BYTES {
-            // SAFETY: `to` has room for the payload, as just checked; the ranges do not overlap, as below.
+            // SAFETY: `to` has room for the payload, as the place says; the ranges do not overlap, as below.
             unsafe { copy_short(payload, to) };
         } else {
             // SAFETY: source and destination do not overlap (the caller's slice is not part of the ring that only this
@@ -128,7 +187,6 @@ impl Ring for MappedRing {
             // SAFETY: writable and aligned, as the payload's place begins on eight bytes; volatile as in `copy_short`.
             unsafe { place.cast::<u64>().write_volatile(*word) };
         }
-        true
     }
 
     fn append_to(&self, position: u64, skip: u64, len: u64, out: &mut Vec<u8>) -> bool {
@@ -194,13 +252,19 @@ unsafe fn copy_pairs(words: &[[u8; 8]], to: *mut u8) {
         // SAFETY: writable and aligned by the caller's word.
         unsafe { put_word(*word, place) };
     }
-    for (at, pair) in pairs.iter().enumerate().rev() {
-        // SAFETY: within the words.
-        let place = unsafe { to.add(at * 16) };
-        // SAFETY: writable and aligned by the caller's word.
-        unsafe { put_pair(pair, place) };
+    // Each pair at a distance that the instructions name, so that none is spent on adding it up. There are no more than eight.
+    macro_rules! put_pairs {
+        ($($at:literal)*) => {$(
+            if $at < pairs.len() {
+                // SAFETY: within the words; writable and aligned by the caller's word.
+                unsafe { put_pair::<{ $at * 16 }>(pairs.as_ptr(), to) };
+            }
+        )*};
     }
+    put_pairs!(7 6 5 4 3 2 1 0);
 }
+
+const _: () = assert!(SHORT_BYTES == 8 * 16);
 
 /// Stores a word.
 ///
@@ -212,25 +276,26 @@ unsafe fn put_word(word: [u8; 8], to: *mut u8) {
     unsafe { to.cast::<u64>().write_volatile(u64::from_ne_bytes(word)) };
 }
 
-/// Stores two words at once.
+/// Stores the two words at so many bytes behind `from` at once, as far behind `to`.
 ///
 /// # Safety
-/// `to` is writable for them and aligned to 16 bytes.
+/// There are two words, and `to` is writable so far and aligned to 16 bytes.
 #[inline(always)]
-unsafe fn put_pair(pair: &[[u8; 8]; 2], to: *mut u8) {
+unsafe fn put_pair<const AT: usize>(from: *const [[u8; 8]; 2], to: *mut u8) {
+    const { assert!(AT.is_multiple_of(16)) }
     #[cfg(target_arch = "x86_64")]
     {
         // Each word is read by itself: what the caller has just stored in words cannot be read in pairs before it has reached the
         // cache.
-        // SAFETY: the words are borrowed, the caller vouches for the place, and every processor of this architecture has these
-        // instructions.
+        // SAFETY: the caller vouches for the words and the place, and every processor of this architecture has these instructions.
         unsafe {
             std::arch::asm!(
-                "movq {both}, qword ptr [{from}]",
-                "movhps {both}, qword ptr [{from} + 8]",
-                "movaps xmmword ptr [{to}], {both}",
-                from = in(reg) pair.as_ptr(),
+                "movq {both}, qword ptr [{from} + {at}]",
+                "movhps {both}, qword ptr [{from} + {at} + 8]",
+                "movaps xmmword ptr [{to} + {at}], {both}",
+                from = in(reg) from,
                 to = in(reg) to,
+                at = const AT,
                 both = out(xmm_reg) _,
                 options(nostack, preserves_flags)
             );
@@ -238,13 +303,16 @@ unsafe fn put_pair(pair: &[[u8; 8]; 2], to: *mut u8) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     {
-        let [low, high] = *pair;
+        // SAFETY: by the caller's word.
+        let [low, high] = unsafe { from.byte_add(AT).read() };
+        // SAFETY: by the caller's word.
+        let place = unsafe { to.add(AT) };
         // SAFETY: the second word lies within the place.
-        let behind = unsafe { to.add(8) };
+        let behind = unsafe { place.add(8) };
         // SAFETY: by the caller's word.
         unsafe { put_word(high, behind) };
         // SAFETY: by the caller's word.
-        unsafe { put_word(low, to) };
+        unsafe { put_word(low, place) };
     }
 }
 

@@ -8,7 +8,7 @@ mod guard;
 pub use guard::Heard;
 
 use super::assembly::Assembly;
-use super::frame::{CARRIES, Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::order::Standing;
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
@@ -54,16 +54,6 @@ impl<R: Ring> Track<R> {
     fn is_due(&self) -> bool {
         self.head - self.said >= (self.ring.size() / 8).min(SAID_AFTER_AT_MOST)
     }
-}
-
-/// Where the message that the last poll found lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    /// In the current ring, behind the header at its head.
-    InPlace,
-    /// In the assembly buffer.
-    Copied,
 }
 
 /// What a poll saw.
@@ -123,10 +113,12 @@ pub(crate) struct Reader<R, P> {
     own: P,
     /// The writer's page.
     peer: P,
-    found: Found,
-    /// Its length, if it is found in place.
+    /// The message that the last poll found lies in the assembly buffer, unless its frame is [`lent`](Self::lent).
+    copied: bool,
+    /// Its length; 0 if there is none.
     len: u64,
-    /// Bytes of the frame handed out by the last poll, released by the next.
+    /// Bytes of the frame in the current ring that was handed out by the last poll, behind the header at its head, and is released by
+    /// the next; 0 if there is none.
     lent: u64,
     taken: u64,
     assembly: Assembly,
@@ -174,7 +166,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             grid: geometry.grid(),
             own,
             peer,
-            found: Found::Nothing,
+            copied: false,
             len: 0,
             lent: 0,
             taken: 0,
@@ -207,7 +199,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         // Acquire pairs with the writer's release store in `commit_sized`.
         let word = track.ring.word(track.head).load(Ordering::Acquire);
         if word == 0 {
-            self.found = Found::Nothing;
+            self.find_nothing();
+            let track = &self.tracks[self.current & 1];
             if track.head != track.published {
                 self.publish();
             }
@@ -237,13 +230,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         let due = track.is_due();
         // Acquire: as in `poll`.
         let word = track.ring.word(head).load(Ordering::Acquire);
-        let found = match self.takes(head, word) {
-            true => Quick::Message,
-            false if word == 0 => Quick::Nothing,
-            false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
-            false if word as u32 == Header::pack(Kind::Data, REWIND, 0) as u32 => self.take_rewinding(word),
-            false => Quick::Unusual,
-        };
+        let found = if self.takes(head, word) { Quick::Message } else { self.find_otherwise(word) };
         // Behind the look at the header, which is what the caller waits for.
         if due {
             self.say();
@@ -264,22 +251,25 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             self.hand_out(len, self.grid.frame(len));
             self.taken += 1;
         } else {
-            (self.found, self.lent) = (Found::Nothing, 0);
+            self.lent = 0;
+            self.find_nothing();
         }
         is_common
     }
 
     /// Gives the message of so many bytes at the head to the caller, in a frame of `frame` bytes that the next poll releases.
     ///
-    /// A store only where something changes, here as on the writer's side: what a reader stores for each message keeps it from
-    /// asking for the lines of the next ones while it waits for a line (docs/performance.md).
+    /// No more stores than these, as on the writer's side: what a reader stores for each message keeps it from asking for the lines of
+    /// the next ones while it waits for a line (docs/performance.md).
     #[inline(always)]
     fn hand_out(&mut self, len: u64, frame: u64) {
-        if self.found != Found::InPlace {
-            self.found = Found::InPlace;
-        }
         self.len = len;
         self.lent = frame;
+    }
+
+    #[inline(always)]
+    pub(super) fn find_nothing(&mut self) {
+        (self.copied, self.len) = (false, 0);
     }
 
     /// Goes on in the next lap. Where rings are small a pad comes with every few messages, and none of them shall take whoever
@@ -316,13 +306,13 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     }
 
     /// Looks whether anything stands at the place of the next header, so many times at most, with a pause before each look; behind a
-    /// quick look that found nothing. Says how often it looked.
+    /// quick look that found nothing. Says what it saw last, and how often it looked.
     ///
     /// It looks at the line behind the header, too. A message of up to 64 bytes ends there: asked for together with the header, the
     /// two lines come side by side when it has been written, and not one after the other. Nothing else is done between two looks:
     /// what comes between them makes every message later (docs/performance.md).
     #[inline(always)]
-    pub(crate) fn watch(&self, tries: u32) -> u32 {
+    pub(crate) fn watch(&self, tries: u32) -> (u64, u32) {
         let track = &self.tracks[self.current & 1];
         let header = track.ring.word(track.head + self.lent);
         let behind = track.ring.word(track.head + self.lent + 64);
@@ -330,27 +320,64 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             spin_loop();
             // Relaxed: nothing is concluded from it. The black box keeps the load, whose value nobody needs.
             black_box(behind.load(Ordering::Relaxed));
-            // Acquire, as in `poll`, though nothing is read behind it: the look that follows loads it once more.
-            if header.load(Ordering::Acquire) != 0 {
-                return done;
+            // Acquire: as in `poll`.
+            let word = header.load(Ordering::Acquire);
+            if word != 0 {
+                return (word, done);
             }
         }
-        tries
+        (0, tries)
     }
 
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing, which has released what there was to release.
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing, which has released what there was to release: waits for so
+    /// many pauses at most. Says whether it took a message at the [place](Self::place) of the next, what header it saw there,
+    /// and for how many pauses it waited. A header that it did not take it for is for [`find_otherwise`](Self::find_otherwise).
+    ///
+    /// What must be known of a message before it is taken is looked up while it is waited for.
     #[inline(always)]
-    pub(crate) fn poll_again(&mut self) -> Quick {
-        let track = &mut self.tracks[self.current & 1];
-        let head = track.head;
-        // Acquire: as in `poll`.
-        let word = track.ring.word(head).load(Ordering::Acquire);
-        match self.takes(head, word) {
-            true => Quick::Message,
-            false if word == 0 => Quick::Nothing,
-            false if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
-            false if word as u32 == Header::pack(Kind::Data, REWIND, 0) as u32 => self.take_rewinding(word),
-            false => Quick::Unusual,
+    pub(crate) fn take_patiently(&mut self, tries: u32) -> (bool, u64, u32) {
+        let (bound, grid) = (self.bound(), self.grid);
+        let (word, waited) = self.watch(tries);
+        let len = word >> 32;
+        let takes = word as u32 == Kind::Data as u32 && len < bound;
+        // If not, the quick look before has left nothing found, and nothing to release.
+        if takes {
+            self.hand_out(len, grid.frame(len));
+            self.taken += 1;
+        }
+        (takes, word, waited)
+    }
+
+    /// Ring and position of the header that was found, or of the next one.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> (&R, u64) {
+        let track = &self.tracks[self.current & 1];
+        (&track.ring, track.head)
+    }
+
+    /// Length of the message that the last poll found; 0 if it found none.
+    #[inline(always)]
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// One more than the longest message that may be read in place at the head.
+    #[inline(always)]
+    fn bound(&self) -> u64 {
+        let track = &self.tracks[self.current & 1];
+        let size = track.ring.size();
+        let room = size - HEADER_BYTES - (track.head & (size - 1));
+        if self.copy { 0 } else { room.min(self.max_message) + 1 }
+    }
+
+    /// What a header says that is no message in the one common case.
+    #[inline(always)]
+    pub(crate) fn find_otherwise(&mut self, word: u64) -> Quick {
+        match word {
+            0 => Quick::Nothing,
+            _ if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
+            _ if word as u32 == Header::pack(Kind::Data, REWIND, 0) as u32 => self.take_rewinding(word),
+            _ => Quick::Unusual,
         }
     }
 
@@ -365,7 +392,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Everything but the common case: flags, parts, pads, switches, the close, copies, nonsense.
     #[inline(never)]
     fn follow(&mut self) -> Result<Polled, Corrupt> {
-        self.found = Found::Nothing;
+        self.find_nothing();
         let looked = self.follow_frames();
         if looked.is_err() {
             // From now on every message takes this path, where the caller can refuse it.
@@ -478,7 +505,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         }
         match header.kind {
             Kind::Data | Kind::Last => {
-                self.found = Found::Copied;
+                (self.copied, self.len) = (true, self.assembly.message().len() as u64);
                 return Ok(self.take(header.flags));
             }
             Kind::Abort => self.assembly.drop_parts(),
@@ -504,9 +531,9 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// The message that the last poll found, unless it lies in the ring: then [`Reader::in_ring`] says where.
     #[inline(always)]
     pub(crate) fn copied(&self) -> &[u8] {
-        match self.found {
-            Found::Copied => self.assembly.message(),
-            _ => &[],
+        match self.copied && self.lent == 0 {
+            true => self.assembly.message(),
+            false => &[],
         }
     }
 
@@ -514,7 +541,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     #[inline(always)]
     pub(crate) fn in_ring(&self) -> Option<(&R, u64, u64)> {
         let track = &self.tracks[self.current & 1];
-        (self.found == Found::InPlace).then_some((&track.ring, track.head, self.len))
+        (self.lent != 0).then_some((&track.ring, track.head, self.len))
     }
 
     /// Messages taken so far.
@@ -617,7 +644,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// number of announcements.
     pub(crate) fn announce_unordered(&mut self) -> Announcement {
         self.tracks[self.current & 1].head += std::mem::take(&mut self.lent);
-        self.found = Found::Nothing;
+        self.find_nothing();
         // A sleeper looks at nothing, and a writer that drops must not have to go round it.
         self.unpin();
         self.publish();

@@ -7,6 +7,9 @@ use crate::atomic::AtomicU64;
 
 /// One ring: words that hold headers, and bytes that hold payloads.
 pub(crate) trait Ring {
+    /// Where a payload is going to lie: inside the ring.
+    type Place: Copy;
+
     /// Bytes in the ring; a power of two.
     fn size(&self) -> u64;
 
@@ -16,11 +19,24 @@ pub(crate) trait Ring {
     /// Asks for the line with a position, which is going to be read soon.
     fn fetch(&self, position: u64);
 
-    /// Copies a payload in, behind the header at `position`: some words, and what follows them. Returns `false`, having
-    /// copied nothing, when it would not end inside the ring.
+    /// The place of a payload of `len` bytes behind the header at `position`; `None` when it would not end inside the ring.
+    fn place(&self, position: u64, len: u64) -> Option<Self::Place>;
+
+    /// Copies a payload in: some words, and what follows them; nothing if together they are not as long as the place.
     ///
     /// Only the ring's writer may call this, for bytes that no reader may look at yet.
-    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool;
+    fn fill(&self, place: Self::Place, prefix: &[u64], payload: &[u8]);
+
+    /// Copies a payload in, behind the header at `position`. Returns `false`, having copied nothing, when it would not end inside the
+    /// ring. As [`fill`](Self::fill).
+    #[inline(always)]
+    fn put(&self, position: u64, prefix: &[u64], payload: &[u8]) -> bool {
+        let place = self.place(position, (size_of_val(prefix) + payload.len()) as u64);
+        if let Some(place) = place {
+            self.fill(place, prefix, payload);
+        }
+        place.is_some()
+    }
 
     /// Appends the payload of `len` bytes behind the header at `position`, in one pass and reading each byte once.
     /// Returns `false`, having appended nothing, when it would not end inside the ring.

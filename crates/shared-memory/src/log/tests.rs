@@ -386,6 +386,50 @@ fn whatever_was_filled_in_and_taken_back_is_no_message() {
 }
 
 #[test]
+fn a_message_that_was_got_ready_for_is_looked_at_again_when_anything_comes_between() {
+    let made = || {
+        let geometry = Geometry::new(4096, 1 << 16, 8).unwrap();
+        let Pair { mut writer, readers, .. } = pair(geometry, 1, false, 1 << 20);
+        assert!(writer.make_room(64).is_ok() && writer.write_quickly(&[], &[7; 64]) && writer.is_ready(64));
+        (writer, readers)
+    };
+    let (mut writer, _readers) = made();
+    assert!(!writer.is_ready(63) && !writer.is_ready(65));
+    writer.close();
+    assert!(!writer.is_ready(64) && !writer.write_quickly(&[], &[7; 64]), "nothing follows the end");
+    let (mut writer, _readers) = made();
+    writer.abort_parts();
+    assert!(!writer.is_ready(64), "an abort has come first");
+    let (mut writer, _readers) = made();
+    writer.be_quick_up_to(63);
+    assert!(!writer.write_quickly(&[], &[7; 64]) && writer.write_quickly(&[], &[7; 63]));
+    let (mut writer, mut readers) = made();
+    // Until the ring is full, which it is not a message too late.
+    let mut sent = 1;
+    while writer.write_quickly(&[], &[7; 64]) {
+        sent += 1;
+        assert!(sent <= 4096 / 72);
+    }
+    assert!(!writer.is_ready(64));
+    // In the large ring, where the next one may have to go back to the start, each is looked at.
+    writer.try_write(&[7; 64], false).unwrap();
+    assert!(writer.write_quickly(&[], &[7; 64]) && !writer.is_ready(64));
+    sent += 2;
+    while readers[0].poll() == Ok(Polled::Message) {
+        assert_eq!(message(&readers[0]), [7; 64]);
+        sent -= 1;
+    }
+    assert_eq!(sent, 0);
+    // A frame of another kind moves the head.
+    let (mut writer, _readers) = made();
+    writer.commit(super::frame::Kind::Abort, false, 0);
+    assert!(!writer.is_ready(64));
+    let (mut writer, _readers) = made();
+    writer.unready();
+    assert!(!writer.is_ready(64) && writer.write_quickly(&[], &[7; 64]) && writer.is_ready(64));
+}
+
+#[test]
 fn a_writer_rings_once_for_each_ticket() {
     let geometry = Geometry::new(4096, 4096, 8).unwrap();
     let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);

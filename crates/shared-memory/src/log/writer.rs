@@ -39,6 +39,9 @@ pub(crate) const SMALL: usize = 0;
 /// Index of the large ring.
 pub(crate) const LARGE: usize = 1;
 
+/// No message is as long.
+const NOT_READY: u64 = u64::MAX;
+
 /// Bytes of a cache line.
 const LINE_BYTES: u64 = 64;
 
@@ -86,6 +89,10 @@ pub(crate) struct Writer<R, P> {
     current: usize,
     /// Fast-path bound on a payload in the current ring; 0 sends everything through the slow path.
     payload_bound: u64,
+    /// The next message finds room at the head of the small ring if it has this length; [`NOT_READY`] if nothing is known.
+    ready: u64,
+    /// Nothing longer is sent through the fast path, whatever the ring.
+    quick_bound: u64,
     /// Fast-path bound on where a frame in the current ring may end: its limit without the reserve, the next review, or the end of the
     /// lap, whichever comes first.
     position_bound: u64,
@@ -115,6 +122,8 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             tracks: [Track::new(small, grid), Track::new(large, grid)],
             current: SMALL,
             payload_bound: 0,
+            ready: NOT_READY,
+            quick_bound: u64::MAX,
             position_bound: 0,
             grid,
             seats: Vec::new(),
@@ -135,6 +144,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// It may wait for a moment for room in the small ring: there are two processors, and both sides have time to spin.
     pub(crate) fn may_linger(&mut self) {
         self.linger.allow();
+    }
+
+    /// Sends nothing longer than this through the fast path, so that whoever has a limit of its own need not ask for it there.
+    pub(crate) fn be_quick_up_to(&mut self, len: u64) {
+        self.quick_bound = len;
+        self.set_bounds();
     }
 
     fn heads(&self) -> [u64; 2] {
@@ -176,29 +191,54 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     #[inline(always)]
     pub(crate) fn write_quickly(&mut self, prefix: &[u64], payload: &[u8]) -> bool {
         let len = (size_of_val(prefix) + payload.len()) as u64;
-        if !self.has_room(len) {
-            return false;
-        }
-        let track = &mut self.tracks[self.current & 1];
-        if self.current != SMALL && track.is_alone() {
-            return self.write_alone(prefix, payload, len);
+        if len != self.ready {
+            if !self.has_room(len) {
+                return false;
+            }
+            if self.current != SMALL && self.tracks[LARGE].is_alone() {
+                return self.write_alone(prefix, payload, len);
+            }
         }
         let frame = self.grid.frame(len);
+        let track = &mut self.tracks[self.current & 1];
+        let Some(place) = track.ring.place(track.head, len) else { return false };
+        let (header, next) = (track.ring.word(track.head), track.ring.word(track.head + frame));
         // Orderings: as in `commit_sized`. Here the next header is cleared before the payload, which is filled in from its
         // end: what goes into one line then stands together among the stores that wait for the peer to give its lines up
         // (docs/performance.md). A word that no reader looks at yet may be cleared at any time.
-        track.ring.word(track.head + frame).store(0, Ordering::Relaxed);
-        if !track.ring.put(track.head, prefix, payload) {
-            return false;
-        }
+        next.store(0, Ordering::Relaxed);
+        track.ring.fill(place, prefix, payload);
         crash_point!("log.commit.cleared");
-        track.ring.word(track.head).store(Header::pack(Kind::Data, 0, len as u32), Ordering::Release);
+        header.store(Header::pack(Kind::Data, 0, len as u32), Ordering::Release);
         crash_point!("log.commit.written");
         track.head += frame;
         track.sent += 1;
         self.look_for_sleepers();
         self.open_ahead(frame);
+        self.get_ready(len);
         true
+    }
+
+    /// Looks whether another message as long as the one before would be written quickly: while its peer reads that one, and not
+    /// between its own question and the answer.
+    #[inline(always)]
+    fn get_ready(&mut self, len: u64) {
+        let ready = if self.current == SMALL && self.has_room(len) { len } else { NOT_READY };
+        // A store only where something changes.
+        if self.ready != ready {
+            self.ready = ready;
+        }
+    }
+
+    /// Whether a message of `len` bytes is one that was got ready for.
+    #[inline(always)]
+    pub(crate) fn is_ready(&self, len: u64) -> bool {
+        self.ready == len
+    }
+
+    /// The next message is to be looked at like the first.
+    pub(crate) fn unready(&mut self) {
+        self.ready = NOT_READY;
     }
 
     /// The same in the large ring where all before is released: the next message may go back to its start.
@@ -317,6 +357,7 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     #[inline(always)]
     fn commit_sized(&mut self, header: u64, bytes: u64) {
+        self.unready();
         let track = &mut self.tracks[self.current & 1];
         if track.cleared != track.head + bytes {
             // Relaxed: ordered before the header by the release store below, and no reader looks at the next header
@@ -429,6 +470,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
             self.closed = true;
             self.set_bounds();
         }
+    }
+
+    /// Which ring, and the position there of the next header.
+    #[inline(always)]
+    pub(crate) fn place(&self) -> (usize, u64) {
+        (self.current, self.tracks[self.current & 1].head)
     }
 
     /// The ring and position at which the next frame's payload is filled, for loans.

@@ -193,10 +193,15 @@ impl Subscriber {
     /// when one broke the rules. After each of them receiving can go on.
     #[inline(always)]
     pub fn recv(&mut self) -> Result<Sample<'_>, RecvError> {
-        if self.inlet.found_quickly(self.quick_tries) {
-            return Ok(self.inlet.quick_sample());
+        // In two ways, and the slow one in two steps, as a link's receiver does it.
+        let tries = self.quick_tries;
+        match self.inlet.look_quickly(tries == 0) {
+            Quick::Message => return Ok(self.inlet.quick_sample()),
+            Quick::Nothing if tries > 0 && self.inlet.found_patiently(tries) => return Ok(self.inlet.sample(0)),
+            Quick::Nothing | Quick::Unusual => {}
         }
-        self.recv_slowly(Limit::Never)
+        let at = self.recv_slowly(Limit::Never)?;
+        Ok(self.sample_slowly(at))
     }
 
     /// Receives the next message; waits for it, at most `limit`.
@@ -208,16 +213,22 @@ impl Subscriber {
         if self.inlet.found_quickly(0) {
             return Ok(self.inlet.quick_sample());
         }
-        self.recv_slowly(Limit::After(limit))
+        let at = self.recv_slowly(Limit::After(limit))?;
+        Ok(self.sample_slowly(at))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn recv_slowly(&mut self, limit: Limit) -> Result<usize, RecvError> {
+        match self.inlet.look()? {
+            Some(at) => Ok(at),
+            None => self.wait(limit),
+        }
     }
 
     #[inline(never)]
-    fn recv_slowly(&mut self, limit: Limit) -> Result<Sample<'_>, RecvError> {
-        let at = match self.inlet.look()? {
-            Some(at) => at,
-            None => self.wait(limit)?,
-        };
-        Ok(self.inlet.sample(at))
+    fn sample_slowly(&self, at: usize) -> Sample<'_> {
+        self.inlet.sample(at)
     }
 
     #[cold]
@@ -335,45 +346,53 @@ impl Subscriber {
 }
 
 impl Inlet {
-    /// The common case in a few instructions, made part of the caller: a message from the publisher whose turn it is.
+    /// The common case in a few instructions, made part of the caller: a message from the publisher whose turn it is. Tries once and
+    /// `again` times more.
     #[inline(always)]
     fn found_quickly(&mut self, again: u32) -> bool {
-        if self.epoch != fork::epoch() {
-            return false;
+        match self.look_quickly(again == 0) {
+            Quick::Message => true,
+            Quick::Unusual => false,
+            Quick::Nothing => again > 0 && self.found_patiently(again),
         }
-        match self.glance() {
+    }
+
+    /// The first of these tries, which may be the `only` one.
+    #[inline(always)]
+    fn look_quickly(&mut self, only: bool) -> Quick {
+        if self.epoch != fork::epoch() {
+            return Quick::Unusual;
+        }
+        let found = self.glance();
+        match found {
             Quick::Message => {
                 if let [source] = &self.sources[..]
                     && self.rhythm.is_behind(source.reader.next_sequence())
                 {
                     source.reader.fetch_ahead();
                 }
-                return true;
             }
-            Quick::Unusual => return false,
-            Quick::Nothing => {}
+            Quick::Nothing if only || self.sources.len() != 1 => self.rhythm.empty(self.taken()),
+            Quick::Nothing | Quick::Unusual => {}
         }
-        // Of several, others may have something.
-        let [source] = &mut self.sources[..] else {
-            self.rhythm.empty(self.taken());
-            return false;
-        };
-        if again == 0 {
-            self.rhythm.empty(source.reader.next_sequence());
-            return false;
-        }
+        found
+    }
+
+    /// The tries behind one that found nothing: of the first publisher, if it is the only one. Of several, others may have something.
+    #[inline(always)]
+    fn found_patiently(&mut self, tries: u32) -> bool {
+        let [source] = &mut self.sources[..] else { return false };
         for _ in 0..self.rhythm.dry(source.reader.next_sequence()) {
             std::hint::spin_loop();
         }
         // Nothing but this publisher is looked at meanwhile: the tries are few, and the slow way that follows hears of the others.
-        let waited = source.reader.watch(again);
-        match source.reader.poll_again() {
-            Quick::Message => {
+        match source.reader.poll_patiently(tries) {
+            (Quick::Message, waited) => {
                 self.rhythm.found_after(waited);
                 true
             }
-            Quick::Unusual => false,
-            Quick::Nothing => {
+            (Quick::Unusual, _) => false,
+            (Quick::Nothing, _) => {
                 self.rhythm.long();
                 false
             }

@@ -61,8 +61,11 @@ impl LogSender {
         };
         match outcome {
             Ok(()) => {
-                self.silence.broken();
-                if self.log.take_must_ring() { self.ring() } else { Ok(()) }
+                if self.log.take_must_ring() {
+                    self.ring()
+                } else {
+                    Ok(())
+                }
             }
             Err(SendError::Full) => Err(SendError::Full),
             Err(error) => {
@@ -222,7 +225,6 @@ impl LogReceiver {
     #[cold]
     #[inline(never)]
     pub(super) fn found_carrying(&mut self) -> Result<Frame, RecvError> {
-        self.silence.broken();
         self.unsettle();
         // It has counted this one already.
         self.unload(self.log.taken().saturating_sub(1))

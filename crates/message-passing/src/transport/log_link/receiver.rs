@@ -80,9 +80,6 @@ impl LogReceiver {
             return Quick::Unusual;
         }
         let found = self.log.poll_quickly();
-        if found == Quick::Message {
-            self.silence.broken();
-        }
         if self.log.take_must_ring() {
             self.ring();
         }
@@ -121,24 +118,20 @@ impl LogReceiver {
     /// Behind a quick look that found nothing: waits for so many pauses at most, and looks again. Says for how many it waited, too.
     #[inline(always)]
     pub(crate) fn watch_quickly(&mut self, tries: u32) -> (Quick, u32) {
-        let waited = self.log.watch(tries);
-        let found = self.log.poll_again();
-        if found == Quick::Message {
-            self.silence.broken();
-        }
+        let (found, waited) = self.log.poll_patiently(tries);
         (found, waited)
     }
 
     /// The message that [`poll_quickly`](Self::poll_quickly) or [`watch_quickly`](Self::watch_quickly) found.
     #[inline(always)]
-    pub(crate) fn in_place(&self) -> Message<'_> {
-        Message::in_place_at(self.log.message())
+    pub(crate) fn bytes_in_place(&self) -> &[u8] {
+        self.log.message()
     }
 
     #[cold]
     #[inline(never)]
     pub(super) fn nothing(&mut self) -> Result<Option<Frame>, RecvError> {
-        if !self.gone && self.silence.goes_on() {
+        if !self.gone && self.silence.goes_on(self.log.taken()) {
             self.look_at_peer();
             // It may have written between our look at the log and our look at it, so the log decides once more.
             return if self.gone { self.poll() } else { Ok(None) };
@@ -166,10 +159,7 @@ impl RecvTransport for LogReceiver {
         }
         self.more = polled == Ok(Polled::More);
         match polled {
-            Ok(Polled::Message) => {
-                self.silence.broken();
-                Ok(Some(Frame { at: 0, len: 0 }))
-            }
+            Ok(Polled::Message) => Ok(Some(Frame { at: 0, len: 0 })),
             Ok(Polled::Empty) => self.nothing(),
             Ok(Polled::Carrying) => self.found_carrying().map(Some),
             Ok(Polled::More) => Ok(None),

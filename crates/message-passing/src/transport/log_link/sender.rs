@@ -81,6 +81,11 @@ impl LogSender {
         }
     }
 
+    /// From now on nothing longer than this is pushed quickly, or lent so.
+    pub(crate) fn be_quick_up_to(&mut self, limit: usize) {
+        self.log.be_quick_up_to(limit as u64);
+    }
+
     /// What an ended link reports; `None` while it lives.
     pub(super) fn ended(&self) -> Option<SendError> {
         Some(match self.end.as_ref()? {
@@ -188,7 +193,7 @@ impl LogSender {
         }
         match why {
             WriteError::Full => {
-                if self.end.is_none() && self.silence.goes_on() {
+                if self.end.is_none() && self.silence.goes_on(self.log.sent()) {
                     self.look_at_peer();
                 }
                 self.ended().unwrap_or(SendError::Full)
@@ -254,13 +259,16 @@ impl LogSender {
         if self.ready_in != fork::epoch() {
             return Pushed::No;
         }
-        if self.watch.is_due(self.log.sent()) && self.ends_at_a_look() {
+        let len = (size_of_val(head) + rest.len()) as u64;
+        if !self.log.is_ready(len) && self.watch.is_due(self.log.sent()) && self.ends_at_a_look() {
             return Pushed::No;
         }
         if !self.log.write_quickly(head, rest) {
             return Pushed::No;
         }
-        self.silence.broken();
+        if self.watch.is_due(self.log.sent()) {
+            self.log.unready();
+        }
         if self.log.take_must_ring() { Pushed::ToASleeper } else { Pushed::Yes }
     }
 }
@@ -325,8 +333,11 @@ impl SendTransport for LogSender {
         };
         match written {
             Ok(()) => {
-                self.silence.broken();
-                if self.log.take_must_ring() { self.ring() } else { Ok(()) }
+                if self.log.take_must_ring() {
+                    self.ring()
+                } else {
+                    Ok(())
+                }
             }
             Err(why) => Err(self.refused(why)),
         }

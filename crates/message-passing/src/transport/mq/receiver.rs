@@ -125,7 +125,6 @@ impl MqReceiver {
                 self.priority = slot::message_priority(received.priority);
                 self.patient = false;
                 self.last = len;
-                self.silence.broken();
                 if asks != 0 {
                     crash_point!("mq.recv.acknowledge");
                     self.acknowledge(asks);
@@ -234,7 +233,7 @@ impl RecvTransport for MqReceiver {
     fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
         self.prepare()?;
         let found = self.next(Duration::ZERO)?;
-        if found.is_none() && self.silence.goes_on() {
+        if found.is_none() && self.silence.goes_on(self.received) {
             self.look()?;
             if self.hung_up {
                 return self.next(Duration::ZERO);

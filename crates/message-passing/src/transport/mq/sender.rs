@@ -122,7 +122,6 @@ impl MqSender {
             Ok(()) => {
                 crash_point!("mq.send.sent");
                 self.sent += 1;
-                self.silence.broken();
                 self.patient = false;
                 Ok(())
             }
@@ -159,7 +158,7 @@ impl MqSender {
     fn full(&mut self) -> SendError {
         self.full = true;
         self.slow = if self.lull.pays() { 0 } else { SLOW_IN_A_ROW };
-        let looked = if self.silence.goes_on() { self.look() } else { self.listen().map(drop) };
+        let looked = if self.silence.goes_on(self.sent) { self.look() } else { self.listen().map(drop) };
         match (looked, self.gone) {
             (Err(error), _) => error,
             (Ok(()), Some(gone)) => gone.farewell(&self.control, self.sent),

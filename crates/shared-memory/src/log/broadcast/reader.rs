@@ -11,6 +11,7 @@ use crate::log::reader::Reader;
 use crate::log::sealed;
 use crate::log::{Barriers, Corrupt, Geometry, Heard, LogError, Quick, Start};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::Arc;
 use wharf_sys::memory::Mapping;
 
@@ -70,11 +71,17 @@ pub struct ReaderTerms {
 #[derive(Debug)]
 pub struct BroadcastReader {
     reader: Reader<MappedRing, MappedPage>,
+    /// Where the message that the last poll found begins, if it has a length; as in [`LogReader`](crate::log::LogReader).
+    at: NonNull<u8>,
     terms: ReaderTerms,
     pins: Arc<Pins<MappedPage>>,
     generations: Generations,
     _page: OwnedFd,
 }
+
+// SAFETY: what `at` points to is the ring's mapping or the reader's own buffer, both of which move along with it, and it is read only
+// through a reference to the whole.
+unsafe impl Send for BroadcastReader {}
 
 impl BroadcastReader {
     /// Opens the log behind `memory`, of the sizes that its writer told, at the start that it told.
@@ -96,7 +103,7 @@ impl BroadcastReader {
         let reader =
             Reader::new(small, large, page, peer, geometry, start, terms.hostile, terms.max_message, terms.barriers);
         let reader = reader.into_broadcast(start, terms.may_drop);
-        Ok(BroadcastReader { reader, terms, pins, generations, _page: fd })
+        Ok(BroadcastReader { reader, at: NonNull::dangling(), terms, pins, generations, _page: fd })
     }
 
     /// Releases the message before and looks for the next.
@@ -105,7 +112,9 @@ impl BroadcastReader {
     /// [`Corrupt`]: the writer breaks the rules of the log; nothing more can be read.
     #[inline(always)]
     pub fn poll(&mut self) -> Result<Heard, Corrupt> {
-        self.reader.poll_broadcast()
+        let heard = self.reader.poll_broadcast();
+        self.at = self.reader.message_at();
+        heard
     }
 
     /// Looks for a message in the one common case: whole and readable in place. Anything else: ask [`poll`](Self::poll).
@@ -114,20 +123,24 @@ impl BroadcastReader {
     /// few looks in a row; before waiting any longer ask [`poll`](Self::poll), which does both.
     #[inline(always)]
     pub fn poll_quickly(&mut self) -> Quick {
-        self.reader.poll_broadcast_quickly()
+        let found = self.reader.poll_broadcast_quickly();
+        if found == Quick::Message {
+            // In place, as everything that is found quickly.
+            self.at = self.reader.payload_at();
+        }
+        found
     }
 
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing.
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: waits for so many pauses at most until something stands in
+    /// the next place. Says for how many, too.
     #[inline(always)]
-    pub fn poll_again(&mut self) -> Quick {
-        self.reader.poll_broadcast_again()
-    }
-
-    /// Behind a quick look that found nothing: waits for so many pauses at most until something stands in the next place. Says for
-    /// how many.
-    #[inline(always)]
-    pub fn watch(&self, tries: u32) -> u32 {
-        self.reader.watch(tries)
+    pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
+        let next = self.reader.payload_at();
+        let (found, waited) = self.reader.poll_broadcast_patiently(tries);
+        if found == Quick::Message {
+            self.at = next;
+        }
+        (found, waited)
     }
 
     /// Asks for the lines some messages ahead: where the writer is known to be further on.
@@ -139,12 +152,8 @@ impl BroadcastReader {
     /// The message that the last poll found: in the ring when the writer is trusted, else a private copy.
     #[inline(always)]
     pub fn message(&self) -> &[u8] {
-        match self.reader.in_ring() {
-            // SAFETY: the reader gives a place in the ring only when the writer is trusted to leave unreleased and pinned
-            // frames alone; it releases and unpins this one in the next `poll`, which the borrow of `self` keeps away.
-            Some((ring, position, len)) => unsafe { ring.slice(position, len) }.unwrap_or(&[]),
-            None => self.reader.copied(),
-        }
+        // SAFETY: noted by each poll that found one.
+        unsafe { self.reader.message_from(self.at) }
     }
 
     /// Whether the last message lies in the ring.

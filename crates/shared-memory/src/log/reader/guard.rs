@@ -3,10 +3,10 @@
 use super::{Reader, Step};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use crate::log::Corrupt;
-use crate::log::frame::{Kind, ends_inside};
+use crate::log::frame::Kind;
 use crate::log::page::Page;
 use crate::log::pin::Pin;
-use crate::log::reader::{Found, IDLE_FRAMES_PER_POLL, Quick};
+use crate::log::reader::{IDLE_FRAMES_PER_POLL, Quick};
 use crate::log::ring::Ring;
 use crate::log::start::Start;
 use std::ops::Deref;
@@ -93,7 +93,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             track.head = head;
             (track.published, track.said) = (head, head);
         }
-        self.found = Found::Nothing;
+        self.find_nothing();
         self.lent = 0;
         self.assembly.drop_parts();
     }
@@ -131,6 +131,8 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             Quick::Message if due => self.say(),
             Quick::Message => {}
             Quick::Nothing | Quick::Unusual => {
+                // The frame before is behind us: stored only here, because a message stores it anew.
+                self.lent = 0;
                 self.find_nothing();
                 if due {
                     self.unpin();
@@ -141,27 +143,32 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         found
     }
 
-    /// [`poll_broadcast_quickly`](Self::poll_broadcast_quickly) behind one that found nothing: what there was to tell is told.
+    /// [`poll_broadcast_quickly`](Self::poll_broadcast_quickly) behind one that found nothing, so that what there was to tell is told:
+    /// waits for so many pauses at most. Says for how many, too.
+    ///
+    /// What must be known of a message before it is taken is looked up while it is waited for.
     #[inline(always)]
-    pub(crate) fn poll_broadcast_again(&mut self) -> Quick {
-        self.look_at(self.tracks[self.current & 1].head)
+    pub(crate) fn poll_broadcast_patiently(&mut self, tries: u32) -> (Quick, u32) {
+        let bound = self.bound();
+        let (word, waited) = self.watch(tries);
+        (self.take_seen(word, bound), waited)
     }
 
     /// Looks at the place of the next header, and hands the message there out.
     #[inline(always)]
     fn look_at(&mut self, head: u64) -> Quick {
-        let track = &self.tracks[self.current & 1];
-        let size = track.ring.size();
         // Acquire pairs with the writer's release store in `commit_sized`. When it was overwritten meanwhile, it pairs with
         // the barrier behind the raising of the floor, which we therefore see below.
-        let word = track.ring.word(head).load(Ordering::Acquire);
+        let word = self.tracks[self.current & 1].ring.word(head).load(Ordering::Acquire);
+        self.take_seen(word, self.bound())
+    }
+
+    /// Hands out the message whose header was seen at the head, if it is one in the one common case.
+    #[inline(always)]
+    fn take_seen(&mut self, word: u64, bound: u64) -> Quick {
         let len = word >> 32;
-        if word as u32 != Kind::Data as u32
-            || self.copy
-            || !ends_inside(head & (size - 1), len, size)
-            || len > self.max_message
-        {
-            return if word == 0 && !self.is_lapped() { Quick::Nothing } else { Quick::Unusual };
+        if word as u32 != Kind::Data as u32 || len >= bound {
+            return self.nothing_common(word);
         }
         if self.guarded() {
             self.pin();
@@ -175,11 +182,9 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         Quick::Message
     }
 
-    /// The frame before is behind us, and none was found: stored only here, because a message stores both anew.
-    #[inline(always)]
-    fn find_nothing(&mut self) {
-        self.lent = 0;
-        self.found = Found::Nothing;
+    #[cold]
+    fn nothing_common(&self, word: u64) -> Quick {
+        if word == 0 && !self.is_lapped() { Quick::Nothing } else { Quick::Unusual }
     }
 
     /// Nothing to do but to look again: everything is told, and nothing is pinned.

@@ -132,8 +132,10 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     }
 
     pub(super) fn set_bounds(&mut self) {
+        self.unready();
         let track = &self.tracks[self.current & 1];
-        self.payload_bound = if self.abort_due || self.closed { 0 } else { self.largest_in(self.current) };
+        self.payload_bound =
+            if self.abort_due || self.closed { 0 } else { self.largest_in(self.current).min(self.quick_bound) };
         self.position_bound = match self.current {
             SMALL => track.limit,
             _ => track.limit.min(track.head + REVIEW_BYTES),
