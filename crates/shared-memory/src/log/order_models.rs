@@ -82,6 +82,25 @@ fn what_a_quick_look_finds_behind_a_pad_was_written_before() {
     });
 }
 
+/// One that waits takes the message whose header it saw while it waited.
+#[test]
+fn what_a_patient_look_finds_was_written_before() {
+    bounded(3).check(|| {
+        let (mut writer, mut readers) = pair(64, 64, 1);
+        let mut reader = readers.remove(0);
+        let writing = thread::spawn(move || {
+            writer.prepare(16);
+            assert!(writer.write_quickly(&[], &[2; 16]));
+        });
+        if reader.poll_quickly() == Quick::Message || reader.take_patiently(2).0 {
+            read(&reader);
+            // Nothing was written behind it, and that is seen, too.
+            assert_eq!(reader.poll(), Ok(Polled::Empty));
+        }
+        writing.join().unwrap();
+    });
+}
+
 /// What a reader did before it took a message is seen by whoever sends with a rendezvous.
 #[test]
 fn what_was_done_before_a_message_is_told_to_be_taken_is_seen() {
