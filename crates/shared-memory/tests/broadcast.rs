@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use wharf_shared_memory::log::{
     Barriers, BroadcastReader, BroadcastTerms, BroadcastWriter, Geometry, Heard, Held, LogError, ReaderPage,
-    ReaderTerms, SeatId, SeatTerms, Start, WriteError,
+    ReaderTerms, Room, SeatId, SeatTerms, Start, WriteError,
 };
 use wharf_sys::barrier;
 use wharf_sys::clock::Deadline;
@@ -125,6 +125,38 @@ fn payloads_start_on_every_alignment_that_can_be_asked_for() {
             assert_eq!(reader.message().as_ptr().addr() as u64 % align, 0, "{len} bytes");
             assert_eq!(reader.message().len() as u64, len);
         }
+    }
+}
+
+/// However often messages like it were written, none is while room is lent.
+#[test]
+fn nothing_is_written_quickly_where_room_is_lent() {
+    let mut writer = create(4096, false);
+    let (_seat, mut reader) = join(&mut writer, false, false, false);
+    let mut room = Room::new();
+    for number in 0..3 {
+        assert!(writer.write_quickly(&[1; 24]) || writer.try_write(&[1; 24]).is_ok());
+        assert!(writer.write_quickly(&[1; 24]));
+        writer.lend_room(&mut room, 24).unwrap();
+        room.fill(2);
+        assert!(!writer.write_quickly(&[3; 24]) && writer.try_write(&[3; 24]) == Err(WriteError::Lent));
+        assert!(if number == 1 { writer.take_room_back(&mut room) } else { writer.commit_room(&mut room) });
+        let expected: &[u8] = if number == 1 { &[1, 1] } else { &[1, 1, 2] };
+        for first in expected {
+            assert_eq!(reader.poll(), Ok(Heard::Message));
+            assert_eq!(reader.message(), [*first; 24]);
+        }
+        // Lent in the other way.
+        assert!(writer.write_quickly(&[1; 24]));
+        writer.try_lend(24).unwrap();
+        writer.lent_mut().fill(4);
+        assert!(!writer.write_quickly(&[3; 24]));
+        assert!(writer.commit_lent());
+        for first in [1, 4] {
+            assert_eq!(reader.poll(), Ok(Heard::Message));
+            assert_eq!(reader.message(), [first; 24]);
+        }
+        assert_eq!(reader.poll(), Ok(Heard::Empty));
     }
 }
 

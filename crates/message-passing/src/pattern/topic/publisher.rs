@@ -112,7 +112,9 @@ impl Publisher {
         let first = Geometry::smallest(terms.align as u64).filter(|_| !terms.reserved).unwrap_or(geometry);
         let grows = first != geometry;
         let broadcast = BroadcastTerms { may_drop: terms.on_full.may_drop(), history: terms.history, grows };
-        let writer = BroadcastWriter::create(first, broadcast).map_err(no_memory)?;
+        let mut writer = BroadcastWriter::create(first, broadcast).map_err(no_memory)?;
+        // So the quick way need not ask for the limit.
+        writer.be_quick_up_to(terms.max_message as u64);
         let (bell, ringer) = doorbell::crowd().map_err(NodeError::system("make the publisher's doorbell"))?;
         let (mut desk, visitor) = biased(Desk::new(writer, geometry, terms.on_full));
         let host = Arc::new(Host {

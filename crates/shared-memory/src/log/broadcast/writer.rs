@@ -94,11 +94,17 @@ impl BroadcastWriter {
     /// Writes a message if that takes nothing but stores. `false`: ask [`try_write`](Self::try_write).
     #[inline(always)]
     pub fn write_quickly(&mut self, message: &[u8]) -> bool {
-        // What is lent is taken back by `try_write`: asked for each message, a store here would be one for each message.
-        if self.loans.is_out() || self.lent.is_some() {
+        // What is lent is taken back by `try_write`: asked for each message, a store here would be one for each message. Whoever has got
+        // ready for it has lent nothing since.
+        if !self.writer.is_ready(message.len() as u64) && (self.loans.is_out() || self.lent.is_some()) {
             return false;
         }
         self.writer.write_quickly(&[], message)
+    }
+
+    /// From now on nothing longer than this is written [quickly](Self::write_quickly).
+    pub fn be_quick_up_to(&mut self, len: u64) {
+        self.writer.be_quick_up_to(len);
     }
 
     /// Lends room for a message of `len` bytes in place; see [`lent_mut`](Self::lent_mut).
@@ -108,6 +114,7 @@ impl BroadcastWriter {
         self.lent = None;
         self.writer.make_room(len)?;
         self.writer.open(len);
+        self.writer.unready();
         self.lent = Some(len);
         Ok(())
     }

@@ -46,7 +46,7 @@ impl Outlet {
     /// [`LogSender::push_quickly`](crate::transport::log_link::LogSender::push_quickly).
     #[inline(always)]
     pub(super) fn push_quickly(&mut self, message: &[u8]) -> Pushed {
-        if self.epoch != fork::epoch() || message.len() > self.limit {
+        if self.epoch != fork::epoch() {
             return Pushed::No;
         }
         let counters = self.registration.counters();
