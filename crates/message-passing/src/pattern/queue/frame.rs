@@ -86,6 +86,19 @@ impl Head {
         bytes
     }
 
+    /// The common case of [`read`](Self::read), an item, out of two words. Anything else is for that to tell.
+    #[inline(always)]
+    pub(super) fn read_item(message: &[u8]) -> Option<(Head, &[u8])> {
+        let (first, rest) = message.split_first_chunk::<8>()?;
+        let (number, payload) = rest.split_first_chunk::<8>()?;
+        let first = u64::from_le_bytes(*first);
+        if first as u16 != u16::from_le_bytes([VERSION, Kind::Item.code()]) {
+            return None;
+        }
+        let (reads_tally, deliveries) = ((first >> 16) as u8 & READS_TALLY != 0, (first >> 32) as u32);
+        Some((Head { kind: Kind::Item, reads_tally, deliveries, number: u64::from_le_bytes(*number) }, payload))
+    }
+
     /// Reads a message: its header and its payload.
     #[inline]
     pub(super) fn read(message: &[u8]) -> Result<(Head, &[u8]), String> {

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::ops::Deref;
 
+use wharf_shared_memory::log::keep;
 use wharf_sys::crash_point;
 
 use super::desk::Desk;
-use super::frame::Kind;
+use super::frame::{Head, Kind};
 use crate::error::SendError;
 use crate::peer::Peer;
 
@@ -42,6 +43,16 @@ pub(super) struct Parcel {
     pub(super) deliveries: u32,
     /// Its pusher reads the puller's tally.
     pub(super) by_tally: bool,
+}
+
+impl Parcel {
+    /// The how many it is of those that were taken, and what came.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, head: Head, taken: u64, payload: &[u8]) {
+        keep(payload, &mut self.bytes);
+        (self.number, self.taken) = (head.number, taken);
+        (self.deliveries, self.by_tally) = (head.deliveries, head.reads_tally);
+    }
 }
 
 impl Item {

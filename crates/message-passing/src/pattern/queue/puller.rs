@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_shared_memory::board::Counter;
-use wharf_shared_memory::log::{Quick, keep};
+use wharf_shared_memory::log::Quick;
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
 use wharf_sys::doorbell::{self, Bell};
@@ -60,14 +60,6 @@ pub struct Puller {
 enum Meeting {
     Named(Registration),
     Connected,
-}
-
-/// What a look saw that costs next to nothing.
-enum Glimpse {
-    Item(Item),
-    Nothing,
-    /// It takes more than that.
-    Unusual,
 }
 
 /// One pusher, as long as anything can come from it.
@@ -191,12 +183,11 @@ impl Puller {
     ///
     /// # Errors
     /// [`RecvError::Empty`] when there is none; otherwise as [`recv`](Self::recv).
+    #[inline]
     pub fn try_recv(&mut self) -> Result<Item, RecvError> {
-        self.inlet.check_ours()?;
         match self.inlet.glimpse() {
-            Glimpse::Item(item) => Ok(item),
-            Glimpse::Nothing => Err(RecvError::Empty),
-            Glimpse::Unusual => self.inlet.look_at_all()?.ok_or(RecvError::Empty),
+            Some(item) => Ok(item),
+            None => self.inlet.try_slowly(),
         }
     }
 
@@ -366,30 +357,53 @@ impl Inlet {
     #[inline]
     fn look_quickly(&mut self, again: u32) -> Option<Item> {
         match self.only_source()?.receiver.found_quickly(again) {
-            true => self.open(0, None),
+            true => self.open_found(),
             false => None,
         }
     }
 
-    /// The same for those who come by often.
-    #[inline]
-    fn glimpse(&mut self) -> Glimpse {
-        let Some(source) = self.only_source() else { return Glimpse::Unusual };
-        match source.receiver.glimpse() {
-            Quick::Message => {
+    /// The same for those who come by often. It is one call, which answers in registers. `None`:
+    /// [`try_slowly`](Self::try_slowly) says why.
+    #[inline(never)]
+    fn glimpse(&mut self) -> Option<Item> {
+        let looked = self.only_source().map_or(Quick::Unusual, |source| source.receiver.glimpse());
+        if looked == Quick::Message {
+            if self.dry != 0 {
                 self.dry = 0;
-                self.open(0, None).map_or(Glimpse::Unusual, Glimpse::Item)
             }
-            // By name the node says that a pusher is gone. The first look in vain tells the pusher what was taken.
-            Quick::Nothing if (1..MOST_DRY).contains(&self.dry) && matches!(self.meeting, Meeting::Named(_)) => {
-                self.dry += 1;
-                Glimpse::Nothing
-            }
-            Quick::Nothing | Quick::Unusual => {
-                self.dry = 1;
-                Glimpse::Unusual
-            }
+            return self.open_found();
         }
+        // By name the node says that a pusher is gone. The first look in vain tells the pusher what was taken.
+        let quick = looked == Quick::Nothing && (1..MOST_DRY).contains(&self.dry);
+        self.dry = if quick && matches!(self.meeting, Meeting::Named(_)) { self.dry + 1 } else { 0 };
+        None
+    }
+
+    /// Behind a glimpse that brought nothing: looks in earnest, unless that was one of those that do.
+    #[inline(never)]
+    fn try_slowly(&mut self) -> Result<Item, RecvError> {
+        if self.dry > 0 {
+            return Err(RecvError::Empty);
+        }
+        self.dry = 1;
+        self.check_ours()?;
+        self.look_at_all()?.ok_or(RecvError::Empty)
+    }
+
+    /// The item in what a quick look at the one pusher has found.
+    #[inline(always)]
+    fn open_found(&mut self) -> Option<Item> {
+        let source = self.sources.first_mut()?;
+        let message = source.receiver.found_in_place();
+        if let Some((head, payload)) = Head::read_item(&message)
+            && head.number > source.last
+            && let Some(mut blank) = source.blanks.pop()
+        {
+            (source.last, source.taken) = (head.number, source.taken + 1);
+            blank.parcel.fill(head, source.taken, payload);
+            return Some(self.take(blank));
+        }
+        self.open(0, None)
     }
 
     /// The next item of one pusher.
@@ -404,7 +418,7 @@ impl Inlet {
     }
 
     /// The item in what was found, in this frame or by a quick look.
-    #[inline]
+    #[inline(never)]
     fn open(&mut self, at: usize, frame: Option<Frame>) -> Option<Item> {
         let source = self.sources.get_mut(at)?;
         let message = match frame {
@@ -412,7 +426,7 @@ impl Inlet {
             None => source.receiver.found_in_place(),
         };
         match Head::read(&message) {
-            Ok((Head { kind: Kind::Item, reads_tally, deliveries, number }, payload)) if number > source.last => {
+            Ok((head @ Head { kind: Kind::Item, .. }, payload)) if head.number > source.last => {
                 if source.blanks.is_empty() {
                     source.desk.take_blanks(BLANKS_AT_ONCE, &mut source.blanks);
                 }
@@ -421,12 +435,10 @@ impl Inlet {
                     self.lose(at, Some(why), RecvError::Closed);
                     return None;
                 };
-                let parcel = &mut blank.parcel;
-                keep(payload, &mut parcel.bytes);
-                (source.last, source.taken) = (number, source.taken + 1);
-                (parcel.number, parcel.taken) = (number, source.taken);
-                (parcel.deliveries, parcel.by_tally) = (deliveries, reads_tally);
-                Some(self.take(at, blank))
+                (source.last, source.taken) = (head.number, source.taken + 1);
+                blank.parcel.fill(head, source.taken, payload);
+                self.rota.found(at);
+                Some(self.take(blank))
             }
             head => {
                 let why = match head {
@@ -442,8 +454,8 @@ impl Inlet {
         }
     }
 
-    #[inline]
-    fn take(&mut self, at: usize, blank: Blank) -> Item {
+    #[inline(always)]
+    fn take(&mut self, blank: Blank) -> Item {
         crash_point!("queue.item.taken");
         if let Meeting::Named(registration) = &self.meeting {
             let (counters, len) = (registration.counters(), blank.parcel.bytes.len() as u64);
@@ -455,7 +467,6 @@ impl Inlet {
             // Of an item that may have been somebody's death it is to be known that it is worked on.
             let _ = blank.desk.say(Head::new(Kind::Begun, blank.parcel.number));
         }
-        self.rota.found(at);
         Item::new(blank)
     }
 
