@@ -85,17 +85,16 @@ impl<S, T> Counted<S, T> {
         self.whole().ok_or(io::ErrorKind::NotFound)?.lock.enter()
     }
 
-    /// So many more holders, one after the other, for one visit.
+    /// So many more holders, one after the other, each with the value, for one visit. None of them may go meanwhile.
     ///
     /// # Errors
     /// As [`enter`](Self::enter); then there are none.
-    pub fn more(&self, count: usize, each: impl FnMut(Self)) -> io::Result<()> {
+    pub fn more(&self, count: usize, mut each: impl FnMut(&mut T, Self)) -> io::Result<()> {
         let whole = self.whole().ok_or(io::ErrorKind::NotFound)?;
-        let inside = whole.lock.enter()?;
+        let mut inside = whole.lock.enter()?;
         // Relaxed: others who write it are inside, one after the other.
         whole.holders.store(whole.holders.load(Ordering::Relaxed) + count as u64, Ordering::Relaxed);
-        drop(inside);
-        (0..count).map(|_| Counted { whole: self.whole, _owns: PhantomData }).for_each(each);
+        (0..count).for_each(|_| each(&mut inside, Counted { whole: self.whole, _owns: PhantomData }));
         Ok(())
     }
 
@@ -111,17 +110,16 @@ impl<S, T> Counted<S, T> {
     #[inline(always)]
     pub(super) fn leave_as(&mut self, me: u64, last: impl FnOnce(&mut T)) -> io::Result<()> {
         let whole = self.whole().ok_or(io::ErrorKind::NotFound)?;
-        let left = match whole.lock.enter_quickly_as(me) {
-            Some(mut inside) => {
-                last(&mut inside);
-                whole.one_less()
-            }
-            None => {
-                let mut inside = whole.lock.enter_in_turn(me)?;
-                last(&mut inside);
-                whole.one_less()
-            }
+        // One place where it is done, so that it is part of this code.
+        let mut favoured = whole.lock.enter_quickly_as(me);
+        let mut in_turn = None;
+        let inside: &mut T = match &mut favoured {
+            Some(inside) => &mut *inside,
+            None => &mut *in_turn.insert(whole.lock.enter_in_turn(me)?),
         };
+        last(inside);
+        let left = whole.one_less();
+        drop((favoured, in_turn));
         // It is counted out already.
         let whole = std::mem::replace(&mut self.whole, NonNull::from(&LEFT).cast());
         if left == 0 {
@@ -196,7 +194,7 @@ mod tests {
             let mut first = counted(Vec::new(), leans_after);
             let witness = Arc::clone(first.shared().unwrap());
             let mut others = Vec::new();
-            first.more(3, |holder| others.push(holder)).unwrap();
+            first.more(3, |_, holder| others.push(holder)).unwrap();
             first.leave(|value| value.push(1)).unwrap();
             others.pop().unwrap().leave(|value| value.push(2)).unwrap();
             drop(others.pop());
@@ -215,7 +213,7 @@ mod tests {
             let first = counted(0_u64, 2 + round % 3);
             let witness = Arc::clone(first.shared().unwrap());
             let mut holders = Vec::new();
-            first.more(300, |holder| holders.push(holder)).unwrap();
+            first.more(300, |_, holder| holders.push(holder)).unwrap();
             thread::scope(|scope| {
                 for _ in 0..2 {
                     let share = holders.split_off(holders.len() - 100);
@@ -240,7 +238,7 @@ mod tests {
         let first = counted(0, 1);
         let witness = Arc::clone(first.shared().unwrap());
         let mut others = Vec::new();
-        first.more(1, |holder| others.push(holder)).unwrap();
+        first.more(1, |_, holder| others.push(holder)).unwrap();
         let mut other = others.pop().unwrap();
         let work = std::panic::AssertUnwindSafe(move || other.leave(|_| std::panic::resume_unwind(Box::new("inside"))));
         assert!(std::panic::catch_unwind(work).is_err());

@@ -96,7 +96,7 @@ fn loom_the_last_holder_frees_what_all_others_have_left() {
         let mut first = Counted::with((), Leaning::with(0, false, 1));
         *first.enter().unwrap() += 1;
         let mut others = Vec::new();
-        first.more(1, |holder| others.push(holder)).unwrap();
+        first.more(1, |_, holder| others.push(holder)).unwrap();
         let other = thread::spawn(move || {
             for mut holder in others {
                 holder.leave_as(me + 1, |value| *value += 10).unwrap();

@@ -135,16 +135,10 @@ impl Desk {
     #[cold]
     #[inline(never)]
     pub(super) fn take_blanks(&self, count: usize, into: &mut Vec<Blank>) {
-        let mut spare = match self.way() {
-            Ok(mut way) => {
-                let rest = way.spare.len().saturating_sub(count);
-                way.spare.split_off(rest)
-            }
-            Err(_) => return,
-        };
+        into.reserve(count);
         // Where nobody may go in any more there are none.
-        let _ = self.way.more(count, |way| {
-            into.push(Blank { parcel: spare.pop().unwrap_or_default(), desk: Desk { way } });
+        let _ = self.way.more(count, |way, holder| {
+            into.push(Blank { parcel: way.spare.pop().unwrap_or_default(), desk: Desk { way: holder } });
         });
     }
 }
