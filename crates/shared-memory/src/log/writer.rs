@@ -196,7 +196,12 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
                 return false;
             }
             if self.current != SMALL && self.tracks[LARGE].is_alone() {
-                return self.write_alone(prefix, payload, len);
+                return match *prefix {
+                    [] => self.write_alone([0; 2], 0, payload, len),
+                    [word] => self.write_alone([word, 0], 1, payload, len),
+                    [first, second] => self.write_alone([first, second], 2, payload, len),
+                    _ => false,
+                };
             }
         }
         let frame = self.grid.frame(len);
@@ -241,12 +246,14 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.ready = NOT_READY;
     }
 
-    /// The same in the large ring where all before is released: the next message may go back to its start.
+    /// The same in the large ring where all before is released: the next message may go back to its start. The prefix comes by value,
+    /// in registers: for a slice each message, also one that does not come here, would put it together in memory.
     #[cold]
     #[inline(never)]
-    fn write_alone(&mut self, prefix: &[u64], payload: &[u8], len: u64) -> bool {
+    fn write_alone(&mut self, prefix: [u64; 2], words: usize, payload: &[u8], len: u64) -> bool {
         self.open(len);
         let track = &self.tracks[self.current & 1];
+        let prefix = prefix.get(..words).unwrap_or_default();
         if !track.ring.put(track.head, prefix, payload) {
             return false;
         }

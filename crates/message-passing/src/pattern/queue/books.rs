@@ -4,6 +4,7 @@
 //! pushed it, a *place* in the books as long as it is kept, and, each time that it is delivered, a *number* on the wire.
 //! Numbers only grow, so that what a puller says of a delivery that was taken from it is known to be late.
 
+mod hand;
 mod shelf;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use wharf_sys::clock::Instant;
 
+use self::hand::{Delivery, Hand};
 use self::shelf::{Kept, Shelf, Stage};
 
 /// The most items that one puller is given before it settles the first, whatever it asks for.
@@ -67,23 +69,13 @@ pub struct DeadLetter {
     pub(super) id: u64,
 }
 
-/// One item that a puller has.
-#[derive(Clone, Copy, Debug)]
-struct Delivery {
-    number: u64,
-    place: usize,
-    /// It is known to be worked on, and not only on its way.
-    begun: bool,
-    /// All of it was sent. Until then the puller can neither say anything of it nor have died of it.
-    whole: bool,
-}
-
 #[derive(Debug)]
 struct Worker {
     key: u64,
     credit: usize,
-    /// In the order of their numbers.
-    has: VecDeque<Delivery>,
+    has: Hand,
+    /// So many it may have now: its credit, or none where something is in the way.
+    most: usize,
     /// Since when the oldest of them is the oldest, and whether anything was heard since.
     since: Instant,
     heard: bool,
@@ -91,8 +83,8 @@ struct Worker {
     silent: bool,
     /// There is no room on the way to it.
     full: bool,
-    /// Numbers above are nothing that it ever had.
-    highest: u64,
+    /// The highest number that was ever taken from it.
+    gone: u64,
 }
 
 /// What a puller said cannot be so.
@@ -128,9 +120,11 @@ pub(super) struct Books {
 
 impl Books {
     pub(super) fn new(bounds: Bounds) -> Books {
+        // Places are 32 bits wide: of more items the memory would be full long before.
+        let bounds = Bounds { items: bounds.items.min(u32::MAX as usize), ..bounds };
         Books {
             bounds,
-            shelf: Shelf::default(),
+            shelf: Shelf::new(),
             waiting: VecDeque::new(),
             again: VecDeque::new(),
             dead: VecDeque::new(),
@@ -147,6 +141,12 @@ impl Books {
     pub(super) fn has_room(&self, len: usize) -> bool {
         let count = self.len();
         count == 0 || (count < self.bounds.items && self.shelf.bytes().saturating_add(len) <= self.bounds.bytes)
+    }
+
+    /// For how many more items, and bytes of them, there is room.
+    pub(super) fn room(&self) -> (u64, u64) {
+        let (items, bytes) = (self.bounds.items.saturating_sub(self.len()), self.bounds.bytes.saturating_sub(self.shelf.bytes()));
+        (items as u64, bytes as u64)
     }
 
     /// Enters an item, which waits; its place.
@@ -182,6 +182,7 @@ impl Books {
     }
 
     /// Bytes of all that were ever taken in.
+    #[inline(always)]
     pub(super) fn bytes_in(&self) -> u64 {
         self.shelf.bytes_in()
     }
@@ -200,12 +201,13 @@ impl Books {
         self.workers.push(Worker {
             key,
             credit: 0,
-            has: VecDeque::new(),
+            has: Hand::default(),
+            most: 0,
             since: Instant::from_nanos(0),
             heard: false,
             silent: false,
             full: false,
-            highest: 0,
+            gone: 0,
         });
     }
 
@@ -217,7 +219,8 @@ impl Books {
     pub(super) fn credit(&mut self, key: u64, credit: u64) {
         if let Some(worker) = self.worker(key) {
             worker.credit = usize::try_from(credit).unwrap_or(MOST_CREDIT).min(MOST_CREDIT);
-            (worker.heard, worker.silent) = (true, false);
+            worker.speaks();
+            worker.set_most();
         }
     }
 
@@ -225,6 +228,7 @@ impl Books {
     pub(super) fn no_room(&mut self, key: u64) {
         if let Some(worker) = self.worker(key) {
             worker.full = true;
+            worker.set_most();
         }
     }
 
@@ -235,7 +239,10 @@ impl Books {
 
     /// Rooms may have appeared.
     pub(super) fn rooms_may_be(&mut self) {
-        self.workers.iter_mut().for_each(|worker| worker.full = false);
+        for worker in self.workers.iter_mut().filter(|worker| worker.full) {
+            worker.full = false;
+            worker.set_most();
+        }
     }
 
     /// How many items pullers take at a time, all together.
@@ -309,7 +316,7 @@ impl Books {
         for _ in 0..self.workers.len() {
             if let Some(worker) = self.workers.get(at) {
                 let has = worker.has.len();
-                if has < least && worker.is_free() && worker.key != but {
+                if has < least && has < worker.most && worker.key != but {
                     (best, which, least) = (worker.key, at, has);
                 }
             }
@@ -355,8 +362,8 @@ impl Books {
             if worker.has.is_empty() {
                 (worker.since, worker.heard) = (now, false);
             }
-            worker.has.push_back(Delivery { number, place, begun: false, whole });
-            worker.highest = number;
+            // There are no more places than that, see `Books::new`.
+            worker.has.push(Delivery { number, place: place as u32, begun: false, whole });
         }
         number
     }
@@ -364,7 +371,7 @@ impl Books {
     /// More of a delivery was sent, or the rest of it: whoever takes it in is not silent, and its time begins now.
     pub(super) fn moved(&mut self, key: u64, number: u64, whole: bool, now: Instant) {
         let Some(worker) = self.worker(key) else { return };
-        let Some(at) = worker.find(number) else { return };
+        let Some(at) = worker.has.find(number) else { return };
         if at == 0 {
             worker.since = now;
         }
@@ -376,13 +383,13 @@ impl Books {
     /// Whether this puller still has this delivery.
     pub(super) fn has(&self, key: u64, number: u64) -> bool {
         let worker = self.workers.iter().find(|worker| worker.key == key);
-        worker.is_some_and(|worker| worker.find(number).is_some())
+        worker.is_some_and(|worker| worker.has.find(number).is_some())
     }
 
     /// A delivery was done. `false`: it had been taken from this puller before, so that it is another one's.
     pub(super) fn acknowledge(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
         let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
-        self.settle_done(delivery.place);
+        self.settle_done(delivery.place as usize);
         Ok(true)
     }
 
@@ -390,22 +397,23 @@ impl Books {
     pub(super) fn acknowledge_up_to(&mut self, key: u64, number: u64, now: Instant) -> Result<(), NeverHad> {
         let Some(at) = self.workers.iter().position(|worker| worker.key == key) else { return Ok(()) };
         let Some(worker) = self.workers.get_mut(at) else { return Ok(()) };
-        if number > worker.highest {
+        if number > worker.highest() {
             return Err(NeverHad { number });
         }
-        (worker.heard, worker.silent) = (true, false);
+        worker.speaks();
         let mut done = 0;
         // Ends: each round looks at the next that it has.
         while let Some(next) = self.workers.get(at).and_then(|worker| worker.has.get(done))
             && next.number <= number
         {
             done += 1;
-            self.settle_done(next.place);
+            self.settle_done(next.place as usize);
         }
         if let Some(worker) = self.workers.get_mut(at)
             && done > 0
         {
-            worker.has.drain(..done);
+            worker.has.drop_first(done);
+            worker.gone = worker.gone.max(number);
             (worker.since, worker.heard) = (now, false);
         }
         Ok(())
@@ -414,8 +422,8 @@ impl Books {
     /// A delivery was given back. `false` as in [`acknowledge`](Self::acknowledge).
     pub(super) fn give_back(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
         let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
-        self.redeliver(delivery.place, key, true);
-        if let Some(kept) = self.shelf.get_mut(delivery.place) {
+        self.redeliver(delivery.place as usize, key, true);
+        if let Some(kept) = self.shelf.get_mut(delivery.place as usize) {
             kept.rests_until = now.saturating_add(rest_after(kept.deliveries));
         }
         Ok(true)
@@ -424,11 +432,11 @@ impl Books {
     /// A delivery is being worked on.
     pub(super) fn begun(&mut self, key: u64, number: u64) -> Result<(), NeverHad> {
         let Some(worker) = self.worker(key) else { return Ok(()) };
-        if number > worker.highest {
+        if number > worker.highest() {
             return Err(NeverHad { number });
         }
-        (worker.heard, worker.silent) = (true, false);
-        if let Some(at) = worker.find(number)
+        worker.speaks();
+        if let Some(at) = worker.has.find(number)
             && let Some(delivery) = worker.has.get_mut(at)
         {
             delivery.begun = true;
@@ -440,10 +448,11 @@ impl Books {
     pub(super) fn bye(&mut self, key: u64, last: u64) {
         let Some(worker) = self.worker(key) else { return };
         worker.credit = 0;
-        let taken = worker.has.partition_point(|delivery| delivery.number <= last);
-        let untouched = worker.has.split_off(taken);
+        worker.set_most();
+        worker.gone = worker.highest();
+        let untouched = worker.has.split_off(worker.has.up_to(last));
         for delivery in untouched {
-            self.redeliver(delivery.place, 0, false);
+            self.redeliver(delivery.place as usize, 0, false);
         }
     }
 
@@ -451,6 +460,7 @@ impl Books {
     pub(super) fn closing(&mut self, key: u64) {
         if let Some(worker) = self.worker(key) {
             worker.credit = 0;
+            worker.set_most();
         }
     }
 
@@ -460,7 +470,7 @@ impl Books {
         let Some(at) = self.workers.iter().position(|worker| worker.key == key) else { return };
         // As whoever keeps something beside the books for each of them does.
         let worker = self.workers.swap_remove(at);
-        self.take_away(key, worker.has);
+        self.take_away(key, worker.has.iter());
     }
 
     /// Takes back what pullers have been silent about for too long.
@@ -472,13 +482,15 @@ impl Books {
                 continue;
             }
             let key = worker.key;
+            worker.gone = worker.highest();
             // Whoever goes on with others keeps them.
-            let late: VecDeque<Delivery> = if worker.heard {
-                worker.has.pop_front().into_iter().collect()
+            let late = if worker.heard {
+                worker.has.remove(0).into_iter().collect()
             } else {
                 // One that was sent nothing whole has nothing to say: it takes things in again when there is room on the way.
                 worker.silent = worker.has.iter().any(|delivery| delivery.whole);
-                std::mem::take(&mut worker.has)
+                worker.set_most();
+                worker.has.split_off(0)
             };
             (worker.since, worker.heard) = (now, false);
             self.take_away(key, late);
@@ -499,6 +511,7 @@ impl Books {
     }
 
     /// Whether anything depends on the time: pullers may not be silent for ever, or something rests, perhaps.
+    #[inline(always)]
     pub(super) fn needs_the_time(&self) -> bool {
         self.bounds.acknowledge.is_some() || !self.again.is_empty()
     }
@@ -519,7 +532,10 @@ impl Books {
     pub(super) fn take_unsettled(&mut self) -> Vec<DeadLetter> {
         self.waiting.clear();
         self.again.clear();
-        self.workers.iter_mut().for_each(|worker| worker.has.clear());
+        for worker in &mut self.workers {
+            worker.gone = worker.highest();
+            worker.has.split_off(0);
+        }
         let there = self.shelf.places().iter().enumerate().filter(|(_, kept)| kept.is_unsettled());
         let places: Vec<usize> = there.map(|(place, _)| place).collect();
         let mut taken: Vec<DeadLetter> = places.into_iter().filter_map(|place| self.take_out(place)).collect();
@@ -528,6 +544,7 @@ impl Books {
     }
 
     /// The id of the item that was pushed last.
+    #[inline(always)]
     pub(super) fn latest_id(&self) -> u64 {
         self.shelf.latest_id()
     }
@@ -572,21 +589,22 @@ impl Books {
 
     fn take(&mut self, key: u64, number: u64, now: Instant) -> Result<Option<Delivery>, NeverHad> {
         let Some(worker) = self.worker(key) else { return Ok(None) };
-        if number > worker.highest {
+        if number > worker.highest() {
             return Err(NeverHad { number });
         }
-        (worker.heard, worker.silent) = (true, false);
-        let Some(at) = worker.find(number) else { return Ok(None) };
+        worker.speaks();
+        let Some(at) = worker.has.find(number) else { return Ok(None) };
         if at == 0 {
             (worker.since, worker.heard) = (now, false);
         }
+        worker.gone = worker.gone.max(number);
         Ok(worker.has.remove(at))
     }
 
-    fn take_away(&mut self, key: u64, deliveries: VecDeque<Delivery>) {
+    fn take_away(&mut self, key: u64, deliveries: impl IntoIterator<Item = Delivery>) {
         for delivery in deliveries {
-            let first = self.shelf.get(delivery.place).is_some_and(|kept| kept.deliveries == 1);
-            self.redeliver(delivery.place, key, delivery.whole && (first || delivery.begun));
+            let first = self.shelf.get(delivery.place as usize).is_some_and(|kept| kept.deliveries == 1);
+            self.redeliver(delivery.place as usize, key, delivery.whole && (first || delivery.begun));
         }
     }
 
@@ -656,16 +674,26 @@ impl Worker {
     }
 
     fn is_free(&self) -> bool {
-        !self.silent && !self.full && self.has.len() < self.credit
+        self.has.len() < self.most
     }
 
-    /// Where a delivery is among those that it has.
-    fn find(&self, number: u64) -> Option<usize> {
-        // Nearly always they are settled in order.
-        if self.has.front().is_some_and(|first| first.number == number) {
-            return Some(0);
+    /// Something that it depends on has changed.
+    fn set_most(&mut self) {
+        self.most = if self.silent || self.full { 0 } else { self.credit };
+    }
+
+    /// It is heard.
+    fn speaks(&mut self) {
+        self.heard = true;
+        if self.silent {
+            self.silent = false;
+            self.set_most();
         }
-        self.has.binary_search_by_key(&number, |delivery| delivery.number).ok()
+    }
+
+    /// Numbers above are nothing that it ever had.
+    fn highest(&self) -> u64 {
+        self.has.last().map_or(self.gone, |latest| latest.number.max(self.gone))
     }
 }
 

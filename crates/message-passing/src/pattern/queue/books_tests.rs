@@ -79,7 +79,7 @@ fn what_comes_back_goes_first_and_to_another() {
     assert_eq!(give_out(&mut books, 0), [(1, 3, b"c".to_vec())]);
     assert_eq!(books.acknowledge(2, given[1].1, at(0)), Ok(true));
     assert_eq!(give_out(&mut books, 0), [(2, 4, b"a".to_vec())], "the other is free now");
-    let place = books.workers[1].has[0].place;
+    let place = books.workers[1].has.get(0).unwrap().place as usize;
     assert_eq!(books.shelf.places()[place].deliveries, 2);
 }
 
@@ -193,7 +193,7 @@ fn those_beside_a_poisonous_item_do_not_die_with_it() {
     }
     assert_eq!(books.take_dead().unwrap().bytes, b"poison");
     assert_eq!(give_out(&mut books, 0)[0].2, b"innocent");
-    assert_eq!(books.shelf.places()[books.workers[0].has[0].place].deliveries, 2);
+    assert_eq!(books.shelf.places()[books.workers[0].has.get(0).unwrap().place as usize].deliveries, 2);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn one_that_leaves_keeps_what_it_has_taken() {
     assert_eq!(again.iter().map(|it| &it.2[..]).collect::<Vec<_>>(), [b"b", b"c", b"d"]);
     assert!(again.iter().all(|it| it.0 == 2));
     // Nobody has looked at them before.
-    assert!(books.workers[1].has.iter().all(|it| books.shelf.places()[it.place].deliveries == 1));
+    assert!(books.workers[1].has.iter().all(|it| books.shelf.places()[it.place as usize].deliveries == 1));
     assert_eq!(books.acknowledge(1, 1, at(0)), Ok(true));
     books.gone(1);
     assert_eq!(books.unsettled(), 3);

@@ -73,6 +73,12 @@ struct Begun {
     progress: usize,
 }
 
+/// The time, by a call.
+#[inline(never)]
+fn now() -> Instant {
+    Instant::now()
+}
+
 impl Line {
     /// The header of an item for this puller.
     #[inline(always)]
@@ -88,6 +94,9 @@ pub(super) struct Outlet {
     hub: Arc<Hub<News>>,
     bell: Bell,
     pub(super) books: Books,
+    /// Until so many items, and so many bytes of them, have come, there is nothing to do before a push.
+    quick_items: u64,
+    quick_bytes: u64,
     /// How many items had come when pullers were heard last, and after how many more they are heard again: at the latest, and while
     /// nobody is free.
     heard_at: u64,
@@ -128,6 +137,8 @@ impl Outlet {
             hub,
             bell,
             books: Books::new(bounds),
+            quick_items: 0,
+            quick_bytes: 0,
             heard_at: 0,
             quick_looks: 0,
             most_unheard: FEWEST_PUSHES_PER_LOOK,
@@ -328,9 +339,10 @@ impl Outlet {
         (self.counted, self.counted_bytes) = (ids, bytes);
     }
 
+    #[inline(always)]
     fn now(&self) -> Instant {
         // Without need nobody looks at the clock.
-        if self.books.needs_the_time() { Instant::now() } else { Instant::from_nanos(0) }
+        if self.books.needs_the_time() { now() } else { Instant::from_nanos(0) }
     }
 
     /// What one puller has to say. `thoroughly`: what is not seen at once is looked for, its end too.

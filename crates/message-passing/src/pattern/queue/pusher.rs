@@ -163,17 +163,21 @@ impl Pusher {
     #[inline(never)]
     fn pushed(&mut self, item: &[u8], limit: Option<Option<Limit>>) -> Option<usize> {
         let late = self.mover.is_late();
-        let pushed = match self.mover.enter() {
-            Ok(mut outlet) => outlet.push(item, limit, &mut self.pace, late),
+        let ready = match self.mover.enter() {
+            Ok(mut outlet) => {
+                let ready = match late || !outlet.is_ready(item.len()) {
+                    true => outlet.get_ready(item.len(), limit, &mut self.pace, late),
+                    false => Ok(()),
+                };
+                if ready.is_ok() {
+                    return Some(outlet.push(item));
+                }
+                ready
+            }
             Err(error) => Err(error),
         };
-        match pushed {
-            Ok(place) => Some(place),
-            Err(error) => {
-                self.failed = Some(error);
-                None
-            }
-        }
+        self.failed = ready.err();
+        None
     }
 
     /// Waits until every item is settled: acknowledged, or a dead letter; at most `limit`.

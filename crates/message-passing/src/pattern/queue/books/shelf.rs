@@ -32,7 +32,12 @@ pub(super) struct Kept {
     pub(super) rests_until: Instant,
     pub(super) watched: bool,
     pub(super) stage: Stage,
+    /// Of a free place: the next one that is free.
+    next: u32,
 }
+
+/// There is none.
+const NONE: u32 = u32::MAX;
 
 impl Kept {
     /// Whether an item lies there that was neither done nor given up.
@@ -42,10 +47,11 @@ impl Kept {
 }
 
 /// See the top of the file. Items are numbered from 1 as they come.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Shelf {
     places: Vec<Kept>,
-    free: Vec<usize>,
+    /// The first place that is free. Those that are form a chain: what was in one last is still in the caches.
+    free: u32,
     /// How many were ever taken in, and taken out, and their bytes.
     put: u64,
     out: u64,
@@ -54,13 +60,21 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    pub(super) fn new() -> Shelf {
+        Shelf { places: Vec::new(), free: NONE, put: 0, out: 0, bytes_in: 0, bytes_out: 0 }
+    }
+
     /// Takes an item in; its place.
     #[inline(always)]
     pub(super) fn put(&mut self, bytes: &[u8], deliveries: u32, stage: Stage) -> usize {
         self.put += 1;
         self.bytes_in += bytes.len() as u64;
-        let place = self.free.pop().unwrap_or_else(|| self.new_place());
+        if self.free == NONE {
+            self.new_place();
+        }
+        let place = self.free as usize;
         if let Some(kept) = self.places.get_mut(place) {
+            self.free = kept.next;
             keep(bytes, &mut kept.bytes);
             (kept.id, kept.deliveries, kept.watched, kept.stage) = (self.put, deliveries, false, stage);
             if kept.avoid != 0 {
@@ -72,7 +86,8 @@ impl Shelf {
 
     #[cold]
     #[inline(never)]
-    fn new_place(&mut self) -> usize {
+    fn new_place(&mut self) {
+        self.free = self.places.len() as u32;
         self.places.push(Kept {
             id: 0,
             bytes: Vec::new(),
@@ -81,8 +96,8 @@ impl Shelf {
             rests_until: Instant::from_nanos(0),
             watched: false,
             stage: Stage::Free,
+            next: NONE,
         });
-        self.places.len() - 1
     }
 
     /// An item is over: its place is free again.
@@ -94,8 +109,8 @@ impl Shelf {
         if kept.bytes.capacity() > SPARE_BYTES {
             kept.bytes = Vec::new();
         }
-        kept.stage = Stage::Free;
-        self.free.push(place);
+        (kept.stage, kept.next) = (Stage::Free, self.free);
+        self.free = place as u32;
     }
 
     #[inline(always)]
@@ -132,6 +147,7 @@ impl Shelf {
     }
 
     /// Bytes of all that ever came.
+    #[inline(always)]
     pub(super) fn bytes_in(&self) -> u64 {
         self.bytes_in
     }

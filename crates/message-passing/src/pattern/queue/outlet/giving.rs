@@ -6,7 +6,7 @@ use wharf_shared_memory::board::Counter;
 use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::crash_point;
 
-use super::{Begun, Outlet};
+use super::{Begun, Line, Outlet};
 use crate::error::SendError;
 use crate::options::Policy;
 use crate::pattern::queue::frame::HEAD_BYTES;
@@ -17,64 +17,100 @@ use crate::wait::{self, Limit, Pace};
 /// A listener is asked after so many pushes, and before every sleep.
 const PUSHES_PER_ACCEPT: u64 = 256;
 
+impl Line {
+    /// Sends an item that nobody had before at the end of a lap, or where it is to be looked how far the puller is.
+    #[inline(never)]
+    fn send_at_the_second_try(&mut self, number: u64, item: &[u8]) -> Pushed {
+        let head = self.head(1, number);
+        self.sender.prepare(HEAD_BYTES + item.len());
+        self.sender.send_quickly(&head.words(), item)
+    }
+}
+
 impl Outlet {
-    /// Takes an item in; where it lies in the books. `limit` says whether and how long to wait for room; without one the policy
-    /// does. `late`: pullers were not heard for long.
-    #[inline]
-    pub(in crate::pattern::queue) fn push(
+    /// Whether there is nothing to do before an item of so many bytes is pushed: pullers were heard a moment ago, and there is room.
+    #[inline(always)]
+    pub(in crate::pattern::queue) fn is_ready(&self, len: usize) -> bool {
+        self.books.latest_id() < self.quick_items
+            && self.books.bytes_in() + len as u64 <= self.quick_bytes
+            && !self.hub.has_news()
+    }
+
+    /// Does what there is to do before an item of so many bytes is pushed. `limit` says whether and how long to wait for room; without
+    /// one the policy does. `late`: pullers were not heard for long.
+    #[inline(never)]
+    pub(in crate::pattern::queue) fn get_ready(
         &mut self,
-        item: &[u8],
+        len: usize,
         limit: Option<Option<Limit>>,
         pace: &mut Pace,
         late: bool,
-    ) -> Result<usize, SendError> {
+    ) -> Result<(), SendError> {
         let largest = self.terms.options.max_message.saturating_sub(HEAD_BYTES);
-        if item.len() > largest {
-            return Err(SendError::TooLarge { len: item.len(), limit: largest });
+        if len > largest {
+            return Err(SendError::TooLarge { len, limit: largest });
         }
         let pushed = self.books.latest_id();
         if pushed.is_multiple_of(PUSHES_PER_ACCEPT) {
             self.accept();
         }
-        let unheard = pushed - self.heard_at;
-        let mut next = self.books.next_for_new();
         if late || self.hub.has_news() {
             self.advance();
-            next = self.books.next_for_new();
-        } else if unheard >= self.most_unheard
-            || (next.is_none() && unheard >= self.most_unheard_while_busy && !self.books.anybody_free())
-        {
+        } else if pushed - self.heard_at >= self.most_unheard {
             self.advance_quickly();
-            next = self.books.next_for_new();
         }
-        if !self.books.has_room(item.len()) {
-            self.wait_for_room(item.len(), limit, pace)?;
-            next = self.books.next_for_new();
+        if !self.books.has_room(len) {
+            self.wait_for_room(len, limit, pace)?;
         }
-        let place = next.and_then(|(at, key)| self.give_at_once(item, at, key)).unwrap_or_else(|| {
-            let place = self.books.add(item);
-            self.give_out();
-            place
-        });
+        self.set_quick();
+        Ok(())
+    }
+
+    /// Until when [`is_ready`](Self::is_ready): until pullers are to be heard, or a listener to be asked, and as long as there is room
+    /// even if nobody settles anything.
+    fn set_quick(&mut self) {
+        let pushed = self.books.latest_id();
+        let unasked = PUSHES_PER_ACCEPT - pushed % PUSHES_PER_ACCEPT;
+        let (items, bytes) = self.books.room();
+        self.quick_items = (pushed + unasked.min(items)).min(self.heard_at + self.most_unheard);
+        // Behind its head an item of more is too large, whatever room there is.
+        self.quick_bytes = self.books.bytes_in().saturating_add(bytes);
+    }
+
+    /// Takes an item in, for which everything is ready; where it lies in the books.
+    #[inline(always)]
+    pub(in crate::pattern::queue) fn push(&mut self, item: &[u8]) -> usize {
+        let place = match self.give_at_once(item) {
+            Some(place) => place,
+            None => self.push_slowly(item),
+        };
         self.note_push(item.len());
-        Ok(place)
+        place
+    }
+
+    /// Enters an item among those that wait, and gives out what can be.
+    #[inline(never)]
+    fn push_slowly(&mut self, item: &[u8]) -> usize {
+        let unheard = self.books.latest_id() - self.heard_at;
+        if unheard >= self.most_unheard_while_busy && self.books.waiting() == 0 && !self.books.anybody_free() {
+            self.advance_quickly();
+            self.set_quick();
+        }
+        let place = self.books.add(item);
+        self.give_out();
+        place
     }
 
     /// Gives the item to the puller whose turn it is if that takes nothing but stores; where it lies in the books then.
     #[inline(always)]
-    fn give_at_once(&mut self, item: &[u8], at: usize, key: u64) -> Option<usize> {
-        let now = self.now();
+    fn give_at_once(&mut self, item: &[u8]) -> Option<usize> {
+        let (at, key) = self.books.next_for_new()?;
+        let (number, now) = (self.books.number(), self.now());
         // Lines stand as the books name their pullers; by whichever of two ways one comes or goes, it does in both.
         let line = self.lines.get_mut(at).filter(|line| line.key == key)?;
-        let head = line.head(1, self.books.number());
         crash_point!("queue.assign.before");
-        let head = head.words();
-        let sent = match line.sender.send_quickly(&head, item) {
-            Pushed::No => {
-                // At the end of a lap, or where it is to be looked how far the puller is.
-                line.sender.prepare(HEAD_BYTES + item.len());
-                line.sender.send_quickly_apart(&head, item)
-            }
+        let sent = match line.sender.send_quickly(&line.head(1, number).words(), item) {
+            Pushed::No => line.send_at_the_second_try(number, item),
             sent => sent,
         };
         match sent {
