@@ -71,21 +71,34 @@ impl Desk {
         self.way.enter().map_err(SendError::System)
     }
 
-    /// Says what became of an item, without waiting, and takes its memory back.
+    /// Says that an item is done, without waiting, and takes its memory back.
     ///
-    /// That it is done is told as a number beside the messages where everything before it is settled: "all of those up to here of
+    /// It is told as a number beside the messages where everything before it is settled: "all of those up to here of
     /// which no message says anything else". It stands where the pusher finds it also when this process is killed. Messages that were
     /// sent before are found before it, and where some wait for room it waits behind them, as a message.
     #[inline(always)]
+    pub(super) fn acknowledge(&mut self, parcel: Box<Parcel>) -> Result<(), SendError> {
+        // Left here, and not returned through two results of several words each (docs/performance.md).
+        let mut failed = None;
+        let mut parcel = Some(parcel);
+        // Nothing in here sleeps or panics.
+        let told = self.is_ours() && self.way.leave_quickly(|way| way.tell(&mut parcel, &mut failed));
+        match parcel {
+            Some(parcel) if !told => self.settle(Kind::Acknowledge, parcel),
+            _ => failed.map_or(Ok(()), Err),
+        }
+    }
+
+    /// Says what became of an item, in any order and from any thread; otherwise as [`acknowledge`](Self::acknowledge).
+    #[inline(never)]
     pub(super) fn settle(&mut self, kind: Kind, parcel: Box<Parcel>) -> Result<(), SendError> {
         if !self.is_ours() {
             return Err(SendError::Forked);
         }
-        // Left here, and not returned through two results of several words each (docs/performance.md).
-        let mut failed = None;
+        let mut said = Ok(());
         // Nothing in here sleeps or panics.
-        self.way.leave(|way| way.settle(kind, parcel, &mut failed)).map_err(SendError::System)?;
-        failed.map_or(Ok(()), Err)
+        self.way.leave(|way| said = way.settle(kind, parcel)).map_err(SendError::System)?;
+        said
     }
 
     /// Says something, without waiting.
@@ -144,32 +157,53 @@ impl Desk {
 }
 
 impl Way {
-    /// `failed`: why, if it was not said.
+    /// Tells that an item is done where nothing else has to be looked at: everything before it is settled, and nothing waits to be
+    /// said. Otherwise it does nothing. `failed`: why whoever sleeps was not woken.
     #[inline(always)]
-    fn settle(&mut self, kind: Kind, parcel: Box<Parcel>, failed: &mut Option<SendError>) {
-        let (number, by_tally) = (parcel.number, parcel.by_tally);
-        let first = self.order.settle(parcel.taken);
+    fn tell(&mut self, parcel: &mut Option<Box<Parcel>>, failed: &mut Option<SendError>) -> bool {
+        let Some(it) = parcel.as_ref() else { return false };
+        if !it.by_tally || !self.order.is_next(it.taken) || self.over || !self.unsent.is_empty() {
+            return false;
+        }
+        crash_point!("queue.say.before");
+        let (number, told) = (it.number, self.sender.tell(it.number));
+        if told == Pushed::No {
+            return false;
+        }
+        crash_point!("queue.acknowledge.told");
+        self.order.settle_next();
+        if let Some(parcel) = parcel.take() {
+            self.keep_spare(parcel);
+        }
+        if told == Pushed::ToASleeper {
+            *failed = self.say_slowly(Head::new(Kind::Acknowledge, number), told).err();
+        }
+        true
+    }
+
+    /// Memory for a later item.
+    #[inline(always)]
+    fn keep_spare(&mut self, parcel: Box<Parcel>) {
         if parcel.bytes.capacity() <= SPARE_BYTES && self.spare.len() < MOST_SPARE {
             self.spare.push(parcel);
         }
-        let by_tally = by_tally && first && kind == Kind::Acknowledge && !self.over && self.unsent.is_empty();
-        let mut told = Pushed::No;
-        if by_tally {
-            crash_point!("queue.say.before");
-            told = self.sender.tell(number);
+    }
+
+    fn settle(&mut self, kind: Kind, parcel: Box<Parcel>) -> Result<(), SendError> {
+        let (head, by_tally) = (Head::new(kind, parcel.number), parcel.by_tally);
+        let first = self.order.settle(parcel.taken);
+        self.keep_spare(parcel);
+        if !by_tally || !first || kind != Kind::Acknowledge || self.over || !self.unsent.is_empty() {
+            return self.say(head);
         }
+        crash_point!("queue.say.before");
+        let told = self.sender.tell(head.number);
         if told != Pushed::No {
             crash_point!("queue.acknowledge.told");
         }
-        if told != Pushed::Yes {
-            *failed = self.settle_slowly(Head::new(kind, number), told).err();
-        }
-    }
-
-    #[inline(never)]
-    fn settle_slowly(&mut self, head: Head, told: Pushed) -> Result<(), SendError> {
         match told {
-            Pushed::Yes | Pushed::No => self.say(head),
+            Pushed::Yes => Ok(()),
+            Pushed::No => self.say(head),
             Pushed::ToASleeper => self.say_slowly(head, told),
         }
     }

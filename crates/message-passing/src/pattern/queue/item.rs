@@ -88,7 +88,10 @@ impl Item {
     #[inline]
     pub fn ack(mut self) -> Result<(), SendError> {
         crash_point!("queue.acknowledge.before");
-        self.say(Kind::Acknowledge)
+        match self.parcel.take() {
+            Some(parcel) => self.desk.acknowledge(parcel),
+            None => Ok(()),
+        }
     }
 
     /// Another worker is to do it; this one, after a rest, where there is no other.
@@ -96,13 +99,13 @@ impl Item {
     /// # Errors
     /// As [`ack`](Self::ack).
     pub fn give_back(mut self) -> Result<(), SendError> {
-        self.say(Kind::GiveBack)
+        self.go_back()
     }
 
-    #[inline]
-    fn say(&mut self, kind: Kind) -> Result<(), SendError> {
+    #[inline(never)]
+    fn go_back(&mut self) -> Result<(), SendError> {
         match self.parcel.take() {
-            Some(parcel) => self.desk.settle(kind, parcel),
+            Some(parcel) => self.desk.settle(Kind::GiveBack, parcel),
             None => Ok(()),
         }
     }
@@ -122,7 +125,7 @@ impl Drop for Item {
         // In a forked child it is the parent's.
         if self.parcel.is_some() && self.desk.is_ours() {
             // A pusher that is gone needs nothing back.
-            let _ = self.say(Kind::GiveBack);
+            let _ = self.go_back();
         }
     }
 }

@@ -30,6 +30,18 @@ impl Order {
         true
     }
 
+    /// Whether this is the first that is not settled, and none behind it is.
+    #[inline(always)]
+    pub(super) fn is_next(&self, item: u64) -> bool {
+        item == self.settled + 1 && self.ahead.is_empty()
+    }
+
+    /// That one is settled.
+    #[inline(always)]
+    pub(super) fn settle_next(&mut self) {
+        self.settled += 1;
+    }
+
     /// The run that begins behind those that are settled belongs to them.
     #[cold]
     fn catch_up(&mut self) {
