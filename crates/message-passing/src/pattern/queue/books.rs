@@ -389,7 +389,7 @@ impl Books {
     /// A delivery was done. `false`: it had been taken from this puller before, so that it is another one's.
     pub(super) fn acknowledge(&mut self, key: u64, number: u64, now: Instant) -> Result<bool, NeverHad> {
         let Some(delivery) = self.take(key, number, now)? else { return Ok(false) };
-        self.settle_done(delivery.place as usize);
+        self.settle(delivery.place as usize, true);
         Ok(true)
     }
 
@@ -402,12 +402,12 @@ impl Books {
         }
         worker.speaks();
         let mut done = 0;
-        // Ends: each round looks at the next that it has.
-        while let Some(next) = self.workers.get(at).and_then(|worker| worker.has.get(done))
-            && next.number <= number
-        {
+        // Ends: each round looks at others that it has.
+        while let Some(worker) = self.workers.get(at) {
+            done += self.shelf.release_quickly(worker.has.places_up_to(number, done));
+            let Some(place) = worker.has.places_up_to(number, done).next() else { break };
             done += 1;
-            self.settle_done(next.place as usize);
+            self.settle(place, true);
         }
         if let Some(worker) = self.workers.get_mut(at)
             && done > 0
@@ -620,15 +620,6 @@ impl Books {
         } else {
             kept.stage = Stage::Waiting;
             self.again.push_back(place);
-        }
-    }
-
-    /// An item is done. The common case, made part of the caller: nobody waits to hear of it.
-    #[inline(always)]
-    fn settle_done(&mut self, place: usize) {
-        match self.shelf.get(place) {
-            Some(kept) if !kept.watched && kept.id != self.shelf.latest_id() => self.shelf.release(place),
-            _ => self.settle(place, true),
         }
     }
 

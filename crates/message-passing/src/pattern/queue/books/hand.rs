@@ -75,6 +75,13 @@ impl Hand {
         (0..self.len).filter_map(|at| self.get(at))
     }
 
+    /// The places of those from this one on that have no higher number.
+    #[inline(always)]
+    pub(super) fn places_up_to(&self, number: u64, from: usize) -> impl Iterator<Item = usize> + '_ {
+        let those = (from..self.len).map_while(move |at| self.get(at).filter(|it| it.number <= number));
+        those.map(|it| it.place as usize)
+    }
+
     pub(super) fn last(&self) -> Option<Delivery> {
         self.get(self.len.checked_sub(1)?)
     }

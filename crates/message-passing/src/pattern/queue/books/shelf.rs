@@ -113,6 +113,26 @@ impl Shelf {
         self.free = place as u32;
     }
 
+    /// The same for one after the other, as far as nobody waits to hear of them and their memory may stay; how many those are.
+    #[inline(always)]
+    pub(super) fn release_quickly(&mut self, places: impl Iterator<Item = usize>) -> usize {
+        // Stored once for all of them.
+        let (mut count, mut bytes, mut free) = (0, 0, self.free);
+        for place in places {
+            let Some(kept) = self.places.get_mut(place) else { break };
+            if kept.watched || kept.id == self.put || kept.bytes.capacity() > SPARE_BYTES {
+                break;
+            }
+            (count, bytes) = (count + 1, bytes + kept.bytes.len() as u64);
+            (kept.stage, kept.next) = (Stage::Free, free);
+            free = place as u32;
+        }
+        self.free = free;
+        self.out += count as u64;
+        self.bytes_out += bytes;
+        count
+    }
+
     #[inline(always)]
     pub(super) fn get(&self, place: usize) -> Option<&Kept> {
         self.places.get(place)
