@@ -39,22 +39,21 @@ impl<const WORKERS: usize> Queues<WORKERS> {
     }
 }
 
-/// One side of a pair of queues. Each item begins with its number: workers have no order among them, and the workload wants one.
+/// One side of a pair of queues. Workers have no order among them, and the workload wants one: its messages' stamps tell.
 pub struct QueuesEnd<const WORKERS: usize> {
     to: Pusher,
-    sent: u64,
-    item: Vec<u8>,
     from: [Puller; WORKERS],
     /// What each worker has next.
     next: [Option<Item>; WORKERS],
-    received: u64,
+    /// The stamp behind the last one.
+    expected: u64,
     _node: Node,
 }
 
 impl<const WORKERS: usize> QueuesEnd<WORKERS> {
     fn meet(to: Pusher, from: [Puller; WORKERS], node: Node) -> io::Result<Self> {
         let next = std::array::from_fn(|_| None);
-        let mut end = QueuesEnd { to, sent: 0, item: Vec::new(), from, next, received: 0, _node: node };
+        let mut end = QueuesEnd { to, from, next, expected: 0, _node: node };
         meet(WORKERS, || end.to.pullers())?;
         for puller in &mut end.from {
             meet(1, || puller.pushers())?;
@@ -65,22 +64,19 @@ impl<const WORKERS: usize> QueuesEnd<WORKERS> {
     /// The item whose turn it is, of whichever worker has it.
     #[inline(always)]
     fn next(&mut self) -> io::Result<Item> {
-        let expected = self.received.to_le_bytes();
+        let expected = self.expected.to_le_bytes();
         let mut looks = 0_u32;
         // The other side sends, or its end ends this.
         loop {
             for (puller, next) in self.from.iter_mut().zip(&mut self.next) {
-                if next.is_none() {
-                    match puller.try_recv() {
-                        Ok(item) => *next = Some(item),
-                        Err(RecvError::Empty) => {}
-                        Err(error) => return Err(foreign(error)),
-                    }
-                }
+                look(puller, next)?;
                 if let Some(item) = next.take_if(|item| item.starts_with(&expected)) {
-                    self.received += 1;
+                    self.expected = self.expected.wrapping_add(1);
                     return Ok(item);
                 }
+            }
+            if self.next.iter().any(Option::is_some) {
+                return self.first();
             }
             // As a receiver does in a stream: whoever follows closely takes away the lines that are still written.
             for _ in 0..GAP {
@@ -92,34 +88,54 @@ impl<const WORKERS: usize> QueuesEnd<WORKERS> {
             }
         }
     }
+
+    /// Of those that are there, and have another stamp than is expected, the one with the lowest; the workload says whether that is
+    /// right. What was pushed before any of them is there by now: items that fit one frame are sent in the order in which they are pushed.
+    #[cold]
+    #[inline(never)]
+    fn first(&mut self) -> io::Result<Item> {
+        let mut first: Option<(u64, usize)> = None;
+        for (at, (puller, next)) in self.from.iter_mut().zip(&mut self.next).enumerate() {
+            look(puller, next)?;
+            if let Some(item) = next {
+                let this = (stamp_of(item)?, at);
+                first = Some(first.map_or(this, |first| first.min(this)));
+            }
+        }
+        let item = first.and_then(|(stamp, at)| {
+            self.expected = stamp.wrapping_add(1);
+            self.next.get_mut(at)?.take()
+        });
+        item.ok_or_else(|| failed("expected an item, found none where one was"))
+    }
+}
+
+/// Looks for a worker's next item if it has none.
+#[inline(always)]
+fn look(puller: &mut Puller, next: &mut Option<Item>) -> io::Result<()> {
+    if next.is_none() {
+        match puller.try_recv() {
+            Ok(item) => *next = Some(item),
+            Err(RecvError::Empty) => {}
+            Err(error) => return Err(foreign(error)),
+        }
+    }
+    Ok(())
 }
 
 impl<const WORKERS: usize> End for QueuesEnd<WORKERS> {
     #[inline(always)]
     fn send(&mut self, message: &[u8]) -> io::Result<()> {
-        self.item.resize(8 + message.len(), 0);
-        if let (Some((number, copy)), Some((stamp, rest))) =
-            (self.item.split_first_chunk_mut::<8>(), message.split_first_chunk::<8>())
-        {
-            *number = self.sent.to_le_bytes();
-            // By itself: the workload has just written it, and a read of more than that would wait for it to reach the cache.
-            if let Some((to, behind)) = copy.split_first_chunk_mut::<8>() {
-                *to = *stamp;
-                behind.copy_from_slice(rest);
-            }
-        }
-        self.sent += 1;
-        self.to.push(&self.item).map(drop).map_err(foreign)
+        self.to.push(message).map(drop).map_err(foreign)
     }
 
     /// One item of one worker, which acknowledges it.
     #[inline(always)]
     fn recv(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let item = self.next()?;
-        let message = item.get(8..).unwrap_or_default();
-        let len = message.len();
+        let len = item.len();
         match into.get_mut(..len) {
-            Some(into) => into.copy_from_slice(message),
+            Some(into) => into.copy_from_slice(&item),
             None => return Err(failed(format!("an item of {len} bytes is larger than expected"))),
         }
         item.ack().map_err(foreign)?;
@@ -130,8 +146,7 @@ impl<const WORKERS: usize> End for QueuesEnd<WORKERS> {
     #[inline(always)]
     fn see(&mut self, _into: &mut [u8]) -> io::Result<(usize, u64)> {
         let item = self.next()?;
-        let message = item.get(8..).unwrap_or_default();
-        let seen = (message.len(), stamp_of(message)?);
+        let seen = (item.len(), stamp_of(&item)?);
         item.ack().map_err(foreign)?;
         Ok(seen)
     }
