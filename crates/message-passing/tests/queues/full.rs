@@ -26,6 +26,33 @@ pub(crate) fn rejects(world: &World) {
     assert!(matches!(pusher.push(b"4"), Err(SendError::Full)));
 }
 
+/// A push that finds the way clear keeps to the bounds as any other does, however long nothing was in its way before.
+pub(crate) fn bounds_on_a_clear_way(world: &World) {
+    let node = world.node();
+    for (name, items, bytes) in [("items", 100, 1 << 20), ("sum", 1000, 1600), ("both", 100, 1600)] {
+        let queue = node.queue(name).most_items(items).most_bytes(bytes).max_message(100).policy(Policy::Reject);
+        let (mut pusher, mut puller) = (queue.pusher().unwrap(), queue.prefetch(1024).puller().unwrap());
+        eventually("they have met", || puller.pushers() == 1 && pusher.pullers() == 1);
+        let most = items.min(bytes / 16);
+        for round in 0..3 {
+            for number in 0..most {
+                assert!(pusher.push(&[7; 16]).is_ok(), "{name} {round} {number}");
+                let too_large = pusher.push(&[7; 85]);
+                assert!(
+                    matches!(too_large, Err(SendError::TooLarge { len: 85, limit: 84 })),
+                    "{name} {round} {number}"
+                );
+            }
+            assert!(matches!(pusher.push(&[7; 16]), Err(SendError::Full)), "{name} {round}");
+            assert_eq!((pusher.unsettled(), pusher.waiting()), (most, 0));
+            for _ in 0..most {
+                puller.recv_timeout(SOON).unwrap().ack().unwrap();
+            }
+            pusher.flush(SOON).unwrap();
+        }
+    }
+}
+
 pub(crate) fn waits_as_long_as_it_may(world: &World) {
     let node = world.node();
     let mut pusher = node.queue("patience").most_items(1).patience(Duration::from_millis(20)).pusher().unwrap();

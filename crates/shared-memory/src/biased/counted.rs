@@ -133,8 +133,13 @@ impl<S, T> Counted<S, T> {
     /// not, nothing is different.
     #[inline(always)]
     pub fn leave_quickly(&mut self, last: impl FnOnce(&mut T) -> bool) -> bool {
+        self.leave_quickly_as(thread_number(), last)
+    }
+
+    #[inline(always)]
+    pub(super) fn leave_quickly_as(&mut self, me: u64, last: impl FnOnce(&mut T) -> bool) -> bool {
         let Some(whole) = self.whole() else { return false };
-        let Some(mut inside) = whole.lock.enter_quickly_as(thread_number()) else { return false };
+        let Some(mut inside) = whole.lock.enter_quickly_as(me) else { return false };
         if !last(&mut inside) {
             return false;
         }
@@ -225,6 +230,28 @@ mod tests {
             assert!(last.leave(|value| value.push(4)).is_err() && last.enter().is_err() && !last.is_ours());
             assert_eq!(Arc::strong_count(&witness), 1);
         }
+    }
+
+    #[test]
+    fn whoever_leaves_quickly_holds_nothing_if_his_work_is_done_and_everything_if_not() {
+        let first = counted(0, 1);
+        let witness = Arc::clone(first.shared().unwrap());
+        let mut others = Vec::new();
+        first.more(2, |_, holder| others.push(holder)).unwrap();
+        let holders = || first.whole().unwrap().holders.load(Ordering::Relaxed);
+        let mut quick = others.pop().unwrap();
+        assert!(!quick.leave_quickly(|_| false));
+        assert_eq!((holders(), quick.is_ours()), (3, true));
+        assert!(quick.leave_quickly(|value| std::mem::replace(value, 7) == 0));
+        assert_eq!((holders(), quick.is_ours()), (2, false));
+        assert!(!quick.leave_quickly(|_| true), "it has left");
+        let mut last = others.pop().unwrap();
+        drop(first);
+        // Another thread has the lock lean towards nobody: then it is not quick.
+        thread::scope(|scope| scope.spawn(|| assert!(!last.leave_quickly(|_| true))).join()).unwrap();
+        assert_eq!(*last.enter().unwrap(), 7);
+        assert!(last.leave_quickly(|_| true));
+        assert_eq!(Arc::strong_count(&witness), 1);
     }
 
     #[test]

@@ -102,7 +102,14 @@ fn loom_the_last_holder_frees_what_all_others_have_left() {
                 holder.leave_as(me + 1, |value| *value += 10).unwrap();
             }
         });
-        first.leave_as(me, |value| *value += 1).unwrap();
+        let by_turns = |value: &mut u64| *value += 1;
+        let quickly = first.leave_quickly_as(me, |value| {
+            by_turns(value);
+            true
+        });
+        if !quickly {
+            first.leave_as(me, by_turns).unwrap();
+        }
         other.join().unwrap();
     });
 }

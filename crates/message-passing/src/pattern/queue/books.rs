@@ -145,7 +145,8 @@ impl Books {
 
     /// For how many more items, and bytes of them, there is room.
     pub(super) fn room(&self) -> (u64, u64) {
-        let (items, bytes) = (self.bounds.items.saturating_sub(self.len()), self.bounds.bytes.saturating_sub(self.shelf.bytes()));
+        let (items, bytes) =
+            (self.bounds.items.saturating_sub(self.len()), self.bounds.bytes.saturating_sub(self.shelf.bytes()));
         (items as u64, bytes as u64)
     }
 

@@ -94,6 +94,8 @@ pub(super) struct Outlet {
     hub: Arc<Hub<News>>,
     bell: Bell,
     pub(super) books: Books,
+    /// The most bytes of an item.
+    largest_item: usize,
     /// Until so many items, and so many bytes of them, have come, there is nothing to do before a push.
     quick_items: u64,
     quick_bytes: u64,
@@ -137,6 +139,7 @@ impl Outlet {
             hub,
             bell,
             books: Books::new(bounds),
+            largest_item: terms.options.max_message.saturating_sub(HEAD_BYTES),
             quick_items: 0,
             quick_bytes: 0,
             heard_at: 0,

@@ -28,10 +28,12 @@ impl Line {
 }
 
 impl Outlet {
-    /// Whether there is nothing to do before an item of so many bytes is pushed: pullers were heard a moment ago, and there is room.
+    /// Whether there is nothing to do before an item of so many bytes is pushed: it may be so large, pullers were heard a moment ago,
+    /// and there is room.
     #[inline(always)]
     pub(in crate::pattern::queue) fn is_ready(&self, len: usize) -> bool {
-        self.books.latest_id() < self.quick_items
+        len <= self.largest_item
+            && self.books.latest_id() < self.quick_items
             && self.books.bytes_in() + len as u64 <= self.quick_bytes
             && !self.hub.has_news()
     }
@@ -46,9 +48,8 @@ impl Outlet {
         pace: &mut Pace,
         late: bool,
     ) -> Result<(), SendError> {
-        let largest = self.terms.options.max_message.saturating_sub(HEAD_BYTES);
-        if len > largest {
-            return Err(SendError::TooLarge { len, limit: largest });
+        if len > self.largest_item {
+            return Err(SendError::TooLarge { len, limit: self.largest_item });
         }
         let pushed = self.books.latest_id();
         if pushed.is_multiple_of(PUSHES_PER_ACCEPT) {
@@ -73,7 +74,6 @@ impl Outlet {
         let unasked = PUSHES_PER_ACCEPT - pushed % PUSHES_PER_ACCEPT;
         let (items, bytes) = self.books.room();
         self.quick_items = (pushed + unasked.min(items)).min(self.heard_at + self.most_unheard);
-        // Behind its head an item of more is too large, whatever room there is.
         self.quick_bytes = self.books.bytes_in().saturating_add(bytes);
     }
 
@@ -92,7 +92,7 @@ impl Outlet {
     #[inline(never)]
     fn push_slowly(&mut self, item: &[u8]) -> usize {
         let unheard = self.books.latest_id() - self.heard_at;
-        if unheard >= self.most_unheard_while_busy && self.books.waiting() == 0 && !self.books.anybody_free() {
+        if unheard >= self.most_unheard_while_busy && !self.books.anybody_free() {
             self.advance_quickly();
             self.set_quick();
         }
