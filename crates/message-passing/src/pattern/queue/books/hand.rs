@@ -1,6 +1,6 @@
 //! What one puller has, in the order of the numbers by which it was delivered.
 //!
-//! A ring of its own, because what happens with every item must be part of the caller's code, and stores two words
+//! A ring of its own, because what happens with every item must be part of the caller's code, and store little
 //! (docs/performance.md).
 
 /// One item that a puller has.
