@@ -8,8 +8,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
-use wharf_sys::directory::Domain;
-use wharf_sys::socket;
+use wharf_sys::directory::{Domain, FifoPlace};
+use wharf_sys::socket::{self, Credentials};
 use wharf_sys::{barrier, cpu, crash_point};
 
 use crate::address::{Address, Place, Transport};
@@ -255,7 +255,11 @@ fn dial(
     };
     if address.transport() == Transport::Pipe {
         let around = around.map_or_else(|| Domain::around(&path), Ok).map_err(failed)?;
-        return pipe::dial(&path, &around, options, deadline).map_err(failed);
+        let found = FifoPlace::at(&path).map_err(failed)?;
+        let peer = Origin::Local(Credentials { pid: 0, uid: found.uid, gid: found.gid });
+        // Before it is opened, which its owner could make last as long as he likes.
+        admit(&peer, options)?;
+        return pipe::dial(&found, &around, options, deadline).map(|voice| (voice, peer)).map_err(failed);
     }
     let socket = socket::connect(&path, socket::Kind::SeqPacket, Some(deadline)).map_err(failed)?;
     let peer = socket::peer_credentials(&socket)

@@ -57,19 +57,34 @@ impl Drop for FifoListenerFd {
 #[derive(Debug)]
 pub struct FifoMouth {
     fd: OwnedFd,
+}
+
+/// A FIFO that was found and not yet opened.
+///
+/// Opening one takes a lock of the kernel's that whoever else has it open can hold for as long as it likes, and no deadline and no signal
+/// ends that wait. So nobody opens a FIFO before he knows whose it is.
+#[derive(Debug)]
+pub struct FifoPlace {
+    place: OwnedFd,
     /// Who owns it.
     pub uid: u32,
     /// Its group.
     pub gid: u32,
+    /// Its permissions.
+    pub(super) mode: u32,
 }
 
-impl FifoMouth {
-    /// Opens the FIFO at `path`. Nobody listening is [`io::ErrorKind::NotFound`] or
-    /// [`io::ErrorKind::ConnectionRefused`]; something else than a FIFO is [`io::ErrorKind::InvalidData`], and is not
-    /// opened. A link is not followed.
-    pub fn open(path: &Path) -> io::Result<FifoMouth> {
+impl FifoPlace {
+    /// Finds the FIFO at `path`. Nothing there is [`io::ErrorKind::NotFound`], something else than a FIFO
+    /// [`io::ErrorKind::InvalidData`]. A link is not followed.
+    pub fn at(path: &Path) -> io::Result<FifoPlace> {
+        FifoPlace::find(rustix::fs::CWD, path)
+    }
+
+    /// The same by its name in a directory.
+    pub(super) fn find(directory: BorrowedFd<'_>, path: &Path) -> io::Result<FifoPlace> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let place = retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))?;
+        let place = retry_on_intr(|| rustix::fs::openat(directory, path, flags, Mode::empty()))?;
         let stat = rustix::fs::fstat(&place)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Fifo {
             let found = FileKind::of(stat.st_mode);
@@ -78,15 +93,32 @@ impl FifoMouth {
                 format!("expected a FIFO at {}, found {found}; choose another path", path.display()),
             ));
         }
-        match reopen_as(&place, OFlags::WRONLY | OFlags::NONBLOCK) {
-            Ok(fd) => Ok(FifoMouth { fd, uid: stat.st_uid, gid: stat.st_gid }),
+        Ok(FifoPlace { place, uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & 0o7777 })
+    }
+
+    /// Whether it is this user's.
+    pub(super) fn is_ours(&self) -> bool {
+        self.uid == crate::socket::my_uid()
+    }
+
+    /// Opens it to leave records there. Nobody listening is [`io::ErrorKind::ConnectionRefused`].
+    pub fn open(&self) -> io::Result<FifoMouth> {
+        Ok(FifoMouth { fd: self.open_as(OFlags::WRONLY)? })
+    }
+
+    /// Opens it, without waiting for anybody at its other end.
+    pub(super) fn open_as(&self, direction: OFlags) -> io::Result<OwnedFd> {
+        match reopen_as(&self.place, direction | OFlags::NONBLOCK) {
+            Ok(fd) => Ok(fd),
             Err(error) if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) => {
                 Err(io::ErrorKind::ConnectionRefused.into())
             }
             Err(error) => Err(error),
         }
     }
+}
 
+impl FifoMouth {
     /// Leaves a record there, whole or not at all: it has at most [`pipe::ATOMIC`] bytes.
     /// [`io::ErrorKind::WouldBlock`]: there is no room now; [`io::ErrorKind::BrokenPipe`]: nobody listens any more.
     pub fn leave(&self, record: &[u8]) -> io::Result<()> {
@@ -108,6 +140,23 @@ impl AsFd for FifoMouth {
     }
 }
 
+/// Opens what lies at the name that this process wants, if it may be left over from one of this user's.
+fn open_own(found: &FifoPlace, path: &Path) -> io::Result<FifoMouth> {
+    if found.is_ours() {
+        return found.open();
+    }
+    let me = crate::socket::my_uid();
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!(
+            "expected a FIFO of a dead process of this user (uid {me}) or nothing at {}, found one of uid {}; have it removed or choose \
+             another name",
+            path.display(),
+            found.uid
+        ),
+    ))
+}
+
 pub(super) fn make(domain: &Domain, lock: &NameLock, file_name: PathBuf) -> io::Result<FifoListenerFd> {
     if !lock.is_for(domain, &file_name) || !lock.is_ours() {
         return Err(io::Error::new(
@@ -122,7 +171,7 @@ pub(super) fn make(domain: &Domain, lock: &NameLock, file_name: PathBuf) -> io::
     let fail = |error| refused("listen at", &path, error);
     // What is no FIFO was never ours to replace, nor is the FIFO of a living program that knows nothing of our locks.
     match FileKind::at(domain.fd(), &file_name) {
-        Ok(FileKind::Fifo) => match FifoMouth::open(&path) {
+        Ok(FileKind::Fifo) => match FifoPlace::at(&path).and_then(|found| open_own(&found, &path)) {
             Ok(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::AddrInUse,
@@ -154,8 +203,14 @@ pub(super) fn make(domain: &Domain, lock: &NameLock, file_name: PathBuf) -> io::
     let mode = Mode::RUSR | Mode::WUSR;
     rustix::fs::mknodat(domain.fd(), &aside, FileType::Fifo, mode, 0).map_err(fail)?;
     let placed = (|| {
-        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fifo = retry_on_intr(|| rustix::fs::openat(domain.fd(), &aside, flags, Mode::empty())).map_err(fail)?;
+        let made = FifoPlace::find(domain.fd(), &aside)?;
+        if !made.is_ours() {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                format!("{} was exchanged by uid {} while it was made; try again", aside.display(), made.uid),
+            ));
+        }
+        let fifo = made.open_as(OFlags::RDWR)?;
         crate::crash_point!("fifo.before-rename");
         rustix::fs::renameat(domain.fd(), &aside, domain.fd(), &file_name).map_err(fail)?;
         Ok(fifo)

@@ -18,7 +18,7 @@ mod socket_name;
 
 pub use domain::Domain;
 pub use error::{DirectoryError, NotALockFile, PublishError};
-pub use fifo_name::{FifoListenerFd, FifoMouth};
+pub use fifo_name::{FifoListenerFd, FifoMouth, FifoPlace};
 pub use folder::Folder;
 pub use folder_watch::FolderWatch;
 pub use kind::FileKind;

@@ -3,16 +3,20 @@
 //! Whoever connects makes them and holds a kernel lock on each as long as it lives. What it leaves when it is killed is
 //! unlocked, and the next visitor of the directory removes it.
 
-use std::io;
-use std::path::PathBuf;
+use std::io::{
+    self,
+    ErrorKind::{ConnectionRefused, InvalidData, NotFound, Unsupported},
+};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::rand::{GetRandomFlags, getrandom};
 
-use super::Domain;
 use super::error::refused;
+use super::{Domain, FifoPlace};
 use crate::fork::ForkClosedFd;
+use crate::memory::reopen_as;
 use crate::pipe::PipeEnds;
 
 /// How hidden names begin: never the beginning of a [`Name`](super::Name).
@@ -86,11 +90,12 @@ impl PrivateFifos {
                 .map_err(|error| refused("make a FIFO at", &path, error))?;
             crate::crash_point!("fifos.made");
             let direction = if end == UP { OFlags::RDWR } else { OFlags::RDONLY };
-            let flags = direction | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            let opened = match retry_on_intr(|| rustix::fs::openat(domain.fd(), &name, flags, Mode::empty())) {
-                Ok(opened) => opened,
-                Err(Errno::NOENT) => return Ok(None),
-                Err(error) => return Err(refused("open the FIFO", &path, error)),
+            let opened = match FifoPlace::find(domain.fd(), &name) {
+                Ok(made) if made.is_ours() => made.open_as(direction)?,
+                // It was removed, or exchanged.
+                Ok(_) => return Ok(None),
+                Err(error) if matches!(error.kind(), NotFound | InvalidData) => return Ok(None),
+                Err(error) => return Err(error),
             };
             match retry_on_intr(|| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)) {
                 Ok(()) => {}
@@ -120,7 +125,7 @@ impl PrivateFifos {
     /// This side's ends.
     pub fn ends(&self) -> io::Result<PipeEnds> {
         let (Some(up), Some(down)) = (&self.up, &self.down) else { return Err(io::ErrorKind::NotConnected.into()) };
-        let outlet = crate::memory::reopen_as(up.get()?, OFlags::WRONLY | OFlags::NONBLOCK)?;
+        let outlet = reopen_as(up.get()?, OFlags::WRONLY | OFlags::NONBLOCK)?;
         PipeEnds::adopt(down.get()?.try_clone_to_owned()?, outlet)
     }
 }
@@ -147,38 +152,26 @@ impl VisitorFifos {
     }
 
     fn try_open(domain: &Domain, id: &PairId) -> io::Result<VisitorFifos> {
-        let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let open = |end, direction| {
-            let opened =
-                retry_on_intr(|| rustix::fs::openat(domain.fd(), name(id, end), direction | flags, Mode::empty()));
-            match opened {
-                Err(Errno::NXIO) => Err(io::ErrorKind::ConnectionRefused.into()),
-                // What this process lacks is not the visitor's fault.
-                Err(error @ (Errno::NOENT | Errno::MFILE | Errno::NFILE | Errno::NOMEM)) => Err(error.into()),
-                Err(error) => Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    format!("expected a FIFO, found what cannot be opened as one ({})", io::Error::from(error)),
-                )),
-                Ok(opened) => Ok(opened),
-            }
-        };
-        let inlet = open(UP, OFlags::RDONLY)?;
-        let outlet = open(DOWN, OFlags::WRONLY)?;
-        let (up, down) = (rustix::fs::fstat(&inlet)?, rustix::fs::fstat(&outlet)?);
-        for stat in [&up, &down] {
-            let kind = FileType::from_raw_mode(stat.st_mode);
-            let mode = stat.st_mode & 0o7777;
-            if kind != FileType::Fifo || mode & 0o077 != 0 || stat.st_uid != up.st_uid {
+        // Both are looked at before either is opened: see `FifoPlace`. Whoever may knock is of this user, and so is what he made.
+        let find = |end| {
+            let found = FifoPlace::find(domain.fd(), &name(id, end)).map_err(not_a_fifo)?;
+            if found.mode & 0o077 != 0 || !found.is_ours() {
                 return Err(io::Error::new(
                     io::ErrorKind::InvalidData,
                     format!(
-                        "expected two FIFOs of one user with mode 0600, found {kind:?} of uid {} with mode {mode:04o}",
-                        stat.st_uid
+                        "expected two FIFOs of this user (uid {}) with mode 0600, found one of uid {} with mode {:04o}",
+                        crate::socket::my_uid(),
+                        found.uid,
+                        found.mode
                     ),
                 ));
             }
-        }
-        Ok(VisitorFifos { ends: PipeEnds::adopt(inlet, outlet)?, uid: up.st_uid, gid: up.st_gid })
+            Ok(found)
+        };
+        let (up, down) = (find(UP)?, find(DOWN)?);
+        let open = |found: &FifoPlace, direction| found.open_as(direction).map_err(not_a_fifo);
+        let (inlet, outlet) = (open(&up, OFlags::RDONLY)?, open(&down, OFlags::WRONLY)?);
+        Ok(VisitorFifos { ends: PipeEnds::adopt(inlet, outlet)?, uid: up.uid, gid: up.gid })
     }
 }
 
@@ -204,18 +197,32 @@ pub fn remove_dead_fifos(domain: &Domain) {
         if removals == REMOVALS {
             break;
         }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let Ok(opened) = retry_on_intr(|| rustix::fs::openat(domain.fd(), &name, flags, Mode::empty())) else {
-            continue;
-        };
-        let fifo = rustix::fs::fstat(&opened).is_ok_and(|it| FileType::from_raw_mode(it.st_mode) == FileType::Fifo);
-        let dead =
-            fifo && retry_on_intr(|| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)).is_ok();
-        if dead {
+        if is_dead(domain, &name) {
             removals += 1;
             let _ = rustix::fs::unlinkat(domain.fd(), &name, AtFlags::empty());
         }
     }
+}
+
+/// Whether a name is that of a FIFO of this user's that nobody has locked. Those of others are theirs to remove, and are not opened: see
+/// `FifoPlace`.
+fn is_dead(domain: &Domain, name: &Path) -> bool {
+    let Ok(found) = FifoPlace::find(domain.fd(), name) else { return false };
+    found.is_ours()
+        && found.open_as(OFlags::RDONLY).is_ok_and(|opened| {
+            retry_on_intr(|| rustix::fs::flock(&opened, FlockOperation::NonBlockingLockExclusive)).is_ok()
+        })
+}
+
+/// Says that a name is none of a FIFO that can be opened. What this process lacks, and that nobody is there, is said as it is.
+fn not_a_fifo(error: io::Error) -> io::Error {
+    let lacks = [Errno::MFILE, Errno::NFILE, Errno::NOMEM].map(|it| it.raw_os_error());
+    if error.raw_os_error().is_some_and(|it| lacks.contains(&it))
+        || matches!(error.kind(), NotFound | ConnectionRefused | Unsupported)
+    {
+        return error;
+    }
+    io::Error::new(io::ErrorKind::InvalidData, format!("expected a FIFO, found what cannot be opened as one ({error})"))
 }
 
 /// As many of these as are looked at, each with the same chance, in one pass and in memory for no more than those.

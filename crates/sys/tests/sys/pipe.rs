@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
-use wharf_sys::directory::{Domain, FifoMouth, Name, PrivateFifos, VisitorFifos, remove_dead_fifos};
+use wharf_sys::directory::{Domain, FifoPlace, Name, PrivateFifos, VisitorFifos, remove_dead_fifos};
 use wharf_sys::pipe::{self, ATOMIC, PipeEnds, USUAL_ROOM};
 use wharf_sys::poll::{self, Interest};
 
@@ -106,14 +106,14 @@ fn a_fifo_is_there_as_long_as_somebody_listens() {
     let domain = Domain::at(place.path()).unwrap();
     let name = Name::new("door").unwrap();
     let path = domain.file(&name, "pipe");
-    assert_eq!(FifoMouth::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(FifoPlace::at(&path).unwrap_err().kind(), ErrorKind::NotFound);
     let lock = domain.lock(&name, "pipe").unwrap().unwrap();
     let door = domain.make_fifo(&lock, &name, "pipe").unwrap();
     drop(lock);
     assert!(domain.lock(&name, "pipe").unwrap().is_none(), "the FIFO keeps the lock of its name");
     let mut buffer = [0; 8];
     assert_eq!(door.read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
-    let mouth = FifoMouth::open(&path).unwrap();
+    let mouth = FifoPlace::at(&path).unwrap().open().unwrap();
     mouth.leave(b"knock").unwrap();
     assert_eq!(mouth.leave(&[0; ATOMIC + 1]).unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(door.read(&mut buffer).unwrap(), 5);
@@ -150,6 +150,54 @@ fn a_private_pair_is_nameless_once_both_sides_have_it() {
     assert_eq!(nobody.kind(), ErrorKind::NotFound);
     drop(PrivateFifos::make(&domain).unwrap());
     assert_eq!(names(), 0);
+}
+
+/// Whoever has a FIFO open can make others wait in the kernel while they open it, without an end and deaf to signals.
+#[test]
+fn a_fifo_of_another_user_is_looked_at_and_not_opened() {
+    use rustix::fs::inotify::{CreateFlags, WatchFlags};
+    const STRANGER: u32 = 12_345;
+    let _alone = alone();
+    if !is_root("a_fifo_of_another_user_is_looked_at_and_not_opened") {
+        return;
+    }
+    let place = tempfile::tempdir().unwrap();
+    let domain = Domain::at(place.path()).unwrap();
+    let name = Name::new("door").unwrap();
+    let pair = [7; 16];
+    let hidden = |end| place.path().join(format!(".pipe-{}.{end}", "07".repeat(16)));
+    let paths = [hidden("up"), hidden("down"), domain.file(&name, "pipe")];
+    for path in &paths {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+        std::os::unix::fs::lchown(path, Some(STRANGER), Some(STRANGER)).unwrap();
+    }
+    let watch = rustix::fs::inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).unwrap();
+    for path in &paths {
+        rustix::fs::inotify::add_watch(&watch, path, WatchFlags::OPEN).unwrap();
+    }
+    let opened = || {
+        let mut events = [0; 4096];
+        let read = rustix::io::read(&watch, &mut events).unwrap_or(0);
+        // Without a name each event has sixteen bytes, of which the second four are what happened.
+        let happened = |event: &[u8]| u32::from_ne_bytes(event[4..8].try_into().unwrap());
+        events[..read].chunks(16).any(|event| happened(event) & WatchFlags::OPEN.bits() != 0)
+    };
+    remove_dead_fifos(&domain);
+    assert!(paths.iter().all(|path| path.exists()), "it is his to remove");
+    assert_eq!(FifoPlace::at(&paths[2]).unwrap().uid, STRANGER);
+    let lock = domain.lock(&name, "pipe").unwrap().unwrap();
+    let taken = domain.make_fifo(&lock, &name, "pipe").unwrap_err();
+    assert!(taken.kind() == ErrorKind::AlreadyExists && taken.to_string().contains("one of uid 12345"), "{taken}");
+    let exchanged = VisitorFifos::open(&domain, &pair).unwrap_err();
+    assert!(
+        exchanged.kind() == ErrorKind::InvalidData && exchanged.to_string().contains("one of uid 12345"),
+        "{exchanged}"
+    );
+    assert!(!opened(), "one of them was opened");
+    assert_eq!(FifoPlace::at(&paths[2]).unwrap().open().unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    drop(std::fs::OpenOptions::new().read(true).write(true).open(&paths[2]).unwrap());
+    assert!(opened(), "and this would have shown it");
 }
 
 #[test]

@@ -2,31 +2,27 @@
 
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
 use std::sync::Arc;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
-use wharf_sys::directory::{Domain, FifoMouth, PrivateFifos, remove_dead_fifos};
+use wharf_sys::directory::{Domain, FifoPlace, PrivateFifos, remove_dead_fifos};
 use wharf_sys::poll::{self, Interest};
-use wharf_sys::socket::Credentials;
 
 use super::knock;
 use super::knocking::KnockingWire;
 use crate::options::Options;
-use crate::peer::Origin;
 use crate::voice::Voice;
 
 /// One of so many connections looks for what killed processes left, on average: to look is to read the whole directory.
 /// Whoever listens looks, too.
 const SWEEP_ONE_IN: u8 = 16;
 
-/// Knocks at the FIFO at `path`, which lies in `domain`. Nobody listening is [`io::ErrorKind::NotFound`] or
+/// Knocks at a FIFO that was found in `domain`, and whose owner is one to talk to. Nobody listening is [`io::ErrorKind::NotFound`] or
 /// [`io::ErrorKind::ConnectionRefused`], no room for a knock until the deadline [`io::ErrorKind::TimedOut`], and something
 /// else than a FIFO [`io::ErrorKind::InvalidData`].
-pub(crate) fn dial(path: &Path, domain: &Domain, options: &Options, deadline: Deadline) -> io::Result<(Voice, Origin)> {
-    let mouth = FifoMouth::open(path)?;
-    let peer = Credentials { pid: 0, uid: mouth.uid, gid: mouth.gid };
+pub(crate) fn dial(found: &FifoPlace, domain: &Domain, options: &Options, deadline: Deadline) -> io::Result<Voice> {
+    let mouth = found.open()?;
     let fifos = PrivateFifos::make(domain)?;
     let [chance, ..] = fifos.id();
     if chance % SWEEP_ONE_IN == 0 {
@@ -50,5 +46,5 @@ pub(crate) fn dial(path: &Path, domain: &Domain, options: &Options, deadline: De
     }
     crash_point!("pipe.dial.knocked");
     let wire = KnockingWire::new(fifos, mouth, options.capacity_bytes())?;
-    Ok((Voice::pipe(Arc::new(wire)), Origin::Local(peer)))
+    Ok(Voice::pipe(Arc::new(wire)))
 }
