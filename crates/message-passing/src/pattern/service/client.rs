@@ -205,9 +205,13 @@ impl Client {
     /// Asks, waits for the answer and puts it into this memory.
     #[inline(always)]
     pub(super) fn ask(&mut self, request: &[u8], wish: Wish, into: &mut Vec<u8>) -> Result<(), CallError> {
-        match self.outlet.ask_quickly(request, wish, self.pace.quick_tries(), into) {
+        match self.outlet.ask_quickly(request, wish.limit, &self.pace, into) {
             Asked::Answered => Ok(()),
-            asked => self.ask_slowly(request, wish, asked, into),
+            // A wish of its own: what a call is passed in memory is put there beforehand, and this one only where it is needed.
+            asked => {
+                let Wish { limit, key, idempotent, only } = wish;
+                self.ask_slowly(request, Wish { limit, key, idempotent, only }, asked, into)
+            }
         }
     }
 
@@ -217,7 +221,8 @@ impl Client {
         into.clear();
         let id = match asked {
             Asked::Answered => return Ok(()),
-            Asked::Open(id) => id?,
+            Asked::Sent(number) => self.outlet.open(request, wish, number)?,
+            Asked::Word(number) => self.outlet.open_with_word(request, wish, number)?,
             Asked::NotYet => self.start(request, wish)?,
         };
         let answer = self.wait(CallId(id))?;

@@ -169,6 +169,13 @@ impl Head {
         into.extend_from_slice(payload);
     }
 
+    /// The payload of a message that bears this very header in its short form.
+    #[inline(always)]
+    pub(super) fn short_of(self, message: &[u8]) -> Option<&[u8]> {
+        let (first, payload) = message.split_first_chunk::<SHORT_BYTES>()?;
+        (Some(u64::from_ne_bytes(*first)) == self.short()).then_some(payload)
+    }
+
     /// Reads a message of the expected kind, without a word about what else it may be: its number, the nanoseconds left and its
     /// payload.
     #[inline(always)]

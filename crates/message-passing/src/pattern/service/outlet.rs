@@ -82,8 +82,10 @@ pub(super) struct Outlet {
 pub(super) enum Asked {
     /// It is over, and the answer is where it was wanted.
     Answered,
-    /// It was sent, and is one of the open calls now.
-    Open(Result<u64, CallError>),
+    /// It was sent with this number, and nothing came yet.
+    Sent(u64),
+    /// The same, and something else than its answer came, which nobody has looked at yet.
+    Word(u64),
     /// Nothing was done: it is a call like all others.
     NotYet,
 }
@@ -150,10 +152,16 @@ impl Outlet {
         });
     }
 
+    /// Whether somebody has come or gone.
+    #[inline(always)]
+    pub(super) fn has_news(&self) -> bool {
+        matches!(&self.meeting, Meeting::Named { hub, .. } if hub.has_news())
+    }
+
     /// Takes in who has come.
     #[inline(always)]
     pub(super) fn hear(&mut self) {
-        if matches!(&self.meeting, Meeting::Named { hub, .. } if hub.has_news()) {
+        if self.has_news() {
             self.take_news();
         }
     }

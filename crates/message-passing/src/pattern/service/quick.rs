@@ -11,30 +11,36 @@ use super::error::CallError;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::outlet::{Asked, Outlet};
 use crate::transport::log_link::Pushed;
+use crate::wait::Pace;
 
 /// Calls that may wait for less are timed from their first step on. The quick way takes some microseconds at most, by which
 /// the others may wait longer.
 const LEAST_LIMIT: Duration = Duration::from_millis(1);
 
 impl Outlet {
-    /// Asks, and tries `tries` times for the answer, which is put into this memory, in place of what is
+    /// Asks, and tries for the answer for as long as the pace says, which is put into this memory, in place of what is
     /// there. Unless there is some, it is asked for while the request is on its way.
     #[inline(always)]
-    pub(super) fn ask_quickly(&mut self, request: &[u8], wish: Wish, tries: u32, into: &mut Vec<u8>) -> Asked {
-        if self.check_ours().is_err() {
+    pub(super) fn ask_quickly(
+        &mut self,
+        request: &[u8],
+        limit: Option<Duration>,
+        pace: &Pace,
+        into: &mut Vec<u8>,
+    ) -> Asked {
+        // A forked child is found out where the request is pushed. Who has come or gone is no common case.
+        if self.has_news() || self.calls.len() != 0 {
             return Asked::NotYet;
         }
-        self.hear();
-        let alone = self.calls.len() == 0;
         let [link] = &mut self.links[..] else { return Asked::NotYet };
         let busy = link.closing || link.begun.is_some() || !link.cancels.is_empty();
         // Whatever its head is, a request may be as long as one with a long head.
         let too_large = HEAD_BYTES + request.len() > link.sender.max_message();
-        if !alone || busy || too_large || wish.limit.is_some_and(|limit| limit < LEAST_LIMIT) {
+        if busy || too_large || limit.is_some_and(|limit| limit < LEAST_LIMIT) {
             return Asked::NotYet;
         }
         let number = self.calls.next_number();
-        let head = Head { kind: Kind::Request, id: number, left: wish.limit };
+        let head = Head { kind: Kind::Request, id: number, left: limit };
         let sender = &mut link.sender;
         let (pushed, len) = match head.short().filter(|_| link.short) {
             Some(word) => (sender.send_quickly(&[word], request), size_of_val(&word) + request.len()),
@@ -44,46 +50,59 @@ impl Outlet {
             Pushed::Yes => {}
             // Where it does not hear the ring, its end shows below, where answers are waited for.
             Pushed::ToASleeper => drop(sender.wake()),
-            // Too large, no room, not in memory, or the end: that is told in words.
+            // Too large, no room, not in memory, a child's, or the end: that is told in words.
             Pushed::No => return Asked::NotYet,
         }
         crash_point!("service.call.sent");
+        // From here on there is time, until the answer comes.
         sender.prepare(len);
         self.spare.prepare(into);
-        if link.receiver.found_in_turn(tries) {
-            let message = link.receiver.found_in_place();
-            if let Some((id, _, answer)) = Head::read_expected(&message, Kind::Reply)
-                && id == number
-            {
-                self.spare.fill(into, answer);
-                return Asked::Answered;
-            }
-            return self.open_with_word(request, wish, number);
+        let expected = Head::new(Kind::Reply, number);
+        if !link.receiver.found_in_turn(pace.quick_tries()) {
+            return Asked::Sent(number);
         }
-        let server = link.number;
-        Asked::Open(self.open(request, wish, server, number))
+        let message = link.receiver.found_in_place();
+        match expected.short_of(&message) {
+            Some(answer) => {
+                self.spare.fill(into, answer);
+                Asked::Answered
+            }
+            None => self.read_word(number, into),
+        }
     }
 
-    /// Something else than the answer came: the books say what it means.
-    #[cold]
+    /// It is no answer with a short header: one with a long one, or something else.
     #[inline(never)]
-    fn open_with_word(&mut self, request: &[u8], wish: Wish, number: u64) -> Asked {
+    fn read_word(&mut self, number: u64, into: &mut Vec<u8>) -> Asked {
         let [link] = &mut self.links[..] else { return Asked::NotYet };
+        let message = link.receiver.found_in_place();
+        match Head::read_expected(&message, Kind::Reply) {
+            Some((id, _, answer)) if id == number => {
+                self.spare.fill(into, answer);
+                Asked::Answered
+            }
+            _ => Asked::Word(number),
+        }
+    }
+
+    /// Puts a call that was sent into the books, and what came instead of its answer: they say what that means.
+    pub(super) fn open_with_word(&mut self, request: &[u8], wish: Wish, number: u64) -> Result<u64, CallError> {
+        let [link] = &mut self.links[..] else { return Err(CallError::NoSuchCall) };
         let server = link.number;
         let message = link.receiver.found_in_place();
         let said = Head::read(&message).map(|(head, payload)| (head, payload.to_vec()));
-        let id = self.open(request, wish, server, number);
+        let id = self.open(request, wish, number);
         match said {
             Ok((head, payload)) => self.take_in(server, Ok((head, &payload))),
             Err(why) => self.take_in(server, Err(why)),
         }
-        Asked::Open(id)
+        id
     }
 
     /// Puts a call that was sent into the books.
-    #[cold]
-    #[inline(never)]
-    fn open(&mut self, request: &[u8], wish: Wish, server: u64, number: u64) -> Result<u64, CallError> {
+    pub(super) fn open(&mut self, request: &[u8], wish: Wish, number: u64) -> Result<u64, CallError> {
+        let [link] = &mut self.links[..] else { return Err(CallError::NoSuchCall) };
+        let server = link.number;
         let id = self.calls.begin(wish, Instant::now())?;
         if wish.idempotent {
             self.calls.remember(id, request.to_vec());
