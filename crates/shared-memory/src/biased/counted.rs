@@ -104,23 +104,30 @@ impl<S, T> Counted<S, T> {
     /// As [`enter`](Self::enter). Then nothing was done.
     #[inline(always)]
     pub fn leave(&mut self, last: impl FnOnce(&mut T)) -> io::Result<()> {
+        self.leave_as(thread_number(), |_, value| last(value))
+    }
+
+    /// The same for something that also looks at what everybody may look at.
+    ///
+    /// # Errors
+    /// As [`leave`](Self::leave).
+    #[inline(always)]
+    pub fn leave_with(&mut self, last: impl FnOnce(&S, &mut T)) -> io::Result<()> {
         self.leave_as(thread_number(), last)
     }
 
     #[inline(always)]
-    pub(super) fn leave_as(&mut self, me: u64, last: impl FnOnce(&mut T)) -> io::Result<()> {
+    pub(super) fn leave_as(&mut self, me: u64, last: impl FnOnce(&S, &mut T)) -> io::Result<()> {
         let whole = self.whole().ok_or(io::ErrorKind::NotFound)?;
-        let left = match whole.lock.enter_quickly_as(me) {
-            Some(mut inside) => {
-                last(&mut inside);
-                whole.one_less()
-            }
-            None => {
-                let mut inside = whole.lock.enter_in_turn(me)?;
-                last(&mut inside);
-                whole.one_less()
-            }
+        // Written once, so that it becomes a part of this code and no function that is called from two places.
+        let (mut favoured, mut in_turn) = (whole.lock.enter_quickly_as(me), None);
+        let value: &mut T = match &mut favoured {
+            Some(inside) => inside,
+            None => &mut *in_turn.insert(whole.lock.enter_in_turn(me)?),
         };
+        last(&whole.shared, value);
+        let left = whole.one_less();
+        drop((favoured, in_turn));
         // It is counted out already.
         let whole = std::mem::replace(&mut self.whole, NonNull::from(&LEFT).cast());
         if left == 0 {

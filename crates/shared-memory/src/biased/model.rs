@@ -99,7 +99,7 @@ fn loom_the_last_holder_frees_what_all_others_have_left() {
         first.more(1, |_, holder| others.push(holder)).unwrap();
         let other = thread::spawn(move || {
             for mut holder in others {
-                holder.leave_as(me + 1, |value| *value += 10).unwrap();
+                holder.leave_as(me + 1, |_, value| *value += 10).unwrap();
             }
         });
         let by_turns = |value: &mut u64| *value += 1;
@@ -108,7 +108,7 @@ fn loom_the_last_holder_frees_what_all_others_have_left() {
             true
         });
         if !quickly {
-            first.leave_as(me, by_turns).unwrap();
+            first.leave_as(me, |_, value| by_turns(value)).unwrap();
         }
         other.join().unwrap();
     });

@@ -21,7 +21,7 @@ pub(super) const CANCEL: u16 = 2;
 
 /// What happened since the server looked last.
 pub(super) enum News {
-    Joined(Pairing, Box<Receiver>, Arc<Outbox>),
+    Joined(Pairing, Box<Receiver>, Outbox),
     Left(PairingId),
 }
 
@@ -59,8 +59,11 @@ impl Host {
         // Relaxed: only that numbers differ matters.
         let number = 1 + self.met.fetch_add(1, Ordering::Relaxed);
         let hub = Arc::clone(&self.hub);
-        let outbox = Arc::new(Outbox::new(sender, number, hub, Some(pairing.clone()), self.most_kept, short_headers));
-        self.outboxes().insert(pairing.id(), Arc::clone(&outbox));
+        let outbox = Outbox::new(sender, number, hub, Some(pairing.clone()), self.most_kept, short_headers);
+        let Ok(ours) = outbox.another() else {
+            return Err(Refusal::not_now("the system refuses a barrier that it has promised"));
+        };
+        self.outboxes().insert(pairing.id(), Arc::new(ours));
         match self.hub.leave(News::Joined(pairing.clone(), Box::new(receiver), outbox), MOST_WAITING) {
             true => Ok(answer),
             false => {

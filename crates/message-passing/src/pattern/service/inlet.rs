@@ -14,7 +14,7 @@ use super::frame::{Head, Kind, NO_LIMIT, nanos_left};
 use super::host::{Host, News};
 use super::inflow::{Inflow, Said, Silent, read};
 use super::outbox::{Begun, LentWay, MOST_OPEN, Outbox, Without};
-use super::request::{Request, Ticket};
+use super::request::{Blank, Request};
 use super::spare::Spare;
 use crate::error::RecvError;
 use crate::link::Link;
@@ -33,6 +33,10 @@ const MOST_AT_ONCE: usize = 64;
 /// Tries for a request of the client that asked last before the others have a turn: some hundred nanoseconds.
 pub(super) const TRIES_BESIDE_OTHERS: u32 = 32;
 
+/// Memory for so many requests of a client is made ready at once: each visit to its outbox takes some instructions, and what is ready
+/// is in the caches of whoever receives.
+const BLANKS_AT_ONCE: usize = 4;
+
 /// A deadline that is so many nanoseconds off needs no exact clock.
 const FAR_NANOS: u64 = 1_000_000_000;
 
@@ -46,12 +50,12 @@ pub(super) enum Door {
 /// A client, as long as anything can come from it.
 pub(super) struct Caller {
     pub(super) inflow: Inflow,
-    pub(super) outbox: Arc<Outbox>,
+    pub(super) outbox: Outbox,
     pairing: Option<Pairing>,
     /// The latest request that was taken.
     pub(super) last: u64,
-    /// For its next request, and how long that may be.
-    blank: Option<Box<Ticket>>,
+    /// For its next requests, and how long they may be.
+    blanks: Vec<Blank>,
     spare: Spare,
     /// It rings when it says something next.
     announced: bool,
@@ -142,16 +146,16 @@ impl Inlet {
         }
     }
 
-    fn add(&mut self, inflow: Inflow, outbox: Arc<Outbox>, pairing: Option<Pairing>) {
-        let (spare, blank) = (Spare::default(), None);
-        self.callers.push(Caller { inflow, outbox, pairing, last: 0, spare, blank, announced: false });
+    fn add(&mut self, inflow: Inflow, outbox: Outbox, pairing: Option<Pairing>) {
+        let (spare, blanks) = (Spare::default(), Vec::new());
+        self.callers.push(Caller { inflow, outbox, pairing, last: 0, spare, blanks, announced: false });
     }
 
     fn connected(&mut self, link: Link) {
         let (sender, receiver) = link.split();
         self.next_number += 1;
         let hub = Arc::clone(&self.hub);
-        let outbox = Arc::new(Outbox::new(sender, self.next_number, hub, None, self.terms.most_kept, false));
+        let outbox = Outbox::new(sender, self.next_number, hub, None, self.terms.most_kept, false);
         self.add(Inflow::shared(receiver, &outbox), outbox, None);
     }
 
@@ -284,19 +288,22 @@ impl Inlet {
             return None;
         }
         // What a request takes is made ready while nobody waits for it.
-        if caller.blank.is_none() {
-            caller.blank = Some(Ticket::blank(&caller.outbox, self.terms.patience, &caller.spare));
+        if caller.blanks.is_empty() {
+            caller.outbox.take_blanks(BLANKS_AT_ONCE, self.terms.patience, &mut caller.blanks);
+        }
+        if let Some(blank) = caller.blanks.last_mut() {
+            blank.prepare(&caller.spare);
         }
         let message = caller.inflow.next_quickly(tries)?;
         self.rota.found_latest();
         if let Some((id, nanos, payload)) = Head::read_expected(&message, Kind::Request)
             && id > caller.last
-            && let Some(blank) = caller.blank.take()
+            && let Some(blank) = caller.blanks.pop()
         {
             caller.last = id;
             crash_point!("service.request.taken");
             begin(&self.door, &caller.outbox, id, nanos, payload.len())?;
-            return Some(blank.fill(id, deadline(nanos), payload, &mut caller.spare));
+            return Some(blank.fill(payload, &mut caller.spare).start(id, deadline(nanos)));
         }
         let said = read(&message);
         self.heard(at, said)
@@ -329,8 +336,14 @@ impl Inlet {
         caller.last = id;
         crash_point!("service.request.taken");
         let nanos = nanos_left(left);
+        if caller.blanks.is_empty() {
+            caller.outbox.take_blanks(1, self.terms.patience, &mut caller.blanks);
+        }
+        let Some(blank) = caller.blanks.pop() else {
+            self.cut(at, "the system refuses a barrier that it has promised".to_owned());
+            return None;
+        };
         begin(&self.door, &caller.outbox, id, nanos, bytes.len())?;
-        let blank = Ticket::blank(&caller.outbox, self.terms.patience, &Spare::default());
         Some(blank.begin(id, deadline(nanos), bytes))
     }
 

@@ -1,17 +1,19 @@
 //! What a server has to say to one client: sent at once if there is room, and otherwise kept, within a bound.
 //!
-//! Requests hold it, in whatever thread they are answered. Nobody waits for a client but whoever streams to it.
+//! Requests hold it, in whatever thread they are answered: nearly always that of their server, towards which its lock leans
+//! ([`Counted`]). Nobody waits for a client but whoever streams to it.
 
 mod open;
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
+use wharf_shared_memory::biased::{Counted, Inside};
 use wharf_sys::clock::Deadline;
 use wharf_sys::crash_point;
-use wharf_sys::fork;
 
 use self::open::NOBODY;
 pub(super) use self::open::{Begun, MOST_OPEN};
@@ -19,6 +21,8 @@ use super::calls::PLACE_BYTES;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::inflow::Intake;
+use super::request::{Blank, Paper};
+use super::spare;
 use crate::error::SendError;
 use crate::node::Pairing;
 use crate::pattern::private_link::Hub;
@@ -54,6 +58,9 @@ const fn weight(len: usize) -> usize {
     len + PLACE_BYTES
 }
 
+/// The memory of so many requests is kept for the next ones of their client.
+const MOST_SPARE: usize = 4;
+
 /// The way to the client, and memory that is kept for putting messages together.
 struct Way {
     sender: Sender,
@@ -75,6 +82,9 @@ struct State {
     early: Vec<u64>,
     /// Nothing can be said any more, and why.
     over: Option<String>,
+    /// Memory of requests that are answered.
+    #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
+    spare: Vec<Box<Paper>>,
 }
 
 /// See the top of the file.
@@ -83,14 +93,20 @@ struct State {
 /// the *seat*. Only whoever receives requests seats one, and only where nobody sits; it leaves under the lock, as everything
 /// else happens there. Who holds the lock may see the seat as it was before the latest request sat down. A word that gives that
 /// one up is then kept as for one that is still to come, and whoever looks next finds both ([`catch_up`](Self::catch_up)).
+///
+/// Its holders are the server's end of the link, the node by name, and every request that came by it.
 pub(super) struct Outbox {
-    state: Mutex<State>,
+    whole: Counted<Front, State>,
+}
+
+/// What is looked at without the lock.
+struct Front {
     /// The request in the seat.
     seat: AtomicU64,
     /// Nothing can be said any more: as in the state, for those who do without the lock.
     ended: AtomicBool,
-    /// Some of what was kept is sent.
-    drained: Condvar,
+    /// Some of what was kept is sent. Who waits for that does not sleep with the lock; he looks again after a moment.
+    drained: (Mutex<()>, Condvar),
     hub: Arc<Hub<News>>,
     /// Where what the client says can be looked for, over an address.
     intake: OnceLock<Weak<Intake>>,
@@ -101,7 +117,18 @@ pub(super) struct Outbox {
     most_kept: usize,
     /// The client reads short headers.
     short: bool,
-    epoch: u32,
+}
+
+impl Front {
+    fn notify_drained(&self) {
+        self.drained.1.notify_all();
+    }
+
+    /// Waits a moment for some of what was kept to be sent.
+    fn wait_drained(&self) {
+        let turn = self.drained.0.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.drained.1.wait_timeout(turn, LOOK));
+    }
 }
 
 impl Outbox {
@@ -113,110 +140,207 @@ impl Outbox {
         most_kept: usize,
         short: bool,
     ) -> Outbox {
-        let peer = sender.peer().clone();
-        Outbox {
-            max_message: sender.max_message(),
-            state: Mutex::new(State {
-                way: Some(Box::new(Way { sender, frame: Vec::new() })),
-                kept: VecDeque::new(),
-                bytes: 0,
-                open: Vec::new(),
-                seat_cancelled: false,
-                last: 0,
-                early: Vec::new(),
-                over: None,
-            }),
+        let front = Front {
             seat: AtomicU64::new(NOBODY),
             ended: AtomicBool::new(false),
-            drained: Condvar::new(),
+            drained: (Mutex::new(()), Condvar::new()),
             hub,
             intake: OnceLock::new(),
             pairing,
-            peer,
+            peer: sender.peer().clone(),
             number,
+            max_message: sender.max_message(),
             most_kept,
             short,
-            epoch: fork::epoch(),
-        }
+        };
+        let state = State {
+            way: Some(Box::new(Way { sender, frame: Vec::new() })),
+            kept: VecDeque::new(),
+            bytes: 0,
+            open: Vec::new(),
+            seat_cancelled: false,
+            last: 0,
+            early: Vec::new(),
+            over: None,
+            spare: Vec::new(),
+        };
+        Outbox { whole: Counted::new(front, state) }
+    }
+
+    /// One more holder.
+    pub(super) fn another(&self) -> io::Result<Outbox> {
+        let mut another = None;
+        self.whole.more(1, |_, whole| another = Some(Outbox { whole }))?;
+        another.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Memory for so many of the next requests, with a hold on this for each: few visits bring many. Fewer where nobody may go in any
+    /// more.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_blanks(&self, count: usize, patience: Duration, into: &mut Vec<Blank>) {
+        let _ = self.whole.more(count, |state, whole| {
+            into.push(Blank::new(state.spare.pop().unwrap_or_default(), patience, Outbox { whole }));
+        });
     }
 
     /// Has whoever receives requests look around.
     pub(super) fn wake(&self) {
-        self.hub.wake();
+        if let Some(front) = self.whole.shared() {
+            front.hub.wake();
+        }
     }
 
-    pub(super) fn peer(&self) -> &Peer {
-        &self.peer
+    /// `None` when it was left with the answer.
+    pub(super) fn peer(&self) -> Option<&Peer> {
+        Some(&self.whole.shared()?.peer)
     }
 
+    /// 0, which is no client's, when it was left with the answer.
     pub(super) fn number(&self) -> u64 {
-        self.number
+        self.whole.shared().map_or(0, |front| front.number)
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing in here panics while it is held.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> io::Result<Inside<'_, State>> {
+        // Nothing in here sleeps or panics while it is held.
+        self.whole.enter()
     }
 
-    fn check_ours(&self) -> Result<(), SendError> {
-        if self.epoch == fork::epoch() { Ok(()) } else { Err(SendError::Forked) }
+    /// Goes in, unless this is a forked child, or nobody may go in any more.
+    fn enter(&self) -> Result<(&Front, Inside<'_, State>), SendError> {
+        match self.whole.shared() {
+            Some(front) if self.whole.is_ours() => Ok((front, self.state().map_err(SendError::System)?)),
+            _ => Err(SendError::Forked),
+        }
     }
 
     /// Requests can be received here by the way, for what their caller says of those that are being worked on.
     pub(super) fn look_into(&self, intake: &Arc<Intake>) {
-        // Once: whoever makes the one makes the other.
-        let _ = self.intake.set(Arc::downgrade(intake));
+        if let Some(front) = self.whole.shared() {
+            // Once: whoever makes the one makes the other.
+            let _ = front.intake.set(Arc::downgrade(intake));
+        }
     }
 
     /// Says something about a request, without waiting.
     pub(super) fn say(&self, kind: Kind, id: u64, payload: &[u8], without: Without) -> Result<(), SendError> {
-        self.check_ours()?;
-        self.say_in(self.state(), kind, id, payload, without)
+        let (front, mut state) = self.enter()?;
+        state.say(front, kind, id, payload, without)
     }
 
-    /// Says the answer to a request.
-    #[inline]
-    pub(super) fn reply(&self, id: u64, answer: &[u8]) -> Result<(), SendError> {
-        self.check_ours()?;
-        self.say_in(self.state(), Kind::Reply, id, answer, Without::CutOff)
-    }
-
-    #[inline]
-    fn say_in(
-        &self,
-        mut state: MutexGuard<'_, State>,
+    /// Says the last word of a request, without waiting, and takes its memory back.
+    pub(super) fn settle(
+        &mut self,
         kind: Kind,
-        id: u64,
+        paper: Box<Paper>,
         payload: &[u8],
         without: Without,
     ) -> Result<(), SendError> {
-        if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused) && self.release(&mut state, id) {
+        if !self.whole.is_ours() {
+            return Err(SendError::Forked);
+        }
+        // Left here, and not returned through two results of several words each (docs/performance.md).
+        let mut failed = None;
+        let last = |front: &Front, state: &mut State| {
+            let said = state.say(front, kind, paper.id, payload, without);
+            failed = state.or_failed(front, paper.id, said).err();
+            state.take_back(paper);
+        };
+        self.whole.leave_with(last).map_err(SendError::System)?;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The answer to a request, which is its last word; takes its memory back.
+    #[inline]
+    pub(super) fn reply(&mut self, paper: Box<Paper>, answer: &[u8]) -> Result<(), SendError> {
+        if !self.whole.is_ours() {
+            return Err(SendError::Forked);
+        }
+        let mut failed = None;
+        self.whole
+            .leave_with(|front, state| state.reply(front, paper, answer, &mut failed))
+            .map_err(SendError::System)?;
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+impl State {
+    /// `failed`: why, if it was not said.
+    #[inline(always)]
+    fn reply(&mut self, front: &Front, paper: Box<Paper>, answer: &[u8], failed: &mut Option<SendError>) {
+        let id = paper.id;
+        // Otherwise nobody waits for it.
+        if !self.release(front, id) {
+            let pushed = if self.over.is_none() {
+                crash_point!("service.reply.before");
+                self.push_quickly(front, Head::new(Kind::Reply, id), answer)
+            } else {
+                Pushed::No
+            };
+            if pushed == Pushed::Yes {
+                crash_point!("service.reply.sent");
+            } else {
+                *failed = self.reply_slowly(front, id, answer, pushed).err();
+            }
+        }
+        self.take_back(paper);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn reply_slowly(&mut self, front: &Front, id: u64, answer: &[u8], pushed: Pushed) -> Result<(), SendError> {
+        if self.over.is_some() {
+            return Err(SendError::Closed);
+        }
+        let said = self.say_slowly(front, Head::new(Kind::Reply, id), answer, Without::CutOff, pushed);
+        self.or_failed(front, id, said)
+    }
+
+    /// Says that the call has failed where the answer is too large.
+    fn or_failed(&mut self, front: &Front, id: u64, said: Result<(), SendError>) -> Result<(), SendError> {
+        if let Err(SendError::TooLarge { len, limit }) = &said {
+            let words = format!("the answer has {len} bytes, and the link carries {limit}");
+            self.say(front, Kind::Failed, id, words.as_bytes(), Without::Keep)?;
+        }
+        said
+    }
+
+    /// Keeps the memory of a request for the next ones, unless it is large.
+    #[inline(always)]
+    fn take_back(&mut self, paper: Box<Paper>) {
+        if self.spare.len() < MOST_SPARE && spare::is_small(&paper.bytes) {
+            self.spare.push(paper);
+        }
+    }
+
+    fn say(&mut self, front: &Front, kind: Kind, id: u64, payload: &[u8], without: Without) -> Result<(), SendError> {
+        if matches!(kind, Kind::Reply | Kind::End | Kind::Failed | Kind::Refused) && self.release(front, id) {
             // Nobody waits for it.
             return Ok(());
         }
-        if state.over.is_some() {
+        if self.over.is_some() {
             return Err(SendError::Closed);
         }
         crash_point!("service.reply.before");
         let head = Head::new(kind, id);
-        match self.push_quickly(&mut state, head, payload) {
+        match self.push_quickly(front, head, payload) {
             Pushed::Yes => {
                 crash_point!("service.reply.sent");
                 Ok(())
             }
-            pushed => self.say_slowly(state, head, payload, without, pushed),
+            pushed => self.say_slowly(front, head, payload, without, pushed),
         }
     }
 
     /// Sends it if that takes nothing but stores, and has room ready for the next.
     #[inline(always)]
-    fn push_quickly(&self, state: &mut State, head: Head, payload: &[u8]) -> Pushed {
-        let too_large = HEAD_BYTES + payload.len() > self.max_message;
-        let Some(way) = state.way.as_deref_mut().filter(|_| state.kept.is_empty() && !too_large) else {
+    fn push_quickly(&mut self, front: &Front, head: Head, payload: &[u8]) -> Pushed {
+        if !self.kept.is_empty() || HEAD_BYTES + payload.len() > front.max_message {
             return Pushed::No;
-        };
+        }
+        let Some(way) = self.way.as_deref_mut() else { return Pushed::No };
         let sender = &mut way.sender;
-        let (pushed, len) = match head.short().filter(|_| self.short) {
+        let (pushed, len) = match head.short().filter(|_| front.short) {
             Some(word) => (sender.send_quickly(&[word], payload), size_of_val(&word) + payload.len()),
             None => (sender.send_quickly_apart(&head.words(), payload), HEAD_BYTES + payload.len()),
         };
@@ -229,14 +353,14 @@ impl Outbox {
     /// What is not quick, or has to wake the client.
     #[inline(never)]
     fn say_slowly(
-        &self,
-        mut state: MutexGuard<'_, State>,
+        &mut self,
+        front: &Front,
         head: Head,
         payload: &[u8],
         without: Without,
         pushed: Pushed,
     ) -> Result<(), SendError> {
-        let State { way, kept, bytes, over, .. } = &mut *state;
+        let State { way, kept, bytes, over, .. } = self;
         if kept.is_empty()
             && let Some(way) = way
         {
@@ -247,13 +371,13 @@ impl Outbox {
             } else {
                 sender.check(HEAD_BYTES + payload.len())?;
                 frame.clear();
-                head.put(self.short, payload, frame);
+                head.put(front.short, payload, frame);
                 sender.half.push(frame, &mut progress, Ask::Nothing)
             };
             match said {
                 Ok(()) => {
                     if sender.half.has_rest() {
-                        self.hub.wake();
+                        front.hub.wake();
                     }
                     crash_point!("service.reply.sent");
                     return Ok(());
@@ -265,41 +389,58 @@ impl Outbox {
                 }
                 Err(error) => {
                     *over = Some(error.to_string());
-                    self.ended.store(true, Ordering::Relaxed);
-                    self.hub.wake();
+                    front.ended.store(true, Ordering::Relaxed);
+                    front.hub.wake();
                     return Err(error);
                 }
             }
             // Whoever receives requests sends it on.
-            self.hub.wake();
+            front.hub.wake();
             return Ok(());
         }
         let len = HEAD_BYTES + payload.len();
-        if len > self.max_message {
-            return Err(SendError::TooLarge { len, limit: self.max_message });
+        if len > front.max_message {
+            return Err(SendError::TooLarge { len, limit: front.max_message });
         }
         // Results leave a quarter, so that an answer beside a stream that nobody takes finds room.
-        let most = if without == Without::Refuse { self.most_kept - self.most_kept / 4 } else { self.most_kept };
-        if !state.kept.is_empty() && state.bytes + weight(len) > most {
+        let most = if without == Without::Refuse { front.most_kept - front.most_kept / 4 } else { front.most_kept };
+        if !self.kept.is_empty() && self.bytes + weight(len) > most {
             match without {
                 Without::Keep => {}
                 Without::Refuse => return Err(SendError::Full),
                 Without::CutOff => {
-                    let why = format!("it has not read its answers: {} bytes wait for it", state.bytes);
-                    self.end(&mut state, why);
+                    let why = format!("it has not read its answers: {} bytes wait for it", self.bytes);
+                    self.end(front, why);
                     return Err(SendError::Full);
                 }
             }
         }
         let mut message = Vec::with_capacity(len);
-        head.put(self.short, payload, &mut message);
-        state.bytes += weight(message.len());
-        state.kept.push_back(Kept { message, progress: 0 });
-        drop(state);
-        self.hub.wake();
+        head.put(front.short, payload, &mut message);
+        self.bytes += weight(message.len());
+        self.kept.push_back(Kept { message, progress: 0 });
+        front.hub.wake();
         Ok(())
     }
 
+    fn end(&mut self, front: &Front, why: String) {
+        if self.over.is_none() {
+            if let Some(pairing) = &front.pairing {
+                // One that is gone does not hear it, and needs not.
+                let _ = pairing.tell(crate::pattern::private_link::CUT_OFF, why.as_bytes(), Vec::new());
+            }
+            self.over = Some(why);
+            // Relaxed: whoever does without the lock may find it out late, as over a link.
+            front.ended.store(true, Ordering::Relaxed);
+        }
+        self.kept.clear();
+        self.bytes = 0;
+        front.notify_drained();
+        front.hub.wake();
+    }
+}
+
+impl Outbox {
     /// Says one of several results; waits for room, at most `patience`.
     pub(super) fn say_item(&self, id: u64, item: &[u8], patience: Duration) -> Result<(), SendError> {
         let deadline = Deadline::after(patience);
@@ -320,13 +461,15 @@ impl Outbox {
             match way.as_mut().and_then(LentWay::sender).map(|it| it.half.wait_room(wanted, slice)) {
                 Some(Ok(()) | Err(SendError::Timeout)) => {}
                 Some(Err(error)) => {
-                    self.end(&mut self.state(), error.to_string());
+                    drop(way);
+                    self.cut_off(error.to_string());
                     return Err(error);
                 }
                 // Somebody else sleeps there, and says when there was room.
                 None => {
-                    let state = self.state();
-                    drop(self.drained.wait_timeout(state, LOOK));
+                    if let Some(front) = self.whole.shared() {
+                        front.wait_drained();
+                    }
                 }
             }
         }
@@ -334,10 +477,12 @@ impl Outbox {
 
     /// Sends on what was kept, as far as there is room; whether some is left.
     pub(super) fn flush(&self) -> bool {
-        if self.check_ours().is_err() {
-            return false;
-        }
-        let mut state = self.state();
+        let (front, mut state) = match self.enter() {
+            Ok(inside) => inside,
+            Err(SendError::Forked) => return false,
+            // What cannot be looked at may hold something: it is tried again.
+            Err(_) => return true,
+        };
         let State { way, kept, bytes, .. } = &mut *state;
         let Some(way) = way else { return !kept.is_empty() };
         let half = &mut way.sender.half;
@@ -350,18 +495,18 @@ impl Outbox {
                 }
                 Err(SendError::Full) => return true,
                 Err(error) => {
-                    self.end(&mut state, error.to_string());
+                    state.end(front, error.to_string());
                     return false;
                 }
             }
         }
-        self.drained.notify_all();
+        front.notify_drained();
         half.has_rest() && matches!(half.send_rest(), Err(SendError::Full))
     }
 
     /// The way to the client, for whoever sleeps until there is room there; others keep what they have to say meanwhile.
     pub(super) fn lend_way(&self) -> Option<LentWay<'_>> {
-        let mut state = self.state();
+        let mut state = self.state().ok()?;
         let wanted = state.kept.front().map_or(HEAD_BYTES, |kept| kept.message.len());
         let way = state.way.take()?;
         Some(LentWay { outbox: self, way: Some(way), wanted })
@@ -369,29 +514,14 @@ impl Outbox {
 
     /// Whether nothing can be said any more.
     pub(super) fn is_over(&self) -> bool {
-        self.state().over.is_some()
+        self.state().is_ok_and(|state| state.over.is_some())
     }
 
     /// The client has broken the rules, or is gone.
     pub(super) fn cut_off(&self, why: String) {
-        let mut state = self.state();
-        self.end(&mut state, why);
-    }
-
-    fn end(&self, state: &mut State, why: String) {
-        if state.over.is_none() {
-            if let Some(pairing) = &self.pairing {
-                // One that is gone does not hear it, and needs not.
-                let _ = pairing.tell(crate::pattern::private_link::CUT_OFF, why.as_bytes(), Vec::new());
-            }
-            state.over = Some(why);
-            // Relaxed: whoever does without the lock may find it out late, as over a link.
-            self.ended.store(true, Ordering::Relaxed);
+        if let (Some(front), Ok(mut state)) = (self.whole.shared(), self.state()) {
+            state.end(front, why);
         }
-        state.kept.clear();
-        state.bytes = 0;
-        self.drained.notify_all();
-        self.hub.wake();
     }
 }
 
@@ -418,8 +548,12 @@ impl LentWay<'_> {
 
 impl Drop for LentWay<'_> {
     fn drop(&mut self) {
-        self.outbox.state().way = self.way.take();
-        self.outbox.drained.notify_all();
+        if let Ok(mut state) = self.outbox.state() {
+            state.way = self.way.take();
+        }
+        if let Some(front) = self.outbox.whole.shared() {
+            front.notify_drained();
+        }
     }
 }
 

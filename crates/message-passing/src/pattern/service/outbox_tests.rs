@@ -43,9 +43,16 @@ impl World {
         ids.into_iter().filter(|id| self.outbox.is_cancelled(*id)).collect()
     }
 
+    /// Answers a request as whoever works on it does.
+    fn reply(&self, id: u64, answer: &[u8]) {
+        let mut paper = Box::<Paper>::default();
+        paper.id = id;
+        self.outbox.another().unwrap().reply(paper, answer).unwrap();
+    }
+
     /// Answers a request; whether the answer was sent.
     fn answer(&mut self, id: u64) -> bool {
-        self.outbox.reply(id, b"answer").unwrap();
+        self.reply(id, b"answer");
         match self.client.try_recv() {
             Ok(message) => Head::read(&message) == Ok((Head::new(Kind::Reply, id), b"answer")),
             Err(_) => false,
@@ -53,7 +60,7 @@ impl World {
     }
 
     fn early(&self) -> Vec<u64> {
-        self.outbox.state().early.clone()
+        self.outbox.state().unwrap().early.clone()
     }
 }
 
@@ -61,7 +68,7 @@ impl World {
 fn each_is_given_up_by_its_own_number_wherever_it_is() {
     let mut world = world();
     world.begin(1..=4);
-    assert_eq!(world.outbox.seat.load(Ordering::Relaxed), 1);
+    assert_eq!(world.outbox.whole.shared().unwrap().seat.load(Ordering::Relaxed), 1);
     assert!(world.cancelled(1..=4).is_empty());
     world.outbox.cancel(3);
     assert_eq!(world.cancelled(1..=4), [3]);
@@ -69,10 +76,10 @@ fn each_is_given_up_by_its_own_number_wherever_it_is() {
     assert_eq!(world.cancelled(1..=4), [1, 3]);
     let answered: Vec<bool> = (1..=4).map(|id| world.answer(id)).collect();
     assert_eq!(answered, [false, true, false, true], "nobody waits for those that are given up");
-    assert!(world.early().is_empty() && world.outbox.state().open.is_empty());
+    assert!(world.early().is_empty() && world.outbox.state().unwrap().open.is_empty());
     // The seat is free again, and has forgotten who sat there.
     world.begin([5]);
-    assert_eq!(world.outbox.seat.load(Ordering::Relaxed), 5);
+    assert_eq!(world.outbox.whole.shared().unwrap().seat.load(Ordering::Relaxed), 5);
     assert!(world.cancelled([5]).is_empty() && world.answer(5));
 }
 
@@ -95,7 +102,7 @@ fn a_word_that_has_just_missed_its_request_counts() {
     let missed = || {
         let world = world();
         world.begin([7]);
-        world.outbox.state().early.push(7);
+        world.outbox.state().unwrap().early.push(7);
         world
     };
     let mut world = missed();
@@ -138,11 +145,11 @@ fn empty_results_are_kept_within_the_bound_and_all_arrive() {
         said += 1;
         assert!(said < 1_000_000, "nothing bounds them");
     }
-    let kept = world.outbox.state().kept.len();
+    let kept = world.outbox.state().unwrap().kept.len();
     assert!((MOST_KEPT / 128..=MOST_KEPT / PLACE_BYTES).contains(&kept), "{kept} are kept");
     // An answer finds room all the same.
     world.begin([2]);
-    world.outbox.reply(2, &[7; MOST_KEPT / 8]).unwrap();
+    world.reply(2, &[7; MOST_KEPT / 8]);
     let mut received = 0;
     while received < said {
         world.outbox.flush();
@@ -156,7 +163,7 @@ fn empty_results_are_kept_within_the_bound_and_all_arrive() {
     while world.outbox.flush() {
         let _ = world.client.try_recv();
     }
-    let state = world.outbox.state();
+    let state = world.outbox.state().unwrap();
     assert_eq!((state.kept.len(), state.bytes), (0, 0));
 }
 
@@ -174,4 +181,27 @@ fn so_many_are_worked_on_and_no_more() {
     assert_eq!(world.outbox.begin(most + 5), Begun::TooMany);
     world.outbox.cut_off("it is enough".to_owned());
     assert_eq!(world.outbox.begin(most + 6), Begun::Over);
+}
+
+/// What is answered gives its memory to what is asked next, but for large memory; and who answers holds nothing afterwards.
+#[test]
+fn memory_of_requests_is_used_again_within_a_bound() {
+    let world = world();
+    let mut blanks = Vec::new();
+    world.outbox.take_blanks(MOST_SPARE + 2, Duration::ZERO, &mut blanks);
+    assert_eq!(blanks.len(), MOST_SPARE + 2);
+    world.begin(1..=blanks.len() as u64);
+    let large = vec![7; 1 << 20];
+    let requests: Vec<_> = (1..).zip(blanks).map(|(id, blank)| blank.begin(id, None, large.clone())).collect();
+    requests.into_iter().for_each(|request| request.reply(b"answer").unwrap());
+    assert!(world.outbox.state().unwrap().spare.is_empty(), "large memory is kept");
+    let mut blanks = Vec::new();
+    world.outbox.take_blanks(MOST_SPARE + 2, Duration::ZERO, &mut blanks);
+    world.begin(11..=10 + blanks.len() as u64);
+    let requests: Vec<_> = (11..).zip(blanks).map(|(id, blank)| blank.begin(id, None, b"small".to_vec())).collect();
+    requests.into_iter().for_each(|request| request.reply(b"answer").unwrap());
+    assert_eq!(world.outbox.state().unwrap().spare.len(), MOST_SPARE);
+    let mut blanks = Vec::new();
+    world.outbox.take_blanks(MOST_SPARE, Duration::ZERO, &mut blanks);
+    assert!(world.outbox.state().unwrap().spare.is_empty());
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::Arc;
 use std::time::Duration;
 
 use wharf_sys::clock::Instant;
@@ -27,89 +26,101 @@ impl fmt::Display for ClientId {
 ///
 /// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once, if it still waits.
 pub struct Request {
-    pub(super) ticket: Box<Ticket>,
+    pub(super) ticket: Ticket,
 }
 
-/// A request in work: what is asked, and the right to answer it once.
-///
-/// It is made before the request is there ([`blank`](Self::blank)), while nobody waits, and moves as one word.
+/// A request in work: what is asked, and the right to answer it once. Two words, which go in registers.
 pub(super) struct Ticket {
-    bytes: Vec<u8>,
-    outbox: Arc<Outbox>,
-    id: u64,
+    /// `None` when it is answered.
+    paper: Option<Box<Paper>>,
+    outbox: Outbox,
+}
+
+/// What a request brings, in one piece of memory.
+#[derive(Default)]
+pub(super) struct Paper {
+    pub(super) bytes: Vec<u8>,
+    pub(super) id: u64,
     deadline: Option<Instant>,
     patience: Duration,
-    answered: bool,
 }
 
-impl Ticket {
-    /// One for whatever this client asks next.
-    #[inline(never)]
-    pub(super) fn blank(outbox: &Arc<Outbox>, patience: Duration, spare: &Spare) -> Box<Ticket> {
-        let mut bytes = Vec::new();
-        spare.prepare(&mut bytes);
-        let outbox = Arc::clone(outbox);
-        Box::new(Ticket { bytes, outbox, id: 0, deadline: None, patience, answered: true })
+/// Memory for a request, and a hold on the outbox of its client. It is there before the request is, while nobody waits.
+pub(super) struct Blank {
+    paper: Box<Paper>,
+    outbox: Outbox,
+}
+
+impl Blank {
+    pub(super) fn new(mut paper: Box<Paper>, patience: Duration, outbox: Outbox) -> Blank {
+        paper.patience = patience;
+        Blank { paper, outbox }
     }
 
-    /// The request, which is begun, with a copy of what is asked.
+    /// Asks for memory for a request as long as the one before, unless there is some.
     #[inline(always)]
-    pub(super) fn fill(
-        mut self: Box<Self>,
-        id: u64,
-        deadline: Option<Instant>,
-        bytes: &[u8],
-        spare: &mut Spare,
-    ) -> Request {
-        spare.fill(&mut self.bytes, bytes);
-        trim(&mut self.bytes);
-        self.start(id, deadline)
+    pub(super) fn prepare(&mut self, spare: &Spare) {
+        spare.prepare(&mut self.paper.bytes);
+    }
+
+    /// A copy of what is asked. Memory in which something as long was before is no larger than it was then.
+    #[inline(always)]
+    pub(super) fn fill(mut self, bytes: &[u8], spare: &mut Spare) -> Blank {
+        if !spare.fill(&mut self.paper.bytes, bytes) {
+            trim(&mut self.paper.bytes);
+        }
+        self
     }
 
     /// The same, of what is asked in memory of its own.
-    pub(super) fn begin(mut self: Box<Self>, id: u64, deadline: Option<Instant>, bytes: Vec<u8>) -> Request {
-        self.bytes = bytes;
+    pub(super) fn begin(mut self, id: u64, deadline: Option<Instant>, bytes: Vec<u8>) -> Request {
+        self.paper.bytes = bytes;
         self.start(id, deadline)
     }
 
+    /// The request, which is begun.
     #[inline(always)]
-    fn start(mut self: Box<Self>, id: u64, deadline: Option<Instant>) -> Request {
-        self.id = id;
-        self.deadline = deadline;
-        self.answered = false;
-        Request { ticket: self }
+    pub(super) fn start(mut self, id: u64, deadline: Option<Instant>) -> Request {
+        self.paper.id = id;
+        self.paper.deadline = deadline;
+        Request { ticket: Ticket { paper: Some(self.paper), outbox: self.outbox } }
+    }
+}
+
+impl Ticket {
+    fn bytes(&self) -> &[u8] {
+        self.paper.as_ref().map_or(&[], |paper| &paper.bytes)
     }
 
+    /// Its number; 0, which is no request's, when it is answered.
+    fn id(&self) -> u64 {
+        self.paper.as_ref().map_or(0, |paper| paper.id)
+    }
+
+    fn patience(&self) -> Duration {
+        self.paper.as_ref().map_or(Duration::ZERO, |paper| paper.patience)
+    }
+
+    /// Its last word.
     fn last(&mut self, kind: Kind, payload: &[u8], without: Without) -> Result<(), SendError> {
-        self.answered = true;
-        match self.outbox.say(kind, self.id, payload, without) {
-            Ok(()) => Ok(()),
-            failed => self.or_failed(failed),
+        match self.paper.take() {
+            Some(paper) => self.outbox.settle(kind, paper, payload, without),
+            None => Ok(()),
         }
     }
 
     /// The answer.
     #[inline]
     fn reply(&mut self, answer: &[u8]) -> Result<(), SendError> {
-        self.answered = true;
-        match self.outbox.reply(self.id, answer) {
-            Ok(()) => Ok(()),
-            failed => self.or_failed(failed),
+        match self.paper.take() {
+            Some(paper) => self.outbox.reply(paper, answer),
+            None => Ok(()),
         }
-    }
-
-    /// Says that the call has failed where the answer is too large.
-    #[cold]
-    fn or_failed(&self, outcome: Result<(), SendError>) -> Result<(), SendError> {
-        if let Err(SendError::TooLarge { len, limit }) = &outcome {
-            let words = format!("the answer has {len} bytes, and the link carries {limit}");
-            self.outbox.say(Kind::Failed, self.id, words.as_bytes(), Without::Keep)?;
-        }
-        outcome
     }
 
     fn time_left(&self) -> Option<Duration> {
-        self.deadline.map(|deadline| deadline.saturating_since(Instant::now()))
+        let deadline = self.paper.as_ref()?.deadline;
+        deadline.map(|deadline| deadline.saturating_since(Instant::now()))
     }
 
     /// Whether the caller's time is over.
@@ -118,18 +129,27 @@ impl Ticket {
     }
 
     fn is_cancelled(&self) -> bool {
-        self.is_over() || self.outbox.is_cancelled(self.id)
+        self.is_over() || self.outbox.is_cancelled(self.id())
     }
 }
 
 impl Drop for Ticket {
+    #[inline]
     fn drop(&mut self) {
-        if self.answered {
-            return;
+        if self.paper.is_some() {
+            self.fail();
         }
+    }
+}
+
+impl Ticket {
+    /// It was dropped without an answer.
+    #[cold]
+    #[inline(never)]
+    fn fail(&mut self) {
         if self.is_over() {
             // Its caller has given it up by itself.
-            self.outbox.forget(self.id);
+            self.outbox.forget(self.id());
         } else {
             // A client that is gone needs no answer.
             let _ = self.last(Kind::Failed, b"the server dropped the request without an answer", Without::Keep);
@@ -141,7 +161,7 @@ impl Request {
     /// What is asked.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
-        &self.ticket.bytes
+        self.ticket.bytes()
     }
 
     /// How long the caller still waits; zero when it does not any more, `None` when it waits for ever.
@@ -162,7 +182,9 @@ impl Request {
 
     /// The process that asks.
     pub fn peer(&self) -> &Peer {
-        self.ticket.outbox.peer()
+        // Only a request that is answered, which nobody has any more, is nobody's.
+        static NOBODY: Peer = Peer::unmet();
+        self.ticket.outbox.peer().unwrap_or(&NOBODY)
     }
 
     /// Answers. Never waits: what the client has no room for now is kept, and sent on while the server receives.
@@ -185,7 +207,9 @@ impl Request {
 
     /// Answers with several results, one after the other.
     pub fn stream(mut self) -> ReplyStream {
-        self.ticket.bytes = Vec::new();
+        if let Some(paper) = &mut self.ticket.paper {
+            paper.bytes = Vec::new();
+        }
         ReplyStream { ticket: self.ticket }
     }
 }
@@ -195,7 +219,7 @@ impl Deref for Request {
 
     #[inline]
     fn deref(&self) -> &[u8] {
-        &self.ticket.bytes
+        self.ticket.bytes()
     }
 }
 
@@ -208,7 +232,7 @@ impl fmt::Debug for Request {
 /// Several results to one request. Dropping it without [`end`](Self::end), in a panic too, tells the caller that the call has
 /// failed, after the results that were sent.
 pub struct ReplyStream {
-    ticket: Box<Ticket>,
+    ticket: Ticket,
 }
 
 impl ReplyStream {
@@ -222,7 +246,7 @@ impl ReplyStream {
     /// [`SendError::TooLarge`].
     pub fn send(&mut self, item: &[u8]) -> Result<(), SendError> {
         self.check()?;
-        self.ticket.outbox.say_item(self.ticket.id, item, self.ticket.patience)
+        self.ticket.outbox.say_item(self.ticket.id(), item, self.ticket.patience())
     }
 
     /// Sends one result if there is room for it now, or some is kept for this client.
@@ -231,12 +255,12 @@ impl ReplyStream {
     /// [`SendError::Full`] when there is none; otherwise as [`send`](Self::send).
     pub fn try_send(&mut self, item: &[u8]) -> Result<(), SendError> {
         self.check()?;
-        self.ticket.outbox.say(Kind::Item, self.ticket.id, item, Without::Refuse)
+        self.ticket.outbox.say(Kind::Item, self.ticket.id(), item, Without::Refuse)
     }
 
     /// How long a send waits for room.
     pub(super) fn patience(&self) -> Duration {
-        self.ticket.patience
+        self.ticket.patience()
     }
 
     /// The same as [`send`](Self::send), where several have one patience: what is left of it.
@@ -246,7 +270,7 @@ impl ReplyStream {
             outcome => return outcome,
         }
         let began = Instant::now();
-        let outcome = self.ticket.outbox.say_item(self.ticket.id, item, *patience);
+        let outcome = self.ticket.outbox.say_item(self.ticket.id(), item, *patience);
         *patience = patience.saturating_sub(began.elapsed());
         outcome
     }

@@ -22,17 +22,30 @@ impl Spare {
         }
     }
 
-    /// Puts the message into this memory, in place of what is there.
+    /// Puts the message into this memory, in place of what is there. Whether that was as long.
     #[inline(always)]
-    pub(super) fn fill(&mut self, memory: &mut Vec<u8>, message: &[u8]) {
+    pub(super) fn fill(&mut self, memory: &mut Vec<u8>, message: &[u8]) -> bool {
         self.len = message.len();
         if memory.len() == message.len() {
             copy(message, memory);
+            true
         } else {
-            memory.clear();
-            memory.extend_from_slice(message);
+            replace(message, memory);
+            false
         }
     }
+}
+
+#[inline(never)]
+fn replace(message: &[u8], memory: &mut Vec<u8>) {
+    memory.clear();
+    memory.extend_from_slice(message);
+}
+
+/// Whether memory is small enough to be kept for the next message.
+#[inline(always)]
+pub(super) fn is_small(memory: &Vec<u8>) -> bool {
+    memory.capacity() <= MOST_BYTES
 }
 
 /// Gives back memory that a small message is wasted on.

@@ -3,7 +3,7 @@
 use std::sync::Weak;
 use std::sync::atomic::Ordering;
 
-use super::{Outbox, State};
+use super::{Front, Outbox, State};
 
 /// The most requests that are given up before they are received; of more the oldest are not known.
 const MOST_EARLY: usize = crate::pattern::service::calls::MOST_CALLS;
@@ -31,20 +31,21 @@ impl Outbox {
     pub(in crate::pattern::service) fn begin(&self, id: u64) -> Begun {
         // Relaxed, all three: who answers a request was given it by this thread, and whoever else looks holds the lock and makes
         // do with what was there before (see the struct).
-        if self.ended.load(Ordering::Relaxed) {
+        let Some(front) = self.whole.shared() else { return Begun::Over };
+        if front.ended.load(Ordering::Relaxed) {
             return Begun::Over;
         }
-        if self.seat.load(Ordering::Relaxed) == NOBODY {
-            self.seat.store(id, Ordering::Relaxed);
+        if front.seat.load(Ordering::Relaxed) == NOBODY {
+            front.seat.store(id, Ordering::Relaxed);
             return Begun::Yes;
         }
-        self.begin_beside(id)
+        self.begin_beside(front, id)
     }
 
     #[inline(never)]
-    fn begin_beside(&self, id: u64) -> Begun {
-        let mut state = self.state();
-        self.catch_up(&mut state);
+    fn begin_beside(&self, front: &Front, id: u64) -> Begun {
+        let Ok(mut state) = self.state() else { return Begun::Over };
+        state.catch_up(front);
         let cancelled = state.early.contains(&id);
         state.last = id;
         state.early.retain(|early| *early > id);
@@ -54,44 +55,54 @@ impl Outbox {
         state.open.push((id, cancelled));
         Begun::Yes
     }
+}
 
+impl State {
     /// Brings together the request in the seat and words that have overtaken it.
     #[inline(always)]
-    pub(super) fn catch_up(&self, state: &mut State) {
-        if !state.early.is_empty() {
-            self.catch_up_with_early(state);
+    fn catch_up(&mut self, front: &Front) {
+        if !self.early.is_empty() {
+            self.catch_up_with_early(front);
         }
     }
 
     #[cold]
     #[inline(never)]
-    fn catch_up_with_early(&self, state: &mut State) {
-        let seated = self.seat.load(Ordering::Relaxed);
-        state.seat_cancelled |= seated != NOBODY && state.early.contains(&seated);
-        let last = state.last.max(seated);
-        state.early.retain(|early| *early > last);
+    fn catch_up_with_early(&mut self, front: &Front) {
+        let seated = front.seat.load(Ordering::Relaxed);
+        self.seat_cancelled |= seated != NOBODY && self.early.contains(&seated);
+        let last = self.last.max(seated);
+        self.early.retain(|early| *early > last);
     }
 
     /// A request is not worked on any more; whether its caller had given it up.
     #[inline]
-    pub(super) fn release(&self, state: &mut State, id: u64) -> bool {
-        self.catch_up(state);
-        if self.seat.load(Ordering::Relaxed) == id {
-            state.last = state.last.max(id);
-            let cancelled = std::mem::take(&mut state.seat_cancelled);
+    pub(super) fn release(&mut self, front: &Front, id: u64) -> bool {
+        self.catch_up(front);
+        if front.seat.load(Ordering::Relaxed) == id {
+            if self.last < id {
+                self.last = id;
+            }
+            let cancelled = self.seat_cancelled;
+            if cancelled {
+                self.seat_cancelled = false;
+            }
             // Relaxed: the next that sits down there touches nothing but this word without the lock.
-            self.seat.store(NOBODY, Ordering::Relaxed);
+            front.seat.store(NOBODY, Ordering::Relaxed);
             return cancelled;
         }
-        let at = state.open.iter().position(|(it, _)| *it == id);
-        at.is_some_and(|at| state.open.swap_remove(at).1)
+        let at = self.open.iter().position(|(it, _)| *it == id);
+        at.is_some_and(|at| self.open.swap_remove(at).1)
     }
+}
 
+impl Outbox {
     /// The caller has given this request up.
     pub(in crate::pattern::service) fn cancel(&self, id: u64) {
-        let mut state = self.state();
-        self.catch_up(&mut state);
-        let seated = self.seat.load(Ordering::Relaxed);
+        // Where nobody may go in any more nobody works on it to an end.
+        let (Some(front), Ok(mut state)) = (self.whole.shared(), self.state()) else { return };
+        state.catch_up(front);
+        let seated = front.seat.load(Ordering::Relaxed);
         if seated == id && id != NOBODY {
             state.seat_cancelled = true;
         } else if let Some((_, cancelled)) = state.open.iter_mut().find(|(it, _)| *it == id) {
@@ -105,27 +116,27 @@ impl Outbox {
             return;
         }
         // Whoever streams to it waits no longer.
-        self.drained.notify_all();
+        front.notify_drained();
     }
 
     /// This request is not worked on any more, and nobody waits for a word of it.
     pub(in crate::pattern::service) fn forget(&self, id: u64) {
-        if self.check_ours().is_ok() {
-            self.release(&mut self.state(), id);
+        if let Ok((front, mut state)) = self.enter() {
+            state.release(front, id);
         }
     }
 
     /// Whether nobody waits for the answer to this request.
     pub(in crate::pattern::service) fn is_cancelled(&self, id: u64) -> bool {
-        if self.check_ours().is_err() {
+        if !self.whole.is_ours() {
             return true;
         }
-        if let Some(intake) = self.intake.get().and_then(Weak::upgrade) {
+        if let Some(intake) = self.whole.shared().and_then(|front| front.intake.get()).and_then(Weak::upgrade) {
             intake.look_ahead(self);
         }
-        let mut state = self.state();
-        self.catch_up(&mut state);
-        let in_seat = state.seat_cancelled && self.seat.load(Ordering::Relaxed) == id;
+        let Ok((front, mut state)) = self.enter() else { return true };
+        state.catch_up(front);
+        let in_seat = state.seat_cancelled && front.seat.load(Ordering::Relaxed) == id;
         state.over.is_some() || in_seat || state.open.iter().any(|(it, cancelled)| *it == id && *cancelled)
     }
 }
