@@ -332,11 +332,11 @@ impl LogReader {
     }
 
     /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: waits for so many pauses at most until there is something.
-    /// Says for how many, too.
+    /// Says for how many, too. `soon`: the first looks are close together, and count as many pauses where they find nothing.
     #[inline(always)]
-    pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
+    pub fn poll_patiently(&mut self, tries: u32, soon: bool) -> (Quick, u32) {
         let next = self.reader.payload_at();
-        let (took, word, waited) = self.reader.take_patiently(tries);
+        let (took, word, waited) = self.reader.take_patiently(tries, soon);
         if took {
             self.at = next;
             return (Quick::Message, waited);

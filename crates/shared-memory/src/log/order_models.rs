@@ -92,7 +92,7 @@ fn what_a_patient_look_finds_was_written_before() {
             writer.prepare(16);
             assert!(writer.write_quickly(&[], &[2; 16]));
         });
-        if reader.poll_quickly() == Quick::Message || reader.take_patiently(2).0 {
+        if reader.poll_quickly() == Quick::Message || reader.take_patiently(2, false).0 {
             read(&reader);
             // Nothing was written behind it, and that is seen, too.
             assert_eq!(reader.poll(), Ok(Polled::Empty));

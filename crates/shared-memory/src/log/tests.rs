@@ -100,6 +100,22 @@ fn a_writer_that_prepares_and_a_reader_that_keeps_up_never_leave_the_quick_way()
     }
 }
 
+/// What is there is found by a close look, and whoever looks in vain is told so, by more than a near answer ever takes.
+#[test]
+fn close_looks_say_whether_they_have_found_something() {
+    let geometry = Geometry::new(4096, 16_384, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+    for turn in 0..100_u64 {
+        assert_eq!(readers[0].poll_quickly(), Quick::Nothing);
+        let (took, word, waited) = readers[0].take_patiently(3, true);
+        assert!(!took && word == 0 && waited > 3, "nothing is there in turn {turn}");
+        assert!(writer.write_quickly(&[turn], &[7; 64]), "turn {turn}");
+        writer.prepare(72);
+        let (took, _, waited) = readers[0].take_patiently(3, true);
+        assert!(took && waited == 0, "turn {turn}");
+    }
+}
+
 #[test]
 fn every_reader_gets_every_message_in_order_whatever_the_sizes() {
     for seed in seeds() {
