@@ -37,6 +37,11 @@ const NAME: &str = "server.example";
 
 fn as_it_is(_params: &mut CertificateParams) {}
 
+/// What `openssl req -x509` makes unless it is told otherwise.
+fn as_an_authority(params: &mut CertificateParams) {
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+}
+
 /// One meeting: what the listening side and the connecting side make of each other.
 fn meet(world: &World, server: Tls, client: Tls) -> (Result<Link, ConnectError>, Result<Link, ConnectError>) {
     let options = Options::new().handshake_timeout(SOON);
@@ -90,6 +95,7 @@ pub(crate) fn of_servers(world: &World) {
             "certificate is for other.example, expected server.example",
         ),
         ("self-signed", issue(None, NAME, as_it_is), "is self-signed"),
+        ("an authority's", issue(None, NAME, as_an_authority), "is an authority's (CA:TRUE)"),
         ("an unknown authority", issue(Some(&unknown), NAME, as_it_is), "of an authority that this side does not know"),
         (
             "for clients only",
@@ -103,6 +109,10 @@ pub(crate) fn of_servers(world: &World) {
         let Err(heard) = server else { panic!("{fault}: the server met") };
         assert!(heard.to_string().contains("the other side "), "{fault}: {heard}");
     }
+    // To be among the roots does not help an authority's.
+    let (certificate, key) = issue(None, NAME, as_an_authority);
+    let (_server, client) = meet(world, Tls::new().identity(&certificate, key), Tls::new().roots(certificate));
+    told("an authority's, known", client, "is an authority's (CA:TRUE)");
     // With nothing wrong they meet.
     let (certificate, key) = issue(Some(&known), NAME, as_it_is);
     let (server, client) = meet(world, Tls::new().identity(certificate, key), Tls::new().roots(known.pem()));

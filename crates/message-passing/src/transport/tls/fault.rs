@@ -9,6 +9,8 @@ use rustls::{AlertDescription, CertificateError, Error, InvalidMessage};
 pub(super) enum Fault {
     /// Nobody but itself speaks for it.
     SelfSigned,
+    /// It is one that signs others.
+    OfAnAuthority,
     /// It is not one of those that are pinned.
     NotPinned,
 }
@@ -18,6 +20,10 @@ impl fmt::Display for Fault {
         f.write_str(match self {
             Fault::SelfSigned => {
                 "the other side's certificate is self-signed: add it to the roots, or pin it, if it is the right one"
+            }
+            Fault::OfAnAuthority => {
+                "the other side's certificate is an authority's (CA:TRUE), which signs others and stands for nobody: give it one that is \
+                 not (with openssl req: -addext basicConstraints=CA:FALSE), or pin it, if it is the right one"
             }
             Fault::NotPinned => {
                 "the other side's certificate is not the one that is pinned: pin its SHA-256 if it is right"

@@ -80,8 +80,13 @@ fn told(fault: Fault) -> Error {
     Error::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(fault))))
 }
 
-/// An authority that is not known is told apart from a certificate that only speaks for itself.
+/// An authority that is not known is told apart from a certificate that only speaks for itself, and from one that may not speak at all.
 fn refined(error: Error, certificate: &CertificateDer<'_>) -> Error {
+    if let Error::InvalidCertificate(CertificateError::Other(OtherError(other))) = &error
+        && let Some(webpki::Error::CaUsedAsEndEntity) = other.downcast_ref()
+    {
+        return told(Fault::OfAnAuthority);
+    }
     let may_be_its_own = !fault::is_about_the_certificate_itself(&error);
     match webpki::EndEntityCert::try_from(certificate) {
         Ok(parsed) if may_be_its_own && parsed.issuer() == parsed.subject() => told(Fault::SelfSigned),
