@@ -4,6 +4,7 @@
 //! Every message says which one it is, and every byte of it follows from that; the receiving process checks each.
 //! `WHARF_PROOF_SEED` repeats a run's choices.
 
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -104,8 +105,10 @@ fn exact_beginnings(scheme: &str) {
         thread::sleep(Duration::from_micros(random.below(15_000)));
         let what = format!("{scheme}, connection {connections}");
         if random.below(3) == 0 {
+            // One that has found a wrong byte has ended by itself, and not by the signal.
+            let death = receiver.kill();
+            assert_eq!(death.status.signal(), Some(9), "{what}: {}", receiver.report());
             // The sender hears of it, and says nothing but that: it has sent nothing that was not asked for.
-            receiver.kill();
             sender.expect("peer-died");
             deaths[1] += 1;
         } else {
