@@ -92,7 +92,7 @@ struct State {
 /// A request that is the only one of its client is begun without the lock, which would be in the way of its answer: it takes
 /// the *seat*. Only whoever receives requests seats one, and only where nobody sits; it leaves under the lock, as everything
 /// else happens there. Who holds the lock may see the seat as it was before the latest request sat down. A word that gives that
-/// one up is then kept as for one that is still to come, and whoever looks next finds both ([`catch_up`](Self::catch_up)).
+/// one up is then kept as for one that is still to come, and whoever looks next finds both ([`catch_up`](State::catch_up)).
 ///
 /// Its holders are the server's end of the link, the node by name, and every request that came by it.
 pub(super) struct Outbox {
