@@ -37,8 +37,8 @@ const SAID_AFTER_AT_MOST: u64 = 4096;
 const FETCHES_AHEAD: u64 = 512;
 
 /// So many looks at the next header are close together where an answer is expected soon: longer than one that comes at once from a near
-/// core takes.
-const CLOSE_LOOKS: u32 = 128;
+/// core takes. In models each is a choice of its own.
+const CLOSE_LOOKS: u32 = if cfg!(loom) { 2 } else { 128 };
 
 /// Turns of doing next to nothing between two looks that are close together: about a nanosecond.
 const TURNS_BETWEEN_CLOSE_LOOKS: u32 = 3;
