@@ -117,45 +117,21 @@ impl Receiver {
         for _ in 0..self.rhythm.dry(log.taken()) {
             std::hint::spin_loop();
         }
-        match log.watch_quickly(tries) {
-            (Quick::Message, waited) => {
-                self.rhythm.found_after(waited);
-                true
-            }
-            (Quick::Unusual, _) => false,
-            (Quick::Nothing, _) => {
-                self.rhythm.long();
-                false
-            }
-        }
+        self.rhythm.looked(log.watch_quickly(tries, false))
     }
 
     /// The same for whoever waits for an answer, or for whoever asks next: that is no stream, and may come at once. Where the one before
-    /// has come soon it is looked for more often, so that it is not found a pause late. It is no part of a
-    /// user's code, who keeps so much else in registers that the tries would be slower among it.
+    /// has come soon it is looked for more often, so that it is not found a pause late. It is no part of the caller's code, who keeps so
+    /// much else in registers that the tries would be slower among it.
     #[inline(never)]
     pub(crate) fn found_in_turn(&mut self, again: u32) -> bool {
-        self.found_in_turn_here(again)
-    }
-
-    /// The same as a part of the caller's code, where that is ours.
-    #[inline(always)]
-    pub(crate) fn found_in_turn_here(&mut self, again: u32) -> bool {
+        match self.look_quickly(true) {
+            Quick::Message => return true,
+            Quick::Nothing if again > 0 => {}
+            Quick::Nothing | Quick::Unusual => return false,
+        }
         let RecvHalf::Log(log) = &mut self.half else { return false };
-        match log.poll_quickly() {
-            Quick::Message => {
-                if self.rhythm.is_behind(log.taken()) {
-                    log.fetch_ahead();
-                }
-                return true;
-            }
-            Quick::Unusual => return false,
-            Quick::Nothing => self.rhythm.empty(log.taken()),
-        }
-        if again == 0 {
-            return false;
-        }
-        let (found, waited) = if self.soon { log.watch_closely(again) } else { log.watch_quickly(again) };
+        let (found, waited) = log.watch_quickly(again, self.soon);
         let soon = waited <= SOON;
         if self.soon != soon {
             self.soon = soon;

@@ -11,6 +11,8 @@
 //!
 //! Plain counting, without a clock.
 
+use wharf_shared_memory::log::Quick;
+
 /// Pauses for which a receiver stands back at first: some 260 ns, in which a sender that is fast writes a dozen small messages.
 const FIRST_GAP: u32 = 10;
 
@@ -106,6 +108,17 @@ impl Rhythm {
     #[inline(always)]
     pub(crate) fn found_after(&mut self, tries: u32) {
         self.tries = tries;
+    }
+
+    /// What the tries of a wait came to, and how many they were; whether they found a message.
+    #[inline(always)]
+    pub(crate) fn looked(&mut self, (found, tries): (Quick, u32)) -> bool {
+        match found {
+            Quick::Message => self.found_after(tries),
+            Quick::Nothing => self.long(),
+            Quick::Unusual => {}
+        }
+        found == Quick::Message
     }
 
     /// The wait goes on for long.

@@ -33,9 +33,9 @@ impl Instant {
     #[inline]
     pub fn last_tick() -> Instant {
         let tick = rustix::time::clock_gettime(ClockId::MonotonicCoarse);
-        // Neither field is ever negative on this clock, and 584 years after its start fit: nothing is asked that takes its time.
-        let (seconds, nanos) = (tick.tv_sec.cast_unsigned(), tick.tv_nsec.cast_unsigned());
-        Instant(seconds.wrapping_mul(NANOS_PER_SECOND).wrapping_add(nanos))
+        let seconds = u64::try_from(tick.tv_sec).unwrap_or(0);
+        let nanos = u64::try_from(tick.tv_nsec).unwrap_or(0);
+        Instant(seconds.saturating_mul(NANOS_PER_SECOND).saturating_add(nanos))
     }
 
     /// The instant `nanos` after the clock's start.

@@ -335,6 +335,7 @@ impl LogReader {
     /// Says for how many, too. `soon`: the first looks are close together, and count as many pauses where they find nothing.
     #[inline(always)]
     pub fn poll_patiently(&mut self, tries: u32, soon: bool) -> (Quick, u32) {
+        self.reader.go_on();
         let next = self.reader.payload_at();
         let (took, word, waited) = self.reader.take_patiently(tries, soon);
         if took {

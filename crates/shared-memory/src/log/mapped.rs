@@ -52,8 +52,7 @@ impl MappedRing {
     /// The payload bytes behind the header at `position`, in place.
     ///
     /// # Safety
-    /// The ring's writer is trusted to leave these bytes alone until the reader releases them, and the caller
-    /// releases them only after the last use of the slice.
+    /// Nobody writes these bytes as long as the slice lives.
     #[inline(always)]
     pub(crate) unsafe fn slice(&self, position: u64, len: u64) -> Option<&[u8]> {
         let offset = position & self.mask;
@@ -108,10 +107,10 @@ impl<P: Deref<Target = Page>> Reader<MappedRing, P> {
     /// [`payload_at`](Self::payload_at) says of it.
     #[inline(always)]
     pub(crate) unsafe fn message_from(&self, at: NonNull<u8>) -> &[u8] {
-        // SAFETY: a length that is not zero is that of the message that the last poll found. It lies in the reader's buffer, which
-        // only polls change; or in the ring, inside which it ends, as the reader has looked at before it took it for one to be read
-        // in place. That it does only where the writer is trusted to leave frames alone that were neither released nor, in a broadcast,
-        // unpinned; this one is by the next poll or announcement, which the borrow of `self` keeps away.
+        // A length that is not zero is that of the message that the last poll found. It lies in the reader's buffer, which only polls
+        // change; or in the ring, inside which it ends, as the reader has looked at before it took it for one to be read in place. That
+        // it does only where the writer is trusted to leave frames alone that were neither released nor, in a broadcast, unpinned.
+        // SAFETY: so it is whole, and stays so until the next poll or announcement, which the borrow of `self` keeps away.
         unsafe { slice::from_raw_parts(at.as_ptr(), self.len() as usize) }
     }
 }

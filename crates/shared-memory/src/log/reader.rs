@@ -4,11 +4,12 @@
 //! writer that is not trusted the payload is copied out in one pass before anybody looks at it.
 
 mod guard;
+mod quick;
 
 pub use guard::Heard;
 
 use super::assembly::Assembly;
-use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
+use super::frame::{CARRIES, Grid, Header, Kind, RENDEZVOUS, REWIND, ends_inside};
 use super::order::Standing;
 use super::page::{CLOSED, Page};
 use super::ring::Ring;
@@ -17,7 +18,6 @@ use super::writer::{LARGE, SMALL, fresh_ticket};
 use super::{Announcement, Barriers, Corrupt, Geometry, Signals};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use guard::Guard;
-use std::hint::{black_box, spin_loop};
 use std::ops::Deref;
 use std::time::Duration;
 use wharf_sys::crash_point;
@@ -32,16 +32,6 @@ const PARTS_PER_POLL: u32 = 256;
 /// The most bytes after which a reader says how far it is, in whatever ring: a writer in the large ring comes back to the small one
 /// when it sees that its readers have all but caught up.
 const SAID_AFTER_AT_MOST: u64 = 4096;
-
-/// How far ahead a reader that is behind asks for lines.
-const FETCHES_AHEAD: u64 = 512;
-
-/// So many looks at the next header are close together where an answer is expected soon: longer than one that comes at once from a near
-/// core takes. In models each is a choice of its own.
-const CLOSE_LOOKS: u32 = if cfg!(loom) { 2 } else { 128 };
-
-/// Turns of doing next to nothing between two looks that are close together: about a nanosecond.
-const TURNS_BETWEEN_CLOSE_LOOKS: u32 = 3;
 
 /// One ring as its reader sees it.
 #[derive(Debug)]
@@ -225,200 +215,6 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
             return Ok(Polled::Message);
         }
         self.follow()
-    }
-
-    /// Looks for a message in the one common case: whole, without flags, readable in place. Small enough to be part of
-    /// the caller.
-    #[inline(always)]
-    pub(crate) fn poll_quickly(&mut self) -> Quick {
-        let track = &mut self.tracks[self.current & 1];
-        let head = track.head + self.lent;
-        track.head = head;
-        let due = track.is_due();
-        // Acquire: as in `poll`.
-        let word = track.ring.word(head).load(Ordering::Acquire);
-        let found = if self.takes(head, word) { Quick::Message } else { self.find_otherwise(word) };
-        // Behind the look at the header, which is what the caller waits for.
-        if due {
-            self.say();
-        }
-        found
-    }
-
-    /// Takes the message with this header at `head` if it is one in the one common case.
-    #[inline(always)]
-    fn takes(&mut self, head: u64, word: u64) -> bool {
-        let len = word >> 32;
-        let size = self.tracks[self.current & 1].ring.size();
-        let is_common = word as u32 == Kind::Data as u32
-            && !self.copy
-            && ends_inside(head & (size - 1), len, size)
-            && len <= self.max_message;
-        if is_common {
-            self.hand_out(len, self.grid.frame(len));
-            self.taken += 1;
-        } else {
-            self.lent = 0;
-            self.find_nothing();
-        }
-        is_common
-    }
-
-    /// Gives the message of so many bytes at the head to the caller, in a frame of `frame` bytes that the next poll releases.
-    ///
-    /// No more stores than these, as on the writer's side: what a reader stores for each message keeps it from asking for the lines of
-    /// the next ones while it waits for a line (docs/performance.md).
-    #[inline(always)]
-    fn hand_out(&mut self, len: u64, frame: u64) {
-        self.len = len;
-        self.lent = frame;
-    }
-
-    #[inline(always)]
-    pub(super) fn find_nothing(&mut self) {
-        (self.copied, self.len) = (false, 0);
-    }
-
-    /// Goes on in the next lap. Where rings are small a pad comes with every few messages, and none of them shall take whoever
-    /// waits for an answer off the quick way.
-    #[cold]
-    #[inline(never)]
-    fn pass_pad(&mut self) -> Quick {
-        let track = &mut self.tracks[self.current & 1];
-        let size = track.ring.size();
-        track.head += self.grid.to_next_lap(track.head & (size - 1), size);
-        let head = track.head;
-        // Acquire: as in `poll`.
-        let word = track.ring.word(head).load(Ordering::Acquire);
-        match self.takes(head, word) {
-            true => Quick::Message,
-            false if word == 0 => Quick::Nothing,
-            false => Quick::Unusual,
-        }
-    }
-
-    /// Takes the message with this header, behind which its writer goes back to the start of the ring. Large messages that are
-    /// answered one by one all come so.
-    #[inline(never)]
-    fn take_rewinding(&mut self, word: u64) -> Quick {
-        let track = &self.tracks[self.current & 1];
-        let (size, len) = (track.ring.size(), word >> 32);
-        let offset = track.head & (size - 1);
-        if self.copy || !ends_inside(offset, len, size) || len > self.max_message {
-            return Quick::Unusual;
-        }
-        self.hand_out(len, self.grid.frame_and_rest(offset, self.grid.frame(len), size));
-        self.taken += 1;
-        Quick::Message
-    }
-
-    /// Looks whether anything stands at the place of the next header, so many times at most, with a pause before each look; behind a
-    /// quick look that found nothing. Says what it saw last, and how often it looked.
-    ///
-    /// It looks at the line behind the header, too. A message of up to 64 bytes ends there: asked for together with the header, the
-    /// two lines come side by side when it has been written, and not one after the other. Nothing else is done between two looks:
-    /// what comes between them makes every message later (docs/performance.md).
-    #[inline(always)]
-    pub(crate) fn watch(&self, tries: u32) -> (u64, u32) {
-        let track = &self.tracks[self.current & 1];
-        let header = track.ring.word(track.head + self.lent);
-        let behind = track.ring.word(track.head + self.lent + 64);
-        for done in 1..=tries {
-            spin_loop();
-            // Relaxed: nothing is concluded from it. The black box keeps the load, whose value nobody needs.
-            black_box(behind.load(Ordering::Relaxed));
-            // Acquire: as in `poll`.
-            let word = header.load(Ordering::Acquire);
-            if word != 0 {
-                return (word, done);
-            }
-        }
-        (0, tries)
-    }
-
-    /// [`watch`](Self::watch) for an answer that is expected soon: its first looks are closer together than a pause allows, which
-    /// is 23 ns on family 26. A stream, and whoever waits for a far core, would lose by that (docs/performance.md). Says 0 where one
-    /// of them has found something, and otherwise more than they are.
-    #[inline(always)]
-    pub(crate) fn watch_closely(&self, tries: u32) -> (u64, u32) {
-        let track = &self.tracks[self.current & 1];
-        let header = track.ring.word(track.head + self.lent);
-        let behind = track.ring.word(track.head + self.lent + 64);
-        for _ in 0..CLOSE_LOOKS {
-            // Relaxed and acquire: as in `watch`.
-            black_box(behind.load(Ordering::Relaxed));
-            let word = header.load(Ordering::Acquire);
-            if word != 0 {
-                return (word, 0);
-            }
-            // The black boxes keep the compiler from leaving it out.
-            let mut idle = 3_u64;
-            for _ in 0..black_box(TURNS_BETWEEN_CLOSE_LOOKS) {
-                idle = black_box(idle.wrapping_mul(idle));
-            }
-        }
-        let (word, waited) = self.watch(tries);
-        (word, CLOSE_LOOKS.saturating_add(waited))
-    }
-
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing, which has released what there was to release: waits for so
-    /// many pauses at most. Says whether it took a message at the [place](Self::place) of the next, what header it saw there,
-    /// and for how many pauses it waited. A header that it did not take it for is for [`find_otherwise`](Self::find_otherwise).
-    ///
-    /// What must be known of a message before it is taken is looked up while it is waited for.
-    #[inline(always)]
-    pub(crate) fn take_patiently(&mut self, tries: u32, soon: bool) -> (bool, u64, u32) {
-        let (bound, grid) = (self.bound(), self.grid);
-        let (word, waited) = if soon { self.watch_closely(tries) } else { self.watch(tries) };
-        let len = word >> 32;
-        let takes = word as u32 == Kind::Data as u32 && len < bound;
-        // If not, the quick look before has left nothing found, and nothing to release.
-        if takes {
-            self.hand_out(len, grid.frame(len));
-            self.taken += 1;
-        }
-        (takes, word, waited)
-    }
-
-    /// Ring and position of the header that was found, or of the next one.
-    #[inline(always)]
-    pub(crate) fn place(&self) -> (&R, u64) {
-        let track = &self.tracks[self.current & 1];
-        (&track.ring, track.head)
-    }
-
-    /// Length of the message that the last poll found; 0 if it found none.
-    #[inline(always)]
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// One more than the longest message that may be read in place at the head.
-    #[inline(always)]
-    fn bound(&self) -> u64 {
-        let track = &self.tracks[self.current & 1];
-        let size = track.ring.size();
-        let room = size - HEADER_BYTES - (track.head & (size - 1));
-        if self.copy { 0 } else { room.min(self.max_message) + 1 }
-    }
-
-    /// What a header says that is no message in the one common case.
-    #[inline(always)]
-    pub(crate) fn find_otherwise(&mut self, word: u64) -> Quick {
-        match word {
-            0 => Quick::Nothing,
-            _ if word == Header::pack(Kind::Pad, 0, 0) => self.pass_pad(),
-            _ if word as u32 == Header::pack(Kind::Data, REWIND, 0) as u32 => self.take_rewinding(word),
-            _ => Quick::Unusual,
-        }
-    }
-
-    /// Asks for the lines some messages ahead, for a reader that knows its writer further on.
-    #[inline(always)]
-    pub(crate) fn fetch_ahead(&self) {
-        let track = &self.tracks[self.current & 1];
-        track.ring.fetch(track.head + FETCHES_AHEAD);
-        track.ring.fetch(track.head + FETCHES_AHEAD + 64);
     }
 
     /// Everything but the common case: flags, parts, pads, switches, the close, copies, nonsense.
@@ -675,8 +471,7 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Releases the message before and announces sleep, but orders nothing. One order ([`Announcement::order`]) does for any
     /// number of announcements.
     pub(crate) fn announce_unordered(&mut self) -> Announcement {
-        self.tracks[self.current & 1].head += std::mem::take(&mut self.lent);
-        self.find_nothing();
+        self.go_on();
         // A sleeper looks at nothing, and a writer that drops must not have to go round it.
         self.unpin();
         self.publish();

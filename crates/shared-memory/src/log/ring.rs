@@ -5,6 +5,9 @@
 
 use crate::atomic::AtomicU64;
 
+/// Bytes of a cache line.
+pub(crate) const LINE_BYTES: u64 = 64;
+
 /// One ring: words that hold headers, and bytes that hold payloads.
 pub(crate) trait Ring {
     /// Where a payload is going to lie: inside the ring.

@@ -24,7 +24,7 @@ pub use seats::{Behind, Departure, SeatId, SeatTerms};
 use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND};
 use super::order::Standing;
 use super::page::{CLOSED, Page};
-use super::ring::Ring;
+use super::ring::{LINE_BYTES, Ring};
 use super::{Announcement, Barriers, Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use audience::Audience;
@@ -41,9 +41,6 @@ pub(crate) const LARGE: usize = 1;
 
 /// No message is as long.
 const NOT_READY: u64 = u64::MAX;
-
-/// Bytes of a cache line.
-const LINE_BYTES: u64 = 64;
 
 /// One ring as its writer sees it, in a cache line of its own: what changes with every message stands together, because each
 /// further line that is stored to delays the stores to the peer's lines (docs/performance.md).

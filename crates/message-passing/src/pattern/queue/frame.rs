@@ -135,6 +135,28 @@ mod tests {
     }
 
     #[test]
+    fn the_quick_way_reads_what_the_other_reads_as_an_item_and_nothing_else() {
+        // Every combination of the first three bytes that differ in meaning, and lengths around the header.
+        let interesting = [0, 1, 2, 3, 6, 7, 8, 128, 255];
+        for version in interesting {
+            for code in interesting {
+                for flags in interesting {
+                    for len in [0, 7, 8, 15, 16, 17, 40] {
+                        let mut message: Vec<u8> = (0..len).map(|at| (at as u8).wrapping_mul(31) ^ flags).collect();
+                        for (place, byte) in message.iter_mut().zip([version, code, flags]) {
+                            *place = byte;
+                        }
+                        let item = Head::read(&message).ok().filter(|(head, _)| head.kind == Kind::Item);
+                        assert_eq!(Head::read_item(&message), item, "{message:?}");
+                    }
+                }
+            }
+        }
+        let head = Head { kind: Kind::Item, reads_tally: true, deliveries: 3, number: u64::MAX };
+        assert_eq!(Head::read_item(&head.write()), Some((head, &[][..])));
+    }
+
+    #[test]
     fn nonsense_is_told_in_one_line() {
         let good = Head::new(Kind::Credit, 7).write();
         for len in 0..HEAD_BYTES {

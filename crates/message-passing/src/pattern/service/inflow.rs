@@ -164,7 +164,7 @@ impl Inflow {
     #[inline(always)]
     pub(super) fn next_quickly(&mut self, tries: u32) -> Option<Message<'_>> {
         match self {
-            Inflow::Own(receiver) => receiver.found_in_turn_here(tries).then(|| receiver.found_in_place()),
+            Inflow::Own(receiver) => receiver.found_in_turn(tries).then(|| receiver.found_in_place()),
             Inflow::Shared(_) => None,
         }
     }

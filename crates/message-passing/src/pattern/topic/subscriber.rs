@@ -386,17 +386,7 @@ impl Inlet {
             std::hint::spin_loop();
         }
         // Nothing but this publisher is looked at meanwhile: the tries are few, and the slow way that follows hears of the others.
-        match source.reader.poll_patiently(tries) {
-            (Quick::Message, waited) => {
-                self.rhythm.found_after(waited);
-                true
-            }
-            (Quick::Unusual, _) => false,
-            (Quick::Nothing, _) => {
-                self.rhythm.long();
-                false
-            }
-        }
+        self.rhythm.looked(source.reader.poll_patiently(tries))
     }
 
     /// Messages of the publisher that is the only one.

@@ -116,16 +116,10 @@ impl LogReceiver {
     }
 
     /// Behind a quick look that found nothing: waits for so many pauses at most, and looks again. Says for how many it waited, too.
+    /// `soon`: see [`LogReader::poll_patiently`].
     #[inline(always)]
-    pub(crate) fn watch_quickly(&mut self, tries: u32) -> (Quick, u32) {
-        let (found, waited) = self.log.poll_patiently(tries, false);
-        (found, waited)
-    }
-
-    /// The same for an answer that is expected soon.
-    #[inline(always)]
-    pub(crate) fn watch_closely(&mut self, tries: u32) -> (Quick, u32) {
-        self.log.poll_patiently(tries, true)
+    pub(crate) fn watch_quickly(&mut self, tries: u32, soon: bool) -> (Quick, u32) {
+        self.log.poll_patiently(tries, soon)
     }
 
     /// The message that [`poll_quickly`](Self::poll_quickly) or [`watch_quickly`](Self::watch_quickly) found.

@@ -135,6 +135,7 @@ impl BroadcastReader {
     /// the next place. Says for how many, too.
     #[inline(always)]
     pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
+        self.reader.go_on();
         let next = self.reader.payload_at();
         let (found, waited) = self.reader.poll_broadcast_patiently(tries);
         if found == Quick::Message {

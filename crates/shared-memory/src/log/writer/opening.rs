@@ -7,10 +7,10 @@
 //!
 //! What is stored there means nothing: these words are free, and no reader looks at them before the headers that lead there.
 
-use super::{LINE_BYTES, Writer};
+use super::Writer;
 use crate::atomic::Ordering;
 use crate::log::page::Page;
-use crate::log::ring::Ring;
+use crate::log::ring::{LINE_BYTES, Ring};
 use std::ops::Deref;
 
 /// Lines that are taken at once: more of them would take up all the places for stores that wait.
