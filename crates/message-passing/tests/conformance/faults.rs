@@ -202,6 +202,14 @@ pub(crate) fn of_options(world: &World) {
         refused(listen(Options::new().tls(Tls::new().identity(certificate, key))), words);
     }
     refused(connect(Options::new().tls(Tls::new().roots("nonsense"))), "certificate");
+    // PEM text in which no certificate lies: neither the other side's, nor of an unknown place.
+    let damaged = "-----BEGIN CERTIFICATE-----\nAAECAwQFBgc=\n-----END CERTIFICATE-----\n";
+    let roots = format!("{certificate}{damaged}");
+    refused(connect(Options::new().tls(Tls::new().roots(&roots))), "certificate 2 of those that are to be believed");
+    refused(
+        listen(Options::new().tls(Tls::new().identity(damaged, &key))),
+        "the identity of this side cannot be used: its certificate is damaged",
+    );
     refused(connect(Options::new().tls(Tls::new().roots(&certificate).server_name("a b"))), "no name");
     let shown = format!("{:?}", Options::new().tls(Tls::new().identity(&certificate, &key)));
     assert!(!shown.contains("PRIVATE"), "{shown}");

@@ -12,7 +12,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::TLS13;
-use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig, ServerConnection};
 use zeroize::Zeroizing;
 
 use self::verifier::Believed;
@@ -103,8 +103,22 @@ fn settings<'a>(address: &Address, options: &'a Options) -> Result<&'a Tls, Conn
     })
 }
 
-fn unusable(error: rustls::Error) -> ConnectError {
-    ConnectError::Options(format!("the certificates and keys of this side cannot be used: {}", fault::sentence(&error)))
+fn unusable(error: Error) -> ConnectError {
+    let why = match &error {
+        // The sentences are about what the other side has shown.
+        Error::InvalidCertificate(why) => {
+            format!("its certificate is damaged, or none ({why}); give the file that the authority gave")
+        }
+        error => fault::sentence(error),
+    };
+    ConnectError::Options(format!("the identity of this side cannot be used: {why}"))
+}
+
+fn unusable_root(why: &Error, number: usize) -> ConnectError {
+    ConnectError::Options(format!(
+        "certificate {number} of those that are to be believed (roots, client roots) is damaged, or none ({why}); give the file that the \
+         authority gave"
+    ))
 }
 
 fn read_identity(
@@ -133,8 +147,8 @@ fn read_roots(roots: &[String]) -> Result<Option<Arc<RootCertStore>>, ConnectErr
     }
     let mut store = RootCertStore::empty();
     for pem in roots {
-        for certificate in read_certificates(pem)? {
-            store.add(certificate).map_err(unusable)?;
+        for (at, certificate) in read_certificates(pem)?.into_iter().enumerate() {
+            store.add(certificate).map_err(|why| unusable_root(&why, at + 1))?;
         }
     }
     Ok(Some(Arc::new(store)))
