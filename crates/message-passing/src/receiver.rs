@@ -17,9 +17,6 @@ use crate::transport::{Frame, PeerMemory, RecvHalf};
 use crate::wait::{self, Act, Limit, Pace};
 use crate::waits::{Announced, Endpoint, Glance, Places, Seam, Stir, Waits};
 
-/// What has come within so many pauses has come soon: as from a core that is near, and at once.
-const SOON: u32 = 5;
-
 /// The receiving end of a link.
 ///
 /// # When the peer closes or dies
@@ -33,8 +30,6 @@ pub struct Receiver {
     /// Tries that `recv` makes in the caller's own code before it waits in earnest.
     quick_tries: u32,
     rhythm: Rhythm,
-    /// The latest answer came soon, and so may the next: see [`found_in_turn`](Self::found_in_turn).
-    soon: bool,
     /// Whoever was met since, at the other end of a channel.
     met: Option<Peer>,
     facts: Arc<Facts>,
@@ -43,7 +38,7 @@ pub struct Receiver {
 impl Receiver {
     pub(crate) fn new(half: RecvHalf, facts: Arc<Facts>) -> Self {
         let pace = Pace::new(facts.wait, half.tries_are_free(), facts.their_cpu);
-        Self { quick_tries: pace.quick_tries(), pace, rhythm: Rhythm::new(), soon: true, met: None, half, facts }
+        Self { quick_tries: pace.quick_tries(), pace, rhythm: Rhythm::new(), met: None, half, facts }
     }
 
     /// Receives the next message if there is one now.
@@ -117,12 +112,11 @@ impl Receiver {
         for _ in 0..self.rhythm.dry(log.taken()) {
             std::hint::spin_loop();
         }
-        self.rhythm.looked(log.watch_quickly(tries, false))
+        self.rhythm.looked(log.watch_quickly(tries))
     }
 
-    /// The same for whoever waits for an answer, or for whoever asks next: that is no stream, and may come at once. Where the one before
-    /// has come soon it is looked for more often, so that it is not found a pause late. It is no part of the caller's code, who keeps so
-    /// much else in registers that the tries would be slower among it.
+    /// The same for whoever waits for an answer, or for whoever asks next: that is no stream. It is no part of the caller's code, who keeps
+    /// so much else in registers that the tries would be slower among it.
     #[inline(never)]
     pub(crate) fn found_in_turn(&mut self, again: u32) -> bool {
         match self.look_quickly(true) {
@@ -131,12 +125,7 @@ impl Receiver {
             Quick::Nothing | Quick::Unusual => return false,
         }
         let RecvHalf::Log(log) = &mut self.half else { return false };
-        let (found, waited) = log.watch_quickly(again, self.soon);
-        let soon = waited <= SOON;
-        if self.soon != soon {
-            self.soon = soon;
-        }
-        found == Quick::Message
+        log.watch_quickly(again).0 == Quick::Message
     }
 
     /// One quick look, for whoever looks at many ends by turns. What is no message in a log takes more than that.

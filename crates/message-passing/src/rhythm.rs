@@ -22,8 +22,9 @@ const LONGEST_GAP: u32 = 40;
 /// A gap that finds fewer messages than this grows twice as long.
 const FULL_RUN: u64 = 48;
 
-/// A wait of at most so many tries is a short one: the sender is at work on the next message. An answer takes longer.
-const SHORT_TRIES: u32 = 4;
+/// A wait of at most so many looks in vain is a short one, of some 90 ns: the sender is at work on the next message. An answer takes
+/// longer.
+const SHORT_TRIES: u32 = 20;
 
 /// Tries of a wait that was not a short one, whether or not it found anything.
 const LONG: u32 = u32::MAX;

@@ -331,13 +331,13 @@ impl LogReader {
         found
     }
 
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: waits for so many pauses at most until there is something.
-    /// Says for how many, too. `soon`: the first looks are close together, and count as many pauses where they find nothing.
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: looks until there is something, first for half a microsecond
+    /// without a pause, and then with so many pauses at most. Says how often it looked in vain, too.
     #[inline(always)]
-    pub fn poll_patiently(&mut self, tries: u32, soon: bool) -> (Quick, u32) {
+    pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
         self.reader.go_on();
         let next = self.reader.payload_at();
-        let (took, word, waited) = self.reader.take_patiently(tries, soon);
+        let (took, word, waited) = self.reader.take_patiently(tries);
         if took {
             self.at = next;
             return (Quick::Message, waited);

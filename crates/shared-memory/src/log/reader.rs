@@ -3,6 +3,7 @@
 //! A reader trusts nothing that it reads: a header is loaded once, taken apart, bounded, and only then used. Towards a
 //! writer that is not trusted the payload is copied out in one pass before anybody looks at it.
 
+mod closely;
 mod guard;
 mod quick;
 

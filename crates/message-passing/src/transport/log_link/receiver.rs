@@ -115,11 +115,10 @@ impl LogReceiver {
         matches!(self.rest, Rest::Elsewhere)
     }
 
-    /// Behind a quick look that found nothing: waits for so many pauses at most, and looks again. Says for how many it waited, too.
-    /// `soon`: see [`LogReader::poll_patiently`].
+    /// Behind a quick look that found nothing: see [`LogReader::poll_patiently`].
     #[inline(always)]
-    pub(crate) fn watch_quickly(&mut self, tries: u32, soon: bool) -> (Quick, u32) {
-        self.log.poll_patiently(tries, soon)
+    pub(crate) fn watch_quickly(&mut self, tries: u32) -> (Quick, u32) {
+        self.log.poll_patiently(tries)
     }
 
     /// The message that [`poll_quickly`](Self::poll_quickly) or [`watch_quickly`](Self::watch_quickly) found.

@@ -131,8 +131,8 @@ impl BroadcastReader {
         found
     }
 
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: waits for so many pauses at most until something stands in
-    /// the next place. Says for how many, too.
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing: looks until something stands in the next place, first for half
+    /// a microsecond without a pause, and then with so many pauses at most. Says how often it looked in vain, too.
     #[inline(always)]
     pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
         self.reader.go_on();

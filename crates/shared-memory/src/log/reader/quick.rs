@@ -4,6 +4,7 @@
 //! known of a message before it is taken is looked up while it is waited for, and everything else is in functions apart
 //! (docs/performance.md).
 
+use super::closely::{CLOSE_LOOKS, look_closely};
 use super::{Quick, Reader};
 use crate::atomic::Ordering;
 use crate::log::frame::{HEADER_BYTES, Header, Kind, REWIND, ends_inside};
@@ -14,13 +15,6 @@ use std::ops::Deref;
 
 /// How far ahead a reader that is behind asks for lines.
 const FETCHES_AHEAD: u64 = 512;
-
-/// So many looks at the next header are close together where an answer is expected soon: longer than one that comes at once from a near
-/// core takes. In models each is a choice of its own.
-const CLOSE_LOOKS: u32 = if cfg!(loom) { 2 } else { 128 };
-
-/// Turns of doing next to nothing between two looks that are close together: about a nanosecond.
-const TURNS_BETWEEN_CLOSE_LOOKS: u32 = 3;
 
 impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     /// Looks for a message in the one common case: whole, without flags, readable in place. Small enough to be part of
@@ -108,51 +102,34 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         Quick::Message
     }
 
-    /// Looks whether anything stands at the place of the next header, so many times at most, with a pause before each look; behind a
-    /// quick look that found nothing. Says what it saw last, and how often it looked.
+    /// Looks whether anything stands at the place of the next header, behind a quick look that found nothing: with close looks first,
+    /// then with so many pauses at most. Says what it saw last, and how often it looked in vain.
+    ///
+    /// A pause takes 23 ns on family 26, and a near answer is there after three: what ends a wait with the first looks is found when it
+    /// comes, and not up to a pause later (docs/performance.md).
     ///
     /// It looks at the line behind the header, too. A message of up to 64 bytes ends there: asked for together with the header, the
     /// two lines come side by side when it has been written, and not one after the other. Nothing else is done between two looks:
-    /// what comes between them makes every message later (docs/performance.md).
+    /// what comes between them makes every message later.
     #[inline(always)]
     pub(super) fn watch(&self, tries: u32) -> (u64, u32) {
         let track = &self.tracks[self.current & 1];
         let (header, behind) = (track.ring.word(track.head), track.ring.word(track.head + LINE_BYTES));
-        for done in 1..=tries {
+        let (word, vain) = look_closely(header, behind);
+        if word != 0 {
+            return (word, vain);
+        }
+        for vain in 0..tries {
             spin_loop();
             // Relaxed: nothing is concluded from it. The black box keeps the load, whose value nobody needs.
             black_box(behind.load(Ordering::Relaxed));
             // Acquire: as in `poll`.
             let word = header.load(Ordering::Acquire);
             if word != 0 {
-                return (word, done);
+                return (word, CLOSE_LOOKS + vain);
             }
         }
-        (0, tries)
-    }
-
-    /// [`watch`](Self::watch) for an answer that is expected soon: its first looks are closer together than a pause allows, which
-    /// is 23 ns on family 26. A stream, and whoever waits for a far core, would lose by that (docs/performance.md). Says 0 where one
-    /// of them has found something, and otherwise more than they are.
-    #[inline(always)]
-    pub(super) fn watch_closely(&self, tries: u32) -> (u64, u32) {
-        let track = &self.tracks[self.current & 1];
-        let (header, behind) = (track.ring.word(track.head), track.ring.word(track.head + LINE_BYTES));
-        for _ in 0..CLOSE_LOOKS {
-            // Relaxed and acquire: as in `watch`.
-            black_box(behind.load(Ordering::Relaxed));
-            let word = header.load(Ordering::Acquire);
-            if word != 0 {
-                return (word, 0);
-            }
-            // The black boxes keep the compiler from leaving it out.
-            let mut idle = 3_u64;
-            for _ in 0..black_box(TURNS_BETWEEN_CLOSE_LOOKS) {
-                idle = black_box(idle.wrapping_mul(idle));
-            }
-        }
-        let (word, waited) = self.watch(tries);
-        (word, CLOSE_LOOKS.saturating_add(waited))
+        (0, CLOSE_LOOKS.saturating_add(tries))
     }
 
     /// Goes on to the place of the next header. A quick look that found nothing has done so; nothing is left of the message before in
@@ -163,22 +140,23 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         self.find_nothing();
     }
 
-    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing, and behind [`go_on`](Self::go_on): waits for so many pauses at
-    /// most. Says whether it took a message at the [place](Self::place) of the next, what header it saw there,
-    /// and for how many pauses it waited. A header that it did not take it for is for [`find_otherwise`](Self::find_otherwise).
+    /// [`poll_quickly`](Self::poll_quickly) behind one that found nothing, and behind [`go_on`](Self::go_on): looks until there is
+    /// something, with so many pauses at most behind the close looks. Says whether it took a message at the [place](Self::place) of the
+    /// next, what header it saw there, and how often it looked in vain. A header that it did not take it for is for
+    /// [`find_otherwise`](Self::find_otherwise).
     ///
     /// What must be known of a message before it is taken is looked up while it is waited for.
     #[inline(always)]
-    pub(crate) fn take_patiently(&mut self, tries: u32, soon: bool) -> (bool, u64, u32) {
+    pub(crate) fn take_patiently(&mut self, tries: u32) -> (bool, u64, u32) {
         let (bound, grid) = (self.bound(), self.grid);
-        let (word, waited) = if soon { self.watch_closely(tries) } else { self.watch(tries) };
+        let (word, vain) = self.watch(tries);
         let len = word >> 32;
         let takes = word as u32 == Kind::Data as u32 && len < bound;
         if takes {
             self.hand_out(len, grid.frame(len));
             self.taken += 1;
         }
-        (takes, word, waited)
+        (takes, word, vain)
     }
 
     /// Ring and position of the header that was found, or of the next one.
