@@ -294,6 +294,7 @@ impl Inlet {
         if let Some(blank) = caller.blanks.last_mut() {
             blank.prepare(&caller.spare);
         }
+        let tick = Instant::last_tick();
         let message = caller.inflow.next_quickly(tries)?;
         self.rota.found_latest();
         if let Some((id, nanos, payload)) = Head::read_expected(&message, Kind::Request)
@@ -303,7 +304,7 @@ impl Inlet {
             caller.last = id;
             crash_point!("service.request.taken");
             begin(&self.door, &caller.outbox, id, nanos, payload.len())?;
-            return Some(blank.fill(payload, &mut caller.spare).start(id, deadline(nanos)));
+            return Some(blank.fill(payload, &mut caller.spare).start(id, deadline(nanos, tick)));
         }
         let said = read(&message);
         self.heard(at, said)
@@ -344,7 +345,7 @@ impl Inlet {
             return None;
         };
         begin(&self.door, &caller.outbox, id, nanos, bytes.len())?;
-        Some(blank.begin(id, deadline(nanos), bytes))
+        Some(blank.begin(id, deadline(nanos, Instant::last_tick()), bytes))
     }
 
     /// Has the clients who ring at our bell ring when they say something next. Their links stay announced until they do, so
@@ -464,13 +465,13 @@ fn begin(door: &Door, outbox: &Outbox, id: u64, nanos: u64, len: usize) -> Optio
     }
 }
 
-/// When so many nanoseconds are over. From afar the clock's last tick does, which costs a fraction; the server then takes the
-/// caller's time to be over up to 10 ms early.
+/// When so many nanoseconds are over. From afar the clock's last tick does, which is known from before the request came; the server then
+/// takes the caller's time to be over up to 10 ms early.
 #[inline(always)]
-fn deadline(nanos: u64) -> Option<Instant> {
+fn deadline(nanos: u64, tick: Instant) -> Option<Instant> {
     if nanos == NO_LIMIT {
         return None;
     }
-    let now = if nanos >= FAR_NANOS { Instant::last_tick() } else { Instant::now() };
+    let now = if nanos >= FAR_NANOS { tick } else { Instant::now() };
     Some(Instant::from_nanos(now.as_nanos().saturating_add(nanos)))
 }
