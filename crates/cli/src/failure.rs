@@ -114,6 +114,7 @@ impl From<ConnectError> for Failure {
         match error {
             ConnectError::Address(_) | ConnectError::Options(_) => Failure::Usage(why),
             ConnectError::Timeout { .. } => Failure::Timeout(why),
+            ConnectError::PeerGone { .. } => Failure::PeerGone(why),
             // The library speaks to programmers; the command names its own option.
             ConnectError::OtherUser { uid, ours } => Failure::Failed(format!(
                 "the peer runs as uid {uid}, which this side (uid {ours}) does not admit: run both as one user, or add --allow-uid {uid}"

@@ -47,7 +47,7 @@ pub(crate) fn meet(
         announce_address(listener.address(), &parsed, made, asked.verbose);
         accept(&mut listener, asked, ending)?
     } else {
-        ending.meanwhile(|| match patience(asked, asked.wait_for_peer) {
+        let outcome = ending.meanwhile(|| match patience(asked, asked.wait_for_peer) {
             None if asked.wait_for_peer => options.connect_timeout(address, FOR_EVER),
             // Who is there and says nothing is given no longer than anybody else.
             None => asked
@@ -55,7 +55,11 @@ pub(crate) fn meet(
                 .map_or(options.clone(), |limit| options.handshake_timeout(limit.clamp(SHORTEST, SILENCE)))
                 .connect(address),
             Some(limit) => options.connect_timeout(address, limit),
-        })??
+        })?;
+        outcome.map_err(|error| match Failure::from(error) {
+            gone @ Failure::PeerGone(_) => gone.adding("--wait TIME waits for the next that listens"),
+            other => other,
+        })?
     };
     if asked.verbose {
         complain(&format!("linked with {}", link.peer()));

@@ -6,9 +6,10 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
-use scene::{Finished, Running, Scene, says, start};
+use scene::{Finished, Running, Scene, await_that, says, start};
 
 /// A port of this machine that the system chooses.
 const TCP: &str = "tcp:127.0.0.1:0";
@@ -314,4 +315,60 @@ fn hosts_and_ports_that_are_no_use() {
     let nobody = "tcp:127.0.0.1:1";
     says(&scene.run(&["send", nobody, "hi"]).refused(1), &["nobody is listening", nobody]);
     says(&scene.run(&["send", nobody, "hi", "--wait", "30ms"]).refused(3), &[nobody, "within 30ms"]);
+}
+
+/// Whether every thread of a process sleeps, and has not stirred for a while.
+fn waits(pid: u32) -> bool {
+    let tasks = || fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let asleep = || {
+        tasks().all(|task| {
+            let stat = fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+            stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('S'))
+        })
+    };
+    let before = scene::sleeps(pid);
+    std::thread::sleep(Duration::from_millis(200));
+    asleep() && before > 0 && scene::sleeps(pid) == before
+}
+
+/// A listener that is killed before it has answered has refused nothing.
+#[test]
+fn a_listener_that_dies_while_the_two_meet_is_told_as_dead_and_another_is_waited_for() {
+    // One that is stopped, and whoever connects to it and waits for its answer.
+    let called = |scene: &Scene, address: &str, more: &[&str]| {
+        let door = match address.starts_with("t") || address.starts_with("w") {
+            true => receiver(scene, address, &["--verbose"]),
+            false => {
+                let listener = scene.start_listener(&["recv", address]);
+                Door { listener, address: address.to_owned(), note: String::new() }
+            }
+        };
+        door.listener.signal("STOP");
+        let pin = door.note.split_once("--pin ").map(|(_, pin)| ["--pin", pin.trim()]);
+        let trust: &[&str] = pin.as_ref().map_or(&[], |pin| pin);
+        let command = [&["send", &door.address, "hello"], trust, more].concat();
+        let sender = scene.start(&command);
+        await_that("it waits for its answer", || waits(sender.id()));
+        door.listener.signal("KILL");
+        let address = door.address.clone();
+        door.listener.finish();
+        (sender, address)
+    };
+    for address in ["shm:met", "unix:met", "pipe:met", "mq:met", TCP, TLS, WS] {
+        let (sender, _) = called(&Scene::new(), address, &[]);
+        let told = sender.finish().refused(4);
+        says(&told, &["gone before it had answered", "--wait TIME"]);
+    }
+    for address in ["unix:met", TCP] {
+        let (sender, _) = called(&Scene::new(), address, &["--wait", "3s"]);
+        let told = sender.finish().refused(3);
+        says(&told, &["within 3s", "nobody is listening"]);
+    }
+    for address in ["shm:met", "unix:met", "pipe:met", "mq:met", TCP, WS] {
+        let scene = Scene::new();
+        let (sender, place) = called(&scene, address, &["--wait", "60s"]);
+        let next = scene.start(&["recv", &place]);
+        assert_eq!(went_well(next.finish()).0, b"hello", "{place}");
+        sender.finish().well();
+    }
 }

@@ -184,6 +184,15 @@ pub enum ConnectError {
         /// The reason that it gave.
         reason: String,
     },
+    /// The other side closed the connection or died before it had answered: it refused nothing. `connect_timeout` goes on waiting for
+    /// another that answers.
+    #[error(
+        "the peer was gone before it had answered ({heard} bytes came): it died, or closed the connection; start it again, then connect"
+    )]
+    PeerGone {
+        /// How many bytes of its answer came.
+        heard: usize,
+    },
     /// The time ran out before the link was made.
     #[error("no link to {address} within {}: {missing}", Limit(*.limit))]
     Timeout {

@@ -27,6 +27,9 @@ use crate::voice::{Heard, Voice};
 /// How long one look for a listener takes while waiting for one.
 const RETRY: Duration = Duration::from_millis(5);
 
+/// How long one does while whoever listens goes without an answer: it may be somebody else's, who closes every connection.
+const RETRY_GONE: Duration = Duration::from_millis(50);
+
 /// What is missing when a listener exists and its kernel queue takes no further connection.
 const QUEUE_FULL: &str = "the listener's queue stayed full";
 
@@ -35,6 +38,9 @@ const NO_TIME: &str = "the time was over before a listener could be looked for";
 
 /// What is missing when the listener is.
 const NO_LISTENER: &str = "nobody is listening there";
+
+/// What is missing when a listener was there and is not any more.
+const GONE: &str = "whoever listened there was gone before it had answered";
 
 /// What is missing when not even the directory of the path is there.
 const NO_DIRECTORY: &str = "its directory does not exist";
@@ -127,18 +133,21 @@ pub(crate) fn connect(
     let deadline = Deadline::after(limit);
     let mut missed = None;
     let mut lookup = Lookup::default();
-    // Every round takes RETRY, so the deadline bounds their number.
+    // Every round takes RETRY at least, so the deadline bounds their number.
     loop {
+        let mut pause = RETRY;
         match connect_once(address, options, &ours, &mut lookup, limit, deadline) {
             Err(ConnectError::NobodyListening { .. }) if patient => missed = Some(NO_LISTENER),
             // Whoever listens there may make it first.
             Err(ConnectError::NoDirectory { .. }) if patient => missed = Some(NO_DIRECTORY),
+            // It refused nothing, and the next one may answer.
+            Err(ConnectError::PeerGone { .. }) if patient => (missed, pause) = (Some(GONE), RETRY_GONE),
             // The last look came too late to look at all: what the earlier ones saw is what was missing.
             Err(ConnectError::Timeout { missing: QUEUE_FULL | NO_TIME, .. }) if missed.is_some() => {}
             outcome => return outcome,
         }
         match deadline.remaining() {
-            Some(left) => std::thread::sleep(left.min(RETRY)),
+            Some(left) => std::thread::sleep(left.min(pause)),
             None => {
                 let missing = missed.unwrap_or(NO_LISTENER);
                 return Err(ConnectError::Timeout { address: address.to_string(), limit, missing });

@@ -278,13 +278,15 @@ impl Options {
     ///
     /// # Errors
     /// [`ConnectError::NobodyListening`] when nobody does, [`ConnectError::Timeout`] when the listener does not
-    /// answer within the [handshake time](Self::handshake_timeout), and what either side refuses.
+    /// answer within the [handshake time](Self::handshake_timeout), [`ConnectError::PeerGone`] when it dies before it does, and what
+    /// either side refuses.
     pub fn connect(&self, address: impl AsRef<str>) -> Result<Link, ConnectError> {
         let address = Address::parse(address.as_ref())?;
         meet::connect(&address, self, Payload::Bytes, self.handshake_timeout, false)
     }
 
-    /// Connects to an address; waits for a listener and for its answer, at most `limit`.
+    /// Connects to an address; waits for a listener and for its answer, at most `limit`. One that dies or closes before it has
+    /// answered is none: another is waited for.
     ///
     /// The name of a host is looked up once, at the beginning. The limit does not end that: it takes as long as the
     /// system's resolver likes, usually some seconds at most, and what it took is missing afterwards. An address in figures

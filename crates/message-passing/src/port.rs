@@ -80,6 +80,7 @@ pub(crate) fn connect(
     Err(match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::NobodyListening { address: address.to_string() },
         io::ErrorKind::TimedOut => late("the host did not answer"),
+        io::ErrorKind::ConnectionReset => ConnectError::PeerGone { heard: 0 },
         _ => ConnectError::system(format!("connect to {address}"), error),
     })
 }

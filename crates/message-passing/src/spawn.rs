@@ -124,8 +124,8 @@ impl Options {
     ///
     /// # Errors
     /// [`ConnectError::NotHanded`] when there is none or it was taken before, [`ConnectError::Timeout`] when the parent
-    /// does not answer within the [handshake time](Self::handshake_timeout), [`ConnectError::Refused`] when it refuses or
-    /// is gone. Whatever fails once the descriptor is taken uses the link up.
+    /// does not answer within the [handshake time](Self::handshake_timeout), [`ConnectError::Refused`] when it refuses and
+    /// [`ConnectError::PeerGone`] when it is gone. Whatever fails once the descriptor is taken uses the link up.
     pub fn inherited(&self) -> Result<Link, ConnectError> {
         let found = found()?;
         let address = Address::handed(found.transport(), "parent");

@@ -155,7 +155,7 @@ impl Stream {
 /// The connection ended instead of an introduction, of which so many bytes had come.
 fn ended(role: Role, known: usize) -> ConnectError {
     match role {
-        Role::Connecting => ConnectError::Refused { reason: "it closed the connection without an answer".to_owned() },
+        Role::Connecting => ConnectError::PeerGone { heard: known },
         Role::Accepting if known == 0 => {
             ConnectError::Protocol("it closed the connection, or said nothing, instead of a hello".to_owned())
         }
@@ -181,6 +181,7 @@ fn hear_record(socket: BorrowedFd<'_>, role: Role) -> Result<Option<Heard>, Conn
         Err(error) if error.kind() == io::ErrorKind::InvalidData => {
             return Err(ConnectError::Protocol(error.to_string()));
         }
+        Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Err(ended(role, 0)),
         Err(error) => return Err(ConnectError::system("read the other side's introduction", error)),
     };
     if received.len == 0 {

@@ -274,7 +274,7 @@ pub(crate) fn a_listener_that_goes(world: &World) {
     let gone = Instant::now();
     drop(held);
     let (outcome, told) = connecting.join().unwrap();
-    assert!(matches!(outcome, Err(ConnectError::Refused { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(ConnectError::PeerGone { heard: 0 })), "{outcome:?}");
     assert!(told.saturating_duration_since(gone) < SOON / 2);
     // What it had made is gone.
     assert_eq!(world.names(), ["case.pipe"]);

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use wharf_message_passing::{ConnectError, Link, Options, RecvError, SendError};
+use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
 use wharf_sys::socket::{self, Kind};
 
@@ -313,7 +314,11 @@ pub(crate) fn nonsense_for_the_connecting_side(world: &World) {
     });
     for answer in answers {
         let refused = world.options().connect(&address).unwrap_err();
-        let known = matches!(refused, ConnectError::Protocol(_) | ConnectError::Refused { .. });
+        let known = match refused {
+            ConnectError::PeerGone { heard } => answer.is_empty() && heard == 0,
+            ConnectError::Protocol(_) | ConnectError::Refused { .. } => !answer.is_empty(),
+            _ => false,
+        };
         assert!(known, "{answer:?}: {refused:?}");
         assert!(!refused.to_string().contains('\n'));
     }
@@ -383,4 +388,25 @@ pub(crate) fn written_from_the_page(world: &World) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), "GRÜSS DICH");
     assert!(matches!(end, Err(RecvError::Closed)), "{end:?}");
+}
+
+/// One that takes every connection and closes it is no listener: whoever waits for one goes on waiting until his time is over, asks it
+/// again now and then, and is told what he met.
+pub(crate) fn a_listener_that_hangs_up(world: &World) {
+    let path = world.path().join("hangs-up");
+    let door = socket::listen_at(&path, Kind::SeqPacket, 8).unwrap();
+    let limit = Duration::from_millis(500);
+    let connecting = thread::spawn({
+        let (options, address) = (world.options(), format!("unix:{}", path.display()));
+        move || options.connect_timeout(address, limit).map(drop).unwrap_err()
+    });
+    let mut visits = 0;
+    while !connecting.is_finished() {
+        let soon = Deadline::after(Duration::from_millis(10));
+        visits += u32::from(socket::accept(&door, Some(soon)).unwrap().is_some());
+    }
+    let late = connecting.join().unwrap();
+    assert!(matches!(late, ConnectError::Timeout { missing, .. } if missing.contains("was gone")), "{late:?}");
+    assert!((2..=11).contains(&visits), "{visits} visits");
+    std::fs::remove_file(&path).unwrap();
 }

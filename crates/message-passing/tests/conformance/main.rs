@@ -160,7 +160,7 @@ const CASES: &[Case] = cases! {
         tells_a_rendezvous, stopped_is_not_dead,
         dead_name_is_replaced, exit_is_not_closing
     }
-    Needs::Processes => meeting { silent_client }
+    Needs::Processes => meeting { silent_client, a_listener_that_dies }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
     Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers }
@@ -178,7 +178,7 @@ const CASES: &[Case] = cases! {
     Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number }
     Needs::Only("unix") => garbage {
         nonsense_instead_of_a_hello, nonsense_after_the_hello, taken_and_ended, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,
-        written_from_the_page
+        written_from_the_page, a_listener_that_hangs_up
     }
 };
 

@@ -110,3 +110,42 @@ pub(crate) fn silent_client(world: &World) {
         assert_eq!(read(), 0);
     }
 }
+
+/// A listener that is killed while somebody is with it has refused nothing. Whoever was there is told that it is gone, and whoever waits
+/// for a listener meets the next one.
+pub(crate) fn a_listener_that_dies(world: &World) {
+    let visited_and_killed = |limit: Option<Duration>| {
+        let mut peer = world.child("listens");
+        peer.expect("ready");
+        let connecting = thread::spawn({
+            let (options, address) = (world.options(), world.address());
+            move || match limit {
+                Some(limit) => options.connect_timeout(address, limit),
+                None => options.connect(address),
+            }
+        });
+        thread::sleep(Duration::from_millis(100));
+        assert!(!connecting.is_finished(), "{:?}", connecting.join().unwrap().map(drop));
+        peer.kill();
+        connecting
+    };
+    // On a busy machine it may come when the listener is dead already, and finds nobody.
+    let told = (0..20).find_map(|_| match visited_and_killed(None).join().unwrap().map(drop) {
+        Err(ConnectError::NobodyListening { .. }) => None,
+        outcome => Some(outcome),
+    });
+    let Some(Err(gone)) = told else { panic!("{told:?}") };
+    assert!(matches!(gone, ConnectError::PeerGone { heard: 0 }), "{gone:?}");
+    assert!(gone.to_string().contains("gone before it had answered"), "{gone}");
+
+    let waiting = visited_and_killed(Some(SOON));
+    let mut accepted = world.listen().accept_timeout(SOON).unwrap();
+    waiting.join().unwrap().unwrap().send(b"at last").unwrap();
+    assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"at last");
+
+    let limit = Duration::from_millis(300);
+    let late = visited_and_killed(Some(limit)).join().unwrap().map(drop);
+    assert!(matches!(late, Err(ConnectError::Timeout { .. })), "{late:?}");
+    // The next listener replaces what is left.
+    drop(world.listen());
+}
