@@ -12,6 +12,7 @@ use signal_hook::{flag, low_level};
 use wharf::{Endpoint, Readable, Selector};
 use wharf_sys::clock::Deadline;
 use wharf_sys::poll::{self, Interest};
+use wharf_sys::shortage::told;
 use wharf_sys::signal;
 
 use crate::failure::Failure;
@@ -67,7 +68,7 @@ impl Ending {
             let _later_ones_are_told_as_well = FIRST.set(first);
             Ok(Ending { signal, at_once, told: Readable(told) })
         };
-        let ending = watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {error}")))?;
+        let ending = watch().map_err(|error| Failure::Failed(format!("cannot watch for Ctrl-C: {}", told(&error))))?;
         // One that came in between was noted, and perhaps not told.
         ending.check()?;
         Ok(ending)
@@ -168,5 +169,5 @@ pub(crate) fn wait_for_room(out: BorrowedFd<'_>, deadline: Option<Deadline>) -> 
 }
 
 fn cannot_wait(error: io::Error) -> Failure {
-    Failure::Failed(format!("cannot wait: {error}"))
+    Failure::Failed(format!("cannot wait: {}", told(&error)))
 }

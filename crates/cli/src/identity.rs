@@ -56,7 +56,17 @@ impl Fingerprint {
     /// Reads 64 hexadecimal letters; colons between them are allowed, as other programs write them.
     pub(crate) fn read(text: &str) -> Result<Fingerprint, String> {
         let letters: Vec<u8> = text.bytes().filter(|letter| *letter != b':').collect();
-        let wrong = || format!("'{text}' is no fingerprint: expected {} hexadecimal letters", 2 * BYTES);
+        let wrong = || {
+            let found = match letters.iter().position(|letter| !letter.is_ascii_hexdigit()) {
+                Some(at) => format!("another one at place {}", at + 1),
+                None => letters.len().to_string(),
+            };
+            format!(
+                "'{text}' is no fingerprint: expected {} hexadecimal letters (0 to 9, a to f), found {found}; give the one that the other \
+                 side says, or the SHA-256 of its certificate (openssl x509 -in CERT.pem -outform der | sha256sum)",
+                2 * BYTES
+            )
+        };
         if letters.len() != 2 * BYTES {
             return Err(wrong());
         }

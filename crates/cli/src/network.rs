@@ -6,15 +6,20 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf::{Address, Options, Tls, Transport};
 
 use crate::compare::machine;
-use crate::failure::Failure;
+use crate::failure::{Failure, in_own_words};
 use crate::identity::{Fingerprint, Identity};
 use crate::shell::quoted;
 
 /// Where a token may be given instead of in a file. Not on the command line, which every user of a machine can read.
 const TOKEN_VARIABLE: &str = "WHARF_TOKEN";
+
+/// The most bytes of a token.
+const LONGEST_TOKEN: usize = 256;
 
 /// More than any file of certificates, keys or words has; a device that never ends has more.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -130,7 +135,7 @@ impl NetworkArguments {
     /// The fingerprint of the certificate that was given.
     fn own_pin(&self) -> Result<Option<Fingerprint>, Failure> {
         let Some(path) = &self.cert else { return Ok(None) };
-        Ok(Fingerprint::of_pem(&read_pem("--cert", path)?))
+        Ok(Fingerprint::of_pem(&read_certificates("--cert", path)?))
     }
 
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
@@ -166,7 +171,9 @@ impl NetworkArguments {
 
     fn token(&self) -> Result<Option<Vec<u8>>, Failure> {
         let Some(path) = &self.token_file else {
-            return Ok(std::env::var_os(TOKEN_VARIABLE).map(OsStringExt::into_vec));
+            let token = std::env::var_os(TOKEN_VARIABLE).map(OsStringExt::into_vec);
+            token.as_deref().map_or(Ok(()), |token| check_token(token, TOKEN_VARIABLE))?;
+            return Ok(token);
         };
         let mut token = read("--token-file", path)?;
         // Editors end a file with a line end that is nobody's token.
@@ -176,6 +183,7 @@ impl NetworkArguments {
         if token.last() == Some(&b'\r') {
             token.pop();
         }
+        check_token(&token, &format!("--token-file: '{}'", path.display()))?;
         Ok(Some(token))
     }
 
@@ -183,7 +191,7 @@ impl NetworkArguments {
         let (mut tls, mut made) = (Tls::new(), None);
         match (&self.cert, &self.key) {
             (Some(certificate), Some(key)) => {
-                tls = tls.identity(read_pem("--cert", certificate)?, read_pem("--key", key)?);
+                tls = own(certificate, key)?;
             }
             _ if listens => {
                 let identity = Identity::make().map_err(Failure::Failed)?;
@@ -193,7 +201,11 @@ impl NetworkArguments {
             _ => {}
         }
         for path in &self.ca {
-            let authority = read_pem("--ca", path)?;
+            let authority = read_certificates("--ca", path)?;
+            let fault = Tls::new().roots(authority.as_str()).check();
+            fault.map_err(|why| {
+                Failure::Usage(format!("--ca: '{}': {}", path.display(), in_own_words(&why.to_string())))
+            })?;
             tls = if listens { tls.client_roots(authority) } else { tls.roots(authority) };
         }
         tls = self.pin.iter().fold(tls, |tls, pin| tls.pin(pin.bytes()));
@@ -225,7 +237,10 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     let outcome = File::open(path).and_then(|file| file.take(LARGEST_FILE + 1).read_to_end(&mut bytes));
     match outcome {
-        Err(error) => Err(Failure::Usage(format!("{option}: cannot read '{}': {error}", path.display()))),
+        Err(error) => Err(Failure::Usage(format!(
+            "{option}: cannot read '{}': {error}; name a file that is there and that this user may read",
+            path.display()
+        ))),
         Ok(_) if bytes.len() as u64 > LARGEST_FILE => Err(Failure::Usage(format!(
             "{option}: '{}' has more than {LARGEST_FILE} bytes, expected far fewer: name another file",
             path.display()
@@ -234,12 +249,70 @@ fn read(option: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     }
 }
 
-/// Text in which there is anything that looks like PEM; whether it is the right thing is told by who uses it.
+/// Checks that this can be a token; `place` is where it was.
+fn check_token(token: &[u8], place: &str) -> Result<(), Failure> {
+    let found = match token.len() {
+        1..=LONGEST_TOKEN => return Ok(()),
+        0 => "is empty".to_owned(),
+        len => format!("has {len} bytes"),
+    };
+    Err(Failure::Usage(format!(
+        "{place} {found}: expected a word of 1 to {LONGEST_TOKEN} bytes, the same on both sides; 'head -c 24 /dev/urandom | base64' makes \
+         one"
+    )))
+}
+
+/// This side's certificate and its key.
+fn own(certificate: &Path, key: &Path) -> Result<Tls, Failure> {
+    let tls = Tls::new().identity(read_certificates("--cert", certificate)?, read_key("--key", key)?);
+    match tls.check() {
+        Ok(()) => Ok(tls),
+        Err(why) => Err(Failure::Usage(format!(
+            "--cert '{}' and --key '{}': {}",
+            certificate.display(),
+            key.display(),
+            in_own_words(&why.to_string())
+        ))),
+    }
+}
+
+/// PEM text with certificates in it, and nothing wrong with how they are written.
+fn read_certificates(option: &str, path: &Path) -> Result<String, Failure> {
+    let text = read_pem(option, path)?;
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
+    let fault = match read {
+        Ok(certificates) if !certificates.is_empty() => return Ok(text),
+        Ok(_) => "holds no certificate: expected -----BEGIN CERTIFICATE----- in it".to_owned(),
+        Err(why) => format!("holds a certificate that cannot be read ({why})"),
+    };
+    Err(Failure::Usage(format!("{option}: '{}' {fault}; give the file that the authority gave", path.display())))
+}
+
+/// PEM text with a private key in it.
+fn read_key(option: &str, path: &Path) -> Result<String, Failure> {
+    let text = read_pem(option, path)?;
+    let fault = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
+        Ok(_) => return Ok(text),
+        Err(_) if text.contains("ENCRYPTED") => {
+            "is encrypted: 'openssl pkey -in KEY -out NEW' writes it as it is needed"
+        }
+        Err(_) => {
+            "holds no private key that can be read: expected -----BEGIN PRIVATE KEY----- in it; give the one that was made with the \
+             certificate"
+        }
+    };
+    Err(Failure::Usage(format!("{option}: '{}' {fault}", path.display())))
+}
+
+/// Text in which there is anything that looks like PEM.
 fn read_pem(option: &str, path: &Path) -> Result<String, Failure> {
     let text = String::from_utf8(read(option, path)?).ok().filter(|text| text.contains("-----BEGIN "));
     text.ok_or_else(|| {
         let path = path.display();
-        Failure::Usage(format!("{option}: '{path}' is no PEM text: expected a line that starts with -----BEGIN"))
+        Failure::Usage(format!(
+            "{option}: '{path}' is no PEM text: expected a line that starts with -----BEGIN; give a file in PEM (of DER, 'openssl x509 \
+             -inform der' makes it)"
+        ))
     })
 }
 

@@ -295,3 +295,33 @@ fn a_full_file_system() {
     says(&line, &["room", "free"]);
     assert_eq!(scene.left_behind(), [""; 0]);
 }
+
+/// However few files a command may open, it works or says what to do about that.
+#[test]
+fn too_many_open_files_come_with_a_remedy() {
+    let scene = Scene::new();
+    let options = Options::new().domain(Domain::at(scene.path()).expect("a directory of names"));
+    let limited = |most: u32, words: &[&str]| {
+        let script = format!("ulimit -n {most}; exec \"$0\" \"$@\"");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_wharf")]).args(words).env("WHARF_DIR", scene.path());
+        start(command).finish()
+    };
+    let mut short = 0;
+    // With three the program itself cannot be loaded.
+    for most in 4..=16 {
+        for address in ["shm:few", "unix:few", "pipe:few", "mq:few", "tcp:127.0.0.1:0", "ws:127.0.0.1:0"] {
+            let received = limited(most, &["recv", address, "--wait", "50ms"]);
+            let listener = options.listen(address).expect("a listener");
+            let sent = limited(most, &["send", listener.address().as_str(), "hello", "--timeout", "200ms"]);
+            for ended in [received, sent] {
+                if ended.status.code() == Some(3) {
+                    continue;
+                }
+                says(&ended.refused(1), &["ulimit -n"]);
+                short += 1;
+            }
+        }
+    }
+    assert!(short > 20, "only {short} commands were short of files");
+}

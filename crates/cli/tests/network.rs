@@ -172,11 +172,21 @@ fn tokens_that_cannot_be_one() {
     let scene = Scene::new();
     let empty = file(&scene, "empty", b"\n");
     let long = file(&scene, "long", &[b'x'; 257]);
-    for (path, part) in [(text(&empty), "0 bytes"), (text(&long), "257 bytes"), ("/no/such/file", "/no/such/file")] {
+    let expected = "expected a word of 1 to 256 bytes, the same on both sides";
+    for (path, parts) in [
+        (text(&empty), ["is empty", expected]),
+        (text(&long), ["has 257 bytes", expected]),
+        ("/no/such/file", ["/no/such/file", "name a file that is there"]),
+    ] {
         for verb in [&["recv", TCP][..], &["send", "tcp:127.0.0.1:1", "hi"]] {
-            says(&scene.run(&[verb, &["--token-file", path]].concat()).refused(2), &[part]);
+            let told = scene.run(&[verb, &["--token-file", path]].concat()).refused(2);
+            says(&told, &["--token-file", path]);
+            says(&told, &parts);
         }
     }
+    let mut command = scene.wharf(&["send", "tcp:127.0.0.1:1", "hi"]);
+    command.env("WHARF_TOKEN", "");
+    says(&start(command).finish().refused(2), &["WHARF_TOKEN is empty", expected]);
     says(&scene.run(&["recv", TCP, "--token-file", "/dev/zero"]).refused(2), &["/dev/zero", "more than"]);
 }
 
@@ -246,16 +256,43 @@ fn papers_that_are_none() {
     let recv = |more: &[&str]| scene.run(&[&["recv", TLS, "--wait", "1ms"], more].concat());
     says(&recv(&["--cert", garbage, "--key", &mine.key]).refused(2), &["--cert", garbage, "no PEM text"]);
     says(&recv(&["--cert", &mine.certificate, "--key", garbage]).refused(2), &["--key", garbage, "no PEM text"]);
-    says(&recv(&["--cert", hollow, "--key", &mine.key]).refused(2), &["certificate is no PEM text"]);
-    says(&recv(&["--cert", &mine.key, "--key", &mine.key]).refused(2), &["certificate is expected", "none"]);
-    says(&recv(&["--cert", &mine.certificate, "--key", &mine.certificate]).refused(2), &["private key is no PEM text"]);
-    says(&recv(&["--cert", &mine.certificate, "--key", &other.key]).refused(2), &["does not belong"]);
-    says(&recv(&["--cert", "/no/such", "--key", &mine.key]).refused(2), &["--cert", "/no/such", "No such file"]);
+    let given = "give the file that the authority gave";
+    says(&recv(&["--cert", hollow, "--key", &mine.key]).refused(2), &["--cert", hollow, "cannot be read", given]);
+    says(&recv(&["--cert", &mine.key, "--key", &mine.key]).refused(2), &["--cert", &mine.key, "no certificate", given]);
+    says(
+        &recv(&["--cert", &mine.certificate, "--key", &mine.certificate]).refused(2),
+        &["--key", &mine.certificate, "no private key"],
+    );
+    let sealed =
+        file(&scene, "sealed", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
+    says(
+        &recv(&["--cert", &mine.certificate, "--key", text(&sealed)]).refused(2),
+        &[text(&sealed), "is encrypted", "openssl pkey"],
+    );
+    says(
+        &recv(&["--cert", &mine.certificate, "--key", &other.key]).refused(2),
+        &[&mine.certificate, &other.key, "does not belong", "give the two that do"],
+    );
+    says(
+        &recv(&["--cert", "/no/such", "--key", &mine.key]).refused(2),
+        &["--cert", "/no/such", "No such file", "name a file"],
+    );
     says(&recv(&["--cert", &mine.certificate]).refused(2), &["--key"]);
     says(&recv(&["--ca", garbage]).refused(2), &["--ca", garbage, "no PEM text"]);
     let send = |more: &[&str]| scene.run(&[&["send", "tls:127.0.0.1:1", "hi"], more].concat());
-    says(&send(&["--pin", "abc"]).refused(2), &["--pin", "'abc'", "64 hexadecimal letters"]);
-    says(&send(&["--ca", hollow]).refused(2), &["certificate is no PEM text"]);
+    says(
+        &send(&["--pin", "abc"]).refused(2),
+        &["--pin", "'abc'", "64 hexadecimal letters", "found 3;", "openssl x509"],
+    );
+    let odd = format!("{}x", "0".repeat(63));
+    says(&send(&["--pin", &odd]).refused(2), &["64 hexadecimal letters", "found another one at place 64;"]);
+    says(&send(&["--ca", &mine.ca, "--ca", hollow]).refused(2), &["--ca", hollow, "cannot be read", given]);
+    // What is no certificate although it is written as one: of several files, the one that it is in is named.
+    let damaged = file(&scene, "damaged", b"-----BEGIN CERTIFICATE-----\nAAECAwQFBgc=\n-----END CERTIFICATE-----\n");
+    let damaged = text(&damaged);
+    says(&send(&["--ca", &mine.ca, "--ca", damaged]).refused(2), &["--ca", damaged, "certificate 1", given]);
+    says(&recv(&["--ca", damaged]).refused(2), &["--ca", damaged, "certificate 1", given]);
+    says(&recv(&["--cert", damaged, "--key", &mine.key]).refused(2), &["--cert", damaged, "is damaged", given]);
     says(&send(&["--pin", &mine.pin, "--server-name", "no name"]).refused(2), &["'no name' is no name of a server"]);
 }
 
@@ -371,4 +408,10 @@ fn a_listener_that_dies_while_the_two_meet_is_told_as_dead_and_another_is_waited
         assert_eq!(went_well(next.finish()).0, b"hello", "{place}");
         sender.finish().well();
     }
+}
+
+#[test]
+fn a_host_that_nobody_knows() {
+    let told = Scene::new().run(&["send", "tcp:no-such-host.invalid:1", "hi"]).refused(1);
+    says(&told, &["no host 'no-such-host.invalid'", "check its name, or give its address in figures"]);
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use wharf_sys::directory::{DirectoryError, NameError};
+use wharf_sys::shortage::told;
 
 use crate::pattern::PublisherId;
 
@@ -136,7 +137,7 @@ pub enum ConnectError {
         uid: u32,
     },
     /// The host of an address cannot be found.
-    #[error("there is no host '{}': {source}", Printable(.host))]
+    #[error("there is no host '{}' ({source}): check its name, or give its address in figures", Printable(.host))]
     UnknownHost {
         /// The host.
         host: String,
@@ -237,7 +238,7 @@ pub enum ConnectError {
     #[error("the peer breaks the protocol: {0}")]
     Protocol(String),
     /// The system refused something that a link needs.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {}", told(.source))]
     System {
         /// What was being done.
         doing: String,
@@ -337,7 +338,7 @@ pub enum SendError {
     #[error("this was opened before fork and belongs to the parent: connect or open it again in the child")]
     Forked,
     /// The system refused.
-    #[error("cannot send: {0}")]
+    #[error("cannot send: {}", told(.0))]
     System(io::Error),
 }
 
@@ -382,7 +383,7 @@ pub enum RecvError {
     #[error("this was opened before fork and belongs to the parent: connect or open it again in the child")]
     Forked,
     /// The system refused.
-    #[error("cannot receive: {0}")]
+    #[error("cannot receive: {}", told(.0))]
     System(io::Error),
 }
 

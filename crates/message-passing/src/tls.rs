@@ -2,12 +2,15 @@
 
 use zeroize::Zeroizing;
 
+use crate::error::ConnectError;
+
 /// How a `tls:` side proves who it is, and whom it believes; see [`Options::tls`](crate::Options::tls).
 ///
 /// The listening side needs an [`identity`](Self::identity). The connecting side says whom it believes: authorities
 /// ([`roots`](Self::roots)), one certificate or key ([`pin`](Self::pin)), or both. A listening side that names
 /// authorities for its clients ([`client_roots`](Self::client_roots)), or pins, asks each client for a certificate
-/// (mutual TLS). Certificates and keys are given as PEM text; what is wrong with them is told by `listen` and `connect`.
+/// (mutual TLS). Certificates and keys are given as PEM text; what is wrong with them is told by `listen` and `connect`
+/// (and by [`check`](Self::check)).
 ///
 /// The memory in which the key is kept is wiped when this is dropped, and every clone; the copies of whoever gave it, and the
 /// one that a session works with, are not.
@@ -67,6 +70,15 @@ impl Tls {
     pub fn pin(mut self, sha256: [u8; 32]) -> Self {
         self.pins.push(sha256);
         self
+    }
+
+    /// Reads what was given, and says what is wrong with it; `listen` and `connect` do the same before anything else. For
+    /// programs that have it from several files, and want to say which one is wrong.
+    ///
+    /// # Errors
+    /// [`ConnectError::Options`], in one sentence.
+    pub fn check(&self) -> Result<(), ConnectError> {
+        crate::transport::tls::check(self)
     }
 
     /// The name that the server's certificate must be for, instead of the address's host.

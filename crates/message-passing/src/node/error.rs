@@ -4,6 +4,7 @@ use std::io;
 
 use wharf_shared_memory::board::BoardError;
 use wharf_sys::directory::{DirectoryError, PublishError};
+use wharf_sys::shortage::told;
 
 use super::TopicNameError;
 
@@ -56,7 +57,7 @@ pub enum NodeError {
     #[error("this node was opened before fork and belongs to the parent: open one in the child")]
     Forked,
     /// The system refused something that a node needs.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {}", told(.source))]
     System {
         /// What was being done.
         doing: String,

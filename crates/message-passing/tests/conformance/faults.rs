@@ -199,9 +199,13 @@ pub(crate) fn of_options(world: &World) {
         (certificate.as_str(), "", "private key"),
         (certificate.as_str(), certificate.as_str(), "private key"),
     ] {
-        refused(listen(Options::new().tls(Tls::new().identity(certificate, key))), words);
+        let tls = Tls::new().identity(certificate, key);
+        refused(tls.check(), words);
+        refused(listen(Options::new().tls(tls)), words);
     }
+    Tls::new().identity(&certificate, &key).roots(&certificate).client_roots(&certificate).check().unwrap();
     refused(connect(Options::new().tls(Tls::new().roots("nonsense"))), "certificate");
+    refused(Tls::new().client_roots("nonsense").check(), "give the file that the authority gave");
     // PEM text in which no certificate lies: neither the other side's, nor of an unknown place.
     let damaged = "-----BEGIN CERTIFICATE-----\nAAECAwQFBgc=\n-----END CERTIFICATE-----\n";
     let roots = format!("{certificate}{damaged}");

@@ -8,7 +8,10 @@ use crate::handshake::MAX_PARAMS;
 /// Checks that a token can be one.
 pub(crate) fn check(token: &[u8]) -> Result<(), ConnectError> {
     if token.is_empty() || token.len() > MAX_PARAMS {
-        return Err(ConnectError::Options(format!("a token has {} bytes, expected 1 to {MAX_PARAMS}", token.len())));
+        return Err(ConnectError::Options(format!(
+            "expected a token of 1 to {MAX_PARAMS} bytes, found one of {}: give both sides the same word",
+            token.len()
+        )));
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{ClientConfig, ClientConnection, Connection, Error, RootCertStore, ServerConfig, ServerConnection};
 use zeroize::Zeroizing;
@@ -103,11 +104,22 @@ fn settings<'a>(address: &Address, options: &'a Options) -> Result<&'a Tls, Conn
     })
 }
 
+/// Reads what was given, whichever side it is for.
+pub(crate) fn check(tls: &Tls) -> Result<(), ConnectError> {
+    read_roots(&tls.roots)?;
+    read_roots(&tls.client_roots)?;
+    if let Some(identity) = &tls.identity {
+        let (certificates, key) = read_identity(identity)?;
+        CertifiedKey::from_der(certificates, key, &rustls::crypto::ring::default_provider()).map_err(unusable)?;
+    }
+    Ok(())
+}
+
 fn unusable(error: Error) -> ConnectError {
     let why = match &error {
         // The sentences are about what the other side has shown.
         Error::InvalidCertificate(why) => {
-            format!("its certificate is damaged, or none ({why}); give the file that the authority gave")
+            format!("its certificate is damaged, or none ({why}): {GIVE}")
         }
         error => fault::sentence(error),
     };
@@ -116,17 +128,23 @@ fn unusable(error: Error) -> ConnectError {
 
 fn unusable_root(why: &Error, number: usize) -> ConnectError {
     ConnectError::Options(format!(
-        "certificate {number} of those that are to be believed (roots, client roots) is damaged, or none ({why}); give the file that the \
-         authority gave"
+        "certificate {number} of those that are to be believed (roots, client roots) is damaged, or none ({why}): {GIVE}"
     ))
 }
+
+/// What to do about a certificate that is none.
+const GIVE: &str = "give the file that the authority gave";
 
 fn read_identity(
     (certificates, key): &(String, Zeroizing<String>),
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), ConnectError> {
     let certificates = read_certificates(certificates)?;
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
-        .map_err(|why| ConnectError::Options(format!("the private key is no PEM text with a key in it ({why})")))?;
+        .map_err(|why| {
+            ConnectError::Options(format!(
+                "the private key is no PEM text with a key in it ({why}): give the one that was made with the certificate, not encrypted"
+            ))
+        })?;
     Ok((certificates, key))
 }
 
@@ -134,9 +152,9 @@ fn read_certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, ConnectE
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     match read {
         Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) => Err(ConnectError::Options("a certificate is expected as PEM text, found none in it".to_owned())),
+        Ok(_) => Err(ConnectError::Options(format!("a certificate is expected as PEM text, found none in it: {GIVE}"))),
         Err(why) => {
-            Err(ConnectError::Options(format!("a certificate is no PEM text with a certificate in it ({why})")))
+            Err(ConnectError::Options(format!("a certificate is no PEM text with a certificate in it ({why}): {GIVE}")))
         }
     }
 }
