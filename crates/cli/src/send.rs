@@ -3,13 +3,13 @@
 use std::os::unix::ffi::OsStrExt;
 
 use serde::Serialize;
-use wharf::{Options, Receiver, SendError, Sender};
+use wharf::{Options, Receiver, SendError, Sender, Transport};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::json::to_json_line;
-use crate::meeting::{Habit, meet};
+use crate::meeting::{Habit, check, meet};
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::patience::Patience;
@@ -43,6 +43,7 @@ struct Sent<'a> {
 
 /// Runs the command.
 pub(crate) fn run(asked: &SendArguments) -> Result<(), Failure> {
+    check_priority(asked)?;
     let mut ending = Ending::watch()?;
     // The load comes first: nobody should be called before there is something to say.
     let load = load(asked, &mut ending)?;
@@ -57,7 +58,8 @@ pub(crate) fn run(asked: &SendArguments) -> Result<(), Failure> {
     let sent = Sent { address: &asked.address, ..Sent::default() };
     let pace = Pace::new(asked.rate);
     let rejects = asked.policy == LinkPolicy::Reject;
-    let mut desk = Desk { sender, receiver, patience, rejects, pace, ending, sent };
+    let priority = asked.priority.unwrap_or(0);
+    let mut desk = Desk { sender, receiver, patience, rejects, priority, pace, ending, sent };
     match load {
         Load::Message(message) => desk.send(&message, asked.count.unwrap_or(1))?,
         Load::Lines(lines) => desk.send_lines(lines, asked.count.unwrap_or(u64::MAX))?,
@@ -78,6 +80,28 @@ pub(crate) fn run(asked: &SendArguments) -> Result<(), Failure> {
     }
 }
 
+/// Refuses a priority where there are none, rather than let anybody believe that it has a meaning.
+fn check_priority(asked: &SendArguments) -> Result<(), Failure> {
+    let transport = check(&asked.address)?.transport();
+    match asked.priority {
+        Some(_) if transport != Transport::Mq => Err(Failure::Usage(format!(
+            "--priority is for mq: addresses, and this one is {transport}: messages of other transports have none, and arrive as they were \
+             sent"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// A stream is put together of messages in order.
+fn check_stream(asked: Option<u16>, what: &str) -> Result<(), Failure> {
+    match asked {
+        Some(1..) => {
+            Err(Failure::Usage(format!("--priority: {what} is sent as a stream, which has none: leave it out")))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn load(asked: &SendArguments, ending: &mut Ending) -> Result<Load, Failure> {
     if let Some(message) = &asked.message {
         return Ok(Load::Message(message.as_bytes().to_vec()));
@@ -94,7 +118,10 @@ fn load(asked: &SendArguments, ending: &mut Ending) -> Result<Load, Failure> {
         None if asked.count.is_some_and(|count| count != 1) => Err(Failure::Usage(format!(
             "--count: an input of more than {LARGEST_IN_ONE} bytes is sent once; --whole makes one message of it"
         ))),
-        None => Ok(Load::Stream(input)),
+        None => {
+            check_stream(asked.priority, &format!("an input of more than {LARGEST_IN_ONE} bytes"))?;
+            Ok(Load::Stream(input))
+        }
     }
 }
 
@@ -104,6 +131,8 @@ struct Desk<'a> {
     patience: Patience,
     /// What finds no room is left out.
     rejects: bool,
+    /// Of every message that is no stream; 0 where there are none.
+    priority: u16,
     pace: Pace,
     ending: Ending,
     sent: Sent<'a>,
@@ -116,7 +145,7 @@ impl Desk<'_> {
         for left in (0..count).rev() {
             self.pace.wait(&mut self.ending)?;
             if left == 0 && !disguised && !self.rejects {
-                self.sender.send_rendezvous(message, self.patience.left())?;
+                self.sender.send_rendezvous_with_priority(message, self.priority, self.patience.left())?;
                 self.note(message.len() as u64);
             } else {
                 self.put(message, disguised)?;
@@ -139,9 +168,13 @@ impl Desk<'_> {
 
     /// Sends one message; one that is `disguised` looks like the opening of a stream.
     fn put(&mut self, message: &[u8], disguised: bool) -> Result<(), Failure> {
+        let priority = self.priority;
         match self.patience.left() {
-            _ if disguised => self.give_message(message)?,
-            _ if self.rejects => match self.sender.try_send(message) {
+            _ if disguised => {
+                check_stream(Some(priority), "a message that begins like a stream")?;
+                self.give_message(message)?;
+            }
+            _ if self.rejects => match self.sender.try_send_with_priority(message, priority) {
                 Ok(()) => {}
                 Err(SendError::Full) => {
                     self.sent.rejected += 1;
@@ -149,8 +182,8 @@ impl Desk<'_> {
                 }
                 Err(error) => return Err(error.into()),
             },
-            Some(limit) => self.sender.send_timeout(message, limit)?,
-            None => self.sender.send(message)?,
+            Some(limit) => self.sender.send_timeout_with_priority(message, priority, limit)?,
+            None => self.sender.send_with_priority(message, priority)?,
         }
         self.note(message.len() as u64);
         Ok(())

@@ -216,6 +216,10 @@ pub(crate) struct SendArguments {
     /// At most so many messages a second, evenly.
     #[arg(long, value_name = "N", value_parser = parse_rate, allow_hyphen_values = true)]
     pub(crate) rate: Option<f64>,
+    /// Send each message with this priority, from 0 (the lowest, as without it) to 32766; only mq: has any. Whoever receives takes the
+    /// highest first of what waits. A stream has none.
+    #[arg(long, value_name = "P", value_parser = clap::value_parser!(u16).range(..=32_766), allow_hyphen_values = true)]
+    pub(crate) priority: Option<u16>,
     /// What happens to a message that finds the link full.
     #[arg(long, default_value = "block")]
     pub(crate) policy: LinkPolicy,

@@ -286,3 +286,46 @@ fn a_command_that_its_test_gives_up_ends_with_it() {
     drop(running);
     assert!(!process.exists());
 }
+
+/// The other side is this program, which sees what priority a message came with, and takes them when all are there.
+#[test]
+fn a_priority_goes_with_each_message_where_there_are_some() {
+    let scene = Scene::new();
+    let (scene, domain) = (&scene, wharf_sys::directory::Domain::at(scene.path()).expect("a directory of names"));
+    let options = wharf::Options::new().domain(domain);
+    let soon = std::time::Duration::from_secs(60);
+    let received = |words: &[&str], input: &[u8]| {
+        let mut listener = options.listen("mq:urgent").expect("a listener");
+        std::thread::scope(|scope| {
+            let words = [&["send", "mq:urgent", "--wait", "10s"], words].concat();
+            let sending = scope.spawn(move || scene.run_with(&words, input).well());
+            let (_back, mut receiver) = listener.accept_timeout(soon).expect("a sender").split();
+            let mut seen = Vec::new();
+            while let Ok(message) = receiver.recv_timeout(soon).map(|it| it.to_vec()) {
+                seen.push((receiver.priority(), String::from_utf8(message).expect("text")));
+            }
+            sending.join().expect("it is done");
+            seen
+        })
+    };
+    let with = |priority, text: &str| (priority, text.to_owned());
+    assert_eq!(received(&["hello", "--priority", "7"], b""), [with(7, "hello")]);
+    assert_eq!(received(&["hello", "--priority", "32766", "--timeout", "20s"], b""), [with(32_766, "hello")]);
+    assert_eq!(received(&["hello"], b""), [with(0, "hello")]);
+    for more in [&["--policy", "reject"][..], &["--timeout", "20s"], &[]] {
+        let words = [&["--lines", "--priority", "3"], more].concat();
+        assert_eq!(received(&words, b"one\ntwo\n"), [with(3, "one"), with(3, "two")], "{more:?}");
+    }
+
+    for address in ["shm:urgent", "unix:urgent", "pipe:urgent", "tcp:127.0.0.1:1", "tls:127.0.0.1:1", "ws:127.0.0.1:1"]
+    {
+        let scheme = address.split_once(':').expect("an address").0;
+        let told = scene.run(&["send", address, "hello", "--priority", "0"]).refused(2);
+        says(&told, &["--priority is for mq: addresses", &format!("this one is {scheme}:")]);
+    }
+    says(&scene.run(&["send", "mq:urgent", "x", "--priority", "32767"]).stderr, &["32767", "32766"]);
+    let large = vec![b'x'; (8 << 20) + 1];
+    let told = scene.run_with(&["send", "mq:urgent", "--priority", "1"], &large).refused(2);
+    says(&told, &["--priority", "a stream, which has none"]);
+    assert_eq!(scene.left_behind(), [""; 0]);
+}
