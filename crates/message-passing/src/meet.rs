@@ -286,13 +286,16 @@ fn unconnected(address: &Address, path: &Path, error: io::Error) -> ConnectError
         // A refusal in words is one of a socket of another kind; the system's own means that nobody listens.
         io::ErrorKind::ConnectionRefused if error.get_ref().is_some() => system(error),
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused | io::ErrorKind::NotADirectory => {
-            // Connecting follows links, so this does; a link that leads nowhere is in a listener's way itself.
+            // Connecting follows links that are not another's, so this does; a link that leads nowhere is in a listener's way itself.
             let there = std::fs::metadata(path).or_else(|_| std::fs::symlink_metadata(path));
             let obstacle = match there {
                 Ok(there) => expect_place(address, path, there.file_type()).err(),
                 Err(_) => no_directory(address, path),
             };
             obstacle.unwrap_or_else(|| ConnectError::NobodyListening { address: address.to_string() })
+        }
+        io::ErrorKind::InvalidData if address.transport() != Transport::Pipe => {
+            ConnectError::NotASocket { path: path.to_path_buf(), found: "a symbolic link of another user" }
         }
         // Told by whoever was to open a FIFO, which follows no link.
         io::ErrorKind::InvalidData => match std::fs::symlink_metadata(path).map(|it| it.file_type()) {

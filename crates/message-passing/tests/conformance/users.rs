@@ -88,3 +88,71 @@ pub(crate) fn without_a_number(world: &World) {
     }
     assert!(told.contains("unknown in this user namespace"), "{told}");
 }
+
+/// Another user cannot lead this one to a socket that he does not mean by a link that he leaves in its place, whoever listens there.
+pub(crate) fn links_of_others(world: &World) {
+    let address = public(world);
+    let socket = address.strip_prefix("unix:").unwrap();
+    let at = |name: &str| world.path().join(name);
+    std::os::unix::fs::symlink(socket, at("own")).unwrap();
+    std::os::unix::fs::symlink("own", at("chain")).unwrap();
+    std::os::unix::fs::symlink("loop", at("loop")).unwrap();
+    let mut listener = world.options().listen(&address).unwrap();
+    for name in ["own", "chain"] {
+        let connecting = std::thread::spawn({
+            let (options, address) = (world.options(), format!("unix:{}", at(name).display()));
+            move || options.connect(address).unwrap()
+        });
+        let mut accepted = listener.accept_timeout(SOON).unwrap();
+        connecting.join().unwrap().send(b"through a link of ours").unwrap();
+        assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"through a link of ours");
+    }
+    let endless = world.options().connect(format!("unix:{}", at("loop").display())).map(drop);
+    assert!(matches!(endless, Err(ConnectError::System { .. })), "{endless:?}");
+
+    std::os::unix::fs::symlink(socket, at("theirs")).unwrap();
+    std::os::unix::fs::symlink("theirs", at("ours-to-theirs")).unwrap();
+    match std::os::unix::fs::lchown(at("theirs"), Some(GUEST), Some(GUEST)) {
+        Ok(()) => {
+            for name in ["theirs", "ours-to-theirs"] {
+                let refused = world.options().connect(format!("unix:{}", at(name).display())).map(drop).unwrap_err();
+                assert!(matches!(refused, ConnectError::NotASocket { .. }), "{refused:?}");
+                assert!(refused.to_string().contains("found a symbolic link of another user"), "{refused}");
+            }
+            assert!(matches!(listener.try_accept(), Err(ConnectError::NobodyWaiting)));
+        }
+        Err(error) => world.skip(&format!("making a link another user's needs root ({error})")),
+    }
+    for name in ["own", "chain", "loop", "theirs", "ours-to-theirs"] {
+        std::fs::remove_file(at(name)).unwrap();
+    }
+}
+
+/// Over `pipe:` it is the FIFO's owner that counts, and he is looked at before it is opened.
+pub(crate) fn kept_out_of_fifos(world: &World) {
+    public(world);
+    let path = world.path().join("public.fifo");
+    let address = format!("pipe:{}", path.display());
+    let mut listener = Options::new().listen(&address).unwrap();
+    let Some(mut stranger) = guest(world, world.command_at("stranger", &address)) else { return };
+    assert!(stranger.line().contains("the peer runs as uid 0, which this side (uid 12345) does not admit"));
+    // One that would have it: the FIFO is for its owner alone.
+    let Some(mut denied) = guest(world, world.command_at("guest", &address)) else { return };
+    assert!(denied.line().starts_with(&format!("permission denied: this process (uid {GUEST})")));
+    assert!(matches!(listener.try_accept(), Err(ConnectError::NobodyWaiting)));
+    assert_eq!(listener.refusals(), 0);
+    drop(listener);
+
+    // The other way round: a guest's FIFO, which somebody reads.
+    let made = Command::new("mkfifo").args(["-m", "666"]).arg(&path).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::chown(&path, Some(GUEST), Some(GUEST)).unwrap();
+    let mut held = std::fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    let refused = world.options().connect(&address).map(drop);
+    assert!(matches!(refused, Err(ConnectError::OtherUser { uid: GUEST, ours: 0 })), "{refused:?}");
+    // Nobody has knocked there.
+    std::io::Write::write_all(&mut held, b"x").unwrap();
+    let mut found = [0; 64];
+    assert_eq!(std::io::Read::read(&mut held, &mut found).unwrap(), 1);
+    std::fs::remove_file(&path).unwrap();
+}

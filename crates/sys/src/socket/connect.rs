@@ -1,11 +1,13 @@
 //! Making, naming and ending connections.
 
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::sockopt::{self, Timeout};
 use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType};
@@ -13,10 +15,14 @@ use rustix::net::{AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketTy
 use crate::clock::Deadline;
 use crate::memory::proc_path;
 use crate::poll::{self, Interest};
+use crate::socket::my_uid;
 
 /// How many times an accept that found the connection gone again is repeated: each such connection was
 /// one that existed, and a caller without patience gives a deadline.
 const ACCEPT_TRIES: u32 = 1_000;
+
+/// The longest chain of symbolic links that is followed: as many as the kernel follows.
+const MOST_LINKS: usize = 40;
 
 /// What a socket carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,14 +53,16 @@ pub enum Half {
     Both,
 }
 
-/// Connects to the socket at `path`, which may be of any length.
+/// Connects to the socket at `path`, which may be of any length. A symbolic link there is followed where it is this user's or root's,
+/// and is [`io::ErrorKind::InvalidData`] where it is another's.
 ///
 /// Waits while the listener's queue is full, at most until `deadline` (then [`io::ErrorKind::TimedOut`]).
 /// Nobody listening is [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`].
 pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Result<OwnedFd> {
     let socket = new_socket(kind, SocketFlags::CLOEXEC)?;
-    // The descriptor in a long path's place must stay open until the call is done.
-    let (address, _through) = address_of(path)?;
+    // It must stay open until the call is done.
+    let place = find(path)?;
+    let address = SocketAddrUnix::new(proc_path(&place))?;
     // Each round is one interruption or one slice of the time left, so the deadline bounds it; without a
     // deadline each round is one signal.
     loop {
@@ -72,6 +80,8 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) if deadline.is_some() => {}
             Err(Errno::PROTOTYPE) => return Err(wrong_kind(path, kind)),
+            // The place itself was found.
+            Err(Errno::NOENT) => return Err(no_proc()),
             Err(error) => return Err(error.into()),
         }
     }
@@ -214,6 +224,43 @@ pub fn kind_of(fd: impl AsFd) -> io::Result<Option<Kind>> {
 
 fn new_socket(kind: Kind, flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)?)
+}
+
+/// Finds what is at a path, without speaking to it. Whoever may write in a directory can leave a link there that leads to a socket of
+/// somebody else, whom this side would then take for the one that it means, though it asks who listens; so a link counts as whoever
+/// made it.
+fn find(path: &Path) -> io::Result<OwnedFd> {
+    let mut path = path.to_path_buf();
+    for _ in 0..=MOST_LINKS {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let place = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?;
+        let stat = rustix::fs::fstat(&place)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            return Ok(place);
+        }
+        if stat.st_uid != my_uid() && stat.st_uid != 0 {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!(
+                    "expected a socket at {}, found a symbolic link of uid {}; choose another path",
+                    path.display(),
+                    stat.st_uid
+                ),
+            ));
+        }
+        // Read from what was looked at, which nobody can exchange.
+        let target = rustix::fs::readlinkat(&place, "", Vec::new())?;
+        let around = path.parent().unwrap_or(Path::new(""));
+        path = around.join(OsStr::from_bytes(target.as_bytes()));
+    }
+    Err(Errno::LOOP.into())
+}
+
+fn no_proc() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::Unsupported,
+        "expected /proc to be mounted, through which sockets are reached; mount it (`mount -t proc proc /proc`)",
+    )
 }
 
 /// The address of a socket's path. One too long for an address is reached through a descriptor of the
