@@ -2,7 +2,7 @@
 
 The standard library is enough; docs/wire.md has every byte of it.
 """
-import fcntl, os, secrets, select, struct, sys
+import atexit, fcntl, os, secrets, select, struct, sys
 
 def exactly(fd, count):
     data = b""
@@ -19,6 +19,12 @@ door = name if "/" in name else f"{home}/{name}.pipe"
 ears = os.open(door, os.O_WRONLY | os.O_NONBLOCK)              # ENXIO: nobody listens
 number = secrets.token_bytes(16)
 names = [f"{os.path.dirname(door) or '.'}/.pipe-{number.hex()}.{end}" for end in ("up", "down")]
+
+def remove_names():
+    for path in filter(os.path.lexists, names):
+        os.unlink(path)
+
+atexit.register(remove_names)                                  # whoever listens has removed them, if it has opened them
 ends = []
 for path, how in zip(names, (os.O_RDWR, os.O_RDONLY)):
     os.mkfifo(path, 0o600)

@@ -469,6 +469,24 @@ pub(crate) fn in_python(world: &World) {
     }
 }
 
+/// The client in examples/ takes its names away also when nobody opens what is behind them.
+pub(crate) fn in_python_with_nobody_to_answer(world: &World) {
+    let door = door(world);
+    mkfifo(&door, 0o600);
+    let full =
+        OpenOptions::new().read(true).write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&door).unwrap();
+    while (&full).write(&[0; 32]).is_ok() {}
+    let program = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/pipe_client.py");
+    let mut python = Command::new("python3");
+    python.args([program, "case", "hello"]).env("WHARF_DIR", world.path());
+    match python.output() {
+        Ok(output) => assert!(!output.status.success() && !output.stderr.is_empty(), "{output:?}"),
+        Err(error) => world.skip(&format!("no python3 here ({error})")),
+    }
+    assert_eq!(world.names(), ["case.pipe"]);
+    std::fs::remove_file(&door).unwrap();
+}
+
 /// The system gives a user who has many pipes only small ones: the limit is named, and nothing is left.
 pub(crate) fn too_many_pipes(world: &World) {
     let directory = world.path().join("guest");

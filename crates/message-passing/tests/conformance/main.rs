@@ -132,7 +132,7 @@ const CASES: &[Case] = cases! {
     Needs::Only("pipe") => fifos {
         nonsense_at_the_door, nonsense_in_the_pair, pairs_of_no_use, a_listener_that_goes, a_full_door, path_addresses,
         no_place_for_a_listener, left_over_pairs, too_many_pipes, only_for_peers_that_cooperate, cut_frames,
-        in_python
+        in_python, in_python_with_nobody_to_answer
     }
     Needs::Nothing => typed { values, loans_of_values, another_type, large_alignment, encoded, encoded_nonsense }
     Needs::Nothing => meeting { nobody_listening, name_taken, name_is_free_again, waits_for_a_listener, odd_options }
