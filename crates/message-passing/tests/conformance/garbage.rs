@@ -101,7 +101,7 @@ pub(crate) fn nonsense_instead_of_a_hello(world: &World) {
         let mut record = hello();
         record[at] = byte;
         if at == 56 {
-            record[56..60].copy_from_slice(&[1, 0, 0, 0]); // accepts records of one byte
+            record[56..60].copy_from_slice(&2047_u32.to_le_bytes()); // accepts smaller records than it must
         }
         bad.push(record);
     }
