@@ -33,9 +33,20 @@ const MOST_KIB: u64 = 64;
 /// Messages whose round trips make a figure.
 const TRIPS: usize = 1000;
 
-/// A machine that others use, too, may spoil a measurement, but hardly every one of so many. A round counts as a whole: what
-/// was good in one does not excuse another.
-const ROUNDS: usize = 8;
+/// A quiet time and a siege, in turns. One figure of each says little: where the scheduler puts the two sides, and who else runs, makes
+/// the slowest of a hundred trips 12 µs or 50, and of a few meetings 1.5 ms or 6, in either state and for seconds on end. So the
+/// figures of all rounds are judged together: never one good round among bad ones. Where they are good after the first rounds, those are
+/// enough; where not, more rounds tell a machine that was disturbed from a peer that is held up.
+const ROUNDS: std::ops::RangeInclusive<usize> = 5..=9;
+
+/// The least share of the processors with which a round is undisturbed.
+const ENOUGH: f64 = 0.85;
+
+/// How often strangers are weighed before it is said that there never were enough of them at once.
+const WEIGHINGS: usize = 8;
+
+/// The most that a good peer's slowest of a hundred may grow.
+const MOST_TIMES: f64 = 2.0;
 
 /// One test at a time: they measure, and would measure each other.
 fn alone() -> MutexGuard<'static, ()> {
@@ -244,21 +255,107 @@ fn besiege(scheme: &str) {
     // Whatever is done once is done now.
     siege(scheme, &mut gate, &mut link);
 
-    let mut rounds = Vec::new();
-    for round in 0..ROUNDS {
+    // All rounds, and those in which the processors were there for this test.
+    let (mut all, mut undisturbed) = (Rounds::default(), Rounds::default());
+    let mut share = share_of_processors();
+    for round in 1..=*ROUNDS.end() {
         let quiet = [trips(&mut link), meetings(&gate)];
-        let Some(besieged) = siege(scheme, &mut gate, &mut link) else {
+        let besieged = siege(scheme, &mut gate, &mut link);
+        let share_before = std::mem::replace(&mut share, share_of_processors());
+        let Some(besieged) = besieged else {
             println!("{scheme}, round {round}: the strangers did not drip all the while");
             continue;
         };
-        let ratios = [besieged[0] / quiet[0], besieged[1] / quiet[1]];
-        println!("{scheme}, round {round}: slowest trips and meetings besieged {besieged:.6?} s, quiet {quiet:.6?} s");
-        if ratios.iter().all(|ratio| *ratio <= 2.0) {
+        println!(
+            "{scheme}, round {round}: slowest trips and meetings besieged {besieged:.6?} s, quiet {quiet:.6?} s; shares of the processors \
+             {share_before:.2} and {share:.2}"
+        );
+        all.add(quiet, besieged);
+        if share.min(share_before) >= ENOUGH {
+            undisturbed.add(quiet, besieged);
+        }
+        if all.count() >= *ROUNDS.start() && !all.held_up() {
             return;
         }
-        rounds.push(ratios);
     }
-    panic!("{scheme}: a good peer was held up in each of {ROUNDS} rounds: {rounds:?}");
+    // Where others have the processors, a crowd that wants some, too, takes them from its neighbours, and nobody else is to blame.
+    if undisturbed.count() < *ROUNDS.start() {
+        let why = "others had the processors, and a good peer that is held up looks the same";
+        // Past the capture of the output: `./test` counts these lines. A closed standard error hears nothing.
+        let _unheard = writeln!(std::io::stderr(), "skipped: strangers at {scheme}: {why}: {all:.6?}");
+        return;
+    }
+    assert!(!undisturbed.held_up(), "{scheme}: a good peer is held up: {undisturbed:?}");
+}
+
+/// What part of the time that it wants a process gets which wants every processor: 1 where nobody else wants any.
+fn share_of_processors() -> f64 {
+    const WANTED: Duration = Duration::from_millis(30);
+    let spin = || {
+        let began = Instant::now();
+        while began.elapsed() < WANTED {
+            std::hint::spin_loop();
+        }
+        // Nanoseconds on a processor, and waiting for one. Where the kernel does not count them nobody can tell.
+        let told = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        let mut counts = told.split_whitespace().map_while(|count| count.parse::<f64>().ok());
+        [counts.next().unwrap_or(1.0), counts.next().unwrap_or(0.0)]
+    };
+    let count = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    thread::scope(|scope| {
+        let spinning: Vec<_> = (0..count).map(|_| scope.spawn(spin)).collect();
+        let counts = spinning.into_iter().map(|it| it.join().expect("it only spins"));
+        let [on, waiting] = counts.fold([0.0, 0.0], |[on, waiting], [a, b]| [on + a, waiting + b]);
+        on / (on + waiting)
+    })
+}
+
+/// The figures of some rounds.
+#[derive(Debug, Default)]
+struct Rounds {
+    quiet: Figures,
+    besieged: Figures,
+}
+
+impl Rounds {
+    fn add(&mut self, quiet: [f64; 2], besieged: [f64; 2]) {
+        self.quiet.add(quiet);
+        self.besieged.add(besieged);
+    }
+
+    fn count(&self) -> usize {
+        self.quiet.0[0].len()
+    }
+
+    /// Whether the medians and the upper quartiles say so, of trips or of meetings. Of two states of the machine that are about as
+    /// frequent the medians may be one of the one and one of the other; a peer that is held up is so in both.
+    fn held_up(&self) -> bool {
+        (0..2).any(|what| {
+            [2, 3].iter().all(|quarter| {
+                let [besieged, quiet] = [&self.besieged, &self.quiet].map(|it| it.quartile(*quarter)[what]);
+                besieged > MOST_TIMES * quiet
+            })
+        })
+    }
+}
+
+/// The slowest trips and meetings of one state, in seconds.
+#[derive(Debug, Default)]
+struct Figures([Vec<f64>; 2]);
+
+impl Figures {
+    fn add(&mut self, figures: [f64; 2]) {
+        self.0.iter_mut().zip(figures).for_each(|(kept, figure)| kept.push(figure));
+    }
+
+    /// So many quarters of the figures are no larger, of trips and of meetings; for ever, where there are none.
+    fn quartile(&self, quarter: usize) -> [f64; 2] {
+        self.0.each_ref().map(|figures| {
+            let mut sorted = figures.clone();
+            sorted.sort_by(f64::total_cmp);
+            sorted.get(sorted.len() * quarter / 4).copied().unwrap_or(f64::INFINITY)
+        })
+    }
 }
 
 /// The strangers come, and stay as long as they may. The slowest trips and meetings meanwhile, in seconds; `None` when not
@@ -290,7 +387,7 @@ fn siege(scheme: &str, gate: &mut Gate, link: &mut Link) -> Option<[f64; 2]> {
 /// earlier ones left would hide what these take.
 fn weigh(scheme: &str, way: &Way) {
     let _alone = alone();
-    for round in 0..ROUNDS {
+    for round in 0..WEIGHINGS {
         let mut gate = Gate::open(scheme);
         // Whatever is allocated once is allocated now.
         let first = Crowd::gather(gate.place, std::slice::from_ref(way), 1);
@@ -322,7 +419,7 @@ fn weigh(scheme: &str, way: &Way) {
         );
         return;
     }
-    panic!("{scheme}: in {ROUNDS} rounds there never were {STRANGERS} at once of which each {}", way.name);
+    panic!("{scheme}: in {WEIGHINGS} rounds there never were {STRANGERS} at once of which each {}", way.name);
 }
 
 /// The slowest round trip of a hundred, in seconds, on a link that is there already.
