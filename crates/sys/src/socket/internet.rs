@@ -111,6 +111,24 @@ pub fn raise_send_buffer(fd: impl AsFd, bytes: usize) -> io::Result<()> {
     set_int(fd, libc::SOL_SOCKET, SO_BUF_LOCK, 0)
 }
 
+/// Lets `bytes` be kept until they are acknowledged, and no other number from now on: the system neither raises nor lowers that any
+/// more. `false`: nothing was changed, because it lets as many already, or allows fewer (`net.core.wmem_max`).
+pub fn fix_send_buffer(fd: impl AsFd, bytes: usize) -> io::Result<bool> {
+    let fd = fd.as_fd();
+    if sockopt::socket_send_buffer_size(fd)? >= bytes {
+        return Ok(false);
+    }
+    // What a connection is given is the end of what the system does by itself, less than that though it may be: so another
+    // socket is asked first.
+    let trial = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    sockopt::set_socket_send_buffer_size(&trial, bytes / 2)?;
+    if sockopt::socket_send_buffer_size(&trial)? < bytes {
+        return Ok(false);
+    }
+    sockopt::set_socket_send_buffer_size(fd, bytes / 2)?;
+    Ok(true)
+}
+
 fn new_socket(address: SocketAddr) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;

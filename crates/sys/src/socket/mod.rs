@@ -16,7 +16,8 @@ pub use connect::{
 pub(crate) use connect::{bind_in, is_alive, listen};
 pub use credentials::{Credentials, my_gid, my_uid, note_senders, overflow_uid, peer_credentials, sender_of_next};
 pub use internet::{
-    connect_tcp, listen_tcp, raise_send_buffer, set_keep_alive, set_no_delay, set_unsent_limit, tcp_address, tcp_peer,
+    connect_tcp, fix_send_buffer, listen_tcp, raise_send_buffer, set_keep_alive, set_no_delay, set_unsent_limit,
+    tcp_address, tcp_peer,
 };
 pub use message::{
     Arrival, MAX_DESCRIPTORS, Received, peek, recv, recv_arrival, recv_arrival_blocking, recv_blocking,

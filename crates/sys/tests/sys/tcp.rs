@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
 use wharf_sys::socket::{
-    accept, connect_tcp, listen_tcp, raise_send_buffer, recv_stream, send, send_buffer, send_parts, set_keep_alive,
-    set_no_delay, set_unsent_limit, tcp_address, tcp_peer,
+    accept, connect_tcp, fix_send_buffer, listen_tcp, raise_send_buffer, recv_stream, send, send_buffer, send_parts,
+    set_keep_alive, set_no_delay, set_unsent_limit, tcp_address, tcp_peer,
 };
 
 fn soon() -> Option<Deadline> {
@@ -83,4 +83,18 @@ fn a_full_queue_has_room_for_last_words_when_it_is_asked_for() {
         set_unsent_limit(&one, usize::MAX).unwrap();
         assert_eq!(send(&one, &[8; 32 << 10]).unwrap(), 32 << 10);
     }
+}
+
+#[test]
+fn a_fixed_buffer_is_as_large_as_asked_or_as_before() {
+    let (one, _other) = pair();
+    let before = send_buffer(&one).unwrap();
+    assert!(!fix_send_buffer(&one, before / 2).unwrap());
+    assert_eq!(send_buffer(&one).unwrap(), before);
+    // More than any system allows.
+    assert!(!fix_send_buffer(&one, 2 << 30).unwrap());
+    assert_eq!(send_buffer(&one).unwrap(), before);
+    // Whether it allows this is its own affair.
+    let fixed = fix_send_buffer(&one, before + (64 << 10)).unwrap();
+    assert_eq!(send_buffer(&one).unwrap(), if fixed { before + (64 << 10) } else { before });
 }
