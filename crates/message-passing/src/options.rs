@@ -55,7 +55,8 @@ pub enum Trust {
     Hostile,
 }
 
-/// Bytes that wait in one direction of a link unless [`Options::capacity`] says otherwise.
+/// Bytes that wait in one direction of a link unless [`Options::capacity`] says otherwise; over `tcp:`, `tls:` and `ws:` four times
+/// as many.
 pub const DEFAULT_CAPACITY_BYTES: usize = 1 << 20;
 
 /// The largest message of a link unless [`Options::max_message`] says otherwise.
@@ -143,8 +144,9 @@ impl Options {
 
     /// Bytes that may wait in each direction (1 MiB unless said otherwise; each side decides for what it sends).
     /// `unix:` takes it as an upper wish: the kernel's limit is usually about 208 KiB. For `tcp:`, `tls:` and `ws:` it is what
-    /// waits on the sending side and is not on its way yet, at least 4 KiB and at most half of the system's buffer; what is
-    /// on its way, or in the receiving system's queue, comes on top, as much as the system's limits let.
+    /// waits on the sending side and is not on its way yet (4 MiB unless said otherwise), at least 4 KiB and at most half of
+    /// the system's buffer; what is on its way, or in the receiving system's queue, comes on top, as much as the system's limits
+    /// let.
     /// `pipe:` takes at most 64 KiB. `mq:` makes as many slots of the largest message as fit, at least one and at most
     /// `fs.mqueue.msg_max`; all of them count at once against what the queues of this user may take (`RLIMIT_MSGQUEUE`,
     /// usually 800 KiB), so links that need less should ask for less, here or with

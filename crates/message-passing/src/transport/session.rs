@@ -8,7 +8,7 @@ use crate::address::{Address, Host, Transport};
 use crate::error::ConnectError;
 use crate::options::Options;
 use crate::transport::lifeline::Lifeline;
-use crate::transport::tcp::TcpWire;
+use crate::transport::tcp::{TcpWire, USUAL_UNSENT};
 #[cfg(feature = "tls")]
 use crate::transport::tls::Session;
 #[cfg(feature = "ws")]
@@ -67,7 +67,8 @@ impl Sessions {
     /// Begins.
     pub(crate) fn voice(&self, socket: OwnedFd, options: &Options) -> io::Result<Voice> {
         let lifeline = Arc::new(Lifeline::new(socket));
-        let wire = TcpWire::new(lifeline.clone(), options.capacity_bytes(), options.keep_alive)?;
+        let capacity = options.capacity.unwrap_or(USUAL_UNSENT);
+        let wire = TcpWire::new(lifeline.clone(), capacity, options.keep_alive)?;
         match self {
             Sessions::Plain => Ok(Voice::stream(lifeline, Arc::new(wire))),
             #[cfg(feature = "tls")]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use self::token::Token;
 pub(crate) use self::token::check as check_token;
-pub(crate) use self::wire::TcpWire;
+pub(crate) use self::wire::{TcpWire, USUAL_UNSENT};
 use super::stream::{self, Sizes};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::aligned::ALIGN_BYTES;
