@@ -88,6 +88,32 @@ pub(crate) fn goes_on(world: &World) {
     });
 }
 
+/// Where nothing is left but dead letters nobody else makes room, so whoever pushes is not kept waiting for it.
+pub(crate) fn nothing_but_dead_letters(world: &World) {
+    let node = world.node();
+    let mut pusher = node.queue("dead").most_items(3).most_deliveries(1).pusher().unwrap();
+    let mut puller = node.queue("dead").puller().unwrap();
+    (0..3).for_each(|_| drop(pusher.push(b"item").unwrap()));
+    std::thread::scope(|scope| {
+        let failing = scope.spawn(|| {
+            for _ in 0..3 {
+                // Long enough that it waits for room before the last one is dead.
+                std::thread::sleep(Duration::from_millis(20));
+                puller.recv_timeout(SOON).unwrap().give_back().unwrap();
+            }
+        });
+        let full = pusher.push_timeout(b"one more", SOON).map(drop);
+        assert!(matches!(full, Err(SendError::Full)), "{full:?}");
+        failing.join().unwrap();
+    });
+    // At once from then on, however it is asked.
+    assert!(matches!(pusher.push(b"one more"), Err(SendError::Full)));
+    assert!(matches!(pusher.try_push(b"one more"), Err(SendError::Full)));
+    assert_eq!((pusher.dead_letters(), pusher.unsettled()), (3, 0));
+    assert_eq!(pusher.dead_letter().unwrap().unwrap().bytes, b"item");
+    pusher.push(b"one more").unwrap();
+}
+
 /// What a puller has to say to a pusher that does nothing is kept for it.
 pub(crate) fn a_pusher_that_does_not_listen(world: &World) {
     const COUNT: usize = 1000;

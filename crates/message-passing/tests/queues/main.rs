@@ -28,7 +28,7 @@ const CASES: &[Case] = cases! {
         a_pusher_that_waits_sleeps
     }
     failing { dropped, in_a_panic, too_often, alone, innocents_beside_poison }
-    full { rejects, bounds_on_a_clear_way, waits_as_long_as_it_may, goes_on, a_pusher_that_does_not_listen }
+    full { rejects, bounds_on_a_clear_way, waits_as_long_as_it_may, goes_on, nothing_but_dead_letters, a_pusher_that_does_not_listen }
     deaths { a_killed_puller, a_stopped_puller, a_puller_that_leaves, a_killed_pusher, at_random }
     crashes { at_every_point }
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }

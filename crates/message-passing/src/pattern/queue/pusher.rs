@@ -56,7 +56,8 @@ pub struct PushId(pub(super) u64);
 /// It keeps at most [`most_items`](super::Queue::most_items) items of at most [`most_bytes`](super::Queue::most_bytes)
 /// together: those that wait, those that somebody works on, and dead letters. Then a push waits, at most for the queue's
 /// [`patience`](super::Queue::patience), or says [`SendError::Full`], as the [`policy`](super::Queue::policy) says. The item
-/// was only borrowed and is not pushed then.
+/// was only borrowed and is not pushed then. Where all that it keeps are dead letters nobody but the program makes room, by
+/// [taking](Self::dead_letter) them: then no push waits.
 ///
 /// # When a puller dies
 /// What it had goes to others, ahead of everything that waits. Items that come back too often are
@@ -127,7 +128,7 @@ impl Pusher {
     ///
     /// # Errors
     /// [`SendError::Full`] (reject) or [`SendError::Timeout`] (block, after the queue's patience) when there was no room;
-    /// [`SendError::TooLarge`]; [`SendError::System`], [`SendError::Forked`].
+    /// [`SendError::Full`] also when there is none because of dead letters alone: take them. [`SendError::TooLarge`]; [`SendError::System`], [`SendError::Forked`].
     #[inline]
     pub fn push(&mut self, item: &[u8]) -> Result<Pushed<'_>, SendError> {
         self.push_within(item, None)
@@ -136,7 +137,7 @@ impl Pusher {
     /// The same; waits for room at most `limit`, whatever the policy.
     ///
     /// # Errors
-    /// [`SendError::Timeout`]; otherwise as [`push`](Self::push).
+    /// [`SendError::Timeout`]; otherwise as [`push`](Self::push), where [`SendError::Full`] is because of dead letters alone.
     pub fn push_timeout(&mut self, item: &[u8], limit: Duration) -> Result<Pushed<'_>, SendError> {
         self.push_within(item, Some(Some(Limit::After(limit))))
     }

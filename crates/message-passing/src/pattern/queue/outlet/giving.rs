@@ -149,7 +149,7 @@ impl Outlet {
         let (began, deadline) = (Instant::now(), limit.start());
         self.stand_back(pace);
         self.tend();
-        let waited = match self.books.has_room(len) {
+        let waited = match self.may_go_on(len) {
             true => {
                 self.rhythm.found_after(1);
                 Ok(Some(()))
@@ -158,10 +158,17 @@ impl Outlet {
         };
         let blocked = u64::try_from(began.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.count(Counter::BlockedNanos, blocked);
-        waited?.ok_or_else(|| {
-            self.count(Counter::LostRejected, 1);
-            SendError::Timeout
-        })
+        let waited = waited?;
+        if waited.is_some() && self.books.has_room(len) {
+            return Ok(());
+        }
+        self.count(Counter::LostRejected, 1);
+        Err(if waited.is_some() { SendError::Full } else { SendError::Timeout })
+    }
+
+    /// Whether there is room, or waiting for it is in vain: all that is kept is dead, and only the program takes it away.
+    fn may_go_on(&self, len: usize) -> bool {
+        self.books.has_room(len) || self.is_done()
     }
 
     fn wait_on_for_room(
@@ -175,7 +182,7 @@ impl Outlet {
         let mut tries = 0;
         let waited = wait::until(pace, deadline, |act| {
             tries += 1;
-            self.act(act, deadline, |it| it.books.has_room(len))
+            self.act(act, deadline, |it| it.may_go_on(len))
         });
         match waited {
             Ok(Some(())) => self.rhythm.found_after(tries),
