@@ -184,6 +184,23 @@ fn what_fails_too_often_is_given_up_and_told() {
 }
 
 #[test]
+fn what_is_given_up_makes_room_for_what_is_to_come() {
+    let scene = Scene::new();
+    let (large, path) = file(&scene, "large");
+    // Of seven of them one waits for room.
+    std::fs::write(&large, vec![b'x'; 10 << 20]).expect("room");
+    let worker = opened(&scene, "puller", &["pull", "jobs", "--", "false"]);
+    let line = ["push", "jobs", "--file", &path, "--count", "20", "--deliveries", "1", "--timeout", "5s"];
+    let done = scene.run(&line);
+    assert_eq!(done.status.code(), Some(1), "{:?}", done.stderr);
+    says(&done.stderr, &["20 of 20 items were given back 1 times"]);
+    worker.signal("INT");
+    worker.finish();
+    std::fs::remove_file(large).expect("the file");
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
 fn a_killed_workers_items_go_to_another() {
     let scene = Scene::new();
     let (mark, path) = file(&scene, "pid");

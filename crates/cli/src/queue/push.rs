@@ -173,7 +173,11 @@ impl Desk<'_> {
             ending.check()?;
             match self.pusher.push_timeout(item, SLICE).map(drop) {
                 Ok(()) => break,
-                Err(SendError::Timeout) => self.check_limit()?,
+                Err(SendError::Timeout | SendError::Full) => {
+                    // What was given up takes up room until it is taken.
+                    self.take_dead()?;
+                    self.check_limit()?;
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -220,6 +224,12 @@ impl Desk<'_> {
             Err(error) => return Err(error.into()),
         };
         self.note_progress();
+        self.take_dead()?;
+        Ok(settled)
+    }
+
+    /// Takes out the items that were given up, and counts them.
+    fn take_dead(&mut self) -> Result<(), Failure> {
         // Not more than there are items.
         while let Some(dead) = self.pusher.dead_letter()? {
             self.dead += 1;
@@ -232,7 +242,7 @@ impl Desk<'_> {
                 self.output.line(&to_json_line(&shown)?)?;
             }
         }
-        Ok(settled)
+        Ok(())
     }
 
     fn note_progress(&mut self) {
