@@ -114,6 +114,8 @@ pub(crate) fn never_reads(world: &World) {
             assert_eq!(client.wait(call).unwrap(), b"fine");
         }
     }
+    let (count, why) = server.cut_off();
+    assert!(count == 1 && why.is_some_and(|why| why.contains("has not read its answers")), "{count}: {why:?}");
     is_served(&mut server, &mut client);
 }
 

@@ -11,6 +11,7 @@ use wharf_sys::clock::Instant;
 
 use super::error::CallError;
 use super::frame::{Head, Kind};
+use super::request::MOST_WORDS;
 
 /// The most calls of one client that are open at once.
 pub(super) const MOST_CALLS: usize = 1024;
@@ -266,7 +267,7 @@ impl Calls {
             // One that has brought its last word needs not be given up.
             return (head.kind == Kind::Item).then_some(GivenUp { server: from, number: head.id });
         }
-        let words = || String::from_utf8_lossy(payload.get(..512).unwrap_or(payload)).into_owned();
+        let words = || String::from_utf8_lossy(payload.get(..MOST_WORDS).unwrap_or(payload)).into_owned();
         let end = match head.kind {
             Kind::Item => {
                 if open.is_replete(self.most_buffered) {

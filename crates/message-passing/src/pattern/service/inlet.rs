@@ -172,13 +172,18 @@ impl Inlet {
         // Backwards, so that whoever takes the place of one that goes was looked at.
         for at in (0..self.callers.len()).rev() {
             if self.callers.get(at).is_some_and(|it| it.outbox.is_over()) {
-                self.remove(at);
+                self.remove(at, None);
             }
         }
     }
 
-    fn remove(&mut self, at: usize) {
+    /// `why` it was cut off, if it was; one that does not read was cut off before.
+    fn remove(&mut self, at: usize, why: Option<String>) {
         let caller = self.callers.swap_remove(at);
+        if let Some(why) = caller.outbox.deaf().or(why) {
+            self.cut_off += 1;
+            self.last_cut_off = Some(why);
+        }
         self.rota.removed(at, self.callers.len());
         if let (Door::Named(registration, host), Some(pairing)) = (&self.door, &caller.pairing) {
             host.forget(pairing.id());
@@ -189,10 +194,8 @@ impl Inlet {
     /// A client has broken the rules.
     fn cut(&mut self, at: usize, why: String) {
         if let Some(caller) = self.callers.get(at) {
-            self.cut_off += 1;
             caller.outbox.cut_off(why.clone());
-            self.last_cut_off = Some(why);
-            self.remove(at);
+            self.remove(at, Some(why));
         }
     }
 
@@ -317,7 +320,7 @@ impl Inlet {
             Ok(said) => said?,
             Err(Silent::Gone) => {
                 caller.outbox.cut_off("it is gone".to_owned());
-                self.remove(at);
+                self.remove(at, None);
                 return None;
             }
             Err(Silent::Broke(why)) => {

@@ -171,7 +171,8 @@ impl<P> Service<P> {
     /// Bytes of answers that a server keeps for each client that does not read them, before it cuts the client off, and that a
     /// client keeps of each call with several results, before it [lets the server wait](Client#when-full) or gives the call up
     /// (1 MiB unless said otherwise). Each answer and each result counts 64 bytes more. Results of streams take three quarters of
-    /// what a server keeps at most. One message is always kept, however large, and one may be kept beyond.
+    /// what a server keeps at most; failures and ends of streams may take some 600 KiB beyond. One message is always kept, however
+    /// large, and one may be kept beyond.
     #[must_use]
     pub fn most_kept(mut self, bytes: usize) -> Self {
         self.terms.most_kept = bytes;

@@ -21,7 +21,7 @@ use super::calls::PLACE_BYTES;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::News;
 use super::inflow::Intake;
-use super::request::{Blank, Paper};
+use super::request::{Blank, MOST_WORDS, Paper};
 use super::spare;
 use crate::error::SendError;
 use crate::node::Pairing;
@@ -42,7 +42,8 @@ pub(super) enum Without {
     CutOff,
     /// Say so: it is one of several results, whose sender can wait.
     Refuse,
-    /// Keep it all the same: it is a header and some words, and there are no more of them than requests.
+    /// Keep it all the same: it is a header and some words, and of a client that reads there are no more of them than requests that
+    /// are open at once. One of whom there are more is cut off.
     Keep,
 }
 
@@ -57,6 +58,9 @@ struct Kept {
 const fn weight(len: usize) -> usize {
     len + PLACE_BYTES
 }
+
+/// For so many bytes of last words there is room beyond what is kept of answers: for one of each request that may be open.
+const LAST_WORDS_BYTES: usize = MOST_OPEN * weight(HEAD_BYTES + MOST_WORDS);
 
 /// The memory of so many requests is kept for the next ones of their client.
 const MOST_SPARE: usize = 4;
@@ -82,6 +86,8 @@ struct State {
     early: Vec<u64>,
     /// Nothing can be said any more, and why.
     over: Option<String>,
+    /// It is over because the client does not read.
+    deaf: bool,
     /// Memory of requests that are answered.
     #[allow(clippy::vec_box, reason = "they are carried on in their boxes")]
     spare: Vec<Box<Paper>>,
@@ -162,6 +168,7 @@ impl Outbox {
             last: 0,
             early: Vec::new(),
             over: None,
+            deaf: false,
             spare: Vec::new(),
         };
         Outbox { whole: Counted::new(front, state) }
@@ -403,17 +410,18 @@ impl State {
             return Err(SendError::TooLarge { len, limit: front.max_message });
         }
         // Results leave a quarter, so that an answer beside a stream that nobody takes finds room.
-        let most = if without == Without::Refuse { front.most_kept - front.most_kept / 4 } else { front.most_kept };
+        let most = match without {
+            Without::Refuse => front.most_kept - front.most_kept / 4,
+            Without::CutOff => front.most_kept,
+            Without::Keep => front.most_kept.saturating_add(LAST_WORDS_BYTES),
+        };
         if !self.kept.is_empty() && self.bytes + weight(len) > most {
-            match without {
-                Without::Keep => {}
-                Without::Refuse => return Err(SendError::Full),
-                Without::CutOff => {
-                    let why = format!("it has not read its answers: {} bytes wait for it", self.bytes);
-                    self.end(front, why);
-                    return Err(SendError::Full);
-                }
+            if without != Without::Refuse {
+                let why = format!("it has not read its answers: {} bytes wait for it", self.bytes);
+                self.deaf |= self.over.is_none();
+                self.end(front, why);
             }
+            return Err(SendError::Full);
         }
         let mut message = Vec::with_capacity(len);
         head.put(front.short, payload, &mut message);
@@ -515,6 +523,11 @@ impl Outbox {
     /// Whether nothing can be said any more.
     pub(super) fn is_over(&self) -> bool {
         self.state().is_ok_and(|state| state.over.is_some())
+    }
+
+    /// Why the client was cut off, if that was because it does not read.
+    pub(super) fn deaf(&self) -> Option<String> {
+        self.state().ok().filter(|state| state.deaf).and_then(|state| state.over.clone())
     }
 
     /// The client has broken the rules, or is gone.

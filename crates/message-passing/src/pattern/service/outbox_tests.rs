@@ -167,6 +167,35 @@ fn empty_results_are_kept_within_the_bound_and_all_arrive() {
     assert_eq!((state.kept.len(), state.bytes), (0, 0));
 }
 
+/// Each of its requests fails, and it reads nothing of that. What honest clients may leave unread is kept, and not ever more.
+#[test]
+fn failures_that_nobody_reads_are_kept_within_a_bound() {
+    let world = world();
+    let words = [b'x'; MOST_WORDS];
+    let fail = |id: u64| {
+        let mut paper = Box::<Paper>::default();
+        paper.id = id;
+        world.outbox.another().unwrap().settle(Kind::Failed, paper, &words, Without::Keep)
+    };
+    let most = MOST_OPEN as u64;
+    // As much as is kept in any case, and then all that one client may have open.
+    let full = (1..).take_while(|id| world.outbox.say(Kind::Item, *id, &words, Without::Refuse).is_ok()).count();
+    assert!(full > 100);
+    world.begin(1..=most);
+    (1..=most).for_each(|id| fail(id).unwrap());
+    let mut id = most;
+    while !world.outbox.is_over() {
+        id += 1;
+        assert!(id < 100_000, "{} bytes are kept", world.outbox.state().unwrap().bytes);
+        assert_eq!(world.outbox.begin(id), Begun::Yes);
+        let _ = fail(id);
+    }
+    let beyond = (id - most) as usize * weight(HEAD_BYTES + MOST_WORDS);
+    assert!(beyond <= MOST_KEPT / 2, "{beyond} bytes more than one that reads can need");
+    assert_eq!(world.outbox.state().unwrap().bytes, 0);
+    assert!(matches!(fail(id + 1), Err(SendError::Closed)));
+}
+
 #[test]
 fn so_many_are_worked_on_and_no_more() {
     let mut world = world();

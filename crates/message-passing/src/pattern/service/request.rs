@@ -12,6 +12,9 @@ use super::spare::{Spare, trim};
 use crate::error::SendError;
 use crate::peer::Peer;
 
+/// The most bytes of why a call has failed.
+pub(super) const MOST_WORDS: usize = 512;
+
 /// A client as its server tells it from others: never used twice in a server's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientId(pub(super) u64);
@@ -314,5 +317,5 @@ impl fmt::Debug for ReplyStream {
 
 fn cut(words: &str) -> &[u8] {
     let bytes = words.as_bytes();
-    bytes.get(..512).unwrap_or(bytes)
+    bytes.get(..MOST_WORDS).unwrap_or(bytes)
 }
