@@ -63,6 +63,9 @@ pub(crate) fn waits_as_long_as_it_may(world: &World) {
     assert!(matches!(pusher.push_timeout(b"2", Duration::from_millis(1)), Err(SendError::Timeout)));
     assert!(matches!(pusher.try_push(b"2"), Err(SendError::Full)));
     assert_eq!(pusher.unsettled(), 1);
+    // There is room for what is pushed already, so that is not what it says.
+    let words = pusher.flush(Duration::from_millis(1)).unwrap_err().to_string();
+    assert!(words.contains("not done"), "{words}");
 }
 
 pub(crate) fn goes_on(world: &World) {
