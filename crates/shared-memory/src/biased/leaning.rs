@@ -136,8 +136,8 @@ impl<T> Leaning<T> {
         // Whoever panicked inside has left the value as valid as any `&mut` does.
         let mut habit = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let towards = self.towards.load(Ordering::Relaxed);
-        if towards != NOBODY {
-            // It is not this thread, which would be in: the lock leans towards it until another one has the turn.
+        // Towards this thread it leans here only where another was refused the barrier while this one waited for the turn.
+        if towards != NOBODY && towards != me {
             // Relaxed: the barrier orders it before the look at `inside`.
             self.towards.store(NOBODY, Ordering::Relaxed);
             if let Err(error) = order(self.asymmetric) {
@@ -288,6 +288,17 @@ mod tests {
         // Nobody else takes its place.
         (0..10 * needed).for_each(|_| *lock.enter_as(8).unwrap() += 1);
         assert_eq!(leans(), NOBODY);
+    }
+
+    /// Another had the lock lean towards nobody and was refused the barrier, when its favourite was on its way to the turn.
+    #[test]
+    fn whoever_it_leans_towards_again_by_its_turn_needs_no_barrier() {
+        let lock = Leaning::with(0_u32, wharf_sys::barrier::register_private(), 1);
+        *lock.enter_as(7).unwrap() += 1;
+        *lock.enter_in_turn(7).unwrap() += 1;
+        assert_eq!((lock.towards.load(Ordering::Relaxed), lock.turn.lock().unwrap().needed), (7, 1));
+        *lock.enter_as(8).unwrap() += 1;
+        assert_eq!((lock.towards.load(Ordering::Relaxed), *lock.enter_as(7).unwrap()), (NOBODY, 3));
     }
 
     #[test]
