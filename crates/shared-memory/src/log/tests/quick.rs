@@ -1,10 +1,11 @@
 //! What the quick ways take for granted: room that is known, words that are cleared, and looks that say what they saw.
 
 use super::{Pair, Random, message, pair, seeds};
-use crate::log::frame::Kind;
+use crate::atomic::Ordering;
+use crate::log::frame::{CARRIES, Header, Kind, RENDEZVOUS, REWIND};
 use crate::log::reader::{Polled, Quick};
 use crate::log::ring::Ring;
-use crate::log::{Geometry, WriteError};
+use crate::log::{Corrupt, Fences, Geometry, WriteError};
 use std::collections::VecDeque;
 
 /// What was lent and taken back may be full of anything, and the header behind the next message is cleared all the same.
@@ -155,4 +156,60 @@ fn a_wait_ends_with_what_comes_meanwhile() {
             assert_eq!(message(&reader), expected);
         }
     });
+}
+
+/// A header says more than that a message is there: what the writer waits for, where the next one stands, what came beside it.
+#[test]
+fn a_quick_look_takes_no_message_with_flags_for_one_without() {
+    let geometry = Geometry::new(4096, 16_384, 8).unwrap();
+    for flags in [RENDEZVOUS, REWIND, CARRIES, 8, RENDEZVOUS | REWIND] {
+        let Pair { writer, mut readers, rings, .. } = pair(geometry, 1, false, 1 << 20);
+        assert_eq!(readers[0].poll_quickly(), Quick::Nothing);
+        let word = Header::pack(Kind::Data, flags, 40);
+        rings[0].word(writer.head().1).store(word, Ordering::Release);
+        let (took, seen, _) = readers[0].take_patiently(3);
+        assert!(!took && seen == word, "{flags}");
+        // The one that only says where the next stands is read in place.
+        let expected = if flags == REWIND { Quick::Message } else { Quick::Unusual };
+        assert_eq!(readers[0].find_otherwise(word), expected, "{flags}");
+        let Pair { writer, mut readers, rings, .. } = pair(geometry, 1, false, 1 << 20);
+        rings[0].word(writer.head().1).store(Header::pack(Kind::Data, flags, 40), Ordering::Release);
+        assert_eq!(readers[0].poll_quickly() == Quick::Message, flags == REWIND, "{flags}");
+    }
+}
+
+#[test]
+fn a_quick_look_keeps_to_the_limit_of_messages() {
+    const LIMIT: u64 = 100;
+    let geometry = Geometry::new(4096, 16_384, 8).unwrap();
+    for len in [LIMIT, LIMIT + 1] {
+        for patiently in [false, true] {
+            let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, LIMIT);
+            assert_eq!(readers[0].poll_quickly(), Quick::Nothing);
+            writer.try_write(&vec![7; len as usize], false).unwrap();
+            let took = match patiently {
+                true => readers[0].take_patiently(3).0,
+                false => readers[0].poll_quickly() == Quick::Message,
+            };
+            assert_eq!(took, len == LIMIT, "{len}, {patiently}");
+            if !took {
+                assert_eq!(readers[0].poll(), Err(Corrupt::Limit { len, limit: LIMIT }));
+            }
+        }
+    }
+}
+
+/// A reader that always finds a message, and so never comes to the end of them, tells a writer that sleeps all the same.
+#[test]
+fn whoever_sleeps_for_room_is_rung_for_while_there_is_still_something_to_read() {
+    let geometry = Geometry::new(4096, 16_384, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+    let mut sent = 0;
+    while writer.write_quickly(&[], &[7; 64]) {
+        sent += 1;
+    }
+    let _ = writer.announce(&Fences);
+    let read = (0..sent).take_while(|_| readers[0].poll_quickly() == Quick::Message && !readers[0].take_must_ring());
+    let read = read.count();
+    assert!(read < sent / 4, "{read} of {sent} messages were read in silence");
 }
