@@ -143,3 +143,67 @@ fn only_a_pusher_that_reads_the_tally_is_told_by_it() {
         assert_eq!(said, expected);
     }
 }
+
+/// A puller, and a bare link to it.
+fn worked(options: &Options) -> (Puller, Link) {
+    let mut listener = options.listen("shm:tally").unwrap();
+    std::thread::scope(|scope| {
+        let connecting = scope.spawn(|| options.queue("shm:tally").puller().unwrap());
+        let link = listener.accept().unwrap();
+        (connecting.join().unwrap(), link)
+    })
+}
+
+fn item(number: u64) -> [u8; frame::HEAD_BYTES] {
+    Head { kind: Kind::Item, reads_tally: true, deliveries: 1, number }.write()
+}
+
+/// A tally is found before messages that still wait for room: told too early it would say of what was given back that it is done.
+#[test]
+fn nothing_is_told_while_words_wait_for_room() {
+    const GIVEN_BACK: u64 = 3000;
+    let (_private, options) = options();
+    // Of 16 bytes and a header each, some 2000 find room.
+    let options = options.capacity(16 << 10);
+    let (mut puller, mut link) = worked(&options);
+    let mut items: Vec<Item> = Vec::new();
+    for number in 1..=GIVEN_BACK + 2 {
+        link.send(&item(number)).unwrap();
+        items.push(puller.recv_timeout(SOON).unwrap());
+    }
+    let done = items.split_off(GIVEN_BACK as usize);
+    items.into_iter().for_each(|item| item.give_back().unwrap());
+    done.into_iter().for_each(|item| item.ack().unwrap());
+    assert_eq!(link.receiver().tally(), Some(0), "{GIVEN_BACK} words before have found room at once");
+    let mut said = Vec::new();
+    eventually("all of it is said", || {
+        let _ = puller.try_recv();
+        while let Ok(message) = link.try_recv() {
+            let (head, _) = Head::read(&message).unwrap();
+            said.extend((head.kind != Kind::Credit).then_some((head.kind, head.number)));
+        }
+        said.len() as u64 == GIVEN_BACK + 2
+    });
+    let kind = |number| if number <= GIVEN_BACK { Kind::GiveBack } else { Kind::Acknowledge };
+    assert!(said.into_iter().eq((1..=GIVEN_BACK + 2).map(|number| (kind(number), number))));
+}
+
+/// With memory for the next items at hand, too, where an item is taken in a few instructions. Of what is held of it nobody is told any more.
+#[test]
+fn a_pusher_that_uses_a_number_twice_is_left() {
+    for again in [1, 100] {
+        let (_private, options) = options();
+        let (mut puller, mut link) = worked(&options);
+        for number in 1..100 {
+            link.send(&item(number)).unwrap();
+            puller.recv_timeout(SOON).unwrap().ack().unwrap();
+        }
+        link.send(&item(100)).unwrap();
+        let held = puller.recv_timeout(SOON).unwrap();
+        link.send(&item(again)).unwrap();
+        assert!(matches!(puller.recv_timeout(SOON).map(drop), Err(crate::error::RecvError::Closed)), "{again}");
+        let (count, why) = puller.lost();
+        assert!(count == 1 && why.is_some_and(|it| it.contains("above 100")), "{again}: {why:?}");
+        assert!(matches!(held.ack(), Err(crate::error::SendError::Closed)), "{again}");
+    }
+}
