@@ -1,6 +1,6 @@
 //! Peers by name that say whatever they like over a link that is in order: it costs them their link, and nobody else anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::doorbell;
 
 use super::frame::{Head, Kind};
-use super::older_tests::{NAME, SOON, eventually, long, register, world};
+use super::older_tests::{Bare, NAME, SOON, eventually, long, register, world};
 use super::*;
 use crate::link::Link;
 use crate::node::{Part, Registration};
@@ -85,4 +85,107 @@ fn a_client_that_is_announced_for_the_first_time_is_looked_at_again_soon() {
         drop(_client);
         eventually(|| (server.try_recv().is_err() && server.clients() == 0).then_some(()));
     }
+}
+
+/// With memory for the next request at hand, too, where it is taken in a few instructions; in both forms of headers.
+#[test]
+fn a_client_that_uses_a_number_twice_is_cut_off() {
+    for (short, again) in [(false, 4), (true, 4), (false, 1), (true, 1)] {
+        let (_private, node) = world();
+        let mut server = node.service(NAME).server().unwrap();
+        let mut one = client(&node);
+        let mut ask = |id: u64, limit: Duration| {
+            let mut request = Vec::new();
+            Head::new(Kind::Request, id).put(short, b"well?", &mut request);
+            one.link.send(&request).unwrap();
+            server.recv_timeout(limit)
+        };
+        let first: Vec<_> = (1..=4).map(|id| ask(id, SOON).unwrap()).collect();
+        assert!(ask(again, SOON / 100).is_err(), "{short}, {again}");
+        drop(first);
+        let (count, why) = server.cut_off();
+        assert!(count == 1 && why.is_some_and(|it| it.contains("above 4")), "{short}, {again}: {why:?}");
+    }
+}
+
+/// What comes late is nobody's, also where it lies there already when the next call is asked in the quick way.
+#[test]
+fn a_late_answer_is_no_answer_to_the_next_call() {
+    for short in [false, true] {
+        let (_private, node) = world();
+        let link = Arc::new(Mutex::new(None));
+        let (_bell, ringer) = doorbell::crowd().unwrap();
+        let host = Bare { hub: Arc::new(Hub::new(ringer)), link: Arc::clone(&link) };
+        let _registration = register(&node, Part::Host, Arc::new(host));
+        let mut client = node.service(NAME).client().unwrap();
+        let mut link = eventually(|| link.lock().unwrap().take());
+        let asked = |link: &mut Link| eventually(|| link.try_recv().ok().map(|it| Head::read(&it).unwrap().0.id));
+        let answer = |link: &mut Link, id: u64, words: &[u8]| {
+            let mut bytes = Vec::new();
+            Head::new(Kind::Reply, id).put(short, words, &mut bytes);
+            link.send(&bytes).unwrap();
+        };
+        let outcome = client.call(b"one", Duration::from_millis(5)).map_err(|error| error.outcome());
+        assert_eq!(outcome, Err(Outcome::Unknown));
+        let first = asked(&mut link);
+        answer(&mut link, first, b"late");
+        thread::scope(|scope| {
+            let calling = scope.spawn(|| client.call(b"two", SOON));
+            let second = asked(&mut link);
+            assert!(second > first);
+            answer(&mut link, second, b"in time");
+            assert_eq!(calling.join().unwrap().unwrap(), b"in time", "{short}");
+        });
+    }
+}
+
+/// A server that always finds the next request of one client in the quick way hears others all the same, and sends on what it keeps for
+/// that one.
+#[test]
+fn a_client_that_never_stops_asking_keeps_nobody_out() {
+    const LARGE: usize = 50_000;
+    let (_private, node) = world();
+    let mut server = node.service(NAME).server().unwrap();
+    let mut busy = client(&node);
+    let mut number = 0;
+    let mut ask = |link: &mut Link| {
+        number += 1;
+        link.send(&long(Head::new(Kind::Request, number), b"well?")).unwrap();
+    };
+    (0..10).for_each(|_| ask(&mut busy.link));
+    let first = server.recv_timeout(SOON).unwrap();
+    let (who, mut held, mut other, mut comes, mut large) = (first.client(), Vec::new(), None, false, false);
+    first.reply(&vec![7; LARGE]).unwrap();
+    for round in 0..1000 {
+        ask(&mut busy.link);
+        let request = server.recv_timeout(SOON).unwrap();
+        comes |= request.client() != who;
+        // Nothing is said of these meanwhile.
+        held.push(request);
+        large |= busy.link.try_recv().is_ok_and(|it| it.len() > LARGE);
+        if round == 100 {
+            assert!(large, "what was kept is kept still");
+            let two = other.insert(client(&node));
+            two.link.send(&long(Head::new(Kind::Request, 1), b"and me?")).unwrap();
+        }
+    }
+    assert!(comes, "nobody else was heard");
+}
+
+/// It has said that it takes no more, so nothing that is asked then can have been done.
+#[test]
+fn nothing_is_asked_of_a_server_that_has_said_farewell() {
+    let (_private, node) = world();
+    let link = Arc::new(Mutex::new(None));
+    let (_bell, ringer) = doorbell::crowd().unwrap();
+    let host = Bare { hub: Arc::new(Hub::new(ringer)), link: Arc::clone(&link) };
+    let _registration = register(&node, Part::Host, Arc::new(host));
+    let mut client = node.service(NAME).client().unwrap();
+    let mut link = eventually(|| link.lock().unwrap().take());
+    eventually(|| (client.servers() == 1).then_some(()));
+    link.send(&long(Head::new(Kind::Bye, 0), b"")).unwrap();
+    eventually(|| (client.servers() == 0).then_some(()));
+    let outcome = client.call(b"too late", Duration::from_millis(20)).map_err(|error| error.outcome());
+    assert_eq!(outcome, Err(Outcome::NeverSent));
+    assert!(link.try_recv().is_err());
 }
