@@ -96,7 +96,9 @@ pub(crate) fn nothing_but_dead_letters(world: &World) {
     let node = world.node();
     let mut pusher = node.queue("dead").most_items(3).most_deliveries(1).pusher().unwrap();
     let mut puller = node.queue("dead").puller().unwrap();
-    (0..3).for_each(|_| drop(pusher.push(b"item").unwrap()));
+    for _ in 0..3 {
+        pusher.push(b"item").unwrap();
+    }
     std::thread::scope(|scope| {
         let failing = scope.spawn(|| {
             for _ in 0..3 {
