@@ -128,7 +128,8 @@ impl Pusher {
     ///
     /// # Errors
     /// [`SendError::Full`] (reject) or [`SendError::Timeout`] (block, after the queue's patience) when there was no room;
-    /// [`SendError::Full`] also when there is none because of dead letters alone: take them. [`SendError::TooLarge`]; [`SendError::System`], [`SendError::Forked`].
+    /// [`SendError::Full`] also when there is none because of dead letters alone: take them.
+    /// [`SendError::TooLarge`]; [`SendError::System`], [`SendError::Forked`].
     #[inline]
     pub fn push(&mut self, item: &[u8]) -> Result<Pushed<'_>, SendError> {
         self.push_within(item, None)
