@@ -337,12 +337,12 @@ impl LogReader {
     pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
         self.reader.go_on();
         let next = self.reader.payload_at();
-        let (took, word, waited) = self.reader.take_patiently(tries);
+        let (took, word, vain) = self.reader.take_patiently(tries);
         if took {
             self.at = next;
-            return (Quick::Message, waited);
+            return (Quick::Message, vain);
         }
-        (self.find_otherwise(word), waited)
+        (self.find_otherwise(word), vain)
     }
 
     #[cold]

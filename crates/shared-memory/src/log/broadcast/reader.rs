@@ -137,11 +137,11 @@ impl BroadcastReader {
     pub fn poll_patiently(&mut self, tries: u32) -> (Quick, u32) {
         self.reader.go_on();
         let next = self.reader.payload_at();
-        let (found, waited) = self.reader.poll_broadcast_patiently(tries);
+        let (found, vain) = self.reader.poll_broadcast_patiently(tries);
         if found == Quick::Message {
             self.at = next;
         }
-        (found, waited)
+        (found, vain)
     }
 
     /// Asks for the lines some messages ahead: where the writer is known to be further on.

@@ -144,14 +144,15 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
     }
 
     /// [`poll_broadcast_quickly`](Self::poll_broadcast_quickly) behind one that found nothing, so that what there was to tell is told:
-    /// waits for so many pauses at most. Says for how many, too.
+    /// looks until something stands at the place of the next header, with so many pauses at most behind the close looks. Says how often
+    /// it looked in vain, too.
     ///
     /// What must be known of a message before it is taken is looked up while it is waited for.
     #[inline(always)]
     pub(crate) fn poll_broadcast_patiently(&mut self, tries: u32) -> (Quick, u32) {
         let bound = self.bound();
-        let (word, waited) = self.watch(tries);
-        (self.take_seen(word, bound), waited)
+        let (word, vain) = self.watch(tries);
+        (self.take_seen(word, bound), vain)
     }
 
     /// Looks at the place of the next header, and hands the message there out.

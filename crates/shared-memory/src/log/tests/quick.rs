@@ -7,6 +7,7 @@ use crate::log::reader::{Polled, Quick};
 use crate::log::ring::Ring;
 use crate::log::{Corrupt, Fences, Geometry, WriteError};
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// What was lent and taken back may be full of anything, and the header behind the next message is cleared all the same.
 #[test]
@@ -119,6 +120,26 @@ fn a_wait_says_how_often_it_looked_in_vain() {
         let (took, _, vain) = readers[0].take_patiently(3);
         assert!(took && vain == 0, "turn {turn}");
     }
+}
+
+/// What comes long after the close looks is found by the same wait, if it has pauses left.
+#[test]
+fn a_wait_goes_on_behind_the_close_looks() {
+    let geometry = Geometry::new(4096, 16_384, 8).unwrap();
+    let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
+    let mut reader = readers.remove(0);
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(20));
+            assert!(writer.write_quickly(&[], &[7; 64]));
+        });
+        assert_eq!(reader.poll_quickly(), Quick::Nothing);
+        let (_, _, close) = reader.take_patiently(0);
+        // So many pauses take many seconds.
+        let (took, _, vain) = reader.take_patiently(1 << 30);
+        assert!(took && vain >= close, "took {took} after {vain} looks");
+    });
+    assert_eq!(message(&reader), [7; 64]);
 }
 
 /// A wait is ended by what comes while it looks: whole, in order, whatever it had looked like before.

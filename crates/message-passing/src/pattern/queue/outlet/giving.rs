@@ -151,7 +151,7 @@ impl Outlet {
         self.tend();
         let waited = match self.may_go_on(len) {
             true => {
-                self.rhythm.found_after(1);
+                self.rhythm.found_after(0);
                 Ok(Some(()))
             }
             false => self.wait_on_for_room(len, deadline, pace),
@@ -185,7 +185,7 @@ impl Outlet {
             self.act(act, deadline, |it| it.may_go_on(len))
         });
         match waited {
-            Ok(Some(())) => self.rhythm.found_after(tries),
+            Ok(Some(())) => self.rhythm.found_after_pauses(tries),
             _ => self.rhythm.long(),
         }
         waited
