@@ -178,7 +178,7 @@ impl From<SendError> for Failure {
     fn from(error: SendError) -> Failure {
         let why = error.to_string();
         match error {
-            SendError::Timeout => Failure::Timeout(why),
+            SendError::Timeout | SendError::NotSettled => Failure::Timeout(why),
             SendError::Closed | SendError::PeerDied { .. } => Failure::PeerGone(why),
             _ => Failure::Failed(why),
         }

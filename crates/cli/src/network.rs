@@ -6,8 +6,6 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use wharf::{Address, Options, Tls, Transport};
 
 use crate::compare::machine;
@@ -135,7 +133,7 @@ impl NetworkArguments {
     /// The fingerprint of the certificate that was given.
     fn own_pin(&self) -> Result<Option<Fingerprint>, Failure> {
         let Some(path) = &self.cert else { return Ok(None) };
-        Ok(Fingerprint::of_pem(&read_certificates("--cert", path)?))
+        Ok(Fingerprint::of_pem(&read_pem("--cert", path)?))
     }
 
     /// Refuses what has no meaning here, rather than let anybody believe that it has one.
@@ -191,7 +189,8 @@ impl NetworkArguments {
         let (mut tls, mut made) = (Tls::new(), None);
         match (&self.cert, &self.key) {
             (Some(certificate), Some(key)) => {
-                tls = own(certificate, key)?;
+                tls = tls.identity(read_pem("--cert", certificate)?, read_pem("--key", key)?);
+                tls = checked(tls, &format!("--cert '{}' and --key '{}'", certificate.display(), key.display()))?;
             }
             _ if listens => {
                 let identity = Identity::make().map_err(Failure::Failed)?;
@@ -201,11 +200,8 @@ impl NetworkArguments {
             _ => {}
         }
         for path in &self.ca {
-            let authority = read_certificates("--ca", path)?;
-            let fault = Tls::new().roots(authority.as_str()).check();
-            fault.map_err(|why| {
-                Failure::Usage(format!("--ca: '{}': {}", path.display(), in_own_words(&why.to_string())))
-            })?;
+            let authority = read_pem("--ca", path)?;
+            checked(Tls::new().roots(authority.as_str()), &format!("--ca: '{}'", path.display()))?;
             tls = if listens { tls.client_roots(authority) } else { tls.roots(authority) };
         }
         tls = self.pin.iter().fold(tls, |tls, pin| tls.pin(pin.bytes()));
@@ -262,49 +258,15 @@ fn check_token(token: &[u8], place: &str) -> Result<(), Failure> {
     )))
 }
 
-/// This side's certificate and its key.
-fn own(certificate: &Path, key: &Path) -> Result<Tls, Failure> {
-    let tls = Tls::new().identity(read_certificates("--cert", certificate)?, read_key("--key", key)?);
+/// What the library has no fault to find with; otherwise that is told of the files in which it was `given`.
+fn checked(tls: Tls, given: &str) -> Result<Tls, Failure> {
     match tls.check() {
         Ok(()) => Ok(tls),
-        Err(why) => Err(Failure::Usage(format!(
-            "--cert '{}' and --key '{}': {}",
-            certificate.display(),
-            key.display(),
-            in_own_words(&why.to_string())
-        ))),
+        Err(why) => Err(Failure::Usage(format!("{given}: {}", in_own_words(&why.to_string())))),
     }
 }
 
-/// PEM text with certificates in it, and nothing wrong with how they are written.
-fn read_certificates(option: &str, path: &Path) -> Result<String, Failure> {
-    let text = read_pem(option, path)?;
-    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(text.as_bytes()).collect();
-    let fault = match read {
-        Ok(certificates) if !certificates.is_empty() => return Ok(text),
-        Ok(_) => "holds no certificate: expected -----BEGIN CERTIFICATE----- in it".to_owned(),
-        Err(why) => format!("holds a certificate that cannot be read ({why})"),
-    };
-    Err(Failure::Usage(format!("{option}: '{}' {fault}; give the file that the authority gave", path.display())))
-}
-
-/// PEM text with a private key in it.
-fn read_key(option: &str, path: &Path) -> Result<String, Failure> {
-    let text = read_pem(option, path)?;
-    let fault = match PrivateKeyDer::from_pem_slice(text.as_bytes()) {
-        Ok(_) => return Ok(text),
-        Err(_) if text.contains("ENCRYPTED") => {
-            "is encrypted: 'openssl pkey -in KEY -out NEW' writes it as it is needed"
-        }
-        Err(_) => {
-            "holds no private key that can be read: expected -----BEGIN PRIVATE KEY----- in it; give the one that was made with the \
-             certificate"
-        }
-    };
-    Err(Failure::Usage(format!("{option}: '{}' {fault}", path.display())))
-}
-
-/// Text in which there is anything that looks like PEM.
+/// Text in which there is anything that looks like PEM; whether it is the right thing is told by whoever uses it.
 fn read_pem(option: &str, path: &Path) -> Result<String, Failure> {
     let text = String::from_utf8(read(option, path)?).ok().filter(|text| text.contains("-----BEGIN "));
     text.ok_or_else(|| {

@@ -257,17 +257,17 @@ fn papers_that_are_none() {
     says(&recv(&["--cert", garbage, "--key", &mine.key]).refused(2), &["--cert", garbage, "no PEM text"]);
     says(&recv(&["--cert", &mine.certificate, "--key", garbage]).refused(2), &["--key", garbage, "no PEM text"]);
     let given = "give the file that the authority gave";
-    says(&recv(&["--cert", hollow, "--key", &mine.key]).refused(2), &["--cert", hollow, "cannot be read", given]);
-    says(&recv(&["--cert", &mine.key, "--key", &mine.key]).refused(2), &["--cert", &mine.key, "no certificate", given]);
+    says(&recv(&["--cert", hollow, "--key", &mine.key]).refused(2), &["--cert", hollow, "no PEM text", given]);
+    says(&recv(&["--cert", &mine.key, "--key", &mine.key]).refused(2), &["--cert", &mine.key, "found none", given]);
     says(
         &recv(&["--cert", &mine.certificate, "--key", &mine.certificate]).refused(2),
-        &["--key", &mine.certificate, "no private key"],
+        &["--key", &mine.certificate, "private key is no PEM text", "give the one"],
     );
     let sealed =
         file(&scene, "sealed", b"-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n");
     says(
         &recv(&["--cert", &mine.certificate, "--key", text(&sealed)]).refused(2),
-        &[text(&sealed), "is encrypted", "openssl pkey"],
+        &["--key", text(&sealed), "not encrypted", "openssl pkey"],
     );
     says(
         &recv(&["--cert", &mine.certificate, "--key", &other.key]).refused(2),
@@ -286,7 +286,7 @@ fn papers_that_are_none() {
     );
     let odd = format!("{}x", "0".repeat(63));
     says(&send(&["--pin", &odd]).refused(2), &["64 hexadecimal letters", "found another one at place 64;"]);
-    says(&send(&["--ca", &mine.ca, "--ca", hollow]).refused(2), &["--ca", hollow, "cannot be read", given]);
+    says(&send(&["--ca", &mine.ca, "--ca", hollow]).refused(2), &["--ca", hollow, "no PEM text", given]);
     // What is no certificate although it is written as one: of several files, the one that it is in is named.
     let damaged = file(&scene, "damaged", b"-----BEGIN CERTIFICATE-----\nAAECAwQFBgc=\n-----END CERTIFICATE-----\n");
     let damaged = text(&damaged);

@@ -266,10 +266,15 @@ pub enum SendError {
     /// The queue has no room now.
     #[error("the queue is full: the receiver has not kept up; try again or wait")]
     Full,
-    /// The queue had no room within the time allowed; nothing was sent. Of a [`Pusher`](crate::Pusher) that waits for what becomes of
-    /// items: not all of them are done by then, and they stay in the queue.
-    #[error("timeout: the queue had no room in time, or work that was waited for is not done")]
+    /// The queue had no room within the time allowed; nothing was sent.
+    #[error("timeout: the queue had no room in time")]
     Timeout,
+    /// A [`Pusher`](crate::Pusher) has waited for what becomes of items, and some are not settled within the time allowed; they stay in the
+    /// queue.
+    #[error(
+        "timeout: items that were waited for are not settled yet; they stay in the queue: wait longer, or start more pullers"
+    )]
+    NotSettled,
     /// The message was sent, but the peer did not take it within the time allowed; it stays in the queue.
     #[error("timeout: the message was sent, but the peer did not take it in time")]
     NotTaken,

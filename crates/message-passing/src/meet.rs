@@ -18,7 +18,7 @@ use crate::handshake::{self, FLAG_MEMBARRIER, FLAG_SLEEPY, Introduction, Payload
 use crate::link::Link;
 use crate::options::{Options, Trust, Wait};
 use crate::peer::{Origin, Peer};
-use crate::port::{self, Lookup};
+use crate::port::{self, Lookup, SILENT_HOST};
 use crate::transport::session::Sessions;
 use crate::transport::tcp::check_token;
 use crate::transport::{Met, Prepared, Situation, inproc, mq, pipe};
@@ -142,8 +142,8 @@ pub(crate) fn connect(
             Err(ConnectError::NoDirectory { .. }) if patient => missed = Some(NO_DIRECTORY),
             // It refused nothing, and the next one may answer.
             Err(ConnectError::PeerGone { .. }) if patient => (missed, pause) = (Some(GONE), RETRY_GONE),
-            // The last look came too late to look at all: what the earlier ones saw is what was missing.
-            Err(ConnectError::Timeout { missing: QUEUE_FULL | NO_TIME, .. }) if missed.is_some() => {}
+            // The last look came too late to see anything: what the earlier ones saw is what was missing.
+            Err(ConnectError::Timeout { missing: QUEUE_FULL | SILENT_HOST | NO_TIME, .. }) if missed.is_some() => {}
             outcome => return outcome,
         }
         match deadline.remaining() {

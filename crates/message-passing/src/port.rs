@@ -13,6 +13,9 @@ use crate::error::ConnectError;
 use crate::options::Options;
 use crate::transport::tcp::is_loopback;
 
+/// What is missing when nothing at all comes from a host, not even that nobody listens there.
+pub(crate) const SILENT_HOST: &str = "the host did not answer";
+
 /// Listens at the first address of the host where that is possible.
 pub(crate) fn listen(address: &Address, host: &Host, options: &Options, backlog: u32) -> Result<OwnedFd, ConnectError> {
     let mut failure = None;
@@ -79,7 +82,7 @@ pub(crate) fn connect(
     let error = failure.unwrap_or_else(|| io::ErrorKind::NotFound.into());
     Err(match error.kind() {
         io::ErrorKind::ConnectionRefused => ConnectError::NobodyListening { address: address.to_string() },
-        io::ErrorKind::TimedOut => late("the host did not answer"),
+        io::ErrorKind::TimedOut => late(SILENT_HOST),
         io::ErrorKind::ConnectionReset => ConnectError::PeerGone { heard: 0 },
         _ => ConnectError::system(format!("connect to {address}"), error),
     })

@@ -220,7 +220,7 @@ impl Desk<'_> {
     fn look_after(&mut self, limit: Duration) -> Result<bool, Failure> {
         let settled = match self.pusher.flush(limit) {
             Ok(()) => true,
-            Err(SendError::Timeout) => false,
+            Err(SendError::NotSettled) => false,
             Err(error) => return Err(error.into()),
         };
         self.note_progress();

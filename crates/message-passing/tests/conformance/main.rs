@@ -163,7 +163,7 @@ const CASES: &[Case] = cases! {
     Needs::Processes => meeting { silent_client, a_listener_that_dies }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
-    Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers }
+    Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers, the_last_look }
     Needs::Only("tcp") => ports { beyond_this_machine }
     Needs::Only("tcp") => bytes {
         byte_by_byte, nonsense_instead_of_a_hello, nonsense_after_the_hello, floods, a_great_length, in_python

@@ -1,7 +1,7 @@
 //! What only transports with ports have: chosen ports, no way beyond this machine, tokens, and strangers of every kind.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
@@ -189,4 +189,31 @@ pub(crate) fn wrong_servers(world: &World) {
         assert!(!refused.to_string().contains('\n'), "{refused}");
     }
     serving.join().unwrap();
+}
+
+/// Whoever looks at the last moment, when nothing comes from the host any more, has seen before that nobody listens there.
+pub(crate) fn the_last_look(world: &World) {
+    use rustix::net::{AddressFamily, SocketType};
+    let limit = Duration::from_millis(300);
+    let looked = || {
+        // Bound, so nobody else gets the port.
+        let door = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&door, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let place = SocketAddr::try_from(rustix::net::getsockname(&door).unwrap()).unwrap();
+        let connecting = thread::spawn({
+            let (options, address) = (world.options(), format!("{}:{place}", world.scheme.name));
+            move || options.connect_timeout(address, limit).map(drop).unwrap_err()
+        });
+        thread::sleep(limit / 3);
+        // With the one place in its queue taken, the system drops whatever else comes.
+        rustix::net::listen(&door, 0).unwrap();
+        let _taken = TcpStream::connect(place).unwrap();
+        match connecting.join().unwrap() {
+            ConnectError::Timeout { missing, .. } => missing,
+            error => panic!("{error:?}"),
+        }
+    };
+    // It may have taken that place itself, or have had no time for a first look.
+    let told: Vec<_> = (0..5).map(|_| looked()).collect();
+    assert!(told.iter().any(|missing| missing.contains("nobody is listening")), "{told:?}");
 }

@@ -52,7 +52,7 @@ pub(crate) fn a_stopped_puller(world: &World) {
     eventually("it is there", || patient.pullers() == 1);
     worker.signal(Signal::STOP);
     patient.push(b"do it").unwrap();
-    assert!(matches!(patient.flush(Duration::from_millis(100)), Err(SendError::Timeout)));
+    assert!(matches!(patient.flush(Duration::from_millis(100)), Err(SendError::NotSettled)));
     let mut strict = queue.clone().acknowledge_within(Duration::from_millis(50)).pusher().unwrap();
     // A stopped one cannot be met, so it goes on for a moment.
     worker.signal(Signal::CONT);

@@ -69,7 +69,7 @@ pub(crate) fn evenly(world: &World) {
     }
     let done = beside(&mut pullers, || {
         eventually("all is done but what the slow one has", || {
-            assert!(matches!(pusher.flush(MOMENT), Err(SendError::Timeout)));
+            assert!(matches!(pusher.flush(MOMENT), Err(SendError::NotSettled)));
             pusher.unsettled() == 5
         });
     });
@@ -152,7 +152,7 @@ pub(crate) fn outcomes(world: &World) {
     let mut pusher = node.queue("outcomes").pusher().unwrap();
     let first = pusher.push(b"1").unwrap().id();
     let second = pusher.push(b"2").unwrap().id();
-    assert!(matches!(pusher.push(b"3").unwrap().acked_timeout(Duration::from_millis(1)), Err(SendError::Timeout)));
+    assert!(matches!(pusher.push(b"3").unwrap().acked_timeout(Duration::from_millis(1)), Err(SendError::NotSettled)));
     assert_eq!(pusher.outcome(first).unwrap(), None);
     let mut puller = node.queue("outcomes").puller().unwrap();
     eventually("it is there", || {

@@ -166,7 +166,7 @@ impl Outlet {
             return Err(SendError::Closed);
         }
         self.wait_until(pace, limit, |it| it.books.outcome(item.0).is_some())?;
-        let outcome = self.books.outcome(item.0).ok_or(SendError::Timeout)?;
+        let outcome = self.books.outcome(item.0).ok_or(SendError::NotSettled)?;
         self.books.forget_outcome(item.0);
         Ok(outcome)
     }
@@ -184,7 +184,7 @@ impl Outlet {
         let deadline = limit.start();
         let lasting = Arc::clone(&self.lasting);
         let _lasting = lasting.lock().unwrap_or_else(PoisonError::into_inner);
-        wait::until(pace, deadline, |act| self.act(act, deadline, &ready))?.ok_or(SendError::Timeout)
+        wait::until(pace, deadline, |act| self.act(act, deadline, &ready))?.ok_or(SendError::NotSettled)
     }
 
     /// Whoever has connected comes in, and everything is done that can be without waiting.

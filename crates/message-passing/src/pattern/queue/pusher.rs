@@ -185,7 +185,7 @@ impl Pusher {
     /// Waits until every item is settled: acknowledged, or a dead letter; at most `limit`.
     ///
     /// # Errors
-    /// [`SendError::Timeout`] when some are not; [`SendError::System`], [`SendError::Forked`].
+    /// [`SendError::NotSettled`] when some are not; [`SendError::System`], [`SendError::Forked`].
     pub fn flush(&mut self, limit: Duration) -> Result<(), SendError> {
         let mut outlet = self.mover.enter()?;
         outlet.wait_until(&mut self.pace, Limit::After(limit), Outlet::is_done)
@@ -194,7 +194,7 @@ impl Pusher {
     /// What became of an item; waits for it, at most `limit`. It is told once.
     ///
     /// # Errors
-    /// [`SendError::Timeout`] when nothing has yet; [`SendError::Closed`] when it was told before, or taken back;
+    /// [`SendError::NotSettled`] when nothing has yet; [`SendError::Closed`] when it was told before, or taken back;
     /// [`SendError::System`], [`SendError::Forked`].
     pub fn wait(&mut self, item: PushId, limit: Duration) -> Result<Settled, SendError> {
         let mut outlet = self.mover.enter()?;
@@ -208,7 +208,7 @@ impl Pusher {
     pub fn outcome(&mut self, item: PushId) -> Result<Option<Settled>, SendError> {
         match self.wait(item, Duration::ZERO) {
             Ok(settled) => Ok(Some(settled)),
-            Err(SendError::Timeout) => Ok(None),
+            Err(SendError::NotSettled) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -306,7 +306,7 @@ impl Pushed<'_> {
     /// Waits until the item is settled, at most `limit`.
     ///
     /// # Errors
-    /// [`SendError::Timeout`] when it is not settled by then: it stays in the queue, and nobody learns what becomes of it; who
+    /// [`SendError::NotSettled`] when it is not settled by then: it stays in the queue, and nobody learns what becomes of it; who
     /// wants to takes its [`id`](Self::id). Otherwise as [`acked`](Self::acked).
     pub fn acked_timeout(self, limit: Duration) -> Result<Settled, SendError> {
         self.wait(Limit::After(limit))

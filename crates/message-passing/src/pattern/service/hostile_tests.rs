@@ -1,6 +1,6 @@
 //! Peers by name that say whatever they like over a link that is in order: it costs them their link, and nobody else anything.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::doorbell;
 
 use super::frame::{Head, Kind};
-use super::older_tests::{Bare, NAME, SOON, eventually, long, register, world};
+use super::older_tests::{NAME, SOON, bare_server, eventually, long, register, world};
 use super::*;
 use crate::link::Link;
 use crate::node::{Part, Registration};
@@ -113,12 +113,7 @@ fn a_client_that_uses_a_number_twice_is_cut_off() {
 fn a_late_answer_is_no_answer_to_the_next_call() {
     for short in [false, true] {
         let (_private, node) = world();
-        let link = Arc::new(Mutex::new(None));
-        let (_bell, ringer) = doorbell::crowd().unwrap();
-        let host = Bare { hub: Arc::new(Hub::new(ringer)), link: Arc::clone(&link) };
-        let _registration = register(&node, Part::Host, Arc::new(host));
-        let mut client = node.service(NAME).client().unwrap();
-        let mut link = eventually(|| link.lock().unwrap().take());
+        let (_server, mut client, mut link) = bare_server(&node, |bare| Arc::new(bare));
         let asked = |link: &mut Link| eventually(|| link.try_recv().ok().map(|it| Head::read(&it).unwrap().0.id));
         let answer = |link: &mut Link, id: u64, words: &[u8]| {
             let mut bytes = Vec::new();
@@ -176,12 +171,7 @@ fn a_client_that_never_stops_asking_keeps_nobody_out() {
 #[test]
 fn nothing_is_asked_of_a_server_that_has_said_farewell() {
     let (_private, node) = world();
-    let link = Arc::new(Mutex::new(None));
-    let (_bell, ringer) = doorbell::crowd().unwrap();
-    let host = Bare { hub: Arc::new(Hub::new(ringer)), link: Arc::clone(&link) };
-    let _registration = register(&node, Part::Host, Arc::new(host));
-    let mut client = node.service(NAME).client().unwrap();
-    let mut link = eventually(|| link.lock().unwrap().take());
+    let (_server, mut client, mut link) = bare_server(&node, |bare| Arc::new(bare));
     eventually(|| (client.servers() == 1).then_some(()));
     link.send(&long(Head::new(Kind::Bye, 0), b"")).unwrap();
     eventually(|| (client.servers() == 0).then_some(()));

@@ -104,6 +104,20 @@ fn receive(link: &mut Link) -> (Head, Vec<u8>) {
     (head, payload.to_vec())
 }
 
+/// What keeps a server there that says what its test has it say, a client of it, and the server's end of their link.
+pub(super) fn bare_server(
+    node: &Node,
+    of: impl FnOnce(Bare) -> Arc<dyn Endpoint>,
+) -> ((Registration, doorbell::Bell), Client, Link) {
+    let link = Arc::new(Mutex::new(None));
+    let (bell, ringer) = doorbell::crowd().unwrap();
+    let host = Bare { hub: Arc::new(Hub::new(ringer)), link: Arc::clone(&link) };
+    let registration = register(node, Part::Host, of(host));
+    let client = node.service(NAME).client().unwrap();
+    let link = eventually(|| link.lock().unwrap().take());
+    ((registration, bell), client, link)
+}
+
 pub(super) fn long(head: Head, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     head.put(false, payload, &mut bytes);
@@ -148,12 +162,7 @@ fn an_older_client_is_answered_in_long_headers() {
 #[test]
 fn an_older_server_is_asked_in_long_headers() {
     let (_private, node) = world();
-    let link = Arc::new(Mutex::new(None));
-    let (_bell, ringer) = doorbell::crowd().unwrap();
-    let host = Bare { hub: Arc::new(Hub::new(ringer)), link: Arc::clone(&link) };
-    let _registration = register(&node, Part::Host, Arc::new(Older(host)));
-    let mut client = node.service(NAME).client().unwrap();
-    let mut link = eventually(|| link.lock().unwrap().take());
+    let (_server, mut client, mut link) = bare_server(&node, |bare| Arc::new(Older(bare)));
     // Started, and waited for.
     let call = client.request(b"one").start().unwrap();
     let (head, asked) = receive(&mut link);

@@ -142,7 +142,8 @@ fn read_identity(
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes())
         .map_err(|why| {
             ConnectError::Options(format!(
-                "the private key is no PEM text with a key in it ({why}): give the one that was made with the certificate, not encrypted"
+                "the private key is no PEM text with a key in it ({why}): give the one that was made with the certificate, not encrypted \
+                 (`openssl pkey -in KEY -out NEW` writes it so)"
             ))
         })?;
     Ok((certificates, key))

@@ -67,7 +67,7 @@ fn push(node: &Node, name: &str, diary: &mut Diary, random: &mut Random, over: &
         if random.below(2) == 0 {
             let (began, limit) = (Instant::now(), Duration::from_millis(random.below(30)));
             match pusher.flush(limit) {
-                Ok(()) | Err(SendError::Timeout) => in_time(began, limit)?,
+                Ok(()) | Err(SendError::NotSettled) => in_time(began, limit)?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -64,7 +64,6 @@ pub(super) fn look_closely(word: &AtomicU64, behind: &AtomicU64) -> (u64, u32) {
 mod tests {
     use super::*;
     use crate::atomic::Ordering;
-    use std::thread;
 
     #[test]
     fn the_word_is_looked_for_as_often_as_is_said_and_the_one_behind_is_never_taken_for_it() {
@@ -74,36 +73,5 @@ mod tests {
         assert_eq!(look_closely(&word, &behind), (7, 0));
         word.store(1 << 63, Ordering::Relaxed);
         assert_eq!(look_closely(&word, &word), (1 << 63, 0));
-    }
-
-    /// One of many words is written while it is looked at: the looks end with it, and what was written before is there.
-    #[test]
-    fn looks_end_with_what_comes_meanwhile() {
-        const TURNS: u64 = 100_000;
-        let (word, behind) = (AtomicU64::new(0), AtomicU64::new(0));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                for turn in 1..=TURNS {
-                    behind.store(turn, Ordering::Relaxed);
-                    word.store(turn, Ordering::Release);
-                    while word.load(Ordering::Acquire) != 0 {
-                        thread::yield_now();
-                    }
-                }
-            });
-            for turn in 1..=TURNS {
-                let (seen, vain) = loop {
-                    let looked = look_closely(&word, &behind);
-                    if looked.0 != 0 {
-                        break looked;
-                    }
-                    assert_eq!(looked.1, CLOSE_LOOKS);
-                    thread::yield_now();
-                };
-                assert!(vain < CLOSE_LOOKS, "{vain} looks in vain, and yet it was found");
-                assert_eq!((seen, behind.load(Ordering::Relaxed)), (turn, turn));
-                word.store(0, Ordering::Release);
-            }
-        });
     }
 }

@@ -7,7 +7,7 @@ use crate::log::reader::{Polled, Quick};
 use crate::log::ring::Ring;
 use crate::log::{Corrupt, Fences, Geometry, WriteError};
 use std::collections::VecDeque;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What was lent and taken back may be full of anything, and the header behind the next message is cleared all the same.
 #[test]
@@ -146,6 +146,12 @@ fn a_wait_goes_on_behind_the_close_looks() {
 #[test]
 fn a_wait_ends_with_what_comes_meanwhile() {
     const TURNS: u64 = 20_000;
+    let (began, most) = (Instant::now(), Duration::from_secs(100));
+    // Whoever fails leaves the other side waiting.
+    let wait = || {
+        assert!(began.elapsed() < most, "the other side does nothing");
+        std::thread::yield_now();
+    };
     let geometry = Geometry::new(4096, 16_384, 8).unwrap();
     let Pair { mut writer, mut readers, .. } = pair(geometry, 1, false, 1 << 20);
     let mut reader = readers.remove(0);
@@ -155,7 +161,7 @@ fn a_wait_ends_with_what_comes_meanwhile() {
                 while !writer.write_quickly(&[turn], &[turn as u8; 64]) {
                     // No room yet, or what rarely is in the way of a message.
                     let _ = writer.make_room(72);
-                    std::thread::yield_now();
+                    wait();
                 }
                 // Now and then for longer than the close looks take.
                 (0..turn % 64).for_each(|_| std::hint::spin_loop());
@@ -170,7 +176,7 @@ fn a_wait_ends_with_what_comes_meanwhile() {
                 if reader.take_patiently(50).0 {
                     break;
                 }
-                std::thread::yield_now();
+                wait();
             }
             let mut expected = turn.to_le_bytes().to_vec();
             expected.extend([turn as u8; 64]);
