@@ -1,7 +1,8 @@
-//! Named places where a test can kill the process, compiled to nothing without `crash-points`.
+//! Named places where a test can kill or stop the process, compiled to nothing without `crash-points`.
 //!
 //! With the feature on, the environment variable `WHARF_CRASH_AT` names one point: `name` kills at its
-//! first passage, `name:3` at its third. The kill is a real `SIGKILL`: no destructor runs.
+//! first passage, `name:3` at its third. The kill is a real `SIGKILL`: no destructor runs. `WHARF_STOP_AT` names one where the
+//! process stops (`SIGSTOP`) until somebody lets it go on, so that others get between two of its steps.
 
 /// Marks a place where a test may kill the process: `crash_point!("log.publish")`.
 ///
@@ -40,27 +41,41 @@ mod live {
         left: AtomicU64,
     }
 
-    static ARMED: OnceLock<Option<Armed>> = OnceLock::new();
-
-    /// Passes the point `name`; does not return when it is the armed one and its turn has come.
-    pub fn pass(name: &str) {
-        let armed = ARMED.get_or_init(|| {
-            let text = std::env::var("WHARF_CRASH_AT").ok()?;
+    impl Armed {
+        /// What this environment variable names.
+        fn by(variable: &str) -> Option<Armed> {
+            let text = std::env::var(variable).ok()?;
             let (name, nth) = parse(&text)?;
             Some(Armed { name: name.to_owned(), left: AtomicU64::new(nth) })
-        });
-        let Some(armed) = armed else { return };
-        if armed.name == name && armed.left.fetch_sub(1, Ordering::Relaxed) == 1 {
-            die();
+        }
+
+        /// Whether it is this point, and its turn has come.
+        fn is_due(&self, name: &str) -> bool {
+            self.name == name && self.left.fetch_sub(1, Ordering::Relaxed) == 1
         }
     }
 
-    fn die() -> ! {
+    static CRASH: OnceLock<Option<Armed>> = OnceLock::new();
+    static STOP: OnceLock<Option<Armed>> = OnceLock::new();
+
+    /// Passes the point `name`; does not return where the process is to be killed when its turn has come, and late where it is to
+    /// be stopped.
+    pub fn pass(name: &str) {
+        let is_due = |armed: &Option<Armed>| armed.as_ref().is_some_and(|it| it.is_due(name));
+        if is_due(STOP.get_or_init(|| Armed::by("WHARF_STOP_AT"))) {
+            signal_myself(Signal::STOP);
+        }
+        if is_due(CRASH.get_or_init(|| Armed::by("WHARF_CRASH_AT"))) {
+            signal_myself(Signal::KILL);
+            // The signal is ours and cannot be blocked; it arrives before kill returns. Should a tracer
+            // swallow it, the process must still not go on.
+            std::process::abort()
+        }
+    }
+
+    fn signal_myself(signal: Signal) {
         let me = i32::try_from(std::process::id()).ok().and_then(Pid::from_raw);
-        let _ = me.map(|me| kill_process(me, Signal::KILL));
-        // The signal is ours and cannot be blocked; it arrives before kill returns. Should a tracer
-        // swallow it, the process must still not go on.
-        std::process::abort()
+        let _ = me.map(|me| kill_process(me, signal));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Processes that die at a named point, and the list of these.
+//! Processes that die or stop at a named point, and the list of these.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -28,6 +28,13 @@ fn below(folder: &Path, into: &mut BTreeSet<String>) {
         let rest = text.split("crash_point!(\"").skip(1);
         into.extend(rest.filter_map(|rest| rest.split_once("\")")).map(|(name, _)| name.to_owned()));
     }
+}
+
+/// One that is to stop there, until it is told to go on by a signal.
+pub(crate) fn stopping(world: &World, point: &str, role: &str, words: &[&str]) -> Process {
+    let mut command = world.command(role, words);
+    command.env("WHARF_STOP_AT", point);
+    Process::start(command).unwrap()
 }
 
 /// One that is to die there.

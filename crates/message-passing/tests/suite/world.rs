@@ -143,8 +143,13 @@ impl Process {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, signal).unwrap();
         if signal == rustix::process::Signal::STOP {
-            eventually("it is stopped", || wharf_sys::trace::is_stopped(self.child.id()).unwrap());
+            eventually("it is stopped", || self.is_stopped());
         }
+    }
+
+    /// Whether all of it is stopped, by a signal.
+    pub(crate) fn is_stopped(&self) -> bool {
+        wharf_sys::trace::is_stopped(self.child.id()).unwrap()
     }
 
     /// How long it has run on a processor by now, as exactly as the system counts it: 10 ms.
