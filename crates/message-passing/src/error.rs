@@ -257,9 +257,10 @@ impl ConnectError {
 /// Why a message was not sent.
 ///
 /// The message itself was only borrowed, so nothing is lost: after `Full` and `Timeout` send it again. After `Closed` and `PeerDied`
-/// the peer may have had this message as its last one: it was on its way when the peer was found gone. After `System` it may be on its
-/// way, too, to a peer that could not be woken for it. Whoever must know asks for an answer, or sends with
-/// [`send_rendezvous`](crate::Sender::send_rendezvous).
+/// nobody has had it: where the peer may have taken it before its end was found out, the call that sent it has succeeded, and the next one
+/// says so. (Only [`send_rendezvous`](crate::Sender::send_rendezvous), which waits for that, says it of a message that the peer may have
+/// had, too.) After `System` it may be on its way to a peer that could not be woken for it. That a message was sent does not say that
+/// it was taken: whoever must know asks for an answer, or sends with `send_rendezvous`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

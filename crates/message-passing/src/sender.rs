@@ -159,10 +159,21 @@ impl Sender {
         }
     }
 
-    /// Wakes the receiver of what was just sent.
+    /// Wakes the receiver of the message that was just sent. [`SendError::Closed`] and [`SendError::PeerDied`] say that it has not had
+    /// the message, as those of every push do.
     #[cold]
     #[inline(never)]
     pub(crate) fn wake(&mut self) -> Result<(), SendError> {
+        match &mut self.half {
+            SendHalf::Log(log) => log.wake(),
+            SendHalf::Channel(_) | SendHalf::Stream(_) | SendHalf::Other(_) => Ok(()),
+        }
+    }
+
+    /// Wakes the receiver for what was just told beside the messages.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn ring(&mut self) -> Result<(), SendError> {
         match &mut self.half {
             SendHalf::Log(log) => log.ring(),
             SendHalf::Channel(_) | SendHalf::Stream(_) | SendHalf::Other(_) => Ok(()),

@@ -13,6 +13,8 @@ mod sender;
 #[cfg(test)]
 mod sleep_tests;
 mod waits;
+#[cfg(test)]
+mod wake_tests;
 
 use wharf_sys::doorbell::Bell;
 
@@ -38,6 +40,6 @@ pub(crate) enum Pushed {
     Yes,
     /// Nothing was done; ask [`push`](super::SendTransport::push).
     No,
-    /// The message is sent, and its receiver sleeps: [`ring`](LogSender::ring) for it.
+    /// The message is sent, and its receiver sleeps: [`wake`](LogSender::wake) it.
     ToASleeper,
 }

@@ -88,6 +88,9 @@ pub(crate) trait SendTransport: Waits + Send {
     /// A message of at most [`max_in_one`](Self::max_in_one) bytes is sent whole or not at all. A larger one may
     /// stop in the middle with `Full`; the caller then comes back with the same payload and progress, or calls
     /// [`abort`](Self::abort).
+    ///
+    /// [`SendError::Closed`] and [`SendError::PeerDied`] say that the peer has not had the whole of it. After any other error it is on its
+    /// way where [`sent`](Self::sent) counts it.
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError>;
 
     /// The same with descriptors beside the bytes, between one and [`max_attachments`](Self::max_attachments). Here even

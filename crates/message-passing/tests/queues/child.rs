@@ -20,6 +20,8 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
             works(queue.puller_timeout(SOON).unwrap());
         }
         ("works-some", [name, count]) => works_some(path, name, count.parse().unwrap()),
+        ("works-aloud", [name]) => works_aloud(path, name),
+        ("pushes-slowly", [name, count]) => pushes_slowly(path, name, count.parse().unwrap()),
         ("pushes", [name, count]) => pushes(path, name, count.parse().unwrap()),
         ("pushes-at", [address, secrets, count]) => pushes_at(path, address, secrets, count.parse().unwrap()),
         ("pushes-in-vain", [name]) => pushes_in_vain(path, name),
@@ -111,6 +113,31 @@ fn works_some(path: &Path, name: &str, count: usize) {
         work(item);
     }
     say("left");
+    told();
+}
+
+/// Does what it is given, and says what that was when it is done.
+fn works_aloud(path: &Path, name: &str) {
+    let mut puller = node_at(path).queue(name).wait(Wait::Sleep).puller().unwrap();
+    loop {
+        if let Ok(item) = puller.recv_timeout(Duration::from_millis(100)) {
+            let text = String::from_utf8_lossy(&item).into_owned();
+            item.ack().unwrap();
+            say(text);
+        }
+    }
+}
+
+/// Pushes so many numbered items when somebody is there who takes them, and lets him fall asleep before each.
+fn pushes_slowly(path: &Path, name: &str, count: u64) {
+    let mut pusher = node_at(path).queue(name).wait(Wait::Sleep).pusher().unwrap();
+    crate::world::eventually("somebody is there", || pusher.pullers() > 0);
+    for number in 0..count {
+        std::thread::sleep(Duration::from_millis(20));
+        pusher.push(format!("do {number}").as_bytes()).unwrap();
+    }
+    let outcome = pusher.flush(SOON);
+    say(format_args!("{} left, {outcome:?}, {:?}", pusher.unsettled(), pusher.cut_off()));
     told();
 }
 

@@ -24,6 +24,7 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
         }
         ("serves-some", [name, count]) => serves_some(path, name, count.parse().unwrap()),
         ("asks", [name, count]) => asks(path, name, count.parse().unwrap()),
+        ("asks-one-of-two", [name]) => asks_one_of_two(path, name),
         ("holds", [name]) => holds(node_at(path).service(*name).client().unwrap()),
         ("holds-at", [address, secrets]) => {
             holds(options(path, Path::new(secrets)).service(*address).client_timeout(SOON).unwrap());
@@ -142,6 +143,19 @@ fn serves_some(path: &Path, name: &str, count: usize) {
 }
 
 /// Asks again and again, with deadlines, whatever becomes of it; says what came of how many.
+/// Asks when two servers are there, and lets both fall asleep before.
+fn asks_one_of_two(path: &Path, name: &str) {
+    let mut client = node_at(path).service(name).client().unwrap();
+    crate::world::eventually("both are there", || client.servers() == 2);
+    std::thread::sleep(Duration::from_millis(50));
+    let outcome = client.request(b"echo once").limit(SOON).call();
+    say(match outcome {
+        Ok(answer) => String::from_utf8_lossy(&answer).into_owned(),
+        Err(error) => format!("{:?}: {error}", error.outcome()),
+    });
+    told();
+}
+
 fn asks(path: &Path, name: &str, count: u64) {
     let mut client = node_at(path).service(name).client().unwrap();
     say(std::process::id());

@@ -7,6 +7,8 @@ use rustix::process::Signal;
 use wharf_message_passing::{CallError, Outcome};
 use wharf_sys::random;
 
+use crate::child::answer;
+use crate::suite::crashes::stopping;
 use crate::world::{Process, SOON, World, eventually};
 
 pub(crate) fn a_killed_server(world: &World) {
@@ -47,6 +49,41 @@ pub(crate) fn retried_elsewhere(world: &World) {
     assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
     let [one, other] = servers;
     if first == 0 { other.end() } else { one.end() }
+}
+
+/// A request is stored where its server finds it, and the client is kept from waking him until he has answered it and left: no other
+/// is asked for the same.
+pub(crate) fn answered_before_it_was_woken(world: &World) {
+    let node = world.node();
+    let mut servers = [(); 2].map(|()| Some(node.service("late").server().unwrap()));
+    let mut client = stopping(world, "shm.ring.before", "asks-one-of-two", &["late"]);
+    let mut asked = || {
+        // Both sleep meanwhile.
+        std::thread::scope(|scope| {
+            let each = servers.each_mut().map(|place| {
+                scope.spawn(move || {
+                    let request = place.as_mut()?.recv_timeout(Duration::from_millis(200)).ok()?;
+                    assert!(answer(request).is_none());
+                    *place = None;
+                    Some(())
+                })
+            });
+            each.into_iter().filter_map(|it| it.join().unwrap()).count()
+        })
+    };
+    let mut times = 0;
+    // Hardly ever it finds one awake, and does not ring.
+    eventually("the client is about to ring", || {
+        times += asked();
+        client.is_stopped() || times > 0
+    });
+    times += asked();
+    assert_eq!(times, 1, "it was found");
+    client.signal(Signal::CONT);
+    times += asked();
+    assert_eq!(times, 1, "asked for twice");
+    client.expect("once");
+    client.end();
 }
 
 /// A server that leaves in good order says what it has taken: everything else goes elsewhere, once.

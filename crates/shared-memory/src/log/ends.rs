@@ -247,6 +247,11 @@ impl LogWriter {
         self.writer.reader_closed()
     }
 
+    /// Whether the reader, which has closed or is dead, never had the last message: see `Writer::last_was_missed`.
+    pub fn last_was_missed(&self) -> bool {
+        self.writer.last_was_missed()
+    }
+
     /// Announces sleep: the reader rings once when it next releases or takes something. Look once more afterwards. The
     /// answer is that of [`Announcement::order_by_system`].
     pub fn announce(&mut self) -> Option<Duration> {

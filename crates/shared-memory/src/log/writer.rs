@@ -436,6 +436,21 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.seats.iter().any(|seat| seat.closed || seat.page.data_ticket.load(Ordering::Relaxed) == CLOSED)
     }
 
+    /// Whether no reader has had the last message, of readers that have closed or are dead since: each has said so when it closed,
+    /// or is as asleep as it was when that message was committed. One that is killed between waking up and looking has not had it
+    /// either, and is not counted.
+    pub(crate) fn last_was_missed(&self) -> bool {
+        self.seats.iter().all(|seat| {
+            // Acquire pairs with the release store of `Reader::close`: what it had taken by then is visible.
+            match seat.page.data_ticket.load(Ordering::Acquire) {
+                CLOSED => self.taken_by(seat) < self.sent(),
+                // A reader that has woken up has taken its announcement back before anybody had a message of it, and every
+                // announcement has a ticket of its own.
+                ticket => ticket != 0 && ticket == seat.rung,
+            }
+        })
+    }
+
     /// Announces that this writer is about to sleep until readers release something. After this look once more before
     /// sleeping. The answer is the longest that it may sleep before it looks again.
     pub(crate) fn announce(&mut self, signals: &impl Signals) -> Option<Duration> {

@@ -166,7 +166,7 @@ impl Way {
             return false;
         }
         crash_point!("queue.say.before");
-        let (number, told) = (it.number, self.sender.tell(it.number));
+        let told = self.sender.tell(it.number);
         if told == Pushed::No {
             return false;
         }
@@ -176,7 +176,7 @@ impl Way {
             self.keep_spare(parcel);
         }
         if told == Pushed::ToASleeper {
-            *failed = self.say_slowly(Head::new(Kind::Acknowledge, number), told).err();
+            *failed = self.wake_for_what_was_told().err();
         }
         true
     }
@@ -204,7 +204,7 @@ impl Way {
         match told {
             Pushed::Yes => Ok(()),
             Pushed::No => self.say(head),
-            Pushed::ToASleeper => self.say_slowly(head, told),
+            Pushed::ToASleeper => self.wake_for_what_was_told(),
         }
     }
 
@@ -230,6 +230,12 @@ impl Way {
             _ => {}
         }
         Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn wake_for_what_was_told(&mut self) -> Result<(), SendError> {
+        self.sender.ring().inspect_err(|_| self.over = true)
     }
 
     /// What takes more than some stores.

@@ -62,7 +62,7 @@ impl LogSender {
         match outcome {
             Ok(()) => {
                 if self.log.take_must_ring() {
-                    self.ring()
+                    self.wake()
                 } else {
                     Ok(())
                 }

@@ -133,6 +133,17 @@ impl LogSender {
         self.end.is_some()
     }
 
+    /// Wakes the peer's receiver for a message that was just written. [`SendError::Closed`] and [`SendError::PeerDied`] say that the
+    /// peer has not had it. Where it has, or may have, before it was to be woken, the end shows with what comes next.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn wake(&mut self) -> Result<(), SendError> {
+        match self.ring() {
+            Err(SendError::Closed | SendError::PeerDied { .. }) if !self.log.last_was_missed() => Ok(()),
+            rung => rung,
+        }
+    }
+
     /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
     #[cold]
     #[inline(never)]
@@ -334,7 +345,7 @@ impl SendTransport for LogSender {
         match written {
             Ok(()) => {
                 if self.log.take_must_ring() {
-                    self.ring()
+                    self.wake()
                 } else {
                     Ok(())
                 }
@@ -459,7 +470,7 @@ impl SendTransport for LogSender {
     #[inline]
     fn commit(&mut self, _room: Room, ask: Ask) -> Result<(), SendError> {
         self.check_ours()?;
-        if self.log.commit_lent(ask == Ask::WhenTaken) && self.log.take_must_ring() { self.ring() } else { Ok(()) }
+        if self.log.commit_lent(ask == Ask::WhenTaken) && self.log.take_must_ring() { self.wake() } else { Ok(()) }
     }
 
     fn give_back(&mut self, _room: Room) {

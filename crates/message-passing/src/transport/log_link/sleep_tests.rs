@@ -20,13 +20,13 @@ use crate::transport::{Ask, RecvHalf, RecvTransport, SendHalf, SendTransport, sh
 const LONG: Duration = Duration::from_secs(30);
 
 /// The sender of one side and the receiver of the other, and what keeps them company.
-struct Pair {
-    sender: LogSender,
-    receiver: LogReceiver,
-    _others: (SendHalf, RecvHalf),
+pub(super) struct Pair {
+    pub(super) sender: LogSender,
+    pub(super) receiver: LogReceiver,
+    pub(super) _others: (SendHalf, RecvHalf),
 }
 
-fn pair() -> Pair {
+pub(super) fn pair() -> Pair {
     assert!(barrier::register_by(Deadline::after(LONG)), "this needs membarrier(2)");
     let options = Options::new().capacity(64 << 10);
     let terms = Terms {

@@ -113,26 +113,44 @@ impl Outlet {
             Pushed::No => line.send_at_the_second_try(number, item),
             sent => sent,
         };
-        match sent {
-            Pushed::Yes => {}
-            Pushed::No => return None,
-            Pushed::ToASleeper => self.wake(key)?,
+        if sent == Pushed::No {
+            return None;
         }
+        // Whatever comes of waking it: the puller may have found the item by now, and done it.
         let place = self.books.add_given(item, at, now);
         crash_point!("queue.assign.sent");
+        if sent == Pushed::ToASleeper {
+            self.wake(at, number);
+        }
         Some(place)
     }
 
-    /// Wakes the puller that an item was just sent to; `None` when it is gone, and will not see it.
+    /// Wakes the puller that was just sent the delivery of this number.
     #[cold]
     #[inline(never)]
-    fn wake(&mut self, key: u64) -> Option<()> {
-        let at = self.lines.iter().position(|line| line.key == key)?;
-        if self.lines.get_mut(at)?.sender.wake().is_err() {
-            self.close(at);
-            return None;
+    fn wake(&mut self, at: usize, number: u64) {
+        if let Some(line) = self.lines.get_mut(at)
+            && let Err(error) = line.sender.wake()
+        {
+            self.not_woken(at, number, &error);
+            self.give_out();
         }
-        Some(())
+    }
+
+    /// A puller could not be woken for the delivery of this number, which is its latest.
+    #[cold]
+    fn not_woken(&mut self, at: usize, number: u64, why: &SendError) {
+        match why {
+            // It has not had it, and is gone.
+            SendError::Closed | SendError::PeerDied { .. } => {
+                if let Some(line) = self.lines.get(at) {
+                    self.books.bye(line.key, number - 1);
+                }
+                self.close(at);
+            }
+            // It may sleep on, or not.
+            why => self.cut(at, why.to_string()),
+        }
     }
 
     #[cold]
@@ -229,7 +247,7 @@ impl Outlet {
                 crash_point!("queue.redeliver.before");
             }
             crash_point!("queue.assign.before");
-            let mut progress = 0;
+            let (before, mut progress) = (line.sender.half.sent(), 0);
             let sent = match line.sender.send_quickly(&head.words(), bytes) {
                 Pushed::Yes => Ok(()),
                 Pushed::ToASleeper => line.sender.wake(),
@@ -240,15 +258,20 @@ impl Outlet {
                     line.sender.half.push(&self.frame, &mut progress, Ask::Nothing)
                 }
             };
-            match sent {
-                Ok(()) => {
-                    let now = self.now();
-                    self.books.assign(place, key, true, now);
-                    crash_point!("queue.assign.sent");
-                    if deliveries > 1 {
-                        crash_point!("queue.redeliver.sent");
-                    }
+            if sent.is_ok() || line.sender.half.sent() > before {
+                // It is on its way, whatever came of waking its puller.
+                let now = self.now();
+                self.books.assign(place, key, true, now);
+                crash_point!("queue.assign.sent");
+                if deliveries > 1 {
+                    crash_point!("queue.redeliver.sent");
                 }
+                if let Err(error) = sent {
+                    self.not_woken(at, number, &error);
+                }
+                continue;
+            }
+            match sent {
                 Err(SendError::Full) if progress > 0 => {
                     line.begun = Some(Begun { number, message: self.frame.clone(), progress });
                     let now = self.now();
@@ -256,7 +279,7 @@ impl Outlet {
                     self.books.no_room(key);
                 }
                 Err(SendError::Full) => self.books.no_room(key),
-                Err(_) => self.close(at),
+                _ => self.close(at),
             }
         }
     }

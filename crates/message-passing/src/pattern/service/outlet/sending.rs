@@ -133,17 +133,8 @@ impl Outlet {
                 let Some((_, _, kept)) = self.calls.request(id) else { return Tried::Sent };
                 let head = Head { kind: Kind::Request, id: number, left };
                 head.put(link.short, request.unwrap_or(kept), &mut self.frame);
-                let mut progress = 0;
+                let (before, mut progress) = (link.sender.half.sent(), 0);
                 match link.sender.half.push(&self.frame, &mut progress, Ask::Nothing) {
-                    Ok(()) => {
-                        if wish.idempotent
-                            && let Some(request) = request
-                        {
-                            self.calls.remember(id, request.to_vec());
-                        }
-                        let server = link.number;
-                        return self.was_sent(id, server, number);
-                    }
                     Err(SendError::Full) if progress > 0 => {
                         link.begun = Some(Begun { id, number, message: self.frame.clone(), progress });
                         return Tried::NotNow;
@@ -153,27 +144,45 @@ impl Outlet {
                         continue;
                     }
                     Err(SendError::Full) => return Tried::NotNow,
+                    // The server has not had it.
                     Err(SendError::Closed | SendError::PeerDied { .. }) => {
                         link.closing = true;
                         link.receiver.look_at_peer();
                         continue;
                     }
-                    Err(error) => return Tried::Never(CallError::NotSent(error)),
+                    Err(error) if link.sender.half.sent() == before => {
+                        return Tried::Never(CallError::NotSent(error));
+                    }
+                    // It is on its way, also where the server could not be woken.
+                    _ => {
+                        if wish.idempotent
+                            && let Some(request) = request
+                        {
+                            self.calls.remember(id, request.to_vec());
+                        }
+                        let server = link.number;
+                        return self.was_sent(id, server, number);
+                    }
                 }
             }
             let Some(begun) = &mut link.begun else { return Tried::NotNow };
+            let before = link.sender.half.sent();
             match link.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing) {
-                Ok(()) => {
-                    let (server, number) = (link.number, begun.number);
-                    link.begun = None;
-                    return self.was_sent(id, server, number);
-                }
                 Err(SendError::Full) => return Tried::NotNow,
-                Err(_) => {
-                    // What came there is not whole, so that it was never sent.
+                // The server has not had the whole of it, so that it was never sent.
+                Err(error)
+                    if matches!(error, SendError::Closed | SendError::PeerDied { .. })
+                        || link.sender.half.sent() == before =>
+                {
                     link.begun = None;
                     link.closing = true;
                     link.receiver.look_at_peer();
+                }
+                // As above.
+                _ => {
+                    let (server, number) = (link.number, begun.number);
+                    link.begun = None;
+                    return self.was_sent(id, server, number);
                 }
             }
         }

@@ -1,0 +1,47 @@
+//! A receiver that is to be woken and has closed meanwhile: whether it has had the message is known exactly.
+
+use super::Pushed;
+use super::sleep_tests::{Pair, pair};
+use crate::error::SendError;
+use crate::transport::{Ask, RecvTransport, SendTransport};
+use crate::waits::Waits;
+
+/// A message that is stored while the receiver sleeps, who is not woken yet.
+fn stored() -> Pair {
+    let mut pair = pair();
+    // Messages before it are of no account.
+    pair.sender.push(b"before", &mut 0, Ask::Nothing).unwrap();
+    assert!(pair.receiver.poll().unwrap().is_some());
+    let mut announced = pair.receiver.announce();
+    let _ = announced.order();
+    assert_eq!(pair.sender.push_quickly(&[], b"message"), Pushed::ToASleeper);
+    pair
+}
+
+#[test]
+fn whoever_has_taken_it_and_closed_has_had_it() {
+    let Pair { mut sender, mut receiver, _others } = stored();
+    receiver.awake();
+    assert!(receiver.poll().unwrap().is_some());
+    drop(receiver);
+    sender.wake().unwrap();
+    let next = sender.push(b"next", &mut 0, Ask::Nothing);
+    assert!(matches!(next, Err(SendError::Closed)), "{next:?}");
+}
+
+#[test]
+fn whoever_has_closed_without_looking_has_not() {
+    let Pair { mut sender, receiver, _others } = stored();
+    drop(receiver);
+    let woken = sender.wake();
+    assert!(matches!(woken, Err(SendError::Closed)), "{woken:?}");
+}
+
+#[test]
+fn the_same_holds_of_a_message_that_nobody_was_asleep_for() {
+    let Pair { mut sender, receiver, _others } = pair();
+    drop(receiver);
+    // It finds room, and nobody who takes it.
+    let pushed = sender.push(b"message", &mut 0, Ask::Nothing);
+    assert!(matches!(pushed, Err(SendError::Closed)), "{pushed:?}");
+}

@@ -1,0 +1,73 @@
+//! A pusher that has stored an item where its puller finds it, and is kept from waking him until he has done it and is gone.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::child::work_off;
+use crate::suite::crashes::stopping;
+use crate::world::{Process, SOON, World, eventually};
+
+/// Where a pusher is about to wake the puller that it was asleep when the item was stored.
+const POINT: &str = "shm.ring.before";
+
+/// Of so many items one is stored while its puller sleeps.
+const ITEMS: &str = "10";
+
+fn pusher(world: &World) -> Process {
+    stopping(world, POINT, "pushes-slowly", &["late", ITEMS])
+}
+
+/// The pusher goes on: what was done is done, nobody is blamed, and another one does the rest.
+fn goes_on(world: &World, mut pusher: Process, done: Vec<String>) {
+    let mut other = world.node().queue("late").puller().unwrap();
+    pusher.signal(Signal::CONT);
+    let rest = work_off(&mut other, Duration::from_millis(500));
+    let all = done.into_iter().chain(rest.into_iter().map(|item| String::from_utf8(item).unwrap()));
+    assert_eq!(all.collect::<Vec<_>>(), (0..10).map(|number| format!("do {number}")).collect::<Vec<_>>());
+    pusher.expect("0 left, Ok(()), (0, None)");
+    pusher.end();
+}
+
+pub(crate) fn its_puller_has_left(world: &World) {
+    let mut puller = world.node().queue("late").puller().unwrap();
+    let pusher = pusher(world);
+    let mut done = Vec::new();
+    eventually("the pusher is about to ring", || {
+        done.extend(work_off(&mut puller, Duration::from_millis(100)));
+        pusher.is_stopped()
+    });
+    // What was stored by then is found without being woken.
+    done.extend(work_off(&mut puller, Duration::from_millis(100)));
+    drop(puller);
+    goes_on(world, pusher, done.into_iter().map(|item| String::from_utf8(item).unwrap()).collect());
+}
+
+pub(crate) fn its_puller_was_killed(world: &World) {
+    let mut puller = world.start("works-aloud", &["late"]);
+    let pusher = pusher(world);
+    eventually("the pusher is about to ring", || pusher.is_stopped());
+    // Nearly always it is the one that the pusher stops at: one before found its puller awake.
+    let mut done = vec![puller.line()];
+    puller.kill();
+    done.extend(std::iter::from_fn(|| Some(puller.line()).filter(|line| !line.is_empty())));
+    goes_on(world, pusher, done);
+}
+
+/// One that was killed asleep has not had it: for the next it is as if nobody had.
+pub(crate) fn its_puller_was_killed_asleep(world: &World) {
+    let mut puller = world.start("works-some", &["late", "1"]);
+    puller.line();
+    let mut pusher = pusher(world);
+    eventually("the pusher is about to ring", || pusher.is_stopped());
+    puller.kill();
+    let mut other = world.node().queue("late").puller().unwrap();
+    pusher.signal(Signal::CONT);
+    for number in 0..10 {
+        let item = other.recv_timeout(SOON).unwrap();
+        assert_eq!((String::from_utf8_lossy(&item), item.deliveries()), (format!("do {number}").into(), 1));
+        item.ack().unwrap();
+    }
+    pusher.expect("0 left, Ok(()), (0, None)");
+    pusher.end();
+}
