@@ -2,6 +2,7 @@
 //! waits for ever or sees what is not there.
 
 mod actors;
+mod random;
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -11,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use actors::{PATIENCE, Stage};
+use random::Random;
 use wharf_shared_memory::region;
 use wharf_shared_memory::{
     Auto, Barrier, BarrierError, Condvar, Counted, Event, Journaled, Latest, LockError, LockFailure, Look, Mutex, Once,
@@ -44,40 +46,16 @@ struct Bench {
     items: Event<Counted>,
 }
 
-/// Numbers that look random and come again with their seed (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    /// From the environment variable `WHARF_TEST_SEED`, or else from the clock; printed, so that a failure can be seen again.
-    fn seeded() -> Random {
-        let given = std::env::var("WHARF_TEST_SEED").ok().and_then(|text| text.parse().ok());
-        let seed = given.unwrap_or_else(|| wharf_sys::clock::Instant::now().as_nanos());
-        eprintln!("WHARF_TEST_SEED={seed}");
-        Random(seed)
-    }
-
-    fn number(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.number() % bound
-    }
-
-    /// A word as hostile as they come: any, small, the largest, a single bit, or the name of a slot with flags around it.
-    fn word(&mut self) -> u64 {
-        let number = self.number();
-        match self.below(6) {
-            0 => number,
-            1 => number % 16,
-            2 => u64::MAX - number % 3,
-            3 => 1 << (number % 64),
-            4 => (number % 64) << 58 | self.below(1 << 11),
-            _ => number << 32 | (number >> 32 & 0xff),
-        }
+/// A word as hostile as they come: any, small, the largest, a single bit, or the name of a slot with flags around it.
+fn word(random: &mut Random) -> u64 {
+    let number = random.number();
+    match random.below(6) {
+        0 => number,
+        1 => number % 16,
+        2 => u64::MAX - number % 3,
+        3 => 1 << (number % 64),
+        4 => (number % 64) << 58 | random.below(1 << 11),
+        _ => number << 32 | (number >> 32 & 0xff),
     }
 }
 
@@ -110,7 +88,7 @@ impl Victim {
         };
         let width = 4 << random.below(2);
         let at = from + random.below(len / 8) * 8 + if width == 4 { random.below(2) * 4 } else { 0 };
-        self.file.write_all_at(&random.word().to_le_bytes()[..width], at).unwrap();
+        self.file.write_all_at(&word(random).to_le_bytes()[..width], at).unwrap();
     }
 }
 
@@ -291,7 +269,7 @@ fn tables_that_are_scribbled_on_meanwhile_hold_up_nobody() {
                 let mut random = scribbler;
                 while !done.load(Ordering::Relaxed) {
                     let at = victim.tables + random.below((victim.root - victim.tables) / 8) * 8;
-                    victim.file.write_all_at(&random.word().to_le_bytes(), at).unwrap();
+                    victim.file.write_all_at(&word(&mut random).to_le_bytes(), at).unwrap();
                     thread::sleep(Duration::from_micros(random.below(60)));
                 }
             });
@@ -347,7 +325,7 @@ fn a_file_of_any_bytes_is_looked_at_and_attached_to_or_refused() {
                 let at = (random.below(place / 4) * 4) as usize;
                 let width = 1 << random.below(4);
                 let to = bytes.len().min(at + width);
-                bytes[at..to].copy_from_slice(&random.word().to_le_bytes()[..to - at]);
+                bytes[at..to].copy_from_slice(&word(&mut random).to_le_bytes()[..to - at]);
             }
             if meant {
                 sign(&mut bytes);

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use wharf_sys::clock::Instant;
+
 use super::Ask;
 use crate::entries::{self, Entries};
 
@@ -99,30 +101,40 @@ impl Account {
     /// What does not agree.
     pub fn settle(&self) -> Result<Totals, String> {
         let mut totals = Totals::default();
-        let mut done: BTreeMap<(u64, u64), u64> = BTreeMap::new();
-        for [life, number, ..] in self.entries("done")? {
-            *done.entry((life, number)).or_default() += 1;
+        // By whom each was carried out, and when.
+        let mut done: BTreeMap<(u64, u64), Vec<(u64, u64)>> = BTreeMap::new();
+        for [life, number, by, at] in self.entries("done")? {
+            done.entry((life, number)).or_default().push((by >> 32, at));
+        }
+        let mut told: BTreeMap<(u64, u64), (Told, u64)> = BTreeMap::new();
+        for [life, number, by, at] in self.entries("told")? {
+            let found = Told::ALL.into_iter().find(|it| *it as u64 == by & u64::from(u32::MAX));
+            let found = found.ok_or_else(|| format!("{:?}: no client writes that", Ask { life, number }))?;
+            told.insert((life, number), (found, at));
         }
         for ((life, number), times) in &done {
             let ask = Ask { life: *life, number: *number };
             totals.carried_out += 1;
-            totals.again += u64::from(*times > 1);
-            if *times > 1 && !ask.is_idempotent() {
-                return Err(format!("{ask:?} was carried out {times} times"));
+            totals.again += u64::from(times.len() > 1);
+            if times.len() > 1 && !ask.is_idempotent() {
+                let told = told.get(&(*life, *number));
+                return Err(format!(
+                    "{ask:?} was carried out by (process, at) {times:?}, and its client was told {told:?}"
+                ));
             }
         }
-        for [life, number, told, _] in self.entries("told")? {
+        for ((life, number), (told, at)) in told {
             let ask = Ask { life, number };
-            let told = Told::ALL.into_iter().find(|it| *it as u64 == told);
-            let told = told.ok_or_else(|| format!("{ask:?}: no client writes that"))?;
-            let times = done.get(&(life, number)).copied().unwrap_or(0);
+            let times = done.get(&(life, number)).map_or(&[][..], |times| times);
             let is_honest = match told {
-                Told::Answered | Told::Failed => times >= 1,
+                Told::Answered | Told::Failed => !times.is_empty(),
                 Told::Unknown => true,
-                Told::NeverSent => times == 0,
+                Told::NeverSent => times.is_empty(),
             };
             if !is_honest {
-                return Err(format!("{ask:?} was carried out {times} times, and its client was told {told:?}"));
+                return Err(format!(
+                    "{ask:?} was carried out by (process, at) {times:?}, and its client was told {told:?} at {at}"
+                ));
             }
             totals.told[told as usize - 1] += 1;
         }
@@ -134,7 +146,10 @@ impl Account {
     }
 }
 
-/// Appends an entry.
+/// Appends an entry, with who writes it and when.
 pub(super) fn enter(account: &mut Entries, ask: Ask, what: u64) -> Result<(), String> {
-    account.append([ask.life, ask.number, what, 0]).map_err(|error| format!("an account: {error}"))
+    let by = what | u64::from(std::process::id()) << 32;
+    account
+        .append([ask.life, ask.number, by, Instant::now().as_nanos()])
+        .map_err(|error| format!("an account: {error}"))
 }
