@@ -8,14 +8,16 @@ use crate::child::work_off;
 use crate::suite::crashes::stopping;
 use crate::world::{Process, SOON, World, eventually};
 
-/// Where a pusher is about to wake the puller that it was asleep when the item was stored.
-const POINT: &str = "shm.ring.before";
+/// Where a pusher is about to wake the puller, which was asleep when the item was stored.
+const BEFORE_IT_RINGS: &str = "shm.ring.before";
+/// Where it has stored the item, and not yet looked whether the puller is asleep.
+const BEFORE_IT_LOOKS: &str = "log.commit.written";
 
 /// Of so many items one is stored while its puller sleeps.
 const ITEMS: &str = "10";
 
-fn pusher(world: &World) -> Process {
-    stopping(world, POINT, "pushes-slowly", &["late", ITEMS])
+fn pusher(world: &World, stops_at: &str) -> Process {
+    stopping(world, stops_at, "pushes-slowly", &["late", ITEMS])
 }
 
 /// The pusher goes on: what was done is done, nobody is blamed, and another one does the rest.
@@ -31,7 +33,7 @@ fn goes_on(world: &World, mut pusher: Process, done: Vec<String>) {
 
 pub(crate) fn its_puller_has_left(world: &World) {
     let mut puller = world.node().queue("late").puller().unwrap();
-    let pusher = pusher(world);
+    let pusher = pusher(world, BEFORE_IT_RINGS);
     let mut done = Vec::new();
     eventually("the pusher is about to ring", || {
         done.extend(work_off(&mut puller, Duration::from_millis(100)));
@@ -44,11 +46,22 @@ pub(crate) fn its_puller_has_left(world: &World) {
 }
 
 pub(crate) fn its_puller_was_killed(world: &World) {
+    puller_is_killed(world, BEFORE_IT_RINGS);
+}
+
+/// It has done the item and is asleep again when it is killed.
+pub(crate) fn its_puller_was_killed_asleep_again(world: &World) {
+    puller_is_killed(world, BEFORE_IT_LOOKS);
+}
+
+fn puller_is_killed(world: &World, when_the_pusher_is_at: &str) {
     let mut puller = world.start("works-aloud", &["late"]);
-    let pusher = pusher(world);
-    eventually("the pusher is about to ring", || pusher.is_stopped());
+    let pusher = pusher(world, when_the_pusher_is_at);
+    eventually("the pusher is there", || pusher.is_stopped());
     // Nearly always it is the one that the pusher stops at: one before found its puller awake.
     let mut done = vec![puller.line()];
+    // It falls asleep, for much longer.
+    std::thread::sleep(Duration::from_millis(20));
     puller.kill();
     done.extend(std::iter::from_fn(|| Some(puller.line()).filter(|line| !line.is_empty())));
     goes_on(world, pusher, done);
@@ -58,7 +71,7 @@ pub(crate) fn its_puller_was_killed(world: &World) {
 pub(crate) fn its_puller_was_killed_asleep(world: &World) {
     let mut puller = world.start("works-some", &["late", "1"]);
     puller.line();
-    let mut pusher = pusher(world);
+    let mut pusher = pusher(world, BEFORE_IT_RINGS);
     eventually("the pusher is about to ring", || pusher.is_stopped());
     puller.kill();
     let mut other = world.node().queue("late").puller().unwrap();

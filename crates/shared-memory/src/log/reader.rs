@@ -480,8 +480,9 @@ impl<R: Ring, P: Deref<Target = Page>> Reader<R, P> {
         // Relaxed: nobody else writes there.
         let still = self.own.data_ticket.load(Ordering::Relaxed) != 0;
         let announcement = self.standing.announce(self.barriers.own, still, self.told());
-        // Relaxed: the barrier orders it before our next look at the header.
-        self.own.data_ticket.store(self.next_ticket, Ordering::Relaxed);
+        // The barrier orders it before our next look at the header. Release pairs with the acquire load in `Writer::last_was_missed`:
+        // whoever sees us asleep sees what was published above.
+        self.own.data_ticket.store(self.next_ticket, Ordering::Release);
         crash_point!("log.announce.said");
         announcement
     }

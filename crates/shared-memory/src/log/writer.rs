@@ -436,18 +436,15 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         self.seats.iter().any(|seat| seat.closed || seat.page.data_ticket.load(Ordering::Relaxed) == CLOSED)
     }
 
-    /// Whether no reader has had the last message, of readers that have closed or are dead since: each has said so when it closed,
-    /// or is as asleep as it was when that message was committed. One that is killed between waking up and looking has not had it
-    /// either, and is not counted.
+    /// Whether no reader has had the last message, of readers that have closed or are dead: each has told how far it was when it
+    /// closed or fell asleep, and is as asleep still. Where one was awake when it died nobody knows, and the answer is no.
     pub(crate) fn last_was_missed(&self) -> bool {
         self.seats.iter().all(|seat| {
-            // Acquire pairs with the release store of `Reader::close`: what it had taken by then is visible.
-            match seat.page.data_ticket.load(Ordering::Acquire) {
-                CLOSED => self.taken_by(seat) < self.sent(),
-                // A reader that has woken up has taken its announcement back before anybody had a message of it, and every
-                // announcement has a ticket of its own.
-                ticket => ticket != 0 && ticket == seat.rung,
-            }
+            // Acquire pairs with the release stores of `Reader::close` and `Reader::announce_unordered`: what it had taken by then is
+            // visible. A reader takes its announcement back before its program has another message (`Reader::awake`), so one that is
+            // asleep has taken nothing since. That it sleeps does not say so alone: it may have fallen asleep behind the message,
+            // which it found by itself before we looked for sleepers.
+            seat.page.data_ticket.load(Ordering::Acquire) != 0 && self.taken_by(seat) < self.sent()
         })
     }
 

@@ -38,6 +38,18 @@ fn whoever_has_closed_without_looking_has_not() {
 }
 
 #[test]
+fn whoever_has_fallen_asleep_behind_it_has_had_it() {
+    let Pair { mut sender, mut receiver, _others } = stored();
+    assert!(sender.log.last_was_missed(), "it is as asleep as before");
+    receiver.awake();
+    assert!(!sender.log.last_was_missed(), "nobody knows what it has found");
+    assert!(receiver.poll().unwrap().is_some());
+    let _ = receiver.announce().order();
+    assert!(!sender.log.last_was_missed(), "it has told how far it was");
+    receiver.awake();
+}
+
+#[test]
 fn the_same_holds_of_a_message_that_nobody_was_asleep_for() {
     let Pair { mut sender, receiver, _others } = pair();
     drop(receiver);
