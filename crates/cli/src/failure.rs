@@ -124,15 +124,24 @@ impl From<ConnectError> for Failure {
     }
 }
 
-/// Whether the directory of names has no room for so many bytes.
-fn is_full(asked: u64) -> bool {
-    rustix::fs::statvfs(Domain::usual_path().as_path())
-        .is_ok_and(|there| there.f_bavail.saturating_mul(there.f_frsize) < asked)
+/// The bytes that are free where this directory is.
+fn free_in(place: &Path) -> Option<u64> {
+    let there = rustix::fs::statvfs(place).ok()?;
+    Some(there.f_bavail.saturating_mul(there.f_frsize))
 }
 
-/// Says where there is no room, and what helps.
+/// Whether the directory of names has no room for so many bytes.
+fn is_full(asked: u64) -> bool {
+    free_in(Domain::usual_path().as_path()).is_some_and(|free| free < asked)
+}
+
+/// Says where there is no room, how much there is, and what helps.
 pub(crate) fn no_room_in(place: &Path, what: &str) -> String {
-    format!("{what}, in {}: remove what is not needed there, or set WHARF_DIR to another directory", place.display())
+    let free = free_in(place).map_or_else(String::new, |free| format!(", where {free} bytes are free"));
+    format!(
+        "{what}, in {}{free}: remove what is not needed there, or set WHARF_DIR to another directory",
+        place.display()
+    )
 }
 
 impl From<NodeError> for Failure {
@@ -140,8 +149,8 @@ impl From<NodeError> for Failure {
         let why = error.to_string();
         match error {
             // Memory of links is nowhere; where the directory of names is full, that is what has no room.
-            NodeError::NoRoom { asked, free } if is_full(asked) => {
-                let what = format!("no room for {asked} bytes, and {free} are free");
+            NodeError::NoRoom { asked, .. } if is_full(asked) => {
+                let what = format!("no room for {asked} bytes");
                 Failure::Failed(no_room_in(&Domain::usual_path(), &what))
             }
             NodeError::Name(_) | NodeError::Options(_) => Failure::Usage(why),

@@ -291,11 +291,11 @@ fn a_full_or_read_only_directory_of_names_is_named_with_what_helps() {
         assert!(status.is_ok_and(|status| status.success()));
     }
     for refused in full {
-        says(&refused.refused(1), &["no room for", place, "remove what is not needed there", "set WHARF_DIR"]);
+        says(&refused.refused(1), &["no room for", place, " are free", "remove what is not needed there", "set WHARF_DIR"]);
     }
     let told = String::from_utf8_lossy(&comparison.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     let told = format!("{told} {}", comparison.stderr);
-    says(&told, &["set WHARF_DIR"]);
+    says(&told, &[" bytes are free", "set WHARF_DIR"]);
     says(
         &read_only.refused(1),
         &["region 'x': ", place, "is on a read-only file system", "set WHARF_DIR to another directory"],

@@ -39,7 +39,7 @@ fn whoever_has_closed_without_looking_has_not() {
 
 #[test]
 fn whoever_has_fallen_asleep_behind_it_has_had_it() {
-    let Pair { mut sender, mut receiver, _others } = stored();
+    let Pair { sender, mut receiver, _others } = stored();
     assert!(sender.log.last_was_missed(), "it is as asleep as before");
     receiver.awake();
     assert!(!sender.log.last_was_missed(), "nobody knows what it has found");
