@@ -291,7 +291,10 @@ fn a_full_or_read_only_directory_of_names_is_named_with_what_helps() {
         assert!(status.is_ok_and(|status| status.success()));
     }
     for refused in full {
-        says(&refused.refused(1), &["no room for", place, " are free", "remove what is not needed there", "set WHARF_DIR"]);
+        says(
+            &refused.refused(1),
+            &["no room for", place, " are free", "remove what is not needed there", "set WHARF_DIR"],
+        );
     }
     let told = String::from_utf8_lossy(&comparison.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
     let told = format!("{told} {}", comparison.stderr);
