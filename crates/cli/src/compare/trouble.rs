@@ -104,8 +104,11 @@ mod tests {
     #[test]
     fn where_there_is_no_room_is_where_the_private_directory_is() {
         let full = Trouble::from(io::Error::from(io::ErrorKind::StorageFull));
-        let place = format!(", in {}: remove what", surroundings().display());
-        assert!(full.lacking && full.why.contains(&place), "{full}");
-        assert!(std::env::var_os("WHARF_DIR").is_some() || place.contains("/dev/shm:"), "{place}");
+        let place = format!(", in {}, where ", surroundings().display());
+        assert!(
+            full.lacking && full.why.contains(&place) && full.why.contains(" bytes are free: remove what"),
+            "{full}"
+        );
+        assert!(std::env::var_os("WHARF_DIR").is_some() || place.contains("/dev/shm,"), "{place}");
     }
 }

@@ -80,6 +80,8 @@ pub(super) fn poll_until<E: Waits, T, X>(
     for _ in 0..MOST_TRIES {
         if let Some(found) = attempt(&mut this.end)? {
             turn.made_progress();
+            // Whoever has something is not asleep: others judge by that what he has had (`LogWriter::last_was_missed`).
+            this.sleeper.give_up(&mut this.end);
             return Poll::Ready(Ok(found));
         }
         ready!(this.sleeper.poll(&mut this.end, context)).map_err(&failed)?;

@@ -51,6 +51,8 @@ impl AsyncReceiver {
     /// # Errors
     /// As [`Receiver::try_recv`].
     pub fn try_recv(&mut self) -> Result<Message<'_>, RecvError> {
+        // As below.
+        self.sleeper.give_up(&mut self.receiver);
         self.receiver.try_recv()
     }
 
@@ -91,6 +93,8 @@ impl AsyncReceiver {
         for _ in 0..MOST_TRIES {
             if let Some(frame) = self.receiver.poll_frame()? {
                 turn.made_progress();
+                // Whoever has a message is not asleep: the sender judges by that what he has had (`LogWriter::last_was_missed`).
+                self.sleeper.give_up(&mut self.receiver);
                 return Poll::Ready(Ok(frame));
             }
             ready!(self.sleeper.poll(&mut self.receiver, context)).map_err(RecvError::System)?;

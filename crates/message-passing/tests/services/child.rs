@@ -24,7 +24,8 @@ pub(crate) fn play(role: &str, path: &Path, words: &[&str]) -> bool {
         }
         ("serves-some", [name, count]) => serves_some(path, name, count.parse().unwrap()),
         ("asks", [name, count]) => asks(path, name, count.parse().unwrap()),
-        ("asks-one-of-two", [name]) => asks_one_of_two(path, name),
+        ("serves-one", [name]) => serves_one(path, name),
+        ("asks-once", [name, servers]) => asks_once(path, name, servers.parse().unwrap()),
         ("holds", [name]) => holds(node_at(path).service(*name).client().unwrap()),
         ("holds-at", [address, secrets]) => {
             holds(options(path, Path::new(secrets)).service(*address).client_timeout(SOON).unwrap());
@@ -143,10 +144,18 @@ fn serves_some(path: &Path, name: &str, count: usize) {
 }
 
 /// Asks again and again, with deadlines, whatever becomes of it; says what came of how many.
-/// Asks when two servers are there, and lets both fall asleep before.
-fn asks_one_of_two(path: &Path, name: &str) {
+/// Sleeps until somebody asks, and answers.
+fn serves_one(path: &Path, name: &str) {
+    let mut server = node_at(path).service(name).wait(Wait::Sleep).server().unwrap();
+    say(std::process::id());
+    answer(server.recv_timeout(SOON).unwrap());
+    told();
+}
+
+/// Asks when so many servers are there, and lets them fall asleep before.
+fn asks_once(path: &Path, name: &str, servers: usize) {
     let mut client = node_at(path).service(name).client().unwrap();
-    crate::world::eventually("both are there", || client.servers() == 2);
+    crate::world::eventually("they are there", || client.servers() == servers);
     std::thread::sleep(Duration::from_millis(50));
     let outcome = client.request(b"echo once").limit(SOON).call();
     say(match outcome {

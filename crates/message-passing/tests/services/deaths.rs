@@ -56,7 +56,7 @@ pub(crate) fn retried_elsewhere(world: &World) {
 pub(crate) fn answered_before_it_was_woken(world: &World) {
     let node = world.node();
     let mut servers = [(); 2].map(|()| Some(node.service("late").server().unwrap()));
-    let mut client = stopping(world, "shm.ring.before", "asks-one-of-two", &["late"]);
+    let mut client = stopping(world, "shm.ring.before", "asks-once", &["late", "2"]);
     let mut asked = || {
         // Both sleep meanwhile.
         std::thread::scope(|scope| {
@@ -84,6 +84,20 @@ pub(crate) fn answered_before_it_was_woken(world: &World) {
     assert_eq!(times, 1, "asked for twice");
     client.expect("once");
     client.end();
+}
+
+/// The same, and the server is killed asleep: it has not had it, and the next one is asked.
+pub(crate) fn killed_before_it_was_woken(world: &World) {
+    let mut sleeps = world.start("serves-one", &["late"]);
+    sleeps.line();
+    let mut client = stopping(world, "shm.ring.before", "asks-once", &["late", "1"]);
+    eventually("the client is about to ring", || client.is_stopped());
+    sleeps.kill();
+    client.signal(Signal::CONT);
+    let next = world.start("serves", &["late"]);
+    client.expect("once");
+    client.end();
+    next.end();
 }
 
 /// A server that leaves in good order says what it has taken: everything else goes elsewhere, once.

@@ -117,7 +117,7 @@ pub(super) struct Outlet {
     next_key: u64,
     frame: Vec<u8>,
     found: Vec<Found>,
-    /// Pullers that were cut off because they broke the rules, and why: the latest.
+    /// Pullers that were cut off, and why: the latest.
     pub(super) cut_off: u64,
     pub(super) last_cut_off: Option<String>,
     /// Held as long as a call of the program waits.
@@ -442,7 +442,7 @@ impl Outlet {
         }
     }
 
-    /// A puller has broken the rules.
+    /// A puller has broken the rules, or the system refuses to wake it.
     fn cut(&mut self, at: usize, why: String) {
         if let Some(pairing) = self.lines.get(at).and_then(|line| line.pairing.as_ref()) {
             // One that is gone does not hear it, and needs not.

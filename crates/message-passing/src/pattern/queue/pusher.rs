@@ -256,7 +256,7 @@ impl Pusher {
         outlet.pullers()
     }
 
-    /// How many pullers were cut off because they broke the rules, and why the latest was.
+    /// How many pullers were cut off because they broke the rules, or because the system refused to wake them, and why the latest was.
     pub fn cut_off(&self) -> (u64, Option<String>) {
         self.mover.look(|outlet| (outlet.cut_off, outlet.last_cut_off.clone())).unwrap_or((0, None))
     }

@@ -10,6 +10,7 @@ use super::calls::Wish;
 use super::error::CallError;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::outlet::{Asked, Outlet};
+use crate::error::SendError;
 use crate::transport::log_link::Pushed;
 use crate::wait::Pace;
 
@@ -48,8 +49,14 @@ impl Outlet {
         };
         match pushed {
             Pushed::Yes => {}
-            // Where it does not hear the ring, its end shows below, where answers are waited for.
-            Pushed::ToASleeper => drop(sender.wake()),
+            Pushed::ToASleeper => {
+                if let Err(SendError::Closed | SendError::PeerDied { .. }) = sender.wake() {
+                    // It has not had it, and takes nothing any more. Another one may be there.
+                    link.closing = true;
+                    link.receiver.look_at_peer();
+                    return Asked::NotYet;
+                }
+            }
             // Too large, no room, not in memory, a child's, or the end: that is told in words.
             Pushed::No => return Asked::NotYet,
         }

@@ -184,9 +184,9 @@ impl LogSender {
         Ok(())
     }
 
-    /// Wakes the peer's receiver if it was found asleep when it was met.
+    /// Wakes the peer's receiver if it was found asleep when it was met. An error is as that of [`wake`](Self::wake).
     pub(crate) fn ring_if_asleep(&mut self) -> Result<(), SendError> {
-        if self.log.take_must_ring() { self.ring() } else { Ok(()) }
+        if self.log.take_must_ring() { self.wake() } else { Ok(()) }
     }
 
     /// Turns the log's refusal into the link's.

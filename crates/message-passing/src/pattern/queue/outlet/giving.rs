@@ -295,14 +295,21 @@ impl Outlet {
                 line.begun = None;
                 return;
             }
-            let before = begun.progress;
+            let (number, before, sent) = (begun.number, begun.progress, line.sender.half.sent());
             let outcome = line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing);
-            if outcome.is_ok() || begun.progress > before {
-                self.books.moved(line.key, begun.number, outcome.is_ok(), now);
+            // All of it is on its way, whatever came of waking its puller.
+            let whole = outcome.is_ok() || line.sender.half.sent() > sent;
+            if whole || begun.progress > before {
+                self.books.moved(line.key, number, whole, now);
+            }
+            if whole {
+                line.begun = None;
             }
             match outcome {
-                Ok(()) => line.begun = None,
+                Ok(()) => {}
                 Err(SendError::Full) => self.books.no_room(line.key),
+                // Nothing was given to it since.
+                Err(error) if whole => self.not_woken(at, number, &error),
                 Err(_) => self.close(at),
             }
         } else if line.sender.half.has_rest() {
