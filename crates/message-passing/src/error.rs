@@ -259,8 +259,9 @@ impl ConnectError {
 /// The message itself was only borrowed, so nothing is lost: after `Full` and `Timeout` send it again. After `Closed` and `PeerDied`
 /// nobody has had it: where the peer may have taken it before its end was found out, the call that sent it has succeeded, and the next one
 /// says so. (Only [`send_rendezvous`](crate::Sender::send_rendezvous), which waits for that, says it of a message that the peer may have
-/// had, too. And a peer that is not trusted may lie about what it has had.) After `System` it may be on its way to a peer that could not be woken for it. That a message was sent does not say that
-/// it was taken: whoever must know asks for an answer, or sends with `send_rendezvous`.
+/// had, too. And a peer that is not trusted may lie about what it has had.) After `System` it may be on its way to a peer that could not be
+/// woken for it. That a message was sent does not say that it was taken: whoever must know asks for an answer, or sends with
+/// `send_rendezvous`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {

@@ -14,10 +14,10 @@ const BEFORE_IT_RINGS: &str = "shm.ring.before";
 const BEFORE_IT_LOOKS: &str = "log.commit.written";
 
 /// Of so many items one is stored while its puller sleeps.
-const ITEMS: &str = "10";
+const ITEMS: u64 = 10;
 
 fn pusher(world: &World, stops_at: &str) -> Process {
-    stopping(world, stops_at, "pushes-slowly", &["late", ITEMS])
+    stopping(world, stops_at, "pushes-slowly", &["late", &ITEMS.to_string()])
 }
 
 /// The pusher goes on: what was done is done, nobody is blamed, and another one does the rest.
@@ -26,7 +26,7 @@ fn goes_on(world: &World, mut pusher: Process, done: Vec<String>) {
     pusher.signal(Signal::CONT);
     let rest = work_off(&mut other, Duration::from_millis(500));
     let all = done.into_iter().chain(rest.into_iter().map(|item| String::from_utf8(item).unwrap()));
-    assert_eq!(all.collect::<Vec<_>>(), (0..10).map(|number| format!("do {number}")).collect::<Vec<_>>());
+    assert_eq!(all.collect::<Vec<_>>(), (0..ITEMS).map(|number| format!("do {number}")).collect::<Vec<_>>());
     pusher.expect("0 left, Ok(()), (0, None)");
     pusher.end();
 }
@@ -76,7 +76,7 @@ pub(crate) fn its_puller_was_killed_asleep(world: &World) {
     puller.kill();
     let mut other = world.node().queue("late").puller().unwrap();
     pusher.signal(Signal::CONT);
-    for number in 0..10 {
+    for number in 0..ITEMS {
         let item = other.recv_timeout(SOON).unwrap();
         assert_eq!((String::from_utf8_lossy(&item), item.deliveries()), (format!("do {number}").into(), 1));
         item.ack().unwrap();

@@ -110,7 +110,9 @@ impl Account {
         for [life, number, by, at] in self.entries("told")? {
             let found = Told::ALL.into_iter().find(|it| *it as u64 == by & u64::from(u32::MAX));
             let found = found.ok_or_else(|| format!("{:?}: no client writes that", Ask { life, number }))?;
-            told.insert((life, number), (found, at));
+            if let Some(before) = told.insert((life, number), (found, at)) {
+                return Err(format!("{:?} was told twice: {before:?} and {found:?} at {at}", Ask { life, number }));
+            }
         }
         for ((life, number), times) in &done {
             let ask = Ask { life: *life, number: *number };

@@ -232,6 +232,7 @@ impl Way {
         Ok(())
     }
 
+    /// A pusher that is gone may not have read it: that is an error, other than with a message that it has had.
     #[cold]
     #[inline(never)]
     fn wake_for_what_was_told(&mut self) -> Result<(), SendError> {

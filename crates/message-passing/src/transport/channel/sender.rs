@@ -174,7 +174,7 @@ impl ChannelSender {
         // Nothing but rings comes from a receiver.
         unused.lifeline.refuse_descriptors();
         crash_point!("channel.sender.met");
-        let rung = sender.ring_if_asleep();
+        let rung = sender.wake_if_asleep();
         self.state = State::Settled(Box::new(SendHalf::Log(sender)), Some(met));
         rung
     }

@@ -60,13 +60,7 @@ impl LogSender {
             None => self.ship(payload, fds, progress, ask),
         };
         match outcome {
-            Ok(()) => {
-                if self.log.take_must_ring() {
-                    self.wake()
-                } else {
-                    Ok(())
-                }
-            }
+            Ok(()) => self.wake_if_asleep(),
             Err(SendError::Full) => Err(SendError::Full),
             Err(error) => {
                 self.log.take_back();

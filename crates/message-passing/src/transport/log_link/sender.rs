@@ -144,6 +144,12 @@ impl LogSender {
         }
     }
 
+    /// The same where it was found asleep: behind a message, or when it was met.
+    #[inline(always)]
+    pub(crate) fn wake_if_asleep(&mut self) -> Result<(), SendError> {
+        if self.log.take_must_ring() { self.wake() } else { Ok(()) }
+    }
+
     /// Wakes the peer's receiver. A peer that takes nothing more announces that as a sleep.
     #[cold]
     #[inline(never)]
@@ -182,11 +188,6 @@ impl LogSender {
         self.end = None;
         self.ready_in = self.epoch;
         Ok(())
-    }
-
-    /// Wakes the peer's receiver if it was found asleep when it was met. An error is as that of [`wake`](Self::wake).
-    pub(crate) fn ring_if_asleep(&mut self) -> Result<(), SendError> {
-        if self.log.take_must_ring() { self.wake() } else { Ok(()) }
     }
 
     /// Turns the log's refusal into the link's.
@@ -343,13 +344,7 @@ impl SendTransport for LogSender {
             other => other,
         };
         match written {
-            Ok(()) => {
-                if self.log.take_must_ring() {
-                    self.wake()
-                } else {
-                    Ok(())
-                }
-            }
+            Ok(()) => self.wake_if_asleep(),
             Err(why) => Err(self.refused(why)),
         }
     }
@@ -470,7 +465,7 @@ impl SendTransport for LogSender {
     #[inline]
     fn commit(&mut self, _room: Room, ask: Ask) -> Result<(), SendError> {
         self.check_ours()?;
-        if self.log.commit_lent(ask == Ask::WhenTaken) && self.log.take_must_ring() { self.wake() } else { Ok(()) }
+        if self.log.commit_lent(ask == Ask::WhenTaken) { self.wake_if_asleep() } else { Ok(()) }
     }
 
     fn give_back(&mut self, _room: Room) {

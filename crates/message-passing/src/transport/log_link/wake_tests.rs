@@ -59,7 +59,7 @@ fn the_same_holds_of_a_message_that_nobody_was_asleep_for() {
 }
 
 #[test]
-fn whoever_was_found_asleep_when_he_was_met_is_judged_by_the_same() {
+fn however_it_was_sent_it_is_judged_by_the_same() {
     let Pair { mut sender, mut receiver, _others } = pair();
     let _ = receiver.announce().order();
     // It is to be rung for, and nobody has done so yet.
@@ -67,7 +67,7 @@ fn whoever_was_found_asleep_when_he_was_met_is_judged_by_the_same() {
     receiver.awake();
     assert!(receiver.poll().unwrap().is_some());
     drop(receiver);
-    sender.ring_if_asleep().unwrap();
+    sender.wake_if_asleep().unwrap();
 }
 
 #[cfg(feature = "tokio")]

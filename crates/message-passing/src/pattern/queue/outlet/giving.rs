@@ -113,42 +113,36 @@ impl Outlet {
             Pushed::No => line.send_at_the_second_try(number, item),
             sent => sent,
         };
-        if sent == Pushed::No {
-            return None;
+        match sent {
+            Pushed::Yes => {}
+            Pushed::No => return None,
+            Pushed::ToASleeper => self.wake(at)?,
         }
-        // Whatever comes of waking it: the puller may have found the item by now, and done it.
         let place = self.books.add_given(item, at, now);
         crash_point!("queue.assign.sent");
-        if sent == Pushed::ToASleeper {
-            self.wake(at, number);
-        }
         Some(place)
     }
 
-    /// Wakes the puller that was just sent the delivery of this number.
+    /// Wakes the puller that an item was just sent to; `None` when that fails, and the item is still to be given.
     #[cold]
     #[inline(never)]
-    fn wake(&mut self, at: usize, number: u64) {
-        if let Some(line) = self.lines.get_mut(at)
-            && let Err(error) = line.sender.wake()
-        {
-            self.not_woken(at, number, &error);
-            self.give_out();
+    fn wake(&mut self, at: usize) -> Option<()> {
+        match self.lines.get_mut(at)?.sender.wake() {
+            Ok(()) => Some(()),
+            Err(error) => {
+                self.part_with(at, &error);
+                None
+            }
         }
     }
 
-    /// A puller could not be woken for the delivery of this number, which is its latest.
+    /// Nothing more can be sent to a puller.
     #[cold]
-    fn not_woken(&mut self, at: usize, number: u64, why: &SendError) {
+    fn part_with(&mut self, at: usize, why: &SendError) {
         match why {
-            // It has not had it, and is gone.
-            SendError::Closed | SendError::PeerDied { .. } => {
-                if let Some(line) = self.lines.get(at) {
-                    self.books.bye(line.key, number - 1);
-                }
-                self.close(at);
-            }
-            // It may sleep on, or not.
+            // It has not had what it was to be sent, and its link says how it ended.
+            SendError::Closed | SendError::PeerDied { .. } => self.close(at),
+            // Perhaps it has it, and sleeps on.
             why => self.cut(at, why.to_string()),
         }
     }
@@ -247,7 +241,7 @@ impl Outlet {
                 crash_point!("queue.redeliver.before");
             }
             crash_point!("queue.assign.before");
-            let (before, mut progress) = (line.sender.half.sent(), 0);
+            let mut progress = 0;
             let sent = match line.sender.send_quickly(&head.words(), bytes) {
                 Pushed::Yes => Ok(()),
                 Pushed::ToASleeper => line.sender.wake(),
@@ -258,20 +252,15 @@ impl Outlet {
                     line.sender.half.push(&self.frame, &mut progress, Ask::Nothing)
                 }
             };
-            if sent.is_ok() || line.sender.half.sent() > before {
-                // It is on its way, whatever came of waking its puller.
-                let now = self.now();
-                self.books.assign(place, key, true, now);
-                crash_point!("queue.assign.sent");
-                if deliveries > 1 {
-                    crash_point!("queue.redeliver.sent");
-                }
-                if let Err(error) = sent {
-                    self.not_woken(at, number, &error);
-                }
-                continue;
-            }
             match sent {
+                Ok(()) => {
+                    let now = self.now();
+                    self.books.assign(place, key, true, now);
+                    crash_point!("queue.assign.sent");
+                    if deliveries > 1 {
+                        crash_point!("queue.redeliver.sent");
+                    }
+                }
                 Err(SendError::Full) if progress > 0 => {
                     line.begun = Some(Begun { number, message: self.frame.clone(), progress });
                     let now = self.now();
@@ -279,7 +268,7 @@ impl Outlet {
                     self.books.no_room(key);
                 }
                 Err(SendError::Full) => self.books.no_room(key),
-                _ => self.close(at),
+                Err(error) => self.part_with(at, &error),
             }
         }
     }
@@ -295,22 +284,15 @@ impl Outlet {
                 line.begun = None;
                 return;
             }
-            let (number, before, sent) = (begun.number, begun.progress, line.sender.half.sent());
+            let before = begun.progress;
             let outcome = line.sender.half.push(&begun.message, &mut begun.progress, Ask::Nothing);
-            // All of it is on its way, whatever came of waking its puller.
-            let whole = outcome.is_ok() || line.sender.half.sent() > sent;
-            if whole || begun.progress > before {
-                self.books.moved(line.key, number, whole, now);
-            }
-            if whole {
-                line.begun = None;
+            if outcome.is_ok() || begun.progress > before {
+                self.books.moved(line.key, begun.number, outcome.is_ok(), now);
             }
             match outcome {
-                Ok(()) => {}
+                Ok(()) => line.begun = None,
                 Err(SendError::Full) => self.books.no_room(line.key),
-                // Nothing was given to it since.
-                Err(error) if whole => self.not_woken(at, number, &error),
-                Err(_) => self.close(at),
+                Err(error) => self.part_with(at, &error),
             }
         } else if line.sender.half.has_rest() {
             // What is left of it is sent by a later turn.
