@@ -15,6 +15,10 @@ const LEAST_ROOM: usize = 4 << 10;
 /// are written, and read, at once.
 const MOST_ROOM: usize = 2 * USUAL_ROOM;
 
+/// A pipe has one lock for both ends, which a reader holds for as long as it copies what it asked for. From half a page on that is so
+/// long, where the pages come from a core far away, that its sender stands before the lock: more at once takes longer than one by one.
+const ONE_BY_ONE: usize = 2 << 10;
+
 /// See [`Wire`].
 pub(crate) struct PipeWire {
     ends: PipeEnds,
@@ -110,6 +114,10 @@ impl Wire for PipeWire {
     #[inline]
     fn read_one(&self, into: &mut [u8]) -> io::Result<usize> {
         self.ends.read_one(into)
+    }
+
+    fn one_by_one(&self) -> usize {
+        ONE_BY_ONE
     }
 
     fn inlet(&self) -> io::Result<BorrowedFd<'_>> {

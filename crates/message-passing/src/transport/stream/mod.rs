@@ -70,9 +70,10 @@ struct Shared {
 /// Makes the two halves of a link over a wire over which both sides have met.
 pub(crate) fn halves(wire: Arc<dyn Wire>, sizes: Sizes) -> (SendHalf, RecvHalf) {
     let in_one = wire.in_one().max(1);
+    let reader = Reader::new(sizes.limit, sizes.align, sizes.their_cpu, wire.one_by_one());
     let shared = Arc::new(Shared {
         wire,
-        incoming: Incoming::new(Reader::new(sizes.limit, sizes.align, sizes.their_cpu), sizes.inbox),
+        incoming: Incoming::new(reader, sizes.inbox),
         outgoing: Mutex::new(Outgoing::new()),
         owing: AtomicBool::new(false),
         epoch: fork::epoch(),

@@ -137,6 +137,8 @@ pub(super) struct Reader {
     /// Up to here what was read ahead is copied out, message by message: handing it over was found not to be worth while.
     copied_until: usize,
     lull: Lull,
+    /// Behind a message of at least this many bytes a receiver that sleeps for the next asks for no more than one like it.
+    one_by_one: usize,
     small_in_a_row: u32,
     sender_closed: bool,
     taken: u64,
@@ -144,7 +146,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(limit: usize, align: usize, their_cpu: Option<usize>) -> Self {
+    pub(super) fn new(limit: usize, align: usize, their_cpu: Option<usize>, one_by_one: usize) -> Self {
         Self {
             buffer: AlignedBytes::empty(PAYLOAD),
             start: 0,
@@ -157,6 +159,7 @@ impl Reader {
             expected: 0,
             copied_until: 0,
             lull: Lull::new(their_cpu),
+            one_by_one,
             small_in_a_row: 0,
             sender_closed: false,
             taken: 0,
@@ -402,15 +405,17 @@ impl Reader {
     }
 
     /// Sleeps until something comes, and reads it straight into `out`: between two small messages, where the next is expected to come
-    /// as they did.
+    /// as they did, or as the last one alone where the wire [would rather](Wire::one_by_one) have that.
     #[inline(always)]
     pub(super) fn read_alone(&mut self, wire: &dyn Wire, out: &mut AlignedBytes) -> Alone {
         let between = self.start == self.end && self.coming.is_none() & (self.expected == 0) & !self.sender_closed;
         let usual = (BUFFER..=2 * BUFFER).contains(&out.len()) & (self.place.len() <= KEPT_BYTES);
-        if !between | !usual | (self.last >= LARGE) | self.lull.may_be_due() {
+        let one = self.last >= self.one_by_one;
+        if !between | !usual | (self.last >= LARGE) | (self.lull.may_be_due() & !one) {
             return Alone::Untried;
         }
-        let read = wire.read_one(out.get_mut(..BUFFER));
+        let until = if one { HEADER + self.last } else { BUFFER };
+        let read = wire.read_one(out.get_mut(..until));
         if let Ok(read) = read
             && let Some(len) = read.checked_sub(HEADER).filter(|len| *len <= self.limit)
             && out.get(..HEADER)

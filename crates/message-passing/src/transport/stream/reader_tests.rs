@@ -13,21 +13,21 @@ const LIMIT: usize = 200_000;
 /// Messages, with what they ask for.
 type Messages = Vec<(Vec<u8>, bool)>;
 
-/// A wire on which a stream comes in parts, of which each read gives some of one.
+/// A wire on which a stream comes in parts, of which each read gives one, or some of one by chance.
 struct Pieces {
-    left: Mutex<(VecDeque<Vec<u8>>, Random)>,
+    left: Mutex<(VecDeque<Vec<u8>>, Option<Random>)>,
 }
 
 impl Wire for Pieces {
     fn read(&self, parts: &mut [IoSliceMut<'_>], _patience: Patience) -> io::Result<usize> {
         let (left, random) = &mut *self.left.lock().unwrap();
         let mut bytes = left.pop_front().unwrap_or_default();
-        let most = match random.below(6) {
+        let most = random.as_mut().map_or(usize::MAX, |random| match random.below(6) {
             0 => 1 + random.below(20),
             1 => 1 + random.below(6_000),
             2 => 1 + random.below(80_000),
             _ => usize::MAX,
-        };
+        });
         let mut piece: Vec<u8> = bytes.drain(..most.min(bytes.len())).collect();
         let len = piece.len();
         for part in parts {
@@ -125,8 +125,9 @@ fn streams_in_pieces_of_any_length_are_read_as_they_were_sent() {
         let align = if seed % 2 == 0 { 8 } else { 64 };
         let (parts, messages) = stream(&mut random);
         let mut ways = Random(random.number());
-        let wire = Pieces { left: Mutex::new((parts, random)) };
-        let mut reader = Reader::new(LIMIT + 64, align, None);
+        let wire = Pieces { left: Mutex::new((parts, Some(random))) };
+        let one_by_one = ways.one_of(&[0, 1_000, usize::MAX]);
+        let mut reader = Reader::new(LIMIT + 64, align, None, one_by_one);
         let (mut out, mut more) = (AlignedBytes::empty(PAYLOAD), 0..0);
         for (number, (message, ask)) in messages.iter().enumerate() {
             // As a receiver does it.
@@ -158,6 +159,36 @@ fn streams_in_pieces_of_any_length_are_read_as_they_were_sent() {
     }
     assert!(together > 10_000, "only {together} messages were left where they were read");
     assert!(alone > 1_000, "only {alone} messages were read alone");
+}
+
+#[test]
+fn a_sleeper_asks_for_one_message_like_the_last_where_that_is_better_than_to_read_ahead() {
+    let mut bytes = Vec::new();
+    for len in [4_000, 4_000, 4_000, 100, 100, 100, 4_000, 4_000] {
+        put(&mut bytes, Kind::Whole, len, false, &vec![len as u8; len]);
+    }
+    let reads = |one_by_one| {
+        let wire = Pieces { left: Mutex::new((VecDeque::from([bytes.clone()]), None)) };
+        let mut reader = Reader::new(LIMIT, 8, None, one_by_one);
+        reader.last = 4_000;
+        let (mut out, mut found) = (AlignedBytes::zeroed(PAYLOAD, BUFFER).unwrap(), Vec::new());
+        while found.last() != Some(&bytes.len()) {
+            match reader.understand(&mut out).unwrap() {
+                Some(_) => {}
+                None => assert!(read_on(&mut reader, &wire, true, &mut out).is_ok()),
+            }
+            let (parts, _) = &*wire.left.lock().unwrap();
+            let read = bytes.len() - parts.iter().map(Vec::len).sum::<usize>();
+            if found.last() != Some(&read) {
+                found.push(read);
+            }
+        }
+        found
+    };
+    let one = HEADER + 4_000;
+    assert_eq!(reads(usize::MAX), [bytes.len()]);
+    // The small ones come with what is asked for in vain, and make it ask for as much as there is.
+    assert_eq!(reads(2_048), [one, 2 * one, 3 * one, 4 * one, bytes.len()]);
 }
 
 /// What may be wrong in a stream, one frame or a few of them; what of it is right depends on what came before.
@@ -288,8 +319,8 @@ fn streams_in_which_anything_is_wrong_are_read_as_far_as_they_make_sense() {
         nonsense += usize::from(is_nonsense);
 
         let mut ways = Random(random.number());
-        let wire = Pieces { left: Mutex::new((parts, random)) };
-        let mut reader = Reader::new(LIMIT, 8, None);
+        let wire = Pieces { left: Mutex::new((parts, Some(random))) };
+        let mut reader = Reader::new(LIMIT, 8, None, usize::MAX);
         let (mut out, mut more) = (AlignedBytes::empty(PAYLOAD), 0..0);
         let (mut expected, mut heard) = (messages.iter(), Vec::new());
         let end = loop {

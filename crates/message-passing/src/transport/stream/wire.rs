@@ -88,6 +88,12 @@ pub(crate) trait Wire: Send + Sync {
         self.read(&mut [IoSliceMut::new(into)], Patience::UntilItComes)
     }
 
+    /// From messages of how many bytes on a receiver that sleeps for each should ask for one at a time, where that is better than
+    /// to read ahead.
+    fn one_by_one(&self) -> usize {
+        usize::MAX
+    }
+
     /// Whether a read would find something although its descriptor shows nothing.
     fn holds(&self) -> bool {
         false
