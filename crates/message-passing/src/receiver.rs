@@ -132,7 +132,19 @@ impl Receiver {
     #[inline(always)]
     pub(crate) fn glimpse(&mut self) -> Quick {
         match &mut self.half {
-            RecvHalf::Log(log) => log.poll_quickly(),
+            RecvHalf::Log(log) => {
+                let found = log.poll_quickly();
+                match found {
+                    Quick::Message => {
+                        if self.rhythm.is_behind(log.taken()) {
+                            log.fetch_ahead();
+                        }
+                    }
+                    Quick::Nothing => self.rhythm.empty(log.taken()),
+                    Quick::Unusual => {}
+                }
+                found
+            }
             RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => Quick::Unusual,
         }
     }

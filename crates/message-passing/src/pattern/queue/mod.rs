@@ -16,6 +16,8 @@ mod outlet;
 mod puller;
 mod pusher;
 #[cfg(test)]
+mod short_tests;
+#[cfg(test)]
 mod tally_tests;
 mod typed;
 mod waits;

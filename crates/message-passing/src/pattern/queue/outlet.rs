@@ -14,7 +14,7 @@ use wharf_sys::poll::Found;
 
 use super::Terms;
 use super::books::{Books, Bounds, Settled};
-use super::frame::{HEAD_BYTES, Head, Kind};
+use super::frame::{HEAD_BYTES, Head, Kind, MOST_IN_SHORT};
 use super::host::News;
 use super::pusher::PushId;
 use crate::error::{RecvError, SendError};
@@ -63,6 +63,8 @@ struct Line {
     /// What it tells beside its messages, as it was read last: it has done everything up to this delivery of which no message says
     /// anything else. `None` where there is no place for that.
     tally: Option<u64>,
+    /// Up to this number it takes deliveries with a short header.
+    short_up_to: u64,
     /// An item that is sent in part: nothing else can be sent before.
     begun: Option<Begun>,
 }
@@ -83,7 +85,7 @@ impl Line {
     /// The header of an item for this puller.
     #[inline(always)]
     fn head(&self, deliveries: u32, number: u64) -> Head {
-        Head { kind: Kind::Item, reads_tally: self.tally.is_some(), deliveries, number }
+        Head::item(self.tally.is_some(), deliveries, number)
     }
 }
 
@@ -260,7 +262,7 @@ impl Outlet {
         let key = self.next_key;
         self.books.join(key);
         let (theirs, ours) = (sender.max_message(), self.terms.options.max_message);
-        self.lines.push(Line { key, sender, receiver, pairing, closing: false, tally, begun: None });
+        self.lines.push(Line { key, sender, receiver, pairing, closing: false, tally, short_up_to: 0, begun: None });
         if theirs < ours {
             let why = format!(
                 "expected a puller for items of up to {ours} bytes with their headers, found one for up to {theirs}"
@@ -380,12 +382,13 @@ impl Outlet {
             };
             let (key, books) = (line.key, &mut self.books);
             let said = match Head::read(&message) {
-                Ok((Head { kind, number, .. }, _)) => match kind {
+                Ok((Head { kind, number, takes_short, .. }, _)) => match kind {
                     Kind::Acknowledge => books.acknowledge(key, number, now).map(drop),
                     // Its rest begins now, whether or not anything has needed the time before.
                     Kind::GiveBack => books.give_back(key, number, Instant::now()).map(drop),
                     Kind::Begun => books.begun(key, number),
                     Kind::Credit => {
+                        line.short_up_to = if takes_short { MOST_IN_SHORT } else { 0 };
                         if !line.closing {
                             books.credit(key, number);
                         }

@@ -395,7 +395,7 @@ impl Inlet {
     fn open_found(&mut self) -> Option<Item> {
         let source = self.sources.first_mut()?;
         let message = source.receiver.found_in_place();
-        if let Some((head, payload)) = Head::read_item(&message)
+        if let Some((head, payload)) = Head::read_short_item(&message)
             && head.number > source.last
             && let Some(mut blank) = source.blanks.pop()
         {

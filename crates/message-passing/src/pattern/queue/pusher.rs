@@ -273,6 +273,12 @@ impl Pusher {
         refused.unwrap_or((0, None))
     }
 
+    /// As if it had delivered so many before.
+    #[cfg(test)]
+    pub(super) fn go_on_behind(&mut self, number: u64) {
+        self.mover.enter().unwrap().books.go_on_behind(number);
+    }
+
     /// The address at which it listens; `None` when it is met by name.
     pub fn address(&self) -> Option<&Address> {
         self.address.as_ref()

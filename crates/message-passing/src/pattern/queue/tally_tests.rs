@@ -9,15 +9,15 @@ use super::frame::{Head, Kind};
 use super::*;
 use crate::link::Link;
 
-const SOON: Duration = Duration::from_secs(10);
+pub(super) const SOON: Duration = Duration::from_secs(10);
 
-fn options() -> (TempDir, Options) {
+pub(super) fn options() -> (TempDir, Options) {
     let private = tempfile::tempdir().unwrap();
     let domain = Domain::at(private.path()).unwrap();
     (private, Options::new().domain(domain))
 }
 
-fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
+pub(super) fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
     let start = Instant::now();
     while !seen() {
         assert!(start.elapsed() < SOON, "{what}");
@@ -105,7 +105,7 @@ fn only_a_pusher_that_reads_the_tally_is_told_by_it() {
         let head = |message: &[u8]| Head::read(message).map(|(head, _)| (head.kind, head.number)).unwrap();
         assert_eq!(head(&link.recv_timeout(SOON).unwrap()).0, Kind::Credit);
         let mut give = |link: &mut Link, number| {
-            let item = Head { kind: Kind::Item, reads_tally, deliveries: 1, number };
+            let item = Head::item(reads_tally, 1, number);
             link.send(&item.write()).unwrap();
             puller.recv_timeout(SOON).unwrap()
         };
@@ -155,7 +155,7 @@ fn worked(options: &Options) -> (Puller, Link) {
 }
 
 fn item(number: u64) -> [u8; frame::HEAD_BYTES] {
-    Head { kind: Kind::Item, reads_tally: true, deliveries: 1, number }.write()
+    Head::item(true, 1, number).write()
 }
 
 /// A tally is found before messages that still wait for room: told too early it would say of what was given back that it is done.

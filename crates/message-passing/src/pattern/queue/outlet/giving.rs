@@ -9,7 +9,7 @@ use wharf_sys::crash_point;
 use super::{Begun, Line, Outlet};
 use crate::error::SendError;
 use crate::options::Policy;
-use crate::pattern::queue::frame::HEAD_BYTES;
+use crate::pattern::queue::frame::{HEAD_BYTES, SHORT_BYTES, short_item};
 use crate::transport::Ask;
 use crate::transport::log_link::Pushed;
 use crate::wait::{self, Limit, Pace};
@@ -18,12 +18,27 @@ use crate::wait::{self, Limit, Pace};
 const PUSHES_PER_ACCEPT: u64 = 256;
 
 impl Line {
-    /// Sends an item that nobody had before at the end of a lap, or where it is to be looked how far the puller is.
+    /// Sends an item that nobody had before if that takes nothing but stores.
+    #[inline(always)]
+    fn send_new(&mut self, number: u64, item: &[u8]) -> Pushed {
+        if number > self.short_up_to {
+            return self.send_in_long(1, number, item);
+        }
+        self.sender.send_quickly(&[short_item(self.tally.is_some(), number)], item)
+    }
+
+    /// The same with a header that every puller takes, and that has room for everything.
     #[inline(never)]
-    fn send_at_the_second_try(&mut self, number: u64, item: &[u8]) -> Pushed {
-        let head = self.head(1, number);
-        self.sender.prepare(HEAD_BYTES + item.len());
-        self.sender.send_quickly(&head.words(), item)
+    fn send_in_long(&mut self, deliveries: u32, number: u64, item: &[u8]) -> Pushed {
+        self.sender.send_quickly(&self.head(deliveries, number).words(), item)
+    }
+
+    /// The same at the end of a lap, or where it is to be looked how far the puller is.
+    #[inline(never)]
+    fn send_new_at_the_second_try(&mut self, number: u64, item: &[u8]) -> Pushed {
+        let head = if number > self.short_up_to { HEAD_BYTES } else { SHORT_BYTES };
+        self.sender.prepare(head + item.len());
+        self.send_new(number, item)
     }
 }
 
@@ -109,8 +124,8 @@ impl Outlet {
         // Lines stand as the books name their pullers; by whichever of two ways one comes or goes, it does in both.
         let line = self.lines.get_mut(at).filter(|line| line.key == key)?;
         crash_point!("queue.assign.before");
-        let sent = match line.sender.send_quickly(&line.head(1, number).words(), item) {
-            Pushed::No => line.send_at_the_second_try(number, item),
+        let sent = match line.send_new(number, item) {
+            Pushed::No => line.send_new_at_the_second_try(number, item),
             sent => sent,
         };
         match sent {
@@ -236,18 +251,21 @@ impl Outlet {
             else {
                 return;
             };
-            let head = line.head(deliveries, number);
             if deliveries > 1 {
                 crash_point!("queue.redeliver.before");
             }
             crash_point!("queue.assign.before");
             let mut progress = 0;
-            let sent = match line.sender.send_quickly(&head.words(), bytes) {
+            let pushed = match deliveries {
+                1 => line.send_new(number, bytes),
+                _ => line.send_in_long(deliveries, number, bytes),
+            };
+            let sent = match pushed {
                 Pushed::Yes => Ok(()),
                 Pushed::ToASleeper => line.sender.wake(),
                 Pushed::No => {
                     self.frame.clear();
-                    self.frame.extend_from_slice(&head.write());
+                    self.frame.extend_from_slice(&line.head(deliveries, number).write());
                     self.frame.extend_from_slice(bytes);
                     line.sender.half.push(&self.frame, &mut progress, Ask::Nothing)
                 }
