@@ -581,9 +581,9 @@ impl Books {
         self.outcomes.get(&id).copied()
     }
 
-    /// Whether an item of this id is still unsettled.
-    pub(super) fn is_open(&self, id: u64) -> bool {
-        self.shelf.places().iter().any(|kept| kept.id == id && kept.is_unsettled())
+    /// Whether the item of this id, which was put in this place, is still unsettled.
+    pub(super) fn is_open(&self, id: u64, place: usize) -> bool {
+        self.shelf.get(place).is_some_and(|kept| kept.id == id && kept.is_unsettled())
     }
 
     /// The outcome was taken.

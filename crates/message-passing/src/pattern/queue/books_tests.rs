@@ -167,7 +167,7 @@ fn what_was_delivered_too_often_is_dead() {
         assert_eq!(books.give_back(1, number, at(now)), Ok(true));
     }
     assert_eq!(books.outcome(id), Some(Settled::Dead { deliveries: 3 }));
-    assert!(!books.is_open(id) && books.next(Instant::from_nanos(u64::MAX)).is_none());
+    assert!(!books.is_open(id, place) && books.next(Instant::from_nanos(u64::MAX)).is_none());
     assert_eq!((books.len(), books.unsettled(), books.dead()), (1, 0, 1));
     let letter = books.take_dead().unwrap();
     assert_eq!((&letter.bytes[..], letter.deliveries), (&b"poison"[..], 3));
@@ -490,7 +490,8 @@ fn the_latest_is_asked_for_when_it_is_over() {
     assert_eq!(books.outcome(unasked), None);
     books.watch_latest(again);
     let id = books.latest_id();
-    assert!(books.outcome(id).is_none() && books.is_open(id));
+    assert!(books.outcome(id).is_none() && books.is_open(id, place));
+    assert!(!books.is_open(unasked, place), "another lies in its place");
     let number = give_out(&mut books, 0)[0].1;
     assert_eq!(books.acknowledge(1, number, at(0)), Ok(true));
     assert_eq!(books.outcome(id), Some(Settled::Acknowledged { deliveries: 1 }));

@@ -164,12 +164,13 @@ impl Outlet {
     }
 
     pub(super) fn wait_for(&mut self, item: PushId, pace: &mut Pace, limit: Limit) -> Result<Settled, SendError> {
-        if self.books.outcome(item.0).is_none() && !self.books.is_open(item.0) {
+        let PushId { id, place } = item;
+        if self.books.outcome(id).is_none() && !self.books.is_open(id, place) {
             return Err(SendError::Closed);
         }
-        self.wait_until(pace, limit, |it| it.books.outcome(item.0).is_some())?;
-        let outcome = self.books.outcome(item.0).ok_or(SendError::NotSettled)?;
-        self.books.forget_outcome(item.0);
+        self.wait_until(pace, limit, |it| it.books.outcome(id).is_some())?;
+        let outcome = self.books.outcome(id).ok_or(SendError::NotSettled)?;
+        self.books.forget_outcome(id);
         Ok(outcome)
     }
 

@@ -24,7 +24,11 @@ use crate::wait::{Limit, Pace};
 
 /// An item whose outcome is to be learnt later: [`Pusher::outcome`], [`Pusher::wait`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct PushId(pub(super) u64);
+pub struct PushId {
+    pub(super) id: u64,
+    /// Where it lies in the books.
+    pub(super) place: usize,
+}
 
 /// The giving end of a queue: each item goes to one of the pullers, and is kept until that one has acknowledged it.
 ///
@@ -321,19 +325,20 @@ impl Pushed<'_> {
     fn wait(self, limit: Limit) -> Result<Settled, SendError> {
         let mut outlet = self.mover.enter()?;
         outlet.books.watch_latest(self.place);
-        let id = PushId(outlet.books.latest_id());
+        let id = PushId { id: outlet.books.latest_id(), place: self.place };
         outlet.wait_for(id, self.pace, limit)
     }
 
     /// By which to learn later what became of it. The outcomes of the latest 65,536 items of which an id was taken are kept.
     pub fn id(self) -> PushId {
+        let place = self.place;
         match self.mover.enter() {
             Ok(mut outlet) => {
-                outlet.books.watch_latest(self.place);
-                PushId(outlet.books.latest_id())
+                outlet.books.watch_latest(place);
+                PushId { id: outlet.books.latest_id(), place }
             }
             // In a forked child nobody learns it, and no item has this number.
-            Err(_) => PushId(0),
+            Err(_) => PushId { id: 0, place },
         }
     }
 }
