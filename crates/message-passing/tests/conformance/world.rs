@@ -153,8 +153,8 @@ impl World {
         (accepted.join().unwrap(), connected)
     }
 
-    /// Sends messages, numbered from 0, until there is no room and stays none; how many, and the last error. A network
-    /// goes on moving what it has for a moment.
+    /// Sends messages, numbered from 0, until there is no room and stays none for a moment; how many, and the last error. A network
+    /// goes on moving what it has: see [`wait_in_vain`](Self::wait_in_vain).
     pub(crate) fn fill(&self, mut send: impl FnMut(usize) -> Result<(), SendError>) -> (usize, SendError) {
         let quiet = if self.scheme.named { Duration::ZERO } else { Duration::from_millis(100) };
         let (mut accepted, mut since) = (0, None);
@@ -163,6 +163,30 @@ impl World {
                 Ok(()) => (accepted, since) = (accepted + 1, None),
                 Err(error) if since.get_or_insert_with(Instant::now).elapsed() >= quiet => return (accepted, error),
                 Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+            assert!(accepted < 1_000_000, "a bounded queue took a million messages");
+        }
+    }
+
+    /// Sends further messages, numbered from `accepted` on, until one of them waits for room in vain, and `limit` at least; how many
+    /// are accepted then. That is the first of them where only the receiver makes room. A network makes some by itself, and a program
+    /// cannot know when: the kernel asks the side whose buffer was full again some 200 ms later, and that one finds room for more of what
+    /// waits. All buffers are bounded, so that ends.
+    pub(crate) fn wait_in_vain(
+        &self,
+        mut accepted: usize,
+        limit: Duration,
+        mut send: impl FnMut(usize, Duration) -> Result<(), SendError>,
+    ) -> usize {
+        loop {
+            let began = Instant::now();
+            match send(accepted, limit) {
+                Err(SendError::Timeout) => {
+                    assert!(began.elapsed() >= limit, "{:?} of {limit:?}", began.elapsed());
+                    return accepted;
+                }
+                Ok(()) if !self.scheme.named => accepted += 1,
+                other => panic!("there was no room, and then {other:?}"),
             }
             assert!(accepted < 1_000_000, "a bounded queue took a million messages");
         }
