@@ -24,6 +24,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "talks" => talks(address),
         "listens" => listens(address),
         "reads-some" => reads_some(address),
+        "leaves-one" => leaves_one(address),
         "never-reads" => never_reads(address),
         "exits" => exits(address),
         "selects" => selects(address),
@@ -234,6 +235,19 @@ fn reads_some(address: &str) {
         link.recv().unwrap();
     }
     println!("read");
+    stay();
+}
+
+/// Takes three messages, says so, and says when there is another, which it does not take; stays.
+fn leaves_one(address: &str) {
+    let mut link = connect(address);
+    println!("ready");
+    for _ in 0..3 {
+        link.recv().unwrap();
+    }
+    println!("read");
+    Selector::new().wait(&mut [(&mut link, ())]).unwrap();
+    println!("left");
     stay();
 }
 

@@ -243,6 +243,9 @@ pub(crate) fn taken_and_ended(world: &World) {
 pub(crate) fn an_accomplice(world: &World) {
     let (mut link, socket, control) = stranger(world);
     let waiting = thread::spawn(move || link.send_rendezvous(b"anybody?", None).unwrap_err());
+    // Sent, and not taken.
+    let deadline = Deadline::after(SOON);
+    assert!(!poll::wait(&[(socket.as_fd(), Interest::READ)], Some(deadline)).unwrap().is_empty());
     thread::sleep(Duration::from_millis(20));
     drop(socket);
     let end = waiting.join().unwrap();

@@ -129,12 +129,14 @@ pub(crate) fn tells_a_sender_that_finds_room(world: &World) {
 }
 
 pub(crate) fn tells_a_rendezvous(world: &World) {
-    let (mut peer, mut link) = meet(world, "reads-some", Wait::Adaptive);
+    let (mut peer, mut link) = meet(world, "leaves-one", Wait::Adaptive);
     for number in 0..3 {
         link.send_rendezvous(&pattern(number, 10), Some(SOON)).unwrap();
     }
     peer.expect("read");
     let sending = thread::spawn(move || link.send_rendezvous(b"nobody takes it", None).unwrap_err());
+    // It has been sent, however long that thread took to begin; by now it waits, most likely asleep.
+    peer.expect("left");
     thread::sleep(Duration::from_millis(20));
     peer.kill();
     let end = sending.join().unwrap();

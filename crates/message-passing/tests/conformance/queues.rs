@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use rustix::fs::OFlags;
 use wharf_message_passing::{ConnectError, Link, RecvError, SendError, Wait};
 use wharf_shared_memory::Plain;
+use wharf_sys::clock::Deadline;
+use wharf_sys::poll::{self, Interest};
 use wharf_sys::queue;
 use wharf_sys::socket::{self, Kind};
 
@@ -282,6 +284,9 @@ pub(crate) fn an_accomplice(world: &World) {
         let end = rx.recv().map(|it| it.to_vec());
         (end, rx)
     });
+    // Sent, and not taken.
+    let deadline = Deadline::after(SOON);
+    assert!(!poll::wait(&[(theirs.as_fd(), Interest::READ)], Some(deadline)).unwrap().is_empty());
     thread::sleep(Duration::from_millis(50));
     drop(socket);
     let (end, _tx) = waiting.join().unwrap();
