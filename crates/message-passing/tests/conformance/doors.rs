@@ -9,6 +9,7 @@ use wharf_message_passing::{ConnectError, Options};
 use wharf_sys::socket::{self, Kind};
 
 use crate::garbage::{answer, dial, hello, introduce, socket_path};
+use crate::meeting::FOR_A_LOOK;
 use crate::world::{SOON, World};
 
 /// Who introduced itself in time is welcome, even when the listener comes back only after that time.
@@ -116,7 +117,7 @@ pub(crate) fn no_place_for_a_listener(world: &World) {
     let refused = options.connect_timeout(at("file"), SOON).unwrap_err();
     assert!(matches!(refused, ConnectError::NotASocket { .. }), "{refused:?}");
     assert!(began.elapsed() < SOON / 2);
-    let late = options.connect_timeout(at("missing/x"), Duration::from_millis(20)).unwrap_err();
+    let late = options.connect_timeout(at("missing/x"), FOR_A_LOOK).unwrap_err();
     assert!(late.to_string().contains("its directory does not exist"), "{late}");
     let connecting = thread::spawn({
         let (options, address) = (options.clone(), at("later/x"));

@@ -15,6 +15,7 @@ use wharf_sys::clock::Deadline;
 use wharf_sys::directory::{Domain, PrivateFifos};
 use wharf_sys::poll::{self, Interest};
 
+use crate::meeting::FOR_A_LOOK;
 use crate::users::{GUEST, guest, public};
 use crate::world::{Dialled, SOON, World, pattern};
 
@@ -293,7 +294,7 @@ pub(crate) fn a_full_door(world: &World) {
     let held =
         OpenOptions::new().read(true).write(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(&door).unwrap();
     while (&held).write(&[0; 32]).is_ok() {}
-    let options = world.options().handshake_timeout(Duration::from_millis(50));
+    let options = world.options().handshake_timeout(FOR_A_LOOK);
     let late = options.connect(world.address()).map(drop);
     assert!(matches!(late, Err(ConnectError::Timeout { missing, .. }) if missing.contains("full")), "{late:?}");
     // Nor is a FIFO that somebody reads replaced, although nobody has the lock.

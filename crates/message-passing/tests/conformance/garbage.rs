@@ -398,7 +398,8 @@ pub(crate) fn written_from_the_page(world: &World) {
 pub(crate) fn a_listener_that_hangs_up(world: &World) {
     let path = world.path().join("hangs-up");
     let door = socket::listen_at(&path, Kind::SeqPacket, 8).unwrap();
-    let limit = Duration::from_millis(500);
+    // Time for a second visit on a busy machine, too.
+    let limit = Duration::from_secs(2);
     let connecting = thread::spawn({
         let (options, address) = (world.options(), format!("unix:{}", path.display()));
         move || options.connect_timeout(address, limit).map(drop).unwrap_err()
@@ -410,6 +411,6 @@ pub(crate) fn a_listener_that_hangs_up(world: &World) {
     }
     let late = connecting.join().unwrap();
     assert!(matches!(late, ConnectError::Timeout { missing, .. } if missing.contains("was gone")), "{late:?}");
-    assert!((2..=11).contains(&visits), "{visits} visits");
+    assert!((2..=41).contains(&visits), "{visits} visits");
     std::fs::remove_file(&path).unwrap();
 }

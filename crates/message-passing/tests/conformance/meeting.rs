@@ -8,12 +8,16 @@ use wharf_message_passing::{ConnectError, Options};
 
 use crate::world::{SOON, World};
 
+/// In this time a thread gets a processor even where many others want it, and has looked once whether somebody listens. One that has no
+/// time for a look is told something else.
+pub(crate) const FOR_A_LOOK: Duration = Duration::from_millis(500);
+
 pub(crate) fn nobody_listening(world: &World) {
     let nobody = world.options().connect(world.address()).unwrap_err();
     assert!(matches!(nobody, ConnectError::NobodyListening { .. }), "{nobody:?}");
     assert!(nobody.to_string().contains(&world.address()), "{nobody}");
     let began = Instant::now();
-    let limit = Duration::from_millis(50);
+    let limit = FOR_A_LOOK;
     let late = world.options().connect_timeout(world.address(), limit).unwrap_err();
     assert!(matches!(late, ConnectError::Timeout { .. }), "{late:?}");
     assert!(late.to_string().contains("nobody is listening"), "{late}");
@@ -77,10 +81,9 @@ pub(crate) fn odd_options(world: &World) {
 
 /// A client that connects and says nothing must not hold up one that does.
 pub(crate) fn silent_client(world: &World) {
-    let limit = Duration::from_millis(1_500);
-    let mut listener = world.options().handshake_timeout(limit).listen(world.address()).unwrap();
-    // More than are kept waiting at once.
-    let mut silent: Vec<_> = (0..100).map(|_| world.dial()).collect();
+    // Whoever waited for silent ones would wait as long as they may be silent.
+    let mut listener = world.options().handshake_timeout(SOON).listen(world.address()).unwrap();
+    let silent: Vec<_> = (0..100).map(|_| world.dial()).collect();
     let connecting = thread::spawn({
         let (options, address): (Options, String) = (world.options(), world.address());
         move || options.connect(address).unwrap()
@@ -88,17 +91,24 @@ pub(crate) fn silent_client(world: &World) {
     let began = Instant::now();
     let mut accepted = listener.accept_timeout(SOON).unwrap();
     let took = began.elapsed();
-    assert!(took < limit * 3 / 4, "a good client waited {took:?} for silent ones");
+    assert!(took < SOON / 2, "a good client waited {took:?} for silent ones");
     let mut connected = connecting.join().unwrap();
     connected.send(b"hi").unwrap();
     assert_eq!(accepted.recv_timeout(SOON).unwrap(), *b"hi");
-    // The silent ones are dropped in time, whether or not somebody else comes.
+    assert_eq!(listener.refusals(), 0, "nobody is refused before its time");
+    drop((listener, silent));
+
+    // The silent ones are dropped in time, although nobody else comes.
+    let limit = Duration::from_millis(300);
+    let mut listener = world.options().handshake_timeout(limit).listen(world.address()).unwrap();
+    let mut silent: Vec<_> = (0..100).map(|_| world.dial()).collect();
+    let began = Instant::now();
     while listener.refusals() < 100 {
         let late = listener.accept_timeout(limit / 10).unwrap_err();
         assert!(matches!(late, ConnectError::Timeout { .. }), "{late:?}");
-        assert!(began.elapsed() < limit * 3, "{} are refused", listener.refusals());
+        assert!(began.elapsed() < limit + SOON / 2, "{} are refused", listener.refusals());
     }
-    assert!(began.elapsed() > limit / 2, "nobody is refused before its time");
+    assert!(began.elapsed() >= limit, "nobody is refused before its time");
     assert_eq!(listener.refusals(), 100);
     let mut buffer = [0; 1024];
     for mut silent in silent.drain(..) {
@@ -117,6 +127,7 @@ pub(crate) fn a_listener_that_dies(world: &World) {
     let visited_and_killed = |limit: Option<Duration>| {
         let mut peer = world.child("listens");
         peer.expect("ready");
+        let began = Instant::now();
         let connecting = thread::spawn({
             let (options, address) = (world.options(), world.address());
             move || match limit {
@@ -125,7 +136,9 @@ pub(crate) fn a_listener_that_dies(world: &World) {
             }
         });
         thread::sleep(Duration::from_millis(100));
-        assert!(!connecting.is_finished(), "{:?}", connecting.join().unwrap().map(drop));
+        // On a busy machine this thread may come too late to kill the listener before his time is over.
+        let may_be_done = limit.is_some_and(|limit| began.elapsed() >= limit);
+        assert!(may_be_done || !connecting.is_finished(), "{:?}", connecting.join().unwrap().map(drop));
         peer.kill();
         connecting
     };

@@ -336,7 +336,7 @@ pub(crate) fn left_behind(queues: bool) -> BTreeSet<String> {
 /// What is left behind once everything that is still on its way out is gone: a joined thread may be listed for a
 /// moment longer.
 pub(crate) fn settled(expected: &BTreeSet<String>, queues: bool) -> BTreeSet<String> {
-    let deadline = Instant::now() + Duration::from_secs(2);
+    let deadline = Instant::now() + SOON;
     loop {
         let left = left_behind(queues);
         if &left == expected || Instant::now() > deadline {
