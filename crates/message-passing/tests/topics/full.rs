@@ -119,11 +119,13 @@ pub(crate) fn blocked_until_there_is_room(world: &World) {
 /// One that does not receive at all holds the publisher up once, for as long as its patience; the other gets everything.
 pub(crate) fn one_that_is_slow_delays_once(world: &World) {
     const MESSAGES: u64 = 20_000;
-    let patience = Duration::from_millis(200);
+    // So long that no machine holds this publisher or the quick one up for it.
+    let patience = Duration::from_secs(1);
     let node = world.node();
     let mut slow = node.topic("once").subscriber().unwrap();
     let mut quick = node.topic("once").subscriber().unwrap();
-    let mut publisher = node.topic("once").capacity(SMALL).on_full(patient(200)).publisher().unwrap();
+    let mut publisher =
+        node.topic("once").capacity(SMALL).on_full(OnFull::Block { patience: Some(patience) }).publisher().unwrap();
     std::thread::scope(|scope| {
         let quick = scope.spawn(move || {
             let mut ledger = Ledger::default();

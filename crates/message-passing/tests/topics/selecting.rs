@@ -254,7 +254,8 @@ pub(crate) fn idles(world: &World) {
 /// Room in a log: told when a subscriber makes some, or when it was in the way for long enough.
 pub(crate) fn room(world: &World) {
     let node = world.node();
-    let patience = Duration::from_millis(200);
+    // It is not over when a full log is looked at.
+    let patience = Duration::from_secs(1);
     let policies = [
         OnFull::Reject,
         OnFull::Block { patience: None },

@@ -108,6 +108,7 @@ pub(crate) fn every_end(world: &World) {
             let mut texts = here.topic_of_serde::<String>("texts").subscriber().unwrap().into_async();
             let mut event = here.event("event").listener().unwrap().into_async();
             let mut state = here.state_of::<u64>("state").watcher().unwrap().into_async();
+            let (saw_first, first_was_seen) = std::sync::mpsc::channel();
             let sending = thread::spawn({
                 let there = there.clone();
                 move || {
@@ -125,6 +126,8 @@ pub(crate) fn every_end(world: &World) {
                     there.event("event").notifier().unwrap().notify().unwrap();
                     thread::sleep(SHORT);
                     let mut owner = there.state_of::<u64>("state").owner(&1).unwrap();
+                    // Whoever came later would see the second one alone.
+                    first_was_seen.recv().unwrap();
                     thread::sleep(SHORT);
                     owner.set(&2).unwrap();
                 }
@@ -140,6 +143,7 @@ pub(crate) fn every_end(world: &World) {
             assert_eq!(soon(texts.recv()).await.unwrap(), "seven");
             assert_eq!(soon(event.wait()).await.unwrap(), 1);
             assert_eq!(soon(state.changed()).await.unwrap(), &1);
+            saw_first.send(()).unwrap();
             assert_eq!(soon(state.changed()).await.unwrap(), &2);
             sending.join().unwrap();
             assert!(timeout(SHORT, state.changed()).await.is_err());
