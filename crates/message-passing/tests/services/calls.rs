@@ -162,7 +162,7 @@ pub(crate) fn large_messages(world: &World) {
 pub(crate) fn deadlines(world: &World) {
     with_server(world, |client| {
         let left = String::from_utf8(client.call(b"left", Duration::from_secs(3600)).unwrap()).unwrap();
-        assert!(left.starts_with("Some(3599."), "the server knows the deadline: {left}");
+        assert!(left.starts_with("Some(359") && left.contains('.'), "the server knows the deadline: {left}");
         let call = client.request(b"left").start().unwrap();
         assert_eq!(client.wait(call).unwrap(), b"None", "no deadline");
         for limit in [Duration::ZERO, MOMENT] {
@@ -172,8 +172,9 @@ pub(crate) fn deadlines(world: &World) {
             assert_eq!(error.outcome(), Outcome::Unknown);
             assert!(began.elapsed() >= limit && began.elapsed() < SOON, "{:?}", began.elapsed());
         }
-        // Several with deadlines of their own, none of which is waited for alone.
-        let calls = [3, 1, 2].map(|it| client.request(b"hold").limit(MOMENT * it).start().unwrap());
+        // Several with deadlines of their own, none of which is waited for alone. They are far enough apart that each is told before the
+        // next has passed.
+        let calls = [3, 1, 2].map(|it| client.request(b"hold").limit(10 * MOMENT * it).start().unwrap());
         for expected in [1, 2, 0] {
             let ready = client.any_ready(SOON).unwrap().unwrap();
             assert_eq!(ready, calls[expected]);

@@ -13,7 +13,8 @@ use crate::child::answer;
 use crate::world::{Process, SOON, World, eventually};
 
 /// As long as a survey lasts that somebody does not answer.
-const SHORT: Duration = Duration::from_millis(150);
+/// Enough for those who answer, on a busy machine too.
+const SHORT: Duration = Duration::from_millis(500);
 
 pub(crate) fn processes(world: &World, name: &str, count: usize) -> (Vec<Process>, Vec<u32>) {
     // All are started before the first is waited for.
