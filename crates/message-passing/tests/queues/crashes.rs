@@ -75,15 +75,20 @@ fn puller_dies_at(world: &World, point: &str, role: &str) {
     // Another one does the rest, whatever it says.
     let mut puller = node.queue("crash").puller().unwrap();
     std::thread::scope(|scope| {
-        let done = scope.spawn(|| {
-            while let Ok(item) = puller.recv_timeout(Duration::from_millis(200)) {
-                item.ack().unwrap();
+        // Works until this side is through, or panics.
+        let (through, until) = std::sync::mpsc::channel::<()>();
+        let done = scope.spawn(move || {
+            while until.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                if let Ok(item) = puller.recv_timeout(Duration::from_millis(10)) {
+                    item.ack().unwrap();
+                }
             }
         });
         for item in items {
             let outcome = pusher.wait(item, SOON).unwrap();
             assert!(matches!(outcome, Settled::Acknowledged { deliveries: 1..=20 }), "{point}: {outcome:?}");
         }
+        drop(through);
         done.join().unwrap();
     });
 }

@@ -53,7 +53,8 @@ pub(crate) fn a_stopped_puller(world: &World) {
     worker.signal(Signal::STOP);
     patient.push(b"do it").unwrap();
     assert!(matches!(patient.flush(Duration::from_millis(100)), Err(SendError::NotSettled)));
-    let mut strict = queue.clone().acknowledge_within(Duration::from_millis(50)).pusher().unwrap();
+    // More than anybody needs who is not stopped.
+    let mut strict = queue.clone().acknowledge_within(Duration::from_millis(500)).pusher().unwrap();
     // A stopped one cannot be met, so it goes on for a moment.
     worker.signal(Signal::CONT);
     patient.flush(SOON).unwrap();
