@@ -28,6 +28,7 @@ const POINTS: &[(&str, &str)] = &[
     ("queue.redeliver.sent", "pushes"),
     ("queue.say.before", "works"),
     ("queue.tally.heard", "pushes"),
+    ("queue.tally.read", "pushes"),
 ];
 
 /// A point of the log that only a worker passes.

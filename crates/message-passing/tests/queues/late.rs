@@ -1,4 +1,5 @@
-//! A pusher that has stored an item where its puller finds it, and is kept from waking him until he has done it and is gone.
+//! A pusher that is kept from what it was about to do until its puller has done an item and is gone: from waking him for it, or from
+//! hearing that it is done.
 
 use std::time::Duration;
 
@@ -12,6 +13,9 @@ use crate::world::{Process, SOON, World, eventually};
 const BEFORE_IT_RINGS: &str = "shm.ring.before";
 /// Where it has stored the item, and not yet looked whether the puller is asleep.
 const BEFORE_IT_LOOKS: &str = "log.commit.written";
+
+/// Where it has read what the puller has done, and is about to look for messages and the end.
+const BEFORE_IT_HEARS: &str = "queue.tally.read:6";
 
 /// Of so many items one is stored while its puller sleeps.
 const ITEMS: u64 = 10;
@@ -90,4 +94,23 @@ pub(crate) fn its_puller_was_killed_asleep(world: &World) {
     }
     pusher.expect("0 left, Ok(()), (0, None)");
     pusher.end();
+}
+
+/// What was done between its look at that and its look at the end counts.
+pub(crate) fn its_puller_has_done_more_than_was_read(world: &World) {
+    let mut puller = world.node().queue("late").puller().unwrap();
+    let pusher = pusher(world, BEFORE_IT_HEARS);
+    let (mut held, mut done) = (Vec::new(), Vec::new());
+    eventually("the pusher is about to hear it", || {
+        held.extend(puller.recv_timeout(Duration::from_millis(100)));
+        pusher.is_stopped()
+    });
+    assert!(!held.is_empty());
+    for item in held {
+        done.push(item.to_vec());
+        item.ack().unwrap();
+    }
+    done.extend(work_off(&mut puller, Duration::from_millis(100)));
+    drop(puller);
+    goes_on(world, pusher, done.into_iter().map(|item| String::from_utf8(item).unwrap()).collect());
 }

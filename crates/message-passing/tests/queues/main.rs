@@ -32,7 +32,10 @@ const CASES: &[Case] = cases! {
     full { rejects, bounds_on_a_clear_way, waits_as_long_as_it_may, goes_on, nothing_but_dead_letters, a_pusher_that_does_not_listen }
     deaths { a_killed_puller, a_stopped_puller, a_puller_that_leaves, a_killed_pusher, at_random }
     crashes { at_every_point }
-    late { its_puller_has_left, its_puller_was_killed, its_puller_was_killed_asleep, its_puller_was_killed_asleep_again }
+    late {
+        its_puller_has_left, its_puller_was_killed, its_puller_was_killed_asleep, its_puller_was_killed_asleep_again,
+        its_puller_has_done_more_than_was_read
+    }
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }
     selecting { beside_others }
     shortage { descriptors_run_out, no_more_than_agreed }

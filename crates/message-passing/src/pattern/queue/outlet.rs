@@ -356,6 +356,7 @@ impl Outlet {
         let now = self.now();
         // Before the messages: all that were sent before it are found, and heard before it counts.
         let Some(tally) = self.lines.get_mut(at).map(|line| line.receiver.tally()) else { return };
+        crash_point!("queue.tally.read");
         for _ in 0..MOST_AT_ONCE {
             let Some(line) = self.lines.get_mut(at) else { return };
             let message = match line.receiver.glimpse() {
