@@ -99,8 +99,9 @@ impl<T: Serialize + DeserializeOwned> SerdeListener<T> {
 /// A [`Link`] of any serde type. Both sides must mean the same type; postcard does not describe what it encodes.
 ///
 /// # Peers that are not trusted
-/// A message that is not a `T` is [`RecvError::Protocol`]. Values that contain themselves (a tree of boxes) are
-/// decoded by recursion, whose depth the peer chooses: do not receive such types from a peer that may be hostile.
+/// A message that is not a `T` is [`RecvError::Protocol`]. Do not receive two kinds of types from a peer that may be hostile: values that
+/// contain themselves (a tree of boxes) are decoded by recursion, whose depth it chooses; and of collections of what takes no bytes (`Vec<()>`)
+/// it chooses the length, up to 2⁶⁴ in a message of ten bytes. Any other message takes no longer than it has bytes.
 ///
 /// ```
 /// use wharf_message_passing::Options;
@@ -343,16 +344,16 @@ impl<T: DeserializeOwned> SerdeReceiver<T> {
 
 /// Decodes a message that must be one value and nothing else.
 pub(crate) fn decode<T: DeserializeOwned>(message: &[u8]) -> Result<T, RecvError> {
+    value_in(message).map_err(RecvError::Protocol)
+}
+
+/// The same for whoever has another error to say why not.
+pub(crate) fn value_in<T: DeserializeOwned>(message: &[u8]) -> Result<T, String> {
+    let len = message.len();
     match postcard::take_from_bytes(message) {
         Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(RecvError::Protocol(format!(
-            "a message of {} bytes has {} more than the value in it",
-            message.len(),
-            rest.len()
-        ))),
-        Err(error) => {
-            Err(RecvError::Protocol(format!("a message of {} bytes is no such value: {error}", message.len())))
-        }
+        Ok((_, rest)) => Err(format!("a message of {len} bytes has {} more than the value in it", rest.len())),
+        Err(error) => Err(format!("a message of {len} bytes is no such value: {error}")),
     }
 }
 

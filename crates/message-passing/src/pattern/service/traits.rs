@@ -16,6 +16,7 @@ pub use super::{CallError, Client, Request, Server, Service};
 pub use crate::error::RecvError;
 use crate::error::SendError;
 pub use crate::pattern::OpenError;
+use crate::serde::value_in;
 
 /// A client with the limit of its calls.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl Caller {
     /// As [`Client::call`]; [`CallError::Misunderstood`] when the answer is not of this type.
     pub fn call<A: Serialize, R: DeserializeOwned>(&mut self, method: &str, arguments: &A) -> Result<R, CallError> {
         let answer = self.client.call(&request(method, arguments)?, self.limit)?;
-        decode(&answer).map_err(|why| CallError::Misunderstood(format!("{method}: {why}")))
+        value_in(&answer).map_err(|why| CallError::Misunderstood(format!("{method}: {why}")))
     }
 
     /// Asks for one method that is answered by several results.
@@ -80,7 +81,7 @@ impl<R: DeserializeOwned> Iterator for MethodResults<'_, R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let method = self.method;
-        self.results.next_read(|bytes| decode(bytes).map_err(|why| format!("{method}: {why}")))
+        self.results.next_read(|bytes| value_in(bytes).map_err(|why| format!("{method}: {why}")))
     }
 }
 
@@ -103,7 +104,7 @@ pub fn method(request: &[u8]) -> Result<(&str, &[u8]), String> {
 /// # Errors
 /// That they are not of these types.
 pub fn take<A: DeserializeOwned>(method: &str, arguments: &[u8]) -> Result<A, String> {
-    decode(arguments).map_err(|why| format!("the arguments of {method} are of other types: {why}"))
+    value_in(arguments).map_err(|why| format!("the arguments of {method} are of other types: {why}"))
 }
 
 /// An answer as it travels.
@@ -153,12 +154,4 @@ pub fn stream<R: Serialize>(request: Request, results: impl Iterator<Item = R>) 
 /// Says why there is no answer. A client that is gone by then needs none.
 pub fn fail(request: Request, why: &str) {
     let _ = request.fail(why);
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(format!("{} bytes are left over", rest.len())),
-        Err(error) => Err(error.to_string()),
-    }
 }

@@ -16,6 +16,7 @@ use super::server::Server;
 use crate::error::{RecvError, SendError};
 use crate::handshake::Payload;
 use crate::pattern::topic::{Encoded, Typed};
+use crate::serde::value_in;
 
 /// What a typed service carries, for whoever may not know more of it.
 #[doc(hidden)]
@@ -94,19 +95,11 @@ where
     }
 
     fn take_request(bytes: &[u8]) -> Result<Q, String> {
-        decode(bytes)
+        value_in(bytes)
     }
 
     fn take_reply(bytes: &[u8]) -> Result<R, String> {
-        decode(bytes)
-    }
-}
-
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
-    match postcard::take_from_bytes(bytes) {
-        Ok((value, [])) => Ok(value),
-        Ok((_, rest)) => Err(format!("{} bytes are left over behind the value", rest.len())),
-        Err(error) => Err(error.to_string()),
+        value_in(bytes)
     }
 }
 

@@ -70,9 +70,8 @@ impl<T: Serialize> SerdePublisher<T> {
 
 /// A [`Subscriber`] to values of any serde type.
 ///
-/// What happens when it lags, and when a publisher dies or lies, is told there. Values that contain themselves (a tree of
-/// boxes) are decoded by recursion, whose depth the publisher chooses: do not receive such types from one that may be
-/// hostile.
+/// What happens when it lags, and when a publisher dies or lies, is told there. Which types not to
+/// receive from one that may be hostile is said at [`SerdeLink`](crate::SerdeLink#peers-that-are-not-trusted).
 #[derive(Debug)]
 pub struct SerdeSubscriber<T> {
     subscriber: Subscriber,
