@@ -15,6 +15,8 @@ mod sleep_tests;
 mod waits;
 #[cfg(test)]
 mod wake_tests;
+#[cfg(test)]
+mod watch_tests;
 
 use wharf_sys::doorbell::Bell;
 
