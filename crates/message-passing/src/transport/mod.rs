@@ -147,7 +147,8 @@ pub(crate) trait SendTransport: Waits + Send {
         false
     }
 
-    /// Sends that rest on; `Full` when some of it must wait, for which a call is due after [`wait_room`](Self::wait_room).
+    /// Sends that rest on; `Full` when some of it must wait, for which a call is due after [`wait_room`](Self::wait_room). Another error
+    /// says that some of it is not on its way, and nothing of whatever else was to go with it.
     fn send_rest(&mut self) -> Result<(), SendError> {
         Ok(())
     }

@@ -19,8 +19,10 @@ pub(super) struct Outgoing {
     done: usize,
     /// What was begun is a word, not the rest of a frame of the sender.
     word_begun: bool,
-    /// The wire itself keeps back some of what it took.
+    /// The wire itself keeps back some of what it took, or of what it says of its own.
     kept_back: bool,
+    /// What it took last is a frame of the sender, not a word.
+    frame_kept_back: bool,
     /// Messages that were taken and must be acknowledged.
     taken: Option<u64>,
     /// Messages that were taken when the receiver closed, to be told.
@@ -42,6 +44,7 @@ impl Outgoing {
             done: 0,
             word_begun: false,
             kept_back: false,
+            frame_kept_back: false,
             taken: None,
             receiver_closed: None,
             sender_closed: false,
@@ -74,7 +77,7 @@ impl Outgoing {
         let len = frame.len();
         match wire.write_one(frame)? {
             Ok(written) if written < len => {
-                Some(self.keep(wire, &[&header.bytes(), payload], written).map(|()| !self.has_rest()))
+                Some(self.keep(wire, &[&header.bytes(), payload], written).map(|()| !self.has_rest(wire)))
             }
             written => Some(written.map(|_| true)),
         }
@@ -125,8 +128,8 @@ impl Outgoing {
     }
 
     /// Whether something of a frame that was taken is not on its way yet: here, or in the wire.
-    pub(super) fn has_rest(&self) -> bool {
-        self.is_in_frame() || self.kept_back
+    pub(super) fn has_rest(&self, wire: &dyn Wire) -> bool {
+        self.is_in_frame() || self.frame_kept_back && wire.keeps_back()
     }
 
     /// Whether whoever waits for room must look for it now and then, because the wire does not show it.
@@ -158,6 +161,13 @@ impl Outgoing {
         let _said = self.settle(wire);
         self.closed_halves += 1;
         self.closed_halves == 2
+    }
+
+    /// Writes what is owed as far as it is the rest of a frame, and what is owed behind it. An error means that some of that rest is not on
+    /// its way: the peer may have had a message of which nothing but a word behind it was lost, so whoever writes next is told of that.
+    pub(super) fn settle_rest(&mut self, wire: &dyn Wire) -> io::Result<()> {
+        let settled = if self.has_rest(wire) { self.settle(wire).map(drop) } else { Ok(()) };
+        if self.has_rest(wire) { settled } else { Ok(()) }
     }
 
     /// Writes what is owed; `false` when some of it must wait.
@@ -200,11 +210,13 @@ impl Outgoing {
     /// A frame was taken whole; what the wire has kept back of it goes into the extra room if there is any.
     #[inline]
     fn send_on(&mut self, wire: &dyn Wire) -> io::Result<()> {
-        if wire.flush()? {
+        let flushed = wire.flush();
+        if matches!(flushed, Ok(true)) {
             return Ok(());
         }
-        self.kept_back = true;
-        self.write_into_extra_room(wire).map(|_| ())
+        (self.kept_back, self.frame_kept_back) = (true, true);
+        let sent = flushed.and_then(|_| self.write_into_extra_room(wire).map(drop));
+        if self.has_rest(wire) { sent } else { Ok(()) }
     }
 
     fn write_owed(&mut self, wire: &dyn Wire) -> io::Result<bool> {
@@ -214,6 +226,7 @@ impl Outgoing {
             if self.kept_back {
                 return Ok(false);
             }
+            self.frame_kept_back = false;
             while let Some(rest) = self.begun.get(self.done..).filter(|rest| !rest.is_empty()) {
                 match wire.write(&[IoSlice::new(rest)]) {
                     Ok(written) => self.done += written,

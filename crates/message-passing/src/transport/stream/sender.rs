@@ -382,9 +382,9 @@ impl SendTransport for StreamSender {
     fn send_rest(&mut self) -> Result<(), SendError> {
         let shared = self.shared.clone();
         let mut outgoing = shared.outgoing();
-        let settled = if outgoing.has_rest() { outgoing.settle(&*shared.wire).map(drop) } else { Ok(()) };
+        let settled = outgoing.settle_rest(&*shared.wire);
         shared.note_owing(&outgoing);
-        let left = outgoing.has_rest();
+        let left = outgoing.has_rest(&*shared.wire);
         drop(outgoing);
         settled.map_err(|error| self.trouble(error))?;
         match &self.gone {

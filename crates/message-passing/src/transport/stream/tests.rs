@@ -3,7 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
@@ -506,4 +506,148 @@ fn what_a_pipe_takes_in_part_or_not_at_all_goes_on_when_it_is_read() {
     }
     drop(sending.join().unwrap());
     assert!(matches!(next_asleep(&mut recv), Err(RecvError::Closed)));
+}
+
+/// A stream that has room for so many bytes, and where none comes any more once its other side is gone.
+struct Scarce {
+    socket: std::os::unix::net::UnixStream,
+    room: Mutex<Room>,
+}
+
+#[derive(Default)]
+struct Room {
+    left: usize,
+    gone: bool,
+    /// It takes all or nothing, and keeps what finds no room.
+    keeps: bool,
+    kept: usize,
+    /// What the wire says of its own, behind that.
+    own: usize,
+}
+
+impl Room {
+    fn send(&mut self, len: usize) -> io::Result<usize> {
+        let sent = len.min(self.left);
+        self.left -= sent;
+        match sent {
+            0 if self.gone => Err(io::ErrorKind::BrokenPipe.into()),
+            0 => Err(io::ErrorKind::WouldBlock.into()),
+            sent => Ok(sent),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<bool> {
+        while self.kept + self.own > 0 {
+            match self.send(self.kept + self.own) {
+                Ok(sent) => {
+                    self.own -= sent.saturating_sub(self.kept);
+                    self.kept -= sent.min(self.kept);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Wire for Scarce {
+    fn write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let len = parts.iter().map(|part| part.len()).sum();
+        let mut room = self.room.lock().unwrap();
+        if !room.keeps {
+            return room.send(len);
+        }
+        if !room.flush()? {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        room.kept = len;
+        room.flush().map(|_| len)
+    }
+
+    fn in_one(&self) -> usize {
+        LIMIT
+    }
+
+    fn widen(&self, _wide: bool) {}
+
+    fn flush(&self) -> io::Result<bool> {
+        self.room.lock().unwrap().flush()
+    }
+
+    fn keeps_back(&self) -> bool {
+        self.room.lock().unwrap().kept > 0
+    }
+
+    fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {
+        wharf_sys::socket::recv_stream(&self.socket, parts, patience == Patience::UntilItComes)
+    }
+
+    fn inlet(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.socket.as_fd())
+    }
+
+    fn outlet(&self) -> io::Result<BorrowedFd<'_>> {
+        Ok(self.socket.as_fd())
+    }
+
+    fn is_ours(&self) -> bool {
+        true
+    }
+
+    fn end(&self) {}
+}
+
+/// A message of which half is on its way, and an acknowledgement that this side owes behind it. Then there is room for so many bytes, and
+/// the other side is gone. What the message's sender is told of it, and of the next one.
+fn half_sent(keeps: bool, more: usize, own: usize, settled_between: bool) -> [Result<(), SendError>; 2] {
+    const LEN: usize = 50_000;
+    let (here, mut there) = std::os::unix::net::UnixStream::pair().unwrap();
+    let room = Room { left: LEN / 2, keeps, ..Room::default() };
+    let wire = Arc::new(Scarce { socket: here, room: Mutex::new(room) });
+    let (mut send, mut recv) = halves(wire.clone(), Sizes { limit: LIMIT, align: 8, inbox: LIMIT, their_cpu: None });
+    send.push(&[7; LEN - 8], &mut 0, Ask::Nothing).unwrap();
+    assert!(send.has_rest() && matches!(send.send_rest(), Err(SendError::Full)));
+    there.write_all(&frame(3, 1, 1, b"ask")).unwrap();
+    assert_eq!(next(&mut recv).unwrap(), b"ask");
+    let change = |left, gone| {
+        let mut room = wire.room.lock().unwrap();
+        (room.left, room.gone, room.own) = (left, gone, own);
+    };
+    if settled_between {
+        // The other half of this side sends it on, and the acknowledgement as far as the wire.
+        change(more, false);
+        assert!(recv.poll().unwrap().is_none());
+        change(0, true);
+    } else {
+        change(more, true);
+    }
+    let told = send.send_rest();
+    [told, send.push(b"next", &mut 0, Ask::Nothing)]
+}
+
+#[test]
+fn a_message_that_lost_nothing_but_a_word_behind_it_is_sent_and_the_next_one_is_not() {
+    const REST: usize = 25_000;
+    // The acknowledgement is lost as a whole or in part, here or in the wire, or what the wire has to say of its own.
+    for (keeps, more, own, settled_between) in [
+        (false, REST, 0, false),
+        (false, REST + 7, 0, false),
+        (false, REST + 7, 0, true),
+        (true, REST, 0, false),
+        (true, REST + 7, 0, false),
+        (true, REST, 0, true),
+        (true, REST, 9, false),
+        (true, REST + 3, 9, false),
+    ] {
+        let [told, next] = half_sent(keeps, more, own, settled_between);
+        assert!(told.is_ok(), "{keeps} {more} {own} {settled_between}: {told:?}");
+        assert!(matches!(next, Err(SendError::PeerDied { sent: 1, .. })), "{keeps} {more} {own}: {next:?}");
+    }
+    // Of the message itself a byte is missing.
+    for (keeps, own, settled_between) in [(false, 0, false), (true, 0, false), (true, 9, false), (true, 0, true)] {
+        let [told, next] = half_sent(keeps, REST - 1, own, settled_between);
+        assert!(matches!(told, Err(SendError::PeerDied { .. })), "{keeps} {own} {settled_between}: {told:?}");
+        assert!(matches!(next, Err(SendError::PeerDied { .. })), "{keeps} {own}: {next:?}");
+    }
 }

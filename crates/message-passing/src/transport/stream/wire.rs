@@ -79,6 +79,12 @@ pub(crate) trait Wire: Send + Sync {
         Ok(true)
     }
 
+    /// Whether the wire has kept back some of what `write` took last. What it says of its own behind that does not count: with that the
+    /// peer has all of what was taken.
+    fn keeps_back(&self) -> bool {
+        false
+    }
+
     /// Reads into the parts, which are not all empty, one behind the other. 0 is the end of the stream, in good order or
     /// not; [`io::ErrorKind::WouldBlock`]: nothing is there now.
     fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize>;

@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::os::fd::BorrowedFd;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustls::Connection;
@@ -30,6 +31,8 @@ pub(super) struct TlsWire {
     tcp: TcpWire,
     /// Both directions encrypt and decrypt here, one after the other, and neither waits for the network meanwhile.
     session: Mutex<Connection>,
+    /// Encrypted bytes of what was written last that the session keeps. Whoever holds the session changes it.
+    kept: AtomicUsize,
     incoming: Mutex<Encrypted>,
 }
 
@@ -54,7 +57,7 @@ impl TlsWire {
         let buffer = vec![0; SMALL_BUFFER].into_boxed_slice();
         let incoming =
             Encrypted { buffer, start: 0, end: 0, decrypted: 0, of_handshake: 0, ended: false, broken: None };
-        Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
+        Self { tcp, session: Mutex::new(session), kept: AtomicUsize::new(0), incoming: Mutex::new(incoming) }
     }
 
     fn session(&self) -> MutexGuard<'_, Connection> {
@@ -71,11 +74,13 @@ impl TlsWire {
         while session.wants_write() {
             match session.write_tls(&mut Outlet(&self.tcp)) {
                 Ok(0) => return Ok(false),
-                Ok(_) => {}
+                // Relaxed, as everywhere: the session's lock orders it, and whoever asks without that has asked too early at worst.
+                Ok(sent) => self.kept.store(self.kept.load(Ordering::Relaxed).saturating_sub(sent), Ordering::Relaxed),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
+        self.kept.store(0, Ordering::Relaxed);
         Ok(true)
     }
 }
@@ -87,8 +92,11 @@ impl Wire for TlsWire {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let taken = session.writer().write_vectored(parts).map_err(said)?;
-        // What is left of it goes with the next flush.
-        self.send_on(&mut session)?;
+        // What is left of it goes with the next flush, and nothing stands behind it yet.
+        if !self.send_on(&mut session)? {
+            let left = session.process_new_packets().map_or(usize::MAX, |state| state.tls_bytes_to_write());
+            self.kept.store(left, Ordering::Relaxed);
+        }
         Ok(taken)
     }
 
@@ -102,6 +110,10 @@ impl Wire for TlsWire {
 
     fn flush(&self) -> io::Result<bool> {
         self.send_on(&mut self.session())
+    }
+
+    fn keeps_back(&self) -> bool {
+        self.kept.load(Ordering::Relaxed) > 0
     }
 
     fn read(&self, parts: &mut [IoSliceMut<'_>], patience: Patience) -> io::Result<usize> {

@@ -112,19 +112,7 @@ fn tickets(server: ServerConnection, count: u64) -> Vec<u8> {
 #[test]
 fn a_look_ends_although_tickets_come_without_end() {
     let (wire, mut server, mut there) = Place::new().meet();
-    let late = Deadline::after(Duration::from_secs(10));
-    while server.is_handshaking() {
-        assert!(!late.passed());
-        wire.flush().unwrap();
-        hear(&mut server, &mut there);
-        while server.wants_write() {
-            server.write_tls(&mut there).unwrap();
-        }
-        if server.is_handshaking() && shows(&*wire) {
-            let found = look(&*wire);
-            assert!(is_later(&found), "{found:?}");
-        }
-    }
+    shake_hands(&*wire, &mut server, &mut there);
     let records = tickets(server, 60_000);
     let mut written = 0;
     while let Ok(more) = there.write(&records[written..])
@@ -140,6 +128,59 @@ fn a_look_ends_although_tickets_come_without_end() {
         looks += 1;
     }
     assert!(looks >= written / (MOST_IN_VAIN + BUFFER), "{looks} looks for {written} bytes");
+}
+
+/// Both sides go on with the handshake until the server has done with it.
+fn shake_hands(wire: &dyn Wire, server: &mut ServerConnection, there: &mut TcpStream) {
+    let late = Deadline::after(Duration::from_secs(10));
+    while server.is_handshaking() {
+        assert!(!late.passed());
+        wire.flush().unwrap();
+        hear(server, there);
+        while server.wants_write() {
+            server.write_tls(there).unwrap();
+        }
+        if server.is_handshaking() && shows(wire) {
+            let found = look(wire);
+            assert!(is_later(&found), "{found:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_of_a_message_is_told_from_what_the_session_says_behind_it() {
+    let (wire, mut server, mut there) = Place::new().meet();
+    shake_hands(&*wire, &mut server, &mut there);
+    assert!(wire.flush().unwrap() && !wire.keeps_back());
+    let (payload, mut put) = (vec![7; 100_000], 0);
+    while !wire.keeps_back() {
+        put += wire.write(&[IoSlice::new(&payload)]).unwrap();
+        assert!(put < 1 << 30);
+    }
+    assert!(is_later(&wire.write(&[IoSlice::new(b"x")])) && !wire.flush().unwrap() && wire.keeps_back());
+    // What is no record makes the session say so, behind what it keeps.
+    there.set_nonblocking(false).unwrap();
+    there.write_all(&[0x17, 3, 3, 0, 30]).unwrap();
+    there.write_all(&[9; 30]).unwrap();
+    there.set_nonblocking(true).unwrap();
+    assert!(shows(&*wire) && look(&*wire).is_err_and(|error| error.kind() == io::ErrorKind::InvalidData));
+    assert!(wire.keeps_back());
+    let (mut got, mut buffer) = (0, vec![0; 1 << 16]);
+    let late = Deadline::after(Duration::from_secs(20));
+    while wire.keeps_back() || got < put {
+        assert!(!late.passed(), "{got} of {put}");
+        let _left = wire.flush().unwrap();
+        // Ends when nothing is there.
+        while server.read_tls(&mut there).is_ok_and(|read| read > 0) {
+            let _told = server.process_new_packets();
+            while let Ok(read) = server.reader().read(&mut buffer)
+                && read > 0
+            {
+                got += read;
+            }
+        }
+    }
+    assert_eq!(got, put);
 }
 
 #[test]

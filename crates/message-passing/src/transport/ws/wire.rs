@@ -52,6 +52,10 @@ struct Session {
     phase: Phase,
     /// Of the request, or of the answer, what was not sent yet.
     unsent: Vec<u8>,
+    /// Bytes of the message that was written last that are kept.
+    kept: usize,
+    /// This side's messages are masked.
+    masks: bool,
     token_shown: bool,
     /// More than an introduction is read or written: both sides have met.
     met: bool,
@@ -80,7 +84,9 @@ struct Incoming {
 impl WsWire {
     pub(super) fn new(tcp: TcpWire, mut opening: Opening) -> Self {
         let unsent = opening.request();
-        let session = Session { unsent, phase: Phase::Opening(opening, Vec::new()), token_shown: false, met: false };
+        let masks = matches!(opening, Opening::Asking(_));
+        let phase = Phase::Opening(opening, Vec::new());
+        let session = Session { unsent, phase, kept: 0, masks, token_shown: false, met: false };
         let incoming = Incoming { message: Bytes::new(), more: false, ended: false, broken: None };
         Self { tcp, session: Mutex::new(session), incoming: Mutex::new(incoming) }
     }
@@ -106,7 +112,7 @@ impl Session {
             }
         }
         match &mut self.phase {
-            Phase::Open(context) => all_or_later(context.flush(&mut Connection::new(tcp))),
+            Phase::Open(context) => all_or_later(context.flush(&mut Connection::new(tcp, &mut self.kept))),
             Phase::Opening(..) | Phase::Failed(_) => Ok(true),
         }
     }
@@ -135,7 +141,9 @@ impl Session {
             // Nobody is there who would understand it.
             Phase::Opening(Opening::Asked(_), _) | Phase::Failed(_) => {}
             Phase::Open(context) => {
-                all_or_later(context.write(&mut Connection::new(tcp), Message::Binary(message)))?;
+                // Nothing is kept of what went before.
+                self.kept = framed(message.len(), self.masks);
+                all_or_later(context.write(&mut Connection::new(tcp, &mut self.kept), Message::Binary(message)))?;
             }
         }
         Ok(())
@@ -214,6 +222,10 @@ impl Wire for WsWire {
         self.session().send_on(&self.tcp)
     }
 
+    fn keeps_back(&self) -> bool {
+        self.session().kept > 0
+    }
+
     fn has_shown_token(&self) -> bool {
         self.session().token_shown
     }
@@ -234,8 +246,10 @@ impl Wire for WsWire {
             }
             let mut session = self.session();
             session.note(room);
-            let next = session.open(&self.tcp).and_then(|()| match &mut session.phase {
-                Phase::Open(context) => heard(context.read(&mut Connection::new(&self.tcp))),
+            let opened = session.open(&self.tcp);
+            let Session { phase, kept, .. } = &mut *session;
+            let next = opened.and_then(|()| match phase {
+                Phase::Open(context) => heard(context.read(&mut Connection::new(&self.tcp, kept))),
                 Phase::Failed(why) => Err(io::Error::new(io::ErrorKind::InvalidData, why.clone())),
                 Phase::Opening(..) => Err(io::ErrorKind::WouldBlock.into()),
             });
@@ -281,10 +295,11 @@ impl Wire for WsWire {
     fn end(&self) {
         let mut session = self.session();
         self.tcp.widen(true);
-        if let Phase::Open(context) = &mut session.phase {
+        let Session { phase, kept, .. } = &mut *session;
+        if let Phase::Open(context) = phase {
             let goodbye = CloseFrame { code: CloseCode::Normal, reason: "".into() };
             // The frames before it have said all that counts.
-            let _said = context.close(&mut Connection::new(&self.tcp), Some(goodbye));
+            let _said = context.close(&mut Connection::new(&self.tcp, kept), Some(goodbye));
         }
         self.tcp.end();
     }
@@ -321,6 +336,16 @@ fn all_or_later(written: Result<(), Error>) -> io::Result<bool> {
     }
 }
 
+/// The bytes of a message of `len` in its frame.
+fn framed(len: usize, masked: bool) -> usize {
+    let length = match len {
+        0..126 => 0,
+        126..0x1_0000 => 2,
+        _ => 8,
+    };
+    2 + length + if masked { 4 } else { 0 } + len
+}
+
 /// Copies bytes behind the first `filled` ones, as many as there is room for; how many.
 fn take_into(bytes: &mut Bytes, parts: &mut [IoSliceMut<'_>], filled: usize) -> usize {
     let (mut before, mut taken) = (filled, 0);
@@ -342,11 +367,13 @@ struct Connection<'a> {
     tcp: &'a TcpWire,
     /// Bytes that may still be read.
     left: usize,
+    /// See [`Session`].
+    kept: &'a mut usize,
 }
 
 impl<'a> Connection<'a> {
-    fn new(tcp: &'a TcpWire) -> Self {
-        Self { tcp, left: MOST_AT_ONCE }
+    fn new(tcp: &'a TcpWire, kept: &'a mut usize) -> Self {
+        Self { tcp, left: MOST_AT_ONCE, kept }
     }
 }
 
@@ -364,7 +391,9 @@ impl Read for Connection<'_> {
 
 impl Write for Connection<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.tcp.write(&[IoSlice::new(bytes)])
+        let written = self.tcp.write(&[IoSlice::new(bytes)])?;
+        *self.kept = self.kept.saturating_sub(written);
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -137,6 +137,48 @@ fn pongs_that_find_no_room_are_not_kept() {
     }
 }
 
+#[test]
+fn what_is_kept_of_a_message_is_told_from_a_pong_behind_it() {
+    for len in [100, 1_000, 100_000] {
+        let (wire, mut there) = open();
+        there.set_nonblocking(true).unwrap();
+        wire.session().trust();
+        let (payload, mut put) = (vec![7; len], 0);
+        while !wire.keeps_back() {
+            wire.write(&[IoSlice::new(&payload)]).unwrap();
+            put += framed(len, false);
+            assert!(put < 1 << 30);
+        }
+        assert!(matches!(wire.write(&[IoSlice::new(b"x")]), Err(error) if error.kind() == io::ErrorKind::WouldBlock));
+        let kept = wire.session().kept;
+        assert!((1..=framed(len, false)).contains(&kept), "{kept}");
+        // The pong is kept behind it.
+        there.write_all(&frame(0x89, &[9; 50])).unwrap();
+        assert!(shows(&wire));
+        assert!(matches!(look(&wire, 100), Err(error) if error.kind() == io::ErrorKind::WouldBlock));
+        assert!(wire.session().kept <= kept);
+        let (mut got, mut buffer) = (Vec::new(), vec![0; 1 << 16]);
+        let late = Deadline::after(Duration::from_secs(20));
+        while got.len() < put + 52 {
+            assert!(!late.passed(), "{} of {put}", got.len());
+            let flushed = wire.flush().unwrap();
+            // With all that is read now everything is there that is not kept.
+            assert!(!flushed || !wire.keeps_back());
+            let read = there.read(&mut buffer).unwrap_or(0);
+            got.extend_from_slice(&buffer[..read]);
+        }
+        assert_eq!((wire.keeps_back(), got.len(), &got[put..put + 2]), (false, put + 52, &[0x8a, 50][..]));
+    }
+}
+
+#[test]
+fn a_message_has_as_many_bytes_in_its_frame_as_are_counted() {
+    for len in [0, 125, 126, 65_535, 65_536] {
+        assert_eq!(framed(len, true), frame(0x82, &vec![0; len]).len(), "{len}");
+        assert_eq!(framed(len, false) + 4, framed(len, true), "{len}");
+    }
+}
+
 /// How what a client sends ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
