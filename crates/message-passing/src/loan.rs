@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::sender::Sender;
-use crate::transport::{Ask, Room};
+use crate::transport::Room;
 
 /// Bytes to fill, lent by [`Sender::loan`]; [`send`](Self::send) makes them a message, dropping them does not.
 #[must_use = "a loan that is dropped sends nothing"]
@@ -47,18 +47,25 @@ impl<'a> Loan<'a> {
     /// Sends the bytes as one message if that is possible without waiting; gives the loan back if not.
     ///
     /// # Errors
-    /// As [`Sender::try_send`], together with the loan.
+    /// As [`Sender::try_send`], together with the loan. It has the bytes that were to be sent: in a private buffer where they lay in place
+    /// and their receiver was gone, or could not be woken. (Without memory for that buffer it is empty.)
     pub fn try_send(mut self) -> Result<(), (SendError, Loan<'a>)> {
         let outcome = match self.room.take() {
-            Some(room) => {
-                // The room was there, so it is sent; what may fail is waking a peer that has just gone, and the next
-                // call reports that.
-                let _woken = self.sender.half.commit(room, Ask::Nothing);
-                return Ok(());
-            }
+            Some(room) => self.send_or_keep(room),
             None => self.with_private(Sender::try_send),
         };
         outcome.map_err(|error| (error, self))
+    }
+
+    fn send_or_keep(&mut self, room: Room) -> Result<(), SendError> {
+        let Sender { half, spare, .. } = &mut *self.sender;
+        half.commit_or_keep(room, spare).map_err(|(error, room)| {
+            self.room = room;
+            if self.room.is_none() {
+                self.len = self.len.min(spare.len());
+            }
+            error
+        })
     }
 
     fn with_private(

@@ -11,6 +11,7 @@ use super::channel::{ChannelReceiver, ChannelSender, Unused, Whom};
 use super::log_link::{LogReceiver, LogSender};
 use super::stream::{StreamReceiver, StreamSender};
 use super::{Ask, Frame, PeerMemory, RecvTransport, Room, SendTransport};
+use crate::aligned::AlignedBytes;
 use crate::error::{RecvError, SendError};
 use crate::message::Message;
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
@@ -210,6 +211,15 @@ impl SendHalf {
     #[inline]
     pub(crate) fn commit(&mut self, room: Room, ask: Ask) -> Result<(), SendError> {
         on!(SendHalf, self, it => it.commit(room, ask))
+    }
+
+    /// See [`SendTransport::commit_or_keep`].
+    pub(crate) fn commit_or_keep(
+        &mut self,
+        room: Room,
+        spare: &mut AlignedBytes,
+    ) -> Result<(), (SendError, Option<Room>)> {
+        on!(SendHalf, self, it => it.commit_or_keep(room, spare))
     }
 
     /// See [`SendTransport::give_back`].

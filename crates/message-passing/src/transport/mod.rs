@@ -36,6 +36,7 @@ use wharf_sys::socket::Credentials;
 pub(crate) use self::half::{RecvHalf, SendHalf};
 use self::lifeline::Lifeline;
 use crate::address::Transport;
+use crate::aligned::AlignedBytes;
 use crate::error::{ConnectError, RecvError, SendError};
 use crate::handshake::{Role, Terms};
 use crate::message::Message;
@@ -210,6 +211,12 @@ pub(crate) trait SendTransport: Waits + Send {
     /// Publishes reserved room as a message. Never waits: the room was there.
     fn commit(&mut self, _room: Room, _ask: Ask) -> Result<(), SendError> {
         Err(SendError::System(std::io::Error::other("this transport lends no room")))
+    }
+
+    /// [`commit`](Self::commit) for whoever keeps what was not sent. Where it fails the room comes back as it was, or, where the bytes had
+    /// been published, they are in `spare`, which is empty without memory for them.
+    fn commit_or_keep(&mut self, _room: Room, _spare: &mut AlignedBytes) -> Result<(), (SendError, Option<Room>)> {
+        Err((SendError::System(std::io::Error::other("this transport lends no room")), None))
     }
 
     /// Gives reserved room back; nothing is published.

@@ -31,6 +31,10 @@ struct Lent {
     len: u64,
 }
 
+/// A message that was lent and is published: [`LogWriter::published`].
+#[derive(Debug)]
+pub struct Published(Lent);
+
 impl LogWriter {
     pub(crate) fn new(writer: Writer<MappedRing, MappedPage>) -> LogWriter {
         LogWriter { writer, lent: None }
@@ -196,6 +200,19 @@ impl LogWriter {
             }
             None => false,
         }
+    }
+
+    /// [`commit_lent`](Self::commit_lent) for whoever may want the bytes once more. `None` when nothing was lent.
+    pub fn publish_lent(&mut self) -> Option<Published> {
+        let lent = self.lent;
+        self.commit_lent(false).then_some(lent).flatten().map(Published)
+    }
+
+    /// The bytes of the message that was published last. Whatever lies in their place when something was written since.
+    pub fn published(&self, message: &Published) -> &[u8] {
+        let Lent { at, len } = message.0;
+        // SAFETY: of what is published readers only read, and the borrow of `self` keeps every call away that would write.
+        unsafe { self.writer.ring_of(at).slice(at.1, len) }.unwrap_or(&[])
     }
 
     /// Publishes the lent bytes as a message, or as the last part of one, for which descriptors were passed beside the log:

@@ -47,7 +47,7 @@ mod writer;
 
 pub use broadcast::{BroadcastReader, BroadcastWriter, Held, ReaderPage, ReaderTerms, Room};
 pub use copied::keep;
-pub use ends::{LogReader, LogWriter};
+pub use ends::{LogReader, LogWriter, Published};
 pub use order::{Announcement, Barriers, FIRST_SLEEP};
 pub use reader::{Heard, Polled, Quick};
 pub use side::{LogError, Side, Terms};

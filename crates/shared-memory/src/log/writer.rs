@@ -494,6 +494,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         (self.current, self.tracks[self.current & 1].head)
     }
 
+    /// The ring of a [`place`](Self::place).
+    pub(crate) fn ring_of(&self, place: (usize, u64)) -> &R {
+        &self.tracks[place.0 & 1].ring
+    }
+
     /// The ring and position at which the next frame's payload is filled, for loans.
     #[inline]
     pub(crate) fn head(&self) -> (&R, u64) {

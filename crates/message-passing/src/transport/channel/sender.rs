@@ -16,6 +16,7 @@ use wharf_sys::{crash_point, socket};
 
 use super::{FORKED, First, Introduced, USED, Unused, Whom, first};
 use crate::address::Transport;
+use crate::aligned::AlignedBytes;
 use crate::attachment::MAX_ATTACHMENTS;
 use crate::error::SendError;
 use crate::handshake::{self, Role, Terms};
@@ -435,6 +436,14 @@ impl SendTransport for ChannelSender {
         match self.half()? {
             Sending::Settled(half) => half.commit(room, ask),
             Sending::Alone(_) => Err(left()),
+        }
+    }
+
+    fn commit_or_keep(&mut self, room: Room, spare: &mut AlignedBytes) -> Result<(), (SendError, Option<Room>)> {
+        match self.half() {
+            Ok(Sending::Settled(half)) => half.commit_or_keep(room, spare),
+            Ok(Sending::Alone(_)) => Err((left(), None)),
+            Err(error) => Err((error, Some(room))),
         }
     }
 

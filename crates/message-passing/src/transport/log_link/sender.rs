@@ -11,6 +11,7 @@ use wharf_sys::fork;
 
 use super::Pushed;
 use super::carrying::Shipping;
+use crate::aligned::AlignedBytes;
 use crate::error::SendError;
 use crate::transport::signals::{Half, RingTrouble, Signals};
 use crate::transport::vigil::{Silence, Watch};
@@ -466,6 +467,21 @@ impl SendTransport for LogSender {
     fn commit(&mut self, _room: Room, ask: Ask) -> Result<(), SendError> {
         self.check_ours()?;
         if self.log.commit_lent(ask == Ask::WhenTaken) { self.wake_if_asleep() } else { Ok(()) }
+    }
+
+    fn commit_or_keep(&mut self, room: Room, spare: &mut AlignedBytes) -> Result<(), (SendError, Option<Room>)> {
+        if let Err(error) = self.check_ours() {
+            return Err((error, Some(room)));
+        }
+        let Some(message) = self.log.publish_lent() else { return Ok(()) };
+        self.wake_if_asleep().map_err(|error| {
+            let bytes = self.log.published(&message);
+            match spare.grow(bytes.len(), 0) {
+                Ok(()) => spare.get_mut(..bytes.len()).copy_from_slice(bytes),
+                Err(_) => *spare = AlignedBytes::empty(0),
+            }
+            (error, None)
+        })
     }
 
     fn give_back(&mut self, _room: Room) {

@@ -2,8 +2,13 @@
 
 use super::Pushed;
 use super::sleep_tests::{Pair, pair};
+use crate::aligned::AlignedBytes;
 use crate::error::SendError;
-use crate::transport::{Ask, RecvTransport, SendTransport};
+use crate::loan::Loan;
+use crate::options::Options;
+use crate::receiver::Receiver;
+use crate::sender::Sender;
+use crate::transport::{Ask, RecvTransport, SendHalf, SendTransport};
 use crate::waits::Waits;
 
 /// A message that is stored while the receiver sleeps, who is not woken yet.
@@ -70,14 +75,85 @@ fn however_it_was_sent_it_is_judged_by_the_same() {
     sender.wake_if_asleep().unwrap();
 }
 
+/// The sender and the receiver of a link in this process.
+fn linked(name: &str) -> (Sender, Receiver) {
+    let options = Options::new();
+    let mut listener = options.listen(name).unwrap();
+    let (sender, _) = options.connect(name).unwrap().split();
+    let (_, receiver) = listener.accept().unwrap().split();
+    (sender, receiver)
+}
+
+/// Both forms of sending a loan, and what comes of them: the error, and the bytes that come back with it.
+fn sent(loan: Loan<'_>, by_a_try: bool) -> Result<(), (SendError, Option<Vec<u8>>)> {
+    match by_a_try {
+        true => loan.try_send().map_err(|(error, loan)| {
+            assert!(!loan.in_place());
+            (error, Some(loan.to_vec()))
+        }),
+        false => loan.send().map_err(|error| (error, None)),
+    }
+}
+
+#[test]
+fn a_loan_that_is_tried_is_judged_as_one_that_is_sent() {
+    for by_a_try in [false, true] {
+        for len in [10, 3_000, 100_000] {
+            let (mut sender, mut receiver) = linked(&format!("inproc:loans-{by_a_try}-{len}"));
+            // Whoever is awake, or closes behind it.
+            for _ in 0..2 {
+                let mut loan = sender.try_loan(len).unwrap();
+                assert!(loan.in_place());
+                loan.fill(6);
+                sent(loan, by_a_try).unwrap();
+                assert_eq!(*receiver.recv().unwrap(), vec![6; len]);
+            }
+            let mut loan = sender.try_loan(len).unwrap();
+            loan.fill(7);
+            drop(receiver);
+            let told = sent(loan, by_a_try);
+            let kept =
+                matches!(&told, Err((SendError::Closed, kept)) if kept.as_ref().is_none_or(|it| *it == vec![7; len]));
+            assert!(kept, "{by_a_try} {len}: {told:?}");
+            let next = sender.try_loan(len).map(|_| ());
+            assert!(matches!(next, Err(SendError::Closed)), "{next:?}");
+        }
+    }
+}
+
+#[test]
+fn a_loan_that_comes_back_can_be_tried_again() {
+    let (mut sender, receiver) = linked("inproc:loans-again");
+    let mut loan = sender.try_loan(5).unwrap();
+    loan.copy_from_slice(b"bytes");
+    drop(receiver);
+    for _ in 0..3 {
+        let (error, back) = loan.try_send().unwrap_err();
+        assert!(matches!(error, SendError::Closed) && *back == *b"bytes", "{error:?}");
+        loan = back;
+    }
+}
+
+#[test]
+fn a_loan_of_the_parent_comes_back_in_its_child_as_it_was() {
+    let Pair { mut sender, mut receiver, _others } = pair();
+    let room = sender.try_loan(5).unwrap().expect("it lies in place");
+    sender.loaned_mut(&room).copy_from_slice(b"bytes");
+    // As after a fork.
+    let ours = std::mem::replace(&mut sender.epoch, u32::MAX);
+    let mut spare = AlignedBytes::empty(0);
+    let Err((SendError::Forked, Some(room))) = sender.commit_or_keep(room, &mut spare) else { panic!("it is sent") };
+    assert_eq!((sender.loaned(&room), spare.len()), (&b"bytes"[..], 0));
+    sender.epoch = ours;
+    sender.give_back(room);
+    assert!(receiver.poll().unwrap().is_none());
+}
+
 #[cfg(feature = "tokio")]
 #[test]
 fn a_task_that_has_a_message_is_awake() {
     use std::future::Future;
     use std::task::{Context, Poll, Waker};
-
-    use crate::options::Options;
-    use crate::transport::SendHalf;
 
     let options = Options::new();
     let mut listener = options.listen("inproc:awake-in-a-task").unwrap();
