@@ -22,6 +22,9 @@ use crate::written::{self, Content, Form};
 struct ShownMessage<'a> {
     message: u64,
     bytes: u64,
+    /// Where messages have some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<u16>,
     /// Unless it is written to a file.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     content: Option<Content<'a>>,
@@ -63,7 +66,8 @@ pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
         }
         path => Some(Destination::open(("--file", path), timeout, &mut ending)?),
     };
-    let ear = Ear { receiver, timeout, ending };
+    let shows_priority = asked.json && sender.highest_priority() > 0;
+    let ear = Ear { receiver, shows_priority, timeout, ending };
     let mut desk = Desk { ear, sink: Sink::new(asked, file), received: 0, pieces: 0 };
     match desk.receive(&mut sender, asked.count) {
         Ok(()) => desk.sink.finish(),
@@ -74,6 +78,7 @@ pub(crate) fn run(asked: &RecvArguments) -> Result<(), Failure> {
 /// Where messages come from.
 struct Ear {
     receiver: Receiver,
+    shows_priority: bool,
     timeout: Option<Duration>,
     ending: Ending,
 }
@@ -99,18 +104,24 @@ impl From<RecvError> for Ended {
 }
 
 impl Ear {
-    /// Shows the next message; output waits in the buffer only while more messages are there to be taken.
+    /// Shows the next message, with its priority where that is wanted; output waits in the buffer only while more messages are there to be
+    /// taken.
     fn next<R>(
         &mut self,
         sink: &mut Sink,
-        look: impl FnOnce(&mut Sink, &[u8]) -> Result<R, Failure>,
+        look: impl FnOnce(&mut Sink, &[u8], Option<u16>) -> Result<R, Failure>,
     ) -> Result<R, Ended> {
         let mut end = None;
         // Ends with a message, the sender, the limit, or a signal.
         loop {
             self.ending.check()?;
             match self.receiver.try_recv() {
-                Ok(message) => return Ok(look(sink, &message)?),
+                Ok(message) if self.shows_priority => {
+                    // The receiver tells it when it is not lent to the message any more.
+                    let message = message.to_vec();
+                    return Ok(look(sink, &message, Some(self.receiver.priority()))?);
+                }
+                Ok(message) => return Ok(look(sink, &message, None)?),
                 Err(RecvError::Empty) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -171,16 +182,16 @@ impl Sink {
     }
 
     /// Writes a message.
-    fn message(&mut self, number: u64, message: &[u8]) -> Result<(), Failure> {
+    fn message(&mut self, number: u64, message: &[u8], priority: Option<u16>) -> Result<(), Failure> {
         let bytes = message.len() as u64;
         let Some(file) = &mut self.file else {
-            let object = |content| ShownMessage { message: number, bytes, content: Some(content) };
+            let object = |content| ShownMessage { message: number, bytes, priority, content: Some(content) };
             return written::write(&mut self.output, self.form, message, object);
         };
         file.output.bytes(message)?;
         self.end_message()?;
         if self.form == Form::Json {
-            self.output.line(&to_json_line(&ShownMessage { message: number, bytes, content: None })?)?;
+            self.output.line(&to_json_line(&ShownMessage { message: number, bytes, priority, content: None })?)?;
         }
         Ok(())
     }
@@ -228,9 +239,9 @@ impl Desk {
         // The count, the sender's end or the time limit ends the loop.
         while count.is_none_or(|count| self.received < count) {
             let number = self.received;
-            let next = self.ear.next(&mut self.sink, |sink, message| match Opening::read(message) {
+            let next = self.ear.next(&mut self.sink, |sink, message, priority| match Opening::read(message) {
                 Some(opening) => Ok(Some(opening)),
-                None => sink.message(number, message).map(|()| None),
+                None => sink.message(number, message, priority).map(|()| None),
             });
             match (next, count) {
                 (Ok(None), _) => {}
@@ -257,7 +268,7 @@ impl Taker for Desk {
 
     fn piece(&mut self, look: &mut dyn FnMut(&[u8])) -> Result<usize, Failure> {
         let (number, piece) = (self.received, self.pieces);
-        let taken = self.ear.next(&mut self.sink, |sink, bytes| {
+        let taken = self.ear.next(&mut self.sink, |sink, bytes, _| {
             look(bytes);
             if bytes.is_empty() { Ok(()) } else { sink.piece(number, piece, bytes) }.map(|()| bytes.len())
         });
@@ -266,7 +277,7 @@ impl Taker for Desk {
     }
 
     fn word(&mut self) -> Result<Vec<u8>, Failure> {
-        self.ear.next(&mut self.sink, |_, bytes| Ok(bytes.to_vec())).map_err(cut_short)
+        self.ear.next(&mut self.sink, |_, bytes, _| Ok(bytes.to_vec())).map_err(cut_short)
     }
 
     fn settle(&mut self, arrived: Summary) -> Result<(), Failure> {

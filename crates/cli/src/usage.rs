@@ -246,8 +246,8 @@ pub(crate) enum LinkPolicy {
     after_help = "Writes the messages' bytes, one after the other; on a terminal, a line for each, with what could speak to \
     it escaped. Ends when the sender closes, or after --count messages. Listens unless --connect is given. When the time runs out or \
     the sender is gone, --file keeps the messages that came whole before.\n\n\
-    Each line of --json is a message: message (its number, from 0), bytes, and text, or hex where the bytes are no UTF-8; of a \
-    stream each piece, and at its end bytes and crc32. docs/send-recv.md describes it.\n\n\
+    Each line of --json is a message: message (its number, from 0), bytes, over mq: priority, and text, or hex where the bytes are no \
+    UTF-8; of a stream each piece, and at its end bytes and crc32. docs/send-recv.md describes it.\n\n\
     Exit codes: 0 received; 1 failed; 2 the command line makes no sense; 3 --wait or --timeout ran out; 4 the sender died, or closed \
     before --count or in the middle of a stream.\n\n\
     Examples, each with its other side under 'wharf send --help':\n\

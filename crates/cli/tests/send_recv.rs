@@ -329,3 +329,41 @@ fn a_priority_goes_with_each_message_where_there_are_some() {
     says(&told, &["--priority", "a stream, which has none"]);
     assert_eq!(scene.left_behind(), [""; 0]);
 }
+
+#[test]
+fn what_is_received_as_json_tells_its_priority_where_there_are_some() {
+    let scene = Scene::new();
+    let domain = wharf_sys::directory::Domain::at(scene.path()).expect("a directory of names");
+    let options = wharf::Options::new().domain(domain);
+    let told = |address: &str, words: &[&str], messages: &[(u16, &[u8])]| {
+        let mut listener = options.listen(address).expect("a listener");
+        let receiving = scene.start(&[&["recv", address, "--connect", "--wait", "10s", "--json"], words].concat());
+        let (mut sender, _back) =
+            listener.accept_timeout(std::time::Duration::from_secs(60)).expect("a receiver").split();
+        for (priority, message) in messages {
+            sender.send_rendezvous_with_priority(message, *priority, None).expect("it is taken");
+        }
+        drop(sender);
+        String::from_utf8(receiving.finish().well()).expect("text")
+    };
+    let urgent: &[(u16, &[u8])] = &[(7, b"hello"), (0, b"later"), (32_766, &[0xff])];
+    assert_eq!(
+        told("mq:urgent", &[], urgent),
+        "{\"message\":0,\"bytes\":5,\"priority\":7,\"text\":\"hello\"}\n\
+         {\"message\":1,\"bytes\":5,\"priority\":0,\"text\":\"later\"}\n\
+         {\"message\":2,\"bytes\":1,\"priority\":32766,\"hex\":\"ff\"}\n"
+    );
+    let file = scene.path().join("file");
+    let words = ["--file", file.to_str().expect("text")];
+    assert_eq!(told("mq:urgent", &words, &urgent[..1]), "{\"message\":0,\"bytes\":5,\"priority\":7}\n");
+    for address in ["unix:urgent", "shm:urgent"] {
+        let text = told(address, &[], &[(0, b"hello")]);
+        assert_eq!(text, "{\"message\":0,\"bytes\":5,\"text\":\"hello\"}\n", "{address}");
+    }
+
+    // What two commands say to each other.
+    let receiving = scene.start_listener(&["recv", "mq:urgent", "--json"]);
+    scene.run(&["send", "mq:urgent", "hello", "--priority", "3"]).well();
+    let text = String::from_utf8(receiving.finish().well()).expect("text");
+    assert_eq!(text, "{\"message\":0,\"bytes\":5,\"priority\":3,\"text\":\"hello\"}\n");
+}
