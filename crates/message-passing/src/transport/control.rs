@@ -293,6 +293,42 @@ mod tests {
         assert!((1..100_000).contains(&said), "{said}");
     }
 
+    #[test]
+    fn whoever_gives_an_end_to_speak_into_has_made_it_himself() {
+        let (mouth, _ear) = pair_of(socket::Kind::SeqPacket);
+        let ours = socket::peer_credentials(&mouth).unwrap();
+        assert_eq!(ours.uid, socket::my_uid());
+        let theirs = Credentials { uid: ours.uid.wrapping_add(1), ..ours };
+        for cooperating in [false, true] {
+            check_mouth(&mouth, ours, cooperating).unwrap();
+        }
+        // Somebody else gave it: whoever made it would hear what is said to him. One that is trusted may have been another user then.
+        let refused = check_mouth(&mouth, theirs, false).unwrap_err();
+        assert!(matches!(refused, ConnectError::Protocol(_)), "{refused:?}");
+        let expected = format!("its control connection belongs to uid {}, expected {}", ours.uid, theirs.uid);
+        assert!(refused.to_string().ends_with(&expected), "{refused}");
+        check_mouth(&mouth, theirs, true).unwrap();
+        // Whose it is is not all that counts.
+        let file = || OwnedFd::from(std::fs::File::open("/dev/null").unwrap());
+        let (pipe, _other) = wharf_sys::pipe::pair().unwrap();
+        let network = OwnedFd::from(std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+        let datagrams = OwnedFd::from(std::os::unix::net::UnixDatagram::pair().unwrap().0);
+        for wrong in [file(), pipe, network, datagrams, pair_of(socket::Kind::Stream).0] {
+            for cooperating in [false, true] {
+                let refused = check_mouth(&wrong, ours, cooperating).unwrap_err();
+                assert!(refused.to_string().ends_with("is not a Unix socket of records"), "{refused}");
+            }
+        }
+        let place = tempfile::tempdir().unwrap();
+        let unconnected = socket::listen_at(&place.path().join("s"), socket::Kind::SeqPacket, 1).unwrap();
+        let refused = check_mouth(&unconnected, theirs, false).unwrap_err();
+        assert!(matches!(refused, ConnectError::Protocol(_)), "{refused:?}");
+    }
+
+    fn pair_of(kind: socket::Kind) -> (OwnedFd, OwnedFd) {
+        socket::pair(kind).unwrap()
+    }
+
     /// What a record should tell whoever has heard so much; `None`: nonsense.
     fn told(record: &[u8], before: Heard, shared: bool) -> Option<Heard> {
         let (head, numbers) = record.split_first_chunk::<4>()?;

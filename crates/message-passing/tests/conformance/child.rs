@@ -1,13 +1,16 @@
 //! The roles in which this program is started again, as the peer in another process.
 
 use std::io::Read;
-use std::os::fd::IntoRawFd;
+use std::os::fd::{AsFd, IntoRawFd};
 use std::os::unix::process::CommandExt;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use wharf_message_passing::{ConnectError, Link, Options, RecvError, Selector, SendError, Trust, Wait};
 use wharf_sys::inherit::{self, Handed};
+use wharf_sys::socket;
+
+use crate::garbage;
 
 /// The first argument of a peer.
 pub(crate) const MARK: &str = "--as-a-peer";
@@ -30,6 +33,7 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         "selects" => selects(address),
         "stranger" => stranger(address),
         "guest" => guest(address),
+        "borrows-an-end" => borrows_an_end(address),
         "many-pipes" => many_pipes(address),
         "few-files" => few_files(address),
         "many-on-their-way" => many_on_their_way(address),
@@ -298,6 +302,18 @@ fn guest(address: &str) {
             link.send(&message).unwrap();
         }
         Err(error) => println!("{error}"),
+    }
+}
+
+/// Says hello at a path, with an end of a control pair that somebody else has made, and prints what it is told.
+fn borrows_an_end(path: &str) {
+    let borrowed = std::io::stderr().as_fd().try_clone_to_owned().unwrap();
+    let socket = garbage::dial(path.as_ref());
+    socket::send_with_fds(&socket, &garbage::hello(), &[borrowed.as_fd()]).unwrap();
+    let (answer, _fds) = garbage::answer(&socket);
+    match answer.get(10) {
+        Some(2) => println!("welcome"),
+        _ => println!("{}", String::from_utf8_lossy(answer.get(56..).unwrap_or(&[]))),
     }
 }
 

@@ -175,7 +175,7 @@ const CASES: &[Case] = cases! {
     }
     Needs::Only("tls") => faults { of_servers, of_clients, of_pins, of_options, cut_off, spoiled_on_the_way, slow, endless }
     Needs::Names => users { kept_out_of_names }
-    Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number, links_of_others }
+    Needs::Only("unix") => users { kept_out_of_paths, admitted, without_a_number, links_of_others, control_ends_of_others }
     Needs::Only("pipe") => users { kept_out_of_fifos }
     Needs::Only("unix") => garbage {
         nonsense_instead_of_a_hello, nonsense_after_the_hello, taken_and_ended, an_accomplice, floods, nonsense_for_the_connecting_side, path_addresses,

@@ -2,10 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use wharf_message_passing::{ConnectError, Options};
-use wharf_sys::socket;
+use wharf_message_passing::{ConnectError, Options, Trust};
+use wharf_sys::socket::{self, Kind};
 
 use crate::world::{Peer, SOON, World};
 
@@ -58,7 +59,7 @@ pub(crate) fn kept_out_of_paths(world: &World) {
     let told = std::thread::spawn(move || refused.line());
     // However long it takes to come.
     while !told.is_finished() {
-        let nobody = listener.accept_timeout(std::time::Duration::from_millis(20)).map(|_| ());
+        let nobody = listener.accept_timeout(Duration::from_millis(20)).map(|_| ());
         assert!(matches!(nobody, Err(ConnectError::Timeout { .. })), "{nobody:?}");
     }
     assert!(matches!(listener.last_refusal(), Some(ConnectError::OtherUser { uid: GUEST, ours: 0 })));
@@ -76,6 +77,31 @@ pub(crate) fn admitted(world: &World) {
     link.send(b"welcome").unwrap();
     guest.expect("connected");
     assert_eq!(link.recv_timeout(SOON).unwrap(), *b"welcome");
+}
+
+/// Into an end that the peer did not make this side does not speak: whoever made it would hear that. One that is trusted may have been
+/// another user when he made it.
+pub(crate) fn control_ends_of_others(world: &World) {
+    let address = public(world);
+    let path = address.strip_prefix("unix:").unwrap();
+    for trust in [Trust::Auto, Trust::Hostile, Trust::Cooperating] {
+        let mut listener = Options::new().allow_uid(GUEST).trust(trust).listen(&address).unwrap();
+        let (_ear, ours) = socket::pair(Kind::SeqPacket).unwrap();
+        let mut command = world.command_at("borrows-an-end", path);
+        command.stderr(Stdio::from(ours));
+        let Some(mut guest) = guest(world, command) else { return };
+        let link = listener.accept_timeout(Duration::from_millis(500));
+        let told = guest.line();
+        if trust == Trust::Cooperating {
+            assert!(link.is_ok() && told == "welcome", "{link:?}, {told}");
+            continue;
+        }
+        assert!(matches!(link, Err(ConnectError::Timeout { .. })), "{trust:?}: {link:?}");
+        let why = format!("its control connection belongs to uid 0, expected {GUEST}");
+        let refused = listener.last_refusal().map(ToString::to_string);
+        assert!(refused.as_ref().is_some_and(|it| it.ends_with(&why)), "{trust:?}: {refused:?}");
+        assert!(told.ends_with(&why), "{trust:?}: {told}");
+    }
 }
 
 /// A user outside the peer's user namespace has no number there, and is never admitted.
