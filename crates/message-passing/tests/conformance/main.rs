@@ -161,6 +161,7 @@ const CASES: &[Case] = cases! {
         dead_name_is_replaced, exit_is_not_closing
     }
     Needs::Processes => meeting { silent_client, a_listener_that_dies }
+    Needs::Names => meeting { without_proc }
     Needs::Processes => doors { no_time }
     Needs::Only("unix") => doors { spoken_in_time, late_under_a_flood, an_empty_record, no_place_for_a_listener }
     Needs::Ports => ports { chosen_by_the_system, tokens, wrong_protocols, wrong_servers, the_last_look }

@@ -1,12 +1,13 @@
 //! How two sides meet, or why they do not.
 
 use std::io::Read;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use wharf_message_passing::{ConnectError, Options};
+use wharf_message_passing::{ConnectError, Options, Trust};
 
-use crate::world::{SOON, World};
+use crate::world::{Peer, SOON, World};
 
 /// In this time a thread gets a processor even where many others want it, and has looked once whether somebody listens. One that has no
 /// time for a look is told something else.
@@ -161,4 +162,32 @@ pub(crate) fn a_listener_that_dies(world: &World) {
     assert!(matches!(late, Err(ConnectError::Timeout { .. })), "{late:?}");
     // The next listener replaces what is left.
     drop(world.listen());
+}
+
+/// A side that sees no /proc connects, and talks, in a directory of its own; or is told that its transport takes one.
+pub(crate) fn without_proc(world: &World) {
+    const WAY: [&str; 4] =
+        ["--mount", "sh", "-c", "mount -t tmpfs none /proc && test ! -e /proc/self && exec \"$0\" \"$@\""];
+    let probe = Command::new("unshare").args(WAY).arg("true").stderr(Stdio::null()).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        return world.skip("a program cannot be started without /proc here");
+    }
+    let inside = world.command("guest");
+    let mut command = Command::new("unshare");
+    command.args(WAY).arg(inside.get_program()).args(inside.get_args()).env("WHARF_DIR", world.path());
+    // A pipe is opened anew for each side's own flags: the one that is slept at, too, which only a peer is given that is trusted.
+    let takes_proc = matches!((world.scheme.name, world.scheme.trust), ("pipe", _) | ("shm", Trust::Auto));
+    let mut listener = world.listen();
+    let mut guest = Peer::start(command);
+    if takes_proc {
+        // The pipe of one comes with its answer.
+        let _answered = (world.scheme.name == "shm").then(|| listener.accept_timeout(SOON));
+        let told = guest.line();
+        assert!(told.starts_with("cannot ") && told.contains("expected /proc to be mounted; mount it"), "{told}");
+        return;
+    }
+    let mut link = listener.accept_timeout(SOON).unwrap_or_else(|error| panic!("{error}: {}", guest.line()));
+    guest.expect("connected");
+    link.send(b"there and back").unwrap();
+    assert_eq!(link.recv_timeout(SOON).unwrap(), *b"there and back");
 }

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::fs::{FileType, Mode, OFlags};
@@ -60,11 +60,11 @@ pub enum Half {
 /// Nobody listening is [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`].
 pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Result<OwnedFd> {
     let socket = new_socket(kind, SocketFlags::CLOEXEC)?;
-    // It must stay open until the call is done.
     let place = find(path)?;
-    let address = SocketAddrUnix::new(proc_path(&place))?;
+    let mut address = place.through_proc()?;
+    let mut by_name = false;
     // Each round is one interruption or one slice of the time left, so the deadline bounds it; without a
-    // deadline each round is one signal.
+    // deadline each round is one signal. One more is by name.
     loop {
         match deadline.map(Deadline::remaining) {
             Some(None) => return Err(timed_out(path)),
@@ -80,8 +80,8 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
             Err(Errno::INTR) => {}
             Err(Errno::AGAIN) if deadline.is_some() => {}
             Err(Errno::PROTOTYPE) => return Err(wrong_kind(path, kind)),
-            // The place itself was found.
-            Err(Errno::NOENT) => return Err(no_proc()),
+            // The place itself was found, so it is /proc that was not.
+            Err(Errno::NOENT) if !by_name => (address, by_name) = (place.by_name()?, true),
             Err(error) => return Err(error.into()),
         }
     }
@@ -108,8 +108,10 @@ pub fn connect_now(path: &Path) -> io::Result<OwnedFd> {
 /// was killed is nobody's.
 pub(crate) fn is_alive(path: &Path) -> io::Result<bool> {
     let socket = new_socket(Kind::SeqPacket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    let (address, _through) = address_of(path)?;
+    let (address, through) = address_of(path)?;
     match rustix::net::connect(&socket, &address) {
+        // Its file was found.
+        Err(Errno::NOENT) if through.is_some() => Err(no_proc()),
         // Connected, a full queue, or a socket of another kind: each is somebody's.
         Ok(()) | Err(Errno::AGAIN | Errno::PROTOTYPE) => Ok(true),
         Err(Errno::CONNREFUSED | Errno::NOENT) => Ok(false),
@@ -142,9 +144,15 @@ pub fn listen_at(path: &Path, kind: Kind, backlog: u32) -> io::Result<OwnedFd> {
 /// what a listener is told by poll may be gone by the time it accepts.
 pub(crate) fn bind_in(directory: BorrowedFd<'_>, name: &Path, kind: Kind, path: &Path) -> io::Result<OwnedFd> {
     let socket = new_socket(kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    let address = match SocketAddrUnix::new(path) {
-        Ok(address) => address,
-        Err(_) => SocketAddrUnix::new(Path::new(&proc_path(&directory)).join(name)).map_err(|_| too_long(path))?,
+    let Ok(address) = SocketAddrUnix::new(path) else {
+        let through = Path::new(&proc_path(&directory)).join(name);
+        let address = SocketAddrUnix::new(through).map_err(|_| too_long(path))?;
+        return match rustix::net::bind(&socket, &address) {
+            Ok(()) => Ok(socket),
+            // The directory itself is open.
+            Err(Errno::NOENT) => Err(no_proc()),
+            Err(error) => Err(error.into()),
+        };
     };
     rustix::net::bind(&socket, &address)?;
     Ok(socket)
@@ -226,19 +234,53 @@ fn new_socket(kind: Kind, flags: SocketFlags) -> io::Result<OwnedFd> {
     Ok(rustix::net::socket_with(AddressFamily::UNIX, kind.socket_type(), flags, None)?)
 }
 
+/// Something at a path, as it was looked at.
+struct Place {
+    /// Must stay open as long as its address is used.
+    file: OwnedFd,
+    /// Its name, which is no link.
+    path: PathBuf,
+    uid: u32,
+}
+
+impl Place {
+    /// The address through which this is reached and nothing else, whatever has its name by now.
+    fn through_proc(&self) -> io::Result<SocketAddrUnix> {
+        Ok(SocketAddrUnix::new(proc_path(&self.file))?)
+    }
+
+    /// Its name, for where no /proc is mounted: that leads to this as long as nobody else may put something in its place.
+    fn by_name(&self) -> io::Result<SocketAddrUnix> {
+        let around = self.path.parent().filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let stat = rustix::fs::stat(around)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let is_closed = !mode.intersects(Mode::WGRP | Mode::WOTH);
+        // Whoever may write in a sticky directory moves and removes only what is his own.
+        let is_kept = is_closed || mode.contains(Mode::SVTX) && is_ours_or_roots(self.uid);
+        if !is_kept || !is_ours_or_roots(stat.st_uid) {
+            return Err(no_proc());
+        }
+        SocketAddrUnix::new(&self.path).map_err(|_| no_proc())
+    }
+}
+
+fn is_ours_or_roots(uid: u32) -> bool {
+    uid == my_uid() || uid == 0
+}
+
 /// Finds what is at a path, without speaking to it. Whoever may write in a directory can leave a link there that leads to a socket of
 /// somebody else, whom this side would then take for the one that it means, though it asks who listens; so a link counts as whoever
 /// made it.
-fn find(path: &Path) -> io::Result<OwnedFd> {
+fn find(path: &Path) -> io::Result<Place> {
     let mut path = path.to_path_buf();
     for _ in 0..=MOST_LINKS {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let place = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?;
-        let stat = rustix::fs::fstat(&place)?;
+        let file = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?;
+        let stat = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            return Ok(place);
+            return Ok(Place { file, path, uid: stat.st_uid });
         }
-        if stat.st_uid != my_uid() && stat.st_uid != 0 {
+        if !is_ours_or_roots(stat.st_uid) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!(
@@ -249,7 +291,7 @@ fn find(path: &Path) -> io::Result<OwnedFd> {
             ));
         }
         // Read from what was looked at, which nobody can exchange.
-        let target = rustix::fs::readlinkat(&place, "", Vec::new())?;
+        let target = rustix::fs::readlinkat(&file, "", Vec::new())?;
         let around = path.parent().unwrap_or(Path::new(""));
         path = around.join(OsStr::from_bytes(target.as_bytes()));
     }
@@ -259,7 +301,8 @@ fn find(path: &Path) -> io::Result<OwnedFd> {
 fn no_proc() -> io::Error {
     io::Error::new(
         io::ErrorKind::Unsupported,
-        "expected /proc to be mounted, through which sockets are reached; mount it (`mount -t proc proc /proc`)",
+        "expected /proc to be mounted, through which a socket is reached whose path is long or lies in a directory where others may write; \
+         mount it (`mount -t proc proc /proc`), or choose a short path in a directory of your own",
     )
 }
 

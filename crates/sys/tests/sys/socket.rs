@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use wharf_sys::clock::{Deadline, Instant};
 use wharf_sys::memory;
 use wharf_sys::socket::{self, Half, Kind, Received};
 
-use crate::forked::{End, Gate, alone, become_user, fork, is_root};
+use crate::forked::{End, Gate, alone, become_user, fork, is_root, mount};
 
 fn kind<T>(result: io::Result<T>) -> Option<io::ErrorKind> {
     result.err().map(|error| error.kind())
@@ -198,6 +198,70 @@ fn paths_may_be_longer_than_an_address() -> io::Result<()> {
         assert!(socket::accept(&listener, soon())?.is_some());
     }
     Ok(())
+}
+
+/// Where no /proc is mounted a socket is reached by its name, if nobody else can put something else in its place meanwhile.
+#[test]
+fn without_proc_a_socket_is_reached_where_nobody_else_may_rename_it() -> io::Result<()> {
+    const TEST: &str = "socket::without_proc_a_socket_is_reached_where_nobody_else_may_rename_it";
+    let _alone = alone();
+    if !is_root(TEST) {
+        return Ok(());
+    }
+    let place = tempfile::tempdir()?;
+    let ended = fork(|| {
+        let at = |name: &str| place.path().join(name);
+        let mode = |mode| fs::set_permissions(place.path(), fs::Permissions::from_mode(mode));
+        let listener = socket::listen_at(&at("s"), Kind::SeqPacket, 8)?;
+        let long = at(&"d".repeat(80)).join("s".repeat(40));
+        fs::create_dir(at(&"d".repeat(80)))?;
+        let _long = socket::listen_at(&long, Kind::SeqPacket, 8)?;
+        std::os::unix::fs::symlink("s", at("link"))?;
+        if !mount(TEST, "tmpfs", Path::new("/proc"), "", false)? {
+            return Ok(());
+        }
+        assert!(!Path::new("/proc/self").exists());
+        let reach = |path: &Path| socket::connect(path, Kind::SeqPacket, soon());
+        for path in ["s", "link"] {
+            drop(reach(&at(path))?);
+            assert!(socket::accept(&listener, soon())?.is_some());
+        }
+        std::env::set_current_dir(place.path())?;
+        drop(reach(Path::new("s"))?);
+        assert!(socket::accept(&listener, soon())?.is_some());
+        // What is not so is told as ever.
+        assert_eq!(kind(reach(&at("nobody"))), Some(io::ErrorKind::NotFound));
+        drop(socket::listen_at(&at("left"), Kind::SeqPacket, 1)?);
+        assert_eq!(kind(reach(&at("left"))), Some(io::ErrorKind::ConnectionRefused));
+        assert!(reach(&long).is_err_and(|error| is_told(&error)));
+        let long = long.with_file_name("o".repeat(40));
+        assert!(socket::listen_at(&long, Kind::SeqPacket, 1).is_err_and(|error| is_told(&error)));
+
+        // Others may put something in its place.
+        for shared in [0o770, 0o707, 0o777] {
+            mode(shared)?;
+            assert!(reach(&at("s")).is_err_and(|error| is_told(&error)), "{shared:o}");
+            assert!(reach(&at("link")).is_err_and(|error| is_told(&error)), "{shared:o}");
+        }
+        // Not so in a sticky directory, unless the socket is theirs, or the directory.
+        mode(0o1777)?;
+        drop(reach(&at("s"))?);
+        let give = |name: &Path, uid| std::os::unix::fs::chown(name, Some(uid), None);
+        give(&at("s"), 12_345)?;
+        assert!(reach(&at("s")).is_err_and(|error| is_told(&error)));
+        mode(0o755)?;
+        drop(reach(&at("s"))?);
+        give(place.path(), 12_345)?;
+        assert!(reach(&at("s")).is_err_and(|error| is_told(&error)));
+        Ok(())
+    })?
+    .wait()?;
+    assert_eq!(ended, End::Exit(0));
+    Ok(())
+}
+
+fn is_told(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Unsupported && error.to_string().starts_with("expected /proc to be mounted")
 }
 
 #[test]
