@@ -265,7 +265,11 @@ impl Core {
             }
             Err(CallError::System(error)) => {
                 drop(state);
-                let nobody = matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound);
+                // One that is dead may have had something put in its socket's place.
+                let nobody = matches!(
+                    error.kind(),
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+                );
                 if error.kind() == io::ErrorKind::WouldBlock {
                     self.meet_later(registered, entry, again);
                 } else if !(nobody && self.registry.bury_entry(registered.spec.pattern, entry)) {

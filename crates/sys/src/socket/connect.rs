@@ -93,11 +93,22 @@ pub fn connect(path: &Path, kind: Kind, deadline: Option<Deadline>) -> io::Resul
 
 /// Connects to the record socket at `path` if that needs no waiting; [`io::ErrorKind::WouldBlock`] while the listener's
 /// queue is full. Nobody listening is [`io::ErrorKind::NotFound`] or [`io::ErrorKind::ConnectionRefused`].
+///
+/// For sockets that are where their listeners made them: no symbolic link is followed there, whoever made it
+/// ([`io::ErrorKind::InvalidData`]).
 pub fn connect_now(path: &Path) -> io::Result<OwnedFd> {
     let socket = new_socket(Kind::SeqPacket, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
-    // The descriptor in a long path's place must stay open until the call is done.
-    let (address, _through) = address_of(path)?;
-    match retry_on_intr(|| rustix::net::connect(&socket, &address)) {
+    let (place, is_link) = look(path.to_path_buf())?;
+    if is_link {
+        return Err(a_link(&place, "remove it"));
+    }
+    let reach = |address: SocketAddrUnix| retry_on_intr(|| rustix::net::connect(&socket, &address));
+    let reached = match reach(place.through_proc()?) {
+        // The place itself was found, so it is /proc that was not.
+        Err(Errno::NOENT) => reach(place.by_name()?),
+        reached => reached,
+    };
+    match reached {
         Ok(()) => Ok(socket),
         Err(Errno::PROTOTYPE) => Err(wrong_kind(path, Kind::SeqPacket)),
         Err(error) => Err(error.into()),
@@ -274,28 +285,34 @@ fn is_ours_or_roots(uid: u32) -> bool {
 fn find(path: &Path) -> io::Result<Place> {
     let mut path = path.to_path_buf();
     for _ in 0..=MOST_LINKS {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?;
-        let stat = rustix::fs::fstat(&file)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            return Ok(Place { file, path, uid: stat.st_uid });
+        let (place, is_link) = look(path)?;
+        if !is_link {
+            return Ok(place);
         }
-        if !is_ours_or_roots(stat.st_uid) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!(
-                    "expected a socket at {}, found a symbolic link of uid {}; choose another path",
-                    path.display(),
-                    stat.st_uid
-                ),
-            ));
+        if !is_ours_or_roots(place.uid) {
+            return Err(a_link(&place, "choose another path"));
         }
         // Read from what was looked at, which nobody can exchange.
-        let target = rustix::fs::readlinkat(&file, "", Vec::new())?;
-        let around = path.parent().unwrap_or(Path::new(""));
+        let target = rustix::fs::readlinkat(&place.file, "", Vec::new())?;
+        let around = place.path.parent().unwrap_or(Path::new(""));
         path = around.join(OsStr::from_bytes(target.as_bytes()));
     }
     Err(Errno::LOOP.into())
+}
+
+/// What has this name itself, and whether that is a symbolic link.
+fn look(path: PathBuf) -> io::Result<(Place, bool)> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| rustix::fs::open(&path, flags, Mode::empty()))?;
+    let stat = rustix::fs::fstat(&file)?;
+    let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+    Ok((Place { file, path, uid: stat.st_uid }, is_link))
+}
+
+fn a_link(place: &Place, remedy: &str) -> io::Error {
+    let (path, uid) = (place.path.display(), place.uid);
+    let what = format!("expected a socket at {path}, found a symbolic link of uid {uid}; {remedy}");
+    io::Error::new(io::ErrorKind::InvalidData, what)
 }
 
 fn no_proc() -> io::Error {

@@ -148,6 +148,11 @@ fn connecting_now_waits_for_nobody() -> io::Result<()> {
     assert_eq!(full, Err(io::ErrorKind::WouldBlock));
     let accepted = socket::accept(listener.as_fd(), None)?.ok_or(io::ErrorKind::NotFound)?;
     assert_eq!(socket::recv(&accepted, &mut [0; 8])?.len, 5);
+    let link = place.path().join("folder/link");
+    std::os::unix::fs::symlink("socket", &link)?;
+    let followed = socket::connect_now(&link).map(drop).map_err(|error| (error.kind(), error.to_string()));
+    let told = format!("expected a socket at {}, found a symbolic link of uid", link.display());
+    assert!(matches!(&followed, Err((io::ErrorKind::InvalidData, what)) if what.starts_with(&told)), "{followed:?}");
     drop(listener);
     let refused = socket::connect_now(&path).map(drop).map_err(|error| error.kind());
     assert_eq!(refused, Err(io::ErrorKind::ConnectionRefused));

@@ -229,6 +229,8 @@ fn without_proc_a_socket_is_reached_where_nobody_else_may_rename_it() -> io::Res
         std::env::set_current_dir(place.path())?;
         drop(reach(Path::new("s"))?);
         assert!(socket::accept(&listener, soon())?.is_some());
+        drop(socket::connect_now(&at("s"))?);
+        assert!(socket::accept(&listener, soon())?.is_some());
         // What is not so is told as ever.
         assert_eq!(kind(reach(&at("nobody"))), Some(io::ErrorKind::NotFound));
         drop(socket::listen_at(&at("left"), Kind::SeqPacket, 1)?);
@@ -242,6 +244,7 @@ fn without_proc_a_socket_is_reached_where_nobody_else_may_rename_it() -> io::Res
             mode(shared)?;
             assert!(reach(&at("s")).is_err_and(|error| is_told(&error)), "{shared:o}");
             assert!(reach(&at("link")).is_err_and(|error| is_told(&error)), "{shared:o}");
+            assert!(socket::connect_now(&at("s")).is_err_and(|error| is_told(&error)), "{shared:o}");
         }
         // Not so in a sticky directory, unless the socket is theirs, or the directory.
         mode(0o1777)?;

@@ -230,6 +230,45 @@ fn lies_in_the_directory_mislead_nobody() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// Whoever may write in the directory can put a link in the place of a node's socket. It would lead others to a socket that they do not
+/// mean, of a user whom they trust: that one would be told, with descriptors, what is for the node.
+#[test]
+fn a_link_in_the_place_of_a_nodes_socket_leads_nobody_elsewhere() {
+    let world = World::new();
+    let (node, other, elsewhere) = (world.node(), world.node(), tempfile::tempdir().unwrap());
+    let (host, guest) = (fake(), fake());
+    let _host = open(&node, Part::Host, "good", &host);
+    let path = node.handle.core.registry.socket(node.id());
+    let (aside, service) = (elsewhere.path().join("aside"), elsewhere.path().join("service"));
+    fs::rename(&path, &aside).unwrap();
+    let service_of_ours = socket::listen_at(&service, socket::Kind::SeqPacket, 8).unwrap();
+    symlink(&service, &path).unwrap();
+    let end = open(&other, Part::Guest, "good", &guest);
+    let called = socket::accept(&service_of_ours, Some(Deadline::after(Duration::from_millis(300)))).unwrap();
+    assert!(called.is_none() && !guest.diary.lines().iter().any(|it| it.starts_with("answered")));
+    let told: Vec<String> = end.refusals().iter().map(|(_, why)| why.to_string()).collect();
+    assert!(told.iter().any(|it| it.contains("found a symbolic link")), "{told:?}");
+    // It goes on trying, since the node lives.
+    fs::rename(&aside, &path).unwrap();
+    guest.diary.expect("answered welcome");
+}
+
+#[test]
+fn a_dead_node_is_removed_although_a_link_is_in_the_place_of_its_socket() {
+    let world = World::new();
+    let (node, nobody) = (world.node(), NodeId([7; 16]));
+    let folder = world.place.path().join(".topic/good");
+    let _host = open(&node, Part::Host, "good", &fake());
+    let entry = folder.join(format!("{nobody}-h-0000000000000001-0-1"));
+    fs::write(&entry, "").unwrap();
+    let path = node.handle.core.registry.socket(nobody);
+    symlink(node.handle.core.registry.socket(node.id()), &path).unwrap();
+    let guest = fake();
+    let _guest = open(&node, Part::Guest, "good", &guest);
+    guest.diary.expect("answered welcome");
+    assert!(!entry.exists() && fs::symlink_metadata(&path).is_err());
+}
+
 #[test]
 fn a_stranger_has_as_many_hosts_here_as_leave_descriptors_for_others() {
     let world = World::new();
