@@ -148,18 +148,22 @@ pub(crate) fn idles(world: &World) {
 pub(crate) fn woken(world: &World) {
     for wait in [Wait::Adaptive, Wait::Sleep] {
         let (mut near, mut far): (Vec<Link>, Vec<Link>) = (0..3).map(|_| world.pair(&small(world).wait(wait))).unzip();
+        let (took, taken) = std::sync::mpsc::channel();
         let waiting = thread::spawn(move || {
             let mut selector = Selector::new();
             for number in 0..3 {
                 let chosen = selector.wait(&mut all(&mut near)).unwrap();
                 assert_eq!(chosen, 2 - number);
                 assert_eq!(&*near[chosen].recv_timeout(SOON).unwrap(), b"wake up");
+                took.send(()).unwrap();
             }
         });
         for chosen in [2, 1, 0] {
             // Long enough that it sleeps.
             thread::sleep(SHORT);
             far[chosen].send(b"wake up").unwrap();
+            // Two that are ready have their turns, whoever was there first.
+            taken.recv().unwrap();
         }
         waiting.join().unwrap();
     }
