@@ -49,9 +49,10 @@ pub(crate) fn garbage(world: &World) {
         b"nonsense",
         &[0xFF; 16],
         &[0; 100],
-        // An item, and something that this version does not know.
+        // Items, with either header, and something that this version does not know.
         &frame(1, 1, b"x"),
         &frame(7, 1, b""),
+        &frame(8, 1, b""),
         // Deliveries that it never had.
         &frame(2, 1, b""),
         &frame(3, u64::MAX, b""),

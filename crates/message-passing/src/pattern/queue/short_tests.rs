@@ -51,6 +51,14 @@ fn only_a_puller_that_says_so_is_given_short_headers() {
         assert_eq!(header(&mut pusher, &mut link), (len, 5, 1));
         link.send(&Head::new(Kind::Acknowledge, 5).write()).unwrap();
         assert_eq!(header(&mut pusher, &mut link), (HEAD_BYTES, 6, 2));
+        // What the latest credit says counts.
+        link.send(&Head::new(Kind::Acknowledge, 6).write()).unwrap();
+        for (takes_short, len) in [(true, SHORT_BYTES), (false, HEAD_BYTES), (true, SHORT_BYTES)] {
+            link.send(&Head { takes_short, ..Head::new(Kind::Credit, 100) }.write()).unwrap();
+            assert_eq!(pusher.pullers(), 1);
+            pusher.push(b"item").unwrap();
+            assert_eq!(header(&mut pusher, &mut link).0, len);
+        }
     }
 }
 

@@ -161,6 +161,7 @@ mod tests {
             (5_000, 8_192, 8_192, 8_192),
         ] {
             let (wire, far_ear, _far_mouth) = wire(capacity);
+            assert_eq!(wire.one_by_one(), ONE_BY_ONE, "whatever it holds");
             let room = || rustix::pipe::fcntl_getpipe_size(&far_ear).unwrap();
             assert_eq!(room(), before, "{capacity}");
             assert_eq!(wire.write(&frame).unwrap(), written, "{capacity}");

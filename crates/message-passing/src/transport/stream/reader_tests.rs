@@ -187,8 +187,9 @@ fn a_sleeper_asks_for_one_message_like_the_last_where_that_is_better_than_to_rea
     };
     let one = HEADER + 4_000;
     assert_eq!(reads(usize::MAX), [bytes.len()]);
-    // The small ones come with what is asked for in vain, and make it ask for as much as there is.
-    assert_eq!(reads(2_048), [one, 2 * one, 3 * one, 4 * one, bytes.len()]);
+    // What is asked for in vain ends within a message, and with the rest of that comes all that is there.
+    assert_eq!(reads(4_000), [one, 2 * one, 3 * one, 4 * one, bytes.len()]);
+    assert_eq!(reads(4_001), [bytes.len()]);
 }
 
 /// What may be wrong in a stream, one frame or a few of them; what of it is right depends on what came before.

@@ -21,7 +21,8 @@ const ITEM: u8 = 1;
 const ACKNOWLEDGE: u8 = 2;
 const BEGUN: u8 = 4;
 const CREDIT: u8 = 5;
-const KINDS: u64 = 6;
+const SHORT_ITEM: u8 = 7;
+const KINDS: u64 = 7;
 
 /// `worked-badly HOW seconds=N seed=N`: says `ready`, and `done` with what it has done. As a puller: `scribble`, `garbage`, `lie`,
 /// `hoard`, `mute`, `churn`; as a pusher: `scribble-back`, `garbage-back`, `flood-back`.
@@ -53,6 +54,13 @@ fn frame(kind: u8, number: u64, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
+/// An item with a short header.
+fn short(number: u64, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (1 | u64::from(SHORT_ITEM) << 8 | number << 24).to_le_bytes().to_vec();
+    bytes.extend_from_slice(payload);
+    bytes
+}
+
 /// A message that may be right in every part, and seldom is in all.
 fn nonsense(random: &mut Random) -> Vec<u8> {
     let mut message = vec![0; HEAD + random.below(300) as usize];
@@ -60,7 +68,11 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
     if random.below(8) > 0 {
         message[0] = 1;
         message[1] = 1 + random.below(KINDS) as u8;
-        message[8..16].copy_from_slice(&random.below(64).to_le_bytes());
+        let number = random.below(64).to_le_bytes();
+        message[8..16].copy_from_slice(&number);
+        if message[1] == SHORT_ITEM && random.below(2) == 0 {
+            message[3..8].copy_from_slice(&number[..5]);
+        }
     }
     if random.below(16) == 0 {
         message.truncate(random.below(HEAD as u64) as usize);
@@ -258,6 +270,12 @@ fn pushes_garbage(deadline: Deadline, random: &mut Random) -> Result<String, Fai
             number += 1 + random.below(3);
             let message = match random.below(8) {
                 0 => nonsense(random),
+                1..=3 => short(number, b"work"),
+                // The last numbers for which a short header has room, and the first behind them, where it says a small one.
+                4 if random.below(8) == 0 => {
+                    number = number.max((1 << 40) - 2);
+                    short(number, b"work")
+                }
                 _ => frame(ITEM, number, b"work"),
             };
             if link.send_timeout(&message, Duration::from_millis(1)).is_err() {
