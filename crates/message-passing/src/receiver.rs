@@ -131,22 +131,7 @@ impl Receiver {
     /// One quick look, for whoever looks at many ends by turns. What is no message in a log takes more than that.
     #[inline(always)]
     pub(crate) fn glimpse(&mut self) -> Quick {
-        match &mut self.half {
-            RecvHalf::Log(log) => {
-                let found = log.poll_quickly();
-                match found {
-                    Quick::Message => {
-                        if self.rhythm.is_behind(log.taken()) {
-                            log.fetch_ahead();
-                        }
-                    }
-                    Quick::Nothing => self.rhythm.empty(log.taken()),
-                    Quick::Unusual => {}
-                }
-                found
-            }
-            RecvHalf::Channel(_) | RecvHalf::Stream(_) | RecvHalf::Other(_) => Quick::Unusual,
-        }
+        self.look_quickly(true)
     }
 
     /// What the sender tells beside its messages; whatever it sent before is found from now on. `None` where there is no place for

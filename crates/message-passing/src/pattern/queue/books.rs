@@ -556,14 +556,15 @@ impl Books {
         self.shelf.latest_id()
     }
 
-    /// The outcome of the item that was pushed last is to be kept. It was put at this place, and may be over by now.
-    pub(super) fn watch_latest(&mut self, place: usize) {
+    /// The outcome of the item that was pushed last is to be kept; its id. It was put at this place, and may be over by now.
+    pub(super) fn watch_latest(&mut self, place: usize) -> u64 {
         let latest = self.shelf.latest_id();
         if let Some(settled) = self.latest.take() {
             self.keep_outcome(latest, settled);
         } else if let Some(kept) = self.shelf.get_mut(place).filter(|kept| kept.id == latest) {
             kept.watched = true;
         }
+        latest
     }
 
     fn keep_outcome(&mut self, id: u64, settled: Settled) {

@@ -132,7 +132,10 @@ impl Head {
             return Ok(short);
         }
         let Some((head, payload)) = message.split_first_chunk::<HEAD_BYTES>() else {
-            return Err(format!("expected a header of {HEAD_BYTES} bytes, found a message of {}", message.len()));
+            return Err(format!(
+                "expected a header of {HEAD_BYTES} bytes, or a short one of {SHORT_BYTES}, found a message of {}",
+                message.len()
+            ));
         };
         let [version, code, flags, _, d0, d1, d2, d3, number @ ..] = *head;
         if version != VERSION {

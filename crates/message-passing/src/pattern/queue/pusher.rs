@@ -324,19 +324,15 @@ impl Pushed<'_> {
 
     fn wait(self, limit: Limit) -> Result<Settled, SendError> {
         let mut outlet = self.mover.enter()?;
-        outlet.books.watch_latest(self.place);
-        let id = PushId { id: outlet.books.latest_id(), place: self.place };
-        outlet.wait_for(id, self.pace, limit)
+        let (id, place) = (outlet.books.watch_latest(self.place), self.place);
+        outlet.wait_for(PushId { id, place }, self.pace, limit)
     }
 
     /// By which to learn later what became of it. The outcomes of the latest 65,536 items of which an id was taken are kept.
     pub fn id(self) -> PushId {
         let place = self.place;
         match self.mover.enter() {
-            Ok(mut outlet) => {
-                outlet.books.watch_latest(place);
-                PushId { id: outlet.books.latest_id(), place }
-            }
+            Ok(mut outlet) => PushId { id: outlet.books.watch_latest(place), place },
             // In a forked child nobody learns it, and no item has this number.
             Err(_) => PushId { id: 0, place },
         }

@@ -35,7 +35,7 @@ pub(super) struct Lull {
     their_cpu: Option<usize>,
     /// The next read should be preceded by one.
     due: bool,
-    /// The last read left something behind.
+    /// The last read left something behind, as far as it tells: one for a single message does not.
     more: bool,
     /// Lulls that may be in vain before there are no more.
     credit: u32,

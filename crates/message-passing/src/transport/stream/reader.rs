@@ -137,7 +137,8 @@ pub(super) struct Reader {
     /// Up to here what was read ahead is copied out, message by message: handing it over was found not to be worth while.
     copied_until: usize,
     lull: Lull,
-    /// Behind a message of at least this many bytes a receiver that sleeps for the next asks for no more than one like it.
+    /// Behind a message of at least this many bytes, of which nothing came along that is not understood yet, a receiver that sleeps for
+    /// the next asks for no more than one like it.
     one_by_one: usize,
     small_in_a_row: u32,
     sender_closed: bool,
@@ -410,12 +411,11 @@ impl Reader {
     pub(super) fn read_alone(&mut self, wire: &dyn Wire, out: &mut AlignedBytes) -> Alone {
         let between = self.start == self.end && self.coming.is_none() & (self.expected == 0) & !self.sender_closed;
         let usual = (BUFFER..=2 * BUFFER).contains(&out.len()) & (self.place.len() <= KEPT_BYTES);
-        let one = self.last >= self.one_by_one;
+        let one = self.reads_one();
         if !between | !usual | (self.last >= LARGE) | (self.lull.may_be_due() & !one) {
             return Alone::Untried;
         }
-        let until = if one { HEADER + self.last } else { BUFFER };
-        let read = wire.read_one(out.get_mut(..until));
+        let read = wire.read_one(out.get_mut(..self.most_alone()));
         if let Ok(read) = read
             && let Some(len) = read.checked_sub(HEADER).filter(|len| *len <= self.limit)
             && out.get(..HEADER)
@@ -428,12 +428,24 @@ impl Reader {
         Alone::Else(read)
     }
 
+    /// Whether the next message is read by itself, although more may be there.
+    #[inline(always)]
+    fn reads_one(&self) -> bool {
+        self.last >= self.one_by_one
+    }
+
+    /// How many bytes [`read_alone`](Self::read_alone) asks for.
+    #[inline(always)]
+    fn most_alone(&self) -> usize {
+        if self.reads_one() { HEADER + self.last } else { BUFFER }
+    }
+
     /// Takes in what [`read_alone`](Self::read_alone) has read into `out`.
     pub(super) fn take_in(&mut self, read: io::Result<usize>, out: &mut AlignedBytes) -> Result<(), End> {
         if let Ok(read) = read {
             mem::swap(&mut self.buffer, out);
             (self.start, self.end, self.copied_until) = (0, read, 0);
-            self.lull.note(read / (HEADER + self.last), read == BUFFER, None);
+            self.lull.note(read / (HEADER + self.last), read == self.most_alone(), None);
         }
         outcome(read).map(drop)
     }
