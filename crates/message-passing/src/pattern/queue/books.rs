@@ -5,14 +5,16 @@
 //! Numbers only grow, so that what a puller says of a delivery that was taken from it is known to be late.
 
 mod hand;
+mod outcomes;
 mod shelf;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use wharf_sys::clock::Instant;
 
 use self::hand::{Delivery, Hand};
+use self::outcomes::Outcomes;
 use self::shelf::{Kept, Shelf, Stage};
 
 /// The most items that one puller is given before it settles the first, whatever it asks for.
@@ -28,9 +30,6 @@ const FIRST_REST: Duration = Duration::from_millis(1);
 
 /// Each further delivery doubles it, up to this: one that can do its work again is found out soon enough.
 const LONGEST_REST: Duration = Duration::from_secs(1);
-
-/// The most outcomes that are kept for a program that asked for them and does not take them; of more the oldest go.
-const MOST_OUTCOMES: usize = 65_536;
 
 /// The bounds of the books.
 #[derive(Clone, Copy, Debug)]
@@ -112,8 +111,7 @@ pub(super) struct Books {
     workers: Vec<Worker>,
     turn: usize,
     next_number: u64,
-    outcomes: BTreeMap<u64, Settled>,
-    outcomes_in_order: VecDeque<u64>,
+    outcomes: Outcomes,
     /// What became of the item that was pushed last: whoever pushed it may ask for it still.
     latest: Option<Settled>,
 }
@@ -131,8 +129,7 @@ impl Books {
             workers: Vec::new(),
             turn: 0,
             next_number: 0,
-            outcomes: BTreeMap::new(),
-            outcomes_in_order: VecDeque::new(),
+            outcomes: Outcomes::default(),
             latest: None,
         }
     }
@@ -560,26 +557,16 @@ impl Books {
     pub(super) fn watch_latest(&mut self, place: usize) -> u64 {
         let latest = self.shelf.latest_id();
         if let Some(settled) = self.latest.take() {
-            self.keep_outcome(latest, settled);
+            self.outcomes.keep(latest, settled);
         } else if let Some(kept) = self.shelf.get_mut(place).filter(|kept| kept.id == latest) {
             kept.watched = true;
         }
         latest
     }
 
-    fn keep_outcome(&mut self, id: u64, settled: Settled) {
-        self.outcomes.insert(id, settled);
-        self.outcomes_in_order.push_back(id);
-        while self.outcomes_in_order.len() > MOST_OUTCOMES
-            && let Some(oldest) = self.outcomes_in_order.pop_front()
-        {
-            self.outcomes.remove(&oldest);
-        }
-    }
-
     /// What became of an item that is watched.
     pub(super) fn outcome(&self, id: u64) -> Option<Settled> {
-        self.outcomes.get(&id).copied()
+        self.outcomes.get(id)
     }
 
     /// Whether the item of this id, which was put in this place, is still unsettled.
@@ -589,10 +576,7 @@ impl Books {
 
     /// The outcome was taken.
     pub(super) fn forget_outcome(&mut self, id: u64) {
-        self.outcomes.remove(&id);
-        if self.outcomes.is_empty() {
-            self.outcomes_in_order.clear();
-        }
+        self.outcomes.forget(id);
     }
 
     fn take(&mut self, key: u64, number: u64, now: Instant) -> Result<Option<Delivery>, NeverHad> {
@@ -645,7 +629,7 @@ impl Books {
             self.dead.push_back(place);
         }
         if watched {
-            self.keep_outcome(id, settled);
+            self.outcomes.keep(id, settled);
         } else if id == self.shelf.latest_id() {
             self.latest = Some(settled);
         }

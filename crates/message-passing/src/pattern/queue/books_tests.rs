@@ -330,7 +330,7 @@ fn what_is_not_done_is_taken_back_in_order() {
 fn outcomes_that_nobody_takes_are_bounded() {
     let mut books = books(BOUNDS, &[1]);
     let mut first = 0;
-    for number in 1..=MOST_OUTCOMES as u64 + 1 {
+    for number in 1..=outcomes::MOST as u64 + 1 {
         let place = books.add(b"");
         books.watch_latest(place);
         let id = books.latest_id();
@@ -339,7 +339,7 @@ fn outcomes_that_nobody_takes_are_bounded() {
         assert_eq!(books.acknowledge(1, number, at(0)), Ok(true));
     }
     assert_eq!(books.outcome(first), None);
-    assert_eq!(books.outcomes.len(), MOST_OUTCOMES);
+    assert_eq!(books.outcomes.len(), outcomes::MOST);
     assert_eq!(books.shelf.places().len(), 1, "one place is enough");
 }
 

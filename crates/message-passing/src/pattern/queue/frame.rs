@@ -82,7 +82,7 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// A header of a puller.
+    /// A header of a puller. Of a credit it says that short ones are taken, as this version does.
     pub(super) fn new(kind: Kind, number: u64) -> Head {
         Head { kind, reads_tally: false, takes_short: kind == Kind::Credit, deliveries: 0, number }
     }

@@ -1,21 +1,9 @@
 //! Which items have a short header, and that both are the same to a puller.
 
 use super::frame::{HEAD_BYTES, Head, Kind, MOST_IN_SHORT, SHORT_BYTES, short_item};
-use super::tally_tests::{SOON, eventually, options};
+use super::tally_tests::{SOON, eventually, options, served, worked};
 use super::*;
 use crate::link::Link;
-
-/// A pusher, and a bare link to it that has said what it takes.
-fn meet(options: &Options, credit: Head) -> (Pusher, Link) {
-    let mut pusher = options.queue("shm:short").pusher().unwrap();
-    let mut link = std::thread::scope(|scope| {
-        let connecting = scope.spawn(|| options.connect("shm:short").unwrap());
-        eventually("it is there", || pusher.pullers() == 1);
-        connecting.join().unwrap()
-    });
-    link.send(&credit.write()).unwrap();
-    (pusher, link)
-}
 
 /// The next item: how long its header is, and what that says.
 fn header(pusher: &mut Pusher, link: &mut Link) -> (usize, u64, u32) {
@@ -36,7 +24,7 @@ fn only_a_puller_that_says_so_is_given_short_headers() {
     for (takes_short, len) in [(true, SHORT_BYTES), (false, HEAD_BYTES)] {
         let (_private, options) = options();
         let credit = Head { takes_short, ..Head::new(Kind::Credit, 3) };
-        let (mut pusher, mut link) = meet(&options, credit);
+        let (mut pusher, mut link) = served(&options, credit);
         // The last two wait before they are given.
         for _ in 1..=5 {
             pusher.push(b"item").unwrap();
@@ -65,7 +53,7 @@ fn only_a_puller_that_says_so_is_given_short_headers() {
 #[test]
 fn a_number_for_which_a_short_header_has_no_room_has_a_long_one() {
     let (_private, options) = options();
-    let (mut pusher, mut link) = meet(&options, Head::new(Kind::Credit, 100));
+    let (mut pusher, mut link) = served(&options, Head::new(Kind::Credit, 100));
     pusher.push(b"item").unwrap();
     assert_eq!(header(&mut pusher, &mut link), (SHORT_BYTES, 1, 1));
     pusher.go_on_behind(MOST_IN_SHORT - 2);
@@ -81,12 +69,7 @@ fn a_number_for_which_a_short_header_has_no_room_has_a_long_one() {
 #[test]
 fn a_puller_takes_both_in_any_order() {
     let (_private, options) = options();
-    let mut listener = options.listen("shm:short").unwrap();
-    let (mut puller, mut link) = std::thread::scope(|scope| {
-        let connecting = scope.spawn(|| options.queue("shm:short").puller().unwrap());
-        let link = listener.accept().unwrap();
-        (connecting.join().unwrap(), link)
-    });
+    let (mut puller, mut link) = worked(&options);
     assert!(Head::read(&link.recv_timeout(SOON).unwrap()).unwrap().0.takes_short);
     for number in 1..=200_u64 {
         let mut message = if number.is_multiple_of(3) {

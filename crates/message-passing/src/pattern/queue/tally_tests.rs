@@ -25,15 +25,21 @@ pub(super) fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
     }
 }
 
-/// A pusher with a bare link to it, which has been given so many items; their numbers are 1, 2, and so on.
-fn given(options: &Options, count: u64) -> (Pusher, Link) {
+/// A pusher, and a bare link to it that has said what it takes.
+pub(super) fn served(options: &Options, credit: Head) -> (Pusher, Link) {
     let mut pusher = options.queue("shm:tally").pusher().unwrap();
     let mut link = std::thread::scope(|scope| {
         let connecting = scope.spawn(|| options.connect("shm:tally").unwrap());
         eventually("it is there", || pusher.pullers() == 1);
         connecting.join().unwrap()
     });
-    link.send(&Head::new(Kind::Credit, 100).write()).unwrap();
+    link.send(&credit.write()).unwrap();
+    (pusher, link)
+}
+
+/// The same, which has been given so many items; their numbers are 1, 2, and so on.
+fn given(options: &Options, count: u64) -> (Pusher, Link) {
+    let (mut pusher, mut link) = served(options, Head::new(Kind::Credit, 100));
     for number in 1..=count {
         pusher.push(b"item").unwrap();
         eventually("it is given", || {
@@ -96,12 +102,7 @@ fn whoever_tells_what_cannot_be_is_cut_off() {
 fn only_a_pusher_that_reads_the_tally_is_told_by_it() {
     for (reads_tally, before) in [(true, 0), (false, 0), (true, 100), (false, 100)] {
         let (_private, options) = options();
-        let mut listener = options.listen("shm:tally").unwrap();
-        let (mut puller, mut link) = std::thread::scope(|scope| {
-            let connecting = scope.spawn(|| options.queue("shm:tally").puller().unwrap());
-            let link = listener.accept().unwrap();
-            (connecting.join().unwrap(), link)
-        });
+        let (mut puller, mut link) = worked(&options);
         let head = |message: &[u8]| Head::read(message).map(|(head, _)| (head.kind, head.number)).unwrap();
         assert_eq!(head(&link.recv_timeout(SOON).unwrap()).0, Kind::Credit);
         let mut give = |link: &mut Link, number| {
@@ -145,7 +146,7 @@ fn only_a_pusher_that_reads_the_tally_is_told_by_it() {
 }
 
 /// A puller, and a bare link to it.
-fn worked(options: &Options) -> (Puller, Link) {
+pub(super) fn worked(options: &Options) -> (Puller, Link) {
     let mut listener = options.listen("shm:tally").unwrap();
     std::thread::scope(|scope| {
         let connecting = scope.spawn(|| options.queue("shm:tally").puller().unwrap());

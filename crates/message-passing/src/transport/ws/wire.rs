@@ -7,8 +7,8 @@ use std::os::fd::BorrowedFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tungstenite::error::ProtocolError;
-use tungstenite::protocol::frame::CloseFrame;
 use tungstenite::protocol::frame::coding::CloseCode;
+use tungstenite::protocol::frame::{CloseFrame, FrameHeader};
 use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message};
 use wharf_sys::poll::{self, Interest};
@@ -338,12 +338,8 @@ fn all_or_later(written: Result<(), Error>) -> io::Result<bool> {
 
 /// The bytes of a message of `len` in its frame.
 fn framed(len: usize, masked: bool) -> usize {
-    let length = match len {
-        0..126 => 0,
-        126..0x1_0000 => 2,
-        _ => 8,
-    };
-    2 + length + if masked { 4 } else { 0 } + len
+    let header = FrameHeader { mask: masked.then_some([0; 4]), ..FrameHeader::default() };
+    header.len(len as u64) + len
 }
 
 /// Copies bytes behind the first `filled` ones, as many as there is room for; how many.

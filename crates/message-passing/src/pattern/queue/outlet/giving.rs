@@ -27,18 +27,18 @@ impl Line {
         self.sender.send_quickly(&[short_item(self.tally.is_some(), number)], item)
     }
 
-    /// The same with a header that every puller takes, and that has room for everything.
-    #[inline(never)]
-    fn send_in_long(&mut self, deliveries: u32, number: u64, item: &[u8]) -> Pushed {
-        self.sender.send_quickly(&self.head(deliveries, number).words(), item)
-    }
-
     /// The same at the end of a lap, or where it is to be looked how far the puller is.
     #[inline(never)]
     fn send_new_at_the_second_try(&mut self, number: u64, item: &[u8]) -> Pushed {
         let head = if number > self.short_up_to { HEAD_BYTES } else { SHORT_BYTES };
         self.sender.prepare(head + item.len());
         self.send_new(number, item)
+    }
+
+    /// Sends any item, with a header that every puller takes and that has room for everything.
+    #[inline(never)]
+    fn send_in_long(&mut self, deliveries: u32, number: u64, item: &[u8]) -> Pushed {
+        self.sender.send_quickly(&self.head(deliveries, number).words(), item)
     }
 }
 
