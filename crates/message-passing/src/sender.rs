@@ -108,6 +108,15 @@ impl Sender {
         }
     }
 
+    /// The same for a message that is answered before there is another.
+    #[inline(always)]
+    pub(crate) fn send_in_turn(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
+        match &mut self.half {
+            SendHalf::Log(log) => log.push_in_turn(head, rest),
+            _ => Pushed::No,
+        }
+    }
+
     /// Lends room in place in a few instructions, made part of the caller, in the same common case.
     #[inline(always)]
     fn lend_quickly(&mut self, len: usize) -> bool {

@@ -77,6 +77,13 @@ impl LogWriter {
         self.writer.write_quickly(head, rest)
     }
 
+    /// The same for a message that is answered before there is another: nothing is done for the speed of a stream, which whoever looks
+    /// for the answer would wait for.
+    #[inline(always)]
+    pub fn write_in_turn(&mut self, head: &[u64], rest: &[u8]) -> bool {
+        self.writer.write_in_turn(head, rest)
+    }
+
     /// Whether the last message that was written quickly was as long, and room for another is known. Bounds that a caller has of its own
     /// need not be asked again then, if it says [`unready`](Self::unready) as soon as they are reached.
     #[inline(always)]

@@ -187,6 +187,18 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
     /// enough to be part of the caller. `false`: ask [`Writer::try_write`], which says why or does what it takes.
     #[inline(always)]
     pub(crate) fn write_quickly(&mut self, prefix: &[u64], payload: &[u8]) -> bool {
+        self.write(prefix, payload, true)
+    }
+
+    /// The same for a message that is answered before there is another. Lines ahead are not taken back: that is for streams, and here
+    /// whoever looks for the answer would wait until they had come.
+    #[inline(always)]
+    pub(crate) fn write_in_turn(&mut self, prefix: &[u64], payload: &[u8]) -> bool {
+        self.write(prefix, payload, false)
+    }
+
+    #[inline(always)]
+    fn write(&mut self, prefix: &[u64], payload: &[u8], in_stream: bool) -> bool {
         let len = (size_of_val(prefix) + payload.len()) as u64;
         if len != self.ready {
             if !self.has_room(len) {
@@ -216,7 +228,9 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
         track.head += frame;
         track.sent += 1;
         self.look_for_sleepers();
-        self.open_ahead(frame);
+        if in_stream {
+            self.open_ahead(frame);
+        }
         self.get_ready(len);
         true
     }

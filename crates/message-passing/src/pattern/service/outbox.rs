@@ -280,7 +280,7 @@ impl State {
         if !self.release(front, id) {
             let pushed = if self.over.is_none() {
                 crash_point!("service.reply.before");
-                self.push_quickly(front, Head::new(Kind::Reply, id), answer)
+                self.push_quickly(Sender::send_in_turn, front, Head::new(Kind::Reply, id), answer)
             } else {
                 Pushed::No
             };
@@ -330,7 +330,7 @@ impl State {
         }
         crash_point!("service.reply.before");
         let head = Head::new(kind, id);
-        match self.push_quickly(front, head, payload) {
+        match self.push_quickly(Sender::send_quickly, front, head, payload) {
             Pushed::Yes => {
                 crash_point!("service.reply.sent");
                 Ok(())
@@ -341,14 +341,20 @@ impl State {
 
     /// Sends it if that takes nothing but stores, and has room ready for the next.
     #[inline(always)]
-    fn push_quickly(&mut self, front: &Front, head: Head, payload: &[u8]) -> Pushed {
+    fn push_quickly(
+        &mut self,
+        send: impl FnOnce(&mut Sender, &[u64], &[u8]) -> Pushed,
+        front: &Front,
+        head: Head,
+        payload: &[u8],
+    ) -> Pushed {
         if !self.kept.is_empty() || HEAD_BYTES + payload.len() > front.max_message {
             return Pushed::No;
         }
         let Some(way) = self.way.as_deref_mut() else { return Pushed::No };
         let sender = &mut way.sender;
         let (pushed, len) = match head.short().filter(|_| front.short) {
-            Some(word) => (sender.send_quickly(&[word], payload), size_of_val(&word) + payload.len()),
+            Some(word) => (send(sender, &[word], payload), size_of_val(&word) + payload.len()),
             None => (sender.send_quickly_apart(&head.words(), payload), HEAD_BYTES + payload.len()),
         };
         if pushed == Pushed::Yes {

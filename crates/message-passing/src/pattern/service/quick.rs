@@ -44,7 +44,7 @@ impl Outlet {
         let head = Head { kind: Kind::Request, id: number, left: limit };
         let sender = &mut link.sender;
         let (pushed, len) = match head.short().filter(|_| link.short) {
-            Some(word) => (sender.send_quickly(&[word], request), size_of_val(&word) + request.len()),
+            Some(word) => (sender.send_in_turn(&[word], request), size_of_val(&word) + request.len()),
             None => (sender.send_quickly_apart(&head.words(), request), HEAD_BYTES + request.len()),
         };
         match pushed {

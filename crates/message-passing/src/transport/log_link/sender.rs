@@ -269,6 +269,22 @@ impl LogSender {
     /// message's own stores, whose lines are the peer's at that moment (docs/performance.md).
     #[inline(always)]
     pub(crate) fn push_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
+        self.push_as(LogWriter::write_quickly, head, rest)
+    }
+
+    /// The same for a message that is answered before there is another: see [`LogWriter::write_in_turn`].
+    #[inline(always)]
+    pub(crate) fn push_in_turn(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
+        self.push_as(LogWriter::write_in_turn, head, rest)
+    }
+
+    #[inline(always)]
+    fn push_as(
+        &mut self,
+        write: impl FnOnce(&mut LogWriter, &[u64], &[u8]) -> bool,
+        head: &[u64],
+        rest: &[u8],
+    ) -> Pushed {
         if self.ready_in != fork::epoch() {
             return Pushed::No;
         }
@@ -276,7 +292,7 @@ impl LogSender {
         if !self.log.is_ready(len) && self.watch.is_due(self.log.sent()) && self.ends_at_a_look() {
             return Pushed::No;
         }
-        if !self.log.write_quickly(head, rest) {
+        if !write(&mut self.log, head, rest) {
             return Pushed::No;
         }
         if self.watch.is_due(self.log.sent()) {
