@@ -269,22 +269,17 @@ impl LogSender {
     /// message's own stores, whose lines are the peer's at that moment (docs/performance.md).
     #[inline(always)]
     pub(crate) fn push_quickly(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
-        self.push_as(LogWriter::write_quickly, head, rest)
+        self.push_as(head, rest, true)
     }
 
     /// The same for a message that is answered before there is another: see [`LogWriter::write_in_turn`].
     #[inline(always)]
     pub(crate) fn push_in_turn(&mut self, head: &[u64], rest: &[u8]) -> Pushed {
-        self.push_as(LogWriter::write_in_turn, head, rest)
+        self.push_as(head, rest, false)
     }
 
     #[inline(always)]
-    fn push_as(
-        &mut self,
-        write: impl FnOnce(&mut LogWriter, &[u64], &[u8]) -> bool,
-        head: &[u64],
-        rest: &[u8],
-    ) -> Pushed {
+    fn push_as(&mut self, head: &[u64], rest: &[u8], in_stream: bool) -> Pushed {
         if self.ready_in != fork::epoch() {
             return Pushed::No;
         }
@@ -292,7 +287,11 @@ impl LogSender {
         if !self.log.is_ready(len) && self.watch.is_due(self.log.sent()) && self.ends_at_a_look() {
             return Pushed::No;
         }
-        if !write(&mut self.log, head, rest) {
+        let written = match in_stream {
+            true => self.log.write_quickly(head, rest),
+            false => self.log.write_in_turn(head, rest),
+        };
+        if !written {
             return Pushed::No;
         }
         if self.watch.is_due(self.log.sent()) {
