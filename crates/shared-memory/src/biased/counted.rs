@@ -140,14 +140,20 @@ impl<S, T> Counted<S, T> {
     /// not, nothing is different.
     #[inline(always)]
     pub fn leave_quickly(&mut self, last: impl FnOnce(&mut T) -> bool) -> bool {
+        self.leave_quickly_as(thread_number(), |_, value| last(value))
+    }
+
+    /// The same for something that also looks at what everybody may look at.
+    #[inline(always)]
+    pub fn leave_quickly_with(&mut self, last: impl FnOnce(&S, &mut T) -> bool) -> bool {
         self.leave_quickly_as(thread_number(), last)
     }
 
     #[inline(always)]
-    pub(super) fn leave_quickly_as(&mut self, me: u64, last: impl FnOnce(&mut T) -> bool) -> bool {
+    pub(super) fn leave_quickly_as(&mut self, me: u64, last: impl FnOnce(&S, &mut T) -> bool) -> bool {
         let Some(whole) = self.whole() else { return false };
         let Some(mut inside) = whole.lock.enter_quickly_as(me) else { return false };
-        if !last(&mut inside) {
+        if !last(&whole.shared, &mut inside) {
             return false;
         }
         let left = whole.one_less();

@@ -103,7 +103,7 @@ fn loom_the_last_holder_frees_what_all_others_have_left() {
             }
         });
         let by_turns = |value: &mut u64| *value += 1;
-        let quickly = first.leave_quickly_as(me, |value| {
+        let quickly = first.leave_quickly_as(me, |_, value| {
             by_turns(value);
             true
         });

@@ -102,7 +102,7 @@ impl Client {
     /// As [`call`](Self::call); the memory is then empty.
     #[inline]
     pub fn call_into(&mut self, request: &[u8], limit: Duration, answer: &mut Vec<u8>) -> Result<(), CallError> {
-        self.request(request).limit(limit).call_into(answer)
+        self.ask(request, Wish { limit: Some(limit), ..Wish::default() }, answer)
     }
 
     /// Asks for several results, which the iterator waits for, all of them at most `limit`.

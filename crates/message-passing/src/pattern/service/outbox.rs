@@ -260,47 +260,52 @@ impl Outbox {
     /// The answer to a request, which is its last word; takes its memory back.
     #[inline]
     pub(super) fn reply(&mut self, paper: Box<Paper>, answer: &[u8]) -> Result<(), SendError> {
-        if !self.whole.is_ours() {
-            return Err(SendError::Forked);
+        let (mut paper, mut failed) = (Some(paper), None);
+        let quickly = |front: &Front, state: &mut State| state.reply_quickly(front, &mut paper, answer, &mut failed);
+        if self.whole.leave_quickly_with(quickly) {
+            return failed.map_or(Ok(()), Err);
         }
-        let mut failed = None;
-        self.whole
-            .leave_with(|front, state| state.reply(front, paper, answer, &mut failed))
-            .map_err(SendError::System)?;
-        failed.map_or(Ok(()), Err)
+        // Nothing is different yet.
+        paper.map_or(Ok(()), |paper| self.settle(Kind::Reply, paper, answer, Without::CutOff))
     }
 }
 
 impl State {
-    /// `failed`: why, if it was not said.
+    /// Answers the request in the seat, and takes its memory back, if that takes nothing but stores, or somebody must be woken
+    /// beside: whether it has. `failed`: why, if the client then turned out to be gone.
     #[inline(always)]
-    fn reply(&mut self, front: &Front, paper: Box<Paper>, answer: &[u8], failed: &mut Option<SendError>) {
-        let id = paper.id;
-        // Otherwise nobody waits for it.
-        if !self.release(front, id) {
-            let pushed = if self.over.is_none() {
-                crash_point!("service.reply.before");
-                self.push_quickly(Sender::send_in_turn, front, Head::new(Kind::Reply, id), answer)
-            } else {
-                Pushed::No
-            };
-            if pushed == Pushed::Yes {
-                crash_point!("service.reply.sent");
-            } else {
-                *failed = self.reply_slowly(front, id, answer, pushed).err();
-            }
+    fn reply_quickly(
+        &mut self,
+        front: &Front,
+        paper: &mut Option<Box<Paper>>,
+        answer: &[u8],
+        failed: &mut Option<SendError>,
+    ) -> bool {
+        let Some(id) = paper.as_ref().map(|paper| paper.id) else { return false };
+        if !self.is_alone(front, id) || self.over.is_some() {
+            return false;
         }
-        self.take_back(paper);
+        crash_point!("service.reply.before");
+        let head = Head::new(Kind::Reply, id);
+        match self.push_quickly(Sender::send_in_turn, front, head, answer) {
+            Pushed::Yes => {
+                crash_point!("service.reply.sent");
+            }
+            Pushed::ToASleeper => self.wake_for(front, head, answer, failed),
+            Pushed::No => return false,
+        }
+        self.leave_seat(front, id);
+        if let Some(paper) = paper.take() {
+            self.take_back(paper);
+        }
+        true
     }
 
+    /// Wakes the client for an answer that lies in its log.
     #[cold]
     #[inline(never)]
-    fn reply_slowly(&mut self, front: &Front, id: u64, answer: &[u8], pushed: Pushed) -> Result<(), SendError> {
-        if self.over.is_some() {
-            return Err(SendError::Closed);
-        }
-        let said = self.say_slowly(front, Head::new(Kind::Reply, id), answer, Without::CutOff, pushed);
-        self.or_failed(front, id, said)
+    fn wake_for(&mut self, front: &Front, head: Head, answer: &[u8], failed: &mut Option<SendError>) {
+        *failed = self.say_slowly(front, head, answer, Without::CutOff, Pushed::ToASleeper).err();
     }
 
     /// Says that the call has failed where the answer is too large.

@@ -75,20 +75,29 @@ impl State {
         self.early.retain(|early| *early > last);
     }
 
+    /// Whether the request sits in the seat, and its caller has not given it up, or anything else that is to come.
+    #[inline(always)]
+    pub(super) fn is_alone(&self, front: &Front, id: u64) -> bool {
+        front.seat.load(Ordering::Relaxed) == id && !self.seat_cancelled && self.early.is_empty()
+    }
+
+    /// The request in the seat is not worked on any more.
+    #[inline(always)]
+    pub(super) fn leave_seat(&mut self, front: &Front, id: u64) {
+        if self.last < id {
+            self.last = id;
+        }
+        // Relaxed: the next that sits down there touches nothing but this word without the lock.
+        front.seat.store(NOBODY, Ordering::Relaxed);
+    }
+
     /// A request is not worked on any more; whether its caller had given it up.
     #[inline]
     pub(super) fn release(&mut self, front: &Front, id: u64) -> bool {
         self.catch_up(front);
         if front.seat.load(Ordering::Relaxed) == id {
-            if self.last < id {
-                self.last = id;
-            }
-            let cancelled = self.seat_cancelled;
-            if cancelled {
-                self.seat_cancelled = false;
-            }
-            // Relaxed: the next that sits down there touches nothing but this word without the lock.
-            front.seat.store(NOBODY, Ordering::Relaxed);
+            let cancelled = std::mem::take(&mut self.seat_cancelled);
+            self.leave_seat(front, id);
             return cancelled;
         }
         let at = self.open.iter().position(|(it, _)| *it == id);
