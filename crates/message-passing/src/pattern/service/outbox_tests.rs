@@ -31,6 +31,16 @@ fn world() -> World {
     World { outbox, client: link.split().1, _private: private }
 }
 
+/// The same when this thread has been inside so often that the lock leans towards it: then answers go the quick way.
+fn leaning() -> World {
+    let world = world();
+    for _ in 0..2000 {
+        assert!(!world.outbox.is_over());
+    }
+    assert!(world.outbox.another().unwrap().whole.leave_quickly(|_| true), "it does not lean");
+    world
+}
+
 impl World {
     fn begin(&self, ids: impl IntoIterator<Item = u64>) {
         for id in ids {
@@ -66,7 +76,11 @@ impl World {
 
 #[test]
 fn each_is_given_up_by_its_own_number_wherever_it_is() {
-    let mut world = world();
+    each_is_given_up(world());
+    each_is_given_up(leaning());
+}
+
+fn each_is_given_up(mut world: World) {
     world.begin(1..=4);
     assert_eq!(world.outbox.whole.shared().unwrap().seat.load(Ordering::Relaxed), 1);
     assert!(world.cancelled(1..=4).is_empty());
@@ -85,7 +99,11 @@ fn each_is_given_up_by_its_own_number_wherever_it_is() {
 
 #[test]
 fn a_word_that_overtakes_its_request_counts() {
-    let mut world = world();
+    a_word_overtakes(world());
+    a_word_overtakes(leaning());
+}
+
+fn a_word_overtakes(mut world: World) {
     world.outbox.cancel(1);
     world.outbox.cancel(3);
     world.outbox.cancel(9);
@@ -99,6 +117,11 @@ fn a_word_that_overtakes_its_request_counts() {
 /// comes first with the lock, it is found: another request that begins, an answer, a question.
 #[test]
 fn a_word_that_has_just_missed_its_request_counts() {
+    a_word_just_missed(world);
+    a_word_just_missed(leaning);
+}
+
+fn a_word_just_missed(world: fn() -> World) {
     let missed = || {
         let world = world();
         world.begin([7]);
@@ -124,7 +147,11 @@ fn a_word_that_has_just_missed_its_request_counts() {
 
 #[test]
 fn words_about_what_is_over_are_not_kept() {
-    let mut world = world();
+    words_about_what_is_over(world());
+    words_about_what_is_over(leaning());
+}
+
+fn words_about_what_is_over(mut world: World) {
     world.begin(1..=3);
     for id in [2, 1, 3] {
         assert!(world.answer(id));
@@ -198,7 +225,11 @@ fn failures_that_nobody_reads_are_kept_within_a_bound() {
 
 #[test]
 fn so_many_are_worked_on_and_no_more() {
-    let mut world = world();
+    so_many_are_worked_on(world());
+    so_many_are_worked_on(leaning());
+}
+
+fn so_many_are_worked_on(mut world: World) {
     let most = MOST_OPEN as u64;
     world.begin(1..=most);
     assert_eq!(world.outbox.begin(most + 1), Begun::TooMany);
@@ -210,12 +241,22 @@ fn so_many_are_worked_on_and_no_more() {
     assert_eq!(world.outbox.begin(most + 5), Begun::TooMany);
     world.outbox.cut_off("it is enough".to_owned());
     assert_eq!(world.outbox.begin(most + 6), Begun::Over);
+    let mut paper = Box::<Paper>::default();
+    paper.id = most + 2;
+    assert_eq!(world.outbox.whole.shared().unwrap().seat.load(Ordering::Relaxed), paper.id);
+    let answered = world.outbox.another().unwrap().reply(paper, b"too late");
+    assert!(matches!(answered, Err(SendError::Closed)), "{answered:?}");
+    assert!(world.client.try_recv().is_err(), "nothing is sent behind the end");
 }
 
 /// What is answered gives its memory to what is asked next, but for large memory; and who answers holds nothing afterwards.
 #[test]
 fn memory_of_requests_is_used_again_within_a_bound() {
-    let world = world();
+    memory_is_used_again(&world());
+    memory_is_used_again(&leaning());
+}
+
+fn memory_is_used_again(world: &World) {
     let mut blanks = Vec::new();
     world.outbox.take_blanks(MOST_SPARE + 2, Duration::ZERO, &mut blanks);
     assert_eq!(blanks.len(), MOST_SPARE + 2);
