@@ -54,8 +54,16 @@ impl Receiver {
     }
 
     /// An end of a channel is a receiver like any other from some use on.
-    #[inline]
+    #[inline(always)]
     fn settle(&mut self) {
+        if self.half.is_channel() {
+            self.settle_channel();
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn settle_channel(&mut self) {
         if let Some((peer, their_cpu)) = self.half.settle() {
             self.met = peer;
             self.pace = Pace::new(self.facts.wait, self.half.tries_are_free(), their_cpu);

@@ -19,8 +19,7 @@ use crate::peer::Peer;
 use crate::room::Room;
 use crate::transport::channel::{USED, Unused};
 use crate::transport::log_link::Pushed;
-use crate::transport::stream::Quickly;
-use crate::transport::{self, Ask, SendHalf};
+use crate::transport::{self, Ask, Quickly, SendHalf};
 use crate::wait::{self, Act, Limit, Pace};
 
 /// The sending end of a link.
@@ -241,12 +240,7 @@ impl Sender {
         let mut progress = 0;
         let tried = match &mut self.half {
             _ if self.policy == Policy::Reject || message.len() > self.limit => Ok(Quickly::Untried),
-            SendHalf::Stream(half) => half.push_quickly(message, &mut progress),
-            SendHalf::Other(half) if !half.tries_by_sleeping() => {
-                let pushed = half.push_for_good(message, &mut progress, Ask::Nothing);
-                pushed.map(|()| if half.has_rest() { Quickly::WithRest } else { Quickly::Sent })
-            }
-            _ => Ok(Quickly::Untried),
+            half => half.push_quickly(message, &mut progress),
         };
         match tried {
             Ok(Quickly::Sent) => return true,

@@ -10,7 +10,7 @@ use wharf_sys::socket::Credentials;
 use super::channel::{ChannelReceiver, ChannelSender, Unused, Whom};
 use super::log_link::{LogReceiver, LogSender};
 use super::stream::{StreamReceiver, StreamSender};
-use super::{Ask, Frame, PeerMemory, RecvTransport, Room, SendTransport};
+use super::{Ask, Frame, PeerMemory, Quickly, RecvTransport, Room, SendTransport};
 use crate::aligned::AlignedBytes;
 use crate::error::{RecvError, SendError};
 use crate::message::Message;
@@ -222,6 +222,16 @@ impl SendHalf {
         on!(SendHalf, self, it => it.commit_or_keep(room, spare))
     }
 
+    /// See [`SendTransport::push_quickly`].
+    #[inline(always)]
+    pub(crate) fn push_quickly(&mut self, payload: &[u8], progress: &mut usize) -> Result<Quickly, SendError> {
+        match self {
+            SendHalf::Stream(it) => it.push_quickly(payload, progress),
+            SendHalf::Other(it) => it.push_quickly(payload, progress),
+            SendHalf::Log(_) | SendHalf::Channel(_) => Ok(Quickly::Untried),
+        }
+    }
+
     /// See [`SendTransport::give_back`].
     #[inline]
     pub(crate) fn give_back(&mut self, room: Room) {
@@ -272,10 +282,14 @@ impl RecvHalf {
         })
     }
 
-    /// See [`StreamReceiver::wait_quickly`].
+    /// See [`RecvTransport::wait_quickly`].
     #[inline(always)]
     pub(crate) fn wait_quickly(&mut self) -> Option<Frame> {
-        if let RecvHalf::Stream(it) = self { it.wait_quickly() } else { None }
+        match self {
+            RecvHalf::Stream(it) => it.wait_quickly(),
+            RecvHalf::Other(it) => it.wait_quickly(),
+            RecvHalf::Log(_) | RecvHalf::Channel(_) => None,
+        }
     }
 
     /// See [`RecvTransport::poll`].
@@ -330,8 +344,13 @@ impl RecvHalf {
         if let RecvHalf::Channel(end) = self { end.untie() } else { Err(LINKED) }
     }
 
+    /// Whether it is an end of a channel, which [`settle`](Self::settle) may change.
+    #[inline(always)]
+    pub(crate) fn is_channel(&self) -> bool {
+        matches!(self, RecvHalf::Channel(_))
+    }
+
     /// See [`SendHalf::settle`].
-    #[inline]
     pub(crate) fn settle(&mut self) -> Option<Whom> {
         let RecvHalf::Channel(end) = self else { return None };
         let (half, whom) = end.settled()?;

@@ -73,6 +73,17 @@ pub(crate) struct Frame {
     pub(crate) len: usize,
 }
 
+/// What came of [`SendTransport::push_quickly`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quickly {
+    /// The message is sent.
+    Sent,
+    /// The message is sent, and has a rest here ([`SendTransport::has_rest`]).
+    WithRest,
+    /// Nothing was done.
+    Untried,
+}
+
 /// The right to room that was reserved in place for a message. A transport lends at most one at a time, so it knows
 /// which.
 #[derive(Debug)]
@@ -115,6 +126,17 @@ pub(crate) trait SendTransport: Waits + Send {
     /// is sent or the peer is gone: one may be begun that could not be given up.
     fn push_for_good(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         self.push(payload, progress, ask)
+    }
+
+    /// The common case of a transport whose tries are system calls: [`push_for_good`](Self::push_for_good), unless the message is better
+    /// sent [asleep](Self::push_asleep), and whether there is a [rest](Self::has_rest). One call through the table of methods for all of it.
+    #[inline]
+    fn push_quickly(&mut self, payload: &[u8], progress: &mut usize) -> Result<Quickly, SendError> {
+        if self.tries_by_sleeping() {
+            return Ok(Quickly::Untried);
+        }
+        self.push_for_good(payload, progress, Ask::Nothing)?;
+        Ok(if self.has_rest() { Quickly::WithRest } else { Quickly::Sent })
     }
 
     /// The most bytes that are sent whole or not at all.
@@ -242,6 +264,12 @@ pub(crate) trait RecvTransport: Waits + Send {
     /// Sleeps until a message may have come (it may be returned at once, or `None`: look again), the peer is
     /// gone, or the time is up (`Timeout`). Releases the previous message first, always.
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError>;
+
+    /// [`wait`](Self::wait) without a deadline, where a message comes with one call that sleeps, in as little code as possible. `None`: it
+    /// was not so; what is to be said of it, `wait` says.
+    fn wait_quickly(&mut self) -> Option<Frame> {
+        None
+    }
 
     /// The message's bytes; called once for each frame that was found, before the next `poll` or `wait`.
     fn view(&mut self, frame: Frame) -> Message<'_>;

@@ -107,8 +107,14 @@ impl MqReceiver {
     }
 
     /// Receives one message; waits for it for as long as `patience`.
-    #[inline]
+    #[inline(never)]
     fn next(&mut self, patience: Duration) -> Result<Option<Frame>, RecvError> {
+        self.receive(patience)
+    }
+
+    /// The same as a part of the caller's code.
+    #[inline(always)]
+    fn receive(&mut self, patience: Duration) -> Result<Option<Frame>, RecvError> {
         let Ok(queue) = self.queue.get() else { return Err(RecvError::Forked) };
         let received = match queue::recv(queue, self.buffer.get_mut(..), patience) {
             Ok(received) => received,
@@ -135,14 +141,34 @@ impl MqReceiver {
         }
     }
 
+    /// Whether there is something else to do than to receive with one call.
+    #[inline(always)]
+    fn is_busy(&self) -> bool {
+        self.patient | self.hung_up | self.unsaid.is_some() | self.end.is_some()
+    }
+
+    /// Receives one message with the call that receives, as far as that sleeps.
+    #[inline(always)]
+    fn sleep(&mut self) -> Result<Option<Frame>, RecvError> {
+        let found = match self.lull.is_due() {
+            true => self.next_in_stream()?,
+            false => self.next_asleep()?,
+        };
+        self.patient = found.is_none();
+        Ok(found)
+    }
+
     /// Receives one message; sleeps for it in the call that receives.
+    #[inline(always)]
     fn next_asleep(&mut self) -> Result<Option<Frame>, RecvError> {
         crash_point!("mq.recv.nap");
-        self.next(NAP)
+        self.receive(NAP)
     }
 
     /// The same for a stream, whose messages are there already most of the time: where one is not, several may come within
     /// a moment.
+    #[cold]
+    #[inline(never)]
     fn next_in_stream(&mut self) -> Result<Option<Frame>, RecvError> {
         if let Some(found) = self.next(Duration::ZERO)? {
             self.ready = self.ready.saturating_add(1);
@@ -245,13 +271,8 @@ impl RecvTransport for MqReceiver {
     fn wait(&mut self, deadline: Option<Deadline>) -> Result<Option<Frame>, RecvError> {
         self.prepare()?;
         // The receiving call sleeps by the clock of the day, which can be set: a deadline is not left to it.
-        if !self.patient && !self.hung_up && self.unsaid.is_none() && deadline.is_none() {
-            let found = match self.lull.is_due() {
-                true => self.next_in_stream()?,
-                false => self.next_asleep()?,
-            };
-            self.patient = found.is_none();
-            return Ok(found);
+        if !self.is_busy() && deadline.is_none() {
+            return self.sleep();
         }
         if !self.hung_up {
             let Ok(queue) = self.queue.get() else { return Err(RecvError::Forked) };
@@ -269,6 +290,11 @@ impl RecvTransport for MqReceiver {
             }
         }
         self.next(Duration::ZERO)
+    }
+
+    fn wait_quickly(&mut self) -> Option<Frame> {
+        // An error is found again, whether it is an end that was noted or the system's.
+        if self.is_busy() { None } else { self.sleep().ok().flatten() }
     }
 
     fn view(&mut self, frame: Frame) -> Message<'_> {

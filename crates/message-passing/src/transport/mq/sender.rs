@@ -17,7 +17,7 @@ use crate::transport::control::{Control, Heard, Word, is_later};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::listening::{self, Gone};
 use crate::transport::vigil::{Silence, Watch};
-use crate::transport::{Ask, SendTransport};
+use crate::transport::{Ask, Quickly, SendTransport};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// The longest sleep in the sending call itself, which cannot look at the lifeline. Whoever has slept so long in vain
@@ -102,7 +102,7 @@ impl MqSender {
     }
 
     /// Puts one message into the queue; waits for room for as long as `patience`.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, payload: &[u8], ask: Ask, patience: Duration) -> Result<(), SendError> {
         let Ok(queue) = self.queue.get() else { return Err(SendError::Forked) };
         crash_point!("mq.send.before");
@@ -181,6 +181,18 @@ impl SendTransport for MqSender {
         }
     }
 
+    /// In as little code as possible, as [`MqReceiver::wait_quickly`](super::receiver::MqReceiver) is.
+    fn push_quickly(&mut self, payload: &[u8], _progress: &mut usize) -> Result<Quickly, SendError> {
+        if self.watch.is_due(self.sent) | self.gone.is_some() | self.tries_by_sleeping() {
+            return Ok(Quickly::Untried);
+        }
+        match self.put(payload, Ask::Nothing, Duration::ZERO) {
+            Ok(()) => Ok(Quickly::Sent),
+            Err(SendError::Full) => Err(self.full()),
+            Err(error) => Err(error),
+        }
+    }
+
     fn push_asleep(
         &mut self,
         payload: &[u8],
@@ -209,6 +221,7 @@ impl SendTransport for MqSender {
         }
     }
 
+    #[inline]
     fn tries_by_sleeping(&self) -> bool {
         self.slow > 0 && !self.patient
     }

@@ -30,7 +30,7 @@ use self::incoming::Incoming;
 use self::outgoing::Outgoing;
 use self::reader::Reader;
 pub(crate) use self::receiver::StreamReceiver;
-pub(crate) use self::sender::{Quickly, StreamSender};
+pub(crate) use self::sender::StreamSender;
 pub(crate) use self::wire::{Patience, Wire};
 use super::{RecvHalf, SendHalf};
 

@@ -49,23 +49,6 @@ impl StreamReceiver {
         Ok(found.map(|stored| self.taken(stored)))
     }
 
-    /// [`wait`](RecvTransport::wait) without a deadline where that takes one call, in as little code as possible (see
-    /// [`StreamSender::push_quickly`](super::StreamSender::push_quickly)). `None`: it was not so, and what has come meanwhile is found
-    /// by the next call.
-    #[inline(never)]
-    pub(crate) fn wait_quickly(&mut self) -> Option<Frame> {
-        let Self { shared, message, more, kept, .. } = self;
-        if kept.is_some() | shared.is_owing() || !shared.is_ours() {
-            return None;
-        }
-        if let Some(stored) = reader::next_of(message, more) {
-            return Some(self.taken(stored));
-        }
-        let stored = shared.incoming.read_alone(&*shared.wire, message)?;
-        self.received += 1;
-        Some(Frame { at: stored.at, len: stored.len })
-    }
-
     /// Looks for a message in what was read already, and reads on with this patience, if with any.
     #[inline]
     fn find(&mut self, patience: Option<Patience>) -> Result<Option<Stored>, RecvError> {
@@ -156,6 +139,21 @@ impl StreamReceiver {
 }
 
 impl RecvTransport for StreamReceiver {
+    /// As [`StreamSender::push_quickly`](super::StreamSender::push_quickly); what has come meanwhile is found by the next call.
+    #[inline(never)]
+    fn wait_quickly(&mut self) -> Option<Frame> {
+        let Self { shared, message, more, kept, .. } = self;
+        if kept.is_some() | shared.is_owing() || !shared.is_ours() {
+            return None;
+        }
+        if let Some(stored) = reader::next_of(message, more) {
+            return Some(self.taken(stored));
+        }
+        let stored = shared.incoming.read_alone(&*shared.wire, message)?;
+        self.received += 1;
+        Some(Frame { at: stored.at, len: stored.len })
+    }
+
     fn poll(&mut self) -> Result<Option<Frame>, RecvError> {
         if self.shared.is_owing() {
             self.shared.settle();

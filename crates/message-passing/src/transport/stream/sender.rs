@@ -15,7 +15,7 @@ use super::reader::{End, Found, PAYLOAD};
 use super::{MOST_AT_ONCE, Patience, Shared};
 use crate::aligned::AlignedBytes;
 use crate::error::SendError;
-use crate::transport::{Ask, SendTransport};
+use crate::transport::{Ask, Quickly, SendTransport};
 use crate::waits::{Announced, Glance, Places, Stir, Waits};
 
 /// The longest sleep without a look at what was heard: what wakes this half may be read by the receiver of the same
@@ -39,17 +39,6 @@ enum Gone {
     Died,
     Broken(io::ErrorKind, String),
     Nonsense(String),
-}
-
-/// What came of [`StreamSender::push_quickly`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Quickly {
-    /// The message is sent.
-    Sent,
-    /// The message is sent, and has a rest here ([`SendTransport::has_rest`]).
-    WithRest,
-    /// Nothing was done.
-    Untried,
 }
 
 /// See [`SendTransport`].
@@ -172,38 +161,6 @@ impl StreamSender {
         self.shared.note_owing(&outgoing);
         drop(outgoing);
         outcome.map_err(|error| self.trouble(error))
-    }
-
-    /// [`push_for_good`](SendTransport::push_for_good) where that takes one call and nothing has to be done first or afterwards, in as
-    /// little code as possible: what sleeps most of the time finds little of its code in the caches.
-    #[inline(never)]
-    pub(crate) fn push_quickly(&mut self, payload: &[u8], progress: &mut usize) -> Result<Quickly, SendError> {
-        if payload.len() > self.most_quickly || !self.may_begin() {
-            return Ok(Quickly::Untried);
-        }
-        let shared = &*self.shared;
-        // Otherwise the receiver of this side is at it.
-        let Ok(mut outgoing) = shared.outgoing.try_lock() else { return Ok(Quickly::Untried) };
-        if payload.len() <= self.in_one {
-            crash_point!("stream.send.whole");
-        } else {
-            crash_point!("stream.send.large");
-        }
-        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        let header = Header { len, kind: Kind::Whole, ask: false };
-        match outgoing.put_quickly(&*shared.wire, header, payload) {
-            Some(Ok(true)) => {}
-            None => return Ok(Quickly::Untried),
-            Some(tried) => {
-                shared.note_owing(&outgoing);
-                drop(outgoing);
-                return self.sent_in_part(tried, payload.len(), progress);
-            }
-        }
-        drop(outgoing);
-        crash_point!("stream.send.sent");
-        self.sent += 1;
-        Ok(Quickly::Sent)
     }
 
     /// Whether a message may go without a look at anything but the clock. Where it may not, [`begin`](Self::begin) looks.
@@ -338,6 +295,38 @@ impl StreamSender {
 }
 
 impl SendTransport for StreamSender {
+    /// Where it takes one call and nothing has to be done first or afterwards, in as little code as possible: what sleeps most of the
+    /// time finds little of its code in the caches.
+    #[inline(never)]
+    fn push_quickly(&mut self, payload: &[u8], progress: &mut usize) -> Result<Quickly, SendError> {
+        if payload.len() > self.most_quickly || !self.may_begin() {
+            return Ok(Quickly::Untried);
+        }
+        let shared = &*self.shared;
+        // Otherwise the receiver of this side is at it.
+        let Ok(mut outgoing) = shared.outgoing.try_lock() else { return Ok(Quickly::Untried) };
+        if payload.len() <= self.in_one {
+            crash_point!("stream.send.whole");
+        } else {
+            crash_point!("stream.send.large");
+        }
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        let header = Header { len, kind: Kind::Whole, ask: false };
+        match outgoing.put_quickly(&*shared.wire, header, payload) {
+            Some(Ok(true)) => {}
+            None => return Ok(Quickly::Untried),
+            Some(tried) => {
+                shared.note_owing(&outgoing);
+                drop(outgoing);
+                return self.sent_in_part(tried, payload.len(), progress);
+            }
+        }
+        drop(outgoing);
+        crash_point!("stream.send.sent");
+        self.sent += 1;
+        Ok(Quickly::Sent)
+    }
+
     fn push(&mut self, payload: &[u8], progress: &mut usize, ask: Ask) -> Result<(), SendError> {
         if *progress > 0 && *progress == payload.len() {
             return self.finish_whole();
