@@ -6,6 +6,8 @@
 //! of the system is kept for the word that nothing more comes, which is therefore found last.
 
 mod lull;
+#[cfg(test)]
+mod quick_tests;
 mod receiver;
 #[cfg(test)]
 mod receiver_tests;
