@@ -24,7 +24,7 @@ pub use seats::{Behind, Departure, SeatId, SeatTerms};
 use super::frame::{CARRIES, Grid, HEADER_BYTES, Header, Kind, RENDEZVOUS, REWIND};
 use super::order::Standing;
 use super::page::{CLOSED, Page};
-use super::ring::{LINE_BYTES, Ring};
+use super::ring::Ring;
 use super::{Announcement, Barriers, Geometry, Signals, WriteError};
 use crate::atomic::{Ordering, compiler_fence, fence};
 use audience::Audience;
@@ -274,21 +274,11 @@ impl<R: Ring, P: Deref<Target = Page>> Writer<R, P> {
 
     /// Makes room for a message of `len` bytes before it is there, so that it is written quickly: looks at the readers, and
     /// says the pad at the end of a lap. What stands in its way is told when it is written.
-    ///
-    /// The header behind it is cleared where that has a line of its own: the reader, which waits for the two lines before, has
-    /// it from the last lap, and all that is written later would wait for it.
     #[inline(always)]
     pub(crate) fn prepare(&mut self, len: u64) {
         if !self.has_room(len) {
             // Whom a pad must be rung for, is rung for with the next message.
             let _ = self.make_room_slowly(len);
-            return;
-        }
-        let track = &self.tracks[self.current & 1];
-        let behind = track.head + self.grid.frame(len);
-        if behind / LINE_BYTES > track.head / LINE_BYTES + 1 {
-            // Relaxed: no reader looks at it yet, and it is cleared once more with the message.
-            track.ring.word(behind).store(0, Ordering::Relaxed);
         }
     }
 
