@@ -49,6 +49,12 @@ const NOT_CONFINED: u64 = u64::MAX;
 const SMALL_BYTES: u64 = 8192;
 const LARGE_BYTES: u64 = 16_384;
 
+/// The small ring of a side that does not trust the other, or is not known to be trusted by it: older ones accept no more from strangers.
+const SMALL_BYTES_AMONG_STRANGERS: u64 = 4096;
+
+/// The most memory that is accepted of a side that is not trusted.
+const MOST_BYTES_OF_A_STRANGER: u64 = 32 << 10;
+
 /// What either side says of its half.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::pattern) struct Half {
@@ -110,6 +116,16 @@ impl Half {
         Ok(Half { geometry, max_message, confined, bell, sleepy, short_headers, ear })
     }
 
+    /// Whoever is not trusted brings memory within a bound.
+    fn check_as_a_stranger(self) -> Result<(), Refusal> {
+        match self.geometry.total_bytes() {
+            bytes if bytes > MOST_BYTES_OF_A_STRANGER => Err(Refusal::words(format!(
+                "its log has {bytes} bytes, and at most {MOST_BYTES_OF_A_STRANGER} are accepted of a peer that is not trusted"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether its maker is to be spoken to at a socket that came last.
     pub(in crate::pattern) fn has_ear(self) -> bool {
         self.ear
@@ -152,7 +168,8 @@ impl Prepared {
         bell: Option<&Ringer>,
     ) -> Result<(Prepared, Vec<OwnedFd>), Refusal> {
         let align = options.align as u64;
-        let geometry = Geometry::new(SMALL_BYTES, LARGE_BYTES, align)
+        let small = if bell.is_some() { SMALL_BYTES } else { SMALL_BYTES_AMONG_STRANGERS };
+        let geometry = Geometry::new(small, LARGE_BYTES, align)
             .ok_or_else(|| Refusal::words(format!("expected payloads on 8 or 64 bytes, found {align}")))?;
         let side = Side::create(geometry).map_err(refusal)?;
         let failed = |error: io::Error| Refusal::not_now(format!("cannot pass half a link on: {error}"));
@@ -206,12 +223,8 @@ impl Prepared {
         (options, name): (&Options, &str),
     ) -> Result<Link, Refusal> {
         let (memory, bell) = two(fds, theirs.bell).map_err(Refusal::Words)?;
-        if !trusted && theirs.geometry.total_bytes() > self.half.geometry.total_bytes() {
-            return Err(Refusal::words(format!(
-                "its log has {} bytes, and at most {} are accepted of a peer that is not trusted",
-                theirs.geometry.total_bytes(),
-                self.half.geometry.total_bytes()
-            )));
+        if !trusted {
+            theirs.check_as_a_stranger()?;
         }
         // A pipe has one lock for both ends, which somebody who is not trusted could hold for ever: both pass one, or neither.
         let (ringer, rest) = match bell.filter(|_| trusted && self.half.bell) {
@@ -302,6 +315,20 @@ mod tests {
             // And speaks where the guest hears.
             socket::send(lines.mouth.get().unwrap(), b"d").unwrap();
             assert_eq!(socket::recv(&guest, &mut [0; 1]).unwrap().len, 1);
+        }
+    }
+
+    /// Version 1 began with a small ring of 4 KiB on either side, and accepted no more of a stranger than it brought itself.
+    #[test]
+    fn a_stranger_brings_what_older_ones_accept_and_may_bring_what_newer_ones_do() {
+        let (_bell, ringer) = wharf_sys::doorbell::crowd().unwrap();
+        let half = |bell| Prepared::new(&Options::new(), bell).unwrap().0.half();
+        assert_eq!(half(None).geometry.total_bytes(), 24_576);
+        assert_eq!(half(Some(&ringer)).geometry.total_bytes(), 28_672);
+        for (small, is_accepted) in [(4096, true), (SMALL_BYTES, true), (16_384, false), (1 << 20, false)] {
+            let geometry = Geometry::new(small, LARGE_BYTES, 8).unwrap();
+            let checked = Half { geometry, ..half(None) }.check_as_a_stranger();
+            assert_eq!(checked.is_ok(), is_accepted, "{small}");
         }
     }
 
