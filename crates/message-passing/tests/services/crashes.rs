@@ -26,8 +26,12 @@ pub(crate) fn at_every_point(world: &World) {
     for (point, role) in POINTS {
         match *role {
             "asks" => client_dies_at(world, point),
-            role => server_dies_at(world, point, role),
+            role => server_dies_at(world, point, role, 1),
         }
+    }
+    // By then the answers go the quick way.
+    for point in ["service.reply.before", "service.reply.sent"] {
+        server_dies_at(world, point, "serves", 300);
     }
 }
 
@@ -57,12 +61,13 @@ fn client_dies_at(world: &World, point: &str) {
     next.end();
 }
 
-fn server_dies_at(world: &World, point: &str, role: &str) {
+/// At which of its passages it dies.
+fn server_dies_at(world: &World, point: &str, role: &str, passage: usize) {
     let node = world.node();
     // It comes to those who are there, so that it dies at its first client even where that is on the way.
     let mut client = node.service("crash").client().unwrap();
     let arguments: &[&str] = if role == "serves" { &["crash"] } else { &["crash", "1"] };
-    let mut dies = dying(world, point, role, arguments);
+    let mut dies = dying(world, &format!("{point}:{passage}"), role, arguments);
     if role != "serves" {
         dies.tell_if_there("go");
     }
@@ -74,7 +79,8 @@ fn server_dies_at(world: &World, point: &str, role: &str) {
         }
         // An answer is waited for, however long it takes; none comes after it.
         let limit = match point {
-            "service.reply.sent" if outcomes.is_empty() => SOON,
+            _ if passage > 1 && outcomes.len() + 1 < passage => SOON,
+            "service.reply.sent" if outcomes.len() < passage => SOON,
             _ => std::time::Duration::from_millis(100),
         };
         match client.call(b"echo on", limit) {
@@ -86,7 +92,10 @@ fn server_dies_at(world: &World, point: &str, role: &str) {
         }
     }
     assert!(dies.was_killed(), "{point}: it lived on");
+    let answered = outcomes.iter().filter(|outcome| **outcome == Outcome::Answered).count();
     match point {
+        "service.reply.before" if passage > 1 => assert_eq!(answered, passage - 1, "{outcomes:?}"),
+        "service.reply.sent" if passage > 1 => assert_eq!(answered, passage, "{outcomes:?}"),
         // Carried out or not: nobody knows.
         "service.request.taken" | "service.reply.before" => {
             assert!(outcomes.contains(&Outcome::Unknown), "{outcomes:?}")

@@ -282,7 +282,7 @@ impl State {
         failed: &mut Option<SendError>,
     ) -> bool {
         let Some(id) = paper.as_ref().map(|paper| paper.id) else { return false };
-        if !self.is_alone(front, id) || self.over.is_some() {
+        if !self.sits_undisturbed(front, id) || self.over.is_some() {
             return false;
         }
         crash_point!("service.reply.before");
@@ -344,7 +344,8 @@ impl State {
         }
     }
 
-    /// Sends it if that takes nothing but stores, and has room ready for the next.
+    /// Sends it if that takes nothing but stores, and has room ready for the next: a short head with `send`, a long one, which is rarer, as
+    /// any.
     #[inline(always)]
     fn push_quickly(
         &mut self,

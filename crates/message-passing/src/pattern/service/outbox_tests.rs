@@ -275,3 +275,62 @@ fn memory_is_used_again(world: &World) {
     world.outbox.take_blanks(MOST_SPARE, Duration::ZERO, &mut blanks);
     assert!(world.outbox.state().unwrap().spare.is_empty());
 }
+
+/// The same for requests one after the other, each of which sits alone.
+#[test]
+fn memory_of_a_quick_answer_is_used_again() {
+    let world = leaning();
+    for id in 1..=3 {
+        let mut blanks = Vec::new();
+        world.outbox.take_blanks(1, Duration::ZERO, &mut blanks);
+        assert!(world.outbox.state().unwrap().spare.is_empty());
+        world.begin([id]);
+        blanks.pop().unwrap().begin(id, None, b"small".to_vec()).reply(b"answer").unwrap();
+        assert_eq!(world.outbox.state().unwrap().spare.len(), 1);
+    }
+}
+
+#[test]
+fn whoever_answers_a_client_that_is_gone_is_told() {
+    for mut world in [world(), leaning()] {
+        world.begin([1]);
+        drop(std::mem::replace(&mut world.client, self::world().client));
+        let mut paper = Box::<Paper>::default();
+        paper.id = 1;
+        let answered = world.outbox.another().unwrap().reply(paper, b"answer");
+        assert!(matches!(answered, Err(SendError::Closed)), "{answered:?}");
+        assert!(world.outbox.is_over());
+        assert_eq!(world.outbox.whole.shared().unwrap().seat.load(Ordering::Relaxed), NOBODY);
+    }
+}
+
+/// Answers for which there is room do not overtake those that are kept.
+#[test]
+fn answers_come_in_their_order_behind_those_that_are_kept() {
+    for mut world in [world(), leaning()] {
+        let mut sent = 0;
+        while world.outbox.state().unwrap().kept.is_empty() {
+            sent += 1;
+            world.begin([sent]);
+            world.reply(sent, &[7; 5000]);
+            assert!(sent < 10_000, "there is always room");
+        }
+        for _ in 0..3 {
+            sent += 1;
+            world.begin([sent]);
+            world.reply(sent, b"small");
+        }
+        let mut received = 0;
+        while received < sent {
+            match world.client.try_recv() {
+                Ok(message) => {
+                    received += 1;
+                    assert_eq!(Head::read(&message).unwrap().0.id, received);
+                }
+                Err(_) => {
+                    world.outbox.flush();
+                }
+            }
+        }
+    }
+}

@@ -75,9 +75,9 @@ impl State {
         self.early.retain(|early| *early > last);
     }
 
-    /// Whether the request sits in the seat, and its caller has not given it up, or anything else that is to come.
+    /// Whether the request sits in the seat, and nobody has given it up: nor any of which that was heard early, which it might be.
     #[inline(always)]
-    pub(super) fn is_alone(&self, front: &Front, id: u64) -> bool {
+    pub(super) fn sits_undisturbed(&self, front: &Front, id: u64) -> bool {
         front.seat.load(Ordering::Relaxed) == id && !self.seat_cancelled && self.early.is_empty()
     }
 
