@@ -133,7 +133,12 @@ fn every_reader_gets_every_message_in_order_whatever_the_sizes() {
                 let words = random.below(4).min(head.len() as u64) as usize;
                 let rest = [head.get(words..).unwrap_or_default().as_flattened(), rest].concat();
                 let head: Vec<u64> = head.iter().take(words).map(|word| u64::from_le_bytes(*word)).collect();
-                let written = match random.below(2) == 0 && writer.write_quickly(&head, &rest) {
+                let quickly = match random.below(4) {
+                    0 => writer.write_quickly(&head, &rest),
+                    1 => writer.write_in_turn(&head, &rest),
+                    _ => false,
+                };
+                let written = match quickly {
                     true => Ok(()),
                     false => writer.try_write(&bytes, random.below(8) == 0),
                 };
