@@ -293,7 +293,7 @@ impl RecvTransport for MqReceiver {
     }
 
     fn wait_quickly(&mut self) -> Option<Frame> {
-        // An error is found again, whether it is an end that was noted or the system's.
+        // An end is noted, and told by `wait`; what the system refused, and still refuses, it tells as well.
         if self.is_busy() { None } else { self.sleep().ok().flatten() }
     }
 

@@ -95,7 +95,11 @@ impl Outgoing {
             return None;
         }
         *head = header.bytes();
-        if payload.len() > PIECE { copy_in_pieces(payload, body) } else { body.copy_from_slice(payload) }
+        if payload.len() > PIECE {
+            copy_in_pieces(payload, body)
+        } else {
+            body.copy_from_slice(payload)
+        }
         Some(self.small.get(..HEADER + payload.len()))
     }
 
@@ -269,7 +273,7 @@ impl Outgoing {
     }
 }
 
-// A word is written like any frame, and fits where the rest of the largest one does.
+/// See [`PIECE`].
 #[inline(never)]
 fn copy_in_pieces(from: &[u8], to: &mut [u8]) {
     for (from, to) in from.chunks(PIECE).zip(to.chunks_mut(PIECE)) {
@@ -277,4 +281,5 @@ fn copy_in_pieces(from: &[u8], to: &mut [u8]) {
     }
 }
 
+// A word is written like any frame, and fits where the rest of the largest one does.
 const _: () = assert!(WORD < SMALL);
