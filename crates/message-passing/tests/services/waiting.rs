@@ -105,6 +105,51 @@ pub(crate) fn pending_replies(world: &World) {
     }
 }
 
+/// What is large goes on as soon as there is room, and not ring by ring with a slice of time for each, although nobody is rung for room
+/// beside others: that would take twice as long as a call may.
+pub(crate) fn large_ones_beside_others(world: &World) {
+    const BYTES: usize = 16 << 20;
+    const LIMIT: Duration = Duration::from_secs(10);
+    const MOMENT: Duration = Duration::from_millis(50);
+    let options = Options::new().domain(Domain::at(world.path()).unwrap()).max_message(2 * BYTES);
+    let node = world.node();
+    for address in [None, Some("unix:large"), Some("shm:large")] {
+        let service = match address {
+            None => node.service("large").max_message(2 * BYTES),
+            Some(address) => options.service(address),
+        };
+        let service = service.most_kept(2 * BYTES);
+        let mut server = service.server().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut selector = Selector::new();
+                let (mut requests, until) = (0, Instant::now() + 3 * SOON);
+                // The last turns send on what was kept.
+                while (requests < 2 || server.has_kept()) && Instant::now() < until {
+                    let mut list: Vec<(&mut dyn Endpoint, Ready)> = vec![(&mut server, Ready::First)];
+                    selector.wait_timeout(&mut list, MOMENT).unwrap();
+                    if let Ok(request) = server.try_recv() {
+                        let answer = vec![7; if requests == 0 { BYTES } else { request.len() / BYTES }];
+                        requests += 1;
+                        request.reply(&answer).unwrap();
+                    }
+                }
+            });
+            let mut client = service.client_timeout(SOON).unwrap();
+            let mut selector = Selector::new();
+            let large = vec![5; BYTES];
+            for (request, expected) in [(&b"much"[..], BYTES), (&large, 1)] {
+                let call = client.request(request).limit(LIMIT).start().unwrap();
+                let mut list: Vec<(&mut dyn Endpoint, Ready)> = vec![(&mut client, Ready::First)];
+                selector.wait_timeout(&mut list, 2 * SOON).unwrap().expect("the call is over");
+                let answer =
+                    client.wait(call).unwrap_or_else(|error| panic!("{address:?}, {} bytes: {error}", request.len()));
+                assert_eq!(answer.len(), expected, "{address:?}");
+            }
+        });
+    }
+}
+
 /// The same in tasks: nothing is lost, and a call whose future is dropped is given up.
 pub(crate) fn in_tasks(world: &World) {
     let options = Options::new().domain(Domain::at(world.path()).unwrap());

@@ -15,6 +15,7 @@ use super::host::{Host, News};
 use super::inflow::{Inflow, Said, Silent, read};
 use super::outbox::{Begun, LentWay, MOST_OPEN, Outbox, Without};
 use super::request::{Blank, Request};
+use super::slices::Slices;
 use super::spare::Spare;
 use crate::error::RecvError;
 use crate::link::Link;
@@ -80,6 +81,8 @@ pub(super) struct Inlet {
     next_number: u64,
     /// Some answers were kept when it looked last.
     pub(super) kept: bool,
+    /// How soon to look for room for them.
+    pub(super) slices: Slices,
     /// Clients that were cut off, and why: the latest.
     pub(super) cut_off: u64,
     pub(super) last_cut_off: Option<String>,
@@ -102,6 +105,7 @@ impl Inlet {
             owed: None,
             next_number: 0,
             kept: false,
+            slices: Slices::default(),
             cut_off: 0,
             last_cut_off: None,
             terms: terms.clone(),
@@ -161,9 +165,15 @@ impl Inlet {
 
     /// Sends on what was kept for clients.
     pub(super) fn flush(&mut self) {
+        let mut moved = false;
         self.kept = false;
         for caller in &self.callers {
-            self.kept |= caller.outbox.flush();
+            let flushed = caller.outbox.flush();
+            self.kept |= flushed.left;
+            moved |= flushed.moved;
+        }
+        if moved {
+            self.slices.moved();
         }
     }
 

@@ -19,6 +19,7 @@ mod outlet;
 mod quick;
 mod request;
 mod server;
+mod slices;
 mod spare;
 mod survey;
 pub(crate) mod traits;

@@ -54,6 +54,15 @@ struct Kept {
     progress: usize,
 }
 
+/// What came of sending on what was kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Flushed {
+    /// Some of it is left.
+    pub(super) left: bool,
+    /// Some of it is on its way now.
+    pub(super) moved: bool,
+}
+
 /// What a message of so many bytes counts as long as it is kept.
 const fn weight(len: usize) -> usize {
     len + PLACE_BYTES
@@ -495,8 +504,15 @@ impl Outbox {
         }
     }
 
-    /// Sends on what was kept, as far as there is room; whether some is left.
-    pub(super) fn flush(&self) -> bool {
+    /// Sends on what was kept, as far as there is room.
+    pub(super) fn flush(&self) -> Flushed {
+        let mut moved = false;
+        let left = self.flush_on(&mut moved);
+        Flushed { left, moved }
+    }
+
+    /// Whether some is left.
+    fn flush_on(&self, moved: &mut bool) -> bool {
         let (front, mut state) = match self.enter() {
             Ok(inside) => inside,
             Err(SendError::Forked) => return false,
@@ -508,12 +524,17 @@ impl Outbox {
         let half = &mut way.sender.half;
         // Each round sends one that was kept, or ends.
         while let Some(Kept { message, progress }) = kept.front_mut() {
+            let before = *progress;
             match half.push(message, progress, Ask::Nothing) {
                 Ok(()) => {
+                    *moved = true;
                     *bytes -= weight(message.len());
                     kept.pop_front();
                 }
-                Err(SendError::Full) => return true,
+                Err(SendError::Full) => {
+                    *moved |= *progress != before;
+                    return true;
+                }
                 Err(error) => {
                     state.end(front, error.to_string());
                     return false;

@@ -187,7 +187,7 @@ fn empty_results_are_kept_within_the_bound_and_all_arrive() {
             received += 1;
         }
     }
-    while world.outbox.flush() {
+    while world.outbox.flush().left {
         let _ = world.client.try_recv();
     }
     let state = world.outbox.state().unwrap();

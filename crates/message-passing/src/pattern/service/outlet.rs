@@ -19,6 +19,7 @@ use super::choice::Candidate;
 use super::error::CallError;
 use super::frame::{HEAD_BYTES, Head, Kind};
 use super::host::CANCEL;
+use super::slices::Slices;
 use super::spare::Spare;
 use crate::error::RecvError;
 use crate::link::Link;
@@ -76,6 +77,8 @@ pub(super) struct Outlet {
     found: Vec<Found>,
     candidates: Vec<Candidate>,
     positions: Vec<usize>,
+    /// How soon to look for room for what is due.
+    pub(super) slices: Slices,
 }
 
 /// What became of a call that was asked in the quick way.
@@ -106,6 +109,7 @@ impl Outlet {
             found: Vec::new(),
             candidates: Vec::new(),
             positions: Vec::new(),
+            slices: Slices::default(),
         }
     }
 

@@ -49,6 +49,7 @@ impl Waits for Server {
         }
         match inlet.announce() {
             announced if inlet.sleeps_at_its_bell() => announced,
+            announced if inlet.kept => announced.and(Announced::for_at_most(inlet.slices.next())),
             announced => announced.and(Announced::for_at_most(SLICE)),
         }
     }
@@ -122,9 +123,12 @@ impl Waits for Client {
         for link in &mut outlet.links {
             announced = announced.and(link.receiver.announce());
             // Whoever does not ring at our bell, or is about to end, and whoever has no room: looked at again.
-            if (is_named && (link.closing || !link.receiver.rests_elsewhere())) || due || !link.cancels.is_empty() {
+            if (is_named && (link.closing || !link.receiver.rests_elsewhere())) || !link.cancels.is_empty() {
                 announced = announced.and(Announced::for_at_most(SLICE));
             }
+        }
+        if due && !outlet.links.is_empty() {
+            announced = announced.and(Announced::for_at_most(outlet.slices.next()));
         }
         announced
     }

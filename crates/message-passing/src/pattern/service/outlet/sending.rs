@@ -69,6 +69,8 @@ impl Outlet {
             return;
         }
         let due: Vec<u64> = self.calls.due().collect();
+        let sent_in_part = |it: &Outlet| it.links.iter().flat_map(|it| &it.begun).map(|it| it.progress).sum::<usize>();
+        let (before, mut moved) = (sent_in_part(self), false);
         // Others wait behind one that finds no room, so that none is overtaken for ever: those that are for the same server,
         // or that may go anywhere.
         let mut stuck: Vec<Option<u64>> = Vec::new();
@@ -78,10 +80,13 @@ impl Outlet {
                 continue;
             }
             match self.try_send(id, None) {
-                Tried::Sent => {}
+                Tried::Sent => moved = true,
                 Tried::NotNow => stuck.push(only),
                 Tried::Never(why) => self.calls.refuse(id, why),
             }
+        }
+        if moved || sent_in_part(self) != before {
+            self.slices.moved();
         }
     }
 
