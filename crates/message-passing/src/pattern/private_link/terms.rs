@@ -49,7 +49,8 @@ const NOT_CONFINED: u64 = u64::MAX;
 const SMALL_BYTES: u64 = 8192;
 const LARGE_BYTES: u64 = 16_384;
 
-/// The small ring of a side that does not trust the other, or is not known to be trusted by it: older ones accept no more from strangers.
+/// The small ring of a side that does not trust the other, which then mostly does not trust it either: older ones accept no more from
+/// strangers.
 const SMALL_BYTES_AMONG_STRANGERS: u64 = 4096;
 
 /// The most memory that is accepted of a side that is not trusted.

@@ -506,43 +506,36 @@ impl Outbox {
 
     /// Sends on what was kept, as far as there is room.
     pub(super) fn flush(&self) -> Flushed {
-        let mut moved = false;
-        let left = self.flush_on(&mut moved);
-        Flushed { left, moved }
-    }
-
-    /// Whether some is left.
-    fn flush_on(&self, moved: &mut bool) -> bool {
+        let mut flushed = Flushed { left: false, moved: false };
         let (front, mut state) = match self.enter() {
             Ok(inside) => inside,
-            Err(SendError::Forked) => return false,
             // What cannot be looked at may hold something: it is tried again.
-            Err(_) => return true,
+            Err(error) => return Flushed { left: !matches!(error, SendError::Forked), ..flushed },
         };
         let State { way, kept, bytes, .. } = &mut *state;
-        let Some(way) = way else { return !kept.is_empty() };
+        let Some(way) = way else { return Flushed { left: !kept.is_empty(), ..flushed } };
         let half = &mut way.sender.half;
         // Each round sends one that was kept, or ends.
         while let Some(Kept { message, progress }) = kept.front_mut() {
             let before = *progress;
             match half.push(message, progress, Ask::Nothing) {
                 Ok(()) => {
-                    *moved = true;
                     *bytes -= weight(message.len());
                     kept.pop_front();
+                    flushed.moved = true;
                 }
                 Err(SendError::Full) => {
-                    *moved |= *progress != before;
-                    return true;
+                    flushed.moved |= *progress != before;
+                    return Flushed { left: true, ..flushed };
                 }
                 Err(error) => {
                     state.end(front, error.to_string());
-                    return false;
+                    return flushed;
                 }
             }
         }
         front.notify_drained();
-        half.has_rest() && matches!(half.send_rest(), Err(SendError::Full))
+        Flushed { left: half.has_rest() && matches!(half.send_rest(), Err(SendError::Full)), ..flushed }
     }
 
     /// The way to the client, for whoever sleeps until there is room there; others keep what they have to say meanwhile.

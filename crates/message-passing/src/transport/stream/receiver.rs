@@ -139,7 +139,8 @@ impl StreamReceiver {
 }
 
 impl RecvTransport for StreamReceiver {
-    /// In as little code as possible, as the sender's [`push_quickly`](crate::transport::SendTransport::push_quickly) is; what has come meanwhile is found by the next call.
+    /// In as little code as possible, as the sender's [`push_quickly`](crate::transport::SendTransport::push_quickly) is; what has come
+    /// meanwhile is found by the next call.
     #[inline(never)]
     fn wait_quickly(&mut self) -> Option<Frame> {
         let Self { shared, message, more, kept, .. } = self;
