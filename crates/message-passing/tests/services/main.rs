@@ -40,7 +40,7 @@ const CASES: &[Case] = cases! {
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
     shortage { descriptors_run_out, no_more_than_agreed }
     addresses { every_transport, deaths, python, both_headers }
-    waiting { two_servers_in_one_thread, pending_replies, large_ones_beside_others, in_tasks, large_requests }
+    waiting { two_servers_in_one_thread, pending_replies, large_ones_beside_others, large_ones_in_tasks, in_tasks, large_requests }
     surveys {
         everybody_answers, several_results, every_kind_of_end, a_late_answer_is_nobodys, nobody_there, one_that_joins_is_not_asked,
         a_killed_server, a_stopped_server, a_server_that_leaves, a_full_one_holds_up_nobody, room_elsewhere_wakes_nobody, dropped, ended_early, calls_beside_it,

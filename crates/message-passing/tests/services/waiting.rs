@@ -106,9 +106,9 @@ pub(crate) fn pending_replies(world: &World) {
 }
 
 /// What is large goes on as soon as there is room, and not ring by ring with a slice of time for each, although nobody is rung for room
-/// beside others: that would take twice as long as a call may.
+/// beside others: that would take longer than a call may.
 pub(crate) fn large_ones_beside_others(world: &World) {
-    const BYTES: usize = 16 << 20;
+    const BYTES: usize = 32 << 20;
     const LIMIT: Duration = Duration::from_secs(10);
     const MOMENT: Duration = Duration::from_millis(50);
     let options = Options::new().domain(Domain::at(world.path()).unwrap()).max_message(2 * BYTES);
@@ -190,6 +190,33 @@ pub(crate) fn in_tasks(world: &World) {
             assert!(held.iter().all(|request| request.is_cancelled()));
         });
     }
+}
+
+/// The same of both sides in tasks, whose client waits for room for a request as a server does for an answer.
+pub(crate) fn large_ones_in_tasks(world: &World) {
+    const BYTES: usize = 32 << 20;
+    const LIMIT: Duration = Duration::from_secs(10);
+    let service = world.node().service("large").max_message(2 * BYTES).most_kept(2 * BYTES);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut server = service.server().unwrap().into_async();
+        let serving = tokio::spawn(async move {
+            // Whoever waits for the next request sends on what was kept of the answer before.
+            while let Ok(request) = server.recv().await {
+                let answer = request.to_vec();
+                let last = answer.is_empty();
+                request.reply(&answer).unwrap();
+                if last {
+                    return;
+                }
+            }
+        });
+        let mut client = service.client_timeout(SOON).unwrap().into_async();
+        let request = vec![5; BYTES];
+        assert!(client.call(&request, LIMIT).await.unwrap() == request);
+        client.call(b"", LIMIT).await.unwrap();
+        serving.await.unwrap();
+    });
 }
 
 /// A request that is larger than the link comes in many parts. Whoever waits for requests in a selector sees some of them when it

@@ -1,6 +1,6 @@
 //! Peers by name that say whatever they like over a link that is in order: it costs them their link, and nobody else anything.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,9 @@ use super::frame::{Head, Kind};
 use super::older_tests::{NAME, SOON, bare_server, eventually, long, register, world};
 use super::*;
 use crate::link::Link;
-use crate::node::{Part, Registration};
-use crate::options::Wait;
-use crate::pattern::private_link::{Guest, Hub, News};
+use crate::node::{Endpoint, Gone, Pairing, PairingId, Parcel, Part, Refusal, Registration};
+use crate::options::{Trust, Wait};
+use crate::pattern::private_link::{self, Guest, Hub, News};
 use crate::waits::Waits;
 
 /// A bare link to the server, as a client has one.
@@ -178,4 +178,36 @@ fn nothing_is_asked_of_a_server_that_has_said_farewell() {
     let outcome = client.call(b"too late", Duration::from_millis(20)).map_err(|error| error.outcome());
     assert_eq!(outcome, Err(Outcome::NeverSent));
     assert!(link.try_recv().is_err());
+}
+
+/// A host that does not trust whoever comes, of whom it is said that his log is larger than it is.
+struct Wary {
+    hub: Arc<Hub<()>>,
+    refused: Arc<Mutex<Option<Refusal>>>,
+}
+
+impl Endpoint for Wary {
+    fn offered(&self, pairing: &Pairing, mut offer: Parcel) -> Result<Parcel, Refusal> {
+        let small = offer.bytes.get_mut(8..16).unwrap();
+        small.copy_from_slice(&16_384_u64.to_le_bytes());
+        let options = Options::new().trust(Trust::Hostile);
+        let joined = private_link::join(offer, pairing, &self.hub, &options, NAME);
+        let refusal = joined.map_or_else(|refusal| refusal, |_| Refusal::words("it was let in"));
+        *self.refused.lock().unwrap() = Some(refusal.clone());
+        Err(refusal)
+    }
+
+    fn gone(&self, _pairing: PairingId, _how: Gone) {}
+}
+
+#[test]
+fn a_stranger_with_a_larger_log_than_is_accepted_is_refused() {
+    let (_private, node) = world();
+    let (_bell, ringer) = doorbell::crowd().unwrap();
+    let refused = Arc::new(Mutex::new(None));
+    let host = Wary { hub: Arc::new(Hub::new(ringer)), refused: Arc::clone(&refused) };
+    let _registration = register(&node, Part::Host, Arc::new(host));
+    let _client = node.service(NAME).client().unwrap();
+    let refusal = eventually(|| refused.lock().unwrap().take());
+    assert!(matches!(&refusal, Refusal::Words(words) if words.contains("at most 32768 are accepted")), "{refusal:?}");
 }
