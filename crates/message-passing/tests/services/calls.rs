@@ -159,6 +159,26 @@ pub(crate) fn large_messages(world: &World) {
     });
 }
 
+/// An answer that the link does not carry is told as that, whichever way it would have gone, and the next one comes.
+pub(crate) fn too_large_answers(world: &World) {
+    let mut server = world.node().service("small").server().unwrap();
+    let mut client = world.node().service("small").max_message(1_000).client().unwrap();
+    std::thread::scope(|scope| {
+        let serving = scope.spawn(move || serve(&mut server, SOON));
+        for round in 0..3_000 {
+            // The first of them before the server's lock leans towards its thread, the others behind.
+            if round % 500 == 0 {
+                let error = client.call(b"size 2000", SOON).unwrap_err();
+                let CallError::Failed(why) = &error else { panic!("{round}: {error}") };
+                assert!(why.contains("the link carries 1000"), "{round}: {why}");
+            }
+            assert_eq!(client.call(b"size 900", SOON).unwrap().len(), 900, "{round}");
+        }
+        client.call(b"stop", SOON).unwrap();
+        serving.join().unwrap();
+    });
+}
+
 pub(crate) fn deadlines(world: &World) {
     with_server(world, |client| {
         let left = String::from_utf8(client.call(b"left", Duration::from_secs(3600)).unwrap()).unwrap();

@@ -319,8 +319,9 @@ impl State {
 
     /// Says that the call has failed where the answer is too large.
     fn or_failed(&mut self, front: &Front, id: u64, said: Result<(), SendError>) -> Result<(), SendError> {
-        if let Err(SendError::TooLarge { len, limit }) = &said {
-            let words = format!("the answer has {len} bytes, and the link carries {limit}");
+        // A message queue says the latter of what no setting of ours allows.
+        if let Err(SendError::TooLarge { len, limit } | SendError::SlotTooSmall { len, limit, .. }) = &said {
+            let words = format!("the answer has {len} bytes with its header, and the link carries {limit}");
             self.say(front, Kind::Failed, id, words.as_bytes(), Without::Keep)?;
         }
         said

@@ -194,7 +194,8 @@ impl Request {
     ///
     /// # Errors
     /// [`SendError::Closed`] or [`SendError::PeerDied`] when the client is gone; [`SendError::Full`] when it has not read its
-    /// answers for so long that it was cut off; [`SendError::TooLarge`], which its caller is told.
+    /// answers for so long that it was cut off; [`SendError::TooLarge`] or, over `mq:`, [`SendError::SlotTooSmall`], which its
+    /// caller is told.
     #[inline]
     pub fn reply(mut self, answer: &[u8]) -> Result<(), SendError> {
         self.ticket.reply(answer)
