@@ -14,7 +14,7 @@ class Service:
         self.link = socket.create_connection((host, port))
         self.number = 0
         self.link.sendall(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 6, 0, 65535, 256 << 20, 1 << 20,
-                                      8, 0, 0, 0, 0, 0, 0, 0, 0))                     # hello
+                                      8, 0, 0, 0, 0, 0, 0, 0, 2))                     # hello
         answer = self.exactly(56)
         params, words = struct.unpack_from("<H", answer, 38)[0], struct.unpack_from("<H", answer, 52)[0]
         rest = self.exactly(params + words)

@@ -34,7 +34,7 @@ keep, down = ends
 up = os.open(names[0], os.O_WRONLY | os.O_NONBLOCK)
 write = lambda data: os.write(up, data)
 write(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 5, 0, 65535,
-                  256 << 20, 1 << 16, 8, 0, 0, 0, 0, 0, 0, 0, 0))                      # hello
+                  256 << 20, 1 << 16, 8, 0, 0, 0, 0, 0, 0, 0, 1))                      # hello
 os.write(ears, struct.pack("<8sH6x16s", b"WHARFPIP", 1, number))                       # knock
 answer = exactly(down, 56)
 params, words = struct.unpack_from("<H", answer, 38)[0], struct.unpack_from("<H", answer, 52)[0]

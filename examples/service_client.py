@@ -15,7 +15,7 @@ def exactly(link, count):
 host, port, request = sys.argv[1:4]
 link = socket.create_connection((host, int(port)))
 link.sendall(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 6, 0, 65535, 256 << 20, 1 << 20,
-                         8, 0, 0, 0, 0, 0, 0, 0, 0))                                  # hello
+                         8, 0, 0, 0, 0, 0, 0, 0, 2))                                  # hello
 answer = exactly(link, 56)
 params, words = struct.unpack_from("<H", answer, 38)[0], struct.unpack_from("<H", answer, 52)[0]
 rest = exactly(link, params + words)

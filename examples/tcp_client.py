@@ -16,7 +16,7 @@ host, port, text, token = (sys.argv[1:] + [""])[:4]
 link = socket.create_connection((host, int(port)))
 params = token.encode()
 link.sendall(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 6, 0, 65535, 256 << 20, 1 << 20,
-                         8, 0, 0, len(params), 0, 0, 0, 0, 0) + params)               # hello
+                         8, 0, 0, len(params), 0, 0, 0, 0, 1) + params)               # hello
 answer = exactly(link, 56)
 params, words = struct.unpack_from("<H", answer, 38)[0], struct.unpack_from("<H", answer, 52)[0]
 rest = exactly(link, params + words)

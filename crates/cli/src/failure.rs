@@ -93,7 +93,7 @@ impl fmt::Display for Failure {
 }
 
 /// What the library tells programmers to call, and what does the same here.
-const WORDS: [(&str, &str); 7] = [
+const WORDS: [(&str, &str); 12] = [
     ("Tls::identity", "--cert and --key"),
     ("Tls::roots", "--ca"),
     ("Tls::pin", "--pin"),
@@ -101,6 +101,11 @@ const WORDS: [(&str, &str); 7] = [
     ("token(..)", "--token-file"),
     ("insecure()", "--insecure"),
     ("allow_origin(..)", "--origin"),
+    ("an end of a link for messages belongs", "`wharf send` or `wharf recv` belongs"),
+    ("a client of a service belongs", "`wharf call` belongs"),
+    ("a server of a service belongs", "`wharf serve` belongs"),
+    ("a pusher of a queue belongs", "`wharf push` belongs"),
+    ("a puller of a queue belongs", "`wharf pull` belongs"),
 ];
 
 /// A sentence of the library, of this side or the other, with the options of this command for what it tells to call.

@@ -133,6 +133,37 @@ fn a_listener_with_another_type_or_a_smaller_limit() {
     }
 }
 
+/// A hello says what for: nobody's messages go where they mean nothing, and each side is told what does belong there.
+#[test]
+fn whoever_does_not_belong_to_the_other_is_told_what_does() {
+    let scene = Scene::new();
+    let server = scene.start_listener(&["serve", "unix:served", "--", "cat"]);
+    for wrong in [
+        &["send", "unix:served", "hi"][..],
+        &["pull", "unix:served", "--count", "1"],
+        &["recv", "unix:served", "--connect"],
+    ] {
+        says(&scene.run(wrong).refused(1), &["another purpose", "a server of a service", "`wharf call`"]);
+    }
+    assert_eq!(scene.run(&["call", "unix:served", "still"]).well(), b"still");
+    server.signal("INT");
+    server.finish();
+
+    let pusher = scene.start_listener(&["push", "unix:pushed", "item"]);
+    for wrong in [&["send", "unix:pushed", "hi"][..], &["call", "unix:pushed", "hi"]] {
+        says(&scene.run(wrong).refused(1), &["another purpose", "a pusher of a queue", "`wharf pull`"]);
+    }
+    assert_eq!(scene.run(&["pull", "unix:pushed", "--count", "1"]).well(), b"item");
+    pusher.finish().well();
+
+    let receiver = scene.start_listener(&["recv", "unix:received", "--count", "1"]);
+    for wrong in [&["call", "unix:received", "hi"][..], &["pull", "unix:received", "--count", "1"]] {
+        says(&scene.run(wrong).refused(1), &["another purpose", "for messages", "`wharf send`"]);
+    }
+    scene.run(&["send", "unix:received", "hi"]).well();
+    assert_eq!(receiver.finish().well(), b"hi\n");
+}
+
 #[test]
 fn more_memory_than_there_is() {
     let scene = Scene::new();

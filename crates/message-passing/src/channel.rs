@@ -12,7 +12,7 @@ use wharf_sys::crash_point;
 use crate::address::{Address, Transport};
 use crate::attachment::TakeError;
 use crate::error::ConnectError;
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::link::{Facts, Link};
 use crate::meet;
 use crate::options::Options;
@@ -135,7 +135,7 @@ impl Options {
         if transport == Transport::Shm {
             options.capacity.get_or_insert(SMALL_CAPACITY_BYTES);
         }
-        let mut terms = meet::terms(&Address::handed(transport, NAME), &options, payload)?;
+        let mut terms = meet::terms(&Address::handed(transport, NAME), &options, Purpose::Messages, payload)?;
         // These are of whichever process uses an end.
         (terms.flags, terms.confined) = (0, None);
         let (trust, wait, policy) = (options.trust, options.wait, options.policy);

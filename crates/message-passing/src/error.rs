@@ -171,6 +171,16 @@ pub enum ConnectError {
         /// What the other side carries.
         theirs: String,
     },
+    /// The two sides want the link for things that do not belong together: a client, say, where items of a queue are pushed.
+    #[error("another purpose: this side is {ours}, and the other is {theirs}, to which {expected} belongs")]
+    OtherPurpose {
+        /// What this side is.
+        ours: String,
+        /// What the other side is.
+        theirs: String,
+        /// What belongs to that.
+        expected: String,
+    },
     /// The two sides speak different versions of the protocol.
     #[error("another version: this side speaks version {ours} of the link protocol, the other version {theirs}")]
     OtherVersion {

@@ -70,9 +70,75 @@ impl std::fmt::Display for Payload {
     }
 }
 
+/// What a side wants of the link, which decides who fits it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Not said: sides did not always say it. Fits anybody.
+    Unsaid,
+    /// Messages, as the program sends them.
+    Messages,
+    /// To call a service.
+    Calling,
+    /// To serve calls.
+    Serving,
+    /// To push items of a queue.
+    Pushing,
+    /// To pull items of a queue.
+    Pulling,
+}
+
+impl Purpose {
+    const ALL: [Purpose; 6] =
+        [Purpose::Unsaid, Purpose::Messages, Purpose::Calling, Purpose::Serving, Purpose::Pushing, Purpose::Pulling];
+
+    fn code(self) -> u8 {
+        match self {
+            Purpose::Unsaid => 0,
+            Purpose::Messages => 1,
+            Purpose::Calling => 2,
+            Purpose::Serving => 3,
+            Purpose::Pushing => 4,
+            Purpose::Pulling => 5,
+        }
+    }
+
+    fn of(code: u8) -> Option<Purpose> {
+        Purpose::ALL.into_iter().find(|it| it.code() == code)
+    }
+
+    /// Whose link it can be with.
+    fn partner(self) -> Purpose {
+        match self {
+            Purpose::Unsaid | Purpose::Messages => self,
+            Purpose::Calling => Purpose::Serving,
+            Purpose::Serving => Purpose::Calling,
+            Purpose::Pushing => Purpose::Pulling,
+            Purpose::Pulling => Purpose::Pushing,
+        }
+    }
+
+    fn fits(self, other: Purpose) -> bool {
+        self == Purpose::Unsaid || other == Purpose::Unsaid || self.partner() == other
+    }
+}
+
+impl std::fmt::Display for Purpose {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Purpose::Unsaid => "an end that does not say what for",
+            Purpose::Messages => "an end of a link for messages",
+            Purpose::Calling => "a client of a service",
+            Purpose::Serving => "a server of a service",
+            Purpose::Pushing => "a pusher of a queue",
+            Purpose::Pulling => "a puller of a queue",
+        })
+    }
+}
+
 /// What one side says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
+    pub(crate) purpose: Purpose,
     pub(crate) transport: Transport,
     pub(crate) flags: u16,
     /// The one processor that the introducing thread may use, if there is only one.
@@ -90,6 +156,8 @@ pub(crate) enum Reason {
     Type,
     User,
     Words(String),
+    /// The side that refuses is there for something else, for this.
+    Purpose(Purpose),
 }
 
 impl Reason {
@@ -99,6 +167,7 @@ impl Reason {
             Reason::Type => 2,
             Reason::User => 3,
             Reason::Words(_) => 4,
+            Reason::Purpose(_) => 5,
         }
     }
 }
@@ -163,8 +232,14 @@ pub(crate) fn introduce(role: Role, terms: &Terms, params: &[u8], fds: usize) ->
 
 /// Writes a refusal by a side with these terms.
 pub(crate) fn refuse(terms: &Terms, reason: &Reason) -> Vec<u8> {
+    let words;
     let text = match (reason, &terms.payload) {
         (Reason::Words(words), _) => words.as_str(),
+        // Whoever does not know this reason takes what it does not know for words.
+        (Reason::Purpose(ours), _) => {
+            words = format!("this is {ours}, to which {} belongs", ours.partner());
+            words.as_str()
+        }
         (_, Payload::Typed { name, .. }) => name.as_str(),
         _ => "",
     };
@@ -195,7 +270,7 @@ fn write(kind: u8, terms: &Terms, params: &[u8], fds: usize, text: &str, reason:
     record.extend_from_slice(&u32::try_from(size).unwrap_or(u32::MAX).to_le_bytes());
     record.extend_from_slice(&u16::try_from(text.len()).unwrap_or(u16::MAX).to_le_bytes());
     record.push(reason);
-    record.push(0);
+    record.push(terms.purpose.code());
     record.extend_from_slice(params);
     record.extend_from_slice(text.as_bytes());
     record
@@ -271,7 +346,7 @@ pub(crate) fn read(record: &[u8], fds: usize) -> Result<Record, Unreadable> {
     let hash = u64::from_le_bytes(fields.take());
     let size = u64::from(u32::from_le_bytes(fields.take()));
     let text_len = usize::from(u16::from_le_bytes(fields.take()));
-    let [reason, _] = fields.take();
+    let [reason, purpose] = fields.take();
 
     if params_len > MAX_PARAMS || text_len > MAX_TEXT || record.len() != HEAD + params_len + text_len {
         return nonsense(&format!("has {} bytes and announces {HEAD} + {params_len} + {text_len}", record.len()));
@@ -290,22 +365,27 @@ pub(crate) fn read(record: &[u8], fds: usize) -> Result<Record, Unreadable> {
         2 => Payload::Serde,
         other => return nonsense(&format!("names payload {other}, which does not exist")),
     };
-    let introduction = |payload| Introduction {
-        terms: Terms { transport, flags, confined, max_message, capacity, align, payload },
+    let known = Purpose::of(purpose);
+    if kind == 3 {
+        let reason = match (reason, known) {
+            (1, _) => Reason::Version,
+            (2, _) => Reason::Type,
+            (3, _) => Reason::User,
+            (5, Some(theirs)) => Reason::Purpose(theirs),
+            _ => Reason::Words(text),
+        };
+        return Ok(Record::Refusal { reason, payload });
+    }
+    let Some(purpose) = known else {
+        return nonsense(&format!("names purpose {purpose}, which does not exist"));
+    };
+    let introduction = Introduction {
+        terms: Terms { purpose, transport, flags, confined, max_message, capacity, align, payload },
         params: params.to_vec(),
     };
     match kind {
-        1 => Ok(Record::Hello(introduction(payload))),
-        2 => Ok(Record::Welcome(introduction(payload))),
-        3 => {
-            let reason = match reason {
-                1 => Reason::Version,
-                2 => Reason::Type,
-                3 => Reason::User,
-                _ => Reason::Words(text),
-            };
-            Ok(Record::Refusal { reason, payload })
-        }
+        1 => Ok(Record::Hello(introduction)),
+        2 => Ok(Record::Welcome(introduction)),
         other => nonsense(&format!("is of kind {other}, which does not exist")),
     }
 }
@@ -357,6 +437,9 @@ pub(crate) fn agree(ours: &Terms, theirs: &Terms) -> Result<u64, ConnectError> {
             theirs.transport, ours.transport
         )));
     }
+    if !ours.purpose.fits(theirs.purpose) {
+        return Err(other_purpose(ours.purpose, theirs.purpose));
+    }
     if !same_payload(&ours.payload, &theirs.payload) {
         return Err(other_type(ours, &theirs.payload));
     }
@@ -382,12 +465,22 @@ pub(crate) fn other_type(ours: &Terms, theirs: &Payload) -> ConnectError {
     ConnectError::OtherType { ours: ours.payload.to_string(), theirs: theirs.to_string() }
 }
 
+/// The error of two sides that want the link for things that do not belong together.
+pub(crate) fn other_purpose(ours: Purpose, theirs: Purpose) -> ConnectError {
+    ConnectError::OtherPurpose {
+        ours: ours.to_string(),
+        theirs: theirs.to_string(),
+        expected: theirs.partner().to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn terms(payload: Payload) -> Terms {
         Terms {
+            purpose: Purpose::Messages,
             transport: Transport::Unix,
             flags: 1,
             confined: Some(3),
@@ -421,17 +514,58 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         let words = Reason::Words("é".repeat(MAX_TEXT));
-        for reason in [Reason::Version, Reason::Type, Reason::User, words] {
+        let purpose = Reason::Purpose(Purpose::Messages);
+        for reason in [Reason::Version, Reason::Type, Reason::User, words, purpose] {
             let read = read(&refuse(&terms(pose(7)), &reason), 0);
             let Ok(Record::Refusal { reason: why, payload }) = read else { panic!("{read:?}") };
             match why {
                 Reason::Words(words) => assert_eq!(words, "é".repeat(MAX_TEXT / 2)),
                 other => {
                     assert_eq!(other, reason);
-                    assert_eq!(payload, pose(7));
+                    if !matches!(reason, Reason::Purpose(_)) {
+                        assert_eq!(payload, pose(7));
+                    }
                 }
             }
         }
+    }
+
+    #[test]
+    fn purposes_that_belong_together_fit_and_the_others_are_told_apart() {
+        use Purpose::{Calling, Messages, Pulling, Pushing, Serving, Unsaid};
+        let told = |purpose| Terms { purpose, ..terms(Payload::Bytes) };
+        for ours in Purpose::ALL {
+            for theirs in Purpose::ALL {
+                let pairs = [(Messages, Messages), (Calling, Serving), (Pushing, Pulling)];
+                let fit = pairs.contains(&(ours, theirs)) || pairs.contains(&(theirs, ours));
+                let agreed = agree(&told(ours), &told(theirs));
+                assert_eq!(agreed.is_ok(), fit || ours == Unsaid || theirs == Unsaid, "{ours:?} {theirs:?}");
+                if let Err(error) = agreed {
+                    let error = error.to_string();
+                    for word in [ours, theirs, theirs.partner()] {
+                        assert!(error.contains(&word.to_string()), "{error}");
+                    }
+                }
+            }
+            let record = introduce(Role::Connecting, &told(ours), &[], 0);
+            let Ok(Record::Hello(said)) = read(&record, 0) else { panic!("{ours:?}") };
+            assert_eq!(said.terms.purpose, ours);
+            assert_eq!(Purpose::of(ours.code()), Some(ours));
+        }
+    }
+
+    #[test]
+    fn a_purpose_of_a_later_version_is_no_hello_and_a_refusal_for_it_is_read_by_its_words() {
+        let ours = terms(Payload::Bytes);
+        let mut hello = introduce(Role::Connecting, &ours, &[], 0);
+        hello[HEAD - 1] = 6;
+        let Err(Unreadable::Nonsense(why)) = read(&hello, 0) else { panic!("read") };
+        assert!(why.contains("purpose 6"), "{why}");
+        let serving = Terms { purpose: Purpose::Serving, ..ours };
+        let mut refusal = refuse(&serving, &Reason::Purpose(Purpose::Serving));
+        refusal[HEAD - 1] = 6;
+        let Ok(Record::Refusal { reason: Reason::Words(words), .. }) = read(&refusal, 0) else { panic!("read") };
+        assert_eq!(words, "this is a server of a service, to which a client of a service belongs");
     }
 
     #[test]

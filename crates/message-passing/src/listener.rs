@@ -16,7 +16,7 @@ use self::refused::Record as Refusals;
 pub use self::refused::Refused;
 use crate::address::{Address, Transport};
 use crate::error::ConnectError;
-use crate::handshake::{self, Introduction, Payload, Record, Role, Terms};
+use crate::handshake::{self, Introduction, Payload, Purpose, Record, Role, Terms};
 use crate::link::Link;
 use crate::meet;
 use crate::options::Options;
@@ -78,8 +78,13 @@ enum Outcome {
 }
 
 impl Listener {
-    pub(crate) fn open(address: Address, options: Options, payload: Payload) -> Result<Self, ConnectError> {
-        let terms = meet::terms(&address, &options, payload)?;
+    pub(crate) fn open(
+        address: Address,
+        options: Options,
+        purpose: Purpose,
+        payload: Payload,
+    ) -> Result<Self, ConnectError> {
+        let terms = meet::terms(&address, &options, purpose, payload)?;
         crash_point!("listen.begin");
         let (door, address) = Door::open(&address, &options, &terms)?;
         let pending = match &door {
@@ -119,6 +124,11 @@ impl Listener {
     /// Why the last one of them was left out.
     pub fn last_refusal(&self) -> Option<&ConnectError> {
         self.refusals.latest().next_back().map(Refused::why)
+    }
+
+    /// The largest message of a link that comes in here; of one whose peer takes less, less.
+    pub(crate) fn max_message(&self) -> usize {
+        usize::try_from(self.terms.max_message).unwrap_or(usize::MAX)
     }
 
     /// From now on whoever introduces itself is refused, for so many are there, which is the most; with `None` nobody is.
@@ -297,7 +307,7 @@ impl Listener {
             Ok(prepared) => prepared,
             Err(error) => {
                 // What this side lacks is told to both: the peer is refused, and the caller must know.
-                let _told = voice.say(&handshake::refuse(&self.terms, &meet::reason(&error)), &[]);
+                let _told = voice.say(&handshake::refuse(&self.terms, &meet::reason(&error, &self.terms)), &[]);
                 return Err(error);
             }
         };
@@ -348,7 +358,7 @@ impl Listener {
     /// Tells a peer why it is left out.
     fn refuse(&mut self, voice: &Voice, peer: Origin, error: ConnectError) -> Outcome {
         // A peer that does not listen to the answer is left out all the same.
-        let _told = voice.say(&handshake::refuse(&self.terms, &meet::reason(&error)), &[]);
+        let _told = voice.say(&handshake::refuse(&self.terms, &meet::reason(&error, &self.terms)), &[]);
         self.note(peer, error)
     }
 

@@ -14,7 +14,9 @@ use wharf_sys::{barrier, cpu, crash_point};
 
 use crate::address::{Address, Place, Transport};
 use crate::error::ConnectError;
-use crate::handshake::{self, FLAG_MEMBARRIER, FLAG_SLEEPY, Introduction, Payload, Reason, Record, Role, Terms};
+use crate::handshake::{
+    self, FLAG_MEMBARRIER, FLAG_SLEEPY, Introduction, Payload, Purpose, Reason, Record, Role, Terms,
+};
 use crate::link::Link;
 use crate::options::{Options, Trust, Wait};
 use crate::peer::{Origin, Peer};
@@ -46,7 +48,12 @@ const GONE: &str = "whoever listened there was gone before it had answered";
 const NO_DIRECTORY: &str = "its directory does not exist";
 
 /// What this side says of itself.
-pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> Result<Terms, ConnectError> {
+pub(crate) fn terms(
+    address: &Address,
+    options: &Options,
+    purpose: Purpose,
+    payload: Payload,
+) -> Result<Terms, ConnectError> {
     if options.align != 8 && options.align != 64 {
         return Err(ConnectError::Options(format!("align is {} bytes, expected 8 or 64", options.align)));
     }
@@ -72,6 +79,7 @@ pub(crate) fn terms(address: &Address, options: &Options, payload: Payload) -> R
     };
     let registered = matches!(transport, Transport::Shm | Transport::Inproc) && barrier::register();
     Ok(Terms {
+        purpose: if options.unsaid_purpose { Purpose::Unsaid } else { purpose },
         transport,
         flags: if registered { FLAG_MEMBARRIER } else { 0 } | if options.wait == Wait::Sleep { FLAG_SLEEPY } else { 0 },
         confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
@@ -125,11 +133,12 @@ pub(crate) fn trusts(peer: &Origin, trust: Trust) -> bool {
 pub(crate) fn connect(
     address: &Address,
     options: &Options,
+    purpose: Purpose,
     payload: Payload,
     limit: Duration,
     patient: bool,
 ) -> Result<Link, ConnectError> {
-    let ours = terms(address, options, payload)?;
+    let ours = terms(address, options, purpose, payload)?;
     let deadline = Deadline::after(limit);
     let mut missed = None;
     let mut lookup = Lookup::default();
@@ -364,14 +373,16 @@ fn refused(reason: Reason, payload: &Payload, ours: &Terms) -> ConnectError {
             ConnectError::Refused { reason: format!("it does not admit this user (uid {})", socket::my_uid()) }
         }
         Reason::Words(reason) => ConnectError::Refused { reason },
+        Reason::Purpose(theirs) => handshake::other_purpose(ours.purpose, theirs),
     }
 }
 
 /// How an error of this side is told to the other.
-pub(crate) fn reason(error: &ConnectError) -> Reason {
+pub(crate) fn reason(error: &ConnectError, ours: &Terms) -> Reason {
     match error {
         ConnectError::OtherVersion { .. } => Reason::Version,
         ConnectError::OtherType { .. } => Reason::Type,
+        ConnectError::OtherPurpose { .. } => Reason::Purpose(ours.purpose),
         ConnectError::OtherUser { .. } | ConnectError::UnknownUser { .. } => Reason::User,
         ConnectError::Protocol(what) => Reason::Words(format!("this side broke the protocol: {what}")),
         other => Reason::Words(other.to_string()),

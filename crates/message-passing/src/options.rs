@@ -10,7 +10,7 @@ use wharf_sys::directory::Domain;
 
 use crate::address::Address;
 use crate::error::ConnectError;
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::meet;
@@ -89,6 +89,7 @@ pub struct Options {
     pub(crate) keep_alive: Duration,
     pub(crate) token: Option<Secret>,
     pub(crate) insecure: bool,
+    pub(crate) unsaid_purpose: bool,
     #[cfg(feature = "ws")]
     pub(crate) origins: Vec<String>,
     #[cfg(feature = "tls")]
@@ -128,6 +129,7 @@ impl Default for Options {
             keep_alive: DEFAULT_KEEP_ALIVE,
             token: None,
             insecure: false,
+            unsaid_purpose: false,
             #[cfg(feature = "ws")]
             origins: Vec::new(),
             #[cfg(feature = "tls")]
@@ -256,6 +258,15 @@ impl Options {
         self
     }
 
+    /// Does not say what the link is for, so that it fits a server of a service or an end of a queue, too: for programs that speak
+    /// what these speak (docs/wire.md) themselves, message by message. Without it they refuse a link, and it refuses them
+    /// ([`ConnectError::OtherPurpose`]).
+    #[must_use]
+    pub fn unsaid_purpose(mut self) -> Self {
+        self.unsaid_purpose = true;
+        self
+    }
+
     /// Admits web pages of this origin (`https://example.com`, `http://localhost:8000`, or `null` for pages that are
     /// opened from a file) to a listener of `ws:`. May be called several times. Browsers say with every WebSocket which
     /// origin its page has, and any page that its user visits can open one to this machine; so pages of no other origin
@@ -273,7 +284,7 @@ impl Options {
     /// [`ConnectError::NameTaken`] when another process listens there; otherwise what the system or the directory
     /// of names refuses.
     pub fn listen(&self, address: impl AsRef<str>) -> Result<Listener, ConnectError> {
-        Listener::open(Address::parse(address.as_ref())?, self.clone(), Payload::Bytes)
+        Listener::open(Address::parse(address.as_ref())?, self.clone(), Purpose::Messages, Payload::Bytes)
     }
 
     /// Connects to an address at which somebody listens.
@@ -284,7 +295,7 @@ impl Options {
     /// either side refuses.
     pub fn connect(&self, address: impl AsRef<str>) -> Result<Link, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        meet::connect(&address, self, Payload::Bytes, self.handshake_timeout, false)
+        meet::connect(&address, self, Purpose::Messages, Payload::Bytes, self.handshake_timeout, false)
     }
 
     /// Connects to an address; waits for a listener and for its answer, at most `limit`. One that dies or closes before it has
@@ -298,6 +309,6 @@ impl Options {
     /// [`ConnectError::Timeout`] when there was none in time, and what either side refuses.
     pub fn connect_timeout(&self, address: impl AsRef<str>, limit: Duration) -> Result<Link, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        meet::connect(&address, self, Payload::Bytes, limit, true)
+        meet::connect(&address, self, Purpose::Messages, Payload::Bytes, limit, true)
     }
 }

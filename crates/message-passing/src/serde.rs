@@ -8,7 +8,7 @@ use ::serde::de::DeserializeOwned;
 
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError, SendError};
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::meet;
@@ -27,7 +27,8 @@ impl Options {
         &self,
         address: impl AsRef<str>,
     ) -> Result<SerdeListener<T>, ConnectError> {
-        let listener = Listener::open(Address::parse(address.as_ref())?, self.clone(), Payload::Serde)?;
+        let listener =
+            Listener::open(Address::parse(address.as_ref())?, self.clone(), Purpose::Messages, Payload::Serde)?;
         Ok(SerdeListener { listener, type_: PhantomData })
     }
 
@@ -41,7 +42,8 @@ impl Options {
         address: impl AsRef<str>,
     ) -> Result<SerdeLink<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        meet::connect(&address, self, Payload::Serde, self.handshake_timeout, false).map(SerdeLink::new)
+        meet::connect(&address, self, Purpose::Messages, Payload::Serde, self.handshake_timeout, false)
+            .map(SerdeLink::new)
     }
 
     /// Connects to an address as a link of any serde type; waits for a listener, at most `limit`.
@@ -54,7 +56,7 @@ impl Options {
         limit: Duration,
     ) -> Result<SerdeLink<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        meet::connect(&address, self, Payload::Serde, limit, true).map(SerdeLink::new)
+        meet::connect(&address, self, Purpose::Messages, Payload::Serde, limit, true).map(SerdeLink::new)
     }
 }
 

@@ -20,7 +20,7 @@ use wharf_sys::socket::{self, Credentials};
 
 use crate::address::{Address, Transport};
 use crate::error::ConnectError;
-use crate::handshake::{self, Introduction, Payload, Record, Role, Terms};
+use crate::handshake::{self, Introduction, Payload, Purpose, Record, Role, Terms};
 use crate::link::Link;
 use crate::meet;
 use crate::options::Options;
@@ -105,7 +105,7 @@ impl Options {
         let program = Path::new(command.get_program());
         let program = program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
         let address = Address::handed(transport, &program);
-        let terms = meet::terms(&address, self, Payload::Bytes)?;
+        let terms = meet::terms(&address, self, Purpose::Messages, Payload::Bytes)?;
         let made = if transport == Transport::Pipe { pipes(command, self.capacity_bytes()) } else { sockets(command) };
         let (voice, places) = made.map_err(|error| ConnectError::system("make the two ends of a link", error))?;
         command.env(VARIABLE, format!("{transport}:{places}"));
@@ -129,7 +129,7 @@ impl Options {
     pub fn inherited(&self) -> Result<Link, ConnectError> {
         let found = found()?;
         let address = Address::handed(found.transport(), "parent");
-        let ours = meet::terms(&address, self, Payload::Bytes)?;
+        let ours = meet::terms(&address, self, Purpose::Messages, Payload::Bytes)?;
         let (voice, parent) = found.take(self.capacity_bytes())?;
         crash_point!("inherit.taken");
         inherit::forget_variable(VARIABLE);
@@ -284,7 +284,7 @@ impl Offer {
         };
         self.welcome(child, deadline, late).inspect_err(|error| {
             // A child that does not listen to the answer is ended all the same.
-            let _told = self.voice.say(&handshake::refuse(&self.terms, &meet::reason(error)), &[]);
+            let _told = self.voice.say(&handshake::refuse(&self.terms, &meet::reason(error, &self.terms)), &[]);
         })
     }
 

@@ -11,7 +11,7 @@ use wharf_shared_memory::{Plain, plain};
 use crate::address::Address;
 use crate::aligned::{ALIGN_BYTES, AlignedBytes};
 use crate::error::{ConnectError, RecvError, SendError};
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::link::Link;
 use crate::listener::Listener;
 use crate::loan::Loan;
@@ -30,7 +30,7 @@ impl Options {
     /// As [`listen`](Self::listen).
     pub fn listen_typed<T: Plain>(&self, address: impl AsRef<str>) -> Result<TypedListener<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        let listener = Listener::open(address, self.aligned_for::<T>()?, Payload::of::<T>())?;
+        let listener = Listener::open(address, self.aligned_for::<T>()?, Purpose::Messages, Payload::of::<T>())?;
         Ok(TypedListener { listener, type_: PhantomData })
     }
 
@@ -42,7 +42,8 @@ impl Options {
     pub fn connect_typed<T: Plain>(&self, address: impl AsRef<str>) -> Result<TypedLink<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
         let options = self.aligned_for::<T>()?;
-        meet::connect(&address, &options, Payload::of::<T>(), self.handshake_timeout, false).map(TypedLink::new)
+        meet::connect(&address, &options, Purpose::Messages, Payload::of::<T>(), self.handshake_timeout, false)
+            .map(TypedLink::new)
     }
 
     /// Connects to an address as a link of one type; waits for a listener, at most `limit`.
@@ -55,7 +56,8 @@ impl Options {
         limit: Duration,
     ) -> Result<TypedLink<T>, ConnectError> {
         let address = Address::parse(address.as_ref())?;
-        meet::connect(&address, &self.aligned_for::<T>()?, Payload::of::<T>(), limit, true).map(TypedLink::new)
+        meet::connect(&address, &self.aligned_for::<T>()?, Purpose::Messages, Payload::of::<T>(), limit, true)
+            .map(TypedLink::new)
     }
 
     /// The same options with payloads aligned as `T` needs it.

@@ -12,8 +12,12 @@ use crate::world::{SOON, World, eventually};
 pub(crate) fn every_transport(world: &World) {
     let secrets = secrets();
     let options = options(world.path(), secrets.path());
-    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "pipe:here"] {
+    let everywhere = ["unix:here", "shm:here", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "ws:127.0.0.1:0", "pipe:here"];
+    // A message queue carries less than both sides ask for.
+    for (address, largest) in everywhere.map(|it| (it, 300_000)).into_iter().chain([("mq:here", 4000)]) {
         let mut pusher = options.queue(address).max_message(300_016).pusher().unwrap();
+        let too_large = pusher.push(&vec![0; 300_001]).map(drop).unwrap_err();
+        assert!(matches!(too_large, SendError::TooLarge { limit, .. } if limit >= largest), "{address}: {too_large}");
         let there = pusher.address().unwrap().to_string();
         std::thread::scope(|scope| {
             let working: Vec<_> = (0..2)
@@ -39,7 +43,7 @@ pub(crate) fn every_transport(world: &World) {
                 .collect();
             eventually("both are there", || pusher.pullers() == 2);
             for number in 0..300 {
-                let len = if number % 60 == 0 { 300_000 } else { number };
+                let len = if number % 60 == 0 { largest } else { number };
                 pusher.push_timeout(&vec![number as u8; len], SOON).unwrap();
             }
             let last = pusher.push(b"abc").unwrap().acked_timeout(SOON).unwrap();

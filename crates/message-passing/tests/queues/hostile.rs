@@ -19,7 +19,7 @@ fn all_three(world: &World) -> (Pusher, Puller, Link) {
     std::thread::scope(|scope| {
         let meeting = scope.spawn(|| {
             let puller = options.queue("unix:victim").puller().unwrap();
-            (puller, options.connect("unix:victim").unwrap())
+            (puller, options.clone().unsaid_purpose().connect("unix:victim").unwrap())
         });
         eventually("both are there", || pusher.pullers() == 2);
         let (puller, link) = meeting.join().unwrap();
@@ -103,7 +103,7 @@ pub(crate) fn never_acknowledges(world: &World) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let lazy = scope.spawn(|| {
-            let mut link = options.connect("unix:lazy").unwrap();
+            let mut link = options.clone().unsaid_purpose().connect("unix:lazy").unwrap();
             link.send(&frame(5, u64::MAX, b"")).unwrap();
             link
         });
@@ -135,7 +135,7 @@ pub(crate) fn garbage_to_a_puller(world: &World) {
     let wrong: &[&[u8]] = &[b"", b"nonsense", &[0xFF; 16], &frame(2, 1, b""), &frame(1, 0, b"x")];
     let options = options(world);
     for message in wrong {
-        let mut listener = options.listen("unix:false").unwrap();
+        let mut listener = options.clone().unsaid_purpose().listen("unix:false").unwrap();
         std::thread::scope(|scope| {
             let pulling = scope.spawn(|| {
                 let mut puller = options.queue("unix:false").puller().unwrap();
@@ -153,7 +153,7 @@ pub(crate) fn garbage_to_a_puller(world: &World) {
 /// A pusher that gives more than was asked for, for ever, and takes nothing of what is said to it.
 pub(crate) fn never_listens(world: &World) {
     let options = options(world);
-    let mut listener = options.listen("unix:deaf").unwrap();
+    let mut listener = options.clone().unsaid_purpose().listen("unix:deaf").unwrap();
     std::thread::scope(|scope| {
         let pulling = scope.spawn(|| {
             let mut puller = options.queue("unix:deaf").puller().unwrap();

@@ -43,7 +43,7 @@ pub(crate) fn descriptors_run_out(world: &World) {
             let options = Options::new().handshake_timeout(Duration::from_secs(2));
             let mut links = Vec::new();
             while !short.load(Ordering::Relaxed) && links.len() < 200 {
-                links.extend(options.connect(&address).ok());
+                links.extend(options.clone().unsaid_purpose().connect(&address).ok());
             }
             links
         });

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use wharf_message_passing::{CallError, Options, Outcome};
+use wharf_message_passing::{CallError, ConnectError, OpenError, Options, Outcome};
 use wharf_sys::directory::Domain;
 
 use crate::child::{answer, serve};
@@ -14,7 +14,9 @@ use crate::world::{SOON, World, eventually};
 pub(crate) fn every_transport(world: &World) {
     let secrets = secrets();
     let options = options(world.path(), secrets.path());
-    for address in ["unix:here", "shm:here", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "pipe:here"] {
+    let everywhere = ["unix:here", "shm:here", "tcp:127.0.0.1:0", "tls:127.0.0.1:0", "ws:127.0.0.1:0", "pipe:here"];
+    // A message queue carries less than both sides ask for.
+    for (address, large) in everywhere.map(|it| (it, 1_000_000)).into_iter().chain([("mq:here", 4000)]) {
         let mut server = options.service(address).server().unwrap();
         let there = server.address().unwrap().to_string();
         std::thread::scope(|scope| {
@@ -27,10 +29,20 @@ pub(crate) fn every_transport(world: &World) {
             }
             let results: Result<Vec<_>, _> = client.call_stream(b"count 500", SOON).unwrap().collect();
             assert_eq!(results.unwrap().len(), 500, "{address}");
-            assert_eq!(client.call(b"size 1000000", SOON).unwrap().len(), 1_000_000, "{address}");
-            let mut large = b"echo ".to_vec();
-            large.resize(1_000_000, b'z');
-            assert!(other.call(&large, SOON).unwrap() == large[5..], "{address}");
+            let ask_for = format!("size {large}");
+            assert_eq!(client.call(ask_for.as_bytes(), SOON).unwrap().len(), large, "{address}");
+            let mut sent = b"echo ".to_vec();
+            sent.resize(large, b'z');
+            assert!(other.call(&sent, SOON).unwrap() == sent[5..], "{address}");
+            if large < 1_000_000 {
+                let error = client.call(b"size 1000000", SOON).unwrap_err();
+                assert!(
+                    matches!(&error, CallError::Failed(why) if why.contains("1000024 bytes")),
+                    "{address}: {error}"
+                );
+                let error = client.call(&[b'z'; 1_000_000], SOON).unwrap_err();
+                assert_eq!(error.outcome(), Outcome::NeverSent, "{address}: {error}");
+            }
             assert!(matches!(client.call(b"fail so", SOON), Err(CallError::Failed(_))), "{address}");
             let call = client.request(b"hold").limit(Duration::from_millis(20)).start().unwrap();
             assert!(matches!(client.wait(call), Err(CallError::Timeout { .. })), "{address}");
@@ -102,6 +114,85 @@ pub(crate) fn deaths(world: &World) {
     }
 }
 
+/// What does not belong to a server, or to a pusher, is refused and told, over each transport, and the next one fits. Within one process
+/// whoever connects finds out alone.
+pub(crate) fn purposes(world: &World) {
+    let secrets = secrets();
+    let options = options(world.path(), secrets.path());
+    for address in [
+        "unix:for",
+        "shm:for",
+        "tcp:127.0.0.1:0",
+        "tls:127.0.0.1:0",
+        "ws:127.0.0.1:0",
+        "pipe:for",
+        "mq:for",
+        "inproc:for",
+    ] {
+        let tell = !address.starts_with("inproc");
+        let told = |error: &ConnectError, ours: &str, theirs: &str| {
+            let (error, text) = (format!("{error:?}"), error.to_string());
+            assert!(
+                error.starts_with("OtherPurpose") && text.contains(ours) && text.contains(theirs),
+                "{address}: {text}"
+            );
+        };
+        let wrong = |error: Option<OpenError>| match error {
+            Some(OpenError::Connect(error)) => error,
+            other => panic!("{address}: {other:?}"),
+        };
+
+        let mut server = options.service(address).server().unwrap();
+        let there = server.address().unwrap().to_string();
+        std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| {
+                told(&options.connect(&there).unwrap_err(), "for messages", "a server of a service");
+                let puller = wrong(options.queue(&there).puller().err());
+                told(&puller, "this side is a puller", "a client of a service belongs");
+                options.service(&there).client_timeout(SOON).unwrap()
+            });
+            eventually(&format!("the right client is there: {address}"), || server.clients() == 1);
+            let (refused, why) = server.refused();
+            assert_eq!(refused, if tell { 2 } else { 0 }, "{address}");
+            assert!(!tell || why.unwrap().contains("a puller of a queue"), "{address}");
+            drop(connecting.join().unwrap());
+        });
+        drop(server);
+
+        let mut pusher = options.queue(address).pusher().unwrap();
+        let there = pusher.address().unwrap().to_string();
+        std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| {
+                let client = wrong(options.service(&there).client().err());
+                told(&client, "a client of a service", "a puller of a queue belongs");
+                told(&options.connect(&there).unwrap_err(), "for messages", "a pusher of a queue");
+                options.queue(&there).puller_timeout(SOON).unwrap()
+            });
+            eventually(&format!("the right puller is there: {address}"), || pusher.pullers() == 1);
+            drop(connecting.join().unwrap());
+        });
+        drop(pusher);
+
+        let mut listener = options.listen(address).unwrap();
+        let there = listener.address().to_string();
+        std::thread::scope(|scope| {
+            let connecting = scope.spawn(|| {
+                let client = wrong(options.service(&there).client().err());
+                told(&client, "a client of a service", "for messages belongs");
+                let puller = wrong(options.queue(&there).puller().err());
+                told(&puller, "a puller of a queue", "for messages belongs");
+                // Whoever does not say what for fits.
+                drop(options.clone().unsaid_purpose().connect(&there).unwrap());
+                options.connect(&there).unwrap()
+            });
+            drop(listener.accept_timeout(SOON).unwrap());
+            drop(listener.accept_timeout(SOON).unwrap());
+            assert_eq!(listener.refusals(), if tell { 2 } else { 0 }, "{address}");
+            drop(connecting.join().unwrap());
+        });
+    }
+}
+
 /// A client in Python's standard library, over `tcp:`.
 pub(crate) fn python(world: &World) {
     if Command::new("python3").arg("--version").output().is_err() {
@@ -131,7 +222,7 @@ pub(crate) fn both_headers(world: &World) {
     let options = Options::new().domain(Domain::at(world.path()).unwrap());
     let mut server = options.service("unix:both").server().unwrap();
     let mut link = std::thread::scope(|scope| {
-        let meeting = scope.spawn(|| options.connect("unix:both").unwrap());
+        let meeting = scope.spawn(|| options.clone().unsaid_purpose().connect("unix:both").unwrap());
         eventually("it is there", || server.clients() == 1);
         meeting.join().unwrap()
     });

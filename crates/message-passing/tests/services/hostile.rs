@@ -20,7 +20,7 @@ fn all_three(world: &World) -> (Server, Client, Link) {
     let (server, client, link) = std::thread::scope(|scope| {
         let meeting = scope.spawn(|| {
             let client = options.service(address).client().unwrap();
-            (client, options.connect(address).unwrap())
+            (client, options.clone().unsaid_purpose().connect(address).unwrap())
         });
         let mut server = server;
         eventually("both are there", || server.clients() == 2);

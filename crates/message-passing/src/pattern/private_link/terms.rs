@@ -11,7 +11,7 @@ use wharf_sys::socket::{self, Credentials, Kind};
 
 use crate::address::{Address, Transport};
 use crate::error::ConnectError;
-use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Payload, Terms};
+use crate::handshake::{FLAG_MEMBARRIER, FLAG_SLEEPY, Payload, Purpose, Terms};
 use crate::link::Link;
 use crate::node::{Pairing, Refusal};
 
@@ -135,6 +135,8 @@ impl Half {
     fn terms(self, options: &Options, membarrier: bool) -> Terms {
         let flags = if membarrier { FLAG_MEMBARRIER } else { 0 } | if self.sleepy { FLAG_SLEEPY } else { 0 };
         Terms {
+            // The name under which both have met says what for.
+            purpose: Purpose::Unsaid,
             transport: Transport::Shm,
             flags,
             confined: self.confined,

@@ -18,7 +18,7 @@ use super::item::{Blank, Item};
 use super::waits::Set;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError};
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::link::Link;
 use crate::meet;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, PairingId, Part, Pattern, Registration};
@@ -131,8 +131,14 @@ impl Puller {
     ) -> Result<Puller, ConnectError> {
         let address = Address::parse(address)?;
         let options = &terms.options;
-        let link =
-            meet::connect(&address, options, payload, limit.unwrap_or(options.handshake_timeout), limit.is_some())?;
+        let link = meet::connect(
+            &address,
+            options,
+            Purpose::Pulling,
+            payload,
+            limit.unwrap_or(options.handshake_timeout),
+            limit.is_some(),
+        )?;
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the puller's doorbell", error))?;
         let mut puller = Puller::new(Meeting::Connected, Arc::new(Hub::new(ringer)), bell, terms);

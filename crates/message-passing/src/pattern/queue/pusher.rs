@@ -15,7 +15,7 @@ use super::mover::Mover;
 use super::outlet::{Door, Outlet};
 use crate::address::Address;
 use crate::error::{ConnectError, SendError};
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::pattern::private_link::Hub;
@@ -109,11 +109,14 @@ impl Pusher {
     }
 
     pub(super) fn listen(address: &str, payload: Payload, terms: &Terms) -> Result<Pusher, ConnectError> {
-        let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
+        let listener = Listener::open(Address::parse(address)?, terms.options.clone(), Purpose::Pushing, payload)?;
+        // A transport may carry less than was asked for, as message queues do. What no puller can take is no item.
+        let mut terms = terms.clone();
+        terms.options.max_message = listener.max_message();
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the pusher's doorbell", error))?;
         let entrance = Entrance::new(listener, terms.most_pullers);
-        Pusher::new(Door::Listening(entrance), Arc::new(Hub::new(ringer)), bell, terms)
+        Pusher::new(Door::Listening(entrance), Arc::new(Hub::new(ringer)), bell, &terms)
             .map_err(|error| ConnectError::system("start the pusher's thread", error))
     }
 

@@ -29,7 +29,7 @@ pub(super) fn eventually(what: &str, mut seen: impl FnMut() -> bool) {
 pub(super) fn served(options: &Options, credit: Head) -> (Pusher, Link) {
     let mut pusher = options.queue("shm:tally").pusher().unwrap();
     let mut link = std::thread::scope(|scope| {
-        let connecting = scope.spawn(|| options.connect("shm:tally").unwrap());
+        let connecting = scope.spawn(|| options.clone().unsaid_purpose().connect("shm:tally").unwrap());
         eventually("it is there", || pusher.pullers() == 1);
         connecting.join().unwrap()
     });

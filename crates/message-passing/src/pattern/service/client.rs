@@ -15,7 +15,7 @@ use super::error::CallError;
 use super::outlet::{Asked, Meeting, Outlet, Tried};
 use crate::address::Address;
 use crate::error::ConnectError;
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::meet;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::pattern::private_link::{Guest, Hub};
@@ -74,8 +74,14 @@ impl Client {
     ) -> Result<Client, ConnectError> {
         let address = Address::parse(address)?;
         let options = &terms.options;
-        let link =
-            meet::connect(&address, options, payload, limit.unwrap_or(options.handshake_timeout), limit.is_some())?;
+        let link = meet::connect(
+            &address,
+            options,
+            Purpose::Calling,
+            payload,
+            limit.unwrap_or(options.handshake_timeout),
+            limit.is_some(),
+        )?;
         let mut client = Client::new(address.as_str(), Meeting::Connected, terms);
         client.outlet.add(link, 0, None, false);
         Ok(client)

@@ -16,7 +16,7 @@ use super::outbox::Without;
 use super::request::Request;
 use crate::address::Address;
 use crate::error::{ConnectError, RecvError};
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::listener::Listener;
 use crate::node::{DEFAULT_PATIENCE, EndpointSpec, Filter, Node, NodeError, Part, Pattern};
 use crate::pattern::private_link::Hub;
@@ -87,7 +87,7 @@ impl Server {
     pub(super) fn listen(address: &str, payload: Payload, terms: &Terms) -> Result<Server, ConnectError> {
         // A node begins it when it is opened; here the first client would wait for it.
         barrier::begin();
-        let listener = Listener::open(Address::parse(address)?, terms.options.clone(), payload)?;
+        let listener = Listener::open(Address::parse(address)?, terms.options.clone(), Purpose::Serving, payload)?;
         let (bell, ringer) =
             doorbell::crowd().map_err(|error| ConnectError::system("make the server's doorbell", error))?;
         let entrance = Entrance::new(listener, terms.most_clients);

@@ -143,6 +143,7 @@ mod tests {
 
     fn note(part: Part, trust: Trust, wait: Wait, policy: Policy) -> Note {
         let terms = Terms {
+            purpose: crate::handshake::Purpose::Messages,
             transport: Transport::Shm,
             flags: 0,
             confined: None,

@@ -20,6 +20,7 @@ use crate::transport::{Ask, RecvHalf, SendHalf, shm};
 fn sides(queue_bytes: usize) -> [(SendHalf, RecvHalf); 2] {
     let options = Options::new().capacity(64 << 10);
     let terms = Terms {
+        purpose: crate::handshake::Purpose::Messages,
         transport: Transport::Shm,
         flags: 0,
         confined: None,

@@ -30,6 +30,7 @@ pub(super) fn pair() -> Pair {
     assert!(barrier::register_by(Deadline::after(LONG)), "this needs membarrier(2)");
     let options = Options::new().capacity(64 << 10);
     let terms = Terms {
+        purpose: crate::handshake::Purpose::Messages,
         transport: Transport::Shm,
         flags: FLAG_MEMBARRIER,
         confined: None,

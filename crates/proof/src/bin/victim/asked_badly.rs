@@ -83,7 +83,7 @@ fn sends_garbage(deadline: Deadline, random: &mut Random) -> Result<String, Fail
     let (mut joined, mut sent) = (0_u64, 0_u64);
     say("ready", "")?;
     while !deadline.passed() {
-        let mut link = Options::new().connect_timeout(ADDRESS, Duration::from_secs(10))?;
+        let mut link = Options::new().unsaid_purpose().connect_timeout(ADDRESS, Duration::from_secs(10))?;
         joined += 1;
         // Until it is cut off, or has had enough.
         for _ in 0..200 {
@@ -102,7 +102,7 @@ fn never_reads(node: &Node, deadline: Deadline, random: &mut Random) -> Result<S
     let (mut joined, mut asked) = (0_u64, 0_u64);
     say("ready", "")?;
     while !deadline.passed() {
-        let mut link = Options::new().connect_timeout(ADDRESS, Duration::from_secs(10))?;
+        let mut link = Options::new().unsaid_purpose().connect_timeout(ADDRESS, Duration::from_secs(10))?;
         let mut client = join(node)?;
         joined += 1;
         for number in 1..2_000_u64 {
@@ -179,7 +179,7 @@ fn scribbles_back(node: &Node, deadline: Deadline, random: &mut Random) -> Resul
 
 /// Listens at the address and answers with messages of its own making.
 fn answers_garbage(deadline: Deadline, random: &mut Random) -> Result<String, Failure> {
-    let mut listener = Options::new().listen(ADDRESS)?;
+    let mut listener = Options::new().unsaid_purpose().listen(ADDRESS)?;
     let (mut met, mut sent) = (0_u64, 0_u64);
     say("ready", "")?;
     while !deadline.passed() {

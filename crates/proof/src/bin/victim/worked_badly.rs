@@ -81,7 +81,7 @@ fn nonsense(random: &mut Random) -> Vec<u8> {
 }
 
 fn connect() -> Result<Link, Failure> {
-    Ok(Options::new().connect_timeout(ADDRESS, Duration::from_secs(10))?)
+    Ok(Options::new().unsaid_purpose().connect_timeout(ADDRESS, Duration::from_secs(10))?)
 }
 
 /// Writes nonsense over whatever memory of its own it shares, while it works.
@@ -259,7 +259,7 @@ fn scribbles_back(node: &Node, deadline: Deadline, random: &mut Random) -> Resul
 
 /// Listens at the address and sends messages of its own making.
 fn pushes_garbage(deadline: Deadline, random: &mut Random) -> Result<String, Failure> {
-    let mut listener = Options::new().listen(ADDRESS)?;
+    let mut listener = Options::new().unsaid_purpose().listen(ADDRESS)?;
     let (mut met, mut sent, mut number) = (0_u64, 0_u64, 0);
     say("ready", "")?;
     while !deadline.passed() {
@@ -289,7 +289,7 @@ fn pushes_garbage(deadline: Deadline, random: &mut Random) -> Result<String, Fai
 
 /// Listens at the address, gives more than was asked for, and takes nothing of what is said of it.
 fn floods(deadline: Deadline) -> Result<String, Failure> {
-    let mut listener = Options::new().listen(ADDRESS)?;
+    let mut listener = Options::new().unsaid_purpose().listen(ADDRESS)?;
     let (mut met, mut sent) = (0_u64, 0_u64);
     say("ready", "")?;
     while !deadline.passed() {
