@@ -147,7 +147,7 @@ fn only_a_pusher_that_reads_the_tally_is_told_by_it() {
 
 /// A puller, and a bare link to it.
 pub(super) fn worked(options: &Options) -> (Puller, Link) {
-    let mut listener = options.listen("shm:tally").unwrap();
+    let mut listener = options.clone().unsaid_purpose().listen("shm:tally").unwrap();
     std::thread::scope(|scope| {
         let connecting = scope.spawn(|| options.queue("shm:tally").puller().unwrap());
         let link = listener.accept().unwrap();
