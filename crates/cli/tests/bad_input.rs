@@ -161,7 +161,7 @@ fn whoever_does_not_belong_to_the_other_is_told_what_does() {
         says(&scene.run(wrong).refused(1), &["another purpose", "for messages", "`wharf send`"]);
     }
     scene.run(&["send", "unix:received", "hi"]).well();
-    assert_eq!(receiver.finish().well(), b"hi\n");
+    assert_eq!(receiver.finish().well(), b"hi");
 }
 
 #[test]
