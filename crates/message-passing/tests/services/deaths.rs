@@ -133,6 +133,33 @@ pub(crate) fn a_server_that_never_looked(world: &World) {
     assert!(matches!(error, CallError::NotTaken), "{error}");
 }
 
+/// A server that lets go of requests and ends has answered none of them.
+pub(crate) fn abandoned(world: &World) {
+    let node = world.node();
+    let mut server = node.service("quits").server().unwrap();
+    let mut client = node.service("quits").client().unwrap();
+    let unsure = client.request(b"x").start().unwrap();
+    let sure = client.request(b"y").idempotent(true).start().unwrap();
+    for _ in 0..2 {
+        server.recv_timeout(SOON).unwrap().abandon();
+    }
+    let nothing = client.any_ready(Duration::from_millis(20)).unwrap();
+    assert_eq!(nothing, None, "nothing is known while the server is there");
+    // It has room for others.
+    let answered = client.request(b"z").start().unwrap();
+    server.recv_timeout(SOON).unwrap().reply(b"z").unwrap();
+    assert_eq!(client.wait(answered).unwrap(), b"z");
+    let mut heir = node.service("quits").server().unwrap();
+    eventually("both are there", || client.servers() == 2);
+    drop(server);
+    let error = client.wait(unsure).unwrap_err();
+    assert!(matches!(error, CallError::ServerGone { .. }), "{error}");
+    let again = heir.recv_timeout(SOON).unwrap();
+    assert_eq!(again.bytes(), b"y");
+    again.reply(b"heir").unwrap();
+    assert_eq!(client.wait(sure).unwrap(), b"heir");
+}
+
 pub(crate) fn a_killed_client(world: &World) {
     let node = world.node();
     let mut server = node.service("lasting").server().unwrap();

@@ -27,7 +27,8 @@ impl fmt::Display for ClientId {
 
 /// One request. It can be answered in any order with others, and in any thread.
 ///
-/// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once, if it still waits.
+/// One that is dropped without an answer, in a panic too, has failed: its caller is told so at once, if it still waits. Where nobody
+/// knows what came of it, because the program ends in the middle of the work, it is to be [abandoned](Self::abandon).
 pub struct Request {
     pub(super) ticket: Ticket,
 }
@@ -96,7 +97,7 @@ impl Ticket {
     }
 
     /// Its number; 0, which is no request's, when it is answered.
-    fn id(&self) -> u64 {
+    pub(super) fn id(&self) -> u64 {
         self.paper.as_ref().map_or(0, |paper| paper.id)
     }
 
@@ -146,6 +147,13 @@ impl Drop for Ticket {
 }
 
 impl Ticket {
+    /// Nothing more is said of it.
+    pub(super) fn abandon(&mut self) {
+        if let Some(paper) = self.paper.take() {
+            self.outbox.forget(paper.id);
+        }
+    }
+
     /// It was dropped without an answer.
     #[cold]
     #[inline(never)]
@@ -207,6 +215,13 @@ impl Request {
     /// As [`reply`](Self::reply).
     pub fn fail(mut self, why: &str) -> Result<(), SendError> {
         self.ticket.last(Kind::Failed, cut(why), Without::Keep)
+    }
+
+    /// Lets go of it without a word: its caller waits on, and learns when the server is gone that the outcome is unknown. One that is
+    /// [idempotent](super::Call::idempotent) is sent to another server then. For a program that ends in the middle of its work on it: what
+    /// is not known is no answer, not even that it has failed.
+    pub fn abandon(mut self) {
+        self.ticket.abandon();
     }
 
     /// Answers with several results, one after the other.

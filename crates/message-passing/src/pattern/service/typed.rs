@@ -291,6 +291,11 @@ impl<P: Carries> TypedRequest<P> {
         self.request.fail(why)
     }
 
+    /// See [`Request::abandon`].
+    pub fn abandon(self) {
+        self.request.abandon();
+    }
+
     /// See [`Request::stream`].
     pub fn stream(self) -> TypedReplyStream<P> {
         TypedReplyStream { stream: self.request.stream(), carries: PhantomData }
