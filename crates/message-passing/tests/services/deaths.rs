@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use wharf_message_passing::{CallError, Outcome};
+use wharf_message_passing::{CallError, Outcome, Selector};
 use wharf_sys::random;
 
 use crate::child::answer;
@@ -130,6 +130,20 @@ pub(crate) fn a_server_that_never_looked(world: &World) {
     let call = client.request(b"echo").start().unwrap();
     drop(server);
     let error = client.wait(call).unwrap_err();
+    assert!(matches!(error, CallError::NotTaken), "{error}");
+}
+
+/// The same of one that was found for the next call that receives, which never came.
+pub(crate) fn a_server_that_had_not_received_it(world: &World) {
+    let mut server = world.node().service("slow").server().unwrap();
+    let mut client = world.node().service("slow").client().unwrap();
+    let first = client.request(b"x").start().unwrap();
+    server.recv_timeout(SOON).unwrap().reply(b"first").unwrap();
+    let next = client.request(b"x").start().unwrap();
+    assert_eq!(Selector::new().wait_timeout(&mut [(&mut server, ())], SOON).unwrap(), Some(()));
+    drop(server);
+    assert_eq!(client.wait(first).unwrap(), b"first");
+    let error = client.wait(next).unwrap_err();
     assert!(matches!(error, CallError::NotTaken), "{error}");
 }
 

@@ -34,7 +34,7 @@ const CASES: &[Case] = cases! {
     choices { one_after_the_other, the_least_busy, sticky, a_full_one_is_passed_over, whichever_has_room_first }
     full { requests_wait_for_room, a_fast_server_waits, another_call_is_answered, whoever_does_not_read_is_cut_off, a_stream_waits_for_its_reader, empty_results_are_bounded }
     deaths {
-        a_killed_server, retried_elsewhere, answered_before_it_was_woken, killed_before_it_was_woken, a_server_that_leaves, a_server_that_never_looked, abandoned, a_killed_client, a_stopped_server, at_random
+        a_killed_server, retried_elsewhere, answered_before_it_was_woken, killed_before_it_was_woken, a_server_that_leaves, a_server_that_never_looked, a_server_that_had_not_received_it, abandoned, a_killed_client, a_stopped_server, at_random
     }
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }

@@ -390,6 +390,17 @@ impl Inlet {
         self.owed.is_some()
     }
 
+    /// Takes back that a request was taken which no call has received: its client may ask another.
+    pub(super) fn give_back_owed(&mut self) {
+        let Some(owed) = self.owed.take() else { return };
+        let (client, id) = (owed.client(), owed.ticket.id());
+        owed.abandon();
+        // It is the latest of its client: nothing else was received since.
+        if let Some(caller) = self.callers.iter_mut().find(|it| it.outbox.number() == client.0) {
+            caller.last = id.saturating_sub(1);
+        }
+    }
+
     /// The same for whoever sleeps next unless there is something: then he looks once more instead, where a look has taken what
     /// he was to be rung for.
     pub(super) fn owes_before_a_sleep(&mut self) -> bool {

@@ -220,6 +220,7 @@ impl Drop for Server {
             return;
         }
         self.inlet.hear_last();
+        self.inlet.give_back_owed();
         for caller in &self.inlet.callers {
             // What is kept goes first, as far as there is room; a client that hears nothing sees the end of the link.
             caller.outbox.flush();
