@@ -106,8 +106,8 @@ impl<T> Backlog<T> {
         self.went.notify_all();
     }
 
-    /// No more come; what waits is worked on, unless it is `dropped`.
-    pub(crate) fn close(&self, dropped: bool) {
+    /// No more come; what waits is worked on, unless it is `dropped`: then it is the caller's.
+    pub(crate) fn close(&self, dropped: bool) -> Vec<T> {
         let mut state = self.state();
         state.closed = true;
         let mut waiting = VecDeque::new();
@@ -115,8 +115,8 @@ impl<T> Backlog<T> {
             (waiting, state.waiting_bytes) = (std::mem::take(&mut state.waiting), 0);
         }
         drop(state);
-        drop(waiting);
         self.came.notify_all();
+        waiting.into_iter().map(|(it, _)| it).collect()
     }
 
     /// Nothing can be worked on any more.
@@ -162,7 +162,7 @@ mod tests {
     fn what_is_dropped_is_not_worked_on_and_trouble_is_told_once() {
         let backlog = Backlog::new(2);
         backlog.push('a', 1);
-        backlog.close(true);
+        assert_eq!(backlog.close(true), ['a']);
         assert_eq!(backlog.next(), None);
         backlog.give_up(Failure::Failed("first".into()));
         backlog.give_up(Failure::Failed("second".into()));

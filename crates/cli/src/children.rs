@@ -93,6 +93,11 @@ impl<T> Children<T> {
         self.state().over = true;
         self.kill_where(|_| true);
     }
+
+    /// Whether all were killed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().over
+    }
 }
 
 #[cfg(test)]
@@ -115,7 +120,9 @@ mod tests {
         children.kill_where(|load| *load == 'b');
         let (status, load) = children.leave(killed);
         assert_eq!((status.expect("a status").signal(), load), (Some(9), Some('b')));
+        assert!(!children.is_over());
         children.kill_all();
+        assert!(children.is_over());
         let late = children.enter(start("exec sleep 100"), 'c');
         assert_eq!(children.leave(late).0.expect("a status").signal(), Some(9));
         assert!(children.leave(late).0.is_err());

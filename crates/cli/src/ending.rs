@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -19,6 +21,9 @@ use crate::failure::Failure;
 
 /// How long a wait that cannot hear of signals lasts at most: as long as Ctrl-C may take.
 pub(crate) const SLICE: Duration = Duration::from_millis(100);
+
+/// How long after a command of ours that was told to end it is waited for the same to be told to us.
+const MOMENT: Duration = Duration::from_millis(500);
 
 /// What the first watch is told, for whoever writes and has no watch at hand.
 static FIRST: OnceLock<Watched> = OnceLock::new();
@@ -152,6 +157,22 @@ impl Ending {
     }
 }
 
+/// Whether a signal has come; for whoever has no watch at hand. What is sent to a whole group or service may reach a command of ours a
+/// moment before us: `status` says how one has ended, where that is known.
+pub(crate) fn has_come_beside(status: Option<ExitStatus>) -> bool {
+    let Some(first) = FIRST.get() else { return false };
+    let limit = if status.is_none_or(was_told_to_end) { MOMENT } else { Duration::ZERO };
+    // Its byte comes after it is noted, and nobody reads it. Where it cannot be waited for, what was noted counts.
+    let _ = poll::wait(&[(first.told.as_fd(), Interest::READ)], Some(Deadline::after(limit)));
+    first.signal.load(Ordering::Relaxed) != 0
+}
+
+/// Whether it has ended by a signal that ends us, too; a shell says so of what it runs by its own exit code.
+fn was_told_to_end(status: ExitStatus) -> bool {
+    let signal = status.signal().or(status.code().map(|code| code - 128));
+    signal.is_some_and(|it| signal::ending().contains(&it))
+}
+
 /// Waits until this can be written, until the deadline at most; a signal ends it, if they are watched at all.
 pub(crate) fn wait_for_room(out: BorrowedFd<'_>, deadline: Option<Deadline>) -> io::Result<Room> {
     let first = FIRST.get();
@@ -170,4 +191,17 @@ pub(crate) fn wait_for_room(out: BorrowedFd<'_>, deadline: Option<Deadline>) -> 
 
 fn cannot_wait(error: io::Error) -> Failure {
     Failure::Failed(format!("cannot wait: {}", told(&error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_may_have_been_told_to_end() {
+        let told = |status| was_told_to_end(ExitStatus::from_raw(status));
+        // By signal 15, and by exit code 143; by signal 9, and by exit codes 0, 1 and 15.
+        assert!(told(15) && told(143 << 8));
+        assert!(!told(9) && !told(0) && !told(1 << 8) && !told(15 << 8));
+    }
 }

@@ -9,8 +9,11 @@ use std::time::{Duration, Instant};
 
 use scene::{Running, Scene, await_that, says};
 use serde_json::{Value, json};
+use wharf::{CallError, NodeOptions};
+use wharf_sys::directory::Domain;
 
 const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
 
 /// Starts `wharf serve`, and returns when it can be asked by this name.
 fn serve(scene: &Scene, line: &[&str]) -> Running {
@@ -340,6 +343,138 @@ fn a_killed_server_leaves_the_outcome_unknown_and_another_can_be_asked() {
     // What the killed ones left is removed by whoever comes by; empty folders may stay.
     scene.run(&["ls"]);
     assert_eq!(files(scene.path()), 0);
+}
+
+/// Starts a server whose commands only note that they were asked, and somebody who asks.
+fn asked(scene: &Scene, at: &str, serves: &[&str], asks: &[&str]) -> (Running, Running, String) {
+    let mark = scene.path().join("asked");
+    let script = format!("read -r line; echo $$ > {}; exec sleep 1000", mark.display());
+    let serves = [&[at, "--json"], serves, &["--", "sh", "-c", &script]].concat();
+    let server = match at.contains(':') {
+        true => scene.start_listener(&[&["serve"], &serves[..]].concat()),
+        false => serve(scene, &serves),
+    };
+    let caller = scene.start(&[&["call", at, "x", "--timeout", "100s"], asks].concat());
+    let noted = || std::fs::read_to_string(&mark).ok().filter(|pid| pid.ends_with('\n'));
+    await_that("it is asked", || noted().is_some());
+    let command = noted().expect("its process").trim().to_owned();
+    std::fs::remove_file(&mark).expect("the mark");
+    (server, caller, command)
+}
+
+/// What it has said of its only request, at its end by this signal.
+#[track_caller]
+fn stopped(server: Running, signal: i32) -> Value {
+    let done = server.finish();
+    assert_eq!((done.status.signal(), done.stderr.as_str()), (Some(signal), ""), "{done:?}");
+    let lines = lines_of(&done.stdout);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    lines[0].clone()
+}
+
+#[test]
+fn what_a_stopped_server_was_doing_is_no_answer() {
+    let scene = Scene::new();
+    for (at, mode) in [("quits", &[][..]), ("quits", &["--lines"]), ("unix:quits", &[])] {
+        for (name, signal) in [("INT", SIGINT), ("TERM", SIGTERM)] {
+            let (server, caller, command) = asked(&scene, at, mode, &[]);
+            server.signal(name);
+            assert_eq!(stopped(server, signal)["unanswered"], "stopped");
+            says(&caller.finish().refused(4), &["outcome unknown: the request was sent, and then the server closed"]);
+            assert!(has_ended(&command));
+        }
+    }
+    // Whoever did not say how long to wait finds another.
+    for mode in [&[][..], &["--lines"]] {
+        let (server, caller, _) = asked(&scene, "quits", mode, &["--idempotent"]);
+        let heir = serve(&scene, &["quits", "--count", "1", "--", "echo", "heir"]);
+        server.signal("INT");
+        assert_eq!(stopped(server, SIGINT)["unanswered"], "stopped");
+        assert_eq!(caller.finish().well(), b"heir\n");
+        heir.finish().well();
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+/// What stops a whole service or session reaches the command as well, and may reach it first.
+#[test]
+fn a_command_that_is_stopped_before_its_server_has_answered_nothing() {
+    let scene = Scene::new();
+    for mode in [&[][..], &["--lines"]] {
+        for (name, signal) in [("INT", SIGINT), ("TERM", SIGTERM)] {
+            let (server, caller, command) = asked(&scene, "quits", mode, &[]);
+            let both = [&format!("-{name}"), &command, &server.id().to_string()];
+            assert!(Command::new("kill").args(both).status().expect("kill exists").success());
+            assert_eq!(stopped(server, signal)["unanswered"], "stopped");
+            says(&caller.finish().refused(4), &["outcome unknown"]);
+        }
+    }
+    // One that ends so alone has failed.
+    let (server, caller, command) = asked(&scene, "quits", &["--count", "1"], &[]);
+    assert!(Command::new("kill").args(["-TERM", &command]).status().expect("kill exists").success());
+    says(&caller.finish().refused(1), &["the call failed: the command ended with signal: 15"]);
+    let said = lines_of(&server.finish().well());
+    assert_eq!((&said[0]["unanswered"], &said[0]["reply_bytes"]), (&Value::Null, &Value::Null));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn what_waits_at_a_stopped_server_is_not_answered_either() {
+    let scene = Scene::new();
+    for mode in [&["--jobs", "1"][..], &["--lines"]] {
+        let (server, first, _) = asked(&scene, "quits", mode, &[]);
+        let waits = scene.start(&["call", "quits", "y"]);
+        await_that("both are there", || received(&scene, "quits") >= 2);
+        server.signal("TERM");
+        let done = server.finish();
+        let said: Vec<Value> = lines_of(&done.stdout).into_iter().map(|it| it["unanswered"].clone()).collect();
+        assert_eq!((done.status.signal(), said), (Some(SIGTERM), vec!["stopped".into(), "stopped".into()]));
+        for caller in [first, waits] {
+            says(&caller.finish().refused(4), &["outcome unknown"]);
+        }
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+/// How many requests the servers of this name have received.
+fn received(scene: &Scene, name: &str) -> u64 {
+    let told: Value = serde_json::from_slice(&scene.run(&["stat", name, "--json"]).well()).expect("JSON");
+    let all = told.as_array().expect("a list").iter().filter(|it| it["role"] == "server");
+    all.filter_map(|it| it["statistics"]["received_messages"].as_u64()).sum()
+}
+
+#[test]
+fn a_log_tells_that_the_caller_gave_up() {
+    let scene = Scene::new();
+    let domain = Domain::at(scene.path()).expect("our directory");
+    for mode in [&["--jobs", "1"][..], &["--lines"]] {
+        let (mut server, caller, command) = asked(&scene, "slow", mode, &[]);
+        // One that nothing was begun for, and is over before there could be.
+        let node = NodeOptions::new().domain(domain.clone()).open().expect("a node");
+        let mut client = node.service("slow").client().expect("a client");
+        let late = client.request(b"late").limit(Duration::from_secs(2)).start().expect("there is room");
+        await_that("both are there", || received(&scene, "slow") >= 2);
+        assert!(matches!(client.wait(late), Err(CallError::Timeout { .. })));
+        caller.signal("INT");
+        caller.finish();
+        let told = |line: String| serde_json::from_str::<Value>(&line).expect("JSON");
+        let cancelled = told(server.says_line("\"cancelled\""));
+        says(cancelled["failed"].as_str().expect("why"), &["gave it up or is gone, so its command was ended"]);
+        await_that("its command is ended", || has_ended(&command));
+        let deadline = told(server.says_line("\"deadline\""));
+        says(deadline["failed"].as_str().expect("why"), &["time was over before its command was begun"]);
+        assert_eq!((&deadline["request_bytes"], &deadline["reply_bytes"]), (&4.into(), &Value::Null));
+        // And one that is over in the middle of it.
+        assert!(client.call(b"slow", Duration::from_secs(2)).is_err());
+        let deadline = told(server.says_line("time was over, so its command was ended"));
+        assert_eq!(deadline["unanswered"], "deadline");
+        drop(client);
+        drop(node);
+        std::fs::remove_file(scene.path().join("asked")).expect("the mark");
+        server.signal("INT");
+        assert_eq!(server.finish().status.signal(), Some(SIGINT));
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 
 /// What the command of a killed server has started, and noted, is ended: nobody does its work any more.

@@ -11,6 +11,7 @@ use wharf::Request;
 use super::serve::{Answer, Work};
 use crate::attend::{Voice, attend};
 use crate::children::Children;
+use crate::ending;
 use crate::failure::Failure;
 use crate::group::Group;
 
@@ -31,6 +32,12 @@ impl<'a> Commands<'a> {
     pub(super) fn new(command: &'a [OsString]) -> Commands<'a> {
         Commands { command, running: Children::default() }
     }
+
+    /// Whether a command that has ended so may have done it because all of this is to end. Then it is not known what it has done, and
+    /// its failure is none of its own.
+    fn is_stopped(&self, status: Option<ExitStatus>) -> bool {
+        self.running.is_over() || ending::has_come_beside(status)
+    }
 }
 
 impl Work for Commands<'_> {
@@ -44,7 +51,7 @@ impl Work for Commands<'_> {
             Ok(started) => started,
             Err(error) => {
                 let why = format!("cannot run '{}': {error}", program.to_string_lossy());
-                told(request, Err(why.clone()));
+                told(request, Answer::Failed(why.clone()));
                 return Err(Failure::Failed(why));
             }
         };
@@ -61,7 +68,13 @@ impl Work for Commands<'_> {
         let answer = attended
             .map_err(|error| format!("cannot read what the command writes: {error}"))
             .and_then(|()| answer.end());
-        told(request, answer_of(answer, status, &last_words.0));
+        let answer = match &status {
+            Ok(status) if status.success() => answer.into(),
+            _ if request.is_cancelled() => Answer::Unwanted { begun: true },
+            _ if self.is_stopped(status.as_ref().ok().copied()) => Answer::Stopped { begun: true },
+            _ => Answer::Failed(failure_of(status, &last_words.0)),
+        };
+        told(request, answer);
         Ok(())
     }
 
@@ -114,12 +127,12 @@ impl LastWords {
     }
 }
 
-fn answer_of(written: Result<Vec<u8>, String>, status: io::Result<ExitStatus>, last_words: &[u8]) -> Answer {
-    let status = status.map_err(|error| format!("cannot wait for the command: {error}"))?;
-    if status.success() {
-        return written;
+/// Why a command that has ended so has failed.
+fn failure_of(status: io::Result<ExitStatus>, last_words: &[u8]) -> String {
+    match status {
+        Err(error) => format!("cannot wait for the command: {error}"),
+        Ok(status) => last_line(last_words).unwrap_or_else(|| format!("the command ended with {status}")),
     }
-    Err(last_line(last_words).unwrap_or_else(|| format!("the command ended with {status}")))
 }
 
 /// The last line in which there is something.
@@ -135,11 +148,10 @@ mod tests {
 
     #[test]
     fn a_failure_is_told_in_the_last_words_of_the_command() {
-        let ended = |status, words: &[u8]| answer_of(Ok(b"x".to_vec()), Ok(ExitStatus::from_raw(status)), words);
-        assert_eq!(ended(0, b"a warning\n"), Ok(b"x".to_vec()));
-        assert_eq!(ended(256, b"one\n  two  \n\n"), Err("two".into()));
-        assert_eq!(ended(256, b"\n"), Err("the command ended with exit status: 1".into()));
-        assert!(ended(9, b"").is_err_and(|why| why.contains("signal")));
+        let ended = |status, words: &[u8]| failure_of(Ok(ExitStatus::from_raw(status)), words);
+        assert_eq!(ended(256, b"one\n  two  \n\n"), "two");
+        assert_eq!(ended(256, b"\n"), "the command ended with exit status: 1");
+        assert!(ended(9, b"").contains("signal"));
     }
 
     #[test]

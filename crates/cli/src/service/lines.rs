@@ -15,6 +15,7 @@ use wharf_sys::poll::Interest;
 
 use super::serve::{Answer, Work};
 use crate::attend::{is_passing, ready_of};
+use crate::ending;
 use crate::failure::Failure;
 use crate::group::{Group, Pipes};
 use crate::usage::complain;
@@ -42,6 +43,8 @@ struct Running {
     group: Group,
     /// No other is started in its place.
     over: bool,
+    /// It has ended by itself, before it was to.
+    gave_out: bool,
 }
 
 /// Our side of the command's pipes.
@@ -72,7 +75,7 @@ impl Lines {
     pub(super) fn start(command: &[OsString]) -> Result<Lines, Failure> {
         let (group, talk) = begin(command)?;
         let name = command.first().map(|program| program.to_string_lossy().into_owned()).unwrap_or_default();
-        let (running, talk) = (Mutex::new(Running { group, over: false }), Mutex::new(talk));
+        let (running, talk) = (Mutex::new(Running { group, over: false, gave_out: false }), Mutex::new(talk));
         Ok(Lines { name, command: command.to_vec(), running, talk })
     }
 
@@ -86,6 +89,15 @@ impl Lines {
             (running.group, *talk) = begin(&self.command)?;
         }
         Ok(())
+    }
+
+    /// Whether the command, which has ended, may have done it because all of this is to end. Then it is not known what it has done.
+    fn is_stopped(&self) -> bool {
+        let mut running = lock(&self.running);
+        let stopped = running.over && !running.gave_out;
+        let status = running.group.try_wait().ok().flatten();
+        drop(running);
+        stopped || ending::has_come_beside(status)
     }
 
     fn ended(&self) -> Failure {
@@ -165,14 +177,15 @@ impl Work for Lines {
         // What a shell pipes in ends with a line end, which belongs to no line.
         let line = request.strip_suffix(b"\n").unwrap_or(&request);
         if line.contains(&b'\n') {
-            told(request, Err("expected a request of one line, found several: this server answers lines".to_owned()));
+            let why = "expected a request of one line, found several: this server answers lines";
+            told(request, Answer::Failed(why.to_owned()));
             return Ok(());
         }
         let mut talk = lock(&self.talk);
         if talk.as_mut().is_some_and(Talk::has_surplus)
             && let Err(failure) = self.start_anew(&mut talk, "it had written more than one line for a request")
         {
-            told(request, Err(failure.to_string()));
+            told(request, Answer::Failed(failure.to_string()));
             return Err(failure);
         }
         let answer = match &mut *talk {
@@ -181,32 +194,40 @@ impl Work for Lines {
         };
         match answer {
             Ok(answer) => {
-                told(request, Ok(answer));
+                told(request, Answer::Reply(answer));
+                Ok(())
+            }
+            Err(Silence::Ended) if self.is_stopped() => {
+                told(request, Answer::Stopped { begun: true });
                 Ok(())
             }
             Err(Silence::Ended) => {
-                told(request, Err("the command that answers has ended".to_owned()));
+                told(request, Answer::Failed("the command that answers has ended".to_owned()));
                 Err(self.ended())
             }
             Err(Silence::Unwanted) => {
-                told(request, Err("the command had not answered when nobody waited any more".to_owned()));
+                told(request, Answer::Unwanted { begun: true });
                 self.start_anew(&mut talk, "it had not answered when nobody waited any more")
             }
             Err(Silence::TooLong) => {
-                told(
-                    request,
-                    Err(format!("the command wrote a line of more than {LARGEST} bytes, the limit of one message")),
-                );
+                let why = format!("the command wrote a line of more than {LARGEST} bytes, the limit of one message");
+                told(request, Answer::Failed(why));
                 self.start_anew(&mut talk, "it wrote a line that is too long")
             }
         }
     }
 
     fn look_after(&self) -> Result<(), Failure> {
-        match lock(&self.running).group.try_wait() {
-            Ok(None) => Ok(()),
-            _ => Err(self.ended()),
-        }
+        let mut running = lock(&self.running);
+        let status = match running.group.try_wait() {
+            Ok(None) => return Ok(()),
+            ended => ended.ok().flatten(),
+        };
+        running.gave_out = true;
+        drop(running);
+        // By the same that is to end us, perhaps.
+        let _ = ending::has_come_beside(status);
+        Err(self.ended())
     }
 
     fn end_of_all(&self) -> Option<Arc<OwnedFd>> {

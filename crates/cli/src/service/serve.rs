@@ -32,11 +32,29 @@ struct ShownRequest<'a> {
     request_bytes: usize,
     reply_bytes: Option<usize>,
     failed: Option<&'a str>,
+    /// Why nobody was told anything.
+    unanswered: Option<&'a str>,
     seconds: f64,
 }
 
-/// What was answered.
-pub(super) type Answer = Result<Vec<u8>, String>;
+/// What came of a request.
+pub(super) enum Answer {
+    /// This is the answer.
+    Reply(Vec<u8>),
+    /// The call has failed, and why.
+    Failed(String),
+    /// Nobody waits for it any more, so its command was ended, or not `begun`.
+    Unwanted { begun: bool },
+    /// All of this is to end, and with it the command, if it was `begun`. What that has done is not known, so it is no answer: its caller
+    /// learns that the server is gone, and may ask another.
+    Stopped { begun: bool },
+}
+
+impl From<Result<Vec<u8>, String>> for Answer {
+    fn from(answer: Result<Vec<u8>, String>) -> Answer {
+        answer.map_or_else(Answer::Failed, Answer::Reply)
+    }
+}
 
 /// Whoever makes answers of requests.
 pub(super) trait Work: Sync {
@@ -79,16 +97,19 @@ fn serve(
     ending: &mut Ending,
 ) -> Result<(), Failure> {
     let backlog = Backlog::new(jobs + AHEAD);
-    let output = Mutex::new(Output::take());
+    let desk = Desk { asked, backlog: &backlog, output: Mutex::new(Output::take()) };
     let outcome = thread::scope(|scope| {
         for _ in 0..jobs {
-            scope.spawn(|| work_on(&backlog, work, asked, &output));
+            scope.spawn(|| work_on(work, &desk));
         }
         let outcome = receive(asked, &mut server, work, &backlog, ending);
         // Also those that wait for something that runs: it is ended, or ends by itself.
-        backlog.close(outcome.is_err());
+        let waiting = backlog.close(outcome.is_err());
         if outcome.is_err() {
             work.end(true);
+        }
+        for request in waiting {
+            desk.tell(request, &Answer::Stopped { begun: false }, Duration::ZERO);
         }
         outcome
     });
@@ -116,7 +137,10 @@ fn receive(
     loop {
         ending.check()?;
         backlog.check()?;
-        work.look_after()?;
+        if let Err(failure) = work.look_after() {
+            // What has ended the command may have come to us as well.
+            return ending.check().and(Err(failure));
+        }
         if asked.count.is_some_and(|count| received >= count) {
             if backlog.wait_for_rest(SLICE) {
                 return backlog.check();
@@ -160,37 +184,81 @@ fn receive(
     }
 }
 
+/// Where requests are answered, and what is said of them.
+struct Desk<'a> {
+    asked: &'a ServeArguments,
+    backlog: &'a Backlog<Request>,
+    output: Mutex<Output>,
+}
+
 /// Answers requests until no more come.
-fn work_on(backlog: &Backlog<Request>, work: &dyn Work, asked: &ServeArguments, output: &Mutex<Output>) {
-    while let Some(request) = backlog.next() {
+fn work_on(work: &dyn Work, desk: &Desk<'_>) {
+    while let Some(request) = desk.backlog.next() {
         let began = Instant::now();
-        let told = |request: Request, answer: Answer| {
-            let request_bytes = request.len();
-            let (reply_bytes, failed) = match &answer {
-                Ok(reply) => (Some(reply.len()), None),
-                Err(why) => (None, Some(why.as_str())),
-            };
-            // A client that is gone needs no answer.
-            let _ = match &answer {
-                Ok(reply) => request.reply(reply),
-                Err(why) => request.fail(why),
-            };
-            if asked.json {
-                let seconds = began.elapsed().as_secs_f64();
-                let shown = ShownRequest { service: &asked.service, request_bytes, reply_bytes, failed, seconds };
-                let mut output = output.lock().unwrap_or_else(PoisonError::into_inner);
-                let line = to_json_line(&shown).and_then(|line| output.line(&line));
-                if let Err(failure) = line.and_then(|()| output.flush()) {
-                    backlog.give_up(failure);
-                }
+        if request.is_cancelled() {
+            desk.tell(request, &Answer::Unwanted { begun: false }, began.elapsed());
+        } else {
+            let told = |request, answer| desk.tell(request, &answer, began.elapsed());
+            if let Err(failure) = work.answer(request, &told) {
+                desk.backlog.give_up(failure);
+            }
+        }
+        desk.backlog.done();
+    }
+}
+
+impl Desk<'_> {
+    /// Tells the caller, if there is something to tell, and whoever reads.
+    fn tell(&self, request: Request, answer: &Answer, took: Duration) {
+        let (request_bytes, late) = (request.len(), request.time_left().is_some_and(|left| left <= NEARLY));
+        // A client that is gone needs no answer.
+        let _ = match answer {
+            Answer::Reply(reply) => request.reply(reply),
+            Answer::Failed(why) => request.fail(why),
+            Answer::Unwanted { .. } | Answer::Stopped { .. } => {
+                request.abandon();
+                Ok(())
             }
         };
-        // One that nobody waits for any more is dropped, of which nobody hears.
-        if !request.is_cancelled()
-            && let Err(failure) = work.answer(request, &told)
-        {
-            backlog.give_up(failure);
+        if !self.asked.json {
+            return;
         }
-        backlog.done();
+        let (failed, unanswered) = match answer {
+            Answer::Reply(_) => (None, None),
+            Answer::Failed(why) => (Some(why.as_str()), None),
+            Answer::Unwanted { begun } => {
+                let (failed, unanswered) = unwanted(late, *begun);
+                (Some(failed), Some(unanswered))
+            }
+            Answer::Stopped { begun } => (Some(stopped(*begun)), Some("stopped")),
+        };
+        let reply_bytes = if let Answer::Reply(reply) = answer { Some(reply.len()) } else { None };
+        let (service, seconds) = (self.asked.service.as_str(), took.as_secs_f64());
+        let shown = ShownRequest { service, request_bytes, reply_bytes, failed, unanswered, seconds };
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = to_json_line(&shown).and_then(|line| output.line(&line));
+        if let Err(failure) = line.and_then(|()| output.flush()) {
+            self.backlog.give_up(failure);
+        }
+    }
+}
+
+/// A caller whose time is over is gone a moment before it is over here.
+const NEARLY: Duration = Duration::from_millis(50);
+
+/// What became of a request for which nobody waits any more, in a sentence and in a word.
+fn unwanted(late: bool, begun: bool) -> (&'static str, &'static str) {
+    match (late, begun) {
+        (true, true) => ("the caller's time was over, so its command was ended", "deadline"),
+        (true, false) => ("the caller's time was over before its command was begun", "deadline"),
+        (false, true) => ("the caller gave it up or is gone, so its command was ended", "cancelled"),
+        (false, false) => ("the caller gave it up or was gone before its command was begun", "cancelled"),
+    }
+}
+
+fn stopped(begun: bool) -> &'static str {
+    match begun {
+        true => "'wharf serve' was stopped, and the command with it: the caller learns that the outcome is unknown",
+        false => "'wharf serve' was stopped before the command was begun",
     }
 }

@@ -73,13 +73,16 @@ pub(crate) struct CallArguments {
     with anything but 0, the call has failed, with the last line of its standard error as the reason. A command whose caller \
     does not wait any more is killed, with everything that it has started, but for what has left its process group. Any number of \
     servers share one name.\n\n\
+    When 'serve' is stopped (Ctrl-C, SIGTERM), its commands are killed, and what they were asked is not answered: each caller learns that \
+    the outcome is unknown, and one with --idempotent asks another server.\n\n\
     With --lines COMMAND runs once: each request is a line on its standard input, and the next line that it writes is the answer. \
     It must write exactly one line for each, at once; many programs do so only when asked (sed -u, jq --unbuffered, gawk with \
     fflush(), python -u), and one that now and then writes two, or none, such as bc, is not for --lines. When nobody waits for its line \
     any more, or it has written a second one, it is killed and started anew, which standard error says; when it ends by itself, 'serve' ends, too. A second line that comes only \
     after the next request was written cannot be told from the answer to that. A call without --timeout waits for its line for ever, \
     and others behind it.\n\n\
-    Each line of --json is a request: service, request_bytes, reply_bytes, failed (why, or null) and seconds.\n\n\
+    Each line of --json is a request: service, request_bytes, reply_bytes, failed (why, or null), unanswered (why its caller was told \
+    nothing: deadline, cancelled, stopped; else null) and seconds.\n\n\
     Exit codes: 0 after --count requests; 1 failed, such as when COMMAND cannot be run; 3 --timeout ran out.\n\n\
     Examples, each with its other side under 'wharf call --help':\n\
     \x20 wharf serve upper -- tr a-z A-Z\n\
