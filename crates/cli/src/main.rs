@@ -29,6 +29,7 @@ mod pace;
 mod patience;
 mod peers;
 mod printable;
+mod program;
 mod queue;
 mod recv;
 mod region;

@@ -2,6 +2,8 @@
 
 mod scene;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -576,9 +578,32 @@ fn what_makes_no_sense_is_refused_in_a_line() {
         &scene.run(&["serve", "a", "--lines", "--", "/no/such/command"]).refused(1),
         &["cannot run '/no/such/command'"],
     );
-    let server = serve(&scene, &["a", "--", "/no/such/command"]);
-    says(&scene.run(&["call", "a", "x"]).refused(1), &["the call failed: cannot run '/no/such/command'"]);
-    says(&server.finish().refused(1), &["cannot run '/no/such/command'"]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn a_command_that_cannot_be_run_is_refused_before_anybody_asks() {
+    let (scene, place) = (Scene::new(), Scene::new());
+    let script = place.path().join("script");
+    let path = script.to_str().expect("text");
+    let may = |mode| std::fs::set_permissions(&script, Permissions::from_mode(mode)).expect("our file");
+    for mode in [&["serve", "a"][..], &["serve", "a", "--lines"], &["pull", "a"]] {
+        let told = |program| scene.run(&[mode, &["--", program, "x"]].concat()).refused(1);
+        says(&told("/no/such/command"), &["cannot run '/no/such/command': there is no such file"]);
+        says(&told("no-such-command"), &["cannot run 'no-such-command': no directory of PATH has such a command"]);
+        says(&told("/"), &["cannot run '/': it is a directory"]);
+        std::fs::write(&script, "#!/bin/sh\necho done\n").expect("room");
+        may(0o644);
+        says(&told(path), &["may not execute it"]);
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+    // One that is gone later is told to whoever asks.
+    may(0o755);
+    let server = serve(&scene, &["a", "--", path]);
+    assert_eq!(scene.run(&["call", "a", "x"]).well(), b"done\n");
+    std::fs::remove_file(&script).expect("the script");
+    says(&scene.run(&["call", "a", "x"]).refused(1), &["the call failed: cannot run '", path]);
+    says(&server.finish().refused(1), &["cannot run '", path]);
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 

@@ -21,6 +21,7 @@ use crate::group::Group;
 use crate::json::to_json_line;
 use crate::output::Output;
 use crate::peers::{self, FOR_EVER};
+use crate::program;
 use crate::units;
 use crate::usage::complain;
 use crate::usage::queues::PullArguments;
@@ -53,6 +54,8 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
     if asked.count == Some(0) {
         return Ok(());
     }
+    // What cannot be done is told before anybody gives us something to do.
+    program::check(&asked.command)?;
     let jobs = usize::try_from(asked.jobs).unwrap_or(usize::MAX).min(MOST_JOBS);
     // What cannot be written is told before anything is taken from others.
     let destination = match asked.command.as_slice() {

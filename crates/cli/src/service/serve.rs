@@ -16,6 +16,7 @@ use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
 use crate::json::to_json_line;
 use crate::output::Output;
+use crate::program;
 use crate::units;
 use crate::usage::services::ServeArguments;
 
@@ -76,6 +77,7 @@ pub(super) trait Work: Sync {
 /// Runs the command.
 pub(crate) fn run(asked: &ServeArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
+    program::check(&asked.command)?;
     let place = Place::of(&asked.service, &asked.network, true)?;
     if asked.input_lines {
         let work = Lines::start(&asked.command)?;

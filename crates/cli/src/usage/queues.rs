@@ -68,7 +68,7 @@ pub(crate) struct PushArguments {
     for what has left its process group.\n\n\
     Each line of --json is an item: queue, deliveries (how often it was given out, this time included) and text or hex; with COMMAND \
     queue, deliveries, bytes, acknowledged, status and seconds, and what the command writes goes to standard error.\n\n\
-    Exit codes: 0 ended as asked; 1 failed, such as when COMMAND cannot be run; 3 --timeout ran out; 4 the pushers were gone \
+    Exit codes: 0 ended as asked; 1 failed, such as when COMMAND cannot be found or executed, which is seen at the start; 3 --timeout ran out; 4 the pushers were gone \
     before --count.\n\n\
     Examples, each with its other side under 'wharf push --help':\n\
     \x20 wharf pull jobs -- sh\n\

@@ -83,7 +83,7 @@ pub(crate) struct CallArguments {
     and others behind it.\n\n\
     Each line of --json is a request: service, request_bytes, reply_bytes, failed (why, or null), unanswered (why its caller was told \
     nothing: deadline, cancelled, stopped; else null) and seconds.\n\n\
-    Exit codes: 0 after --count requests; 1 failed, such as when COMMAND cannot be run; 3 --timeout ran out.\n\n\
+    Exit codes: 0 after --count requests; 1 failed, such as when COMMAND cannot be found or executed, which is seen at the start; 3 --timeout ran out.\n\n\
     Examples, each with its other side under 'wharf call --help':\n\
     \x20 wharf serve upper -- tr a-z A-Z\n\
     \x20 wharf serve thumbnails --jobs 4 -- convert - -resize 100x100 -\n\
