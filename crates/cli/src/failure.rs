@@ -4,9 +4,10 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use signal_hook::low_level::emulate_default_handler;
-use wharf::{CallError, ConnectError, NodeError, OpenError, RecvError, SendError};
+use wharf::{CallError, ConnectError, NodeError, OpenError, Outcome, RecvError, SendError};
 use wharf_sys::directory::Domain;
 
 use crate::usage::complain;
@@ -20,8 +21,10 @@ pub(crate) enum Failure {
     Usage(String),
     /// The time ran out: exit code 3.
     Timeout(String),
-    /// The peer closed or died too early: exit code 4.
+    /// The peer closed or died too early, or what it has done is not known: exit code 4.
     PeerGone(String),
+    /// Nobody was asked, so nothing has happened: exit code 6.
+    NeverSent(String),
     /// What was looked for was found, and the output says it: nothing to add, exit code 5.
     Found,
     /// A signal asked for the end, and everything is closed: nothing to say, and it ends by that signal.
@@ -40,6 +43,7 @@ impl Failure {
             Failure::Timeout(_) => 3,
             Failure::PeerGone(_) => 4,
             Failure::Found => 5,
+            Failure::NeverSent(_) => 6,
             // What a shell makes of a command that ends by a signal.
             Failure::Signal(signal) => u8::try_from(128 + signal).unwrap_or(1),
         })
@@ -52,6 +56,7 @@ impl Failure {
             Failure::Usage(why) => Failure::Usage(format!("{why}; {more}")),
             Failure::Timeout(why) => Failure::Timeout(format!("{why}; {more}")),
             Failure::PeerGone(why) => Failure::PeerGone(format!("{why}; {more}")),
+            Failure::NeverSent(why) => Failure::NeverSent(format!("{why}; {more}")),
             Failure::Found | Failure::Signal(_) | Failure::NobodyReads => self,
         }
     }
@@ -84,9 +89,11 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Failure::Failed(why) | Failure::Usage(why) | Failure::Timeout(why) | Failure::PeerGone(why) => {
-                f.write_str(why)
-            }
+            Failure::Failed(why)
+            | Failure::Usage(why)
+            | Failure::Timeout(why)
+            | Failure::PeerGone(why)
+            | Failure::NeverSent(why) => f.write_str(why),
             Failure::Found | Failure::Signal(_) | Failure::NobodyReads => Ok(()),
         }
     }
@@ -178,12 +185,16 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Failure {
         let why = error.to_string();
         match error {
+            // At an address nobody is waited for who could come in its place.
+            CallError::NoServer { limit: Duration::ZERO, .. } => Failure::NeverSent(why),
             CallError::NoServer { .. } | CallError::Full { .. } | CallError::Timeout { .. } => {
                 Failure::Timeout(format!("timeout: {why}"))
             }
-            CallError::ServerGone { .. } | CallError::NotTaken => Failure::PeerGone(why),
-            CallError::NotSent(SendError::Closed | SendError::PeerDied { .. }) => Failure::PeerGone(why),
-            _ => Failure::Failed(why),
+            error => match error.outcome() {
+                Outcome::NeverSent => Failure::NeverSent(why),
+                Outcome::Answered => Failure::Failed(why),
+                _ => Failure::PeerGone(why),
+            },
         }
     }
 }
@@ -233,5 +244,21 @@ mod tests {
         let died = Failure::from(RecvError::PeerDied);
         assert!(matches!(died, Failure::PeerGone(_)));
         assert!(matches!(Failure::from(SendError::Timeout), Failure::Timeout(_)));
+    }
+
+    #[test]
+    fn what_is_known_of_a_call_is_in_its_code() {
+        let code = |error: CallError| format!("{:?}", Failure::from(error).code());
+        let is = |number: u8| format!("{:?}", ExitCode::from(number));
+        let (limit, service, why) = (Duration::from_secs(1), "a".to_owned(), "no".to_owned());
+        assert_eq!(code(CallError::Failed(why.clone())), is(1));
+        assert_eq!(code(CallError::Refused(why.clone())), is(1));
+        assert_eq!(code(CallError::Timeout { limit }), is(3));
+        assert_eq!(code(CallError::NoServer { service: service.clone(), limit }), is(3));
+        assert_eq!(code(CallError::NoServer { service, limit: Duration::ZERO }), is(6));
+        assert_eq!(code(CallError::ServerGone { why }), is(4));
+        assert_eq!(code(CallError::System(io::ErrorKind::OutOfMemory.into())), is(4));
+        assert_eq!(code(CallError::NotTaken), is(6));
+        assert_eq!(code(CallError::NotSent(SendError::Closed)), is(6));
     }
 }

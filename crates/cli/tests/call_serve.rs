@@ -73,7 +73,7 @@ fn a_file_appears_when_every_call_is_answered() {
     let there = || std::fs::read_to_string(&path).expect("a file");
     let script = "read -r it; case $it in bad) exit 3;; slow) sleep 1000;; *) printf 'is %s' \"$it\";; esac";
     std::fs::write(&path, "old").expect("a file");
-    says(&scene.run(&["call", "is", "good", "--output", out]).refused(1), &["serves"]);
+    says(&scene.run(&["call", "is", "good", "--output", out]).refused(6), &["serves"]);
     let server = serve(&scene, &["is", "--", "sh", "-c", script]);
     // What fails leaves what was there.
     for more in [&[][..], &["--json"]] {
@@ -524,14 +524,14 @@ fn addresses_work_like_names() {
     server.signal("INT");
     assert_eq!(server.finish().status.signal(), Some(SIGINT));
     let gone = scene.run(&["call", &address, "x"]);
-    assert_eq!(gone.status.code(), Some(1), "{gone:?}");
+    assert_eq!(gone.status.code(), Some(6), "{gone:?}");
 }
 
 #[test]
 fn it_waits_for_whoever_serves() {
     let scene = Scene::new();
     says(
-        &scene.run(&["call", "late", "x"]).refused(1),
+        &scene.run(&["call", "late", "x"]).refused(6),
         &["nobody serves 'late'", "wharf serve late", "--wait-for-peer"],
     );
     let line = scene.run(&["call", "late", "x", "--wait-for-peer", "--timeout", "50ms"]).refused(3);
@@ -546,13 +546,53 @@ fn it_waits_for_whoever_serves() {
 }
 
 #[test]
+fn what_was_never_sent_is_told_from_what_was_answered() {
+    let scene = Scene::new();
+    let told = |asks: &[&str], code| {
+        let done = scene.run(&[&["call"], asks, &["--json"]].concat());
+        assert_eq!(done.status.code(), Some(code), "{done:?}");
+        let [line] = &lines_of(&done.stdout)[..] else { panic!("not one line: {done:?}") };
+        assert_eq!(done.stderr, format!("wharf: {}\n", line["error"].as_str().expect("why")));
+        assert_eq!((&line["service"], &line["call"]), (&asks[0].into(), &0.into()));
+        (line["outcome"].as_str().expect("a word").to_owned(), done.stderr)
+    };
+    let (outcome, why) = told(&["late", "x"], 6);
+    assert_eq!(outcome, "never-sent");
+    says(&why, &["never sent: nobody serves 'late'"]);
+    for nobody in ["unix:late", "shm:late"] {
+        let (outcome, why) = told(&[nobody, "x"], 6);
+        assert_eq!(outcome, "never-sent");
+        says(&why, &["never sent: ", nobody]);
+    }
+    for waits in [["late", "x"], ["unix:late", "x"]] {
+        let (outcome, _) = told(&[&waits[..], &["--wait-for-peer", "--timeout", "50ms"]].concat(), 3);
+        assert_eq!(outcome, "never-sent");
+    }
+    let server = serve(&scene, &["late", "--", "sh", "-c", "echo no >&2; exit 1"]);
+    assert_eq!(told(&["late", "x"], 1).0, "answered");
+    interrupted(&scene, server);
+    // What has happened before does not count: it is this one that was not sent.
+    let server = scene.start_listener(&["serve", "unix:once", "--count", "1", "--", "cat"]);
+    let mut caller = scene.start(&["call", "unix:once", "--lines", "--json"]);
+    caller.say(b"a\n");
+    caller.says_line("\"text\"");
+    server.finish().well();
+    caller.say(b"b\n");
+    let done = caller.finish();
+    assert_eq!(done.status.code(), Some(6), "{done:?}");
+    let lines = lines_of(&done.stdout);
+    assert_eq!((&lines[1]["call"], &lines[1]["outcome"]), (&1.into(), &"never-sent".into()));
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
 fn a_name_that_nobody_serves_is_explained() {
     let scene = Scene::new();
-    let line = scene.run(&["call", "bad name!", "x"]).refused(1);
+    let line = scene.run(&["call", "bad name!", "x"]).refused(6);
     says(&line, &["nobody serves 'bad name!': \"wharf serve 'bad name!' -- COMMAND\" does"]);
     let mut owner = scene.start(&["state", "set", "speed", "5", "--json"]);
     owner.says_line("speed");
-    let line = scene.run(&["call", "speed", "x"]).refused(1);
+    let line = scene.run(&["call", "speed", "x"]).refused(6);
     says(&line, &["nobody serves 'speed', which is a state: 'wharf state get speed' reads it"]);
     let line = scene.run(&["state", "get", "sped"]).refused(1);
     says(&line, &["nobody owns 'sped': did you mean 'speed'? 'wharf state set sped VALUE' does"]);
@@ -561,7 +601,7 @@ fn a_name_that_nobody_serves_is_explained() {
     let server = serve(&scene, &["words", "--", "wc", "-w"]);
     let line = scene.run(&["state", "get", "words"]).refused(1);
     says(&line, &["nobody owns 'words', which is a service: 'wharf call words' asks it"]);
-    let line = scene.run(&["call", "wrods", "x"]).refused(1);
+    let line = scene.run(&["call", "wrods", "x"]).refused(6);
     says(&line, &["nobody serves 'wrods': did you mean 'words'?"]);
     interrupted(&scene, server);
 }

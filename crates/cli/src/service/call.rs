@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::input::Input;
 use crate::json::to_json_line;
 use crate::meeting::is_address;
+use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers::{self, FOR_EVER};
 use crate::shell::command;
@@ -49,19 +50,12 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
     };
     let mut lines = if request.is_none() { Some(Input::open(&asked.input, &ending)?) } else { None };
     // So does where the answer goes.
-    let destination = Destination::open(("--output", asked.output.as_deref()), asked.timeout, &mut ending)?;
-    let place = Place::of(&asked.service, &asked.network, false)?;
-    let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
-    let mut client = place.client(wait, &ending)?;
-    if client.servers() == 0 && !is_address(&asked.service) {
-        let name = &asked.service;
-        if !asked.wait_for_peer {
-            let served = command(&["wharf", "serve"], name, " -- COMMAND");
-            let otherwise = format!("{served} does, --wait-for-peer waits");
-            return Err(Failure::Failed(absent("serves", Pattern::Service, name, &otherwise)));
-        }
-        peers::wait_for(|| client.servers(), asked.timeout, &format!("serves '{name}'"), &mut ending)?;
-    }
+    let mut destination = Destination::open(("--output", asked.output.as_deref()), asked.timeout, &mut ending)?;
+    let form = destination.form(asked.input.lines, asked.json);
+    let client = match reach(asked, &mut ending) {
+        Ok(client) => client,
+        Err(failure) => return Err(unreached(asked, form, &mut destination, failure)),
+    };
     let mut desk = Desk {
         client,
         asked,
@@ -70,7 +64,7 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
             key.hash(&mut hasher);
             hasher.finish()
         }),
-        form: destination.form(asked.input.lines, asked.json),
+        form,
         destination,
         calls: 0,
         failed: false,
@@ -79,6 +73,55 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
         Ok(()) => desk.destination.finish(),
         Err(failure) => Err(desk.destination.give_up(failure, desk.failed, "answer")),
     }
+}
+
+/// Finds whoever serves it.
+fn reach(asked: &CallArguments, ending: &mut Ending) -> Result<Client, Failure> {
+    let place = Place::of(&asked.service, &asked.network, false)?;
+    let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
+    let mut client = place.client(wait, ending)?;
+    if client.servers() == 0 && !is_address(&asked.service) {
+        let name = &asked.service;
+        if !asked.wait_for_peer {
+            let served = command(&["wharf", "serve"], name, " -- COMMAND");
+            let otherwise = format!("{served} does, --wait-for-peer waits");
+            return Err(Failure::Failed(absent("serves", Pattern::Service, name, &otherwise)));
+        }
+        peers::wait_for(|| client.servers(), asked.timeout, &format!("serves '{name}'"), ending)?;
+    }
+    Ok(client)
+}
+
+/// What became of the first call where nobody could be asked: it was never sent, for whatever reason but a command line that makes no
+/// sense, or a signal.
+fn unreached(asked: &CallArguments, form: Form, destination: &mut Destination, failure: Failure) -> Failure {
+    let failure = match failure {
+        Failure::Failed(why) | Failure::PeerGone(why) => Failure::NeverSent(format!("never sent: {why}")),
+        late @ Failure::Timeout(_) => late,
+        other => return other,
+    };
+    let told = (asked.service.as_str(), 0);
+    tell_failed(told, Outcome::NeverSent, &failure.to_string(), form, &mut destination.output).err().unwrap_or(failure)
+}
+
+/// For scripts that read JSON: which call has failed, what is known of it, and why.
+fn tell_failed(
+    (service, call): (&str, u64),
+    outcome: Outcome,
+    error: &str,
+    form: Form,
+    output: &mut Output,
+) -> Result<(), Failure> {
+    if form != Form::Json {
+        return Ok(());
+    }
+    let outcome = match outcome {
+        Outcome::NeverSent => "never-sent",
+        Outcome::Answered => "answered",
+        _ => "unknown",
+    };
+    output.line(&to_json_line(&ShownError { service, call, outcome, error })?)?;
+    output.flush()
 }
 
 struct Desk<'a> {
@@ -157,23 +200,11 @@ impl Desk<'_> {
         self.destination.output.flush()
     }
 
-    /// What became of a call that has failed: for scripts that read JSON, what is known of it as well.
+    /// What became of a call that has failed.
     fn refuse(&mut self, error: CallError) -> Failure {
         self.failed = true;
-        if self.form == Form::Json {
-            let outcome = match error.outcome() {
-                Outcome::NeverSent => "never-sent",
-                Outcome::Answered => "answered",
-                _ => "unknown",
-            };
-            let (service, call) = (self.asked.service.as_str(), self.calls - 1);
-            let shown = ShownError { service, call, outcome, error: &error.to_string() };
-            let output = &mut self.destination.output;
-            let written = to_json_line(&shown).and_then(|line| output.line(&line));
-            if let Err(failure) = written.and_then(|()| output.flush()) {
-                return failure;
-            }
-        }
-        error.into()
+        let told = (self.asked.service.as_str(), self.calls - 1);
+        let output = &mut self.destination.output;
+        tell_failed(told, error.outcome(), &error.to_string(), self.form, output).err().unwrap_or(error.into())
     }
 }
