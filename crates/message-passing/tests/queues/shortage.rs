@@ -65,6 +65,7 @@ pub(crate) fn no_more_than_agreed(world: &World) {
         eventually("the second is refused", || pusher.pullers() == 1 && coming.is_finished());
         let (_one, error) = coming.join().unwrap();
         assert!(error.to_string().contains("1 peers are linked"), "{error}");
-        assert_eq!(pusher.refused().0, 1);
+        let (count, why) = pusher.refused();
+        assert_eq!((count, pusher.refusals()), (1, vec![why.unwrap()]));
     });
 }

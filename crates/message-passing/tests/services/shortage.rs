@@ -21,6 +21,7 @@ pub(crate) fn serves_few() {
         match &*request {
             b"refused" => {
                 let (count, why) = server.refused();
+                assert_eq!(server.refusals().last(), why.as_ref());
                 request.reply(format!("{count} {}", why.unwrap_or_default()).as_bytes()).unwrap();
             }
             b"stop" => return request.reply(b"stopped").unwrap(),
@@ -81,6 +82,7 @@ pub(crate) fn no_more_than_agreed(world: &World) {
         assert!(error.to_string().contains("2 peers are linked"), "{error}");
         let (count, why) = server.refused();
         assert!(count == 1 && why.as_ref().is_some_and(|why| why.contains("2 peers are linked")), "{why:?}");
+        assert_eq!(server.refusals(), [why.unwrap()]);
         drop(one);
         eventually("it has left", || {
             let _ = server.try_recv();

@@ -4,6 +4,7 @@
 //! in already needs none of it. So it ends nothing: it is counted, the latest reason is told, and the listener, at which somebody
 //! waits all that time, is not slept at until the moment is over.
 
+use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use wharf_sys::clock::{Deadline, Instant};
@@ -25,6 +26,9 @@ const SHARE: usize = 2;
 const SHORTEST: Duration = Duration::from_millis(10);
 const LONGEST: Duration = Duration::from_millis(100);
 
+/// So many failures are remembered, the latest.
+const MOST_REMEMBERED: usize = 64;
+
 /// See the top of the file.
 pub(in crate::pattern) struct Entrance {
     listener: Listener,
@@ -32,16 +36,16 @@ pub(in crate::pattern) struct Entrance {
     /// Nobody is taken in before.
     closed_until: Option<Instant>,
     pause: Duration,
-    /// Those that the listener does not know of: how many, and when and why the latest.
+    /// Those that the listener does not know of: how many, and when and why the latest of them.
     failed: u64,
-    last_failure: Option<(SystemTime, String)>,
+    failures: VecDeque<(SystemTime, String)>,
 }
 
 impl Entrance {
     pub(in crate::pattern) fn new(listener: Listener, most: Option<usize>) -> Entrance {
         let usual = || most_descriptors().map_or(MOST, |descriptors| MOST.min(descriptors / SHARE));
         let most = most.unwrap_or_else(usual).max(1);
-        Entrance { listener, most, closed_until: None, pause: SHORTEST, failed: 0, last_failure: None }
+        Entrance { listener, most, closed_until: None, pause: SHORTEST, failed: 0, failures: VecDeque::new() }
     }
 
     pub(in crate::pattern) fn address(&self) -> &Address {
@@ -76,7 +80,10 @@ impl Entrance {
 
     fn fail(&mut self, why: &ConnectError) {
         self.failed += 1;
-        self.last_failure = Some((SystemTime::now(), why.to_string()));
+        if self.failures.len() == MOST_REMEMBERED {
+            self.failures.pop_front();
+        }
+        self.failures.push_back((SystemTime::now(), why.to_string()));
     }
 
     /// Until when nobody is taken in, unless that is over.
@@ -100,7 +107,15 @@ impl Entrance {
     /// How many were refused or could not be taken in, and why the latest.
     pub(in crate::pattern) fn refused(&self) -> (u64, Option<String>) {
         let theirs = self.listener.refused().last().map(|refused: &Refused| (refused.at(), refused.to_string()));
-        let latest = self.last_failure.clone().into_iter().chain(theirs).max_by_key(|(at, _)| *at);
+        let latest = self.failures.back().cloned().into_iter().chain(theirs).max_by_key(|(at, _)| *at);
         (self.listener.refusals() + self.failed, latest.map(|(_, why)| why))
+    }
+
+    /// Who they were, as far as that is known, and why: the latest of them, the last one last.
+    pub(in crate::pattern) fn refusals(&self) -> Vec<String> {
+        let theirs = self.listener.refused().map(|refused: &Refused| (refused.at(), refused.to_string()));
+        let mut all: Vec<(SystemTime, String)> = self.failures.iter().cloned().chain(theirs).collect();
+        all.sort_by_key(|(at, _)| *at);
+        all.into_iter().map(|(_, why)| why).collect()
     }
 }

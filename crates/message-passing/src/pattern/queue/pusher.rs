@@ -280,6 +280,15 @@ impl Pusher {
         refused.unwrap_or((0, None))
     }
 
+    /// Who was [refused](Self::refused), and why, the latest last. At least the latest 64 are remembered.
+    pub fn refusals(&self) -> Vec<String> {
+        let refusals = self.mover.look(|outlet| match &outlet.door {
+            Door::Named(_) => Vec::new(),
+            Door::Listening(entrance) => entrance.refusals(),
+        });
+        refusals.unwrap_or_default()
+    }
+
     /// As if it had delivered so many before.
     #[cfg(test)]
     pub(super) fn go_on_behind(&mut self, number: u64) {

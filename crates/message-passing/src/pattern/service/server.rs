@@ -196,6 +196,14 @@ impl Server {
         }
     }
 
+    /// Who was [refused](Self::refused), and why, the latest last. At least the latest 64 are remembered.
+    pub fn refusals(&self) -> Vec<String> {
+        match &self.inlet.door {
+            Door::Named(..) => Vec::new(),
+            Door::Listening(entrance) => entrance.refusals(),
+        }
+    }
+
     /// Whether answers are kept for clients that have no room for them. What has room by now is sent on.
     pub fn has_kept(&mut self) -> bool {
         if self.inlet.check_ours().is_err() {
