@@ -32,6 +32,7 @@ mod printable;
 mod program;
 mod queue;
 mod recv;
+mod refusals;
 mod region;
 mod send;
 mod service;

@@ -3,7 +3,8 @@
 mod scene;
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -366,6 +367,32 @@ fn waits(pid: u32) -> bool {
     let before = scene::sleeps(pid);
     std::thread::sleep(Duration::from_millis(200));
     asleep() && before > 0 && scene::sleeps(pid) == before
+}
+
+/// Whoever goes on listening says who came and did not fit, and is there for all others.
+#[test]
+fn who_is_refused_by_a_server_or_a_pusher_is_told() {
+    let scene = Scene::new();
+    let (right, wrong) = (file(&scene, "right", b"open sesame\n"), file(&scene, "wrong", b"open barley\n"));
+    let (right, wrong) = (["--token-file", text(&right)], ["--token-file", text(&wrong)]);
+    for (serves, asks) in [
+        ([&["serve", TCP, "-v", "--count", "1"][..], &right, &["--", "cat"]], &["call", "it"][..]),
+        ([&["push", TCP, "-v"], &right, &["it"]], &["pull", "--count", "1"]),
+    ] {
+        let mut door = listening(scene.wharf(&serves.concat()));
+        let place = door.address.split_once(':').expect("a scheme").1.to_owned();
+        for (bytes, like) in [(&b"GET / HTTP/1.1\r\n\r\n"[..], "like HTTP"), (b"\x16\x03\x01\x02\x00\x01", "like TLS")]
+        {
+            let mut stranger = TcpStream::connect(&place).expect("it listens");
+            stranger.write_all(bytes).expect("it hears");
+            says(&door.listener.notes_line(like), &["wharf: refused 127.0.0.1:"]);
+        }
+        let asks = |token: &[&str]| scene.run(&[&asks[..1], &[door.address.as_str()], &asks[1..], token].concat());
+        assert!(!asks(&wrong).status.success());
+        says(&door.listener.notes_line("another token"), &["wharf: refused 127.0.0.1:", "--token-file"]);
+        assert_eq!(asks(&right).well(), b"it");
+        assert!(door.listener.finish().status.success());
+    }
 }
 
 /// A listener that is killed before it has answered has refused nothing.

@@ -18,6 +18,7 @@ use crate::meeting::announce_address;
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers;
+use crate::refusals::Refusals;
 use crate::units;
 use crate::usage::queues::PushArguments;
 use crate::written::Content;
@@ -65,17 +66,23 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
         queue = queue.acknowledge_within(limit);
     }
     let mut pusher = queue.pusher()?;
-    if let (Some(asked), Some(address)) = (&place.address, pusher.address()) {
-        announce_address(address, asked, place.made, false);
+    if let (Some(at), Some(address)) = (&place.address, pusher.address()) {
+        announce_address(address, at, place.made, asked.verbose);
     }
+    let mut refusals = Refusals::new(asked.verbose);
     if asked.wait_for_peer {
         let whom = format!("pulls from '{}'", asked.queue);
-        peers::wait_for(|| pusher.pullers(), asked.timeout, &whom, &mut ending)?;
+        let mut pullers = || {
+            refusals.tell(&pusher);
+            pusher.pullers()
+        };
+        peers::wait_for(&mut pullers, asked.timeout, &whom, &mut ending)?;
     }
     let mut desk = Desk {
         pusher,
         asked,
         output: Output::take(),
+        refusals,
         items: 0,
         bytes: 0,
         dead: 0,
@@ -131,6 +138,7 @@ struct Desk<'a> {
     pusher: Pusher,
     asked: &'a PushArguments,
     output: Output,
+    refusals: Refusals,
     items: u64,
     bytes: u64,
     dead: u64,
@@ -174,6 +182,7 @@ impl Desk<'_> {
             match self.pusher.push_timeout(item, SLICE).map(drop) {
                 Ok(()) => break,
                 Err(SendError::Timeout | SendError::Full) => {
+                    self.refusals.tell(&self.pusher);
                     // What was given up takes up room until it is taken.
                     self.take_dead()?;
                     self.check_limit()?;
@@ -223,6 +232,7 @@ impl Desk<'_> {
             Err(SendError::NotSettled) => false,
             Err(error) => return Err(error.into()),
         };
+        self.refusals.tell(&self.pusher);
         self.note_progress();
         self.take_dead()?;
         Ok(settled)

@@ -30,10 +30,10 @@ impl Place {
     }
 
     /// Opens a server, and says where it listens when the other side cannot know.
-    pub(super) fn server(self) -> Result<Server, Failure> {
+    pub(super) fn server(self, verbose: bool) -> Result<Server, Failure> {
         let server = self.service.server()?;
         if let (Some(asked), Some(address)) = (&self.address, server.address()) {
-            announce_address(address, asked, self.made, false);
+            announce_address(address, asked, self.made, verbose);
         }
         Ok(server)
     }

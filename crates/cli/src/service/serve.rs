@@ -17,6 +17,7 @@ use crate::failure::Failure;
 use crate::json::to_json_line;
 use crate::output::Output;
 use crate::program;
+use crate::refusals::Refusals;
 use crate::units;
 use crate::usage::services::ServeArguments;
 
@@ -81,13 +82,13 @@ pub(crate) fn run(asked: &ServeArguments) -> Result<(), Failure> {
     let place = Place::of(&asked.service, &asked.network, true)?;
     if asked.input_lines {
         let work = Lines::start(&asked.command)?;
-        serve(asked, place.server()?, &work, 1, &mut ending)
+        serve(asked, place.server(asked.verbose)?, &work, 1, &mut ending)
     } else {
         let jobs = match asked.jobs {
             Some(jobs) => usize::try_from(jobs).unwrap_or(usize::MAX).min(MOST_JOBS),
             None => thread::available_parallelism().map_or(1, std::num::NonZero::get),
         };
-        serve(asked, place.server()?, &Commands::new(&asked.command), jobs, &mut ending)
+        serve(asked, place.server(asked.verbose)?, &Commands::new(&asked.command), jobs, &mut ending)
     }
 }
 
@@ -135,9 +136,11 @@ fn receive(
     ending: &mut Ending,
 ) -> Result<(), Failure> {
     let (mut received, mut last) = (0, Instant::now());
+    let mut refusals = Refusals::new(asked.verbose);
     // Ends with the count, the time limit, a signal, or an error.
     loop {
         ending.check()?;
+        refusals.tell(server);
         backlog.check()?;
         if let Err(failure) = work.look_after() {
             // What has ended the command may have come to us as well.
@@ -176,6 +179,7 @@ fn receive(
                 }
                 // What runs is looked after now and then; when nothing runs, nothing happens by itself.
                 let limit = if idle { left } else { Some(left.map_or(SLICE, |left| left.min(SLICE))) };
+                let limit = refusals.limit(limit);
                 match work.end_of_all() {
                     Some(end) => ending.wait_for_any(&mut [server, &mut Readable(end)], limit)?,
                     None => ending.wait_for_any(&mut [server], limit)?,

@@ -54,6 +54,9 @@ pub(crate) struct PushArguments {
     /// Write what came of it as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Say on standard error where this side listens, and whom it refused or cut off, and why.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
     /// What a network takes.
     #[command(flatten)]
     pub(crate) network: NetworkArguments,

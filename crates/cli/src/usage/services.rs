@@ -112,6 +112,9 @@ pub(crate) struct ServeArguments {
     /// Write a JSON object for each request.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Say on standard error where this side listens, and whom it refused or cut off, and why.
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
     /// What a network takes.
     #[command(flatten)]
     pub(crate) network: NetworkArguments,
