@@ -369,6 +369,28 @@ fn waits(pid: u32) -> bool {
     asleep() && before > 0 && scene::sleeps(pid) == before
 }
 
+/// Whoever connects with a scheme that is not spoken there is told which is.
+#[test]
+fn a_scheme_that_is_not_spoken_there_is_named() {
+    let scene = Scene::new();
+    let pin = ["--pin", &"0".repeat(64)];
+    for (listens, behind, (verb, rest, code)) in [
+        ("serve", &["--", "cat"][..], ("call", "it", 6)),
+        ("recv", &["--count=1"], ("send", "it", 1)),
+        ("push", &["it"], ("pull", "--count=1", 1)),
+    ] {
+        for (scheme, other, like) in [("tcp", "tls", "does not speak TLS"), ("tls", "tcp", "speaks TLS")] {
+            let address = format!("{scheme}:127.0.0.1:0");
+            let mut door = listening(scene.wharf(&[&[listens, &address], behind].concat()));
+            let there = door.address.replace(scheme, other);
+            let trusts = if other == "tls" { &pin[..] } else { &[] };
+            let told = scene.run(&[&[verb, &there, rest], trusts].concat()).refused(code);
+            says(&told, &["the other side ", like, ": use tls: on both sides, or tcp: on both"]);
+            assert!(door.listener.runs());
+        }
+    }
+}
+
 /// Whoever goes on listening says who came and did not fit, and is there for all others.
 #[test]
 fn who_is_refused_by_a_server_or_a_pusher_is_told() {

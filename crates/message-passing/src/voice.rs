@@ -9,7 +9,7 @@ use wharf_sys::poll::{self, Interest};
 use wharf_sys::socket;
 
 use crate::error::ConnectError;
-use crate::handshake::{self, Record, Role};
+use crate::handshake::{self, Record, Role, Unreadable};
 use crate::transport::lifeline::Lifeline;
 use crate::transport::stream::{Patience, Wire};
 
@@ -126,7 +126,7 @@ impl Stream {
         // Every round reads at least a byte of an introduction whose length is bounded.
         loop {
             let known = self.heard.len();
-            let expected = handshake::expected_len(&self.heard)?;
+            let expected = handshake::expected_len(&self.heard).map_err(|why| self.other_tongue(role, why))?;
             if known == expected {
                 let record = handshake::read(&self.heard, 0)?;
                 return Ok(Some(Heard { record, fds: Vec::new() }));
@@ -148,6 +148,19 @@ impl Stream {
                     _ => return Err(ConnectError::system("read the other side's introduction", error)),
                 },
             }
+        }
+    }
+}
+
+impl Stream {
+    /// What came is no introduction: for who connects with a scheme that the other side does not speak, which it speaks.
+    fn other_tongue(&self, role: Role, why: Unreadable) -> ConnectError {
+        match (role, &self.heard[..]) {
+            // An alert: all that TLS has to say to a hello.
+            (Role::Connecting, [0x15, 0x03, ..]) => {
+                ConnectError::Session("the other side speaks TLS: use tls: on both sides, or tcp: on both".to_owned())
+            }
+            _ => why.into(),
         }
     }
 }
