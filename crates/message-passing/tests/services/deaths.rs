@@ -172,6 +172,16 @@ pub(crate) fn abandoned(world: &World) {
     assert_eq!(again.bytes(), b"y");
     again.reply(b"heir").unwrap();
     assert_eq!(client.wait(sure).unwrap(), b"heir");
+
+    let mut server = node.service_of::<u32, u32>("numbers").typed_server().unwrap();
+    let mut client = node.service_of::<u32, u32>("numbers").typed_client().unwrap();
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| client.call(&7, SOON).unwrap_err());
+        server.recv_timeout(SOON).unwrap().abandon();
+        drop(server);
+        let error = asking.join().unwrap();
+        assert_eq!(error.outcome(), Outcome::Unknown, "{error}");
+    });
 }
 
 pub(crate) fn a_killed_client(world: &World) {
