@@ -150,15 +150,16 @@ fn whoever_does_not_belong_to_the_other_is_told_what_does() {
     server.finish();
 
     let pusher = scene.start_listener(&["push", "unix:pushed", "item"]);
-    for wrong in [&["send", "unix:pushed", "hi"][..], &["call", "unix:pushed", "hi"]] {
-        says(&scene.run(wrong).refused(1), &["another purpose", "a pusher of a queue", "`wharf pull`"]);
+    // A call that goes nowhere was never sent.
+    for (wrong, code) in [(&["send", "unix:pushed", "hi"][..], 1), (&["call", "unix:pushed", "hi"], 6)] {
+        says(&scene.run(wrong).refused(code), &["another purpose", "a pusher of a queue", "`wharf pull`"]);
     }
     assert_eq!(scene.run(&["pull", "unix:pushed", "--count", "1"]).well(), b"item");
     pusher.finish().well();
 
     let receiver = scene.start_listener(&["recv", "unix:received", "--count", "1"]);
-    for wrong in [&["call", "unix:received", "hi"][..], &["pull", "unix:received", "--count", "1"]] {
-        says(&scene.run(wrong).refused(1), &["another purpose", "for messages", "`wharf send`"]);
+    for (wrong, code) in [(&["call", "unix:received", "hi"][..], 6), (&["pull", "unix:received", "--count", "1"], 1)] {
+        says(&scene.run(wrong).refused(code), &["another purpose", "for messages", "`wharf send`"]);
     }
     scene.run(&["send", "unix:received", "hi"]).well();
     assert_eq!(receiver.finish().well(), b"hi");
