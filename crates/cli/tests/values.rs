@@ -46,6 +46,17 @@ fn a_value_is_there_as_long_as_its_owner() {
 }
 
 #[test]
+fn a_killed_owner_leaves_nothing_that_the_next_visitor_does_not_remove() {
+    let scene = Scene::new();
+    let owner = start(&scene, "owner", &["state", "set", "speed", "0.5"]);
+    owner.signal("KILL");
+    assert_eq!(owner.finish().status.signal(), Some(9));
+    assert!(scene.left_behind().iter().any(|name| name.ends_with(".owner.wharf-lock")), "{:?}", scene.left_behind());
+    says(&scene.run(&["ls"]).stderr, &["nobody is in"]);
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
 fn a_value_that_nobody_gives_replaces_no_file() {
     let (scene, files) = (Scene::new(), Scene::new());
     let path = files.path().join("value");

@@ -172,6 +172,7 @@ pub(super) fn may_be_skipped(error: &io::Error) -> bool {
 
 fn endpoints(registry: &Registry) -> Result<Vec<EndpointInfo>, NodeError> {
     let mut found = Vec::new();
+    registry.sweep_locks();
     let nodes = registry.nodes().map_err(NodeError::system("list the nodes of the domain"))?;
     for id in nodes {
         let there = endpoints_of(registry, id).map_err(NodeError::system(format!("read the board of node {id}")))?;

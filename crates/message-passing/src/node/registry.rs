@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use wharf_shared_memory::board::{self, Board, LookError, SlotFacts, Snapshot};
 use wharf_sys::crash_point;
-use wharf_sys::directory::{Domain, Folder, PublishError};
+use wharf_sys::directory::{Domain, Folder, PublishError, remove_dead_locks};
 use wharf_sys::memory::Access;
 use wharf_sys::shortage::is_shortage;
 
@@ -320,12 +320,18 @@ impl Registry {
     /// there are many. It begins with the one that would follow this new node, which is anywhere: so every dead one is come
     /// across at some time.
     pub(super) fn sweep(&self, new: NodeId) {
+        self.sweep_locks();
         let mut nodes = self.nodes().unwrap_or_default();
         let first = nodes.partition_point(|id| *id < new);
         nodes.rotate_left(first);
         for id in nodes.into_iter().take(MOST_SWEPT).filter(|id| self.is_dead(*id)) {
             self.bury(id);
         }
+    }
+
+    /// Removes the locks that dead owners left behind.
+    pub(super) fn sweep_locks(&self) {
+        remove_dead_locks(&self.domain);
     }
 
     /// Removes the entry of a dead endpoint, and everything else that its node left if that is dead. An entry of a living

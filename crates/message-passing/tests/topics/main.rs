@@ -60,7 +60,7 @@ const CASES: &[Case] = cases! {
     buses_at_random { joins_and_kills }
     counting { sent_and_received, rejected_and_blocked, lagged, died, cut_off }
     forks { a_publisher, a_subscriber, a_state, a_state_whose_owner_leaves, an_event }
-    states { latest_wins, compared_and_set, one_owner, a_killed_owner, larger_and_larger, grows_while_nobody_looks,
+    states { latest_wins, compared_and_set, one_owner, a_killed_owner, a_killed_owners_lock, larger_and_larger, grows_while_nobody_looks,
         what_was_not_set, watched_between_processes }
 };
 

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use wharf_message_passing::{NodeError, SendError};
+use wharf_message_passing::{NodeError, NodeOptions, SendError};
+use wharf_sys::directory::Domain;
 
 use crate::world::{SOON, World, eventually};
 
@@ -57,6 +58,8 @@ pub(crate) fn one_owner(world: &World) {
 
 /// What it set last stays; the next owner's values come after it.
 pub(crate) fn a_killed_owner(world: &World) {
+    // Before the owners: who opens a node sweeps.
+    let (here, there) = (world.node(), world.node());
     let mut watcher = world.node().state_of::<u64>("heir").watcher().unwrap();
     for round in 1..=5_u64 {
         let first = round * 1000;
@@ -75,12 +78,34 @@ pub(crate) fn a_killed_owner(world: &World) {
     // The last one has left the file of its lock, which whoever owns next takes over and removes.
     let left = locks(world);
     assert_eq!(left.len(), 1, "{left:?}");
-    let (here, there) = (world.node(), world.node());
     let heir = here.state_of::<u64>("heir").owner(&1).unwrap();
     assert_eq!(locks(world), left);
     assert!(matches!(there.state_of::<u64>("heir").owner(&2), Err(NodeError::Owned { .. })));
     drop(heir);
     assert_eq!(locks(world), Vec::<String>::new());
+}
+
+/// Whoever opens a node next, or lists who is there, removes the file of a dead owner's lock, and that of no living one.
+pub(crate) fn a_killed_owners_lock(world: &World) {
+    let mut living = world.start("owns", &["living", "1"]);
+    living.expect("ready");
+    let kept = locks(world);
+    let visits: [fn(&World); 2] = [
+        |world| drop(world.node()),
+        |world| drop(NodeOptions::new().domain(Domain::at(world.path()).unwrap()).endpoints().unwrap()),
+    ];
+    for visit in visits {
+        let mut owner = world.start("owns", &["dead", "1"]);
+        owner.expect("ready");
+        visit(world);
+        assert_eq!(locks(world).len(), 2, "both live");
+        owner.kill();
+        assert_eq!(locks(world).len(), 2, "nobody has come yet");
+        visit(world);
+        assert_eq!(locks(world), kept);
+    }
+    let node = world.node();
+    assert!(matches!(node.state_of::<u64>("living").owner(&2), Err(NodeError::Owned { .. })));
 }
 
 /// The files that owners lock.

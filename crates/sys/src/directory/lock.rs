@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, Stat};
 use rustix::io::{Errno, retry_on_intr};
@@ -14,16 +15,22 @@ use super::{Domain, FifoListenerFd, FileKind, UnixListenerFd, fifo_name, socket_
 use crate::fork::ForkClosedFd;
 use crate::socket::{my_uid, overflow_uid};
 
-/// How often a lock file that was replaced between its opening and its locking is opened again. Each time
-/// another process has got or given up the lock, so somebody gets on.
+/// How often a lock file that was replaced between its opening and its locking, or that is only looked at, is opened again. Each time
+/// another process has got or given up the lock, so somebody gets on; or it is stopped in the middle of a look.
 const TRIES: u32 = 1_000;
+
+/// How long whoever wants a lock that is only looked at lets the other one finish: some system calls, where it has a processor.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// How lock files end.
+pub(super) const ENDING: &str = ".wharf-lock";
 
 /// The right to a name, held until the last clone is dropped or the process ends.
 ///
 /// A forked child does not hold it. The lock is an empty file beside the name, called `.FILE.wharf-lock`
 /// so that no file of anybody else has that name by chance; giving the lock up removes it, a killed holder
-/// leaves it, unlocked, for the next visitor. Whatever else stands there is refused and left alone
-/// ([`NotALockFile`]).
+/// leaves it, unlocked, for the next visitor ([`remove_dead_locks`](super::remove_dead_locks) removes it, too). Whatever else stands
+/// there is refused and left alone ([`NotALockFile`]).
 #[derive(Clone, Debug)]
 pub struct NameLock {
     held: Arc<Held>,
@@ -97,15 +104,15 @@ impl Drop for Held {
     }
 }
 
-fn lock_name(locked: &Path) -> PathBuf {
+pub(super) fn lock_name(locked: &Path) -> PathBuf {
     let mut name = OsString::from(".");
     name.push(locked);
-    name.push(".wharf-lock");
+    name.push(ENDING);
     PathBuf::from(name)
 }
 
 /// What keeps a file from being a lock file of ours; `None` when nothing does.
-fn what_is_wrong(domain: &Domain, stat: &Stat) -> Option<String> {
+pub(super) fn what_is_wrong(domain: &Domain, stat: &Stat) -> Option<String> {
     let kind = FileKind::of(stat.st_mode);
     if kind != FileKind::File {
         return Some(kind.to_string());
@@ -141,6 +148,16 @@ fn lock_file(file: &OwnedFd) -> Result<(), Errno> {
     retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive))
 }
 
+/// Whether a lock that cannot be had is shared: by whoever looks for what the dead left, or asks just this, and no holder does.
+fn is_only_looked_at(file: &OwnedFd) -> bool {
+    let shared = retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockShared)).is_ok();
+    if shared {
+        // At once, although the file is closed soon: a program that another thread is starting has a copy for a moment.
+        let _ = rustix::fs::flock(file, FlockOperation::Unlock);
+    }
+    shared
+}
+
 /// Takes the lock of the file called `locked`; `None` when somebody holds it.
 pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock>> {
     let file_name = lock_name(locked);
@@ -151,6 +168,10 @@ pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock
         let file = open(domain, &file_name)?;
         match lock_file(&file) {
             Ok(()) => {}
+            Err(Errno::AGAIN) if is_only_looked_at(&file) => {
+                std::thread::sleep(LOOK);
+                continue;
+            }
             Err(Errno::AGAIN) => return Ok(None),
             Err(error) => {
                 // What was made here goes again, if it can be locked after all: nobody's proof may be removed.
@@ -168,12 +189,15 @@ pub(super) fn take(domain: &Domain, locked: &Path) -> io::Result<Option<NameLock
     }
     Err(io::Error::new(
         io::ErrorKind::ResourceBusy,
-        format!("the lock file {} was replaced {TRIES} times while it was being locked; try again", path.display()),
+        format!(
+            "the lock file {} was replaced, or looked at by others, {TRIES} times while it was being locked; try again",
+            path.display()
+        ),
     ))
 }
 
 /// Whether the name still leads to the file that was locked.
-fn is_still_there(directory: BorrowedFd<'_>, name: &Path, file: BorrowedFd<'_>) -> Result<bool, Errno> {
+pub(super) fn is_still_there(directory: BorrowedFd<'_>, name: &Path, file: BorrowedFd<'_>) -> Result<bool, Errno> {
     let ours = rustix::fs::fstat(file)?;
     match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(named) => Ok((named.st_dev, named.st_ino) == (ours.st_dev, ours.st_ino)),

@@ -3,6 +3,7 @@
 //! A name appears whole or not at all, and what a dead process left behind is proved dead by a kernel
 //! lock before it is replaced, never by guess.
 
+mod dead_locks;
 mod domain;
 mod error;
 mod fifo_name;
@@ -16,6 +17,7 @@ mod publish;
 mod replace;
 mod socket_name;
 
+pub use dead_locks::remove_dead_locks;
 pub use domain::Domain;
 pub use error::{DirectoryError, NotALockFile, PublishError};
 pub use fifo_name::{FifoListenerFd, FifoMouth, FifoPlace};

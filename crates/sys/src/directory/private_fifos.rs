@@ -188,12 +188,9 @@ pub fn remove_dead_fifos(domain: &Domain) {
         let name = entry.file_name().to_str().ok()?;
         is_hidden(name).then(|| PathBuf::from(name))
     });
-    let mut seed = [0; 8];
-    if retry_on_intr(|| getrandom(&mut seed[..], GetRandomFlags::empty())).is_err() {
-        return;
-    }
+    let Some(hidden) = sample(hidden) else { return };
     let mut removals = 0;
-    for name in sample(hidden, u64::from_ne_bytes(seed)) {
+    for name in hidden {
         if removals == REMOVALS {
             break;
         }
@@ -225,11 +222,14 @@ fn not_a_fifo(error: io::Error) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("expected a FIFO, found what cannot be opened as one ({error})"))
 }
 
-/// As many of these as are looked at, each with the same chance, in one pass and in memory for no more than those.
-fn sample(names: impl Iterator<Item = PathBuf>, seed: u64) -> Vec<PathBuf> {
+/// As many of these as one sweep looks at, each with the same chance, in one pass and in memory for no more than those. `None` without
+/// chance.
+pub(super) fn sample(names: impl Iterator<Item = PathBuf>) -> Option<Vec<PathBuf>> {
+    let mut seed = [0; 8];
+    retry_on_intr(|| getrandom(&mut seed[..], GetRandomFlags::empty())).ok()?;
     let mut chosen = Vec::new();
     // A xorshift generator, whose state is never 0.
-    let mut state = seed | 1;
+    let mut state = u64::from_ne_bytes(seed) | 1;
     for (before, name) in (0_u64..).zip(names) {
         if chosen.len() < LOOKS {
             chosen.push(name);
@@ -244,7 +244,7 @@ fn sample(names: impl Iterator<Item = PathBuf>, seed: u64) -> Vec<PathBuf> {
             *place = name;
         }
     }
-    chosen
+    Some(chosen)
 }
 
 fn is_hidden(name: &str) -> bool {

@@ -6,7 +6,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use wharf_sys::directory::{Domain, Name};
+use wharf_sys::directory::{Domain, Name, remove_dead_locks};
 
 use crate::forked::alone;
 
@@ -64,6 +64,20 @@ fn what_a_killed_binder_leaves_is_replaced() -> io::Result<()> {
         drop(domain.bind_socket(&lock, &name, "sock", 1)?);
         drop(lock);
         assert_eq!(entries(&names)?, Vec::<String>::new(), "{point}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_killed_binder_leaves_without_a_name_is_swept() -> io::Result<()> {
+    let _alone = alone();
+    const TEST: &str = "names::a_bound_name_can_be_connected_to_and_goes_with_its_listener";
+    for (point, left) in [("bind.before-rename", 0), ("bind.after-rename", 2)] {
+        let place = tempfile::tempdir()?;
+        let names = killed_at(point, TEST, place.path())?;
+        remove_dead_locks(&Domain::at(&names)?);
+        let entries_left = entries(&names)?;
+        assert_eq!(entries_left.len(), left, "{point}: {entries_left:?}");
     }
     Ok(())
 }

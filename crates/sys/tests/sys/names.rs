@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use wharf_sys::clock::Deadline;
-use wharf_sys::directory::{Domain, Name, NameLock, PublishError, facts, lock_path};
+use wharf_sys::directory::{Domain, Name, NameLock, PublishError, facts, lock_path, remove_dead_locks};
 use wharf_sys::socket::{self, Kind};
 
 use crate::forked::{Child, End, Gate, alone, fork, sleep_for_ever};
@@ -176,6 +176,87 @@ fn a_lock_file_replaced_under_its_holder_does_not_make_two_holders_of_one_file()
         }
     });
     assert!(passes.load(Ordering::Relaxed) >= 500, "{passes:?}");
+    Ok(())
+}
+
+#[test]
+fn a_lock_that_a_killed_holder_left_is_swept_and_no_other() -> io::Result<()> {
+    let _alone = alone();
+    let place = tempfile::tempdir()?;
+    let domain = Domain::at(place.path())?;
+    let living = holder(|| taken(domain.lock(&name("living"), "owner")?))?;
+    let dead = holder(|| taken(domain.lock(&name("dead"), "owner")?))?;
+    let listener = holder(|| {
+        let lock = taken(domain.lock(&name("listener"), "sock")?)?;
+        domain.bind_socket(&lock, &name("listener"), "sock", 4)
+    })?;
+    // Not ours to judge: what is no empty file of this user.
+    fs::write(place.path().join(".file.owner.wharf-lock"), "data")?;
+    std::os::unix::fs::symlink("/nonexistent", place.path().join(".link.owner.wharf-lock"))?;
+    let others = [".file.owner.wharf-lock", ".link.owner.wharf-lock"];
+    let all = [
+        &[".dead.owner.wharf-lock"][..],
+        &others,
+        &[".listener.sock.wharf-lock", ".living.owner.wharf-lock", "listener.sock"],
+    ];
+    living.signal(rustix::process::Signal::STOP)?;
+    remove_dead_locks(&domain);
+    assert_eq!(entries(place.path())?, all.concat(), "everybody lives");
+    dead.kill()?;
+    listener.kill()?;
+    assert_eq!(entries(place.path())?, all.concat(), "nobody has come");
+    remove_dead_locks(&domain);
+    assert_eq!(entries(place.path())?, all[1..].concat());
+    assert!(domain.lock(&name("living"), "owner")?.is_none(), "a stopped holder keeps its lock");
+    living.kill()?;
+    remove_dead_locks(&domain);
+    assert_eq!(entries(place.path())?, [&others[..], &[".listener.sock.wharf-lock", "listener.sock"]].concat());
+    Ok(())
+}
+
+#[test]
+fn a_sweep_keeps_no_lock_from_whoever_wants_it_and_takes_none_away() -> io::Result<()> {
+    let place = tempfile::tempdir()?;
+    let domain = Domain::at(place.path())?;
+    let over = AtomicU32::new(0);
+    std::thread::scope(|scope| {
+        // As of processes of their own: each sweep opens what it looks at.
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while over.load(Ordering::Relaxed) < 2 {
+                    remove_dead_locks(&domain);
+                }
+            });
+        }
+        for number in 0..2 {
+            let (domain, over, place) = (&domain, &over, &place);
+            scope.spawn(move || {
+                let (mine, until) = (name(&number.to_string()), Deadline::after(Duration::from_secs(60)));
+                let file = place.path().join(format!(".{mine}.owner.wharf-lock"));
+                let outcome = std::panic::catch_unwind(|| {
+                    // Enough rounds to be a test, however loaded the machine is; the time is a limit only.
+                    for round in 0..400 {
+                        assert!(!until.passed(), "{round} rounds only");
+                        // Left by one that died.
+                        drop(fs::File::create(&file));
+                        let lock = domain.lock(&mine, "owner").unwrap_or_else(|error| panic!("{error}"));
+                        assert!(lock.is_some(), "round {round}: nobody else wants it");
+                        for _ in 0..5 {
+                            std::thread::yield_now();
+                            assert!(file.exists(), "round {round}: taken away from a living holder");
+                        }
+                        drop(lock);
+                    }
+                });
+                over.fetch_add(1, Ordering::Relaxed);
+                if let Err(panic) = outcome {
+                    std::panic::resume_unwind(panic);
+                }
+            });
+        }
+    });
+    remove_dead_locks(&domain);
+    assert_eq!(entries(place.path())?, Vec::<String>::new());
     Ok(())
 }
 
