@@ -5,6 +5,7 @@ use wharf::{Part, Pattern};
 
 use crate::look::{endpoints, nearest};
 use crate::shell::command;
+use crate::target::Target;
 
 /// Why nothing is there to be asked: `doing` and `wanted` say what was looked for, `otherwise` what helps where nothing has this name.
 pub(crate) fn absent(doing: &str, wanted: Pattern, name: &str, otherwise: &str) -> String {
@@ -13,7 +14,10 @@ pub(crate) fn absent(doing: &str, wanted: Pattern, name: &str, otherwise: &str) 
     let Some(there) = all.iter().find(|it| it.name == name && it.pattern != wanted) else {
         let hosts = all.iter().filter(|it| it.pattern == wanted && it.part == Part::Host);
         return match nearest(name, hosts.map(|it| it.name.as_str())) {
-            Some(near) => format!("nobody {doing} '{name}': did you mean '{near}'? {otherwise}"),
+            Some(near) => {
+                let near = typed(wanted, near);
+                format!("nobody {doing} '{name}': did you mean '{near}'? {otherwise}")
+            }
             None => format!("nobody {doing} '{name}': {otherwise}"),
         };
     };
@@ -26,5 +30,14 @@ pub(crate) fn absent(doing: &str, wanted: Pattern, name: &str, otherwise: &str) 
         Pattern::Bus => ("a bus", "ls", "shows who is there"),
         _ => ("something else", "ls", "shows who is there"),
     };
-    format!("nobody {doing} '{name}', which is {what}: {} {does}", command(&["wharf", verb], name, ""))
+    let shown = command(&["wharf", verb], &typed(there.pattern, name), "");
+    format!("nobody {doing} '{name}', which is {what}: {shown} {does}")
+}
+
+/// The name as it is typed for an end of this pattern: some may be at addresses as well.
+fn typed(pattern: Pattern, name: &str) -> String {
+    match pattern {
+        Pattern::Service | Pattern::Queue => Target::typed(name),
+        _ => name.to_owned(),
+    }
 }

@@ -39,6 +39,7 @@ mod service;
 mod shell;
 mod state;
 mod stream;
+mod target;
 mod terminal;
 mod top;
 mod topic;

@@ -607,6 +607,43 @@ fn a_name_that_nobody_serves_is_explained() {
 }
 
 #[test]
+fn a_scheme_that_is_wrongly_typed_is_no_name_to_wait_for() {
+    let scene = Scene::new();
+    for (line, meant) in [
+        (&["call", "tpc:127.0.0.1:4000", "x", "--wait-for-peer"][..], "tcp:127.0.0.1:4000"),
+        (&["serve", "unxi:/tmp/x", "--", "cat"], "unix:/tmp/x"),
+        (&["push", "SHM:jobs", "x"], "shm:jobs"),
+        (&["pull", "pip:jobs"], "pipe:jobs"),
+    ] {
+        let told = scene.run(line).refused(2);
+        let typed = format!("'{}' begins with no known scheme (shm:, unix:, ", line[1]);
+        let otherwise = format!("a name with a colon is written 'name:{}'", line[1]);
+        says(&told, &[&typed, &format!("did you mean '{meant}'?"), &otherwise]);
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+}
+
+#[test]
+fn names_with_colons_are_reached_by_saying_that_they_are_names() {
+    let scene = Scene::new();
+    says(
+        &scene.run(&["call", "name:robot:arm", "x"]).refused(1),
+        &["nobody serves 'robot:arm'", "'wharf serve name:robot:arm -- COMMAND' does"],
+    );
+    let server = serve(&scene, &["name:robot:arm", "--", "tr", "a-z", "A-Z"]);
+    let shown = scene.run(&["call", "name:robot:arm", "up", "--json"]).well();
+    let expected = serde_json::json!({"service": "robot:arm", "call": 0, "result": 0, "text": "UP"});
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&shown).expect("JSON"), expected);
+    says(&scene.run(&["call", "name:robot:arn", "x"]).refused(1), &["did you mean 'name:robot:arm'?"]);
+    says(&scene.run(&["state", "get", "robot:arm"]).refused(1), &["'wharf call name:robot:arm' asks it"]);
+    interrupted(&scene, server);
+    // Also one that would be an address.
+    let server = serve(&scene, &["name:tcp:1", "--", "cat"]);
+    assert_eq!(scene.run(&["call", "name:tcp:1", "x"]).well(), b"x");
+    interrupted(&scene, server);
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_in_a_line() {
     let scene = Scene::new();
     says(&scene.run(&["serve", "a"]).refused(2), &["<COMMAND>", "missing"]);

@@ -6,6 +6,7 @@ use crate::failure::Failure;
 use crate::identity::Fingerprint;
 use crate::meeting;
 use crate::network::NetworkArguments;
+use crate::target::Target;
 
 /// A queue before an end of it is opened.
 pub(super) struct Place {
@@ -18,13 +19,16 @@ pub(super) struct Place {
 
 impl Place {
     /// Checks what was asked.
-    pub(super) fn of(target: &str, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
-        if !meeting::is_address(target) {
-            network.refuse_for_name(target)?;
-            return Ok(Place { queue: Node::open()?.queue(target), address: None, made: None });
-        }
-        let address = meeting::check(target)?;
+    pub(super) fn of(target: &Target, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
+        let at = match target {
+            Target::Address(address) => address.as_str(),
+            Target::Name(name) => {
+                network.refuse_for_name(name)?;
+                return Ok(Place { queue: Node::open()?.queue(name), address: None, made: None });
+            }
+        };
+        let address = meeting::check(at)?;
         let (options, made) = network.apply(Options::new(), &address, listens)?;
-        Ok(Place { queue: options.queue(target), address: Some(address), made })
+        Ok(Place { queue: options.queue(at), address: Some(address), made })
     }
 }

@@ -171,7 +171,7 @@ fn write(
             Err(Ended::Failed(failure)) => return Err(failure),
         };
         let deliveries = item.deliveries();
-        let object = |content| ShownItem { queue: &asked.queue, deliveries, content };
+        let object = |content| ShownItem { queue: asked.queue.as_str(), deliveries, content };
         written::write(&mut destination.output, form, &item, object)?;
         destination.end_message();
         // Nobody else is asked for what is acknowledged: from now on the file must be there.
@@ -265,7 +265,7 @@ fn run_for(item: Item, asked: &PullArguments, children: &Children<()>, output: &
     let _ = if status.success() { item.ack() } else { item.give_back() };
     if asked.json {
         let shown = ShownWork {
-            queue: &asked.queue,
+            queue: asked.queue.as_str(),
             deliveries,
             bytes,
             acknowledged: status.success(),

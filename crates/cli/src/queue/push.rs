@@ -206,7 +206,7 @@ impl Desk<'_> {
         if self.asked.json {
             let settled = self.items - self.pusher.unsettled() as u64;
             let end = ShownEnd {
-                queue: &self.asked.queue,
+                queue: self.asked.queue.as_str(),
                 items: self.items,
                 bytes: self.bytes,
                 acknowledged: settled.saturating_sub(self.dead),
@@ -245,7 +245,7 @@ impl Desk<'_> {
             self.dead += 1;
             if self.asked.json {
                 let shown = ShownDead {
-                    queue: &self.asked.queue,
+                    queue: self.asked.queue.as_str(),
                     dead_after_deliveries: dead.deliveries,
                     content: Content::of(&dead.bytes),
                 };

@@ -14,11 +14,11 @@ use crate::ending::Ending;
 use crate::failure::Failure;
 use crate::input::Input;
 use crate::json::to_json_line;
-use crate::meeting::is_address;
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers::{self, FOR_EVER};
 use crate::shell::command;
+use crate::target::Target;
 use crate::usage::services::CallArguments;
 use crate::written::{self, Content, Form};
 
@@ -80,10 +80,10 @@ fn reach(asked: &CallArguments, ending: &mut Ending) -> Result<Client, Failure> 
     let place = Place::of(&asked.service, &asked.network, false)?;
     let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
     let mut client = place.client(wait, ending)?;
-    if client.servers() == 0 && !is_address(&asked.service) {
-        let name = &asked.service;
+    if client.servers() == 0 && asked.service.is_name() {
+        let name = asked.service.as_str();
         if !asked.wait_for_peer {
-            let served = command(&["wharf", "serve"], name, " -- COMMAND");
+            let served = command(&["wharf", "serve"], &Target::typed(name), " -- COMMAND");
             let otherwise = format!("{served} does, --wait-for-peer waits");
             return Err(Failure::Failed(absent("serves", Pattern::Service, name, &otherwise)));
         }

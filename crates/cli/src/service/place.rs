@@ -7,6 +7,7 @@ use crate::failure::Failure;
 use crate::identity::Fingerprint;
 use crate::meeting::{self, announce_address};
 use crate::network::NetworkArguments;
+use crate::target::Target;
 
 /// A service before an end of it is opened.
 pub(super) struct Place {
@@ -19,14 +20,17 @@ pub(super) struct Place {
 
 impl Place {
     /// Checks what was asked.
-    pub(super) fn of(target: &str, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
-        if !meeting::is_address(target) {
-            network.refuse_for_name(target)?;
-            return Ok(Place { service: Node::open()?.service(target), address: None, made: None });
-        }
-        let address = meeting::check(target)?;
+    pub(super) fn of(target: &Target, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
+        let at = match target {
+            Target::Address(address) => address.as_str(),
+            Target::Name(name) => {
+                network.refuse_for_name(name)?;
+                return Ok(Place { service: Node::open()?.service(name), address: None, made: None });
+            }
+        };
+        let address = meeting::check(at)?;
         let (options, made) = network.apply(Options::new(), &address, listens)?;
-        Ok(Place { service: options.service(target), address: Some(address), made })
+        Ok(Place { service: options.service(at), address: Some(address), made })
     }
 
     /// Opens a server, and says where it listens when the other side cannot know.

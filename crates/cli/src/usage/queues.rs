@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::topics::InputArguments;
 use crate::network::NetworkArguments;
+use crate::target::Target;
 use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 
 /// What `wharf push` can be asked.
@@ -26,7 +27,8 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 )]
 pub(crate) struct PushArguments {
     /// The queue: a name, such as thumbnails, or an address to listen at: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    pub(crate) queue: String,
+    #[arg(value_parser = Target::parse)]
+    pub(crate) queue: Target,
     /// The item.
     #[arg(conflicts_with_all = ["lines", "file"])]
     pub(crate) item: Option<OsString>,
@@ -81,7 +83,8 @@ pub(crate) struct PushArguments {
 )]
 pub(crate) struct PullArguments {
     /// The queue: a name, such as thumbnails, or an address: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    pub(crate) queue: String,
+    #[arg(value_parser = Target::parse)]
+    pub(crate) queue: Target,
     /// What works on an item.
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

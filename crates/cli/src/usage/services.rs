@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::topics::InputArguments;
 use crate::network::NetworkArguments;
+use crate::target::Target;
 use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 
 /// What `wharf call` can be asked.
@@ -29,7 +30,8 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 )]
 pub(crate) struct CallArguments {
     /// The service: a name, such as thumbnails, or an address: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    pub(crate) service: String,
+    #[arg(value_parser = Target::parse)]
+    pub(crate) service: Target,
     /// The request.
     #[arg(conflicts_with_all = ["lines", "file"])]
     pub(crate) request: Option<OsString>,
@@ -93,7 +95,8 @@ pub(crate) struct CallArguments {
 )]
 pub(crate) struct ServeArguments {
     /// The service: a name, such as thumbnails, or an address to listen at: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    pub(crate) service: String,
+    #[arg(value_parser = Target::parse)]
+    pub(crate) service: Target,
     /// What answers.
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
