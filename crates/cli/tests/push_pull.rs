@@ -293,6 +293,67 @@ fn addresses_work_like_names() {
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 
+/// How often a command has said that it waits, and of what kind.
+fn waits_told(stderr: &str) -> Vec<&str> {
+    stderr.lines().filter(|line| line.contains("still waiting: ")).collect()
+}
+
+#[test]
+fn who_pushes_hears_once_that_nobody_pulls() {
+    let scene = Scene::new();
+    let mut pusher = scene.start(&["push", "name:big:jobs", "work"]);
+    pusher.notes_line("nobody pulls from 'big:jobs' yet, and 1 item waits: 'wharf pull name:big:jobs' takes it");
+    // With items that come one after the other, too: none of them is a sign that somebody works.
+    let mut lines = scene.start(&["push", "tcp:127.0.0.1:0", "--lines", "--rate", "5"]);
+    lines.say(&b"line\n".repeat(30));
+    let told = lines.notes_line("nobody pulls from 'tcp:127.0.0.1:0' yet");
+    says(&told, &[" items wait: 'wharf pull tcp:127.0.0.1:", "takes them"]);
+    let (_, rest) = told.split_once("'wharf pull ").expect("a command");
+    let (address, _) = rest.split_once('\'').expect("its end");
+    assert_eq!(scene.run(&["pull", address, "--count", "30"]).well(), b"line".repeat(30));
+    assert_eq!(scene.run(&["pull", "name:big:jobs", "--count", "1"]).well(), b"work");
+    for done in [pusher.finish(), lines.finish()] {
+        let nobody = waits_told(&done.stderr).into_iter().filter(|line| line.contains("nobody pulls")).count();
+        assert!(done.status.success() && nobody == 1, "{done:?}");
+    }
+}
+
+#[test]
+fn who_pushes_hears_once_that_whoever_pulls_does_not_get_on() {
+    let scene = Scene::new();
+    let mut puller = opened(&scene, "puller", &["pull", "jobs", "--count", "2", "--lines"]);
+    let mut pusher = scene.start(&["push", "jobs", "--lines"]);
+    pusher.say(b"one\n");
+    puller.says_line("one");
+    puller.signal("STOP");
+    pusher.say(b"two\nthree\nfour\n");
+    let told = pusher.notes_line("1 there to pull from 'jobs', and none gets on: ");
+    says(&told, &[" given out, none acknowledged lately; --acknowledge-within TIME gives what they have to others"]);
+    puller.signal("CONT");
+    assert_eq!(puller.finish().well(), b"one\ntwo\n");
+    // One more is done now, and nobody is there for the others.
+    pusher.notes_line("nobody pulls from 'jobs' any more, and 2 items wait");
+    assert_eq!(scene.run(&["pull", "jobs", "--count", "2", "--lines"]).well(), b"three\nfour\n");
+    let done = pusher.finish();
+    let told = waits_told(&done.stderr);
+    let count = |what: &str| told.iter().filter(|line| line.contains(what)).count();
+    assert!(done.status.success() && (count("gets on"), count("any more")) == (1, 1), "{done:?}");
+}
+
+#[test]
+fn who_pushes_hears_that_whoever_pulls_is_stopped() {
+    let scene = Scene::new();
+    let stopped = opened(&scene, "puller", &["pull", "jobs", "--count", "1"]);
+    stopped.signal("STOP");
+    let mut pusher = scene.start(&["push", "jobs", "work"]);
+    pusher.notes_line(
+        "1 there to pull from 'jobs' and answers nobody, as if stopped, and 1 item waits: 'wharf ls jobs' shows who",
+    );
+    stopped.signal("CONT");
+    assert_eq!(stopped.finish().well(), b"work");
+    pusher.finish().well();
+}
+
 #[test]
 fn nobody_waits_longer_than_it_said() {
     let scene = Scene::new();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use wharf::{Pusher, SendError};
 
 use super::place::Place;
+use super::standstill::Standstill;
 use crate::backlog::{Backlog, TookTooLong};
 use crate::ending::{Ending, SLICE};
 use crate::failure::Failure;
@@ -88,6 +89,7 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
         dead: 0,
         unsettled: 0,
         moved: Instant::now(),
+        standstill: Standstill::new(&asked.queue, asked.acknowledge_within.is_none()),
     };
     let mut pace = Pace::new(asked.rate);
     let count = asked.count.unwrap_or(if item.is_some() { 1 } else { u64::MAX });
@@ -145,6 +147,7 @@ struct Desk<'a> {
     /// What was not settled at the last look, and since when that has not changed.
     unsettled: usize,
     moved: Instant,
+    standstill: Standstill<'a>,
 }
 
 impl Desk<'_> {
@@ -260,6 +263,7 @@ impl Desk<'_> {
         if unsettled != self.unsettled {
             (self.unsettled, self.moved) = (unsettled, Instant::now());
         }
+        self.standstill.look(&mut self.pusher, self.items);
     }
 
     fn check_limit(&mut self) -> Result<(), Failure> {

@@ -15,7 +15,8 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
 #[derive(Args, Debug)]
 #[command(
     after_help = "Without ITEM, standard input (or --file) is read to its end and pushed as one item. Ends when every item is \
-    acknowledged: what nobody has done yet is lost with this command.\n\n\
+    acknowledged: what nobody has done yet is lost with this command. Where nothing goes on for 2 seconds, standard error says \
+    once whether nobody pulls, or whoever pulls does not get on.\n\n\
     --json writes a line at the end: queue, items, bytes, acknowledged and dead; before it one for each item that was given back \
     too often: queue, dead_after_deliveries, and text or hex.\n\n\
     Exit codes: 0 everything is acknowledged; 1 failed, or some items were given back too often; 3 --timeout ran out.\n\n\
