@@ -139,7 +139,11 @@ fn notices_are_counted() {
     let scene = Scene::new();
     let done = scene.run(&["event", "notify", "job/done"]);
     assert!(done.status.success());
-    says(&done.stderr, &["nobody listens to 'job/done'"]);
+    says(&done.stderr, &["nobody listens to 'job/done': nobody was told (--wait-for-peer waits)"]);
+    let done = scene.run(&["event", "notify", "job/done", "--count", "2", "--json"]);
+    let told = serde_json::json!({"event": "job/done", "notices": 2, "unheard": 2, "told": 0, "listeners": 0});
+    assert_eq!(serde_json::from_slice::<Value>(&done.stdout).expect("JSON"), told);
+    says(&done.stderr, &["nobody was told"]);
     says(&scene.run(&["event", "notify", "a", "--wait-for-peer", "--timeout", "30ms"]).refused(3), &["nobody listens"]);
     says(&scene.run(&["event", "wait", "a", "--timeout", "30ms"]).refused(3), &["no notice of 'a' within 30.0 ms"]);
     let one = start(&scene, "listener", &["event", "wait", "job/done"]);
@@ -151,6 +155,7 @@ fn notices_are_counted() {
     // Whoever has heard enough may be gone by then.
     assert!(told["listeners"].as_u64().is_some_and(|listeners| listeners <= 1), "{told}");
     assert_eq!((&told["event"], &told["notices"], &told["unheard"]), (&"job/other".into(), &4.into(), &0.into()));
+    assert_eq!(told["told"], 1, "{told}");
     assert_eq!(five.finish().well(), b"{\"event\":\"job/*\",\"notices\":5}\n");
     let mut follow = start(&scene, "listener", &["event", "wait", "job/done", "--follow"]);
     let notify = scene.start(&["event", "notify", "job/done", "--wait-for-peer"]);

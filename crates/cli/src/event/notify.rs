@@ -18,6 +18,7 @@ struct ShownNotify<'a> {
     event: &'a str,
     notices: u64,
     unheard: u64,
+    told: usize,
     listeners: usize,
 }
 
@@ -31,16 +32,18 @@ pub(super) fn run(asked: &EventNotifyArguments) -> Result<(), Failure> {
         peers::wait_for(|| notifier.listeners(), asked.timeout, &listens, &mut ending)?;
     }
     let mut pace = Pace::new(asked.rate);
-    let mut unheard = 0;
+    let (mut unheard, mut told) = (0, 0);
     for _ in 0..asked.count {
         pace.wait(&mut ending)?;
-        unheard += u64::from(notifier.listeners() == 0);
+        let there = notifier.listeners();
+        unheard += u64::from(there == 0);
+        told = told.max(there);
         notifier.notify()?;
     }
     if asked.json {
         let (notices, listeners) = (asked.count, notifier.listeners());
         let mut output = Output::take();
-        output.line(&to_json_line(&ShownNotify { event: &asked.name, notices, unheard, listeners })?)?;
+        output.line(&to_json_line(&ShownNotify { event: &asked.name, notices, unheard, told, listeners })?)?;
         output.flush()?;
     }
     if asked.count > 0 && unheard == asked.count {

@@ -161,7 +161,8 @@ pub(crate) struct EventNotifyArguments {
     /// Give up when nobody listens for so long.
     #[arg(long, value_name = "TIME", value_parser = parse_duration, requires = "wait_for_peer", allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
-    /// Write a JSON object at the end: event, notices, unheard (given while nobody listened) and listeners (at the end).
+    /// Write a JSON object at the end: event, notices, unheard (given while nobody listened), told (how many listened, at
+    /// the notice that most heard) and listeners (at the end).
     #[arg(long)]
     pub(crate) json: bool,
 }
