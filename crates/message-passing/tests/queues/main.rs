@@ -39,7 +39,7 @@ const CASES: &[Case] = cases! {
     hostile { garbage, deliveries_of_others, never_acknowledges, garbage_to_a_puller, never_listens }
     selecting { beside_others }
     shortage { descriptors_run_out, no_more_than_agreed }
-    addresses { every_transport, deaths, a_pusher_that_is_gone }
+    addresses { every_transport, message_queues, deaths, a_pusher_that_is_gone }
 };
 
 fn main() -> ExitCode {
