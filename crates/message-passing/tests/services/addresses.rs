@@ -60,6 +60,16 @@ pub(crate) fn every_transport(world: &World) {
     }
 }
 
+/// The slots of a message queue are as large as a value, which leaves no room for a header.
+pub(crate) fn values_over_message_queues(world: &World) {
+    let options = Options::new().domain(Domain::at(world.path()).unwrap());
+    let typed = options.service_of::<u64, u8>("mq:values");
+    for refused in [typed.typed_server().map(drop), typed.typed_client().map(drop)] {
+        let told = refused.unwrap_err().to_string();
+        assert!(told.contains("mq: carries no u64 -> u8") && told.contains("a serde type"), "{told}");
+    }
+}
+
 /// Servers and clients in other processes that are stopped and killed, met at an address.
 pub(crate) fn deaths(world: &World) {
     let secrets = secrets();

@@ -39,7 +39,7 @@ const CASES: &[Case] = cases! {
     crashes { at_every_point }
     hostile { garbage, numbers_of_others, never_reads, sleeps_at_a_socket_of_its_own }
     shortage { descriptors_run_out, no_more_than_agreed }
-    addresses { every_transport, deaths, purposes, python, both_headers }
+    addresses { every_transport, values_over_message_queues, deaths, purposes, python, both_headers }
     waiting { two_servers_in_one_thread, pending_replies, large_ones_beside_others, large_ones_in_tasks, in_tasks, large_requests }
     surveys {
         everybody_answers, several_results, every_kind_of_end, a_late_answer_is_nobodys, nobody_there, one_that_joins_is_not_asked,
