@@ -1,5 +1,12 @@
 //! The command line: its grammar, and one clear line when it makes no sense.
 
+/// The addresses at which processes meet, in every help the same. A macro, because a help is one text with what stands before it.
+macro_rules! addresses {
+    () => {
+        "shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too)"
+    };
+}
+
 pub(crate) mod chat;
 pub(crate) mod lesson;
 pub(crate) mod looking;
@@ -199,7 +206,8 @@ pub(crate) struct MeetingArguments {
     \x20 wharf send tls:192.168.1.7:7000 hello --ca ca.pem --server-name build-7 --cert me.pem --key me.key"
 )]
 pub(crate) struct SendArguments {
-    /// Where to: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too).
+    /// Where to.
+    #[arg(help = concat!("Where to: ", addresses!()))]
     pub(crate) address: String,
     /// The message.
     #[arg(conflicts_with_all = ["lines", "file", "whole"])]
@@ -261,8 +269,8 @@ pub(crate) enum LinkPolicy {
     The SHA-256 of a certificate: openssl x509 -in build-7.pem -outform der | sha256sum"
 )]
 pub(crate) struct RecvArguments {
-    /// Where: shm:NAME, unix:NAME, pipe:NAME, mq:NAME, tcp:HOST:PORT, tls:HOST:PORT or ws:HOST:PORT/PATH (unix: and pipe: take a path, too).
-    /// At port 0 the system chooses one, and standard error says which.
+    /// Where.
+    #[arg(help = concat!("Where: ", addresses!(), ". At port 0 the system chooses one, and standard error says which"))]
     pub(crate) address: String,
     /// End after this many messages; a stream is one.
     #[arg(long, value_name = "N", value_parser = parse_count, allow_hyphen_values = true)]

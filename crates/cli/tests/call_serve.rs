@@ -528,6 +528,33 @@ fn addresses_work_like_names() {
 }
 
 #[test]
+fn every_address_that_the_help_lists_can_be_served() {
+    let scene = Scene::new();
+    assert_eq!(scene.listed_addresses("call"), scene.listed_addresses("serve"));
+    for address in scene.listed_addresses("serve") {
+        let mut server = scene.start(&["serve", &address, "--count", "2", "--", "tr", "a-z", "A-Z"]);
+        let at = server.reached_at(&address);
+        let at: Vec<&str> = at.iter().map(String::as_str).collect();
+        let wait = ["--wait-for-peer", "--timeout", "100s"];
+        for (asked, answer) in [("over", &b"OVER"[..]), ("there", b"THERE")] {
+            assert_eq!(scene.run(&[&["call"], &at[..], &[asked], &wait].concat()).well(), answer, "{address}");
+        }
+        let done = server.finish();
+        assert!(done.status.success(), "{address}: {done:?}");
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+    docs_list_them("services.md");
+    docs_list_them("topics-cli.md");
+}
+
+/// A page that says where services and queues meet lists all that the help does.
+fn docs_list_them(page: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(page);
+    let text = std::fs::read_to_string(path).expect("a page");
+    assert!(text.contains("(`shm:`, `unix:`, `pipe:`, `mq:`, `tcp:`, `tls:`, `ws:`"), "{page} lists others");
+}
+
+#[test]
 fn it_waits_for_whoever_serves() {
     let scene = Scene::new();
     says(

@@ -293,6 +293,25 @@ fn addresses_work_like_names() {
     assert_eq!(scene.left_behind(), Vec::<String>::new());
 }
 
+#[test]
+fn every_address_that_the_help_lists_has_a_queue() {
+    let scene = Scene::new();
+    assert_eq!(scene.listed_addresses("push"), scene.listed_addresses("pull"));
+    for address in scene.listed_addresses("push") {
+        let mut pusher = scene.start(&["push", &address, "work", "--count", "20"]);
+        let at = pusher.reached_at(&address);
+        let at: Vec<&str> = at.iter().map(String::as_str).collect();
+        let pull = [&["pull"], &at[..], &["--count", "20", "--wait-for-peer", "--timeout", "100s"]].concat();
+        assert_eq!(scene.run(&pull).well(), b"work".repeat(20), "{address}");
+        let done = pusher.finish();
+        assert!(done.status.success(), "{address}: {done:?}");
+    }
+    assert_eq!(scene.left_behind(), Vec::<String>::new());
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/queues.md");
+    let text = std::fs::read_to_string(page).expect("a page");
+    assert!(text.contains("(`shm:`, `unix:`, `pipe:`, `mq:`, `tcp:`, `tls:`, `ws:`"), "queues.md lists others");
+}
+
 /// How often a command has said that it waits, and of what kind.
 fn waits_told(stderr: &str) -> Vec<&str> {
     stderr.lines().filter(|line| line.contains("still waiting: ")).collect()

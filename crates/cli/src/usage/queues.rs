@@ -27,8 +27,8 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
     \x20 wharf push tcp:127.0.0.1:7000 --lines < urls.txt"
 )]
 pub(crate) struct PushArguments {
-    /// The queue: a name, such as thumbnails, or an address to listen at: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    #[arg(value_parser = Target::parse)]
+    /// Which one.
+    #[arg(value_parser = Target::parse, help = concat!("The queue: a name, such as thumbnails, or an address to listen at: ", addresses!()))]
     pub(crate) queue: Target,
     /// The item.
     #[arg(conflicts_with_all = ["lines", "file"])]
@@ -83,8 +83,8 @@ pub(crate) struct PushArguments {
     \x20 wharf pull tcp:127.0.0.1:7000 -- xargs curl -sSO"
 )]
 pub(crate) struct PullArguments {
-    /// The queue: a name, such as thumbnails, or an address: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    #[arg(value_parser = Target::parse)]
+    /// Which one.
+    #[arg(value_parser = Target::parse, help = concat!("The queue: a name, such as thumbnails, or an address: ", addresses!()))]
     pub(crate) queue: Target,
     /// What works on an item.
     #[arg(last = true, value_name = "COMMAND")]

@@ -29,8 +29,8 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
     \x20 wharf call tcp:127.0.0.1:7000 hello --wait-for-peer"
 )]
 pub(crate) struct CallArguments {
-    /// The service: a name, such as thumbnails, or an address: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    #[arg(value_parser = Target::parse)]
+    /// Which one.
+    #[arg(value_parser = Target::parse, help = concat!("The service: a name, such as thumbnails, or an address: ", addresses!()))]
     pub(crate) service: Target,
     /// The request.
     #[arg(conflicts_with_all = ["lines", "file"])]
@@ -94,8 +94,8 @@ pub(crate) struct CallArguments {
     \x20 wharf serve tcp:127.0.0.1:7000 -- cat"
 )]
 pub(crate) struct ServeArguments {
-    /// The service: a name, such as thumbnails, or an address to listen at: tcp:HOST:PORT, tls:HOST:PORT, unix:PATH, shm:NAME.
-    #[arg(value_parser = Target::parse)]
+    /// Which one.
+    #[arg(value_parser = Target::parse, help = concat!("The service: a name, such as thumbnails, or an address to listen at: ", addresses!()))]
     pub(crate) service: Target,
     /// What answers.
     #[arg(last = true, required = true, value_name = "COMMAND")]

@@ -77,6 +77,30 @@ impl Scene {
         running
     }
 
+    /// The addresses that a command's help lists, each as one that a test can use.
+    pub(crate) fn listed_addresses(&self, verb: &str) -> Vec<String> {
+        let help = String::from_utf8(self.run(&[verb, "--help"]).well()).expect("text");
+        let mut found: Vec<String> = Vec::new();
+        for word in help.split_whitespace() {
+            let Some((scheme, form)) = word.trim_end_matches([',', '.', ')']).split_once(':') else { continue };
+            match form {
+                "NAME" => found.push(format!("{scheme}:each")),
+                "HOST:PORT" => found.push(format!("{scheme}:127.0.0.1:0")),
+                "HOST:PORT/PATH" => found.push(format!("{scheme}:127.0.0.1:0/a/path")),
+                _ => {}
+            }
+            if help.contains("(unix: and pipe: take a path, too)")
+                && form == "NAME"
+                && ["unix", "pipe"].contains(&scheme)
+            {
+                found.push(format!("{scheme}:{}", self.path().join(scheme).display()));
+            }
+        }
+        let schemes: Vec<&str> = found.iter().filter_map(|it| it.split(':').next()).collect();
+        assert_eq!(schemes, ["shm", "unix", "unix", "pipe", "pipe", "mq", "tcp", "tls", "ws"], "{verb}");
+        found
+    }
+
     /// The names of everything in the directory.
     pub(crate) fn left_behind(&self) -> Vec<String> {
         let entries = std::fs::read_dir(self.path()).expect("the directory");
@@ -162,6 +186,20 @@ impl Heard {
 }
 
 impl Running {
+    /// What another command must be told to meet this one, which was told to listen at this address: one whose port the system chose
+    /// says where it is, and over `tls:` by what it is known.
+    pub(crate) fn reached_at(&mut self, asked: &str) -> Vec<String> {
+        if !asked.contains(":0") {
+            return vec![asked.to_owned()];
+        }
+        let note = self.notes_line("listening at ");
+        let (_, place) = note.split_once("listening at ").expect("as above");
+        match place.split_once(", known by --pin ") {
+            Some((address, pin)) => vec![address.to_owned(), "--pin".to_owned(), pin.to_owned()],
+            None => vec![place.to_owned()],
+        }
+    }
+
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
