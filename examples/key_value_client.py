@@ -1,8 +1,20 @@
 """Uses the store of the example `key_value` over tcp:HOST:PORT: `python3 key_value_client.py HOST PORT`.
 
+`cargo run --example key_value` starts the store at a free port, and this client.
 The standard library is enough; docs/wire.md has every byte of it.
 """
 import socket, struct, sys
+
+GONE = "the server is gone: nobody knows what became of the call"
+
+def in_a_sentence(kind, why, trace):                          # what goes wrong is one line, and the exit code 1
+    if issubclass(kind, (ConnectionResetError, BrokenPipeError)):
+        why = GONE
+    elif issubclass(kind, TimeoutError):
+        why = "no answer came within 10 seconds"
+    print(f"key_value_client.py: {why or kind.__name__}", file=sys.stderr)
+
+sys.excepthook = in_a_sentence
 
 REQUEST, ITEM, REPLY, END, FAILED, REFUSED, BYE = 1, 3, 4, 5, 6, 7, 8
 SECOND = 10**9
@@ -11,7 +23,10 @@ class Service:
     """One connection to a service."""
 
     def __init__(self, host, port):
-        self.link = socket.create_connection((host, port))
+        try:
+            self.link = socket.create_connection((host, port), timeout=10)
+        except OSError as why:
+            sys.exit(f"key_value_client.py: nobody serves at tcp:{host}:{port} ({why.strerror or why})")
         self.number = 0
         self.link.sendall(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 6, 0, 65535, 256 << 20, 1 << 20,
                                       8, 0, 0, 0, 0, 0, 0, 0, 2))                     # hello
@@ -24,7 +39,7 @@ class Service:
         data = b""
         while len(data) < count:
             piece = self.link.recv(count - len(data))
-            assert piece, "the server is gone: nobody knows what became of the call"
+            assert piece, GONE
             data += piece
         return data
 
@@ -62,7 +77,9 @@ class Service:
     def close(self):
         self.link.sendall(struct.pack("<IBBH", 0, 4, 0, 0))                           # nothing more to ask
 
-store = Service(sys.argv[1], int(sys.argv[2]))
+if len(sys.argv) != 3:
+    sys.exit("usage: python3 key_value_client.py HOST PORT")
+store = Service(sys.argv[1], sys.argv[2])
 for place, name in [("planet/3", "Earth"), ("planet/1", "Mercury"), ("planet/2", "Venus"), ("star", "Sun")]:
     store.call(f"set {place} {name}")
 print("planet/2 is", *store.call("get planet/2"))

@@ -1,22 +1,36 @@
 """Sends one message to a link at pipe:NAME or pipe:PATH and prints the answer: `python3 pipe_client.py NAME TEXT`.
 
+Somebody who answers, in another terminal: `cargo run --example echo -- pipe:echo`.
 The standard library is enough; docs/wire.md has every byte of it.
 """
 import atexit, fcntl, os, secrets, select, struct, sys
 
+GONE = "the other side ended the link before it answered"
+
+def in_a_sentence(kind, why, trace):                          # what goes wrong is one line, and the exit code 1
+    gone = issubclass(kind, (ConnectionResetError, BrokenPipeError))
+    print(f"pipe_client.py: {GONE if gone else why or kind.__name__}", file=sys.stderr)
+
+sys.excepthook = in_a_sentence
+
 def exactly(fd, count):
     data = b""
     while len(data) < count:
-        assert select.select([fd], [], [], 10)[0], "no answer"
+        assert select.select([fd], [], [], 10)[0], "no answer came within 10 seconds"
         piece = os.read(fd, count - len(data))
-        assert piece, "the other side ended the link"
+        assert piece, GONE
         data += piece
     return data
 
+if len(sys.argv) != 3:
+    sys.exit("usage: python3 pipe_client.py NAME TEXT")
 name, text = sys.argv[1:]
 home = os.environ.get("WHARF_DIR", f"/dev/shm/wharf-{os.getuid()}")
 door = name if "/" in name else f"{home}/{name}.pipe"
-ears = os.open(door, os.O_WRONLY | os.O_NONBLOCK)              # ENXIO: nobody listens
+try:
+    ears = os.open(door, os.O_WRONLY | os.O_NONBLOCK)          # ENXIO: whoever listened is dead
+except OSError as why:
+    sys.exit(f"pipe_client.py: nobody listens at pipe:{name} ({why.strerror})")
 number = secrets.token_bytes(16)
 names = [f"{os.path.dirname(door) or '.'}/.pipe-{number.hex()}.{end}" for end in ("up", "down")]
 

@@ -1,19 +1,36 @@
 """Calls a service at tcp:HOST:PORT and prints its results, one a line: `python3 service_client.py HOST PORT REQUEST`.
 
+A server for it, in another terminal: `wharf serve tcp:127.0.0.1:7000 -- tr a-z A-Z`.
 The standard library is enough; docs/wire.md has every byte of it.
 """
 import socket, struct, sys
+
+GONE = "the server is gone: nobody knows what became of the call"
+
+def in_a_sentence(kind, why, trace):                          # what goes wrong is one line, and the exit code 1
+    if issubclass(kind, (ConnectionResetError, BrokenPipeError)):
+        why = GONE
+    elif issubclass(kind, TimeoutError):
+        why = "no answer came within 10 seconds"
+    print(f"service_client.py: {why or kind.__name__}", file=sys.stderr)
+
+sys.excepthook = in_a_sentence
 
 def exactly(link, count):
     data = b""
     while len(data) < count:
         piece = link.recv(count - len(data))
-        assert piece, "the server is gone: nobody knows what became of the call"
+        assert piece, GONE
         data += piece
     return data
 
+if len(sys.argv) != 4:
+    sys.exit("usage: python3 service_client.py HOST PORT REQUEST")
 host, port, request = sys.argv[1:4]
-link = socket.create_connection((host, int(port)))
+try:
+    link = socket.create_connection((host, port), timeout=10)
+except OSError as why:
+    sys.exit(f"service_client.py: nobody serves at tcp:{host}:{port} ({why.strerror or why}): 'wharf serve tcp:{host}:{port} -- cat' does")
 link.sendall(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 6, 0, 65535, 256 << 20, 1 << 20,
                          8, 0, 0, 0, 0, 0, 0, 0, 2))                                  # hello
 answer = exactly(link, 56)

@@ -1,19 +1,36 @@
 """Sends one message to a link at tcp:HOST:PORT and prints the answer: `python3 tcp_client.py HOST PORT TEXT [TOKEN]`.
 
+Somebody who answers, in another terminal: `cargo run --example echo -- tcp:127.0.0.1:7000`.
 The standard library is enough; docs/wire.md has every byte of it.
 """
 import socket, struct, sys
+
+GONE = "the other side ended the connection before it answered"
+
+def in_a_sentence(kind, why, trace):                          # what goes wrong is one line, and the exit code 1
+    if issubclass(kind, (ConnectionResetError, BrokenPipeError)):
+        why = GONE
+    elif issubclass(kind, TimeoutError):
+        why = "no answer came within 10 seconds"
+    print(f"tcp_client.py: {why or kind.__name__}", file=sys.stderr)
+
+sys.excepthook = in_a_sentence
 
 def exactly(link, count):
     data = b""
     while len(data) < count:
         piece = link.recv(count - len(data))
-        assert piece, "the other side ended the connection"
+        assert piece, GONE
         data += piece
     return data
 
+if len(sys.argv) not in (4, 5):
+    sys.exit("usage: python3 tcp_client.py HOST PORT TEXT [TOKEN]")
 host, port, text, token = (sys.argv[1:] + [""])[:4]
-link = socket.create_connection((host, int(port)))
+try:
+    link = socket.create_connection((host, port), timeout=10)
+except OSError as why:
+    sys.exit(f"tcp_client.py: nobody listens at tcp:{host}:{port} ({why.strerror or why})")
 params = token.encode()
 link.sendall(struct.pack("<8sHBBHHQQIBBHQIHBB", b"WHARFLNK", 1, 1, 6, 0, 65535, 256 << 20, 1 << 20,
                          8, 0, 0, len(params), 0, 0, 0, 0, 1) + params)               # hello

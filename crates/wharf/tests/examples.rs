@@ -1,7 +1,8 @@
 //! The examples run, and come out as they promise.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// Runs an example, which Cargo built beside this test; returns what it printed.
 fn run(name: &str) -> String {
@@ -206,6 +207,56 @@ fn the_smallest_programs_of_both_models_do_what_they_say() {
     let output = hello("hello_caller", &names).output().expect("it starts");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "hi\n", "{output:?}");
     assert!(listener.wait().expect("it ends").success());
+}
+
+/// A process that is killed with its test.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+#[test]
+fn the_clients_in_python_are_answered_by_the_echo() {
+    if Command::new("python3").arg("--version").output().is_err() {
+        eprintln!("skipped: the_clients_in_python_are_answered_by_the_echo: there is no python3 here");
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let names = directory.path().join("names");
+    let page = include_str!("../../../docs/wire.md");
+    let mut blocks = page.split("```python\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let (whole, sealed) = (blocks.next().expect("a client"), blocks.next().expect("what it may send instead"));
+    // As the page says: in the place of its one whole message.
+    let (line, _) = whole.split_once("# one whole message\n").expect("the message");
+    let line = line.rsplit('\n').next().expect("its line");
+    let with_memory = whole.replace(&format!("{line}# one whole message\n"), sealed);
+    assert!(with_memory.contains("memfd_create") && !with_memory.contains("# one whole message"));
+    let example = |name: &str| concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/").to_owned() + name;
+    for (address, client) in [
+        ("unix:greetings", &["-c", whole, "greetings"][..]),
+        ("unix:greetings", &["-c", &with_memory, "greetings"]),
+        ("pipe:greetings", &[&example("pipe_client.py"), "greetings"]),
+        ("tcp:127.0.0.1:0", &[&example("tcp_client.py"), "127.0.0.1"]),
+    ] {
+        let mut echo = hello("echo", &names);
+        let mut echo = Running(echo.arg(address).stdout(Stdio::piped()).spawn().expect("it starts"));
+        let mut said = String::new();
+        BufReader::new(echo.0.stdout.take().expect("a pipe")).read_line(&mut said).expect("a line");
+        let port = said.trim().strip_prefix("answering at tcp:127.0.0.1:").map(str::to_owned);
+        // One after the other.
+        for text in ["hello", "grüß dich"] {
+            let mut python = Command::new("python3");
+            python.args(client).args(&port).arg(text).env("WHARF_DIR", &names);
+            let output = python.output().expect("it starts");
+            assert_eq!(String::from_utf8_lossy(&output.stdout).trim_end(), text, "{address}: {output:?}");
+            assert!(output.status.success(), "{address}: {output:?}");
+        }
+    }
+    let silent = hello("echo", &names).output().expect("it starts");
+    assert_eq!((silent.status.code(), silent.stderr.iter().filter(|it| **it == b'\n').count()), (Some(2), 1));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! The same over every transport, and with a client that is not ours.
 
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -223,8 +225,38 @@ pub(crate) fn python(world: &World) {
         });
         assert_eq!(said[0].0, "hello\n", "{}", said[0].1);
         assert_eq!(said[1].0, "0\n1\n2\n", "{}", said[1].1);
-        assert!(said[2].1.contains("on purpose"), "{:?}", said[2]);
+        assert_eq!(said[2].1, "service_client.py: the call failed: on purpose\n", "{:?}", said[2]);
     });
+    // Whatever goes wrong is a sentence, and no success.
+    drop(server);
+    // Nobody listens at the port of the multiplexer.
+    let nobody = "1";
+    let told = |port: &str| {
+        let output = Command::new("python3").args([script, "127.0.0.1", port, "echo hello"]).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && told.lines().count() == 1 && output.stdout.is_empty(), "{output:?}");
+        told
+    };
+    assert!(told(nobody).contains("nobody serves at tcp:127.0.0.1:1 "), "{}", told(nobody));
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port().to_string();
+    for answers in [false, true] {
+        let said = std::thread::scope(|scope| {
+            let asking = scope.spawn(|| told(&port));
+            let (mut socket, _) = listener.accept().unwrap();
+            if answers {
+                // A part of a welcome, and the end in good order; otherwise a reset, with what it has said unread.
+                socket.write_all(b"WHARFLNK").unwrap();
+                socket.shutdown(Shutdown::Write).unwrap();
+                let _ = socket.read_to_end(&mut Vec::new());
+            } else {
+                socket.peek(&mut [0]).unwrap();
+            }
+            drop(socket);
+            asking.join().unwrap()
+        });
+        assert_eq!(said, "service_client.py: the server is gone: nobody knows what became of the call\n");
+    }
 }
 
 /// Over an address headers are long, for whoever is there may be older than the short ones; both are read.
