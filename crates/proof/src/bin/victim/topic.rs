@@ -7,6 +7,7 @@ use wharf_message_passing::{Node, OnFull, RecvError, SendError};
 use wharf_proof::footprint::{Footprint, taken_kib, threads};
 use wharf_proof::said::say;
 use wharf_proof::words::Words;
+use wharf_sys::clock::Deadline;
 use wharf_sys::trace::mark;
 
 use crate::over::Over;
@@ -32,6 +33,11 @@ fn busy(part: &str, name: &str) -> Result<(), Failure> {
     act(part, name, || enough.is_seen())?;
     enough.wait()?;
     let mut left = Footprint::now().more_than(&before).unwrap_or_default();
+    // One that has been joined is listed a moment longer, on a machine without a free processor a long one.
+    let deadline = Deadline::after(Duration::from_secs(10));
+    while threads() > tasks && !deadline.passed() {
+        thread::sleep(A_WHILE);
+    }
     if threads() > tasks {
         left.push_str(&format!(" {} threads", threads() - tasks));
     }
