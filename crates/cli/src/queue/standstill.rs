@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// See the top of the file.
 pub(super) struct Standstill<'a> {
     queue: &'a Target,
-    /// Whoever is silent is given up by the queue.
+    /// Nobody loses an item for being silent.
     patient: bool,
     looked: Instant,
     found: Found,
