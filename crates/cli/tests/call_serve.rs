@@ -654,14 +654,14 @@ fn a_scheme_that_is_wrongly_typed_is_no_name_to_wait_for() {
 fn names_with_colons_are_reached_by_saying_that_they_are_names() {
     let scene = Scene::new();
     says(
-        &scene.run(&["call", "name:robot:arm", "x"]).refused(1),
+        &scene.run(&["call", "name:robot:arm", "x"]).refused(6),
         &["nobody serves 'robot:arm'", "'wharf serve name:robot:arm -- COMMAND' does"],
     );
     let server = serve(&scene, &["name:robot:arm", "--", "tr", "a-z", "A-Z"]);
     let shown = scene.run(&["call", "name:robot:arm", "up", "--json"]).well();
     let expected = serde_json::json!({"service": "robot:arm", "call": 0, "result": 0, "text": "UP"});
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&shown).expect("JSON"), expected);
-    says(&scene.run(&["call", "name:robot:arn", "x"]).refused(1), &["did you mean 'name:robot:arm'?"]);
+    says(&scene.run(&["call", "name:robot:arn", "x"]).refused(6), &["did you mean 'name:robot:arm'?"]);
     says(&scene.run(&["state", "get", "robot:arm"]).refused(1), &["'wharf call name:robot:arm' asks it"]);
     interrupted(&scene, server);
     // Also one that would be an address.

@@ -248,6 +248,10 @@ impl Running {
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status();
         assert!(status.expect("kill exists").success());
+        if name == "STOP" {
+            // Each of its threads stops when it has a processor; until then one may still take what comes.
+            await_that("all of it is stopped", || wharf_sys::trace::is_stopped(self.id()).unwrap_or(false));
+        }
     }
 
     /// Whether it still runs.
