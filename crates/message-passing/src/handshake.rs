@@ -117,7 +117,7 @@ impl Purpose {
         }
     }
 
-    fn fits(self, other: Purpose) -> bool {
+    pub(crate) fn fits(self, other: Purpose) -> bool {
         self == Purpose::Unsaid || other == Purpose::Unsaid || self.partner() == other
     }
 }
@@ -371,7 +371,7 @@ pub(crate) fn read(record: &[u8], fds: usize) -> Result<Record, Unreadable> {
             (1, _) => Reason::Version,
             (2, _) => Reason::Type,
             (3, _) => Reason::User,
-            (5, Some(theirs)) => Reason::Purpose(theirs),
+            (5, Some(theirs)) if theirs != Purpose::Unsaid => Reason::Purpose(theirs),
             _ => Reason::Words(text),
         };
         return Ok(Record::Refusal { reason, payload });

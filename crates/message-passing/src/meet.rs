@@ -79,7 +79,7 @@ pub(crate) fn terms(
     };
     let registered = matches!(transport, Transport::Shm | Transport::Inproc) && barrier::register();
     Ok(Terms {
-        purpose: if options.unsaid_purpose { Purpose::Unsaid } else { purpose },
+        purpose: if options.unsaid_purpose && purpose == Purpose::Messages { Purpose::Unsaid } else { purpose },
         transport,
         flags: if registered { FLAG_MEMBARRIER } else { 0 } | if options.wait == Wait::Sleep { FLAG_SLEEPY } else { 0 },
         confined: cpu::confined_to().and_then(|cpu| u16::try_from(cpu).ok()),
@@ -372,7 +372,11 @@ fn refused(reason: Reason, payload: &Payload, ours: &Terms) -> ConnectError {
         Reason::User => {
             ConnectError::Refused { reason: format!("it does not admit this user (uid {})", socket::my_uid()) }
         }
+        Reason::Words(reason) if reason.is_empty() => ConnectError::Refused { reason: "it gives no reason".to_owned() },
         Reason::Words(reason) => ConnectError::Refused { reason },
+        Reason::Purpose(theirs) if ours.purpose.fits(theirs) => {
+            ConnectError::Refused { reason: format!("it says that it is {theirs}, which belongs to this side") }
+        }
         Reason::Purpose(theirs) => handshake::other_purpose(ours.purpose, theirs),
     }
 }

@@ -260,7 +260,7 @@ impl Options {
 
     /// Does not say what the link is for, so that it fits a server of a service or an end of a queue, too: for programs that speak
     /// what these speak (docs/wire.md) themselves, message by message. Without it they refuse a link, and it refuses them
-    /// ([`ConnectError::OtherPurpose`]).
+    /// ([`ConnectError::OtherPurpose`]). The ends of services and queues say what they are with these options, too.
     #[must_use]
     pub fn unsaid_purpose(mut self) -> Self {
         self.unsaid_purpose = true;
