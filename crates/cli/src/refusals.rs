@@ -12,23 +12,16 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Who keeps a door.
 pub(crate) trait Keeper {
-    /// How many were refused until now.
-    fn refused(&self) -> u64;
-
-    /// Who, and why: the latest of them.
-    fn refusals(&self) -> Vec<String>;
+    /// How many were refused until now; and who, and why: the latest of them.
+    fn refused(&self) -> (u64, Vec<String>);
 
     /// How many had come in and broke the rules, and how the latest did.
     fn cut_off(&self) -> (u64, Option<String>);
 }
 
 impl Keeper for Server {
-    fn refused(&self) -> u64 {
-        Server::refused(self).0
-    }
-
-    fn refusals(&self) -> Vec<String> {
-        Server::refusals(self)
+    fn refused(&self) -> (u64, Vec<String>) {
+        Server::refused(self)
     }
 
     fn cut_off(&self) -> (u64, Option<String>) {
@@ -38,12 +31,8 @@ impl Keeper for Server {
 }
 
 impl Keeper for Pusher {
-    fn refused(&self) -> u64 {
-        Pusher::refused(self).0
-    }
-
-    fn refusals(&self) -> Vec<String> {
-        Pusher::refusals(self)
+    fn refused(&self) -> (u64, Vec<String>) {
+        Pusher::refused(self)
     }
 
     fn cut_off(&self) -> (u64, Option<String>) {
@@ -79,12 +68,17 @@ impl Refusals {
         self.news(keeper).iter().for_each(|line| complain(line));
     }
 
+    /// Tells what is new, at the end.
+    pub(crate) fn tell_the_rest(&mut self, keeper: &dyn Keeper) {
+        self.looked = None;
+        self.tell(keeper);
+    }
+
     fn news(&mut self, keeper: &dyn Keeper) -> Vec<String> {
         let mut lines = Vec::new();
-        let count = keeper.refused();
+        let (count, known) = keeper.refused();
         if count > self.refused {
             let new = usize::try_from(count - self.refused).unwrap_or(usize::MAX);
-            let known = keeper.refusals();
             let forgotten = new.saturating_sub(known.len());
             if forgotten > 0 {
                 lines.push(format!("refused {forgotten} of whom nothing is known any more"));
@@ -118,12 +112,8 @@ mod tests {
     }
 
     impl Keeper for Door {
-        fn refused(&self) -> u64 {
-            self.refused
-        }
-
-        fn refusals(&self) -> Vec<String> {
-            self.refusals.clone()
+        fn refused(&self) -> (u64, Vec<String>) {
+            (self.refused, self.refusals.clone())
         }
 
         fn cut_off(&self) -> (u64, Option<String>) {

@@ -19,7 +19,7 @@ pub(crate) fn pushes_short() {
         assert!(matches!(settled, Settled::Acknowledged { .. }), "{settled:?}");
         pusher.refused()
     };
-    eventually("it has no descriptors left", || push().1.is_some_and(|why| why.contains("accept at")));
+    eventually("it has no descriptors left", || push().1.last().is_some_and(|why| why.contains("accept at")));
     say("short");
     for _ in 0..10 {
         push();
@@ -65,7 +65,7 @@ pub(crate) fn no_more_than_agreed(world: &World) {
         eventually("the second is refused", || pusher.pullers() == 1 && coming.is_finished());
         let (_one, error) = coming.join().unwrap();
         assert!(error.to_string().contains("1 peers are linked"), "{error}");
-        let (count, why) = pusher.refused();
-        assert_eq!((count, pusher.refusals()), (1, vec![why.unwrap()]));
+        let (count, who) = pusher.refused();
+        assert!((count, who.len()) == (1, 1) && who[0].contains("1 peers are linked"), "{who:?}");
     });
 }

@@ -164,9 +164,12 @@ pub(crate) fn purposes(world: &World) {
                 options.service(&there).client_timeout(SOON).unwrap()
             });
             eventually(&format!("the right client is there: {address}"), || server.clients() == 1);
-            let (refused, why) = server.refused();
-            assert_eq!(refused, if tell { 2 } else { 0 }, "{address}");
-            assert!(!tell || why.unwrap().contains("a puller of a queue"), "{address}");
+            let (refused, who) = server.refused();
+            assert_eq!((refused, who.len()), if tell { (2, 2) } else { (0, 0) }, "{address}");
+            assert!(
+                !tell || who[0].contains("for messages") && who[1].contains("a puller of a queue"),
+                "{address}: {who:?}"
+            );
             drop(connecting.join().unwrap());
         });
         drop(server);

@@ -139,10 +139,16 @@ pub(crate) fn a_server_that_had_not_received_it(world: &World) {
     let mut client = world.node().service("slow").client().unwrap();
     let first = client.request(b"x").start().unwrap();
     server.recv_timeout(SOON).unwrap().reply(b"first").unwrap();
+    let taken = client.request(b"x").start().unwrap();
+    let held = server.recv_timeout(SOON).unwrap();
     let next = client.request(b"x").start().unwrap();
     assert_eq!(Selector::new().wait_timeout(&mut [(&mut server, ())], SOON).unwrap(), Some(()));
+    held.abandon();
     drop(server);
     assert_eq!(client.wait(first).unwrap(), b"first");
+    // What it had taken may have been done.
+    let error = client.wait(taken).unwrap_err();
+    assert!(matches!(error, CallError::ServerGone { .. }), "{error}");
     let error = client.wait(next).unwrap_err();
     assert!(matches!(error, CallError::NotTaken), "{error}");
 }
@@ -159,7 +165,12 @@ pub(crate) fn abandoned(world: &World) {
     }
     let nothing = client.any_ready(Duration::from_millis(20)).unwrap();
     assert_eq!(nothing, None, "nothing is known while the server is there");
-    // It has room for others.
+    // They take up no room: more of them than one client can have open at once.
+    for _ in 0..1_100 {
+        let call = client.request(b"w").start().unwrap();
+        server.recv_timeout(SOON).unwrap().abandon();
+        client.cancel(call);
+    }
     let answered = client.request(b"z").start().unwrap();
     server.recv_timeout(SOON).unwrap().reply(b"z").unwrap();
     assert_eq!(client.wait(answered).unwrap(), b"z");

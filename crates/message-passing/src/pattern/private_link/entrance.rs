@@ -104,18 +104,12 @@ impl Entrance {
         }
     }
 
-    /// How many were refused or could not be taken in, and why the latest.
-    pub(in crate::pattern) fn refused(&self) -> (u64, Option<String>) {
-        let theirs = self.listener.refused().last().map(|refused: &Refused| (refused.at(), refused.to_string()));
-        let latest = self.failures.back().cloned().into_iter().chain(theirs).max_by_key(|(at, _)| *at);
-        (self.listener.refusals() + self.failed, latest.map(|(_, why)| why))
-    }
-
-    /// Who they were, as far as that is known, and why: the latest of them, the last one last.
-    pub(in crate::pattern) fn refusals(&self) -> Vec<String> {
+    /// How many were refused or could not be taken in; and who they were, as far as that is known, and why: the latest of them, by the
+    /// clock of the day, the last one last.
+    pub(in crate::pattern) fn refused(&self) -> (u64, Vec<String>) {
         let theirs = self.listener.refused().map(|refused: &Refused| (refused.at(), refused.to_string()));
         let mut all: Vec<(SystemTime, String)> = self.failures.iter().cloned().chain(theirs).collect();
         all.sort_by_key(|(at, _)| *at);
-        all.into_iter().map(|(_, why)| why).collect()
+        (self.listener.refusals() + self.failed, all.into_iter().map(|(_, why)| why).collect())
     }
 }

@@ -268,25 +268,17 @@ impl Pusher {
         self.mover.look(|outlet| (outlet.cut_off, outlet.last_cut_off.clone())).unwrap_or((0, None))
     }
 
-    /// How many that connected to the address were refused or could not be taken in, and why the latest: they did not fit, more
-    /// than [`most_pullers`](super::Queue::most_pullers) would have been there, or the system had no descriptor or memory for one.
+    /// How many that connected to the address were refused or could not be taken in; and who they were and why, as far as that is
+    /// remembered, which is at least of the latest 64, the last one last. They did not fit, more than
+    /// [`most_pullers](super::Queue::most_pullers) would have been there, or the system had no descriptor or memory for one.
     /// Nobody who is there already notices; after what the system refuses nobody comes in for up to 100 ms. None where it is met by
     /// name.
-    pub fn refused(&self) -> (u64, Option<String>) {
+    pub fn refused(&self) -> (u64, Vec<String>) {
         let refused = self.mover.look(|outlet| match &outlet.door {
-            Door::Named(_) => (0, None),
+            Door::Named(_) => (0, Vec::new()),
             Door::Listening(entrance) => entrance.refused(),
         });
-        refused.unwrap_or((0, None))
-    }
-
-    /// Who was [refused](Self::refused), and why, the latest last. At least the latest 64 are remembered.
-    pub fn refusals(&self) -> Vec<String> {
-        let refusals = self.mover.look(|outlet| match &outlet.door {
-            Door::Named(_) => Vec::new(),
-            Door::Listening(entrance) => entrance.refusals(),
-        });
-        refusals.unwrap_or_default()
+        refused.unwrap_or_default()
     }
 
     /// As if it had delivered so many before.

@@ -185,22 +185,15 @@ impl Server {
         (self.inlet.cut_off, self.inlet.last_cut_off.as_deref())
     }
 
-    /// How many that connected to the address were refused or could not be taken in, and why the latest: they did not fit, more
-    /// than [`most_clients`](super::Service::most_clients) would have been there, or the system had no descriptor or memory for one.
+    /// How many that connected to the address were refused or could not be taken in; and who they were and why, as far as that is
+    /// remembered, which is at least of the latest 64, the last one last. They did not fit, more than
+    /// [`most_clients](super::Service::most_clients) would have been there, or the system had no descriptor or memory for one.
     /// Nobody who is there already notices; after what the system refuses nobody comes in for up to 100 ms. None where it is met by
     /// name.
-    pub fn refused(&self) -> (u64, Option<String>) {
+    pub fn refused(&self) -> (u64, Vec<String>) {
         match &self.inlet.door {
-            Door::Named(..) => (0, None),
+            Door::Named(..) => (0, Vec::new()),
             Door::Listening(entrance) => entrance.refused(),
-        }
-    }
-
-    /// Who was [refused](Self::refused), and why, the latest last. At least the latest 64 are remembered.
-    pub fn refusals(&self) -> Vec<String> {
-        match &self.inlet.door {
-            Door::Named(..) => Vec::new(),
-            Door::Listening(entrance) => entrance.refusals(),
         }
     }
 
