@@ -1,16 +1,30 @@
 //! What to say of a name that nobody serves or owns: what is there by this name, or by one like it, if anything is, and what to type
 //! then.
 
-use wharf::{Part, Pattern};
+use wharf::{EndpointInfo, Part, Pattern};
 
 use crate::look::{endpoints, nearest};
 use crate::shell::command;
 use crate::target::Target;
 
+/// Whether somebody has opened this name for this, and lives.
+pub(crate) fn is_there(wanted: Pattern, name: &str) -> bool {
+    endpoints().unwrap_or_default().iter().any(|it| is_host_of(it, wanted, name))
+}
+
+fn is_host_of(it: &EndpointInfo, wanted: Pattern, name: &str) -> bool {
+    it.name == name && it.pattern == wanted && it.part == Part::Host
+}
+
 /// Why nothing is there to be asked: `doing` and `wanted` say what was looked for, `otherwise` what helps where nothing has this name.
 pub(crate) fn absent(doing: &str, wanted: Pattern, name: &str, otherwise: &str) -> String {
     // Where nobody can be looked for, there is less to say.
     let all = endpoints().unwrap_or_default();
+    if all.iter().any(|it| is_host_of(it, wanted, name)) {
+        return format!(
+            "whoever {doing} '{name}' answers nobody, as if stopped: let it go on (fg, or kill -CONT), or end it"
+        );
+    }
     let Some(there) = all.iter().find(|it| it.name == name && it.pattern != wanted) else {
         let hosts = all.iter().filter(|it| it.pattern == wanted && it.part == Part::Host);
         return match nearest(name, hosts.map(|it| it.name.as_str())) {

@@ -178,6 +178,13 @@ fn near_miss(error: &AddressError) -> String {
     nearest_scheme(scheme).map_or_else(String::new, |near| format!("; did you mean '{near}{rest}'?"))
 }
 
+/// The usual options, for whoever connects to somebody who is to answer within this time, if any was said.
+pub(crate) fn answered_within(limit: Option<Duration>) -> Options {
+    // None at all would be no time to answer in.
+    let limit = limit.map(|limit| limit.max(Duration::from_millis(1)));
+    limit.map_or_else(Options::new, |limit| Options::new().handshake_timeout(limit))
+}
+
 /// The transport whose scheme was nearly typed: one letter more, fewer or another, or two that changed places.
 pub(crate) fn nearest_scheme(given: &str) -> Option<Transport> {
     let given = given.to_ascii_lowercase();

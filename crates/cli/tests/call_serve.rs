@@ -508,6 +508,42 @@ fn a_client_that_is_killed_costs_nobody_anything() {
     interrupted(&scene, server);
 }
 
+/// It is there, and it answers when it goes on: until then it is waited for, and it is said for how long.
+#[test]
+fn a_stopped_server_is_not_taken_for_none() {
+    let scene = Scene::new();
+    for (at, told) in
+        [("stopped", "who serves 'stopped' answered, as if stopped, within 300 ms"), ("unix:stopped", "within 300ms")]
+    {
+        let server = if at == "stopped" {
+            serve(&scene, &[at, "--", "cat"])
+        } else {
+            scene.start_listener(&["serve", at, "--", "cat"])
+        };
+        server.signal("STOP");
+        let late = scene.run(&["call", at, "x", "--timeout", "300ms"]);
+        assert_eq!(late.status.code(), Some(3), "{late:?}");
+        says(&late.stderr, &[told]);
+        let waits = scene.start(&["call", at, "at last", "--timeout", "100s"]);
+        std::thread::sleep(Duration::from_millis(200));
+        server.signal("CONT");
+        let waits = waits.finish();
+        assert_eq!((waits.status.code(), &*waits.stdout), (Some(0), &b"at last"[..]), "{waits:?}");
+        interrupted(&scene, server);
+    }
+}
+
+/// Also of those who come a moment before the end.
+#[test]
+fn whoever_is_refused_at_the_end_is_told_of() {
+    let scene = Scene::new();
+    let server = scene.start_listener(&["serve", "unix:brief", "--verbose", "--count", "1", "--", "cat"]);
+    scene.run(&["send", "unix:brief", "x"]).refused(1);
+    scene.run(&["call", "unix:brief", "x"]).well();
+    let done = server.finish();
+    assert!(done.status.success() && done.stderr.matches("another purpose").count() == 1, "{done:?}");
+}
+
 #[test]
 fn addresses_work_like_names() {
     let scene = Scene::new();

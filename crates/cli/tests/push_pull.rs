@@ -373,6 +373,21 @@ fn who_pushes_hears_that_whoever_pulls_is_stopped() {
     pusher.finish().well();
 }
 
+/// What cannot be pushed ends the reading, and nothing that was pushed before it.
+#[test]
+fn what_is_too_large_ends_the_pushing_and_what_was_pushed_before_is_done() {
+    let scene = Scene::new();
+    let mut pusher = scene.start(&["push", "mq:few", "--lines", "--json"]);
+    pusher.say(format!("a\nb\n{}\nd\n", "x".repeat(100_000)).as_bytes());
+    let puller = scene.start(&["pull", "mq:few", "--lines", "--until-gone", "--wait-for-peer"]);
+    let pushed = pusher.finish();
+    assert_eq!(puller.finish().well(), b"a\nb\n");
+    assert_eq!(pushed.status.code(), Some(1), "{pushed:?}");
+    says(&pushed.stderr, &["cannot push item 3, nor those behind it", "too large", "100000 bytes"]);
+    let end = &lines_of(&pushed.stdout)[0];
+    assert_eq!((&end["items"], &end["acknowledged"]), (&json!(2), &json!(2)), "{end}");
+}
+
 #[test]
 fn nobody_waits_longer_than_it_said() {
     let scene = Scene::new();

@@ -1,6 +1,8 @@
 //! Where the ends of a queue meet: at a name, or at an address.
 
-use wharf::{Address, Node, Options, Queue};
+use std::time::Duration;
+
+use wharf::{Address, Node, Queue};
 
 use crate::failure::Failure;
 use crate::identity::Fingerprint;
@@ -18,8 +20,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Checks what was asked.
-    pub(super) fn of(target: &Target, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
+    /// Checks what was asked. `limit`: how long whoever listens there may take to answer, unless the usual time is enough.
+    pub(super) fn of(
+        target: &Target,
+        network: &NetworkArguments,
+        listens: bool,
+        limit: Option<Duration>,
+    ) -> Result<Place, Failure> {
         let at = match target {
             Target::Address(address) => address.as_str(),
             Target::Name(name) => {
@@ -28,7 +35,7 @@ impl Place {
             }
         };
         let address = meeting::check(at)?;
-        let (options, made) = network.apply(Options::new(), &address, listens)?;
+        let (options, made) = network.apply(meeting::answered_within(limit), &address, listens)?;
         Ok(Place { queue: options.queue(at), address: Some(address), made })
     }
 }

@@ -62,7 +62,7 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
         [] => Some(Destination::open(("--file", asked.file.as_deref()), asked.timeout, &mut ending)?),
         _ => None,
     };
-    let place = Place::of(&asked.queue, &asked.network, false)?;
+    let place = Place::of(&asked.queue, &asked.network, false, asked.timeout)?;
     let mut prefetch = if destination.is_some() { PREFETCH } else { jobs };
     // Who wants so many takes no more from others.
     prefetch = asked.count.map_or(prefetch, |count| usize::try_from(count).unwrap_or(prefetch).min(prefetch));

@@ -61,7 +61,7 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
         Some(_) => None,
         None => Some(read_ahead(Input::open(&asked.input, &ending)?)?),
     };
-    let place = Place::of(&asked.queue, &asked.network, true)?;
+    let place = Place::of(&asked.queue, &asked.network, true, None)?;
     let mut queue = place.queue.most_deliveries(u32::try_from(asked.deliveries).unwrap_or(u32::MAX));
     if let Some(limit) = asked.acknowledge_within {
         queue = queue.acknowledge_within(limit);
@@ -93,18 +93,33 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
     };
     let mut pace = Pace::new(asked.rate);
     let count = asked.count.unwrap_or(if item.is_some() { 1 } else { u64::MAX });
-    // Ends with the count or the input.
-    while desk.items < count {
-        let next = match (&item, &lines) {
-            (Some(item), _) => Some(item.clone()),
-            (None, Some(lines)) => desk.next_line(lines, &ending)?,
-            (None, None) => None,
-        };
-        let Some(next) = next else { break };
-        pace.wait(&mut ending)?;
-        desk.push(&next, &ending)?;
-    }
-    desk.finish(&ending)
+    let mut push_all = || {
+        // Ends with the count or the input.
+        while desk.items < count {
+            let next = match (&item, &lines) {
+                (Some(item), _) => Some(item.clone()),
+                (None, Some(lines)) => desk.next_line(lines, &ending)?,
+                (None, None) => None,
+            };
+            let Some(next) = next else { break };
+            pace.wait(&mut ending)?;
+            desk.push(&next, &ending)?;
+        }
+        Ok(())
+    };
+    let pushed = push_all();
+    let outcome = match pushed {
+        Ok(()) => desk.finish(&ending),
+        // Whatever is wrong with the next one, those before it are looked after to their end.
+        Err(Failure::Failed(why)) => match desk.finish(&ending) {
+            Ok(()) => Err(Failure::Failed(why)),
+            Err(Failure::Failed(more)) => Err(Failure::Failed(why).adding(&more)),
+            Err(other) => Err(other),
+        },
+        Err(failure) => Err(failure),
+    };
+    desk.refusals.tell_the_rest(&desk.pusher);
+    outcome
 }
 
 /// Lines as they come, or why none come any more; closed at the end of the input.
@@ -190,7 +205,10 @@ impl Desk<'_> {
                     self.take_dead()?;
                     self.check_limit()?;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let (number, why) = (self.items + 1, Failure::from(error).to_string());
+                    return Err(Failure::Failed(format!("cannot push item {number}, nor those behind it: {why}")));
+                }
             }
         }
         self.items += 1;

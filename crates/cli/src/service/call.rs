@@ -8,7 +8,7 @@ use serde::Serialize;
 use wharf::{CallError, Client, Outcome, Pattern};
 
 use super::place::Place;
-use crate::absent::absent;
+use crate::absent::{absent, is_there};
 use crate::destination::Destination;
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -19,6 +19,7 @@ use crate::pace::Pace;
 use crate::peers::{self, FOR_EVER};
 use crate::shell::command;
 use crate::target::Target;
+use crate::usage::complain;
 use crate::usage::services::CallArguments;
 use crate::written::{self, Content, Form};
 
@@ -77,12 +78,17 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
 
 /// Finds whoever serves it.
 fn reach(asked: &CallArguments, ending: &mut Ending) -> Result<Client, Failure> {
-    let place = Place::of(&asked.service, &asked.network, false)?;
+    let place = Place::of(&asked.service, &asked.network, false, asked.timeout)?;
     let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
     let mut client = place.client(wait, ending)?;
     if client.servers() == 0 && asked.service.is_name() {
         let name = asked.service.as_str();
-        if !asked.wait_for_peer {
+        if is_there(Pattern::Service, name) {
+            // It is waited for, as it would be if it had the request.
+            complain(&format!("still waiting: whoever serves '{name}' answers nobody, as if stopped"));
+            let whom = format!("who serves '{name}' answered, as if stopped,");
+            peers::wait_for(|| client.servers(), asked.timeout, &whom, ending)?;
+        } else if !asked.wait_for_peer {
             let served = command(&["wharf", "serve"], &Target::typed(name), " -- COMMAND");
             let otherwise = format!("{served} does, --wait-for-peer waits");
             return Err(Failure::Failed(absent("serves", Pattern::Service, name, &otherwise)));

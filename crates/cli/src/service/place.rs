@@ -1,6 +1,8 @@
 //! Where the ends of a service meet: at a name, or at an address.
 
-use wharf::{Address, Client, Node, Options, Server, Service};
+use std::time::Duration;
+
+use wharf::{Address, Client, Node, Server, Service};
 
 use crate::ending::Ending;
 use crate::failure::Failure;
@@ -19,8 +21,13 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Checks what was asked.
-    pub(super) fn of(target: &Target, network: &NetworkArguments, listens: bool) -> Result<Place, Failure> {
+    /// Checks what was asked. `limit`: how long whoever listens there may take to answer, unless the usual time is enough.
+    pub(super) fn of(
+        target: &Target,
+        network: &NetworkArguments,
+        listens: bool,
+        limit: Option<Duration>,
+    ) -> Result<Place, Failure> {
         let at = match target {
             Target::Address(address) => address.as_str(),
             Target::Name(name) => {
@@ -29,7 +36,7 @@ impl Place {
             }
         };
         let address = meeting::check(at)?;
-        let (options, made) = network.apply(Options::new(), &address, listens)?;
+        let (options, made) = network.apply(meeting::answered_within(limit), &address, listens)?;
         Ok(Place { service: options.service(at), address: Some(address), made })
     }
 
@@ -43,7 +50,7 @@ impl Place {
     }
 
     /// Opens a client; at an address waits for somebody who listens, if that is wanted.
-    pub(super) fn client(&self, wait: Option<std::time::Duration>, ending: &Ending) -> Result<Client, Failure> {
+    pub(super) fn client(&self, wait: Option<Duration>, ending: &Ending) -> Result<Client, Failure> {
         match wait {
             // A name takes no time.
             Some(limit) if self.address.is_some() => Ok(ending.meanwhile(|| self.service.client_timeout(limit))??),

@@ -79,7 +79,7 @@ pub(super) trait Work: Sync {
 pub(crate) fn run(asked: &ServeArguments) -> Result<(), Failure> {
     let mut ending = Ending::watch()?;
     program::check(&asked.command)?;
-    let place = Place::of(&asked.service, &asked.network, true)?;
+    let place = Place::of(&asked.service, &asked.network, true, None)?;
     if asked.input_lines {
         let work = Lines::start(&asked.command)?;
         serve(asked, place.server(asked.verbose)?, &work, 1, &mut ending)
@@ -101,11 +101,13 @@ fn serve(
 ) -> Result<(), Failure> {
     let backlog = Backlog::new(jobs + AHEAD);
     let desk = Desk { asked, backlog: &backlog, output: Mutex::new(Output::take()) };
+    let mut refusals = Refusals::new(asked.verbose);
     let outcome = thread::scope(|scope| {
         for _ in 0..jobs {
             scope.spawn(|| work_on(work, &desk));
         }
-        let outcome = receive(asked, &mut server, work, &backlog, ending);
+        let outcome = receive(asked, &mut server, work, (&backlog, &mut refusals), ending);
+        refusals.tell_the_rest(&server);
         // Also those that wait for something that runs: it is ended, or ends by itself.
         let waiting = backlog.close(outcome.is_err());
         if outcome.is_err() {
@@ -132,11 +134,10 @@ fn receive(
     asked: &ServeArguments,
     server: &mut Server,
     work: &dyn Work,
-    backlog: &Backlog<Request>,
+    (backlog, refusals): (&Backlog<Request>, &mut Refusals),
     ending: &mut Ending,
 ) -> Result<(), Failure> {
     let (mut received, mut last) = (0, Instant::now());
-    let mut refusals = Refusals::new(asked.verbose);
     // Ends with the count, the time limit, a signal, or an error.
     loop {
         ending.check()?;
