@@ -34,7 +34,7 @@ impl Target {
         let near = nearest_scheme(scheme).filter(|it| *it != Transport::Inproc);
         let near = near.map_or_else(String::new, |near| format!("; did you mean '{near}:{rest}'?"));
         Err(format!(
-            "'{text}' begins with no known scheme ({known}){near}; a name with a colon is written '{NAME}{text}'"
+            "'{text}' begins with no known scheme ({known}), and a name with a colon is written '{NAME}{text}'{near}"
         ))
     }
 
@@ -107,7 +107,7 @@ mod tests {
             assert!(said.starts_with(&format!(
                 "'{text}' begins with no known scheme (shm:, unix:, pipe:, mq:, tcp:, tls:, ws:)"
             )));
-            assert!(said.ends_with(&format!("is written 'name:{text}'")), "{said}");
+            assert!(said.contains(&format!("is written 'name:{text}';")), "{said}");
         }
         for text in ["a:b", "http://localhost:80", "udp:127.0.0.1:4000", "inprocs:x"] {
             let said = said(text);

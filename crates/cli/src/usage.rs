@@ -39,7 +39,7 @@ use self::values::{EventArguments, StateArguments};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 failed, 2 the command line makes no sense, 3 the time ran out, 4 the peer closed or died too early,
-5 something was found (region verify).
+5 something was found (region verify), 6 a call was never sent.
 
 Names live in /dev/shm/wharf-UID, or in the directory that WHARF_DIR names.
 

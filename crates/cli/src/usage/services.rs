@@ -19,9 +19,10 @@ use crate::units::{parse_count, parse_duration, parse_rate, parse_some};
     one after the other, and the first that fails ends them.\n\n\
     Each line of --json is a result: service, call (its number, from 0), result (its number in this call), and text or hex; or what \
     became of a call that failed: outcome (never-sent, unknown or answered) and error.\n\n\
-    Exit codes: 0 answered; 1 failed, in the server's words, or on this side; 2 the command line makes no sense; 3 --timeout ran out, \
-    before it was sent or after, as standard error and --json say; 4 the server was gone before it answered, so what it has done is not \
-    known; 6 never sent, as when nobody serves it: nothing has happened.\n\n\
+    Exit codes: 0 answered; 1 failed, in the server's words, or where the answer was to go; 2 the command line makes no sense; 3 --timeout ran out, \
+    before it was sent or after, as standard error and --json say; 4 sent, and not answered: the server was gone, so what it has done is not \
+    known; 6 never sent, whatever the reason, as when nobody serves it: nothing has happened. One that is served by somebody who is \
+    stopped is waited for.\n\n\
     Examples, each with its other side under 'wharf serve --help':\n\
     \x20 wharf call upper hello\n\
     \x20 wharf call thumbnails --file photo.jpg --timeout 10s --output small.jpg\n\

@@ -37,7 +37,7 @@ impl Drop for Held {
 /// Removes the lock files in this directory that nobody holds and whose names are not there. A lock beside a name stays, also a dead
 /// one: whoever listens there next replaces both.
 ///
-/// One sweep looks at a bounded number of locks, chosen by chance, so that none stays out of sight for good.
+/// One sweep looks at a bounded number of locks, chosen by chance, so that none of a directory of usual size stays out of sight for good.
 pub fn remove_dead_locks(domain: &Domain) {
     let Ok(entries) = rustix::fs::Dir::read_from(domain.fd()) else { return };
     // Bounded here.
