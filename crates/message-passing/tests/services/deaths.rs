@@ -170,6 +170,7 @@ pub(crate) fn abandoned(world: &World) {
         let call = client.request(b"w").start().unwrap();
         server.recv_timeout(SOON).unwrap().abandon();
         client.cancel(call);
+        assert!(matches!(client.wait(call), Err(CallError::Cancelled)));
     }
     let answered = client.request(b"z").start().unwrap();
     server.recv_timeout(SOON).unwrap().reply(b"z").unwrap();
