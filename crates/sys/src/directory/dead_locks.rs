@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 
-use super::{Domain, FileKind, aside, lock, private_fifos};
+use super::{Domain, FileKind, aside, lock, sample};
 use crate::fork::ForkClosedFd;
 
 /// The most entries of a directory that are looked at.
@@ -16,17 +16,17 @@ const MOST_ENTRIES: usize = 65_536;
 
 /// A lock that is held for a look, and given back at its end, also where another thread is in the middle of starting a program, which
 /// has a copy of the descriptor for a moment.
-struct Held(ForkClosedFd);
+struct Looking(ForkClosedFd);
 
-impl Held {
+impl Looking {
     /// `None` when somebody has it in another way.
-    fn take(file: OwnedFd, how: FlockOperation) -> Option<Held> {
-        let held = Held(ForkClosedFd::new(file));
-        retry_on_intr(|| rustix::fs::flock(held.0.get().map_err(|_| Errno::BADF)?, how)).ok().map(|()| held)
+    fn take(file: OwnedFd, how: FlockOperation) -> Option<Looking> {
+        let looking = Looking(ForkClosedFd::new(file));
+        retry_on_intr(|| rustix::fs::flock(looking.0.get().map_err(|_| Errno::BADF)?, how)).ok().map(|()| looking)
     }
 }
 
-impl Drop for Held {
+impl Drop for Looking {
     fn drop(&mut self) {
         if let Ok(file) = self.0.get() {
             let _ = rustix::fs::flock(file, FlockOperation::Unlock);
@@ -42,7 +42,7 @@ pub fn remove_dead_locks(domain: &Domain) {
     let Ok(entries) = rustix::fs::Dir::read_from(domain.fd()) else { return };
     // Bounded here.
     let locked = entries.take(MOST_ENTRIES).flatten().filter_map(|entry| locked_name(entry.file_name().to_bytes()));
-    let Some(locked) = private_fifos::sample(locked) else { return };
+    let Some(locked) = sample::of(locked) else { return };
     let without_name: Vec<PathBuf> = locked.into_iter().filter(|it| is_missing(domain, it)).collect();
     if without_name.is_empty() {
         return;
@@ -50,7 +50,7 @@ pub fn remove_dead_locks(domain: &Domain) {
     // One sweep at a time: of two that shared the lock of a file, the second would remove whatever has its name by then.
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = retry_on_intr(|| rustix::fs::openat(domain.fd(), ".", flags, Mode::empty()));
-    let Some(_alone) = opened.ok().and_then(|it| Held::take(it, FlockOperation::NonBlockingLockExclusive)) else {
+    let Some(_alone) = opened.ok().and_then(|it| Looking::take(it, FlockOperation::NonBlockingLockExclusive)) else {
         return;
     };
     for locked in without_name {
@@ -63,7 +63,7 @@ pub fn remove_dead_locks(domain: &Domain) {
 fn remove_if_dead(domain: &Domain, locked: &Path) {
     let file_name = lock::lock_name(locked);
     let Some(file) = open(domain, &file_name) else { return };
-    let Some(shared) = Held::take(file, FlockOperation::NonBlockingLockShared) else { return };
+    let Some(shared) = Looking::take(file, FlockOperation::NonBlockingLockShared) else { return };
     let is_it = |file: BorrowedFd<'_>| lock::is_still_there(domain.fd(), &file_name, file) == Ok(true);
     if shared.0.get().is_ok_and(is_it) && is_missing(domain, locked) {
         // The lock last: whoever is killed here leaves the next one the same to do.

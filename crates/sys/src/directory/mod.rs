@@ -15,6 +15,7 @@ mod name;
 mod private_fifos;
 mod publish;
 mod replace;
+mod sample;
 mod socket_name;
 
 pub use dead_locks::remove_dead_locks;

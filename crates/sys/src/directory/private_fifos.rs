@@ -14,7 +14,7 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use super::error::refused;
-use super::{Domain, FifoPlace};
+use super::{Domain, FifoPlace, sample};
 use crate::fork::ForkClosedFd;
 use crate::memory::reopen_as;
 use crate::pipe::PipeEnds;
@@ -28,10 +28,6 @@ const DOWN: &str = ".down";
 
 /// How often a pair is made anew because a visitor took it for a dead one before it was locked.
 const TRIES: u32 = 100;
-
-/// How many names one sweep looks at, at most: each look costs a few system calls, and a sweep should be over in a
-/// millisecond or so.
-const LOOKS: usize = 256;
 
 /// How many dead names one sweep removes, at most.
 const REMOVALS: usize = 64;
@@ -188,7 +184,7 @@ pub fn remove_dead_fifos(domain: &Domain) {
         let name = entry.file_name().to_str().ok()?;
         is_hidden(name).then(|| PathBuf::from(name))
     });
-    let Some(hidden) = sample(hidden) else { return };
+    let Some(hidden) = sample::of(hidden) else { return };
     let mut removals = 0;
     for name in hidden {
         if removals == REMOVALS {
@@ -220,31 +216,6 @@ fn not_a_fifo(error: io::Error) -> io::Error {
         return error;
     }
     io::Error::new(io::ErrorKind::InvalidData, format!("expected a FIFO, found what cannot be opened as one ({error})"))
-}
-
-/// As many of these as one sweep looks at, each with the same chance, in one pass and in memory for no more than those. `None` without
-/// chance.
-pub(super) fn sample(names: impl Iterator<Item = PathBuf>) -> Option<Vec<PathBuf>> {
-    let mut seed = [0; 8];
-    retry_on_intr(|| getrandom(&mut seed[..], GetRandomFlags::empty())).ok()?;
-    let mut chosen = Vec::new();
-    // A xorshift generator, whose state is never 0.
-    let mut state = u64::from_ne_bytes(seed) | 1;
-    for (before, name) in (0_u64..).zip(names) {
-        if chosen.len() < LOOKS {
-            chosen.push(name);
-            continue;
-        }
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        // The name is one of `before + 1`, of which LOOKS are kept.
-        let place = usize::try_from(state % (before + 1)).unwrap_or(usize::MAX);
-        if let Some(place) = chosen.get_mut(place) {
-            *place = name;
-        }
-    }
-    Some(chosen)
 }
 
 fn is_hidden(name: &str) -> bool {
