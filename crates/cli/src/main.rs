@@ -28,6 +28,7 @@ mod output;
 mod pace;
 mod patience;
 mod peers;
+mod place;
 mod printable;
 mod program;
 mod queue;

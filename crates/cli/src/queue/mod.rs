@@ -1,6 +1,5 @@
 //! Queues from the shell: `wharf push` and `wharf pull`.
 
-mod place;
 mod pull;
 mod push;
 mod standstill;

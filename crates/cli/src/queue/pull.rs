@@ -8,9 +8,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wharf::{Item, Puller, RecvError};
+use wharf::{Item, Puller, Queue, RecvError};
 
-use super::place::Place;
 use crate::attend::attend;
 use crate::backlog::{Backlog, MOST_JOBS};
 use crate::children::Children;
@@ -21,6 +20,7 @@ use crate::group::Group;
 use crate::json::to_json_line;
 use crate::output::Output;
 use crate::peers::{self, FOR_EVER};
+use crate::place::Place;
 use crate::program;
 use crate::units;
 use crate::usage::complain;
@@ -62,11 +62,11 @@ pub(crate) fn run(asked: &PullArguments) -> Result<(), Failure> {
         [] => Some(Destination::open(("--file", asked.file.as_deref()), asked.timeout, &mut ending)?),
         _ => None,
     };
-    let place = Place::of(&asked.queue, &asked.network, false, asked.timeout)?;
+    let place = Place::<Queue>::of(&asked.queue, &asked.network, false, asked.timeout)?;
     let mut prefetch = if destination.is_some() { PREFETCH } else { jobs };
     // Who wants so many takes no more from others.
     prefetch = asked.count.map_or(prefetch, |count| usize::try_from(count).unwrap_or(prefetch).min(prefetch));
-    let queue = place.queue.prefetch(prefetch as u32);
+    let queue = place.meant.prefetch(prefetch as u32);
     let mut puller = match (&place.address, asked.wait_for_peer) {
         (Some(_), true) => ending.meanwhile(|| queue.puller_timeout(asked.timeout.unwrap_or(FOR_EVER)))??,
         _ => queue.puller()?,

@@ -6,9 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use wharf::{Pusher, SendError};
+use wharf::{Pusher, Queue, SendError};
 
-use super::place::Place;
 use super::standstill::Standstill;
 use crate::backlog::{Backlog, TookTooLong};
 use crate::ending::{Ending, SLICE};
@@ -19,6 +18,7 @@ use crate::meeting::announce_address;
 use crate::output::Output;
 use crate::pace::Pace;
 use crate::peers;
+use crate::place::Place;
 use crate::refusals::Refusals;
 use crate::units;
 use crate::usage::queues::PushArguments;
@@ -61,8 +61,8 @@ pub(crate) fn run(asked: &PushArguments) -> Result<(), Failure> {
         Some(_) => None,
         None => Some(read_ahead(Input::open(&asked.input, &ending)?)?),
     };
-    let place = Place::of(&asked.queue, &asked.network, true, None)?;
-    let mut queue = place.queue.most_deliveries(u32::try_from(asked.deliveries).unwrap_or(u32::MAX));
+    let place = Place::<Queue>::of(&asked.queue, &asked.network, true, None)?;
+    let mut queue = place.meant.most_deliveries(u32::try_from(asked.deliveries).unwrap_or(u32::MAX));
     if let Some(limit) = asked.acknowledge_within {
         queue = queue.acknowledge_within(limit);
     }

@@ -76,24 +76,42 @@ pub(crate) fn run(asked: &CallArguments) -> Result<(), Failure> {
     }
 }
 
+/// Of so many looks for an answer one is for whoever is to give it: some half a second.
+const LOOKS_AT_BOARDS: u32 = 25;
+
 /// Finds whoever serves it.
 fn reach(asked: &CallArguments, ending: &mut Ending) -> Result<Client, Failure> {
     let place = Place::of(&asked.service, &asked.network, false, asked.timeout)?;
     let wait = asked.wait_for_peer.then(|| asked.timeout.unwrap_or(FOR_EVER));
     let mut client = place.client(wait, ending)?;
-    if client.servers() == 0 && asked.service.is_name() {
-        let name = asked.service.as_str();
-        if is_there(Pattern::Service, name) {
-            // It is waited for, as it would be if it had the request.
-            complain(&format!("still waiting: whoever serves '{name}' answers nobody, as if stopped"));
-            let whom = format!("who serves '{name}' answered, as if stopped,");
-            peers::wait_for(|| client.servers(), asked.timeout, &whom, ending)?;
-        } else if !asked.wait_for_peer {
-            let served = command(&["wharf", "serve"], &Target::typed(name), " -- COMMAND");
-            let otherwise = format!("{served} does, --wait-for-peer waits");
-            return Err(Failure::Failed(absent("serves", Pattern::Service, name, &otherwise)));
-        }
-        peers::wait_for(|| client.servers(), asked.timeout, &format!("serves '{name}'"), ending)?;
+    if client.servers() > 0 || !asked.service.is_name() {
+        return Ok(client);
+    }
+    let name = asked.service.as_str();
+    let nobody = || {
+        let served = command(&["wharf", "serve"], &Target::typed(name), " -- COMMAND");
+        let otherwise = format!("{served} does, --wait-for-peer waits");
+        Failure::Failed(absent("serves", Pattern::Service, name, &otherwise))
+    };
+    let whom = if is_there(Pattern::Service, name) {
+        complain(&format!("still waiting: whoever serves '{name}' answers nobody, as if stopped"));
+        format!("who serves '{name}' answered, as if stopped,")
+    } else if asked.wait_for_peer {
+        format!("serves '{name}'")
+    } else {
+        return Err(nobody());
+    };
+    let mut looks = 0_u32;
+    let mut gone = false;
+    // One that is stopped is waited for as it would be if it had the request: until it is gone.
+    let there = || {
+        looks = looks.wrapping_add(1);
+        gone = !asked.wait_for_peer && looks.is_multiple_of(LOOKS_AT_BOARDS) && !is_there(Pattern::Service, name);
+        client.servers() + usize::from(gone)
+    };
+    peers::wait_for(there, asked.timeout, &whom, ending)?;
+    if gone && client.servers() == 0 {
+        return Err(nobody());
     }
     Ok(client)
 }
