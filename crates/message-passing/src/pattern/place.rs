@@ -1,8 +1,6 @@
 //! Where the ends of a service or of a queue meet: by a name, or at an address.
 
-use crate::address::{Address, Transport};
 use crate::error::ConnectError;
-use crate::handshake::Payload;
 use crate::node::{Node, NodeError};
 
 /// See the top of the file.
@@ -25,31 +23,15 @@ pub enum OpenError {
 }
 
 impl Place {
-    /// Opens an end there that carries this, in one way or the other.
+    /// Opens an end there, in one way or the other.
     pub(super) fn open<T>(
         &self,
-        payload: &Payload,
         by_name: impl FnOnce(&Node, &str) -> Result<T, NodeError>,
         at_address: impl FnOnce(&str) -> Result<T, ConnectError>,
     ) -> Result<T, OpenError> {
         match self {
             Place::Named(node, name) => Ok(by_name(node, name)?),
-            Place::Address(address) => {
-                check(address, payload)?;
-                Ok(at_address(address)?)
-            }
+            Place::Address(address) => Ok(at_address(address)?),
         }
-    }
-}
-
-/// Refuses what would meet and never carry anything: the slots of `mq:` are as large as a value of fixed size, and the ends of services
-/// and queues put a header before it.
-fn check(address: &str, payload: &Payload) -> Result<(), ConnectError> {
-    match (Address::parse(address)?.transport(), payload) {
-        (Transport::Mq, Payload::Typed { name, .. }) => Err(ConnectError::Options(format!(
-            "mq: carries no {name} for a service or a queue, whose messages have headers: use plain bytes, a serde type or \
-             another transport"
-        ))),
-        _ => Ok(()),
     }
 }

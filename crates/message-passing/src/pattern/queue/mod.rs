@@ -220,7 +220,6 @@ impl<P> Queue<P> {
 
     fn open_pusher(&self, payload: Payload) -> Result<Pusher, OpenError> {
         self.place.open(
-            &payload,
             |node, name| Pusher::open(node, name, payload.clone(), &self.terms),
             |address| Pusher::listen(address, payload.clone(), &self.terms),
         )
@@ -228,7 +227,6 @@ impl<P> Queue<P> {
 
     fn open_puller(&self, payload: Payload, limit: Option<Duration>) -> Result<Puller, OpenError> {
         self.place.open(
-            &payload,
             |node, name| Puller::open(node, name, payload.clone(), &self.terms),
             |address| Puller::connect(address, payload.clone(), &self.terms, limit),
         )

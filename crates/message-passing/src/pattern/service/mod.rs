@@ -198,7 +198,6 @@ impl<P> Service<P> {
 
     fn open_server(&self, payload: Payload) -> Result<Server, OpenError> {
         self.place.open(
-            &payload,
             |node, name| Server::open(node, name, payload.clone(), &self.terms),
             |address| Server::listen(address, payload.clone(), &self.terms),
         )
@@ -206,7 +205,6 @@ impl<P> Service<P> {
 
     fn open_client(&self, payload: Payload, limit: Option<Duration>) -> Result<Client, OpenError> {
         self.place.open(
-            &payload,
             |node, name| Client::open(node, name, payload.clone(), &self.terms),
             |address| Client::connect(address, payload.clone(), &self.terms, limit),
         )

@@ -26,7 +26,7 @@ use self::slot::TRAILER;
 use super::control::{self, Control, check_mouth};
 use super::{Met, RecvHalf, SendHalf, Situation};
 use crate::error::ConnectError;
-use crate::handshake::Payload;
+use crate::handshake::{Payload, Purpose};
 use crate::peer::Origin;
 
 /// The largest slot that a peer may bring: the system makes none that is larger.
@@ -60,10 +60,11 @@ pub(crate) struct Prepared {
 impl Prepared {
     pub(crate) fn new(situation: &Situation<'_>) -> Result<Self, ConnectError> {
         let Situation { ours, .. } = situation;
-        let largest = match &ours.payload {
+        let largest = match (&ours.payload, ours.purpose) {
             // All its messages have one size, so the user's other queues need not make room for more.
-            Payload::Typed { size, .. } => ours.max_message.min(*size),
-            Payload::Bytes | Payload::Serde => ours.max_message,
+            (Payload::Typed { size, .. }, Purpose::Messages) => ours.max_message.min(*size),
+            // Services and queues put a header before each value, and services a request and an answer into one type.
+            _ => ours.max_message,
         };
         let slot = usize::try_from(largest).unwrap_or(usize::MAX).saturating_add(TRAILER);
         let capacity = usize::try_from(ours.capacity).unwrap_or(usize::MAX);
