@@ -173,16 +173,27 @@ pub fn turns(pid: u32) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::{Footprint, resident_kib, shared_file, taken_kib, threads, turns};
-    use std::io::pipe;
+    use std::fs::File;
+    use std::path::Path;
 
     #[test]
     fn a_descriptor_more_is_noticed_and_one_less_is_not() {
-        let before = Footprint::now();
-        let pipe = pipe().expect("a pipe");
-        let during = Footprint::now();
-        assert_eq!(during.more_than(&before).as_deref(), Some("2 descriptor(s) of pipe"));
-        drop(pipe);
-        assert_eq!(Footprint::now().more_than(&before), None);
+        // Other tests of this process open and close what they like meanwhile.
+        let place = tempfile::tempdir().expect("a directory");
+        let file = place.path().join("noticed");
+        let own = || {
+            let mut all = Footprint::now();
+            all.descriptors.retain(|name, _| Path::new(name) == file);
+            all.mappings.clear();
+            all
+        };
+        let before = own();
+        let opened = [File::create(&file), File::open(&file)];
+        let during = own();
+        let told = format!("2 descriptor(s) of {}", file.display());
+        assert_eq!(during.more_than(&before), Some(told));
+        drop(opened);
+        assert_eq!(own().more_than(&before), None);
         assert_eq!(before.more_than(&during), None);
     }
 
